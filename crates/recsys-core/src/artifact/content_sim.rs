@@ -1,0 +1,52 @@
+//! `content_sim`: the tags of each item of the catalogue.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::ranking::check_sorted;
+use super::{Built, Defect, Inputs, KindPayload, Source};
+use crate::limit::{LimitExceeded, Limits};
+
+/// An item and its tags.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaggedItem<'a> {
+    /// The item.
+    #[serde(borrow)]
+    pub item_id: Cow<'a, str>,
+    /// Lower-case tags in the order of their first occurrence.
+    pub tags: Vec<Cow<'a, str>>,
+}
+
+/// Items by id.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Payload<'a>(#[serde(borrow)] pub Vec<TaggedItem<'a>>);
+
+impl<'a> KindPayload<'a> for Payload<'a> {
+    const FIELD: &'static str = "items";
+    const SOURCE: Source = Source::Catalog;
+
+    /// The catalogue's items that have at least one tag.
+    fn build(inputs: &Inputs<'a>, _: &Limits) -> Result<Built<Self>, LimitExceeded> {
+        let tagged = inputs.catalog.items.iter().filter(|item| !item.tags.is_empty());
+        let items = tagged.map(|item| TaggedItem {
+            item_id: Cow::Borrowed(item.item_id.as_str()),
+            tags: item.tags.iter().map(|tag| Cow::Borrowed(tag.as_str())).collect(),
+        });
+        Ok(Built::from(Self(items.collect())))
+    }
+
+    fn check(&self, limits: &Limits) -> Result<(), Defect> {
+        check_sorted("items", self.0.iter().map(|item| &*item.item_id))?;
+        if let Some(item) = self.0.iter().find(|item| item.tags.is_empty() || item.tags.iter().any(|tag| tag.is_empty())) {
+            return Err(Defect::Content(format!("items: {:?} has no tags or an empty one", item.item_id)));
+        }
+        Ok(limits.check("max_catalog_items", limits.max_catalog_items, self.0.len())?)
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}

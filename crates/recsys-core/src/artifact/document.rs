@@ -1,0 +1,290 @@
+//! The artifact as a document: field order, version, and reading it back.
+
+use std::fmt;
+use std::io::{BufWriter, Write};
+use std::marker::PhantomData;
+
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::{ArtifactKey, Kind, KindPayload, Payload};
+use crate::hash::{HashWriter, is_sha256, sha256};
+use crate::id::{Scope, Segment, Surface, Tenant};
+use crate::json;
+use crate::window::Window;
+
+/// How and when an artifact came to be. Not part of what its version stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BuildInfo {
+    /// When it was built, RFC 3339.
+    pub built_at: String,
+    /// SHA-256 of the document without this block's content.
+    pub version: String,
+    /// SHA-256 of the bytes it was built from.
+    pub source_hash: String,
+}
+
+/// An artifact that was read back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Artifact<'a> {
+    /// What it is of.
+    pub key: ArtifactKey,
+    /// The content.
+    pub payload: Payload<'a>,
+    /// How it came to be.
+    pub build: BuildInfo,
+}
+
+/// Why bytes are not the artifact they should be.
+#[derive(Debug, thiserror::Error)]
+pub enum DocumentError {
+    /// Not JSON of the kind's schema.
+    #[error("not a {kind} artifact: {source}")]
+    Schema {
+        /// The kind that was expected.
+        kind: Kind,
+        /// Where the JSON departs from it.
+        source: serde_json::Error,
+    },
+    /// The document says it is something else.
+    #[error("it says artifact_type {0:?}")]
+    OtherKind(String),
+    /// The content was changed after the version was computed.
+    #[error("its content has version {actual}, not {stated}")]
+    Version {
+        /// The version in the document.
+        stated: String,
+        /// The version of the content.
+        actual: String,
+    },
+}
+
+/// The `build` block that is hashed.
+#[derive(Serialize)]
+struct Blank {
+    built_at: &'static str,
+    version: &'static str,
+}
+
+const BLANK: Blank = Blank { built_at: "", version: "" };
+const BLANK_TAIL: &[u8] = br#"{"built_at":"","version":""}}"#;
+
+struct Document<'a, B> {
+    key: &'a ArtifactKey,
+    payload: &'a Payload<'a>,
+    build: B,
+}
+
+impl<B: Serialize> Serialize for Document<'_, B> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut document = serializer.serialize_struct("Artifact", 8)?;
+        document.serialize_field("v", &1)?;
+        document.serialize_field("artifact_type", &self.payload.kind())?;
+        document.serialize_field("tenant", &self.key.scope.tenant)?;
+        document.serialize_field("surface", &self.key.scope.surface)?;
+        if let Some(segment) = &self.key.segment {
+            document.serialize_field("segment", segment)?;
+        }
+        document.serialize_field("window", &self.key.window)?;
+        self.payload.serialize_into(&mut document)?;
+        document.serialize_field("build", &self.build)?;
+        document.end()
+    }
+}
+
+/// An artifact as it is stored, with the version of its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    /// The document.
+    pub bytes: Vec<u8>,
+    /// The version it states.
+    pub version: String,
+}
+
+/// Encodes an artifact and computes its version, in one pass over the content.
+pub fn encode(key: &ArtifactKey, payload: &Payload<'_>, built_at: &str, source_hash: &str) -> Encoded {
+    let mut bytes = json::to_vec(&Document { key, payload, build: BLANK });
+    let version = sha256(&bytes);
+    bytes.truncate(bytes.len() - BLANK_TAIL.len());
+    let build =
+        BuildInfo { built_at: built_at.to_owned(), version: version.clone(), source_hash: source_hash.to_owned() };
+    bytes.extend_from_slice(&json::to_vec(&build));
+    bytes.push(b'}');
+    Encoded { bytes, version }
+}
+
+/// The version of an artifact's content.
+///
+/// # Panics
+/// Never: hashing does not fail.
+pub fn version(key: &ArtifactKey, payload: &Payload<'_>) -> String {
+    // The encoder writes a few bytes at a time; hashing likes them by the block.
+    let mut out = BufWriter::with_capacity(1 << 14, HashWriter::default());
+    json::write(&Document { key, payload, build: BLANK }, &mut out).expect("hashing does not fail");
+    out.flush().expect("hashing does not fail");
+    out.into_inner().expect("hashing does not fail").finish()
+}
+
+/// Reads an artifact of the kind whose content is `P`, and recomputes its version.
+pub(super) fn parse<'a, P: KindPayload<'a>>(
+    kind: Kind,
+    bytes: &'a [u8],
+    payload: fn(P) -> Payload<'a>,
+) -> Result<Artifact<'a>, DocumentError> {
+    let wire: Wire<'a, P> =
+        serde_json::from_slice(bytes).map_err(|source| DocumentError::Schema { kind, source })?;
+    if wire.artifact_type != kind.as_str() {
+        return Err(DocumentError::OtherKind(wire.artifact_type));
+    }
+    let scope = Scope { tenant: wire.tenant, surface: wire.surface };
+    let key = ArtifactKey { kind, scope, segment: wire.segment, window: wire.window };
+    let artifact = Artifact { key, payload: payload(wire.payload), build: wire.build };
+    let actual = version(&artifact.key, &artifact.payload);
+    if actual != artifact.build.version {
+        return Err(DocumentError::Version { stated: artifact.build.version, actual });
+    }
+    Ok(artifact)
+}
+
+/// A document as it stands in the file. Written by hand because the name of the content's field depends on
+/// the kind, and unknown fields are refused.
+struct Wire<'a, P> {
+    artifact_type: String,
+    tenant: Tenant,
+    surface: Surface,
+    segment: Option<Segment>,
+    window: Window,
+    payload: P,
+    build: BuildInfo,
+    lifetime: PhantomData<&'a ()>,
+}
+
+impl<'de, P: KindPayload<'de>> Deserialize<'de> for Wire<'de, P> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(WireVisitor(PhantomData))
+    }
+}
+
+struct WireVisitor<P>(PhantomData<P>);
+
+impl<'de, P: KindPayload<'de>> Visitor<'de> for WireVisitor<P> {
+    type Value = Wire<'de, P>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an artifact")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+        fn once<'de, T: Deserialize<'de>, M: MapAccess<'de>>(
+            field: &'static str,
+            slot: &mut Option<T>,
+            map: &mut M,
+        ) -> Result<(), M::Error> {
+            if slot.is_some() {
+                return Err(M::Error::duplicate_field(field));
+            }
+            *slot = Some(map.next_value()?);
+            Ok(())
+        }
+        fn required<T, E: serde::de::Error>(field: &'static str, slot: Option<T>) -> Result<T, E> {
+            slot.ok_or_else(|| E::missing_field(field))
+        }
+        let mut v: Option<u64> = None;
+        let (mut artifact_type, mut tenant, mut surface) = (None, None, None);
+        let (mut segment, mut window, mut payload, mut build) = (None, None, None, None);
+        while let Some(field) = map.next_key::<String>()? {
+            match field.as_str() {
+                "v" => once("v", &mut v, &mut map)?,
+                "artifact_type" => once("artifact_type", &mut artifact_type, &mut map)?,
+                "tenant" => once("tenant", &mut tenant, &mut map)?,
+                "surface" => once("surface", &mut surface, &mut map)?,
+                "segment" => once("segment", &mut segment, &mut map)?,
+                "window" => once("window", &mut window, &mut map)?,
+                "build" => once("build", &mut build, &mut map)?,
+                name if name == P::FIELD => once(P::FIELD, &mut payload, &mut map)?,
+                name => {
+                    map.next_value::<IgnoredAny>()?;
+                    return Err(M::Error::custom(format_args!("unknown field `{name}`")));
+                }
+            }
+        }
+        if required("v", v)? != 1 {
+            return Err(M::Error::custom("field `v` is not 1"));
+        }
+        let build: BuildInfo = required("build", build)?;
+        if !is_sha256(&build.source_hash) {
+            return Err(M::Error::custom("field `source_hash` is not a SHA-256"));
+        }
+        Ok(Wire {
+            artifact_type: required("artifact_type", artifact_type)?,
+            tenant: required("tenant", tenant)?,
+            surface: required("surface", surface)?,
+            segment,
+            window: required("window", window)?,
+            payload: required(P::FIELD, payload)?,
+            build,
+            lifetime: PhantomData,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifact::{Inputs, Kind};
+    use crate::catalog::Catalog;
+    use crate::events::EventTable;
+    use crate::limit::Limits;
+
+    fn key(kind: Kind) -> ArtifactKey {
+        ArtifactKey {
+            kind,
+            scope: Scope { tenant: Tenant::new("demo").unwrap(), surface: Surface::new("home").unwrap() },
+            segment: None,
+            window: Window::ending_with("2026-01-01".parse().unwrap(), 1).unwrap(),
+        }
+    }
+
+    fn empty(kind: Kind) -> Encoded {
+        let (events, catalog) = (EventTable::default(), Catalog::default());
+        let inputs = Inputs { events: &events, catalog: &catalog };
+        let built = kind.build(&inputs, &Limits::default()).unwrap();
+        encode(&key(kind), &built.payload, "2026-01-02T00:00:00Z", &sha256(b""))
+    }
+
+    #[test]
+    fn what_is_encoded_is_read_back_with_the_same_version() {
+        for kind in Kind::ALL {
+            let encoded = empty(*kind);
+            let artifact = kind.parse(&encoded.bytes).unwrap();
+            assert_eq!(artifact.key, key(*kind));
+            assert_eq!(artifact.build.version, encoded.version);
+            assert_eq!(version(&artifact.key, &artifact.payload), encoded.version);
+        }
+    }
+
+    #[test]
+    fn the_layout_of_the_file_does_not_matter_but_every_value_does() {
+        let encoded = empty(Kind::Popularity);
+        let text = String::from_utf8(encoded.bytes).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let pretty = serde_json::to_string_pretty(&value).unwrap();
+        assert!(Kind::Popularity.parse(pretty.as_bytes()).is_ok());
+        let changed = |from: &str, to: &str| {
+            let changed = text.replace(from, to);
+            assert_ne!(changed, text);
+            Kind::Popularity.parse(changed.as_bytes()).unwrap_err().to_string()
+        };
+        assert!(changed("\"demo\"", "\"demi\"").contains("its content has version"));
+        assert!(changed("2026-01-02T00:00:00Z\"}", "2026-01-03T00:00:00Z\"}").contains("its content has version"));
+        assert!(changed("\"items\":[]", "\"items\":[{\"item_id\":\"A\",\"count\":1}]").contains("its content"));
+        assert!(changed("\"v\":1", "\"v\":2").contains("`v` is not 1"));
+        assert!(changed("\"items\":[]", "\"users\":[]").contains("unknown field `users`"));
+        assert!(changed(",\"items\":[]", "").contains("missing field `items`"));
+        assert!(changed("\"popularity\"", "\"content_sim\"").contains("it says artifact_type"));
+        assert!(changed("\"v\":1", "\"v\":1,\"v\":1").contains("duplicate field"));
+        assert!(changed("\"build\"", "\"more\":1,\"build\"").contains("unknown field `more`"));
+    }
+}

@@ -1,0 +1,139 @@
+//! Artifacts: what is built, what it is called, and its version.
+//!
+//! A builder is a pure function from a table to a [`Payload`]: no clock, no file, no random source. The
+//! version is the hash of the finished document, so equal content has equal versions wherever and whenever
+//! it was built.
+
+pub mod content_sim;
+pub mod cooc;
+pub mod implicit;
+pub mod popularity;
+pub mod session_seq;
+pub mod user_lists;
+
+mod document;
+mod kinds;
+mod ranking;
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+pub use document::{Artifact, BuildInfo, DocumentError, Encoded, encode, version};
+pub use kinds::{Kind, Payload, UnknownKind};
+
+use crate::catalog::Catalog;
+use crate::dictionary::Dictionary;
+use crate::events::EventTable;
+use crate::id::{NO_SEGMENT, Scope, Segment};
+use crate::limit::{LimitExceeded, Limits};
+use crate::window::Window;
+
+/// What an artifact is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArtifactKey {
+    /// What it holds.
+    pub kind: Kind,
+    /// Whose it is.
+    pub scope: Scope,
+    /// The slice of the surface it was built for.
+    pub segment: Option<Segment>,
+    /// The days it was built from.
+    pub window: Window,
+}
+
+impl ArtifactKey {
+    /// The folder name of the segment.
+    pub fn segment_folder(&self) -> &str {
+        self.segment.as_ref().map_or(NO_SEGMENT, Segment::as_str)
+    }
+}
+
+/// What a kind is built from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The canonical events of the window.
+    Events,
+    /// The catalogue.
+    Catalog,
+}
+
+/// All that a builder may look at. A kind reads only what its [`Source`] names.
+#[derive(Debug, Clone, Copy)]
+pub struct Inputs<'a> {
+    /// The events of the window and segment.
+    pub events: &'a EventTable,
+    /// The items of the surface.
+    pub catalog: &'a Catalog,
+}
+
+/// What a builder made.
+#[derive(Debug)]
+pub struct Built<P> {
+    /// The content.
+    pub payload: P,
+    /// Sessions left out because they hold more than `max_items_per_session` items.
+    pub skipped_sessions: u64,
+}
+
+impl<P> From<P> for Built<P> {
+    fn from(payload: P) -> Self {
+        Self { payload, skipped_sessions: 0 }
+    }
+}
+
+impl<P> Built<P> {
+    fn map<Q>(self, payload: impl FnOnce(P) -> Q) -> Built<Q> {
+        Built { payload: payload(self.payload), skipped_sessions: self.skipped_sessions }
+    }
+}
+
+/// What is wrong with the content of an artifact.
+#[derive(Debug, thiserror::Error)]
+pub enum Defect {
+    /// A rule of the kind is broken.
+    #[error("{0}")]
+    Content(String),
+    /// It holds more than the limits allow.
+    #[error(transparent)]
+    Limit(#[from] LimitExceeded),
+}
+
+/// The content of one kind: how it is built, checked and named.
+pub(crate) trait KindPayload<'a>: Serialize + Deserialize<'a> {
+    /// The field that holds the content.
+    const FIELD: &'static str;
+    /// What it is built from.
+    const SOURCE: Source;
+
+    /// Builds the content.
+    fn build(inputs: &Inputs<'a>, limits: &Limits) -> Result<Built<Self>, LimitExceeded>;
+
+    /// Checks order, scores and limits.
+    fn check(&self, limits: &Limits) -> Result<(), Defect>;
+
+    /// Rows of the outermost list.
+    fn len(&self) -> usize;
+}
+
+/// An item and how often it was counted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ItemCount<'a> {
+    /// The item.
+    #[serde(borrow)]
+    pub item_id: Cow<'a, str>,
+    /// How often.
+    pub count: u64,
+}
+
+impl ItemCount<'_> {
+    #[allow(clippy::cast_precision_loss, reason = "compared for order only; no count reaches 2^53")]
+    fn scored(&self) -> (&str, f64) {
+        (&self.item_id, self.count as f64)
+    }
+}
+
+fn item_count(items: &Dictionary, item: u32, count: u64) -> ItemCount<'_> {
+    ItemCount { item_id: Cow::Borrowed(items.get(item)), count }
+}

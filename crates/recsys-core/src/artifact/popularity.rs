@@ -1,0 +1,39 @@
+//! `popularity`: how often each item was shown.
+
+use serde::{Deserialize, Serialize};
+
+use super::ranking::{check_ranked, keep_best};
+use super::{Built, Defect, Inputs, ItemCount, KindPayload, Source, item_count};
+use crate::limit::{LimitExceeded, Limits};
+
+/// Items by count descending, then item id.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Payload<'a>(#[serde(borrow)] pub Vec<ItemCount<'a>>);
+
+impl<'a> KindPayload<'a> for Payload<'a> {
+    const FIELD: &'static str = "items";
+    const SOURCE: Source = Source::Events;
+
+    /// Counts the events of each item; keeps the first `max_items_per_artifact`.
+    fn build(inputs: &Inputs<'a>, limits: &Limits) -> Result<Built<Self>, LimitExceeded> {
+        let table = inputs.events;
+        let mut counts = vec![0u64; table.items.len()];
+        for item in &table.item {
+            counts[*item as usize] += 1;
+        }
+        let mut ranked: Vec<(u32, u64)> = (0..).zip(counts).collect();
+        keep_best(&mut ranked, limits.max_items_per_artifact);
+        let items = ranked.into_iter().map(|(item, count)| item_count(&table.items, item, count));
+        Ok(Built::from(Self(items.collect())))
+    }
+
+    fn check(&self, limits: &Limits) -> Result<(), Defect> {
+        check_ranked("items", self.0.iter().map(ItemCount::scored))?;
+        Ok(limits.check_cut("max_items_per_artifact", limits.max_items_per_artifact, self.0.len())?)
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}

@@ -1,0 +1,35 @@
+//! `session_seq`: what each user was shown after something else.
+
+use serde::{Deserialize, Serialize};
+
+use super::user_lists::{self, UserItems, pair};
+use super::{Built, Defect, Inputs, KindPayload, Source};
+use crate::limit::{LimitExceeded, Limits};
+
+/// Users by id. A user with a single event has an empty list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Payload<'a>(#[serde(borrow)] pub Vec<UserItems<'a>>);
+
+impl<'a> KindPayload<'a> for Payload<'a> {
+    const FIELD: &'static str = "users";
+    const SOURCE: Source = Source::Events;
+
+    /// A user's events in canonical order: every event but the first counts one for its item.
+    fn build(inputs: &Inputs<'a>, limits: &Limits) -> Result<Built<Self>, LimitExceeded> {
+        let table = inputs.events;
+        let mut seen = vec![false; table.users.len()];
+        let known = table.user.iter().zip(&table.item).filter(|(user, _)| **user > 0);
+        let later = known.filter(|(user, _)| std::mem::replace(&mut seen[**user as usize - 1], true));
+        let pairs = later.map(|(user, item)| pair(user - 1, *item)).collect();
+        Ok(Built::from(Self(user_lists::count(table, pairs, limits))))
+    }
+
+    fn check(&self, limits: &Limits) -> Result<(), Defect> {
+        user_lists::check(&self.0, limits)
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}

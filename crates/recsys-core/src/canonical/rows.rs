@@ -1,0 +1,174 @@
+//! Events as rows of integers, in canonical order.
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use crate::dictionary::{Dictionary, Interner, Strings, union};
+use crate::event::{Exposure, Fault, RawExposure};
+use crate::id::Scope;
+use crate::lines::{LineFile, LinesError, for_each_line};
+use crate::window::Day;
+
+/// One event. Ids point into [`Names`]; in an optional field 0 (for `rank`: -1) is absent and `id + 1`
+/// stands for `id`.
+///
+/// The fields stand in the order that canonical data is sorted by, and ids compare as their strings do, so
+/// the derived order is the canonical order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Row {
+    pub(crate) ts: i64,
+    pub(crate) session: u32,
+    pub(crate) request: u32,
+    pub(crate) rank: i64,
+    pub(crate) item: u32,
+    pub(crate) user: u32,
+    pub(crate) segment: u32,
+}
+
+/// What the ids of rows stand for.
+#[derive(Debug, Default)]
+pub struct Names {
+    pub(crate) sessions: Dictionary,
+    pub(crate) requests: Dictionary,
+    pub(crate) items: Dictionary,
+    pub(crate) users: Dictionary,
+    pub(crate) segments: Dictionary,
+}
+
+/// The events of one day, sorted and without repeated deliveries.
+#[derive(Debug, Clone)]
+pub struct DayRows {
+    /// The UTC day.
+    pub day: Day,
+    /// The events in canonical order.
+    pub rows: Vec<Row>,
+    /// How many repeated deliveries were dropped.
+    pub duplicates: u64,
+    pub(crate) names: Arc<Names>,
+}
+
+/// What was found in a set of files besides the events that were taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Lines that are not blank.
+    pub lines: u64,
+    /// Events of another tenant or surface.
+    pub foreign: u64,
+    /// Events outside the days asked for.
+    pub outside: u64,
+}
+
+/// What one thread has read.
+#[derive(Default)]
+struct Shard {
+    rows: Vec<Row>,
+    counts: Counts,
+    sessions: Interner,
+    requests: Interner,
+    items: Interner,
+    users: Interner,
+    segments: Interner,
+}
+
+impl Shard {
+    fn push(&mut self, event: &Exposure<'_>) {
+        fn id(interner: &mut Interner, text: Option<&str>) -> u32 {
+            text.map_or(0, |text| interner.intern(text) + 1)
+        }
+        self.rows.push(Row {
+            ts: event.ts,
+            session: self.sessions.intern(event.session_id),
+            request: id(&mut self.requests, event.request_id),
+            rank: event.rank.unwrap_or(-1),
+            item: self.items.intern(event.item_id),
+            user: id(&mut self.users, event.user_id),
+            segment: id(&mut self.segments, event.segment),
+        });
+    }
+
+    fn line(&mut self, line: &str, scope: &Scope, start_ns: i64, end_ns: i64) -> Result<(), Fault> {
+        self.counts.lines += 1;
+        let raw = RawExposure::parse(line)?;
+        match raw.check(scope)? {
+            None => self.counts.foreign += 1,
+            Some(event) if event.ts < start_ns || event.ts >= end_ns => self.counts.outside += 1,
+            Some(event) => self.push(&event),
+        }
+        Ok(())
+    }
+}
+
+/// Reads the events of the days `first` to `last` from `files`, in whatever order they stand there.
+///
+/// A day without events is an empty day. The result does not depend on the order of lines or files.
+pub fn read_days(
+    files: Vec<LineFile>,
+    scope: &Scope,
+    first: Day,
+    last: Day,
+) -> Result<(Vec<DayRows>, Counts), LinesError> {
+    let (start_ns, end_ns) = (first.start_ns(), last.end_ns());
+    let shards =
+        for_each_line(files, Shard::default, |shard, line| shard.line(line, scope, start_ns, end_ns))?;
+
+    let mut counts = Counts::default();
+    let mut shard_rows = Vec::new();
+    let (mut sessions, mut requests, mut items, mut users, mut segments) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for shard in shards {
+        counts.lines += shard.counts.lines;
+        counts.foreign += shard.counts.foreign;
+        counts.outside += shard.counts.outside;
+        shard_rows.push(shard.rows);
+        sessions.push(shard.sessions.into_strings());
+        requests.push(shard.requests.into_strings());
+        items.push(shard.items.into_strings());
+        users.push(shard.users.into_strings());
+        segments.push(shard.segments.into_strings());
+    }
+    fn sorted(parts: &[Strings]) -> (Dictionary, Vec<Vec<u32>>) {
+        union(&parts.iter().collect::<Vec<_>>())
+    }
+    let (sessions, session_ids) = sorted(&sessions);
+    let (requests, request_ids) = sorted(&requests);
+    let (items, item_ids) = sorted(&items);
+    let (users, user_ids) = sorted(&users);
+    let (segments, segment_ids) = sorted(&segments);
+
+    let optional = |ids: &[u32], id: u32| if id == 0 { 0 } else { ids[id as usize - 1] + 1 };
+    let mut rows = Vec::with_capacity(shard_rows.iter().map(Vec::len).sum());
+    for (shard, shard_rows) in shard_rows.into_iter().enumerate() {
+        rows.par_extend(shard_rows.into_par_iter().map(|row| Row {
+            session: session_ids[shard][row.session as usize],
+            request: optional(&request_ids[shard], row.request),
+            item: item_ids[shard][row.item as usize],
+            user: optional(&user_ids[shard], row.user),
+            segment: optional(&segment_ids[shard], row.segment),
+            ..row
+        }));
+    }
+    rows.par_sort_unstable();
+    let names = Arc::new(Names { sessions, requests, items, users, segments });
+    Ok((split_by_day(rows, &names, first, last), counts))
+}
+
+fn split_by_day(mut rows: Vec<Row>, names: &Arc<Names>, first: Day, last: Day) -> Vec<DayRows> {
+    let mut days = Vec::new();
+    // From the last day backwards, so that each day's rows are split off the end.
+    let mut day = last;
+    loop {
+        let start = if day == first { 0 } else { rows.partition_point(|row| row.ts < day.start_ns()) };
+        let mut own = if start == 0 { std::mem::take(&mut rows) } else { rows.split_off(start) };
+        let before = own.len();
+        own.dedup_by(|row, kept| row.request != 0 && row == kept);
+        let duplicates = (before - own.len()) as u64;
+        days.push(DayRows { day, rows: own, duplicates, names: Arc::clone(names) });
+        match day.plus(-1) {
+            Ok(earlier) if day > first => day = earlier,
+            _ => break,
+        }
+    }
+    days.reverse();
+    days
+}

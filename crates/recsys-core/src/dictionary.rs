@@ -1,0 +1,216 @@
+//! Strings as integers.
+//!
+//! While events are read, an [`Interner`] gives each distinct string the next free number. Afterwards
+//! [`union`] turns any number of interners into one [`Dictionary`], whose numeric order is the byte order
+//! of the strings: from there on, comparing ids is comparing strings.
+
+use std::cmp::Ordering;
+use std::hash::BuildHasher;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+use rayon::prelude::*;
+
+/// Strings end to end in one allocation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Strings {
+    text: String,
+    ends: Vec<usize>,
+}
+
+impl Strings {
+    fn push(&mut self, value: &str) {
+        self.text.push_str(value);
+        self.ends.push(self.text.len());
+    }
+
+    /// How many strings there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The string with the number `id`.
+    ///
+    /// # Panics
+    /// When there is no such string.
+    pub fn get(&self, id: u32) -> &str {
+        let id = id as usize;
+        let start = if id == 0 { 0 } else { self.ends[id - 1] };
+        &self.text[start..self.ends[id]]
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| &self.text[start..*end])
+    }
+}
+
+/// Numbers strings in the order of their first appearance.
+#[derive(Debug, Default)]
+pub struct Interner {
+    strings: Strings,
+    table: HashTable<u32>,
+    hasher: FixedState,
+    last: u32,
+}
+
+impl Interner {
+    /// The number of `value`, which is new if the string is.
+    ///
+    /// Neighbouring events share most of their strings, so the last answer is tried first.
+    ///
+    /// # Panics
+    /// At the 4,294,967,296th distinct string, which no memory that holds a day's events reaches.
+    pub fn intern(&mut self, value: &str) -> u32 {
+        let Self { strings, table, hasher, last } = self;
+        if (*last as usize) < strings.len() && strings.get(*last) == value {
+            return *last;
+        }
+        let entry = table.entry(
+            hasher.hash_one(value),
+            |id| strings.get(*id) == value,
+            |id| hasher.hash_one(strings.get(*id)),
+        );
+        *last = match entry {
+            Entry::Occupied(entry) => *entry.get(),
+            Entry::Vacant(entry) => {
+                let id = number(strings.len());
+                entry.insert(id);
+                strings.push(value);
+                id
+            }
+        };
+        *last
+    }
+
+    /// The strings, in the order of their numbers.
+    pub fn into_strings(self) -> Strings {
+        self.strings
+    }
+}
+
+/// Distinct strings in byte order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Dictionary(Strings);
+
+impl Dictionary {
+    /// How many strings there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The string with the number `id`.
+    ///
+    /// # Panics
+    /// When there is no such string.
+    pub fn get(&self, id: u32) -> &str {
+        self.0.get(id)
+    }
+
+    /// The number of `value`, if it is among the strings.
+    pub fn find(&self, value: &str) -> Option<u32> {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            match self.get(number(middle)).cmp(value) {
+                Ordering::Equal => return Some(number(middle)),
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = middle,
+            }
+        }
+        None
+    }
+
+    /// The strings, in byte order.
+    pub fn strings(&self) -> &Strings {
+        &self.0
+    }
+
+    /// The strings for which `keep` is set, and the new number of each old one (meaningless where dropped).
+    pub fn filter(&self, keep: &[bool]) -> (Self, Vec<u32>) {
+        let mut kept = Strings::default();
+        let mut renumbered = Vec::with_capacity(self.len());
+        for (text, keep) in self.0.iter().zip(keep) {
+            renumbered.push(number(kept.len()));
+            if *keep {
+                kept.push(text);
+            }
+        }
+        (Self(kept), renumbered)
+    }
+}
+
+fn number(len: usize) -> u32 {
+    u32::try_from(len).expect("more than four billion distinct strings")
+}
+
+/// One dictionary of all strings in `parts`, and for each part the new number of each of its strings.
+pub fn union(parts: &[&Strings]) -> (Dictionary, Vec<Vec<u32>>) {
+    let mut all: Vec<(&str, u32, u32)> = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
+    for (part, strings) in parts.iter().enumerate() {
+        all.extend(strings.iter().enumerate().map(|(id, text)| (text, number(part), number(id))));
+    }
+    all.par_sort_unstable();
+    let mut dictionary = Strings::default();
+    let mut renumbered: Vec<Vec<u32>> = parts.iter().map(|part| vec![0; part.len()]).collect();
+    let mut previous = None;
+    for (text, part, id) in all {
+        if previous != Some(text) {
+            dictionary.push(text);
+            previous = Some(text);
+        }
+        renumbered[part as usize][id as usize] = number(dictionary.len() - 1);
+    }
+    (Dictionary(dictionary), renumbered)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn interned(values: &[&str]) -> (Strings, Vec<u32>) {
+        let mut interner = Interner::default();
+        let ids = values.iter().map(|value| interner.intern(value)).collect();
+        (interner.into_strings(), ids)
+    }
+
+    #[test]
+    fn equal_strings_share_a_number() {
+        let (strings, ids) = interned(&["b", "", "b", "a", "", "a", "ab"]);
+        assert_eq!(ids, [0, 1, 0, 2, 1, 2, 3]);
+        assert_eq!(strings.iter().collect::<Vec<_>>(), ["b", "", "a", "ab"]);
+    }
+
+    #[test]
+    fn a_union_is_in_byte_order_whatever_the_parts() {
+        let (left, _) = interned(&["é", "b", "Z"]);
+        let (right, _) = interned(&["a", "b", ""]);
+        let (dictionary, renumbered) = union(&[&left, &right]);
+        assert_eq!(dictionary.strings().iter().collect::<Vec<_>>(), ["", "Z", "a", "b", "é"]);
+        assert_eq!(renumbered, [vec![4, 3, 1], vec![2, 3, 0]]);
+        assert_eq!(union(&[]).0.len(), 0);
+    }
+
+    #[test]
+    fn a_filter_keeps_the_order() {
+        let (strings, _) = interned(&["c", "a", "b"]);
+        let (dictionary, _) = union(&[&strings]);
+        let (kept, renumbered) = dictionary.filter(&[true, false, true]);
+        assert_eq!(kept.strings().iter().collect::<Vec<_>>(), ["a", "c"]);
+        assert_eq!((renumbered[0], renumbered[2]), (0, 1));
+        assert_eq!(dictionary.find("b"), Some(1));
+        assert_eq!((kept.find("b"), kept.find(""), kept.find("d")), (None, None, None));
+    }
+}

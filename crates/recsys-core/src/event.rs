@@ -1,0 +1,197 @@
+//! The exposure: one line of JSON that says what was shown to whom.
+//!
+//! A line is read once, borrowing from the buffer it lies in. What comes out is trimmed, checked and in
+//! the types the tables take; a line that breaks a rule becomes a [`Fault`] that says which rule.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::Scope;
+use crate::timestamp;
+
+/// An exposure that passed every check; text is trimmed and borrowed from the line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exposure<'a> {
+    /// Nanoseconds since 1970-01-01T00:00:00Z.
+    pub ts: i64,
+    /// The session it happened in.
+    pub session_id: &'a str,
+    /// What was shown.
+    pub item_id: &'a str,
+    /// To whom, when known.
+    pub user_id: Option<&'a str>,
+    /// The delivery it was part of, when known.
+    pub request_id: Option<&'a str>,
+    /// The slice of the surface, when there is one.
+    pub segment: Option<&'a str>,
+    /// The position at which it was shown.
+    pub rank: Option<i64>,
+}
+
+/// What is wrong with a line, and at which byte of it (from 1) when the JSON itself is broken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The byte of the line, counted from 1.
+    pub column: Option<usize>,
+    /// The rule it breaks.
+    pub reason: String,
+}
+
+impl Fault {
+    pub(crate) fn new(reason: impl Into<String>) -> Self {
+        Self { column: None, reason: reason.into() }
+    }
+}
+
+/// Text that borrows from the line unless it holds escapes.
+///
+/// A type of its own because `Option<Cow<str>>` always copies.
+#[derive(Debug, Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// A line as its producer wrote it. A `null` is the same as an absent field.
+#[derive(Debug, Deserialize)]
+pub struct RawExposure<'a> {
+    v: Option<i64>,
+    #[serde(borrow)]
+    ts: Option<Text<'a>>,
+    #[serde(borrow)]
+    tenant: Option<Text<'a>>,
+    #[serde(borrow)]
+    surface: Option<Text<'a>>,
+    #[serde(borrow)]
+    segment: Option<Text<'a>>,
+    #[serde(borrow)]
+    user_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    session_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    request_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    item_id: Option<Text<'a>>,
+    rank: Option<i64>,
+}
+
+fn required<'a>(field: &str, text: Option<&'a Text<'_>>) -> Result<&'a str, Fault> {
+    let text = text.ok_or_else(|| Fault::new(format!("field `{field}` is missing")))?.0.trim();
+    if text.is_empty() { Err(Fault::new(format!("field `{field}` is empty"))) } else { Ok(text) }
+}
+
+fn optional<'a>(text: Option<&'a Text<'_>>) -> Option<&'a str> {
+    text.map(|text| text.0.trim()).filter(|text| !text.is_empty())
+}
+
+impl<'a> RawExposure<'a> {
+    /// Reads the JSON of one line.
+    pub fn parse(line: &'a str) -> Result<Self, Fault> {
+        serde_json::from_str(line).map_err(|error| {
+            let reason = error.to_string();
+            let reason = match reason.rfind(" at line ") {
+                Some(end) => reason[..end].to_owned(),
+                None => reason,
+            };
+            Fault { column: Some(error.column()), reason }
+        })
+    }
+
+    /// Applies the rules of the event. `None` is an event of another tenant or surface.
+    ///
+    /// A foreign event is looked at no further than its tenant and surface: what another tenant's producer
+    /// got wrong is not this tenant's failure.
+    pub fn check(&self, scope: &Scope) -> Result<Option<Exposure<'_>>, Fault> {
+        match self.v {
+            Some(1) => {}
+            Some(v) => return Err(Fault::new(format!("field `v` is {v}; only version 1 is known"))),
+            None => return Err(Fault::new("field `v` is missing")),
+        }
+        let tenant = required("tenant", self.tenant.as_ref())?;
+        let surface = required("surface", self.surface.as_ref())?;
+        if tenant != scope.tenant.as_str() || surface != scope.surface.as_str() {
+            return Ok(None);
+        }
+        let ts = required("ts", self.ts.as_ref())?;
+        let ts = timestamp::parse(ts).map_err(|reason| Fault::new(format!("field `ts`: {ts:?} {reason}")))?;
+        if let Some(rank @ ..0) = self.rank {
+            return Err(Fault::new(format!("field `rank` is {rank}; it must be 0 or more")));
+        }
+        Ok(Some(Exposure {
+            ts,
+            session_id: required("session_id", self.session_id.as_ref())?,
+            item_id: required("item_id", self.item_id.as_ref())?,
+            user_id: optional(self.user_id.as_ref()),
+            request_id: optional(self.request_id.as_ref()),
+            segment: optional(self.segment.as_ref()),
+            rank: self.rank,
+        }))
+    }
+}
+
+/// A canonical line, in the order of its fields.
+#[derive(Debug, Serialize)]
+pub(crate) struct CanonicalLine<'a> {
+    pub(crate) v: u8,
+    pub(crate) ts: &'a str,
+    pub(crate) tenant: &'a str,
+    pub(crate) surface: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) segment: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) user_id: Option<&'a str>,
+    pub(crate) session_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) request_id: Option<&'a str>,
+    pub(crate) item_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rank: Option<i64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{Surface, Tenant};
+
+    fn scope() -> Scope {
+        Scope { tenant: Tenant::new("demo").unwrap(), surface: Surface::new("home").unwrap() }
+    }
+
+    fn reason(line: &str) -> String {
+        match RawExposure::parse(line) {
+            Ok(raw) => raw.check(&scope()).unwrap_err().reason,
+            Err(fault) => format!("column {}: {}", fault.column.unwrap(), fault.reason),
+        }
+    }
+
+    const GOOD: &str = r#"{"v":1,"ts":"2026-01-01T08:00:00Z","tenant":" demo","surface":"home\t","session_id":"s1","item_id":" A\u0041 ","rank":0,"user_id":"  ","request_id":null,"more":{"a":[1e400]}}"#;
+
+    #[test]
+    fn text_is_trimmed_and_empty_means_absent() {
+        let raw = RawExposure::parse(GOOD).unwrap();
+        let event = raw.check(&scope()).unwrap().unwrap();
+        assert_eq!(event.item_id, "AA");
+        assert_eq!((event.user_id, event.request_id, event.segment), (None, None, None));
+        assert_eq!(event.rank, Some(0));
+    }
+
+    #[test]
+    fn each_rule_names_its_field() {
+        let with = |from: &str, to: &str| reason(&GOOD.replace(from, to));
+        assert_eq!(with(r#""v":1"#, r#""v":2"#), "field `v` is 2; only version 1 is known");
+        assert_eq!(with(r#""v":1,"#, ""), "field `v` is missing");
+        assert_eq!(with(r#""session_id":"s1""#, r#""session_id":" ""#), "field `session_id` is empty");
+        assert_eq!(with(r#""session_id":"s1""#, r#""session_id":null"#), "field `session_id` is missing");
+        assert_eq!(with(r#""rank":0"#, r#""rank":-1"#), "field `rank` is -1; it must be 0 or more");
+        assert!(with("08:00:00Z", "08:00:00").starts_with("field `ts`: \"2026-01-01T08:00:00\" is not"));
+        assert!(with(r#""rank":0"#, r#""rank":1.5"#).contains("invalid type: floating point"));
+        assert!(with(r#""rank":0"#, r#""rank":1,"rank":2"#).contains("duplicate field `rank`"));
+        assert!(with(r#""v":1"#, r#""v":"1""#).starts_with("column 8: invalid type: string"));
+        assert!(reason("[]").contains("column"));
+        assert!(reason(&GOOD[..40]).contains("EOF while parsing a string"));
+    }
+
+    #[test]
+    fn a_foreign_event_is_set_aside_before_its_other_fields_are_judged() {
+        let line = GOOD.replace(" demo", "other").replace("08:00:00Z", "noon");
+        assert_eq!(RawExposure::parse(&line).unwrap().check(&scope()), Ok(None));
+    }
+}

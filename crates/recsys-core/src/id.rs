@@ -1,0 +1,168 @@
+//! Names that become path segments: tenant, surface and segment.
+//!
+//! A name is checked once, where it enters. After that it can be joined into a path or a key without a
+//! second thought, because no value of these types can leave its folder.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// The longest name, in bytes: every file system takes a path segment of this size.
+pub const MAX_ID_BYTES: usize = 200;
+
+/// The folder of artifacts built without a segment; no segment can have this name.
+pub const NO_SEGMENT: &str = "_all";
+
+/// Why a name was refused.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{what} {value:?} {reason}")]
+pub struct IdError {
+    /// Which name: `tenant`, `surface` or `segment`.
+    pub what: &'static str,
+    /// The value that was given.
+    pub value: String,
+    /// What is wrong with it.
+    pub reason: &'static str,
+}
+
+fn check(what: &'static str, reserved: Option<&str>, value: &str) -> Result<(), IdError> {
+    let reason = if value.is_empty() {
+        "is empty"
+    } else if value.len() > MAX_ID_BYTES {
+        "is longer than 200 bytes"
+    } else if value != value.trim() {
+        "begins or ends with white space"
+    } else if value == "." || value == ".." {
+        "is a relative path"
+    } else if value.contains(['/', '\\']) {
+        "contains a path separator"
+    } else if value.chars().any(char::is_control) {
+        "contains a control character"
+    } else if reserved == Some(value) {
+        "is a reserved name"
+    } else {
+        return Ok(());
+    };
+    Err(IdError { what, value: value.to_owned(), reason })
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $what:literal, reserved: $reserved:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// Checks a name.
+            pub fn new(value: impl Into<String>) -> Result<Self, IdError> {
+                let value = value.into();
+                check($what, $reserved, &value)?;
+                Ok(Self(value))
+            }
+
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+            fn from_str(value: &str) -> Result<Self, IdError> {
+                Self::new(value)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = IdError;
+            fn try_from(value: String) -> Result<Self, IdError> {
+                Self::new(value)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0
+            }
+        }
+    };
+}
+
+id!(
+    /// Whose data it is. Data of one tenant never reaches another.
+    Tenant,
+    "tenant",
+    reserved: None
+);
+id!(
+    /// A place where recommendations are shown, such as `home`.
+    Surface,
+    "surface",
+    reserved: None
+);
+id!(
+    /// An optional slice of a surface.
+    Segment,
+    "segment",
+    reserved: Some(NO_SEGMENT)
+);
+
+/// The tenant and surface a job works for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Scope {
+    /// Whose data.
+    pub tenant: Tenant,
+    /// Which place.
+    pub surface: Surface,
+}
+
+impl Scope {
+    /// `<tenant>/<surface>`, the prefix of every key that belongs to this scope.
+    pub fn prefix(&self) -> String {
+        format!("{}/{}", self.tenant, self.surface)
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.tenant, self.surface)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_would_leave_their_folder_are_refused() {
+        for bad in ["", ".", "..", "a/b", "../x", "a\\b", "a\nb", "a\0", " a", "a\t", "\u{85}a"] {
+            assert!(Tenant::new(bad).is_err(), "{bad:?}");
+            assert!(Surface::new(bad).is_err(), "{bad:?}");
+            assert!(Segment::new(bad).is_err(), "{bad:?}");
+        }
+        assert!(Tenant::new("x".repeat(MAX_ID_BYTES)).is_ok());
+        assert!(Tenant::new("x".repeat(MAX_ID_BYTES + 1)).is_err());
+    }
+
+    #[test]
+    fn ordinary_names_pass_as_they_are() {
+        for good in ["demo", "shop-1", "a.b", "...", "Größe", "with space", "%2e%2e"] {
+            assert_eq!(Tenant::new(good).unwrap().as_str(), good);
+        }
+    }
+
+    #[test]
+    fn only_a_segment_cannot_be_called_all() {
+        assert!(Segment::new("_all").is_err());
+        assert!(Tenant::new("_all").is_ok());
+        assert!(Segment::new("all").is_ok());
+    }
+}

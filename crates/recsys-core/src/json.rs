@@ -1,0 +1,93 @@
+//! Compact JSON, the one form that documents are hashed in.
+//!
+//! No spaces; `"`, `\`, backspace, form feed, line feed, carriage return and tab as two-character escapes;
+//! other characters below U+0020, and `<`, `>`, `&`, U+2028 and U+2029 as `\u` and four lower-case hex
+//! digits; everything else as UTF-8. A number without a fraction prints as an integer, any other as the
+//! shortest decimal that reads back the same.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+use serde_json::ser::{Formatter, Serializer};
+
+struct Compact;
+
+impl Formatter for Compact {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
+        // Everything the library itself must escape never gets here.
+        let mut rest = fragment;
+        while let Some(at) = rest.find(['<', '>', '&', '\u{2028}', '\u{2029}']) {
+            let (plain, special) = rest.split_at(at);
+            out.write_all(plain.as_bytes())?;
+            let (escape, length): (&[u8], _) = match special.as_bytes() {
+                [b'<', ..] => (b"\\u003c", 1),
+                [b'>', ..] => (b"\\u003e", 1),
+                [b'&', ..] => (b"\\u0026", 1),
+                [_, _, 0xa8, ..] => (b"\\u2028", 3),
+                _ => (b"\\u2029", 3),
+            };
+            out.write_all(escape)?;
+            rest = &special[length..];
+        }
+        out.write_all(rest.as_bytes())
+    }
+
+    fn write_f64<W: ?Sized + Write>(&mut self, out: &mut W, value: f64) -> io::Result<()> {
+        // Adding zero turns -0 into 0.
+        write!(out, "{}", value + 0.0)
+    }
+}
+
+/// Writes `value` as compact JSON.
+pub fn write(value: &impl Serialize, out: impl Write) -> io::Result<()> {
+    value.serialize(&mut Serializer::with_formatter(out, Compact)).map_err(io::Error::from)
+}
+
+/// `value` as compact JSON.
+///
+/// # Panics
+/// When a `Serialize` implementation of this crate fails, which none does.
+pub fn to_vec(value: &impl Serialize) -> Vec<u8> {
+    let mut out = Vec::new();
+    write(value, &mut out).expect("writing to memory");
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn text(value: &impl Serialize) -> String {
+        String::from_utf8(to_vec(value)).unwrap()
+    }
+
+    #[test]
+    fn strings_are_escaped_as_the_contract_says() {
+        assert_eq!(
+            text(&"\"\\\u{8}\u{c}\n\r\t\0\u{1f}<b>&\u{2028}\u{2029}\u{7f}é文\u{2027}\u{a8}😀"),
+            "\"\\\"\\\\\\b\\f\\n\\r\\t\\u0000\\u001f\\u003cb\\u003e\\u0026\\u2028\\u2029\u{7f}é文\u{2027}\u{a8}😀\""
+        );
+    }
+
+    #[test]
+    fn numbers_are_as_short_as_they_can_be() {
+        assert_eq!(text(&[1.0, 0.0, -0.0, 2.5, 0.1, 1e21, -3.0, 1e-7]), "[1,0,0,2.5,0.1,1000000000000000000000,-3,0.0000001]");
+        assert_eq!(text(&[1.0f64 / 3.0]), "[0.3333333333333333]");
+        assert_eq!(text(&u64::MAX), "18446744073709551615");
+    }
+
+    proptest! {
+        #[test]
+        fn any_string_reads_back(value in any::<String>()) {
+            let bytes = to_vec(&value);
+            prop_assert_eq!(serde_json::from_slice::<String>(&bytes).unwrap(), value);
+        }
+
+        #[test]
+        fn any_number_reads_back(value in proptest::num::f64::NORMAL) {
+            let read: f64 = serde_json::from_slice(&to_vec(&value)).unwrap();
+            prop_assert_eq!(read.to_bits(), value.to_bits());
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! The factory's core: events in, immutable verifiable artifacts out.
+//!
+//! The modules stand in the order in which data flows: names and days, events and where they come from,
+//! canonical data, the in-memory table, the builders, staging, publishing; gates and limits beside them.
+
+pub mod canonical;
+pub mod artifact;
+pub mod catalog;
+pub mod dictionary;
+pub mod event;
+pub mod events;
+pub mod hash;
+pub mod id;
+pub mod json;
+pub mod limit;
+pub mod lines;
+pub mod storage;
+pub mod timestamp;
+pub mod window;

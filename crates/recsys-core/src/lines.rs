@@ -1,0 +1,287 @@
+//! Lines of any number of files, worked on by all threads.
+//!
+//! One thread reads (and so decompresses); it cuts what it reads into blocks at line ends and hands them to
+//! workers through a bounded queue. At most a few blocks are in memory at a time, whatever the size of the
+//! file. Each worker keeps a state of its own; the caller merges them. Which worker sees which block is up
+//! to the scheduler, so the merge must not depend on it.
+//!
+//! The first bad line in file order is the one reported, whichever thread meets which line first.
+
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use crate::event::Fault;
+
+/// The longest line taken, in bytes. An exposure is a few hundred; a line this long is a missing line end.
+pub const MAX_LINE_BYTES: usize = 1 << 20;
+
+const BLOCK_BYTES: usize = 1 << 20;
+
+/// A file of lines.
+pub struct LineFile {
+    /// What messages call it.
+    pub name: String,
+    /// Its content, decompressed.
+    pub reader: Box<dyn Read + Send>,
+}
+
+/// Why the lines could not all be worked on.
+#[derive(Debug, thiserror::Error)]
+pub enum LinesError {
+    /// The file could not be read to its end.
+    #[error("cannot read {name}")]
+    Read {
+        /// The file.
+        name: String,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// A line breaks a rule.
+    #[error("{name}:{line}{}: {}", column(.fault), .fault.reason)]
+    Line {
+        /// The file.
+        name: String,
+        /// The line, counted from 1.
+        line: u64,
+        /// Where in the line, and which rule.
+        fault: Fault,
+    },
+}
+
+fn column(fault: &Fault) -> String {
+    fault.column.map(|column| format!(":{column}")).unwrap_or_default()
+}
+
+struct Block {
+    file: usize,
+    first_line: u64,
+    bytes: Vec<u8>,
+}
+
+/// The earliest bad line seen so far.
+#[derive(Default)]
+struct Earliest {
+    failed: AtomicBool,
+    fault: Mutex<Option<(usize, u64, Fault)>>,
+}
+
+impl Earliest {
+    fn report(&self, file: usize, line: u64, fault: Fault) {
+        let mut slot = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        if slot.as_ref().is_none_or(|(f, l, _)| (file, line) < (*f, *l)) {
+            *slot = Some((file, line, fault));
+        }
+        self.failed.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Calls `work` with every line that is not blank, without its line end, on all threads; returns the
+/// workers' states.
+pub fn for_each_line<S: Send>(
+    files: Vec<LineFile>,
+    init: impl Fn() -> S + Sync,
+    work: impl Fn(&mut S, &str) -> Result<(), Fault> + Sync,
+) -> Result<Vec<S>, LinesError> {
+    let workers = rayon::current_num_threads();
+    let names: Vec<String> = files.iter().map(|file| file.name.clone()).collect();
+    let earliest = Earliest::default();
+    let spare = Mutex::new(Vec::new());
+    let (sender, receiver) = sync_channel(2 * workers);
+    let receiver = Mutex::new(receiver);
+    let (states, read) = thread::scope(|scope| {
+        let handles: Vec<_> = (0..workers)
+            .map(|_| scope.spawn(|| worker(init(), &receiver, &spare, &earliest, &work)))
+            .collect();
+        let read = files.into_iter().enumerate().try_for_each(|(file, LineFile { name, reader })| {
+            cut_into_blocks(file, reader, &sender, &spare, &earliest)
+                .map_err(|source| LinesError::Read { name, source })
+        });
+        drop(sender);
+        let states = handles.into_iter().map(|handle| handle.join());
+        (states.collect::<Result<Vec<S>, _>>(), read)
+    });
+    let fault = earliest.fault.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some((file, line, fault)) = fault {
+        return Err(LinesError::Line { name: names[file].clone(), line, fault });
+    }
+    read?;
+    Ok(states.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+}
+
+fn cut_into_blocks(
+    file: usize,
+    mut reader: Box<dyn Read + Send>,
+    queue: &SyncSender<Block>,
+    spare: &Mutex<Vec<Vec<u8>>>,
+    earliest: &Earliest,
+) -> io::Result<()> {
+    let buffer = || {
+        let mut spare = spare.lock().unwrap_or_else(PoisonError::into_inner);
+        spare.pop().unwrap_or_else(|| Vec::with_capacity(2 * BLOCK_BYTES))
+    };
+    let mut bytes = buffer();
+    let mut first_line = 1;
+    while !earliest.failed.load(Ordering::Relaxed) {
+        let read = reader.by_ref().take(BLOCK_BYTES as u64).read_to_end(&mut bytes)?;
+        let end = if read == 0 { bytes.len() } else { memchr::memrchr(b'\n', &bytes).map_or(0, |at| at + 1) };
+        if end == 0 {
+            if read == 0 {
+                return Ok(());
+            }
+            if bytes.len() > MAX_LINE_BYTES {
+                earliest.report(file, first_line, too_long());
+            }
+            continue;
+        }
+        let mut rest = buffer();
+        rest.extend_from_slice(&bytes[end..]);
+        bytes.truncate(end);
+        let lines = memchr::memchr_iter(b'\n', &bytes).count() as u64;
+        // A worker only hangs up by panicking, which the join above brings to light.
+        let _ = queue.send(Block { file, first_line, bytes });
+        first_line += lines;
+        bytes = rest;
+    }
+    Ok(())
+}
+
+fn too_long() -> Fault {
+    Fault::new(format!("the line is longer than {MAX_LINE_BYTES} bytes; is a line end missing?"))
+}
+
+fn worker<S>(
+    mut state: S,
+    queue: &Mutex<Receiver<Block>>,
+    spare: &Mutex<Vec<Vec<u8>>>,
+    earliest: &Earliest,
+    work: &impl Fn(&mut S, &str) -> Result<(), Fault>,
+) -> S {
+    loop {
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(mut block) = next else { return state };
+        if let Err((line, fault)) = work_through(&block, &mut state, work) {
+            earliest.report(block.file, block.first_line + line, fault);
+        }
+        block.bytes.clear();
+        spare.lock().unwrap_or_else(PoisonError::into_inner).push(block.bytes);
+    }
+}
+
+/// Works through a block up to its first bad line, counted from 0 within the block.
+fn work_through<S>(
+    block: &Block,
+    state: &mut S,
+    work: &impl Fn(&mut S, &str) -> Result<(), Fault>,
+) -> Result<(), (u64, Fault)> {
+    let mut bytes = block.bytes.as_slice();
+    if block.first_line == 1 {
+        bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+    }
+    // One pass over the whole block; what follows the last good byte is a bad line's business.
+    let (text, broken) = match std::str::from_utf8(bytes) {
+        Ok(text) => (text, None),
+        Err(error) => {
+            let (good, _) = bytes.split_at(error.valid_up_to());
+            let line_start = memchr::memrchr(b'\n', good).map_or(0, |at| at + 1);
+            let fault =
+                Fault { column: Some(good.len() - line_start + 1), reason: "the line is not UTF-8".into() };
+            (std::str::from_utf8(&good[..line_start]).unwrap_or_default(), Some(fault))
+        }
+    };
+    let mut number = 0;
+    for line in text.split_inclusive('\n') {
+        let line = line.strip_suffix('\n').unwrap_or(line);
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        if line.len() > MAX_LINE_BYTES {
+            return Err((number, too_long()));
+        }
+        if !line.trim_ascii().is_empty() {
+            work(state, line).map_err(|fault| (number, fault))?;
+        }
+        number += 1;
+    }
+    match broken {
+        Some(fault) => Err((number, fault)),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: &str, bytes: impl Into<Vec<u8>>) -> LineFile {
+        LineFile { name: name.into(), reader: Box::new(io::Cursor::new(bytes.into())) }
+    }
+
+    fn lines(files: Vec<LineFile>) -> Result<Vec<String>, String> {
+        let work = |seen: &mut Vec<String>, line: &str| {
+            if line.starts_with('!') {
+                return Err(Fault::new("bad"));
+            }
+            seen.push(line.to_owned());
+            Ok(())
+        };
+        let mut all: Vec<_> = for_each_line(files, Vec::new, work)
+            .map_err(|error| error.to_string())?
+            .into_iter()
+            .flatten()
+            .collect();
+        all.sort();
+        Ok(all)
+    }
+
+    #[test]
+    fn line_ends_blank_lines_and_a_leading_bom_do_not_count() {
+        let text = "\u{feff}a\r\n\n \t\r\nb\n\r\nc";
+        assert_eq!(lines(vec![file("x", text)]).unwrap(), ["a", "b", "c"]);
+        assert_eq!(lines(vec![file("x", "")]).unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn the_first_bad_line_in_file_order_is_reported() {
+        let long = "ok\n".repeat(2_000_000);
+        let files = || vec![file("a", long.clone()), file("b", format!("x\n{long}!\n{long}!\n")), file("c", "!\n")];
+        for _ in 0..5 {
+            assert_eq!(lines(files()).unwrap_err(), "b:2000002: bad");
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_not_utf8_is_named_with_its_column() {
+        let bytes = b"good\n\nab\xff\n!\n";
+        assert_eq!(lines(vec![file("x", *bytes)]).unwrap_err(), "x:3:3: the line is not UTF-8");
+        assert_eq!(lines(vec![file("x", *b"!\nab\xff\n")]).unwrap_err(), "x:1: bad");
+    }
+
+    #[test]
+    fn an_endless_line_is_refused_wherever_it_begins() {
+        let endless = "x".repeat(MAX_LINE_BYTES + 1);
+        let expected = format!("x:3: the line is longer than {MAX_LINE_BYTES} bytes; is a line end missing?");
+        assert_eq!(lines(vec![file("x", format!("a\nb\n{endless}"))]).unwrap_err(), expected);
+        assert_eq!(lines(vec![file("x", format!("a\nb\n{endless}\nc\n"))]).unwrap_err(), expected);
+        assert_eq!(lines(vec![file("x", format!("a\nb\n{}", endless.repeat(20)))]).unwrap_err(), expected);
+        let longest = "x".repeat(MAX_LINE_BYTES);
+        assert_eq!(lines(vec![file("x", format!("a\nb\n{longest}\n"))]).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn a_file_that_breaks_off_is_a_read_error() {
+        struct Broken(bool);
+        impl Read for Broken {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                if std::mem::replace(&mut self.0, true) {
+                    return Err(io::Error::other("gone"));
+                }
+                buffer[..2].copy_from_slice(b"a\n");
+                Ok(2)
+            }
+        }
+        let files = vec![LineFile { name: "x".into(), reader: Box::new(Broken(false)) }];
+        assert_eq!(lines(files).unwrap_err(), "cannot read x");
+    }
+}

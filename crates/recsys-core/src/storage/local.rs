@@ -1,0 +1,254 @@
+//! A root on a local file system.
+//!
+//! A write goes to a file in the root's own scratch folder, is flushed to the disk, and is then linked or
+//! renamed to its place, after which the folder is flushed too: once `commit` has answered, a power cut
+//! does not undo it, and at no moment is there half a document under a real name.
+//!
+//! What a crash leaves behind is a scratch file that nobody holds a lock on. The next process that writes
+//! below the same root removes it. [`Condition::Still`] is read-compare-rename under an advisory lock on
+//! `.<name>.lock` beside the document; the kernel releases it when its holder dies.
+
+use std::fs::{self, File, Permissions, TryLockError};
+use std::io::{self, BufWriter, ErrorKind, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+
+use tempfile::NamedTempFile;
+
+use super::{Commit, Condition, PendingWrite, Store, StoreError, Tag};
+use crate::hash::sha256;
+
+/// The folder below each root in which documents are prepared.
+const SCRATCH: &str = ".scratch";
+
+/// A folder of the local file system as a [`Store`].
+#[derive(Debug)]
+pub struct LocalStore {
+    /// As the user wrote it, for messages.
+    shown: PathBuf,
+    /// Absolute, for URIs.
+    root: PathBuf,
+    swept: Once,
+}
+
+fn failed(action: &'static str, target: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let target = target.display().to_string();
+    move |source| StoreError { action, target, source }
+}
+
+impl LocalStore {
+    /// A root at `path`, relative to the working directory. Nothing is created before the first write.
+    pub fn new(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        let shown = path.into();
+        let root = std::path::absolute(&shown).map_err(failed("resolve", &shown))?;
+        if root.to_str().is_none() {
+            let source = io::Error::new(ErrorKind::InvalidInput, "the path is not UTF-8");
+            return Err(failed("use", &shown)(source));
+        }
+        Ok(Self { shown, root, swept: Once::new() })
+    }
+
+    fn path(&self, key: &str) -> PathBuf {
+        self.shown.join(key)
+    }
+
+    /// A scratch file that this process holds a lock on.
+    fn scratch_file(&self) -> Result<NamedTempFile, StoreError> {
+        let scratch = self.shown.join(SCRATCH);
+        create_folder(&scratch)?;
+        self.swept.call_once(|| sweep(&scratch));
+        loop {
+            let file = tempfile::Builder::new()
+                .permissions(Permissions::from_mode(0o666))
+                .tempfile_in(&scratch)
+                .map_err(failed("create a file in", &scratch))?;
+            // Until it is locked, another process may take the file for a leftover and remove it.
+            match file.as_file().try_lock() {
+                Ok(()) if file.path().exists() => return Ok(file),
+                Ok(()) | Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(source)) => return Err(failed("lock", file.path())(source)),
+            }
+        }
+    }
+}
+
+/// Removes what dead processes left in the scratch folder. Failing to tidy up fails nothing else.
+fn sweep(scratch: &Path) {
+    for entry in fs::read_dir(scratch).into_iter().flatten().flatten() {
+        let abandoned = File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
+        if abandoned {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+fn sync_folder(folder: &Path) -> Result<(), StoreError> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("flush", folder))
+}
+
+/// `create_dir_all` whose every new name is flushed.
+fn create_folder(folder: &Path) -> Result<(), StoreError> {
+    if folder.as_os_str().is_empty() || folder.is_dir() {
+        return Ok(());
+    }
+    let parent = folder.parent().unwrap_or(Path::new(""));
+    create_folder(parent)?;
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => {}
+        created => created.map_err(failed("create folder", folder))?,
+    }
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    sync_folder(parent)
+}
+
+fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn same_bytes(a: &Path, b: &Path) -> io::Result<bool> {
+    const CHUNK: u64 = 1 << 16;
+    let Some(b) = found(File::open(b))? else { return Ok(false) };
+    let a = File::open(a)?;
+    if a.metadata()?.len() != b.metadata()?.len() {
+        return Ok(false);
+    }
+    let (mut left, mut right) = (Vec::new(), Vec::new());
+    loop {
+        left.clear();
+        right.clear();
+        (&a).take(CHUNK).read_to_end(&mut left)?;
+        (&b).take(CHUNK).read_to_end(&mut right)?;
+        if left != right {
+            return Ok(false);
+        }
+        if left.is_empty() {
+            return Ok(true);
+        }
+    }
+}
+
+fn tag(bytes: &[u8]) -> Tag {
+    Tag(sha256(bytes))
+}
+
+fn current_tag(path: &Path) -> io::Result<Option<Tag>> {
+    Ok(found(fs::read(path))?.map(|bytes| tag(&bytes)))
+}
+
+impl Store for LocalStore {
+    fn uri(&self, key: &str) -> String {
+        format!("file://{}", self.root.join(key).display())
+    }
+
+    fn name(&self, key: &str) -> String {
+        self.path(key).display().to_string()
+    }
+
+    fn root_exists(&self) -> Result<bool, StoreError> {
+        let metadata = found(fs::metadata(&self.shown)).map_err(failed("look at", &self.shown))?;
+        Ok(metadata.is_some_and(|metadata| metadata.is_dir()))
+    }
+
+    fn open(&self, key: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
+        let path = self.path(key);
+        let file = found(File::open(&path)).map_err(failed("open", &path))?;
+        Ok(file.map(|file| Box::new(file) as Box<dyn Read + Send>))
+    }
+
+    fn read_tagged(&self, key: &str) -> Result<Option<(Vec<u8>, Tag)>, StoreError> {
+        let bytes = self.read(key)?;
+        Ok(bytes.map(|bytes| {
+            let tag = tag(&bytes);
+            (bytes, tag)
+        }))
+    }
+
+    fn begin(&self, key: &str) -> Result<Box<dyn PendingWrite + '_>, StoreError> {
+        let target = self.path(key);
+        let file = BufWriter::with_capacity(1 << 16, self.scratch_file()?);
+        Ok(Box::new(LocalWrite { target, file }))
+    }
+
+    fn remove(&self, key: &str) -> Result<bool, StoreError> {
+        let path = self.path(key);
+        let removed = found(fs::remove_file(&path)).map_err(failed("remove", &path))?.is_some();
+        if removed && let Some(folder) = path.parent() {
+            sync_folder(folder)?;
+        }
+        Ok(removed)
+    }
+}
+
+struct LocalWrite {
+    target: PathBuf,
+    file: BufWriter<NamedTempFile>,
+}
+
+impl Write for LocalWrite {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl PendingWrite for LocalWrite {
+    fn commit(self: Box<Self>, condition: Condition) -> Result<Commit, StoreError> {
+        let Self { target, file } = *self;
+        let folder = target.parent().unwrap_or(Path::new("."));
+        let file = file.into_inner().map_err(|error| failed("write", &target)(error.into_error()))?;
+        create_folder(folder)?;
+        // Held until the end of this function.
+        let mut _lock = None;
+        let commit = match &condition {
+            Condition::Always if same_bytes(file.path(), &target).map_err(failed("compare", &target))? => {
+                Commit::Unchanged
+            }
+            Condition::Absent if target.exists() => Commit::Refused,
+            Condition::Still(tag) => {
+                _lock = Some(lock(&target)?);
+                let current = current_tag(&target).map_err(failed("read", &target))?;
+                if current == *tag { Commit::Written } else { Commit::Refused }
+            }
+            Condition::Always | Condition::Absent => Commit::Written,
+        };
+        let commit = match commit {
+            Commit::Written => place(file, &target, &condition)?,
+            nothing_to_place => nothing_to_place,
+        };
+        // Also when the document was there already: whoever put it may have died before this.
+        sync_folder(folder)?;
+        Ok(commit)
+    }
+}
+
+fn place(file: NamedTempFile, target: &Path, condition: &Condition) -> Result<Commit, StoreError> {
+    file.as_file().sync_all().map_err(failed("flush", target))?;
+    let placed = match condition {
+        Condition::Absent => file.persist_noclobber(target),
+        Condition::Always | Condition::Still(_) => file.persist(target),
+    };
+    match placed {
+        Ok(_) => Ok(Commit::Written),
+        Err(error) if error.error.kind() == ErrorKind::AlreadyExists => Ok(Commit::Refused),
+        Err(error) => Err(failed("write", target)(error.error)),
+    }
+}
+
+fn lock(target: &Path) -> Result<File, StoreError> {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(target.file_name().unwrap_or_default());
+    name.push(".lock");
+    let path = target.with_file_name(name);
+    let file = File::options().create(true).write(true).truncate(false).open(&path);
+    let file = file.map_err(failed("open", &path))?;
+    file.lock().map_err(failed("lock", &path))?;
+    Ok(file)
+}

@@ -1,0 +1,116 @@
+//! RFC 3339 timestamps as nanoseconds since 1970-01-01T00:00:00Z.
+
+use std::io::{self, Write};
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+
+/// Reads an RFC 3339 timestamp with any offset and at most nine fraction digits.
+///
+/// A leap second (`:60`, which RFC 3339 allows) counts as the second before it. A time that a signed 64-bit nanosecond clock cannot hold becomes its nearest end; it lies outside every
+/// [`Day`](crate::window::Day), so no window takes it.
+///
+/// # Errors
+/// A sentence that says what was expected.
+pub fn parse(text: &str) -> Result<i64, &'static str> {
+    const EXPECTED: &str = "is not an RFC 3339 timestamp such as 2026-01-01T08:00:00Z";
+    // The parser also knows other notations (a blank for `T`, weeks, zone names): only RFC 3339 gets there.
+    let (clock, rest) = text.split_at_checked(19).ok_or(EXPECTED)?;
+    let shape = clock.bytes().map(|b| if b.is_ascii_digit() { b'd' } else { b.to_ascii_uppercase() });
+    if !shape.eq(*b"dddd-dd-ddTdd:dd:dd") {
+        return Err(EXPECTED);
+    }
+    let zone = match rest.strip_prefix('.') {
+        Some(fraction) => {
+            let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
+            if digits == 0 {
+                return Err(EXPECTED);
+            }
+            if digits > 9 {
+                return Err("has more than nine fraction digits");
+            }
+            &fraction[digits..]
+        }
+        None => rest,
+    };
+    let is_utc = zone.eq_ignore_ascii_case("Z");
+    let is_offset = || {
+        let shape = zone.bytes().map(|b| if b.is_ascii_digit() { b'd' } else { b });
+        (shape.clone().eq(*b"+dd:dd") || shape.eq(*b"-dd:dd")) && zone[1..3] < *"24" && zone[4..] < *"60"
+    };
+    if !(is_utc || is_offset()) {
+        return Err(EXPECTED);
+    }
+    let Ok(time) = text.parse::<Timestamp>() else {
+        // The library's clock ends a day before the year 9999 does.
+        let valid = clock.parse::<DateTime>().is_ok();
+        return if valid { Ok(i64::MAX) } else { Err(EXPECTED) };
+    };
+    let ns = time.as_nanosecond();
+    Ok(i64::try_from(ns).unwrap_or(if ns < 0 { i64::MIN } else { i64::MAX }))
+}
+
+/// Writes `ns` in UTC with `Z` and no trailing zeros in the fraction.
+pub fn write(ns: i64, out: &mut impl Write) -> io::Result<()> {
+    let time = Timestamp::from_nanosecond(i128::from(ns)).map_err(io::Error::other)?;
+    write!(out, "{time}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(text: &str) -> String {
+        let mut out = Vec::new();
+        write(parse(text).unwrap(), &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn any_offset_and_precision_becomes_utc_without_trailing_zeros() {
+        assert_eq!(written("2026-01-01T02:00:00+02:00"), "2026-01-01T00:00:00Z");
+        assert_eq!(written("2026-01-01T00:00:00.500Z"), "2026-01-01T00:00:00.5Z");
+        assert_eq!(written("2026-01-01T00:00:00.000000001Z"), "2026-01-01T00:00:00.000000001Z");
+        assert_eq!(written("2026-01-01T00:00:00.120000Z"), "2026-01-01T00:00:00.12Z");
+        assert_eq!(written("2025-12-31T19:59:59-04:00"), "2025-12-31T23:59:59Z");
+        assert_eq!(written("2026-01-01t00:00:00.000z"), "2026-01-01T00:00:00Z");
+        assert_eq!(written("2016-12-31T23:59:60Z"), "2016-12-31T23:59:59Z");
+        assert_eq!(written("2024-02-29T23:59:59.999999999-00:00"), "2024-02-29T23:59:59.999999999Z");
+    }
+
+    #[test]
+    fn other_notations_are_refused() {
+        for bad in [
+            "",
+            "2026-01-01",
+            "2026-01-01 00:00:00Z",
+            "2026-01-01T00:00Z",
+            "2026-01-01T00:00:00",
+            "2026-01-01T00:00:00+02",
+            "2026-01-01T00:00:00+0200",
+            "2026-01-01T00:00:00+24:00",
+            "2026-01-01T00:00:00+00:60",
+            "2026-01-01T00:00:00.Z",
+            "2026-01-01T00:00:00,5Z",
+            "2026-01-01T00:00:00.0000000001Z",
+            "2026-01-01T24:00:00Z",
+            "2026-01-01T00:00:61Z",
+            "2026-13-01T00:00:00Z",
+            "2026-02-29T00:00:00Z",
+            "2026-01-01T00:00:00Z[UTC]",
+            "2026-01-01T00:00:00ZZ",
+            "２026-01-01T00:00:00Z",
+        ] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn times_beyond_the_clock_become_its_ends() {
+        assert_eq!(parse("0001-01-01T00:00:00Z"), Ok(i64::MIN));
+        assert_eq!(parse("9999-12-30T00:00:00Z"), Ok(i64::MAX));
+        // In range for RFC 3339, though the offset carries it out of the four-digit years.
+        assert_eq!(parse("9999-12-31T23:59:59-23:59"), Ok(i64::MAX));
+        assert_eq!(parse("0000-01-01T00:00:00+23:59"), Ok(i64::MIN));
+    }
+}

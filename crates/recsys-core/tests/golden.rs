@@ -1,0 +1,51 @@
+//! Every golden case through the library.
+
+use std::fs::File;
+use std::io::BufReader;
+
+use recsys_core::artifact::{ArtifactKey, Inputs, encode};
+use recsys_core::canonical::{DayRows, read_days};
+use recsys_core::catalog::{Catalog, CatalogFormat};
+use recsys_core::events::EventTable;
+use recsys_core::hash::sha256;
+use recsys_core::lines::LineFile;
+use recsys_testkit::golden::{Case, cases};
+
+fn build_all(case: &Case) {
+    let raw = case.dir.join("exposure.jsonl");
+    let file = LineFile {
+        name: raw.display().to_string(),
+        reader: Box::new(File::open(&raw).unwrap()),
+    };
+    let (days, _) = read_days(vec![file], &case.scope, case.first_day(), case.last_day()).unwrap();
+    let days: Vec<&DayRows> = days.iter().collect();
+    let events = EventTable::new(&days, case.segment.as_ref(), &case.limits).unwrap();
+    let catalog = match File::open(case.dir.join("catalog.csv")) {
+        Ok(file) => {
+            let reader = BufReader::new(file);
+            let surface = &case.scope.surface;
+            Catalog::read("catalog.csv", CatalogFormat::Csv, reader, surface, &case.limits).unwrap()
+        }
+        Err(_) => Catalog::default(),
+    };
+    for (kind, expected) in &case.versions {
+        let inputs = Inputs { events: &events, catalog: &catalog };
+        let built = kind.build(&inputs, &case.limits).unwrap();
+        let key = ArtifactKey {
+            kind: *kind,
+            scope: case.scope.clone(),
+            segment: case.segment.clone(),
+            window: case.window,
+        };
+        let encoded = encode(&key, &built.payload, "2026-01-01T00:00:00Z", &sha256(b""));
+        assert_eq!(encoded.version, *expected, "{} {kind}", case.name());
+        let read = kind.parse(&encoded.bytes).unwrap();
+        assert_eq!((&read.key, &read.payload), (&key, &built.payload));
+        read.payload.check(&case.limits).unwrap();
+    }
+}
+
+#[test]
+fn every_case_matches() {
+    cases().iter().for_each(build_all);
+}
