@@ -101,7 +101,7 @@ pub fn for_each_line<S: Send>(
                 .map_err(|source| LinesError::Read { name, source })
         });
         drop(sender);
-        let states = handles.into_iter().map(|handle| handle.join());
+        let states = handles.into_iter().map(thread::ScopedJoinHandle::join);
         (states.collect::<Result<Vec<S>, _>>(), read)
     });
     let fault = earliest.fault.into_inner().unwrap_or_else(PoisonError::into_inner);

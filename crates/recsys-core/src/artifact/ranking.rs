@@ -26,7 +26,7 @@ pub(super) fn check_ranked<'a>(
         if id.is_empty() || score <= 0.0 || !score.is_finite() {
             return Err(Defect::Content(format!("{list}: item {id:?} has score {score}")));
         }
-        if previous.is_some_and(|(before, better)| better < score || (better == score && before >= id)) {
+        if previous.is_some_and(|(before, better)| score.total_cmp(&better).then(before.cmp(id)).is_ge()) {
             return Err(Defect::Content(format!("{list}: item {id:?} is out of order")));
         }
         previous = Some((id, score));

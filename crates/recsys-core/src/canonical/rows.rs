@@ -127,9 +127,6 @@ pub fn read_days(
         users.push(shard.users.into_strings());
         segments.push(shard.segments.into_strings());
     }
-    fn sorted(parts: &[Strings]) -> (Dictionary, Vec<Vec<u32>>) {
-        union(&parts.iter().collect::<Vec<_>>())
-    }
     let (sessions, session_ids) = sorted(&sessions);
     let (requests, request_ids) = sorted(&requests);
     let (items, item_ids) = sorted(&items);
@@ -151,6 +148,10 @@ pub fn read_days(
     rows.par_sort_unstable();
     let names = Arc::new(Names { sessions, requests, items, users, segments });
     Ok((split_by_day(rows, &names, first, last), counts))
+}
+
+fn sorted(parts: &[Strings]) -> (Dictionary, Vec<Vec<u32>>) {
+    union(&parts.iter().collect::<Vec<_>>())
 }
 
 fn split_by_day(mut rows: Vec<Row>, names: &Arc<Names>, first: Day, last: Day) -> Vec<DayRows> {

@@ -1,0 +1,29 @@
+//! What the registry's documents have in common: a format version, and a layout that people can read.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The format version 1, the only one there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct V1;
+
+impl Serialize for V1 {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u8(1)
+    }
+}
+
+impl<'de> Deserialize<'de> for V1 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u64::deserialize(deserializer)? {
+            1 => Ok(Self),
+            other => Err(serde::de::Error::custom(format_args!("format version {other}; only 1 is known"))),
+        }
+    }
+}
+
+/// A document as people read it: indented, with a final line end.
+pub(super) fn readable(document: &impl Serialize) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec_pretty(document).expect("documents of this crate always serialize");
+    bytes.push(b'\n');
+    bytes
+}

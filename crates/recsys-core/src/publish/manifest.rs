@@ -1,0 +1,54 @@
+//! The manifest: the small document that says which artifact of each kind is current.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::format::V1;
+use crate::artifact::Kind;
+use crate::hash::sha256;
+use crate::id::{Scope, Surface, Tenant};
+use crate::json;
+
+/// Which artifact of each kind is current for a tenant and surface.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The version of this format: 1.
+    pub v: V1,
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// Which place.
+    pub surface: Surface,
+    /// The URI of the current blob of each kind.
+    pub current: BTreeMap<Kind, String>,
+    /// When the latest change was made.
+    pub updated_at: Timestamp,
+}
+
+impl Manifest {
+    /// The key of the manifest of `scope` in a registry.
+    pub fn key(scope: &Scope) -> String {
+        format!("current/{}/manifest.json", scope.prefix())
+    }
+
+    /// SHA-256 of the manifest as compact JSON; it does not depend on the layout of the file.
+    pub fn hash(&self) -> String {
+        sha256(&json::to_vec(self))
+    }
+
+    /// A manifest that follows `previous` and names `current`. Its time is later than its predecessor's,
+    /// even when the clock is not.
+    pub(super) fn following(
+        previous: Option<&Self>,
+        scope: &Scope,
+        current: BTreeMap<Kind, String>,
+        now: Timestamp,
+    ) -> Self {
+        let tick = SignedDuration::from_micros(1);
+        let earliest = previous.and_then(|previous| previous.updated_at.checked_add(tick).ok());
+        let updated_at = earliest.map_or(now, |earliest| earliest.max(now));
+        Self { v: V1, tenant: scope.tenant.clone(), surface: scope.surface.clone(), current, updated_at }
+    }
+}

@@ -1,0 +1,352 @@
+//! Publishing: from staged artifacts to a manifest that names them.
+//!
+//! The order, always:
+//!
+//! 1. blobs, each only if absent;
+//! 2. every blob read back and checked;
+//! 3. records, each only if absent;
+//! 4. a history entry with the new manifest and the hash of the one it replaces;
+//! 5. the manifest, only if it is still the one that was read.
+//!
+//! A crash before step 5 leaves the old manifest current. What it leaves besides (blobs and records that
+//! no manifest names, a history entry that no later entry names) harms nobody and is used by the next
+//! attempt where it can be. Nothing is ever deleted or rewritten here, the manifest excepted.
+//!
+//! Whoever loses step 5 to another publisher reads the new manifest, merges its own kinds into that, and
+//! tries again, so two publishers of different kinds both get their way.
+
+mod candidate;
+mod format;
+mod history;
+mod manifest;
+mod record;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use rayon::prelude::*;
+
+pub use candidate::{Candidate, Unfit};
+pub use format::V1;
+pub use history::{HistoryEntry, Reason};
+pub use manifest::Manifest;
+pub use record::Record;
+
+use crate::artifact::{ArtifactKey, Kind};
+use crate::id::Scope;
+use crate::limit::Limits;
+use crate::storage::{Commit, Condition, Store, StoreError, Tag};
+use format::readable;
+
+/// Lost races after which a publish gives up. Each one means that another publisher succeeded.
+const MAX_ATTEMPTS: u32 = 100;
+
+/// Why nothing new is current.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// A store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A blob that was just written, or was there already, is not what it should be.
+    #[error("blob {uri} cannot be published: {source}; move it away and publish again")]
+    Blob {
+        /// Where it is.
+        uri: String,
+        /// What is wrong with it.
+        source: Unfit,
+    },
+    /// A document of the registry is not of its schema.
+    #[error("{name} is not a {what}: {source}")]
+    Registry {
+        /// The document.
+        name: String,
+        /// What it should be.
+        what: &'static str,
+        /// Where it departs from that.
+        source: serde_json::Error,
+    },
+    /// A record says that this version is somewhere else.
+    #[error("{name} says the blob is at {recorded}, not at {uri}; is object_store_dir the one it was published to?")]
+    Moved {
+        /// The record.
+        name: String,
+        /// Where the record says it is.
+        recorded: String,
+        /// Where this publish has put it.
+        uri: String,
+    },
+    /// Neither the record nor the blob of the current artifact can be read.
+    #[error("cannot tell the window of the current {kind} ({uri}): it has neither a record nor a blob; \
+             pass --allow-older-window to replace it all the same")]
+    UnknownCurrent {
+        /// The kind.
+        kind: Kind,
+        /// Where its blob should be.
+        uri: String,
+    },
+    /// The current artifact is of another segment.
+    #[error("the current {kind} is of segment {current}, this one is of {new}; \
+             pass --switch-segment to replace it")]
+    SegmentSwitch {
+        /// The kind.
+        kind: Kind,
+        /// The segment that is current.
+        current: String,
+        /// The segment that would be.
+        new: String,
+    },
+    /// Other publishers were faster every time.
+    #[error("{0} changed under every attempt to swap it; try again")]
+    Contended(String),
+}
+
+/// What a publish may do beyond the safe default.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// A kind may move to a window that ends before the current one.
+    pub allow_older_window: bool,
+    /// A kind may move to another segment.
+    pub switch_segment: bool,
+}
+
+/// What became of one artifact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fate {
+    /// The manifest names it now.
+    Published,
+    /// The manifest named it already.
+    AlreadyCurrent,
+    /// Blob and record are there; the manifest names a newer window.
+    OlderWindow,
+}
+
+/// What a publish did.
+#[derive(Debug, Clone)]
+pub struct Published {
+    /// The fate of each candidate, in the order in which they were given.
+    pub fates: Vec<Fate>,
+    /// What messages call the manifest.
+    pub manifest: String,
+    /// Whether the manifest was swapped.
+    pub swapped: bool,
+}
+
+/// Where and how to publish.
+#[derive(Debug)]
+pub struct Publisher<'a> {
+    /// Where blobs go.
+    pub objects: &'a dyn Store,
+    /// Where records, history and manifests go.
+    pub registry: &'a dyn Store,
+    /// What is too large to be served.
+    pub limits: &'a Limits,
+    /// Who publishes: user and host.
+    pub by: &'a str,
+    /// The time of the swap.
+    pub now: Timestamp,
+    /// What may be done beyond the safe default.
+    pub options: Options,
+}
+
+/// The state of a registry in which a swap begins.
+struct Current {
+    manifest: Option<Manifest>,
+    tag: Option<Tag>,
+}
+
+impl Publisher<'_> {
+    /// Publishes the candidates of one tenant and surface, with one swap.
+    ///
+    /// # Errors
+    /// Whatever the error, the manifest is wholly the old one or wholly the new one.
+    pub fn publish(&self, scope: &Scope, candidates: &[Candidate]) -> Result<Published, PublishError> {
+        // Refused before anything is written, and judged again against the manifest that is replaced.
+        self.judge(scope, &self.current(scope)?, candidates)?;
+        candidates.par_iter().try_for_each(|candidate| self.write_blob(candidate))?;
+        candidates.par_iter().try_for_each(|candidate| self.read_back(candidate))?;
+        candidates.par_iter().try_for_each(|candidate| self.write_record(candidate))?;
+        self.swap(scope, candidates)
+    }
+
+    fn blob_key(candidate: &Candidate) -> String {
+        let ArtifactKey { kind, scope, .. } = &candidate.key;
+        format!("{}/{kind}/{}.json", scope.prefix(), candidate.build.version)
+    }
+
+    fn uri(&self, candidate: &Candidate) -> String {
+        self.objects.uri(&Self::blob_key(candidate))
+    }
+
+    fn write_blob(&self, candidate: &Candidate) -> Result<(), PublishError> {
+        self.objects.put(&Self::blob_key(candidate), &candidate.bytes, Condition::Absent)?;
+        Ok(())
+    }
+
+    fn read_back(&self, candidate: &Candidate) -> Result<(), PublishError> {
+        let key = Self::blob_key(candidate);
+        let bytes = self.objects.read(&key)?.unwrap_or_default();
+        // The very bytes that were checked need no second check. Others are an earlier build of the
+        // same content, or damaged.
+        if bytes != candidate.bytes {
+            Candidate::check(&candidate.key, &candidate.build.version, bytes, self.limits)
+                .map_err(|source| PublishError::Blob { uri: self.objects.uri(&key), source })?;
+        }
+        Ok(())
+    }
+
+    fn write_record(&self, candidate: &Candidate) -> Result<(), PublishError> {
+        let ArtifactKey { kind, scope, segment, window } = &candidate.key;
+        let uri = self.uri(candidate);
+        let record = Record {
+            v: V1,
+            kind: *kind,
+            tenant: scope.tenant.clone(),
+            surface: scope.surface.clone(),
+            segment: segment.clone(),
+            window: *window,
+            version: candidate.build.version.clone(),
+            uri: uri.clone(),
+            bytes: candidate.bytes.len() as u64,
+            source_hash: candidate.build.source_hash.clone(),
+            built_at: candidate.build.built_at.clone(),
+        };
+        let key = Record::key(scope, *kind, &record.version);
+        let commit = self.registry.put(&key, &readable(&record), Condition::Absent)?;
+        if commit == Commit::Refused
+            && let Some(recorded) = self.record(scope, *kind, &record.version)?
+            && recorded.uri != uri
+        {
+            let name = self.registry.name(&key);
+            return Err(PublishError::Moved { name, recorded: recorded.uri, uri });
+        }
+        Ok(())
+    }
+
+    fn record(&self, scope: &Scope, kind: Kind, version: &str) -> Result<Option<Record>, PublishError> {
+        self.document(&Record::key(scope, kind, version), "record")
+    }
+
+    fn document<T: serde::de::DeserializeOwned>(
+        &self,
+        key: &str,
+        what: &'static str,
+    ) -> Result<Option<T>, PublishError> {
+        let Some(bytes) = self.registry.read(key)? else { return Ok(None) };
+        let name = || self.registry.name(key);
+        let document = serde_json::from_slice(&bytes);
+        Ok(Some(document.map_err(|source| PublishError::Registry { name: name(), what, source })?))
+    }
+
+    fn current(&self, scope: &Scope) -> Result<Current, PublishError> {
+        let key = Manifest::key(scope);
+        let Some((bytes, tag)) = self.registry.read_tagged(&key)? else {
+            return Ok(Current { manifest: None, tag: None });
+        };
+        let manifest = serde_json::from_slice(&bytes).map_err(|source| PublishError::Registry {
+            name: self.registry.name(&key),
+            what: "manifest",
+            source,
+        })?;
+        Ok(Current { manifest: Some(manifest), tag: Some(tag) })
+    }
+
+    /// What the current artifact of a kind is of.
+    fn current_key(&self, scope: &Scope, kind: Kind, uri: &str) -> Result<Option<ArtifactKey>, PublishError> {
+        let file = uri.rsplit('/').next().unwrap_or_default();
+        let version = file.strip_suffix(".json").unwrap_or(file);
+        if let Some(record) = self.record(scope, kind, version)? {
+            return Ok(Some(record.artifact_key()));
+        }
+        let key = format!("{}/{kind}/{file}", scope.prefix());
+        if self.objects.uri(&key) != uri {
+            return Ok(None);
+        }
+        let Some(bytes) = self.objects.read(&key)? else { return Ok(None) };
+        let artifact = kind.parse(&bytes);
+        let artifact =
+            artifact.map_err(|source| PublishError::Blob { uri: uri.to_owned(), source: source.into() })?;
+        Ok(Some(artifact.key))
+    }
+
+    /// The new pointers, and the fate of each candidate.
+    fn judge(
+        &self,
+        scope: &Scope,
+        current: &Current,
+        candidates: &[Candidate],
+    ) -> Result<(BTreeMap<Kind, String>, Vec<Fate>), PublishError> {
+        let none = BTreeMap::new();
+        let old = current.manifest.as_ref().map_or(&none, |manifest| &manifest.current);
+        let mut pointers = old.clone();
+        let mut fates = vec![Fate::OlderWindow; candidates.len()];
+        // The newest candidate of each kind, and where it stands in the list.
+        let mut newest: BTreeMap<Kind, (usize, &Candidate)> = BTreeMap::new();
+        for (number, candidate) in candidates.iter().enumerate() {
+            let entry = newest.entry(candidate.key.kind).or_insert((number, candidate));
+            if candidate.key.window.end() >= entry.1.key.window.end() {
+                *entry = (number, candidate);
+            }
+        }
+        for (kind, (number, candidate)) in newest {
+            let uri = self.uri(candidate);
+            fates[number] = match old.get(&kind) {
+                Some(old) if *old == uri => Fate::AlreadyCurrent,
+                Some(old) => self.judge_move(scope, candidate, old)?,
+                None => Fate::Published,
+            };
+            if fates[number] == Fate::Published {
+                pointers.insert(kind, uri);
+            }
+        }
+        Ok((pointers, fates))
+    }
+
+    /// Whether a kind may move from the artifact at `old` to `candidate`.
+    fn judge_move(&self, scope: &Scope, candidate: &Candidate, old: &str) -> Result<Fate, PublishError> {
+        let kind = candidate.key.kind;
+        let Some(current) = self.current_key(scope, kind, old)? else {
+            if self.options.allow_older_window {
+                return Ok(Fate::Published);
+            }
+            return Err(PublishError::UnknownCurrent { kind, uri: old.to_owned() });
+        };
+        if current.segment != candidate.key.segment && !self.options.switch_segment {
+            return Err(PublishError::SegmentSwitch {
+                kind,
+                current: current.segment_folder().to_owned(),
+                new: candidate.key.segment_folder().to_owned(),
+            });
+        }
+        let older = candidate.key.window.end() < current.window.end();
+        Ok(if older && !self.options.allow_older_window { Fate::OlderWindow } else { Fate::Published })
+    }
+
+    fn swap(&self, scope: &Scope, candidates: &[Candidate]) -> Result<Published, PublishError> {
+        let key = Manifest::key(scope);
+        let name = self.registry.name(&key);
+        for _ in 0..MAX_ATTEMPTS {
+            let current = self.current(scope)?;
+            let (pointers, fates) = self.judge(scope, &current, candidates)?;
+            if !fates.contains(&Fate::Published) {
+                return Ok(Published { fates, manifest: name, swapped: false });
+            }
+            let previous = current.manifest.as_ref();
+            let manifest = Manifest::following(previous, scope, pointers, self.now);
+            let bytes = readable(&manifest);
+            let entry = HistoryEntry {
+                v: V1,
+                hash: manifest.hash(),
+                previous: previous.map(Manifest::hash),
+                reason: Reason::Publish,
+                by: self.by.to_owned(),
+                manifest,
+            };
+            self.registry.put(&entry.key(scope), &readable(&entry), Condition::Absent)?;
+            if self.registry.put(&key, &bytes, Condition::Still(current.tag))? == Commit::Written {
+                return Ok(Published { fates, manifest: name, swapped: true });
+            }
+        }
+        Err(PublishError::Contended(name))
+    }
+}

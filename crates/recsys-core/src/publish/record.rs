@@ -1,0 +1,54 @@
+//! The record: the audit entry of a published version.
+
+use serde::{Deserialize, Serialize};
+
+use super::format::V1;
+use crate::artifact::{ArtifactKey, Kind};
+use crate::id::{Scope, Segment, Surface, Tenant};
+use crate::window::Window;
+
+/// What was published, where it is, and what it was built from. Written once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// The version of this format: 1.
+    pub v: V1,
+    /// What it holds.
+    pub kind: Kind,
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// Which place.
+    pub surface: Surface,
+    /// The slice of the surface.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segment: Option<Segment>,
+    /// The days it was built from.
+    pub window: Window,
+    /// The version.
+    pub version: String,
+    /// Where the blob is.
+    pub uri: String,
+    /// The size of the blob.
+    pub bytes: u64,
+    /// SHA-256 of what it was built from.
+    pub source_hash: String,
+    /// When it was built.
+    pub built_at: String,
+}
+
+impl Record {
+    /// The key of a record in a registry.
+    pub fn key(scope: &Scope, kind: Kind, version: &str) -> String {
+        format!("records/{}/{kind}/{version}.json", scope.prefix())
+    }
+
+    /// What the artifact is of.
+    pub fn artifact_key(&self) -> ArtifactKey {
+        ArtifactKey {
+            kind: self.kind,
+            scope: Scope { tenant: self.tenant.clone(), surface: self.surface.clone() },
+            segment: self.segment.clone(),
+            window: self.window,
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Where raw events come from.
+//!
+//! A flat `exposure.jsonl` if there is one, else `<tenant>/<surface>/exposure.<day>.jsonl` for each day.
+//! Beside each, or in its place, a `.jsonl.gz` and a `.jsonl.zst` are read: what producers split over
+//! several files is one day's data. A missing day is an empty day; a file that cannot be read is an error.
+
+use std::ffi::OsStr;
+use std::io::Read;
+use std::path::Path;
+
+use flate2::read::MultiGzDecoder;
+
+use crate::id::Scope;
+use crate::lines::LineFile;
+use crate::storage::{Store, StoreError};
+use crate::window::Day;
+
+/// Why raw events could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum RawError {
+    /// There is nothing at the root, so no day can be told from an empty one.
+    #[error("raw events folder {0} does not exist; set raw_events_dir")]
+    MissingRoot(String),
+    /// A file is there and cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The raw events below a root.
+#[derive(Debug, Clone, Copy)]
+pub struct Raw<'a> {
+    store: &'a dyn Store,
+    scope: &'a Scope,
+}
+
+impl<'a> Raw<'a> {
+    /// The events of `scope` below `store`, which must exist.
+    pub fn new(store: &'a dyn Store, scope: &'a Scope) -> Result<Self, RawError> {
+        if store.root_exists()? {
+            Ok(Self { store, scope })
+        } else {
+            Err(RawError::MissingRoot(store.name("").trim_end_matches('/').to_owned()))
+        }
+    }
+
+    /// The flat files, which hold every day, tenant and surface. Empty when the layout is by day.
+    pub fn flat(&self) -> Result<Vec<LineFile>, RawError> {
+        self.variants("exposure")
+    }
+
+    /// The files of one day. Empty when the day has none.
+    pub fn day(&self, day: Day) -> Result<Vec<LineFile>, RawError> {
+        self.variants(&format!("{}/exposure.{day}", self.scope.prefix()))
+    }
+
+    fn variants(&self, stem: &str) -> Result<Vec<LineFile>, RawError> {
+        let mut files = Vec::new();
+        for extension in ["jsonl", "jsonl.gz", "jsonl.zst"] {
+            let key = format!("{stem}.{extension}");
+            if let Some(reader) = open_decompressed(self.store, &key)? {
+                files.push(LineFile { name: self.store.name(&key), reader });
+            }
+        }
+        Ok(files)
+    }
+}
+
+/// Opens a document whose name says how it is compressed.
+pub fn open_decompressed(
+    store: &dyn Store,
+    key: &str,
+) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
+    let Some(reader) = store.open(key)? else { return Ok(None) };
+    match Path::new(key).extension().and_then(OsStr::to_str) {
+        Some("gz") => Ok(Some(Box::new(MultiGzDecoder::new(reader)))),
+        Some("zst") => {
+            let failed = |source| StoreError { action: "read", target: store.name(key), source };
+            Ok(Some(Box::new(zstd::Decoder::new(reader).map_err(failed)?)))
+        }
+        _ => Ok(Some(reader)),
+    }
+}

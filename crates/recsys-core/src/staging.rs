@@ -1,0 +1,106 @@
+//! Staging: the layout that jobs exchange.
+//!
+//! `<tenant>/<surface>/<segment or _all>/<kind>/<start>_<end>/` holds `<version>.json` for each version
+//! built of that window, and `current.version`, which names the one to publish. The artifact is written
+//! first: a crash leaves the old pointer, or the new pointer with its artifact.
+
+use crate::artifact::{ArtifactKey, DocumentError, Encoded};
+use crate::hash::is_sha256;
+use crate::storage::{Condition, Store, StoreError};
+
+/// Why a staged artifact could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StagingError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// `current.version` does not hold a version.
+    #[error("{0} does not hold a version; build the artifact again")]
+    Pointer(String),
+    /// `current.version` names an artifact that is not there.
+    #[error("{pointer} names {artifact}, which does not exist; build the artifact again")]
+    Dangling {
+        /// The file that names it.
+        pointer: String,
+        /// The file that is missing.
+        artifact: String,
+    },
+}
+
+/// A staged artifact, not checked yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Staged {
+    /// What messages call its file.
+    pub name: String,
+    /// The version its file name states.
+    pub version: String,
+    /// The document.
+    pub bytes: Vec<u8>,
+}
+
+/// The staged artifacts below a root.
+#[derive(Debug, Clone, Copy)]
+pub struct Staging<'a> {
+    store: &'a dyn Store,
+}
+
+fn folder(key: &ArtifactKey) -> String {
+    format!("{}/{}/{}/{}", key.scope.prefix(), key.segment_folder(), key.kind, key.window)
+}
+
+impl<'a> Staging<'a> {
+    /// The artifacts below `store`.
+    pub fn new(store: &'a dyn Store) -> Self {
+        Self { store }
+    }
+
+    /// Stages an artifact and makes it the current one of its window.
+    ///
+    /// An intact artifact of the same version and source stays as it is; it is what is returned.
+    pub fn put(&self, key: &ArtifactKey, encoded: Encoded) -> Result<Staged, StagingError> {
+        let folder = folder(key);
+        let file = format!("{folder}/{}.json", encoded.version);
+        let name = self.store.name(&file);
+        let Encoded { mut bytes, version } = encoded;
+        match self.store.read(&file)? {
+            Some(old) if same_build(key, &old, &bytes) => bytes = old,
+            _ => {
+                self.store.put(&file, &bytes, Condition::Always)?;
+            }
+        }
+        let pointer = format!("{folder}/current.version");
+        self.store.put(&pointer, format!("{version}\n").as_bytes(), Condition::Always)?;
+        Ok(Staged { name, version, bytes })
+    }
+
+    /// The current artifact of a window, if one is staged.
+    pub fn current(&self, key: &ArtifactKey) -> Result<Option<Staged>, StagingError> {
+        let folder = folder(key);
+        let pointer = format!("{folder}/current.version");
+        let Some(text) = self.store.read(&pointer)? else { return Ok(None) };
+        let version = String::from_utf8_lossy(&text).trim().to_owned();
+        if !is_sha256(&version) {
+            return Err(StagingError::Pointer(self.store.name(&pointer)));
+        }
+        let file = format!("{folder}/{version}.json");
+        let name = self.store.name(&file);
+        match self.store.read(&file)? {
+            Some(bytes) => Ok(Some(Staged { name, version, bytes })),
+            None => Err(StagingError::Dangling { pointer: self.store.name(&pointer), artifact: name }),
+        }
+    }
+
+    /// What messages call the folder of a window.
+    pub fn name(&self, key: &ArtifactKey) -> String {
+        self.store.name(&folder(key))
+    }
+}
+
+/// Whether two documents are intact builds of the same content from the same source.
+fn same_build(key: &ArtifactKey, old: &[u8], new: &[u8]) -> bool {
+    let source = |bytes| -> Result<_, DocumentError> {
+        let build = key.kind.parse(bytes)?.build;
+        Ok((build.version, build.source_hash))
+    };
+    matches!((source(old), source(new)), (Ok(old), Ok(new)) if old == new)
+}
