@@ -185,7 +185,8 @@ fn csv_rows(name: &str, text: &[u8], mut take: impl FnMut(Row)) -> Result<(), Ca
     let mut reader = csv::ReaderBuilder::new().from_reader(text);
     let headers = reader.headers().map_err(|error| csv_fault(name, &error))?;
     let headers: Vec<String> = headers.iter().map(|header| header.trim().to_lowercase()).collect();
-    let column = |names: &[&str]| names.iter().find_map(|name| headers.iter().position(|header| header == name));
+    let column =
+        |names: &[&str]| names.iter().find_map(|name| headers.iter().position(|header| header == name));
     let Some(item_id) = column(&["item_id", "itemid", "id"]) else {
         return Err(CatalogError::NoItemColumn { name: name.to_owned() });
     };

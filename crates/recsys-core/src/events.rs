@@ -42,7 +42,9 @@ impl EventTable {
     /// When the window holds more than `limits` allow.
     pub fn new(days: &[&DayRows], segment: Option<&Segment>, limits: &Limits) -> Result<Self, LimitExceeded> {
         let wanted: Vec<_> = days.iter().map(|day| Wanted::new(day, segment)).collect();
-        let rows = || days.iter().zip(&wanted).flat_map(|(day, wanted)| day.rows.iter().filter(|row| wanted.takes(row)));
+        let rows = || {
+            days.iter().zip(&wanted).flat_map(|(day, wanted)| day.rows.iter().filter(|row| wanted.takes(row)))
+        };
         let events = rows().count();
         limits.check("max_events_per_run", limits.max_events_per_run, events)?;
 

@@ -3,8 +3,8 @@
 //! The modules stand in the order in which data flows: names and days, events and where they come from,
 //! canonical data, the in-memory table, the builders, staging, publishing; gates and limits beside them.
 
-pub mod canonical;
 pub mod artifact;
+pub mod canonical;
 pub mod catalog;
 pub mod dictionary;
 pub mod event;

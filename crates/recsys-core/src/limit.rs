@@ -71,7 +71,9 @@ impl Default for Limits {
 
 /// A limit that was exceeded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("limit {limit} exceeded: {value} of at most {max}{place}; raise limits.{limit} if this is expected{alternative}")]
+#[error(
+    "limit {limit} exceeded: {value} of at most {max}{place}; raise limits.{limit} if this is expected{alternative}"
+)]
 pub struct LimitExceeded {
     /// The limit, which is also the setting's name.
     pub limit: &'static str,

@@ -245,7 +245,8 @@ mod tests {
     #[test]
     fn the_first_bad_line_in_file_order_is_reported() {
         let long = "ok\n".repeat(2_000_000);
-        let files = || vec![file("a", long.clone()), file("b", format!("x\n{long}!\n{long}!\n")), file("c", "!\n")];
+        let files =
+            || vec![file("a", long.clone()), file("b", format!("x\n{long}!\n{long}!\n")), file("c", "!\n")];
         for _ in 0..5 {
             assert_eq!(lines(files()).unwrap_err(), "b:2000002: bad");
         }

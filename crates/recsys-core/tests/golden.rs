@@ -1,5 +1,7 @@
 //! Every golden case through the library.
 
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+
 use std::fs::File;
 use std::io::BufReader;
 
@@ -13,10 +15,7 @@ use recsys_testkit::golden::{Case, cases};
 
 fn build_all(case: &Case) {
     let raw = case.dir.join("exposure.jsonl");
-    let file = LineFile {
-        name: raw.display().to_string(),
-        reader: Box::new(File::open(&raw).unwrap()),
-    };
+    let file = LineFile { name: raw.display().to_string(), reader: Box::new(File::open(&raw).unwrap()) };
     let (days, _) = read_days(vec![file], &case.scope, case.first_day(), case.last_day()).unwrap();
     let days: Vec<&DayRows> = days.iter().collect();
     let events = EventTable::new(&days, case.segment.as_ref(), &case.limits).unwrap();

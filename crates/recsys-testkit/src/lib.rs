@@ -1,3 +1,5 @@
 //! For tests only: the golden cases, generators, stores that fail on command, and the real binaries.
 
+#![allow(clippy::missing_panics_doc, clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+
 pub mod golden;

@@ -40,7 +40,9 @@ impl<'a> KindPayload<'a> for Payload<'a> {
 
     fn check(&self, limits: &Limits) -> Result<(), Defect> {
         check_sorted("items", self.0.iter().map(|item| &*item.item_id))?;
-        if let Some(item) = self.0.iter().find(|item| item.tags.is_empty() || item.tags.iter().any(|tag| tag.is_empty())) {
+        if let Some(item) =
+            self.0.iter().find(|item| item.tags.is_empty() || item.tags.iter().any(|tag| tag.is_empty()))
+        {
             return Err(Defect::Content(format!("items: {:?} has no tags or an empty one", item.item_id)));
         }
         Ok(limits.check("max_catalog_items", limits.max_catalog_items, self.0.len())?)

@@ -108,8 +108,11 @@ pub fn encode(key: &ArtifactKey, payload: &Payload<'_>, built_at: &str, source_h
     let mut bytes = json::to_vec(&Document { key, payload, build: BLANK });
     let version = sha256(&bytes);
     bytes.truncate(bytes.len() - BLANK_TAIL.len());
-    let build =
-        BuildInfo { built_at: built_at.to_owned(), version: version.clone(), source_hash: source_hash.to_owned() };
+    let build = BuildInfo {
+        built_at: built_at.to_owned(),
+        version: version.clone(),
+        source_hash: source_hash.to_owned(),
+    };
     bytes.extend_from_slice(&json::to_vec(&build));
     bytes.push(b'}');
     Encoded { bytes, version }
@@ -278,8 +281,12 @@ mod tests {
             Kind::Popularity.parse(changed.as_bytes()).unwrap_err().to_string()
         };
         assert!(changed("\"demo\"", "\"demi\"").contains("its content has version"));
-        assert!(changed("2026-01-02T00:00:00Z\"}", "2026-01-03T00:00:00Z\"}").contains("its content has version"));
-        assert!(changed("\"items\":[]", "\"items\":[{\"item_id\":\"A\",\"count\":1}]").contains("its content"));
+        assert!(
+            changed("2026-01-02T00:00:00Z\"}", "2026-01-03T00:00:00Z\"}").contains("its content has version")
+        );
+        assert!(
+            changed("\"items\":[]", "\"items\":[{\"item_id\":\"A\",\"count\":1}]").contains("its content")
+        );
         assert!(changed("\"v\":1", "\"v\":2").contains("`v` is not 1"));
         assert!(changed("\"items\":[]", "\"users\":[]").contains("unknown field `users`"));
         assert!(changed(",\"items\":[]", "").contains("missing field `items`"));

@@ -114,7 +114,9 @@ impl fmt::Display for Kind {
 
 /// A name that is not one of a kind.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{0:?} is not an artifact kind; the kinds are popularity, cooc, implicit, content_sim and session_seq")]
+#[error(
+    "{0:?} is not an artifact kind; the kinds are popularity, cooc, implicit, content_sim and session_seq"
+)]
 pub struct UnknownKind(pub String);
 
 impl FromStr for Kind {

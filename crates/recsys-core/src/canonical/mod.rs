@@ -152,11 +152,7 @@ impl Read for HashingReader {
 /// Rows that one thread turns into text at a time.
 const CHUNK_ROWS: usize = 1 << 14;
 
-fn write_lines(
-    scope: &Scope,
-    day: &DayRows,
-    mut out: impl FnMut(&[u8]) -> io::Result<()>,
-) -> io::Result<()> {
+fn write_lines(scope: &Scope, day: &DayRows, mut out: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
     let threads = rayon::current_num_threads();
     let mut texts: Vec<Vec<u8>> = vec![Vec::new(); threads];
     for batch in day.rows.chunks(CHUNK_ROWS * threads) {

@@ -52,12 +52,7 @@ fn describe(key: &ArtifactKey) -> String {
 
 impl Candidate {
     /// Checks a document: schema, key, version, order, limits.
-    pub fn check(
-        key: &ArtifactKey,
-        version: &str,
-        bytes: Vec<u8>,
-        limits: &Limits,
-    ) -> Result<Self, Unfit> {
+    pub fn check(key: &ArtifactKey, version: &str, bytes: Vec<u8>, limits: &Limits) -> Result<Self, Unfit> {
         limits.check_artifact_bytes(bytes.len()).map_err(|exceeded| exceeded.in_place(key.kind))?;
         let artifact = key.kind.parse(&bytes)?;
         if artifact.build.version != version {

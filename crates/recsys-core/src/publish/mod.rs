@@ -66,7 +66,9 @@ pub enum PublishError {
         source: serde_json::Error,
     },
     /// A record says that this version is somewhere else.
-    #[error("{name} says the blob is at {recorded}, not at {uri}; is object_store_dir the one it was published to?")]
+    #[error(
+        "{name} says the blob is at {recorded}, not at {uri}; is object_store_dir the one it was published to?"
+    )]
     Moved {
         /// The record.
         name: String,
@@ -76,8 +78,10 @@ pub enum PublishError {
         uri: String,
     },
     /// Neither the record nor the blob of the current artifact can be read.
-    #[error("cannot tell the window of the current {kind} ({uri}): it has neither a record nor a blob; \
-             pass --allow-older-window to replace it all the same")]
+    #[error(
+        "cannot tell the window of the current {kind} ({uri}): it has neither a record nor a blob; \
+             pass --allow-older-window to replace it all the same"
+    )]
     UnknownCurrent {
         /// The kind.
         kind: Kind,
@@ -85,8 +89,10 @@ pub enum PublishError {
         uri: String,
     },
     /// The current artifact is of another segment.
-    #[error("the current {kind} is of segment {current}, this one is of {new}; \
-             pass --switch-segment to replace it")]
+    #[error(
+        "the current {kind} is of segment {current}, this one is of {new}; \
+             pass --switch-segment to replace it"
+    )]
     SegmentSwitch {
         /// The kind.
         kind: Kind,

@@ -1,0 +1,10 @@
+//! Raw events → canonical data.
+
+use std::process::ExitCode;
+
+use recsys_job::jobs;
+
+fn main() -> ExitCode {
+    let about = "Reads raw exposures and writes each day's canonical file";
+    recsys_job::main("job_ingest", about, jobs::ingest)
+}

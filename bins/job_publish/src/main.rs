@@ -1,0 +1,10 @@
+//! Staged artifacts → published artifacts.
+
+use std::process::ExitCode;
+
+use recsys_job::jobs;
+
+fn main() -> ExitCode {
+    let about = "Publishes what is staged and swaps the manifest once, at the end";
+    recsys_job::main("job_publish", about, jobs::publish_staged)
+}

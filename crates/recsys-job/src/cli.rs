@@ -1,0 +1,235 @@
+//! The flags, each defined once and flattened into the binaries that take it.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, ValueEnum};
+use recsys_core::catalog::CatalogFormat;
+use recsys_core::id::{Segment, Surface, Tenant};
+use recsys_core::window::Day;
+
+/// What every binary takes.
+#[derive(Debug, Clone, Args)]
+pub struct CommonArgs {
+    /// Configuration file (JSON, YAML or TOML); `RECSYS_PIPELINES__SECTION__KEY` variables and flags override it
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Print one JSON document on standard output instead of a summary
+    #[arg(long)]
+    pub json: bool,
+
+    /// How to write log lines on standard error [default: text on a terminal, JSON elsewhere]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object per line.
+    Json,
+}
+
+/// Whose data.
+#[derive(Debug, Clone, Args)]
+pub struct ScopeArgs {
+    /// Whose data; events of other tenants are counted and skipped
+    #[arg(long)]
+    pub tenant: Tenant,
+
+    /// The place where recommendations are shown, such as home
+    #[arg(long)]
+    pub surface: Surface,
+}
+
+/// Which days.
+#[derive(Debug, Clone, Args)]
+pub struct DayArgs {
+    /// First day, YYYY-MM-DD (UTC)
+    #[arg(long, value_name = "DAY")]
+    pub start: Day,
+
+    /// Last day, inclusive; each day of the range is worked on in turn [default: the first day]
+    #[arg(long, value_name = "DAY")]
+    pub end: Option<Day>,
+}
+
+/// Which artifacts of a day.
+#[derive(Debug, Clone, Args)]
+pub struct ArtifactArgs {
+    /// Build from the events of this segment and those without one, instead of from all
+    #[arg(long)]
+    pub segment: Option<Segment>,
+
+    /// Days in the window that ends with each day, for every kind [default: `window_days` of the kind, else 1]
+    #[arg(long, value_name = "N")]
+    pub window_days: Option<NonZeroU32>,
+}
+
+/// What may be done beyond the safe default when publishing.
+#[derive(Debug, Clone, Args)]
+pub struct PublishFlags {
+    /// Let a kind move to a window that ends before the current one
+    #[arg(long)]
+    pub allow_older_window: bool,
+
+    /// Let a kind move to another segment than the current one's
+    #[arg(long)]
+    pub switch_segment: bool,
+}
+
+/// Flags of `job_ingest` and `job_validate`.
+#[derive(Debug, Clone, Parser)]
+pub struct DayJob {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub scope: ScopeArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub days: DayArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: CommonArgs,
+}
+
+/// Flags of the jobs that build from events.
+#[derive(Debug, Clone, Parser)]
+pub struct BuildJob {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub scope: ScopeArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub days: DayArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub artifacts: ArtifactArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: CommonArgs,
+}
+
+/// Flags of `job_content_sim`.
+#[derive(Debug, Clone, Parser)]
+pub struct CatalogJob {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub scope: ScopeArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub days: DayArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub artifacts: ArtifactArgs,
+
+    /// The catalogue [default: catalog.path]
+    #[arg(long, value_name = "FILE")]
+    pub input: Option<String>,
+
+    /// How the catalogue is written: csv or jsonl [default: by its extension]
+    #[arg(long)]
+    pub format: Option<CatalogFormat>,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: CommonArgs,
+}
+
+/// Flags of `job_publish`.
+#[derive(Debug, Clone, Parser)]
+pub struct PublishJob {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub scope: ScopeArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub days: DayArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub artifacts: ArtifactArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub publish: PublishFlags,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: CommonArgs,
+}
+
+/// Flags of `recsys-pipelines run`.
+#[derive(Debug, Clone, Args)]
+pub struct RunJob {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub scope: ScopeArgs,
+
+    /// First day, YYYY-MM-DD (UTC); with --incremental, where to begin when there is no checkpoint
+    #[arg(long, value_name = "DAY", required_unless_present = "incremental")]
+    pub start: Option<Day>,
+
+    /// Last day, inclusive [default: the first day; with --incremental, yesterday in UTC]
+    #[arg(long, value_name = "DAY")]
+    pub end: Option<Day>,
+
+    /// Begin with the day after the last one published, as the checkpoint has it
+    #[arg(long)]
+    pub incremental: bool,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub artifacts: ArtifactArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub publish: PublishFlags,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: CommonArgs,
+}
+
+/// A set of flags that a binary can be started with.
+pub trait Flags: Parser {
+    /// The flags that every binary takes.
+    fn common(&self) -> &CommonArgs;
+}
+
+macro_rules! flags {
+    ($($job:ident),*) => {
+        $(impl Flags for $job {
+            fn common(&self) -> &CommonArgs {
+                &self.common
+            }
+        })*
+    };
+}
+flags!(DayJob, BuildJob, CatalogJob, PublishJob);
+
+/// Flags of `recsys-pipelines`.
+#[derive(Debug, Clone, Parser)]
+pub struct Pipelines {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: PipelinesCommand,
+}
+
+/// The commands of `recsys-pipelines`.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum PipelinesCommand {
+    /// Ingest, validate, build, stage and publish each day of a range
+    ///
+    /// Reads the raw events once and builds every kind in `artifact_kinds` from them. Each day is published
+    /// before the next one begins. Running the same day again changes nothing.
+    #[command(
+        after_help = "Example:\n  recsys-pipelines run --config configs/env/local.json --tenant demo --surface home --start 2026-01-01"
+    )]
+    Run(RunJob),
+}
+
+impl Flags for Pipelines {
+    fn common(&self) -> &CommonArgs {
+        match &self.command {
+            PipelinesCommand::Run(run) => &run.common,
+        }
+    }
+}

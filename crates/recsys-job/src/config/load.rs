@@ -1,0 +1,116 @@
+//! Reading the configuration, and saying what is wrong with it.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use figment::error::Kind as FigmentKind;
+use figment::providers::{Env, Format, Json, Toml, Yaml};
+use figment::{Figment, Provider};
+
+use super::Config;
+
+/// The prefix of the environment variables that override the file.
+const ENV_PREFIX: &str = "RECSYS_PIPELINES__";
+
+/// Why there is no usable configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read config file {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// The file's extension says nothing.
+    #[error("cannot tell the format of config file {}; name it .json, .yaml, .yml or .toml", .0.display())]
+    Format(PathBuf),
+    /// A key or value is wrong.
+    #[error("{origin}: {problem}")]
+    Invalid {
+        /// The file, or the environment.
+        origin: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A value that no job can work with.
+    #[error("setting {key} {problem}")]
+    Value {
+        /// The setting.
+        key: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// Nobody said where raw events are.
+    #[error("setting raw_events_dir is missing; set it in the config file or as {ENV_PREFIX}RAW_EVENTS_DIR")]
+    RawDirMissing,
+    /// Nobody said where the catalogue is.
+    #[error("setting catalog.path is missing; content_sim is built from the catalogue")]
+    CatalogMissing,
+}
+
+impl Config {
+    /// Reads the file, if there is one, and the environment.
+    pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let mut layers = Figment::new();
+        if let Some(path) = path {
+            let text = fs::read_to_string(path)
+                .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+            let origin = format!("config file {}", path.display());
+            layers = match path.extension().and_then(OsStr::to_str) {
+                Some("json") => with(layers, Json::string(&text), &origin)?,
+                Some("yaml" | "yml") => with(layers, Yaml::string(&text), &origin)?,
+                Some("toml") => with(layers, Toml::string(&text), &origin)?,
+                _ => return Err(ConfigError::Format(path.to_owned())),
+            };
+        }
+        let origin = format!("environment ({ENV_PREFIX}…)");
+        layers = with(layers, Env::prefixed(ENV_PREFIX).split("__"), &origin)?;
+        let config: Self = layers.extract().map_err(|error| invalid("configuration", &error))?;
+        config.check()?;
+        Ok(config)
+    }
+}
+
+/// Adds a layer, which must be valid by itself: then its own name can stand in the message.
+fn with(layers: Figment, layer: impl Provider, origin: &str) -> Result<Figment, ConfigError> {
+    let alone = Figment::from(layer);
+    alone.extract::<Config>().map_err(|error| invalid(origin, &error))?;
+    Ok(layers.merge(alone))
+}
+
+fn invalid(origin: &str, error: &figment::Error) -> ConfigError {
+    let key = |name: &str| {
+        let mut path = error.path.clone();
+        if path.last().is_none_or(|last| last != name) {
+            path.push(name.to_owned());
+        }
+        path.join(".")
+    };
+    let problem = match &error.kind {
+        FigmentKind::UnknownField(name, expected) => {
+            format!("unknown key `{}`{}", key(name), suggestion(name, expected))
+        }
+        FigmentKind::UnknownVariant(name, expected) => {
+            let place = error.path.join(".");
+            format!("{place}: unknown value `{name}`{}", suggestion(name, expected))
+        }
+        kind if error.path.is_empty() => kind.to_string(),
+        kind => format!("{}: {kind}", error.path.join(".")),
+    };
+    ConfigError::Invalid { origin: origin.to_owned(), problem }
+}
+
+fn suggestion(name: &str, expected: &[&str]) -> String {
+    let distance = |candidate: &&&str| strsim::damerau_levenshtein(name, candidate);
+    match expected.iter().min_by_key(distance) {
+        Some(nearest) if strsim::damerau_levenshtein(name, nearest) <= nearest.len().div_ceil(2) => {
+            format!("; did you mean `{nearest}`?")
+        }
+        _ => format!("; expected one of {}", expected.join(", ")),
+    }
+}

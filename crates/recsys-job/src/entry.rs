@@ -1,0 +1,53 @@
+//! The entry of every binary: flags, logs, the job, and its exit code.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+
+use crate::cli::{Flags, LogFormat};
+use crate::error::{Exit, JobError, one_line};
+use crate::logging;
+
+/// Runs a job: reads its flags, sets up logs, calls it, and turns a failure into one line and an exit code.
+pub fn main<F: Flags>(
+    name: &'static str,
+    about: &'static str,
+    job: fn(&F) -> Result<(), JobError>,
+) -> ExitCode {
+    let command = F::command().name(name).about(about).version(env!("CARGO_PKG_VERSION"));
+    let flags = match command.try_get_matches().and_then(|matches| F::from_arg_matches(&matches)) {
+        Ok(flags) => flags,
+        Err(error) => return usage(&error),
+    };
+    let format = flags.common().log_format;
+    match logging::init(format).and_then(|()| job(&flags)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&one_line(&error), error.exit(), format),
+    }
+}
+
+fn usage(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _ = error.print();
+        return if error.use_stderr() { ExitCode::from(Exit::Usage as u8) } else { ExitCode::SUCCESS };
+    }
+    let text = error.render().to_string();
+    let paragraphs = text.split("\n\n").take_while(|paragraph| !paragraph.starts_with("Usage:"));
+    let words: Vec<&str> = paragraphs
+        .filter(|paragraph| !paragraph.starts_with("For more information"))
+        .flat_map(str::split_whitespace)
+        .collect();
+    let line = words.join(" ");
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
+    fail(&format!("{line} (see --help)"), Exit::Usage, None)
+}
+
+fn fail(line: &str, exit: Exit, format: Option<LogFormat>) -> ExitCode {
+    if format == Some(LogFormat::Json) {
+        tracing::error!(exit_code = exit as u8, "{line}");
+    } else {
+        let _ = writeln!(std::io::stderr(), "error: {line}");
+    }
+    ExitCode::from(exit as u8)
+}

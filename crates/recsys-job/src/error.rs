@@ -1,0 +1,158 @@
+//! Every way a job can fail, and the exit code that tells the orchestrator whether to try again.
+
+use recsys_core::canonical::CanonicalError;
+use recsys_core::catalog::CatalogError;
+use recsys_core::gate::Refused;
+use recsys_core::limit::LimitExceeded;
+use recsys_core::lines::LinesError;
+use recsys_core::publish::{PublishError, Unfit};
+use recsys_core::raw::RawError;
+use recsys_core::staging::StagingError;
+use recsys_core::storage::StoreError;
+use recsys_core::window::DayError;
+
+use crate::config::ConfigError;
+
+/// Why a job failed.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// Flags that make no sense together.
+    #[error("{0}")]
+    Usage(String),
+    /// The configuration is not usable.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A day outside the calendar.
+    #[error(transparent)]
+    Day(#[from] DayError),
+    /// A store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Raw events could not be opened.
+    #[error(transparent)]
+    Raw(#[from] RawError),
+    /// Raw events could not be read.
+    #[error(transparent)]
+    Lines(#[from] LinesError),
+    /// Canonical data could not be read.
+    #[error(transparent)]
+    Canonical(#[from] CanonicalError),
+    /// The catalogue could not be read.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// A gate refused a day.
+    #[error(transparent)]
+    Gate(#[from] Refused),
+    /// A limit was exceeded.
+    #[error(transparent)]
+    Limit(#[from] LimitExceeded),
+    /// Staged artifacts could not be read or written.
+    #[error(transparent)]
+    Staging(#[from] StagingError),
+    /// Nothing is staged where something should be.
+    #[error("nothing is staged in {0}; run the builder jobs first")]
+    NothingStaged(String),
+    /// A staged artifact is not fit to be published.
+    #[error("staged artifact {name} cannot be published: {source}; build it again")]
+    Unfit {
+        /// The file.
+        name: String,
+        /// What is wrong with it.
+        source: Unfit,
+    },
+    /// Publishing failed.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// The checkpoint cannot be read.
+    #[error("checkpoint {name} is not a checkpoint: {source}")]
+    Checkpoint {
+        /// The file.
+        name: String,
+        /// Where it departs from its schema.
+        source: serde_json::Error,
+    },
+}
+
+/// What an orchestrator should do about a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// 1: runtime failure; trying again is safe and may help.
+    Failure = 1,
+    /// 2: usage or configuration; somebody must change the call.
+    Usage = 2,
+    /// 3: the data was refused; somebody must look at it.
+    Refused = 3,
+    /// 4: a limit was exceeded; somebody must raise it or find out why.
+    Limit = 4,
+}
+
+impl JobError {
+    /// The exit code of this failure.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Usage(_) | Self::Config(_) | Self::Day(_) | Self::Raw(RawError::MissingRoot(_)) => {
+                Exit::Usage
+            }
+            Self::Store(_) | Self::Raw(RawError::Store(_)) | Self::NothingStaged(_) => Exit::Failure,
+            Self::Lines(error) => lines(error),
+            Self::Canonical(error) => match error {
+                CanonicalError::Store(_) => Exit::Failure,
+                CanonicalError::Lines(error) => lines(error),
+                CanonicalError::Strangers { .. } => Exit::Refused,
+            },
+            Self::Catalog(error) => match error {
+                CatalogError::Store(_) => Exit::Failure,
+                CatalogError::Missing(_) | CatalogError::Format(_) => Exit::Usage,
+                CatalogError::NoItemColumn { .. }
+                | CatalogError::Row { .. }
+                | CatalogError::Duplicate { .. } => Exit::Refused,
+                CatalogError::Limit(_) => Exit::Limit,
+            },
+            Self::Gate(_) | Self::Checkpoint { .. } => Exit::Refused,
+            Self::Limit(_) => Exit::Limit,
+            Self::Staging(error) => match error {
+                StagingError::Store(_) => Exit::Failure,
+                StagingError::Pointer(_) | StagingError::Dangling { .. } => Exit::Refused,
+            },
+            Self::Unfit { source, .. } => unfit(source),
+            Self::Publish(error) => match error {
+                PublishError::Store(_) | PublishError::Contended(_) => Exit::Failure,
+                PublishError::Blob { source, .. } => unfit(source),
+                PublishError::Registry { .. } => Exit::Refused,
+                PublishError::Moved { .. }
+                | PublishError::UnknownCurrent { .. }
+                | PublishError::SegmentSwitch { .. } => Exit::Usage,
+            },
+        }
+    }
+}
+
+fn lines(error: &LinesError) -> Exit {
+    match error {
+        LinesError::Read { .. } => Exit::Failure,
+        LinesError::Line { .. } => Exit::Refused,
+    }
+}
+
+fn unfit(error: &Unfit) -> Exit {
+    match error {
+        Unfit::Limit(_) => Exit::Limit,
+        Unfit::Document(_) | Unfit::Name { .. } | Unfit::Key { .. } | Unfit::Content(_) => Exit::Refused,
+    }
+}
+
+/// An error and its causes on one line.
+pub fn one_line(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        // Some messages already speak of their cause.
+        if !line.contains(&text) {
+            line.push_str(": ");
+            line.push_str(&text);
+        }
+        cause = error.source();
+    }
+    line.replace(['\n', '\r'], " ")
+}

@@ -1,0 +1,217 @@
+//! The jobs, one function for each binary or command.
+
+use recsys_core::artifact::{Kind, Source};
+use recsys_core::catalog::Catalog;
+use recsys_core::window::Day;
+use serde::Serialize;
+
+use crate::checkpoint;
+use crate::cli::{BuildJob, CatalogJob, DayJob, Pipelines, PipelinesCommand, PublishJob, RunJob};
+use crate::context::Context;
+use crate::error::JobError;
+use crate::output::Output;
+use crate::steps::build::{ArtifactReport, Days, Plan, artifact_key, build};
+use crate::steps::ingest::{Ingest, IngestReport, SourceReport};
+use crate::steps::publish::{PublishReport, publish};
+use crate::steps::validate::validate;
+
+/// The document that a job prints with `--json`.
+#[derive(Debug, Serialize)]
+struct Document<'a, D> {
+    tenant: &'a str,
+    surface: &'a str,
+    days: Vec<D>,
+}
+
+impl<'a, D: Serialize> Document<'a, D> {
+    fn new(ctx: &'a Context) -> Self {
+        let (tenant, surface) = (ctx.scope.tenant.as_str(), ctx.scope.surface.as_str());
+        Self { tenant, surface, days: Vec::new() }
+    }
+}
+
+/// `job_ingest`: raw events → canonical data.
+pub fn ingest(flags: &DayJob) -> Result<(), JobError> {
+    #[derive(Serialize)]
+    struct Ingested {
+        source: Option<SourceReport>,
+        canonical: IngestReport,
+    }
+    let ctx = Context::new(&flags.common, &flags.scope)?;
+    let days = ctx.days(flags.days.start, flags.days.end)?;
+    let output = Output::new(flags.common.json);
+    let mut document = Document::new(&ctx);
+    let mut ingest = Ingest::open(&ctx, &days)?;
+    for day in days {
+        let ingested = ingest.day(day)?;
+        output.line(format_args!("{} {day}", ctx.scope));
+        if let Some(source) = &ingested.source {
+            output.line(source);
+        }
+        output.line(&ingested.report);
+        document.days.push(Ingested { source: ingested.source, canonical: ingested.report });
+    }
+    output.document(&document);
+    Ok(())
+}
+
+/// `job_validate`: quality gates over canonical data.
+pub fn validate_days(flags: &DayJob) -> Result<(), JobError> {
+    let ctx = Context::new(&flags.common, &flags.scope)?;
+    let output = Output::new(flags.common.json);
+    let mut document = Document::new(&ctx);
+    for day in ctx.days(flags.days.start, flags.days.end)? {
+        let events = ctx.canonical().load(day)?.map_or(0, |(rows, _)| rows.rows.len());
+        let report = validate(&ctx, day, events)?;
+        output.line(format_args!("{} {day}", ctx.scope));
+        output.line(&report);
+        document.days.push(report);
+    }
+    output.document(&document);
+    Ok(())
+}
+
+/// `job_popularity`, `job_cooc`, `job_implicit`, `job_session_seq`: canonical data → staged artifacts.
+pub fn build_kind(kind: Kind, flags: &BuildJob) -> Result<(), JobError> {
+    let ctx = Context::new(&flags.common, &flags.scope)?;
+    let days = ctx.days(flags.days.start, flags.days.end)?;
+    let catalog = Catalog::default();
+    let plan = Plan { kinds: &[kind], args: &flags.artifacts, catalog: &catalog };
+    stage(&ctx, &plan, days, Output::new(flags.common.json))
+}
+
+/// `job_content_sim`: catalogue → staged artifacts.
+pub fn content_sim(flags: &CatalogJob) -> Result<(), JobError> {
+    let ctx = Context::new(&flags.common, &flags.scope)?;
+    let days = ctx.days(flags.days.start, flags.days.end)?;
+    let catalog = ctx.catalog(flags.input.as_deref(), flags.format)?;
+    let plan = Plan { kinds: &[Kind::ContentSim], args: &flags.artifacts, catalog: &catalog };
+    stage(&ctx, &plan, days, Output::new(flags.common.json))
+}
+
+fn stage(ctx: &Context, plan: &Plan<'_>, days: Vec<Day>, output: Output) -> Result<(), JobError> {
+    let mut document = Document::new(ctx);
+    let mut loaded = Days::default();
+    for day in days {
+        loaded.forget_before(plan.first_day(ctx, day)?);
+        for artifact in build(ctx, plan, &mut loaded, day)? {
+            output.line(format_args!("{} {day}", ctx.scope));
+            output.line(&artifact.report);
+            document.days.push(artifact.report);
+        }
+    }
+    output.document(&document);
+    Ok(())
+}
+
+/// `job_publish`: staged artifacts → blobs, records and, with one swap at the end, the manifest.
+///
+/// Every kind that is staged is published. A kind that the configuration lists and nobody has staged keeps
+/// what the manifest names, with a warning.
+pub fn publish_staged(flags: &PublishJob) -> Result<(), JobError> {
+    let ctx = Context::new(&flags.common, &flags.scope)?;
+    let days = ctx.days(flags.days.start, flags.days.end)?;
+    let mut staged = Vec::new();
+    for day in &days {
+        for kind in Kind::ALL {
+            let key = artifact_key(&ctx, &flags.artifacts, *kind, *day)?;
+            match ctx.staging().current(&key)? {
+                Some(artifact) => staged.push((key, artifact)),
+                None if ctx.config.artifact_kinds.contains(kind) => {
+                    tracing::warn!(%kind, window = %key.window, "nothing is staged; its current artifact stays");
+                }
+                None => {}
+            }
+        }
+    }
+    if staged.is_empty() {
+        let key = artifact_key(&ctx, &flags.artifacts, ctx.config.artifact_kinds[0], days[days.len() - 1])?;
+        return Err(JobError::NothingStaged(ctx.staging().name(&key)));
+    }
+    let output = Output::new(flags.common.json);
+    let mut document = Document::new(&ctx);
+    let report = publish(&ctx, &flags.publish, staged)?;
+    output.line(&ctx.scope);
+    report.artifacts.iter().for_each(|artifact| output.line(artifact));
+    output.line(&report);
+    document.days.push(report);
+    output.document(&document);
+    Ok(())
+}
+
+/// The commands of `recsys-pipelines`.
+pub fn pipelines(flags: &Pipelines) -> Result<(), JobError> {
+    match &flags.command {
+        PipelinesCommand::Run(flags) => run(flags),
+    }
+}
+
+/// `recsys-pipelines run`: every step, day by day.
+fn run(flags: &RunJob) -> Result<(), JobError> {
+    #[derive(Serialize)]
+    struct Ran {
+        day: Day,
+        source: Option<SourceReport>,
+        canonical: IngestReport,
+        artifacts: Vec<ArtifactReport>,
+        published: PublishReport,
+    }
+    let ctx = Context::new(&flags.common, &flags.scope)?;
+    let output = Output::new(flags.common.json);
+    let mut document = Document::new(&ctx);
+    let days = run_days(&ctx, flags)?;
+    if days.is_empty() {
+        output.line(format_args!("{}: nothing to do, the checkpoint is up to date", ctx.scope));
+    }
+    let kinds = &ctx.config.artifact_kinds;
+    let from_catalog = kinds.iter().any(|kind| kind.source() == Source::Catalog);
+    let catalog = if from_catalog { ctx.catalog(None, None)? } else { Catalog::default() };
+    let plan = Plan { kinds, args: &flags.artifacts, catalog: &catalog };
+    let mut ingest = Ingest::open(&ctx, &days)?;
+    let mut loaded = Days::default();
+    for day in days {
+        loaded.forget_before(plan.first_day(&ctx, day)?);
+        let ingested = ingest.day(day)?;
+        validate(&ctx, day, ingested.rows.rows.len())?;
+        loaded.insert(ingested.rows, ingested.hash);
+        let (staged, artifacts) = build(&ctx, &plan, &mut loaded, day)?
+            .into_iter()
+            .map(|artifact| ((artifact.key, artifact.staged), artifact.report))
+            .unzip();
+        let published = publish(&ctx, &flags.publish, staged)?;
+        checkpoint::advance(&ctx, day)?;
+
+        output.line(format_args!("{} {day}", ctx.scope));
+        if let Some(source) = &ingested.source {
+            output.line(source);
+        }
+        output.line(&ingested.report);
+        published.artifacts.iter().for_each(|artifact| output.line(artifact));
+        output.line(&published);
+        let (source, canonical) = (ingested.source, ingested.report);
+        document.days.push(Ran { day, source, canonical, artifacts, published });
+    }
+    output.document(&document);
+    Ok(())
+}
+
+/// The days to run: as asked for, or from the checkpoint on.
+fn run_days(ctx: &Context, flags: &RunJob) -> Result<Vec<Day>, JobError> {
+    if !flags.incremental {
+        let start = flags.start.ok_or_else(|| JobError::Usage("--start is missing".to_owned()))?;
+        return ctx.days(start, flags.end);
+    }
+    let start = match (checkpoint::read(ctx)?, flags.start) {
+        (Some(last), _) => last.next()?,
+        (None, Some(start)) => start,
+        (None, None) => {
+            let line = "there is no checkpoint yet; say with --start where to begin".to_owned();
+            return Err(JobError::Usage(line));
+        }
+    };
+    let end = match flags.end {
+        Some(end) => end,
+        None => Day::of(ctx.clock.now())?.plus(-1)?,
+    };
+    if end < start { Ok(Vec::new()) } else { ctx.days(start, Some(end)) }
+}

@@ -1,0 +1,154 @@
+//! Raw events → canonical data.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use recsys_core::canonical::{Counts, DayRows, Replaced, read_days};
+use recsys_core::gate::Refused;
+use recsys_core::lines::LineFile;
+use recsys_core::raw::Raw;
+use recsys_core::storage::LocalStore;
+use recsys_core::window::Day;
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::error::JobError;
+
+/// What was found in a set of raw files.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct SourceReport {
+    /// The files; none when the day has none.
+    files: Vec<String>,
+    /// Lines that are not blank.
+    lines: u64,
+    /// Events of another tenant or surface.
+    foreign: u64,
+    /// Events outside the days asked for.
+    outside: u64,
+}
+
+impl SourceReport {
+    fn new(files: Vec<String>, counts: Counts) -> Self {
+        let Counts { lines, foreign, outside } = counts;
+        Self { files, lines, foreign, outside }
+    }
+}
+
+impl fmt::Display for SourceReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let files = if self.files.is_empty() { "no raw file".to_owned() } else { self.files.join(", ") };
+        write!(
+            f,
+            "  read         {files}: {} lines, {} foreign, {} outside the days asked for",
+            self.lines, self.foreign, self.outside
+        )
+    }
+}
+
+/// What became of a day.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct IngestReport {
+    day: Day,
+    /// Events in the canonical file.
+    events: u64,
+    /// Repeated deliveries that were dropped.
+    duplicates: u64,
+    /// The canonical file.
+    canonical: String,
+    replaced: Replaced,
+}
+
+impl fmt::Display for IngestReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let replaced = match self.replaced {
+            Replaced::Written => "written",
+            Replaced::Unchanged => "unchanged",
+            Replaced::Removed => "removed",
+            Replaced::Empty => "no file for an empty day",
+        };
+        let Self { events, duplicates, canonical, .. } = self;
+        write!(f, "  canonical    {canonical}: {events} events, {duplicates} duplicates dropped, {replaced}")
+    }
+}
+
+/// A day that was ingested: its events, the hash of its canonical file, and the reports.
+#[derive(Debug)]
+pub(crate) struct Ingested {
+    pub(crate) rows: DayRows,
+    pub(crate) hash: String,
+    pub(crate) source: Option<SourceReport>,
+    pub(crate) report: IngestReport,
+}
+
+/// Ingests the days of a range, one after the other.
+///
+/// A flat file holds all days, so it is read once, when it is opened; files by day are read as their day
+/// comes.
+#[derive(Debug)]
+pub(crate) struct Ingest<'a> {
+    ctx: &'a Context,
+    store: LocalStore,
+    flat: Option<Flat>,
+}
+
+#[derive(Debug)]
+struct Flat {
+    days: BTreeMap<Day, DayRows>,
+    /// Reported with the first day.
+    source: Option<SourceReport>,
+}
+
+impl<'a> Ingest<'a> {
+    /// Opens the raw events of `days`.
+    pub(crate) fn open(ctx: &'a Context, days: &[Day]) -> Result<Self, JobError> {
+        let store = ctx.raw_store()?;
+        let files = Raw::new(&store, &ctx.scope)?.flat()?;
+        let (&[first, ..], &[.., last]) = (days, days) else { return Ok(Self { ctx, store, flat: None }) };
+        if files.is_empty() {
+            return Ok(Self { ctx, store, flat: None });
+        }
+        let (days, source) = read(ctx, files, first, last)?;
+        let days = days.into_iter().map(|rows| (rows.day, rows)).collect();
+        Ok(Self { ctx, store, flat: Some(Flat { days, source: Some(source) }) })
+    }
+
+    /// Ingests one of the days.
+    pub(crate) fn day(&mut self, day: Day) -> Result<Ingested, JobError> {
+        let (rows, source) = if let Some(flat) = &mut self.flat { (flat.days.remove(&day), flat.source.take()) } else {
+            let files = Raw::new(&self.store, &self.ctx.scope)?.day(day)?;
+            let (mut days, source) = read(self.ctx, files, day, day)?;
+            (days.pop(), Some(source))
+        };
+        let rows = rows.ok_or_else(|| JobError::Usage(format!("day {day} is not one of those opened")))?;
+        let limits = &self.ctx.config.limits;
+        limits
+            .check("max_events_per_run", limits.max_events_per_run, rows.rows.len())
+            .map_err(|exceeded| exceeded.in_place(format_args!("day {day}")))?;
+        let canonical = self.ctx.canonical();
+        let name = canonical.name(day);
+        if rows.rows.is_empty() && self.ctx.config.validation.min_events > 0 && canonical.exists(day)? {
+            return Err(Refused::Erasure { day, canonical: name }.into());
+        }
+        let (replaced, hash) = canonical.replace(&rows)?;
+        let report = IngestReport {
+            day,
+            events: rows.rows.len() as u64,
+            duplicates: rows.duplicates,
+            canonical: name,
+            replaced,
+        };
+        tracing::info!(%day, events = report.events, duplicates = report.duplicates, "ingested");
+        Ok(Ingested { rows, hash, source, report })
+    }
+}
+
+fn read(
+    ctx: &Context,
+    files: Vec<LineFile>,
+    first: Day,
+    last: Day,
+) -> Result<(Vec<DayRows>, SourceReport), JobError> {
+    let names = files.iter().map(|file| file.name.clone()).collect();
+    let (days, counts) = read_days(files, &ctx.scope, first, last)?;
+    Ok((days, SourceReport::new(names, counts)))
+}
