@@ -15,6 +15,7 @@ pub mod id;
 pub mod json;
 pub mod limit;
 pub mod lines;
+pub mod parallel;
 pub mod publish;
 pub mod raw;
 pub mod staging;

@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::io::BufReader;
 
-use recsys_core::artifact::{ArtifactKey, Inputs, encode};
+use recsys_core::artifact::{ArtifactKey, Draft, Inputs};
 use recsys_core::canonical::{DayRows, read_days};
 use recsys_core::catalog::{Catalog, CatalogFormat};
 use recsys_core::events::EventTable;
@@ -36,7 +36,7 @@ fn build_all(case: &Case) {
             segment: case.segment.clone(),
             window: case.window,
         };
-        let encoded = encode(&key, &built.payload, "2026-01-01T00:00:00Z", &sha256(b""));
+        let encoded = Draft::new(&key, &built.payload).finish("2026-01-01T00:00:00Z", &sha256(b""));
         assert_eq!(encoded.version, *expected, "{} {kind}", case.name());
         let read = kind.parse(&encoded.bytes).unwrap();
         assert_eq!((&read.key, &read.payload), (&key, &built.payload));

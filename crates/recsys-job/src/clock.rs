@@ -19,7 +19,8 @@ impl Clock {
         match seconds.and_then(|seconds| Timestamp::from_second(seconds).ok()) {
             Some(time) => Ok(Self(Some(time))),
             None => Err(JobError::Usage(format!(
-                "{SOURCE_DATE_EPOCH} is {text:?}; it must be a number of seconds since 1970"
+                "{SOURCE_DATE_EPOCH} is {}; it must be a number of seconds since 1970",
+                text.display()
             ))),
         }
     }

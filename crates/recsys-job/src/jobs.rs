@@ -1,5 +1,7 @@
 //! The jobs, one function for each binary or command.
 
+use std::thread;
+
 use recsys_core::artifact::{Kind, Source};
 use recsys_core::catalog::Catalog;
 use recsys_core::window::Day;
@@ -10,9 +12,9 @@ use crate::cli::{BuildJob, CatalogJob, DayJob, Pipelines, PipelinesCommand, Publ
 use crate::context::Context;
 use crate::error::JobError;
 use crate::output::Output;
-use crate::steps::build::{ArtifactReport, Days, Plan, artifact_key, build};
-use crate::steps::ingest::{Ingest, IngestReport, SourceReport};
-use crate::steps::publish::{PublishReport, publish};
+use crate::steps::build::{ArtifactReport, Days, Plan, artifact_key, build, stage};
+use crate::steps::ingest::{Ingest, IngestReport, Read, SourceReport, write};
+use crate::steps::publish::{PublishReport, Publishing};
 use crate::steps::validate::validate;
 
 /// The document that a job prints with `--json`.
@@ -43,13 +45,14 @@ pub fn ingest(flags: &DayJob) -> Result<(), JobError> {
     let mut document = Document::new(&ctx);
     let mut ingest = Ingest::open(&ctx, &days)?;
     for day in days {
-        let ingested = ingest.day(day)?;
+        let Read { rows, source } = ingest.read(day)?;
+        let (canonical, _) = write(&ctx, &rows)?;
         output.line(format_args!("{} {day}", ctx.scope));
-        if let Some(source) = &ingested.source {
+        if let Some(source) = &source {
             output.line(source);
         }
-        output.line(&ingested.report);
-        document.days.push(Ingested { source: ingested.source, canonical: ingested.report });
+        output.line(&canonical);
+        document.days.push(Ingested { source, canonical });
     }
     output.document(&document);
     Ok(())
@@ -77,7 +80,7 @@ pub fn build_kind(kind: Kind, flags: &BuildJob) -> Result<(), JobError> {
     let days = ctx.days(flags.days.start, flags.days.end)?;
     let catalog = Catalog::default();
     let plan = Plan { kinds: &[kind], args: &flags.artifacts, catalog: &catalog };
-    stage(&ctx, &plan, days, Output::new(flags.common.json))
+    build_and_stage(&ctx, &plan, days, Output::new(flags.common.json))
 }
 
 /// `job_content_sim`: catalogue → staged artifacts.
@@ -86,15 +89,16 @@ pub fn content_sim(flags: &CatalogJob) -> Result<(), JobError> {
     let days = ctx.days(flags.days.start, flags.days.end)?;
     let catalog = ctx.catalog(flags.input.as_deref(), flags.format)?;
     let plan = Plan { kinds: &[Kind::ContentSim], args: &flags.artifacts, catalog: &catalog };
-    stage(&ctx, &plan, days, Output::new(flags.common.json))
+    build_and_stage(&ctx, &plan, days, Output::new(flags.common.json))
 }
 
-fn stage(ctx: &Context, plan: &Plan<'_>, days: Vec<Day>, output: Output) -> Result<(), JobError> {
+fn build_and_stage(ctx: &Context, plan: &Plan<'_>, days: Vec<Day>, output: Output) -> Result<(), JobError> {
     let mut document = Document::new(ctx);
     let mut loaded = Days::default();
     for day in days {
         loaded.forget_before(plan.first_day(ctx, day)?);
-        for artifact in build(ctx, plan, &mut loaded, day)? {
+        let built = build(ctx, plan, &mut loaded, day)?;
+        for artifact in stage(ctx, plan, &loaded, built)? {
             output.line(format_args!("{} {day}", ctx.scope));
             output.line(&artifact.report);
             document.days.push(artifact.report);
@@ -111,8 +115,10 @@ fn stage(ctx: &Context, plan: &Plan<'_>, days: Vec<Day>, output: Output) -> Resu
 pub fn publish_staged(flags: &PublishJob) -> Result<(), JobError> {
     let ctx = Context::new(&flags.common, &flags.scope)?;
     let days = ctx.days(flags.days.start, flags.days.end)?;
-    let mut staged = Vec::new();
+    let mut publishing = Publishing::begin(&ctx, &flags.publish);
+    let mut any = false;
     for day in &days {
+        let mut staged = Vec::new();
         for kind in Kind::ALL {
             let key = artifact_key(&ctx, &flags.artifacts, *kind, *day)?;
             match ctx.staging().current(&key)? {
@@ -123,14 +129,16 @@ pub fn publish_staged(flags: &PublishJob) -> Result<(), JobError> {
                 None => {}
             }
         }
+        any |= !staged.is_empty();
+        publishing.store(staged)?;
     }
-    if staged.is_empty() {
+    if !any {
         let key = artifact_key(&ctx, &flags.artifacts, ctx.config.artifact_kinds[0], days[days.len() - 1])?;
         return Err(JobError::NothingStaged(ctx.staging().name(&key)));
     }
     let output = Output::new(flags.common.json);
     let mut document = Document::new(&ctx);
-    let report = publish(&ctx, &flags.publish, staged)?;
+    let report = publishing.finish()?;
     output.line(&ctx.scope);
     report.artifacts.iter().for_each(|artifact| output.line(artifact));
     output.line(&report);
@@ -171,24 +179,34 @@ fn run(flags: &RunJob) -> Result<(), JobError> {
     let mut loaded = Days::default();
     for day in days {
         loaded.forget_before(plan.first_day(&ctx, day)?);
-        let ingested = ingest.day(day)?;
-        validate(&ctx, day, ingested.rows.rows.len())?;
-        loaded.insert(ingested.rows, ingested.hash);
-        let (staged, artifacts) = build(&ctx, &plan, &mut loaded, day)?
+        let Read { rows, source } = ingest.read(day)?;
+        loaded.insert(&rows);
+        // The canonical file is on its way to the disk while the artifacts are built from memory.
+        let (written, built) = thread::scope(|scope| {
+            let written = scope.spawn(|| write(&ctx, &rows));
+            let built =
+                validate(&ctx, day, rows.rows.len()).and_then(|_| build(&ctx, &plan, &mut loaded, day));
+            (written.join(), built)
+        });
+        let (canonical, hash) = written.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        loaded.set_hash(day, hash);
+        drop(rows);
+        let (staged, artifacts): (Vec<_>, Vec<_>) = stage(&ctx, &plan, &loaded, built?)?
             .into_iter()
             .map(|artifact| ((artifact.key, artifact.staged), artifact.report))
             .unzip();
-        let published = publish(&ctx, &flags.publish, staged)?;
+        let mut publishing = Publishing::begin(&ctx, &flags.publish);
+        publishing.store(staged)?;
+        let published = publishing.finish()?;
         checkpoint::advance(&ctx, day)?;
 
         output.line(format_args!("{} {day}", ctx.scope));
-        if let Some(source) = &ingested.source {
+        if let Some(source) = &source {
             output.line(source);
         }
-        output.line(&ingested.report);
+        output.line(&canonical);
         published.artifacts.iter().for_each(|artifact| output.line(artifact));
         output.line(&published);
-        let (source, canonical) = (ingested.source, ingested.report);
         document.days.push(Ran { day, source, canonical, artifacts, published });
     }
     output.document(&document);

@@ -94,7 +94,16 @@ impl<B: Serialize> Serialize for Document<'_, B> {
     }
 }
 
-/// An artifact as it is stored, with the version of its content.
+/// An artifact whose version is known and whose `build` block is still open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// The document up to the `build` block.
+    bytes: Vec<u8>,
+    /// The version of its content.
+    pub version: String,
+}
+
+/// An artifact as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Encoded {
     /// The document.
@@ -103,19 +112,24 @@ pub struct Encoded {
     pub version: String,
 }
 
-/// Encodes an artifact and computes its version, in one pass over the content.
-pub fn encode(key: &ArtifactKey, payload: &Payload<'_>, built_at: &str, source_hash: &str) -> Encoded {
-    let mut bytes = json::to_vec(&Document { key, payload, build: BLANK });
-    let version = sha256(&bytes);
-    bytes.truncate(bytes.len() - BLANK_TAIL.len());
-    let build = BuildInfo {
-        built_at: built_at.to_owned(),
-        version: version.clone(),
-        source_hash: source_hash.to_owned(),
-    };
-    bytes.extend_from_slice(&json::to_vec(&build));
-    bytes.push(b'}');
-    Encoded { bytes, version }
+impl Draft {
+    /// Encodes an artifact and computes its version, in one pass over the content.
+    pub fn new(key: &ArtifactKey, payload: &Payload<'_>) -> Self {
+        let mut bytes = json::to_vec(&Document { key, payload, build: BLANK });
+        let version = sha256(&bytes);
+        bytes.truncate(bytes.len() - BLANK_TAIL.len());
+        Self { bytes, version }
+    }
+
+    /// Completes the document.
+    pub fn finish(self, built_at: &str, source_hash: &str) -> Encoded {
+        let Self { mut bytes, version } = self;
+        let (built_at, source_hash) = (built_at.to_owned(), source_hash.to_owned());
+        let build = BuildInfo { built_at, version: version.clone(), source_hash };
+        bytes.extend_from_slice(&json::to_vec(&build));
+        bytes.push(b'}');
+        Encoded { bytes, version }
+    }
 }
 
 /// The version of an artifact's content.
@@ -254,7 +268,7 @@ mod tests {
         let (events, catalog) = (EventTable::default(), Catalog::default());
         let inputs = Inputs { events: &events, catalog: &catalog };
         let built = kind.build(&inputs, &Limits::default()).unwrap();
-        encode(&key(kind), &built.payload, "2026-01-02T00:00:00Z", &sha256(b""))
+        Draft::new(&key(kind), &built.payload).finish("2026-01-02T00:00:00Z", &sha256(b""))
     }
 
     #[test]

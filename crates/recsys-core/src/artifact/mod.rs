@@ -19,7 +19,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-pub use document::{Artifact, BuildInfo, DocumentError, Encoded, encode, version};
+pub use document::{Artifact, BuildInfo, DocumentError, Draft, Encoded, version};
 pub use kinds::{Kind, Payload, UnknownKind};
 
 use crate::catalog::Catalog;

@@ -16,6 +16,21 @@ pub struct Candidate {
     pub rows: usize,
 }
 
+/// A candidate whose blob is in place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// What it is of.
+    pub key: ArtifactKey,
+    /// How it came to be, its version included.
+    pub build: BuildInfo,
+    /// Rows of its outermost list.
+    pub rows: usize,
+    /// Bytes of the document.
+    pub bytes: u64,
+    /// Where the blob is.
+    pub uri: String,
+}
+
 /// Why a document may not be published, or is not what a URI says it is.
 #[derive(Debug, thiserror::Error)]
 pub enum Unfit {

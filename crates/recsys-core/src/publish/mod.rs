@@ -24,9 +24,8 @@ mod record;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use rayon::prelude::*;
 
-pub use candidate::{Candidate, Unfit};
+pub use candidate::{Candidate, Stored, Unfit};
 pub use format::V1;
 pub use history::{HistoryEntry, Reason};
 pub use manifest::Manifest;
@@ -35,6 +34,7 @@ pub use record::Record;
 use crate::artifact::{ArtifactKey, Kind};
 use crate::id::Scope;
 use crate::limit::Limits;
+use crate::parallel;
 use crate::storage::{Commit, Condition, Store, StoreError, Tag};
 use format::readable;
 
@@ -148,11 +148,15 @@ pub struct Publisher<'a> {
     /// What is too large to be served.
     pub limits: &'a Limits,
     /// Who publishes: user and host.
-    pub by: &'a str,
+    pub by: String,
     /// The time of the swap.
     pub now: Timestamp,
     /// What may be done beyond the safe default.
     pub options: Options,
+}
+
+fn blob_key(key: &ArtifactKey, version: &str) -> String {
+    format!("{}/{}/{version}.json", key.scope.prefix(), key.kind)
 }
 
 /// The state of a registry in which a swap begins.
@@ -162,69 +166,81 @@ struct Current {
 }
 
 impl Publisher<'_> {
-    /// Publishes the candidates of one tenant and surface, with one swap.
+    /// Writes the blobs of candidates of one tenant and surface, reads them back and checks them.
+    ///
+    /// Nothing is current yet; [`Self::finish`] makes it so. A range of days is stored day by day, so that
+    /// only one day's documents need to be in memory.
+    pub fn store(&self, scope: &Scope, candidates: &[Candidate]) -> Result<Vec<Stored>, PublishError> {
+        let stored: Vec<Stored> = candidates.iter().map(|candidate| self.stored(candidate)).collect();
+        // A publish that would be refused at the end is refused before anything is written.
+        self.judge(scope, &self.current(scope)?, &stored)?;
+        parallel::try_map(candidates, |candidate| self.write_blob(candidate))?;
+        parallel::try_map(candidates, |candidate| self.read_back(candidate))?;
+        Ok(stored)
+    }
+
+    /// Writes the records of stored candidates and makes them current, with one swap.
     ///
     /// # Errors
     /// Whatever the error, the manifest is wholly the old one or wholly the new one.
-    pub fn publish(&self, scope: &Scope, candidates: &[Candidate]) -> Result<Published, PublishError> {
-        // Refused before anything is written, and judged again against the manifest that is replaced.
-        self.judge(scope, &self.current(scope)?, candidates)?;
-        candidates.par_iter().try_for_each(|candidate| self.write_blob(candidate))?;
-        candidates.par_iter().try_for_each(|candidate| self.read_back(candidate))?;
-        candidates.par_iter().try_for_each(|candidate| self.write_record(candidate))?;
-        self.swap(scope, candidates)
+    pub fn finish(&self, scope: &Scope, stored: &[Stored]) -> Result<Published, PublishError> {
+        parallel::try_map(stored, |stored| self.write_record(stored))?;
+        self.swap(scope, stored)
     }
 
-    fn blob_key(candidate: &Candidate) -> String {
-        let ArtifactKey { kind, scope, .. } = &candidate.key;
-        format!("{}/{kind}/{}.json", scope.prefix(), candidate.build.version)
-    }
-
-    fn uri(&self, candidate: &Candidate) -> String {
-        self.objects.uri(&Self::blob_key(candidate))
+    fn stored(&self, candidate: &Candidate) -> Stored {
+        Stored {
+            key: candidate.key.clone(),
+            build: candidate.build.clone(),
+            rows: candidate.rows,
+            bytes: candidate.bytes.len() as u64,
+            uri: self.objects.uri(&blob_key(&candidate.key, &candidate.build.version)),
+        }
     }
 
     fn write_blob(&self, candidate: &Candidate) -> Result<(), PublishError> {
-        self.objects.put(&Self::blob_key(candidate), &candidate.bytes, Condition::Absent)?;
+        let key = blob_key(&candidate.key, &candidate.build.version);
+        self.objects.put(&key, &candidate.bytes, Condition::Absent)?;
         Ok(())
     }
 
     fn read_back(&self, candidate: &Candidate) -> Result<(), PublishError> {
-        let key = Self::blob_key(candidate);
-        let bytes = self.objects.read(&key)?.unwrap_or_default();
+        let key = blob_key(&candidate.key, &candidate.build.version);
         // The very bytes that were checked need no second check. Others are an earlier build of the
         // same content, or damaged.
-        if bytes != candidate.bytes {
-            Candidate::check(&candidate.key, &candidate.build.version, bytes, self.limits)
-                .map_err(|source| PublishError::Blob { uri: self.objects.uri(&key), source })?;
+        if self.objects.holds(&key, &candidate.bytes)? {
+            return Ok(());
         }
+        let bytes = self.objects.read(&key)?.unwrap_or_default();
+        Candidate::check(&candidate.key, &candidate.build.version, bytes, self.limits)
+            .map_err(|source| PublishError::Blob { uri: self.objects.uri(&key), source })?;
         Ok(())
     }
 
-    fn write_record(&self, candidate: &Candidate) -> Result<(), PublishError> {
-        let ArtifactKey { kind, scope, segment, window } = &candidate.key;
-        let uri = self.uri(candidate);
+    fn write_record(&self, stored: &Stored) -> Result<(), PublishError> {
+        let ArtifactKey { kind, scope, segment, window } = stored.key.clone();
+        let build = stored.build.clone();
+        let key = Record::key(&scope, kind, &build.version);
         let record = Record {
             v: V1,
-            kind: *kind,
+            kind,
             tenant: scope.tenant.clone(),
             surface: scope.surface.clone(),
-            segment: segment.clone(),
-            window: *window,
-            version: candidate.build.version.clone(),
-            uri: uri.clone(),
-            bytes: candidate.bytes.len() as u64,
-            source_hash: candidate.build.source_hash.clone(),
-            built_at: candidate.build.built_at.clone(),
+            segment,
+            window,
+            version: build.version,
+            uri: stored.uri.clone(),
+            bytes: stored.bytes,
+            source_hash: build.source_hash,
+            built_at: build.built_at,
         };
-        let key = Record::key(scope, *kind, &record.version);
         let commit = self.registry.put(&key, &readable(&record), Condition::Absent)?;
         if commit == Commit::Refused
-            && let Some(recorded) = self.record(scope, *kind, &record.version)?
-            && recorded.uri != uri
+            && let Some(recorded) = self.record(&scope, kind, &record.version)?
+            && recorded.uri != record.uri
         {
             let name = self.registry.name(&key);
-            return Err(PublishError::Moved { name, recorded: recorded.uri, uri });
+            return Err(PublishError::Moved { name, recorded: recorded.uri, uri: record.uri });
         }
         Ok(())
     }
@@ -280,14 +296,14 @@ impl Publisher<'_> {
         &self,
         scope: &Scope,
         current: &Current,
-        candidates: &[Candidate],
+        candidates: &[Stored],
     ) -> Result<(BTreeMap<Kind, String>, Vec<Fate>), PublishError> {
         let none = BTreeMap::new();
         let old = current.manifest.as_ref().map_or(&none, |manifest| &manifest.current);
         let mut pointers = old.clone();
         let mut fates = vec![Fate::OlderWindow; candidates.len()];
         // The newest candidate of each kind, and where it stands in the list.
-        let mut newest: BTreeMap<Kind, (usize, &Candidate)> = BTreeMap::new();
+        let mut newest: BTreeMap<Kind, (usize, &Stored)> = BTreeMap::new();
         for (number, candidate) in candidates.iter().enumerate() {
             let entry = newest.entry(candidate.key.kind).or_insert((number, candidate));
             if candidate.key.window.end() >= entry.1.key.window.end() {
@@ -295,21 +311,21 @@ impl Publisher<'_> {
             }
         }
         for (kind, (number, candidate)) in newest {
-            let uri = self.uri(candidate);
+            let uri = &candidate.uri;
             fates[number] = match old.get(&kind) {
-                Some(old) if *old == uri => Fate::AlreadyCurrent,
+                Some(old) if old == uri => Fate::AlreadyCurrent,
                 Some(old) => self.judge_move(scope, candidate, old)?,
                 None => Fate::Published,
             };
             if fates[number] == Fate::Published {
-                pointers.insert(kind, uri);
+                pointers.insert(kind, uri.clone());
             }
         }
         Ok((pointers, fates))
     }
 
     /// Whether a kind may move from the artifact at `old` to `candidate`.
-    fn judge_move(&self, scope: &Scope, candidate: &Candidate, old: &str) -> Result<Fate, PublishError> {
+    fn judge_move(&self, scope: &Scope, candidate: &Stored, old: &str) -> Result<Fate, PublishError> {
         let kind = candidate.key.kind;
         let Some(current) = self.current_key(scope, kind, old)? else {
             if self.options.allow_older_window {
@@ -328,7 +344,7 @@ impl Publisher<'_> {
         Ok(if older && !self.options.allow_older_window { Fate::OlderWindow } else { Fate::Published })
     }
 
-    fn swap(&self, scope: &Scope, candidates: &[Candidate]) -> Result<Published, PublishError> {
+    fn swap(&self, scope: &Scope, candidates: &[Stored]) -> Result<Published, PublishError> {
         let key = Manifest::key(scope);
         let name = self.registry.name(&key);
         for _ in 0..MAX_ATTEMPTS {
@@ -345,7 +361,7 @@ impl Publisher<'_> {
                 hash: manifest.hash(),
                 previous: previous.map(Manifest::hash),
                 reason: Reason::Publish,
-                by: self.by.to_owned(),
+                by: self.by.clone(),
                 manifest,
             };
             self.registry.put(&entry.key(scope), &readable(&entry), Condition::Absent)?;

@@ -89,6 +89,24 @@ pub trait Store: Debug + Send + Sync {
         }
     }
 
+    /// Whether a document holds exactly `bytes`, without a second copy of them in memory.
+    fn holds(&self, key: &str, mut bytes: &[u8]) -> Result<bool, StoreError> {
+        let Some(mut reader) = self.open(key)? else { return Ok(false) };
+        let mut chunk = vec![0; 1 << 16];
+        loop {
+            let read = match reader.read(&mut chunk) {
+                Ok(read) => read,
+                Err(source) if source.kind() == io::ErrorKind::Interrupted => continue,
+                Err(source) => return Err(StoreError { action: "read", target: self.name(key), source }),
+            };
+            match bytes.strip_prefix(&chunk[..read]) {
+                Some(_) if read == 0 => return Ok(bytes.is_empty()),
+                Some(rest) => bytes = rest,
+                None => return Ok(false),
+            }
+        }
+    }
+
     /// Writes a whole document.
     fn put(&self, key: &str, bytes: &[u8], condition: Condition) -> Result<Commit, StoreError> {
         let mut pending = self.begin(key)?;

@@ -1,15 +1,18 @@
 //! Canonical data → staged artifacts.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use rayon::prelude::*;
-use recsys_core::artifact::{ArtifactKey, Inputs, Kind, Source, encode};
+use recsys_core::artifact::{ArtifactKey, Draft, Inputs, Kind, Source};
 use recsys_core::canonical::DayRows;
 use recsys_core::catalog::Catalog;
 use recsys_core::events::EventTable;
 use recsys_core::id::Segment;
+use recsys_core::parallel;
 use recsys_core::staging::Staged;
 use recsys_core::window::{Day, Window};
 use serde::Serialize;
@@ -54,7 +57,7 @@ impl fmt::Display for ArtifactReport {
 
 /// An artifact that was built and staged.
 #[derive(Debug)]
-pub(crate) struct BuiltArtifact {
+pub(crate) struct StagedArtifact {
     pub(crate) key: ArtifactKey,
     pub(crate) staged: Staged,
     pub(crate) report: ArtifactReport,
@@ -62,15 +65,21 @@ pub(crate) struct BuiltArtifact {
 
 /// Canonical days in memory: those that were just ingested, and those that a window reaches back to.
 #[derive(Debug, Default)]
-pub(crate) struct Days(BTreeMap<Day, Option<(DayRows, String)>>);
+pub(crate) struct Days(BTreeMap<Day, Loaded>);
+
+#[derive(Debug)]
+struct Loaded {
+    /// The events; none when the day has no canonical file.
+    rows: Option<Arc<DayRows>>,
+    /// The hash of the day's file, once it is known.
+    hash: Option<String>,
+}
 
 impl Days {
-    /// Keeps a day that was just ingested.
-    pub(crate) fn insert(&mut self, rows: DayRows, hash: String) {
-        let day = (!rows.rows.is_empty()).then_some((rows.day, (rows, hash)));
-        if let Some((day, rows)) = day {
-            self.0.insert(day, Some(rows));
-        }
+    /// Keeps a day that was just ingested, and whose file may still be on its way to the disk.
+    pub(crate) fn insert(&mut self, rows: &Arc<DayRows>) {
+        let loaded = (!rows.rows.is_empty()).then(|| Arc::clone(rows));
+        self.0.insert(rows.day, Loaded { rows: loaded, hash: None });
     }
 
     /// Forgets the days that no window from `day` on reaches back to.
@@ -79,21 +88,29 @@ impl Days {
     }
 
     /// The days of a window, from memory where they are there.
-    pub(crate) fn load(&mut self, ctx: &Context, window: Window) -> Result<Vec<Option<&DayRows>>, JobError> {
+    fn load(&mut self, ctx: &Context, window: Window) -> Result<Vec<(Day, Option<&DayRows>)>, JobError> {
         for day in window.days() {
-            if let std::collections::btree_map::Entry::Vacant(e) = self.0.entry(day) {
-                e.insert(ctx.canonical().load(day)?);
+            if let Entry::Vacant(entry) = self.0.entry(day) {
+                let (rows, hash) = ctx.canonical().load(day)?.unzip();
+                entry.insert(Loaded { rows: rows.map(Arc::new), hash });
             }
         }
-        Ok(window.days().map(|day| self.0[&day].as_ref().map(|(rows, _)| rows)).collect())
+        Ok(window.days().map(|day| (day, self.0[&day].rows.as_deref())).collect())
     }
 
-    /// The hash of the window's canonical bytes. One day's is known; those of several days are read again.
+    /// The hash of the window's canonical bytes. One day's may be known; those of several are read again.
     fn source_hash(&self, ctx: &Context, window: Window) -> Result<String, JobError> {
         let mut days = window.days();
         match (days.next().and_then(|day| self.0.get(&day)), days.next()) {
-            (Some(Some((_, hash))), None) => Ok(hash.clone()),
+            (Some(Loaded { hash: Some(hash), .. }), None) => Ok(hash.clone()),
             _ => Ok(ctx.canonical().window_hash(window)?),
+        }
+    }
+
+    /// Notes the hash of a day's file.
+    pub(crate) fn set_hash(&mut self, day: Day, hash: String) {
+        if let Some(loaded) = self.0.get_mut(&day) {
+            loaded.hash = Some(hash);
         }
     }
 }
@@ -133,7 +150,17 @@ pub(crate) fn artifact_key(
     Ok(ArtifactKey { kind, scope: ctx.scope.clone(), segment: args.segment.clone(), window })
 }
 
-/// Builds and stages the artifacts of a day. Kinds with the same window share one table.
+/// An artifact that was built and waits for the hash of its source.
+#[derive(Debug)]
+pub(crate) struct BuiltArtifact {
+    key: ArtifactKey,
+    draft: Draft,
+    rows: u64,
+    empty_days: Vec<Day>,
+    skipped_sessions: u64,
+}
+
+/// Builds the artifacts of a day. Kinds with the same window share one table.
 pub(crate) fn build(
     ctx: &Context,
     plan: &Plan<'_>,
@@ -162,48 +189,75 @@ fn build_window(
 ) -> Result<Vec<BuiltArtifact>, JobError> {
     let limits = &ctx.config.limits;
     let mut events = EventTable::default();
-    let mut source_hash = String::new();
     let mut empty_days = Vec::new();
     if keys.iter().any(|key| key.kind.source() == Source::Events) {
         let loaded = days.load(ctx, window)?;
-        empty_days =
-            window.days().zip(&loaded).filter(|(_, rows)| rows.is_none()).map(|(day, _)| day).collect();
-        let rows: Vec<&DayRows> = loaded.into_iter().flatten().collect();
+        empty_days = loaded.iter().filter(|(_, rows)| rows.is_none()).map(|(day, _)| *day).collect();
+        let rows: Vec<&DayRows> = loaded.into_iter().filter_map(|(_, rows)| rows).collect();
         events = EventTable::new(&rows, plan.args.segment.as_ref(), limits)
             .map_err(|exceeded| exceeded.in_place(format_args!("window {window}")))?;
-        source_hash = days.source_hash(ctx, window)?;
         for day in &empty_days {
             tracing::warn!(%day, %window, "no canonical data; the day counts as empty");
         }
     }
     let one = |key: &ArtifactKey| {
         let kind = key.kind;
-        let (source_hash, empty_days) = match kind.source() {
-            Source::Events => (&source_hash, empty_days.clone()),
-            Source::Catalog => (&plan.catalog.source_hash, Vec::new()),
-        };
         let built = kind.build(&Inputs { events: &events, catalog: plan.catalog }, limits)?;
         if built.skipped_sessions > 0 {
             tracing::warn!(%kind, skipped_sessions = built.skipped_sessions, "oversized sessions left out");
         }
-        let rows = built.payload.len() as u64;
-        let encoded = encode(key, &built.payload, &ctx.clock.now().to_string(), source_hash);
-        limits.check_artifact_bytes(encoded.bytes.len()).map_err(|exceeded| exceeded.in_place(kind))?;
-        let staged = ctx.staging().put(key, encoded)?;
-        tracing::info!(%kind, %window, rows, version = %staged.version, "staged");
-        let report = ArtifactReport {
-            kind,
-            segment: key.segment.clone(),
-            window,
-            version: staged.version.clone(),
-            rows,
-            bytes: staged.bytes.len() as u64,
-            staged: staged.name.clone(),
+        let empty_days = if kind.source() == Source::Events { empty_days.clone() } else { Vec::new() };
+        Ok(BuiltArtifact {
+            key: key.clone(),
+            draft: Draft::new(key, &built.payload),
+            rows: built.payload.len() as u64,
             empty_days,
             skipped_sessions: built.skipped_sessions,
-        };
-        Ok(BuiltArtifact { key: key.clone(), staged, report })
+        })
     };
     // The first failure in the order of kinds, whichever thread fails first.
     keys.par_iter().map(one).collect::<Vec<_>>().into_iter().collect()
+}
+
+/// Completes the artifacts of a day and stages them. The canonical data must be in place by now.
+pub(crate) fn stage(
+    ctx: &Context,
+    plan: &Plan<'_>,
+    days: &Days,
+    built: Vec<BuiltArtifact>,
+) -> Result<Vec<StagedArtifact>, JobError> {
+    let mut encoded = Vec::new();
+    let mut hashes: BTreeMap<Window, String> = BTreeMap::new();
+    for artifact in built {
+        let BuiltArtifact { key, draft, rows, empty_days, skipped_sessions } = artifact;
+        let source_hash = match (key.kind.source(), hashes.get(&key.window)) {
+            (Source::Catalog, _) => plan.catalog.source_hash.clone(),
+            (Source::Events, Some(hash)) => hash.clone(),
+            (Source::Events, None) => days.source_hash(ctx, key.window)?,
+        };
+        let document = draft.finish(&ctx.clock.now().to_string(), &source_hash);
+        if key.kind.source() == Source::Events {
+            hashes.insert(key.window, source_hash);
+        }
+        let limits = &ctx.config.limits;
+        limits.check_artifact_bytes(document.bytes.len()).map_err(|exceeded| exceeded.in_place(key.kind))?;
+        let report = ArtifactReport {
+            kind: key.kind,
+            segment: key.segment.clone(),
+            window: key.window,
+            version: document.version.clone(),
+            rows,
+            bytes: document.bytes.len() as u64,
+            staged: String::new(),
+            empty_days,
+            skipped_sessions,
+        };
+        encoded.push((key, document, report));
+    }
+    parallel::try_map(encoded, |(key, document, mut report)| {
+        let staged = ctx.staging().put(&key, document)?;
+        report.staged.clone_from(&staged.name);
+        tracing::info!(kind = %key.kind, window = %key.window, version = %staged.version, "staged");
+        Ok(StagedArtifact { key, staged, report })
+    })
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use recsys_core::canonical::{Counts, DayRows, Replaced, read_days};
 use recsys_core::gate::Refused;
@@ -11,6 +12,7 @@ use recsys_core::storage::LocalStore;
 use recsys_core::window::Day;
 use serde::Serialize;
 
+use crate::config::Config;
 use crate::context::Context;
 use crate::error::JobError;
 
@@ -71,13 +73,11 @@ impl fmt::Display for IngestReport {
     }
 }
 
-/// A day that was ingested: its events, the hash of its canonical file, and the reports.
+/// The events of a day, not written yet.
 #[derive(Debug)]
-pub(crate) struct Ingested {
-    pub(crate) rows: DayRows,
-    pub(crate) hash: String,
+pub(crate) struct Read {
+    pub(crate) rows: Arc<DayRows>,
     pub(crate) source: Option<SourceReport>,
-    pub(crate) report: IngestReport,
 }
 
 /// Ingests the days of a range, one after the other.
@@ -112,34 +112,35 @@ impl<'a> Ingest<'a> {
         Ok(Self { ctx, store, flat: Some(Flat { days, source: Some(source) }) })
     }
 
-    /// Ingests one of the days.
-    pub(crate) fn day(&mut self, day: Day) -> Result<Ingested, JobError> {
-        let (rows, source) = if let Some(flat) = &mut self.flat { (flat.days.remove(&day), flat.source.take()) } else {
+    /// Reads one of the days and checks that it may replace what is there.
+    pub(crate) fn read(&mut self, day: Day) -> Result<Read, JobError> {
+        let (rows, source) = if let Some(flat) = &mut self.flat {
+            (flat.days.remove(&day), flat.source.take())
+        } else {
             let files = Raw::new(&self.store, &self.ctx.scope)?.day(day)?;
             let (mut days, source) = read(self.ctx, files, day, day)?;
             (days.pop(), Some(source))
         };
         let rows = rows.ok_or_else(|| JobError::Usage(format!("day {day} is not one of those opened")))?;
-        let limits = &self.ctx.config.limits;
+        let Config { limits, validation, .. } = &self.ctx.config;
         limits
             .check("max_events_per_run", limits.max_events_per_run, rows.rows.len())
             .map_err(|exceeded| exceeded.in_place(format_args!("day {day}")))?;
         let canonical = self.ctx.canonical();
-        let name = canonical.name(day);
-        if rows.rows.is_empty() && self.ctx.config.validation.min_events > 0 && canonical.exists(day)? {
-            return Err(Refused::Erasure { day, canonical: name }.into());
+        if rows.rows.is_empty() && validation.min_events > 0 && canonical.exists(day)? {
+            return Err(Refused::Erasure { day, canonical: canonical.name(day) }.into());
         }
-        let (replaced, hash) = canonical.replace(&rows)?;
-        let report = IngestReport {
-            day,
-            events: rows.rows.len() as u64,
-            duplicates: rows.duplicates,
-            canonical: name,
-            replaced,
-        };
-        tracing::info!(%day, events = report.events, duplicates = report.duplicates, "ingested");
-        Ok(Ingested { rows, hash, source, report })
+        Ok(Read { rows: Arc::new(rows), source })
     }
+}
+
+/// Writes a day's canonical file. Returns the report and the hash of the file's bytes.
+pub(crate) fn write(ctx: &Context, rows: &DayRows) -> Result<(IngestReport, String), JobError> {
+    let canonical = ctx.canonical();
+    let (replaced, hash) = canonical.replace(rows)?;
+    let (day, events, duplicates) = (rows.day, rows.rows.len() as u64, rows.duplicates);
+    tracing::info!(%day, events, duplicates, "ingested");
+    Ok((IngestReport { day, events, duplicates, canonical: canonical.name(day), replaced }, hash))
 }
 
 fn read(

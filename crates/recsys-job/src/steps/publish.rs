@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use rayon::prelude::*;
 use recsys_core::artifact::{ArtifactKey, Kind};
-use recsys_core::publish::{Candidate, Fate, Options, Published, Publisher};
+use recsys_core::parallel;
+use recsys_core::publish::{Candidate, Fate, Options, Published, Publisher, Stored};
 use recsys_core::staging::Staged;
 use recsys_core::window::Window;
 use serde::Serialize;
@@ -50,40 +50,55 @@ impl fmt::Display for PublishReport {
     }
 }
 
-/// Checks staged artifacts and publishes them with one swap.
-pub(crate) fn publish(
-    ctx: &Context,
-    flags: &PublishFlags,
-    staged: Vec<(ArtifactKey, Staged)>,
-) -> Result<PublishReport, JobError> {
-    let limits = &ctx.config.limits;
-    let check = |(key, staged): (ArtifactKey, Staged)| {
-        let Staged { name, version, bytes } = staged;
-        Candidate::check(&key, &version, bytes, limits).map_err(|source| JobError::Unfit { name, source })
-    };
-    let checked: Vec<Result<Candidate, JobError>> = staged.into_par_iter().map(check).collect();
-    let candidates = checked.into_iter().collect::<Result<Vec<_>, _>>()?;
-    let publisher = Publisher {
-        objects: &ctx.objects,
-        registry: &ctx.registry,
-        limits,
-        by: &by(),
-        now: ctx.clock.now(),
-        options: Options {
-            allow_older_window: flags.allow_older_window,
-            switch_segment: flags.switch_segment,
-        },
-    };
-    let Published { fates, manifest, swapped } = publisher.publish(&ctx.scope, &candidates)?;
-    let artifacts = candidates.iter().zip(fates).map(|(candidate, fate)| {
-        let ArtifactKey { kind, window, .. } = candidate.key;
-        if fate == Fate::OlderWindow {
-            tracing::warn!(%kind, %window, "the current artifact is of a newer window and stays");
-        }
-        let rows = candidate.rows as u64;
-        FateReport { kind, window, version: candidate.build.version.clone(), rows, fate }
-    });
-    let report = PublishReport { artifacts: artifacts.collect(), manifest, swapped };
-    tracing::info!(manifest = %report.manifest, swapped, "published");
-    Ok(report)
+/// Publishes staged artifacts: first the blobs, in as many batches as fit memory, then all else at once.
+#[derive(Debug)]
+pub(crate) struct Publishing<'a> {
+    ctx: &'a Context,
+    publisher: Publisher<'a>,
+    stored: Vec<Stored>,
+}
+
+impl<'a> Publishing<'a> {
+    pub(crate) fn begin(ctx: &'a Context, flags: &PublishFlags) -> Self {
+        let options =
+            Options { allow_older_window: flags.allow_older_window, switch_segment: flags.switch_segment };
+        let publisher = Publisher {
+            objects: &ctx.objects,
+            registry: &ctx.registry,
+            limits: &ctx.config.limits,
+            by: by(),
+            now: ctx.clock.now(),
+            options,
+        };
+        Self { ctx, publisher, stored: Vec::new() }
+    }
+
+    /// Checks staged artifacts and stores their blobs.
+    pub(crate) fn store(
+        &mut self,
+        staged: impl IntoIterator<Item = (ArtifactKey, Staged), IntoIter: ExactSizeIterator + Send>,
+    ) -> Result<(), JobError> {
+        let candidates = parallel::try_map(staged, |(key, staged)| {
+            let Staged { name, version, bytes } = staged;
+            Candidate::check(&key, &version, bytes, &self.ctx.config.limits)
+                .map_err(|source| JobError::Unfit { name, source })
+        })?;
+        self.stored.extend(self.publisher.store(&self.ctx.scope, &candidates)?);
+        Ok(())
+    }
+
+    /// Makes what was stored current.
+    pub(crate) fn finish(self) -> Result<PublishReport, JobError> {
+        let Published { fates, manifest, swapped } = self.publisher.finish(&self.ctx.scope, &self.stored)?;
+        let artifacts = self.stored.into_iter().zip(fates).map(|(stored, fate)| {
+            let ArtifactKey { kind, window, .. } = stored.key;
+            if fate == Fate::OlderWindow {
+                tracing::warn!(%kind, %window, "kept aside: the current artifact is of a newer window");
+            }
+            FateReport { kind, window, version: stored.build.version, rows: stored.rows as u64, fate }
+        });
+        let report = PublishReport { artifacts: artifacts.collect(), manifest, swapped };
+        tracing::info!(manifest = %report.manifest, swapped, "published");
+        Ok(report)
+    }
 }
