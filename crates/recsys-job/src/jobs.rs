@@ -1,19 +1,23 @@
 //! The jobs, one function for each binary or command.
 
-use std::thread;
+use std::sync::Arc;
+use std::thread::{self, ScopedJoinHandle};
 
 use recsys_core::artifact::{Kind, Source};
+use recsys_core::canonical::DayRows;
 use recsys_core::catalog::Catalog;
 use recsys_core::window::Day;
 use serde::Serialize;
 
 use crate::checkpoint;
-use crate::cli::{BuildJob, CatalogJob, DayJob, Pipelines, PipelinesCommand, PublishJob, RunJob};
+use crate::cli::{
+    BuildJob, CatalogJob, DayJob, Pipelines, PipelinesCommand, PublishFlags, PublishJob, RunJob,
+};
 use crate::context::Context;
 use crate::error::JobError;
 use crate::output::Output;
 use crate::steps::build::{ArtifactReport, Days, Plan, artifact_key, build, stage};
-use crate::steps::ingest::{Ingest, IngestReport, Read, SourceReport, write};
+use crate::steps::ingest::{Ingest, IngestReport, Read, SourceReport, commit};
 use crate::steps::publish::{PublishReport, Publishing};
 use crate::steps::validate::validate;
 
@@ -46,7 +50,7 @@ pub fn ingest(flags: &DayJob) -> Result<(), JobError> {
     let mut ingest = Ingest::open(&ctx, &days)?;
     for day in days {
         let Read { rows, source } = ingest.read(day)?;
-        let (canonical, _) = write(&ctx, &rows)?;
+        let canonical = commit(&ctx, &rows, ctx.canonical().write(&rows)?)?;
         output.line(format_args!("{} {day}", ctx.scope));
         if let Some(source) = &source {
             output.line(source);
@@ -180,24 +184,7 @@ fn run(flags: &RunJob) -> Result<(), JobError> {
     for day in days {
         loaded.forget_before(plan.first_day(&ctx, day)?);
         let Read { rows, source } = ingest.read(day)?;
-        loaded.insert(&rows);
-        // The canonical file is on its way to the disk while the artifacts are built from memory.
-        let (written, built) = thread::scope(|scope| {
-            let written = scope.spawn(|| write(&ctx, &rows));
-            let built =
-                validate(&ctx, day, rows.rows.len()).and_then(|_| build(&ctx, &plan, &mut loaded, day));
-            (written.join(), built)
-        });
-        let (canonical, hash) = written.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        loaded.set_hash(day, hash);
-        drop(rows);
-        let (staged, artifacts): (Vec<_>, Vec<_>) = stage(&ctx, &plan, &loaded, built?)?
-            .into_iter()
-            .map(|artifact| ((artifact.key, artifact.staged), artifact.report))
-            .unzip();
-        let mut publishing = Publishing::begin(&ctx, &flags.publish);
-        publishing.store(staged)?;
-        let published = publishing.finish()?;
+        let (canonical, artifacts, published) = run_day(&ctx, &plan, &flags.publish, &mut loaded, &rows)?;
         checkpoint::advance(&ctx, day)?;
 
         output.line(format_args!("{} {day}", ctx.scope));
@@ -211,6 +198,53 @@ fn run(flags: &RunJob) -> Result<(), JobError> {
     }
     output.document(&document);
     Ok(())
+}
+
+/// Writes a day's canonical file, and builds, stages and publishes its artifacts.
+///
+/// The canonical file is written while the artifacts are built from memory, and flushed while they are
+/// staged and stored. Nothing becomes current before it is in place.
+fn run_day(
+    ctx: &Context,
+    plan: &Plan<'_>,
+    flags: &PublishFlags,
+    loaded: &mut Days,
+    rows: &Arc<DayRows>,
+) -> Result<(IngestReport, Vec<ArtifactReport>, PublishReport), JobError> {
+    let day = rows.day;
+    loaded.insert(rows);
+    // A window of several days is hashed from their files, so this day's must be there first.
+    let file_needed = plan.first_day(ctx, day)? < day;
+    thread::scope(|scope| {
+        let writing = scope.spawn(|| ctx.canonical().write(rows));
+        let built = validate(ctx, day, rows.rows.len()).and_then(|_| build(ctx, plan, loaded, day));
+        let pending = joined(writing)?;
+        loaded.set_hash(day, pending.hash().to_owned());
+        let commit = move || commit(ctx, rows, pending);
+        let in_place: Box<dyn FnOnce() -> Result<IngestReport, JobError>> = if file_needed {
+            let report = commit()?;
+            Box::new(|| Ok(report))
+        } else {
+            let committing = scope.spawn(commit);
+            Box::new(|| joined(committing))
+        };
+        let stored = built.and_then(|built| {
+            let (staged, artifacts): (Vec<_>, Vec<_>) = stage(ctx, plan, loaded, built)?
+                .into_iter()
+                .map(|artifact| ((artifact.key, artifact.staged), artifact.report))
+                .unzip();
+            let mut publishing = Publishing::begin(ctx, flags);
+            publishing.store(staged)?;
+            Ok((artifacts, publishing))
+        });
+        let canonical = in_place()?;
+        let (artifacts, publishing) = stored?;
+        Ok((canonical, artifacts, publishing.finish()?))
+    })
+}
+
+fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// The days to run: as asked for, or from the checkpoint on.

@@ -18,7 +18,7 @@ use crate::hash::HashWriter;
 use crate::id::Scope;
 use crate::json;
 use crate::lines::{LineFile, LinesError};
-use crate::storage::{Commit, Condition, Store, StoreError};
+use crate::storage::{Commit, Condition, PendingWrite, Store, StoreError};
 use crate::timestamp;
 use crate::window::{Day, Window};
 
@@ -82,25 +82,24 @@ impl<'a> Canonical<'a> {
         Ok(self.store.open(&self.key(day))?.is_some())
     }
 
-    /// Replaces a day's file. Returns what became of it and the SHA-256 of its bytes.
-    pub fn replace(&self, day: &DayRows) -> Result<(Replaced, String), StoreError> {
+    /// Writes a day's file aside; [`PendingDay::commit`] puts it in place.
+    pub fn write(&self, day: &DayRows) -> Result<PendingDay<'a>, StoreError> {
         let key = self.key(day.day);
         let mut hash = HashWriter::default();
-        if day.rows.is_empty() {
-            let replaced = if self.store.remove(&key)? { Replaced::Removed } else { Replaced::Empty };
-            return Ok((replaced, hash.finish()));
+        let mut pending = None;
+        if !day.rows.is_empty() {
+            let file = pending.insert(self.store.begin(&key)?);
+            write_lines(self.scope, day, |bytes| {
+                hash.write_all(bytes)?;
+                file.write_all(bytes)
+            })
+            .map_err(|source| StoreError {
+                action: "write",
+                target: self.store.name(&key),
+                source,
+            })?;
         }
-        let mut pending = self.store.begin(&key)?;
-        write_lines(self.scope, day, |bytes| {
-            hash.write_all(bytes)?;
-            pending.write_all(bytes)
-        })
-        .map_err(|source| StoreError { action: "write", target: self.store.name(&key), source })?;
-        let replaced = match pending.commit(Condition::Always)? {
-            Commit::Unchanged => Replaced::Unchanged,
-            Commit::Written | Commit::Refused => Replaced::Written,
-        };
-        Ok((replaced, hash.finish()))
+        Ok(PendingDay { store: self.store, key, pending, hash: hash.finish() })
     }
 
     /// Reads a day's file. Returns its events and the SHA-256 of its bytes.
@@ -133,6 +132,33 @@ impl<'a> Canonical<'a> {
             }
         }
         Ok(hash.finish())
+    }
+}
+
+/// A day's file that is written and not in place yet.
+pub struct PendingDay<'a> {
+    store: &'a dyn Store,
+    key: String,
+    /// None for a day without events, which has no file.
+    pending: Option<Box<dyn PendingWrite + 'a>>,
+    hash: String,
+}
+
+impl PendingDay<'_> {
+    /// The SHA-256 of the file's bytes.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// Puts the file in place of the old one, or removes the old one when the day has no events.
+    pub fn commit(self) -> Result<Replaced, StoreError> {
+        let Some(pending) = self.pending else {
+            return Ok(if self.store.remove(&self.key)? { Replaced::Removed } else { Replaced::Empty });
+        };
+        Ok(match pending.commit(Condition::Always)? {
+            Commit::Unchanged => Replaced::Unchanged,
+            Commit::Written | Commit::Refused => Replaced::Written,
+        })
     }
 }
 

@@ -13,6 +13,7 @@ use std::io::{self, BufWriter, ErrorKind, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
+use std::thread::{self, JoinHandle};
 
 use tempfile::NamedTempFile;
 
@@ -171,7 +172,7 @@ impl Store for LocalStore {
     fn begin(&self, key: &str) -> Result<Box<dyn PendingWrite + '_>, StoreError> {
         let target = self.path(key);
         let file = BufWriter::with_capacity(1 << 16, self.scratch_file()?);
-        Ok(Box::new(LocalWrite { target, file }))
+        Ok(Box::new(LocalWrite { target, file, unflushed: 0, flusher: None }))
     }
 
     fn remove(&self, key: &str) -> Result<bool, StoreError> {
@@ -184,14 +185,39 @@ impl Store for LocalStore {
     }
 }
 
+/// Bytes after which the disk is put to work while the rest is still being written.
+const FLUSH_BYTES: usize = 16 << 20;
+
 struct LocalWrite {
     target: PathBuf,
     file: BufWriter<NamedTempFile>,
+    unflushed: usize,
+    flusher: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl LocalWrite {
+    /// Flushes what was written so far on another thread, unless it is still busy with what came before.
+    fn flush_early(&mut self) -> io::Result<()> {
+        if let Some(flusher) = self.flusher.take_if(|flusher| flusher.is_finished()) {
+            flusher.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        }
+        if self.flusher.is_none() {
+            let file = self.file.get_ref().as_file().try_clone()?;
+            self.flusher = Some(thread::spawn(move || file.sync_data()));
+            self.unflushed = 0;
+        }
+        Ok(())
+    }
 }
 
 impl Write for LocalWrite {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
+        let written = self.file.write(bytes)?;
+        self.unflushed += written;
+        if self.unflushed >= FLUSH_BYTES {
+            self.flush_early()?;
+        }
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -201,9 +227,13 @@ impl Write for LocalWrite {
 
 impl PendingWrite for LocalWrite {
     fn commit(self: Box<Self>, condition: Condition) -> Result<Commit, StoreError> {
-        let Self { target, file } = *self;
+        let Self { target, file, flusher, .. } = *self;
         let folder = target.parent().unwrap_or(Path::new("."));
         let file = file.into_inner().map_err(|error| failed("write", &target)(error.into_error()))?;
+        if let Some(flusher) = flusher {
+            let flushed = flusher.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            flushed.map_err(failed("flush", &target))?;
+        }
         create_folder(folder)?;
         // Held until the end of this function.
         let mut _lock = None;

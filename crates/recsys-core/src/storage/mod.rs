@@ -51,7 +51,7 @@ pub enum Commit {
 }
 
 /// A document that is being written and that nobody can see yet. Dropping it abandons it.
-pub trait PendingWrite: Write {
+pub trait PendingWrite: Write + Send {
     /// Makes the document visible, durably, if `condition` holds.
     fn commit(self: Box<Self>, condition: Condition) -> Result<Commit, StoreError>;
 }

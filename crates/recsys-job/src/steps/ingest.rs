@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use recsys_core::canonical::{Counts, DayRows, Replaced, read_days};
+use recsys_core::canonical::{Counts, DayRows, PendingDay, Replaced, read_days};
 use recsys_core::gate::Refused;
 use recsys_core::lines::LineFile;
 use recsys_core::raw::Raw;
@@ -134,13 +134,16 @@ impl<'a> Ingest<'a> {
     }
 }
 
-/// Writes a day's canonical file. Returns the report and the hash of the file's bytes.
-pub(crate) fn write(ctx: &Context, rows: &DayRows) -> Result<(IngestReport, String), JobError> {
-    let canonical = ctx.canonical();
-    let (replaced, hash) = canonical.replace(rows)?;
+/// Puts a day's canonical file in place.
+pub(crate) fn commit(
+    ctx: &Context,
+    rows: &DayRows,
+    pending: PendingDay<'_>,
+) -> Result<IngestReport, JobError> {
+    let replaced = pending.commit()?;
     let (day, events, duplicates) = (rows.day, rows.rows.len() as u64, rows.duplicates);
     tracing::info!(%day, events, duplicates, "ingested");
-    Ok((IngestReport { day, events, duplicates, canonical: canonical.name(day), replaced }, hash))
+    Ok(IngestReport { day, events, duplicates, canonical: ctx.canonical().name(day), replaced })
 }
 
 fn read(
