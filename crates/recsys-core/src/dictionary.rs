@@ -12,6 +12,8 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use rayon::prelude::*;
 
+use crate::json;
+
 /// Strings end to end in one allocation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Strings {
@@ -43,6 +45,19 @@ impl Strings {
         let id = id as usize;
         let start = if id == 0 { 0 } else { self.ends[id - 1] };
         &self.text[start..self.ends[id]]
+    }
+
+    /// Each of them as JSON, quotes included.
+    pub(crate) fn quoted(&self) -> Self {
+        let mut quoted = Self { text: String::with_capacity(self.text.len()), ends: self.ends.clone() };
+        let mut json = Vec::new();
+        for (text, end) in self.iter().zip(&mut quoted.ends) {
+            json.clear();
+            json::write(&text, &mut json).expect("writing to memory");
+            quoted.text.push_str(std::str::from_utf8(&json).expect("JSON is UTF-8"));
+            *end = quoted.text.len();
+        }
+        quoted
     }
 
     /// All of them, in order.

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::id::Scope;
 use crate::timestamp;
@@ -125,25 +125,6 @@ impl<'a> RawExposure<'a> {
             rank: self.rank,
         }))
     }
-}
-
-/// A canonical line, in the order of its fields.
-#[derive(Debug, Serialize)]
-pub(crate) struct CanonicalLine<'a> {
-    pub(crate) v: u8,
-    pub(crate) ts: &'a str,
-    pub(crate) tenant: &'a str,
-    pub(crate) surface: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) segment: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) user_id: Option<&'a str>,
-    pub(crate) session_id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) request_id: Option<&'a str>,
-    pub(crate) item_id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) rank: Option<i64>,
 }
 
 #[cfg(test)]

@@ -4,22 +4,18 @@
 //! the result, and reads it back for jobs that start from canonical data. A day's file is replaced as a
 //! whole: a crash leaves the old file or the new one.
 
+mod encode;
 mod rows;
 
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rayon::prelude::*;
-
 pub use rows::{Counts, DayRows, Names, Row, read_days};
 
-use crate::event::CanonicalLine;
 use crate::hash::HashWriter;
 use crate::id::Scope;
-use crate::json;
 use crate::lines::{LineFile, LinesError};
 use crate::storage::{Commit, Condition, PendingWrite, Store, StoreError};
-use crate::timestamp;
 use crate::window::{Day, Window};
 
 /// Why canonical data could not be written or read.
@@ -89,7 +85,7 @@ impl<'a> Canonical<'a> {
         let mut pending = None;
         if !day.rows.is_empty() {
             let file = pending.insert(self.store.begin(&key)?);
-            write_lines(self.scope, day, |bytes| {
+            encode::write_lines(self.scope, day, |bytes| {
                 hash.write_all(bytes)?;
                 file.write_all(bytes)
             })
@@ -173,46 +169,4 @@ impl Read for HashingReader {
         self.hash.lock().unwrap_or_else(PoisonError::into_inner).write_all(&buffer[..read])?;
         Ok(read)
     }
-}
-
-/// Rows that one thread turns into text at a time.
-const CHUNK_ROWS: usize = 1 << 14;
-
-fn write_lines(scope: &Scope, day: &DayRows, mut out: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-    let threads = rayon::current_num_threads();
-    let mut texts: Vec<Vec<u8>> = vec![Vec::new(); threads];
-    for batch in day.rows.chunks(CHUNK_ROWS * threads) {
-        texts.par_iter_mut().zip(batch.par_chunks(CHUNK_ROWS)).try_for_each(|(text, rows)| {
-            rows.iter().try_for_each(|row| write_line(scope, &day.names, row, text))
-        })?;
-        for text in &mut texts {
-            out(text)?;
-            text.clear();
-        }
-    }
-    Ok(())
-}
-
-fn write_line(scope: &Scope, names: &Names, row: &Row, out: &mut Vec<u8>) -> io::Result<()> {
-    let mut ts = [0; 35];
-    let mut rest = ts.as_mut_slice();
-    timestamp::write(row.ts, &mut rest)?;
-    let length = 35 - rest.len();
-    let ts = std::str::from_utf8(&ts[..length]).map_err(io::Error::other)?;
-    let optional = |id: u32| id.checked_sub(1);
-    let line = CanonicalLine {
-        v: 1,
-        ts,
-        tenant: scope.tenant.as_str(),
-        surface: scope.surface.as_str(),
-        segment: optional(row.segment).map(|id| names.segments.get(id)),
-        user_id: optional(row.user).map(|id| names.users.get(id)),
-        session_id: names.sessions.get(row.session),
-        request_id: optional(row.request).map(|id| names.requests.get(id)),
-        item_id: names.items.get(row.item),
-        rank: (row.rank >= 0).then_some(row.rank),
-    };
-    json::write(&line, &mut *out)?;
-    out.push(b'\n');
-    Ok(())
 }
