@@ -8,6 +8,15 @@ use recsys_core::catalog::CatalogFormat;
 use recsys_core::id::{Segment, Surface, Tenant};
 use recsys_core::window::Day;
 
+/// What every binary's help ends with.
+pub(crate) const EXIT_CODES: &str = "Exit codes:
+  0  success
+  1  runtime failure; trying again is safe and may help
+  2  usage or configuration
+  3  the data was refused: a gate, a bad line, a damaged artifact
+  4  a limit was exceeded
+Codes 2, 3 and 4 do not heal by trying again.";
+
 /// What every binary takes.
 #[derive(Debug, Clone, Args)]
 pub struct CommonArgs {
@@ -220,6 +229,9 @@ pub enum PipelinesCommand {
     ///
     /// Reads the raw events once and builds every kind in `artifact_kinds` from them. Each day is published
     /// before the next one begins. Running the same day again changes nothing.
+    ///
+    /// For example: recsys-pipelines run --config configs/env/local.json --tenant demo --surface home --start
+    /// 2026-01-01
     #[command(
         after_help = "Example:\n  recsys-pipelines run --config configs/env/local.json --tenant demo --surface home --start 2026-01-01"
     )]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 
-use crate::cli::{Flags, LogFormat};
+use crate::cli::{EXIT_CODES, Flags, LogFormat};
 use crate::error::{Exit, JobError, one_line};
 use crate::logging;
 
@@ -15,7 +15,8 @@ pub fn main<F: Flags>(
     about: &'static str,
     job: fn(&F) -> Result<(), JobError>,
 ) -> ExitCode {
-    let command = F::command().name(name).about(about).version(env!("CARGO_PKG_VERSION"));
+    let command =
+        F::command().name(name).about(about).after_help(EXIT_CODES).version(env!("CARGO_PKG_VERSION"));
     let flags = match command.try_get_matches().and_then(|matches| F::from_arg_matches(&matches)) {
         Ok(flags) => flags,
         Err(error) => return usage(&error),

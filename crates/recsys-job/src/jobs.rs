@@ -120,16 +120,14 @@ pub fn publish_staged(flags: &PublishJob) -> Result<(), JobError> {
     let ctx = Context::new(&flags.common, &flags.scope)?;
     let days = ctx.days(flags.days.start, flags.days.end)?;
     let mut publishing = Publishing::begin(&ctx, &flags.publish);
-    let mut any = false;
+    let (mut any, mut missing) = (false, Vec::new());
     for day in &days {
         let mut staged = Vec::new();
         for kind in Kind::ALL {
             let key = artifact_key(&ctx, &flags.artifacts, *kind, *day)?;
             match ctx.staging().current(&key)? {
                 Some(artifact) => staged.push((key, artifact)),
-                None if ctx.config.artifact_kinds.contains(kind) => {
-                    tracing::warn!(%kind, window = %key.window, "nothing is staged; its current artifact stays");
-                }
+                None if ctx.config.artifact_kinds.contains(kind) => missing.push(key),
                 None => {}
             }
         }
@@ -139,6 +137,9 @@ pub fn publish_staged(flags: &PublishJob) -> Result<(), JobError> {
     if !any {
         let key = artifact_key(&ctx, &flags.artifacts, ctx.config.artifact_kinds[0], days[days.len() - 1])?;
         return Err(JobError::NothingStaged(ctx.staging().name(&key)));
+    }
+    for key in missing {
+        tracing::warn!(kind = %key.kind, window = %key.window, "nothing is staged; what is current stays");
     }
     let output = Output::new(flags.common.json);
     let mut document = Document::new(&ctx);

@@ -2,4 +2,10 @@
 
 #![allow(clippy::missing_panics_doc, clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
+pub mod console;
+pub mod faulty;
+pub mod generate;
 pub mod golden;
+pub mod reader;
+pub mod sandbox;
+pub mod syscall;

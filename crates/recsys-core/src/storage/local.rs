@@ -42,7 +42,9 @@ impl LocalStore {
     /// A root at `path`, relative to the working directory. Nothing is created before the first write.
     pub fn new(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let shown = path.into();
-        let root = std::path::absolute(&shown).map_err(failed("resolve", &shown))?;
+        let here = Path::new(".");
+        let named = if shown.as_os_str().is_empty() { here } else { &shown };
+        let root = std::path::absolute(named).map_err(failed("resolve", named))?;
         if root.to_str().is_none() {
             let source = io::Error::new(ErrorKind::InvalidInput, "the path is not UTF-8");
             return Err(failed("use", &shown)(source));

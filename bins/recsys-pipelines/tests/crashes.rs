@@ -1,0 +1,161 @@
+//! `kill -9` and failing disks at every step of a run and of a publish: whoever follows the manifest sees
+//! wholly the old state or wholly the new one, and running again completes.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use recsys_core::artifact::Kind;
+use recsys_testkit::reader::read_published;
+use recsys_testkit::sandbox::{Finished, Sandbox, bytes, copy};
+use recsys_testkit::syscall::{CHANGING, FLUSHING, Fault, NAMING, run_with_fault_at, run_with_fault_on};
+use serde_json::json;
+
+const SCOPE: &str = "--config config.json --tenant demo --surface home";
+const MANIFEST: &str = "out/registry/current/demo/home/manifest.json";
+
+/// A pipeline that has published the first day and is about to do the second.
+struct Pipeline {
+    sandbox: Sandbox,
+    binary: &'static str,
+    line: String,
+    old: BTreeMap<Kind, String>,
+    new: BTreeMap<Kind, String>,
+    /// The files that the second day adds or changes.
+    changed: Vec<PathBuf>,
+}
+
+impl Pipeline {
+    /// `run` of the second day, or `job_publish` of it after its other jobs.
+    fn new(binary: &'static str) -> Self {
+        let sandbox = Sandbox::new();
+        sandbox.copy("testdata/events/shop", "raw");
+        // Absolute, so that the faults can be tied to a path.
+        let out = sandbox.join("out");
+        let config = json!({"out_dir": out, "raw_events_dir": "raw"});
+        sandbox.write("config.json", config.to_string());
+        let pinned = |binary: &str, line: &str| {
+            let mut command = sandbox.command(binary);
+            let output =
+                command.env("SOURCE_DATE_EPOCH", "1767400000").args(line.split_whitespace()).output();
+            Finished::from(output.unwrap()).ok();
+        };
+        pinned("recsys-pipelines", &format!("run {SCOPE} --start 2026-01-01"));
+        let second = format!("{SCOPE} --start 2026-01-02");
+        let line = if binary == "job_publish" {
+            for job in ["job_ingest", "job_popularity", "job_cooc"] {
+                pinned(job, &second);
+            }
+            second
+        } else {
+            format!("run {second}")
+        };
+        let old = read_published(&sandbox.join(MANIFEST)).unwrap();
+        copy(&sandbox.join("out"), &sandbox.join("before"));
+        pinned(binary, &line);
+        let new = read_published(&sandbox.join(MANIFEST)).unwrap();
+        assert_ne!(old, new);
+        let (before, after) = (sandbox.snapshot("before"), sandbox.snapshot("out"));
+        let (before, after) = (bytes(&before), bytes(&after));
+        let changed = after.iter().filter(|(name, bytes)| before.get(*name) != Some(bytes));
+        let changed = changed.map(|(name, _)| sandbox.join("out").join(name)).collect();
+        Self { sandbox, binary, line, old, new, changed }
+    }
+
+    /// Back to the moment before the second day.
+    fn rewind(&self) {
+        fs::remove_dir_all(self.sandbox.join("out")).unwrap();
+        copy(&self.sandbox.join("before"), &self.sandbox.join("out"));
+    }
+
+    /// Checks what a reader sees, and that running again completes and tidies up.
+    fn check(&self, what: &str) {
+        let seen = read_published(&self.sandbox.join(MANIFEST)).unwrap();
+        assert!(seen == self.old || seen == self.new, "{what}: {seen:?}");
+        self.sandbox.run(self.binary, &self.line).ok();
+        assert_eq!(read_published(&self.sandbox.join(MANIFEST)).unwrap(), self.new, "{what}");
+        for root in ["canonical", "artifacts", "objects", "registry", "checkpoints"] {
+            let scratch = self.sandbox.join("out").join(root).join(".scratch");
+            let left = fs::read_dir(scratch).map_or(0, Iterator::count);
+            assert_eq!(left, 0, "{what}: scratch files are left in {root}");
+        }
+    }
+}
+
+fn kill_at_every_file(binary: &'static str, expected: &[&str]) {
+    let pipeline = Pipeline::new(binary);
+    for part in expected {
+        let found = pipeline.changed.iter().any(|file| file.to_str().unwrap().contains(part));
+        assert!(found, "{part} is not among {:?}", pipeline.changed);
+    }
+    for file in &pipeline.changed {
+        let folder = file.parent().unwrap();
+        // Before the file has its name, and before the name has reached the disk.
+        for (calls, path) in [(NAMING, file.as_path()), (FLUSHING, folder)] {
+            pipeline.rewind();
+            let finished =
+                run_with_fault_on(&pipeline.sandbox, binary, &pipeline.line, Fault::Kill, calls, path);
+            assert_eq!(finished.code, None, "{} was not reached: {finished:#?}", path.display());
+            pipeline.check(&format!("killed at {calls} of {}", path.display()));
+        }
+    }
+}
+
+#[test]
+fn run_is_killed_at_every_file() {
+    let steps =
+        ["/canonical/", "/artifacts/", "/objects/", "/records/", "/history/", "/current/", "/checkpoints/"];
+    kill_at_every_file("recsys-pipelines", &steps);
+}
+
+#[test]
+fn job_publish_is_killed_at_every_file() {
+    kill_at_every_file("job_publish", &["/objects/", "/records/", "/history/", "/current/"]);
+}
+
+/// The same without knowing the code: the n-th call that changes anything, until there are no more.
+#[test]
+fn job_publish_is_killed_at_every_call() {
+    let pipeline = Pipeline::new("job_publish");
+    for number in 1.. {
+        pipeline.rewind();
+        let fault = Fault::Kill;
+        let finished =
+            run_with_fault_at(&pipeline.sandbox, "job_publish", &pipeline.line, fault, CHANGING, number);
+        pipeline.check(&format!("killed at call {number}"));
+        if finished.code == Some(0) {
+            assert!(number > 5, "only {number} calls were tried");
+            return;
+        }
+        assert_eq!(finished.code, None, "{finished:#?}");
+    }
+}
+
+/// A disk that is full, or broken, from any file on: exit code 1, one line that names a file, the old
+/// manifest, and a rerun that completes.
+#[test]
+fn a_disk_fails_at_every_file() {
+    for errno in ["ENOSPC", "EIO"] {
+        let pipeline = Pipeline::new("recsys-pipelines");
+        for file in &pipeline.changed {
+            pipeline.rewind();
+            let binary = pipeline.binary;
+            let fault = Fault::Error(errno);
+            let finished = run_with_fault_on(&pipeline.sandbox, binary, &pipeline.line, fault, NAMING, file);
+            let name = file.file_name().unwrap().to_str().unwrap();
+            finished.fails(1, &["cannot write", name, "os error"]);
+            pipeline.check(&format!("{errno} at {}", file.display()));
+        }
+        for number in 1..4 {
+            pipeline.rewind();
+            let fault = Fault::Error(errno);
+            let line = &pipeline.line;
+            let finished =
+                run_with_fault_at(&pipeline.sandbox, pipeline.binary, line, fault, FLUSHING, number);
+            finished.fails(1, &["cannot flush", "os error"]);
+            pipeline.check(&format!("{errno} at flush {number}"));
+        }
+    }
+}

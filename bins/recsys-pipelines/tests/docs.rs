@@ -1,0 +1,137 @@
+//! The documentation does what it says: its commands run, its command-line reference is the programs' own
+//! help, its links lead somewhere, and it knows every setting.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use recsys_testkit::console::run_page;
+use recsys_testkit::golden::repository;
+use recsys_testkit::sandbox::{Sandbox, binaries};
+
+const BINARIES: [&str; 9] = [
+    "recsys-pipelines",
+    "job_ingest",
+    "job_validate",
+    "job_popularity",
+    "job_cooc",
+    "job_implicit",
+    "job_session_seq",
+    "job_content_sim",
+    "job_publish",
+];
+
+fn pages(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(pages(&path));
+        } else if path.extension().is_some_and(|extension| extension == "md") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The page runs in a folder that begins as a copy of what a clone has.
+fn run(page: &Path) -> usize {
+    let sandbox = Sandbox::new();
+    for folder in ["configs", "testdata", "schemas"] {
+        sandbox.copy(folder, folder);
+    }
+    let path = format!("{}:{}", binaries().display(), std::env::var("PATH").unwrap());
+    run_page(page, sandbox.path(), |command| {
+        sandbox.prepare(command);
+        command.env("PATH", &path);
+    })
+}
+
+#[test]
+fn every_command_of_the_pages_does_what_its_page_shows() {
+    let commands: usize = pages(&repository().join("docs")).iter().map(|page| run(page)).sum();
+    assert!(commands > 20, "only {commands} commands were found");
+}
+
+/// The README speaks of a clone, so its commands run in the repository.
+#[test]
+fn the_commands_of_the_readme_do_what_it_shows() {
+    let commands = run_page(&repository().join("README.md"), &repository(), |command| {
+        command.env_remove("RUST_LOG");
+    });
+    assert!(commands > 0);
+}
+
+fn help(arguments: &[&str]) -> String {
+    let mut command = Sandbox::new().command(arguments[0]);
+    let output =
+        command.current_dir("/").args(&arguments[1..]).arg("--help").env("COLUMNS", "100").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_command_line_reference_is_what_the_programs_say() {
+    let mut page =
+        "# Command line\n\nEvery binary and its flags, as `--help` prints them. A test writes this page \
+                    (`UPDATE_DOCS=1 cargo test --test docs`) and fails when it is out of date.\n"
+            .to_owned();
+    for binary in BINARIES {
+        let lines: &[&[&str]] = if binary == "recsys-pipelines" { &[&[], &["run"]] } else { &[&[]] };
+        for line in lines {
+            let line = [&[binary], *line].concat();
+            write!(page, "\n## {}\n\n```text\n{}```\n", line.join(" "), help(&line)).unwrap();
+        }
+    }
+    let path = repository().join("docs/reference/cli.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&path, &page).unwrap();
+    }
+    let written = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        written == page,
+        "docs/reference/cli.md is out of date; run UPDATE_DOCS=1 cargo test --test docs"
+    );
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut all = pages(&repository().join("docs"));
+    all.extend(
+        ["README.md", "schemas/README.md", "testdata/README.md", "deploy/README.md"]
+            .map(|page| repository().join(page)),
+    );
+    let mut links = 0;
+    for page in all {
+        let text = fs::read_to_string(&page).unwrap();
+        for link in text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+            let target = link.split('#').next().unwrap();
+            if !target.is_empty() && !target.contains("://") {
+                let path = page.parent().unwrap().join(target);
+                assert!(path.exists(), "{}: {link}", page.display());
+                links += 1;
+            }
+        }
+    }
+    assert!(links > 20, "only {links} links were found");
+}
+
+#[test]
+fn the_configuration_reference_knows_every_setting() {
+    let page = fs::read_to_string(repository().join("docs/reference/configuration.md")).unwrap();
+    let config = serde_json::to_value(recsys_job::config::Config::default()).unwrap();
+    let mut settings = Vec::new();
+    for (section, value) in config.as_object().unwrap() {
+        match value.as_object().filter(|fields| !fields.is_empty()) {
+            Some(fields) => settings.extend(fields.keys().map(|key| format!("{section}.{key}"))),
+            None => settings.push(section.clone()),
+        }
+    }
+    assert!(settings.len() > 25, "{settings:?}");
+    for setting in settings {
+        assert!(page.contains(&format!("`{setting}`")), "{setting} is not on the page");
+    }
+}

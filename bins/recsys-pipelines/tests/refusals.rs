@@ -1,0 +1,382 @@
+//! Everything a user, an input or a machine can get wrong: the right exit code, one clear line, and the
+//! manifest of before still current with blobs that verify.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use recsys_testkit::reader::read_published;
+use recsys_testkit::sandbox::{Finished, Sandbox};
+use serde_json::{Value, json};
+
+const SCOPE: &str = "--config config.json --tenant demo --surface home";
+const DAY: &str = "--start 2026-01-02";
+const RAW: &str = "raw/demo/home/exposure.2026-01-02.jsonl";
+const MANIFEST: &str = "out/registry/current/demo/home/manifest.json";
+
+/// A pipeline that has published the first day of the shop, and is about to work on the second.
+struct Shop {
+    sandbox: Sandbox,
+    config: Value,
+    manifest: Vec<u8>,
+}
+
+impl Shop {
+    fn new() -> Self {
+        let sandbox = Sandbox::new();
+        sandbox.copy("testdata/events/shop", "raw");
+        sandbox.copy("testdata/catalog/shop.csv", "shop.csv");
+        let config = json!({
+            "out_dir": "out",
+            "raw_events_dir": "raw",
+            "artifact_kinds": ["popularity", "cooc", "implicit", "content_sim", "session_seq"],
+            "catalog": {"path": "shop.csv"},
+        });
+        sandbox.write("config.json", config.to_string());
+        sandbox.run("recsys-pipelines", &format!("run {SCOPE} --start 2026-01-01")).ok();
+        let manifest = fs::read(sandbox.join(MANIFEST)).unwrap();
+        Self { sandbox, config, manifest }
+    }
+
+    /// The lines of the second day, changed.
+    fn raw(&self, change: impl FnOnce(&mut Vec<Vec<u8>>)) {
+        let text = fs::read(self.sandbox.join(RAW)).unwrap();
+        let mut lines: Vec<Vec<u8>> = text.split(|b| *b == b'\n').map(<[u8]>::to_vec).collect();
+        change(&mut lines);
+        self.sandbox.write(RAW, lines.join(&b'\n'));
+    }
+
+    /// The third line of the second day, with `from` replaced.
+    fn third_line(&self, from: &str, to: &str) {
+        self.raw(|lines| {
+            let line = String::from_utf8(lines[2].clone()).unwrap();
+            assert!(line.contains(from), "{from} is not in {line}");
+            lines[2] = line.replacen(from, to, 1).into_bytes();
+        });
+    }
+
+    fn configure(&self, pointer: &str, value: Value) {
+        let mut config = self.config.clone();
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        if !parent.is_empty() && config.pointer(parent).is_none() {
+            config[&parent[1..]] = json!({});
+        }
+        config.pointer_mut(parent).unwrap()[key] = value;
+        self.sandbox.write("config.json", config.to_string());
+    }
+
+    #[track_caller]
+    fn refuses(&self, code: i32, parts: &[&str]) {
+        self.check(&self.sandbox.run("recsys-pipelines", &format!("run {SCOPE} {DAY}")), code, parts);
+    }
+
+    #[track_caller]
+    fn check(&self, finished: &Finished, code: i32, parts: &[&str]) {
+        finished.fails(code, parts);
+        assert_eq!(fs::read(self.sandbox.join(MANIFEST)).unwrap(), self.manifest, "the manifest has changed");
+        assert_eq!(read_published(&self.sandbox.join(MANIFEST)).unwrap().len(), 5);
+    }
+}
+
+#[test]
+fn flags() {
+    let shop = Shop::new();
+    let run = |line: &str| shop.sandbox.run("recsys-pipelines", line);
+    let check = |line: &str, parts: &[&str]| shop.check(&run(line), 2, parts);
+    check(&format!("run {SCOPE} --start 2026-02-30"), &["2026-02-30", "YYYY-MM-DD"]);
+    check(&format!("run {SCOPE} --start today"), &["today", "YYYY-MM-DD"]);
+    check(
+        &format!("run {SCOPE} --start 2026-01-02 --end 2026-01-01"),
+        &["--end 2026-01-01 is before --start 2026-01-02"],
+    );
+    check(&format!("run {SCOPE}"), &["--start", "not provided"]);
+    check(&format!("run {SCOPE} {DAY} --window-days 0"), &["--window-days", "0"]);
+    check(&format!("run {SCOPE} {DAY} --segment _all"), &["_all", "reserved"]);
+    check(&format!("run {SCOPE} {DAY} --windw-days 2"), &["--windw-days", "--window-days"]);
+    for tenant in ["../x", "a/b", ".", "..", ""] {
+        let mut command = shop.sandbox.command("recsys-pipelines");
+        command.args(["run", "--config", "config.json", "--surface", "home", "--start", "2026-01-02"]);
+        let finished = command.arg(format!("--tenant={tenant}")).output().unwrap().into();
+        shop.check(&finished, 2, &["--tenant"]);
+    }
+    for id in ["a\nb", "a\u{7f}", "\u{85}b\tc"] {
+        let mut command = shop.sandbox.command("job_ingest");
+        command.args([
+            "--config",
+            "config.json",
+            "--tenant",
+            "demo",
+            "--surface",
+            id,
+            "--start",
+            "2026-01-02",
+        ]);
+        shop.check(&command.output().unwrap().into(), 2, &["surface"]);
+    }
+    shop.check(
+        &run(&format!("run {SCOPE} --start 2026-01-01 --end 2027-01-01")),
+        4,
+        &["max_days_backfill", "366", "365"],
+    );
+}
+
+#[test]
+fn configuration() {
+    let shop = Shop::new();
+    let run = |line: &str| shop.sandbox.run("recsys-pipelines", line);
+    let missing = "run --config nowhere.json --tenant demo --surface home --start 2026-01-02";
+    shop.check(&run(missing), 2, &["nowhere.json", "No such file"]);
+    shop.configure("/limit", json!({}));
+    shop.refuses(2, &["config.json", "`limit`", "did you mean `limits`?"]);
+    shop.configure("/limits/max_event_per_run", json!(1));
+    shop.refuses(2, &["`limits.max_event_per_run`", "did you mean `max_events_per_run`?"]);
+    shop.configure("/artifact_kinds", json!(["cooc", "populrity"]));
+    shop.refuses(2, &["artifact_kinds", "`populrity`", "did you mean `popularity`?"]);
+    shop.configure("/artifact_kinds", json!(["cooc", "cooc"]));
+    shop.refuses(2, &["artifact_kinds", "twice"]);
+    shop.configure("/window_days/cooc", json!(0));
+    shop.refuses(2, &["window_days.cooc", "nonzero"]);
+    shop.configure("/registry_dir", json!(" "));
+    shop.refuses(2, &["registry_dir", "empty"]);
+    shop.configure("/limits/max_users_per_run", json!("many"));
+    shop.refuses(2, &["limits.max_users_per_run", "\"many\"", "u64"]);
+    shop.sandbox.write("config.json", "{\"out_dir\": \"out\",\n \"raw_events_dir\"");
+    shop.refuses(2, &["config.json", "line 2"]);
+    shop.sandbox.write("config.ini", "");
+    let ini = "run --config config.ini --tenant demo --surface home --start 2026-01-02";
+    shop.check(&run(ini), 2, &["config.ini", ".json, .yaml, .yml or .toml"]);
+    shop.configure("/raw_events_dir", json!("nowhere"));
+    shop.refuses(2, &["nowhere", "does not exist", "raw_events_dir"]);
+    shop.configure("/catalog/path", json!("nowhere.csv"));
+    shop.refuses(2, &["nowhere.csv", "does not exist"]);
+
+    let environment = |name: &str, value: &str, parts: &[&str]| {
+        shop.sandbox.write("config.json", shop.config.to_string());
+        let mut command = shop.sandbox.command("recsys-pipelines");
+        command.env(name, value).args(format!("run {SCOPE} {DAY}").split_whitespace());
+        shop.check(&command.output().unwrap().into(), 2, parts);
+    };
+    environment("RECSYS_PIPELINES__LIMITS__MAX_EVENT", "1", &["RECSYS_PIPELINES__", "limits.max_event"]);
+    environment("RECSYS_PIPELINES__OUTDIR", "x", &["`outdir`", "did you mean `out_dir`?"]);
+    environment("SOURCE_DATE_EPOCH", "yesterday", &["SOURCE_DATE_EPOCH", "yesterday"]);
+    environment("RUST_LOG", "=,=", &["RUST_LOG"]);
+}
+
+#[test]
+fn raw_lines() {
+    // What is changed in the third line, and what the answer names.
+    let cases: &[(&str, &str, &[&str])] = &[
+        ("\"rank\"", "rank\"", &[":3:"]),
+        ("}", "", &[":3:", "EOF"]),
+        ("\"v\":1", "\"v\":2", &["`v` is 2"]),
+        ("\"v\":1,", "", &["`v` is missing"]),
+        ("\"v\":1", "\"v\":\"1\"", &[":3:", "expected i64"]),
+        ("\"session_id\":\"", "\"session_id\":\" \",\"x\":\"", &["`session_id` is empty"]),
+        ("\"item_id\":", "\"item\":", &["`item_id` is missing"]),
+        ("\"tenant\":\"demo\"", "\"tenant\":\"\"", &["`tenant` is empty"]),
+        ("\"surface\":\"home\"", "\"surface\":null", &["`surface` is missing"]),
+        ("\"rank\":", "\"rank\":-", &["`rank` is -", "0 or more"]),
+        ("\"rank\":", "\"rank\":99999999999999999999", &[":3:", "i64"]),
+        ("\"ts\":\"2026-01-02T", "\"ts\":\"2026-01-02 ", &["`ts`", "RFC 3339"]),
+        ("\"item_id\":", "\"item_id\":\"x\",\"item_id\":", &["duplicate field `item_id`"]),
+        ("\"item_id\":\"", "\"item_id\":\"\\ud800", &[":3:", "hex escape"]),
+        ("{", "[{", &[":3:"]),
+    ];
+    let shop = Shop::new();
+    let good = fs::read(shop.sandbox.join(RAW)).unwrap();
+    for (from, to, parts) in cases {
+        shop.third_line(from, to);
+        let place = format!("{RAW}:3");
+        shop.refuses(3, &[&[place.as_str()], *parts].concat());
+        shop.sandbox.write(RAW, &good);
+    }
+    shop.raw(|lines| lines[2][20] = 0xff);
+    shop.refuses(3, &[RAW, ":3:21: ", "UTF-8"]);
+    shop.sandbox.write(RAW, &good);
+    shop.raw(|lines| lines[2].resize(20_000_000, b'x'));
+    shop.refuses(3, &[RAW, ":3: ", "longer than 1048576 bytes"]);
+    shop.sandbox.write(RAW, &good);
+    shop.sandbox.run("recsys-pipelines", &format!("run {SCOPE} {DAY}")).ok();
+}
+
+#[test]
+fn raw_files() {
+    let shop = Shop::new();
+    let good = fs::read(shop.sandbox.join(RAW)).unwrap();
+    fs::remove_file(shop.sandbox.join(RAW)).unwrap();
+    shop.refuses(3, &["min_events", "2026-01-02", "0 events"]);
+    shop.sandbox.write(RAW, "\n\n");
+    shop.refuses(3, &["min_events", "2026-01-02", "0 events"]);
+    // Of the first day there is canonical data, which a lost raw file must not erase.
+    let first = "raw/demo/home/exposure.2026-01-01.jsonl";
+    let canonical = shop.sandbox.snapshot("out/canonical");
+    fs::remove_file(shop.sandbox.join(first)).unwrap();
+    let finished = shop.sandbox.run("recsys-pipelines", &format!("run {SCOPE} --start 2026-01-01"));
+    shop.check(&finished, 3, &["would be erased", "validation.min_events"]);
+    assert_eq!(shop.sandbox.snapshot("out/canonical"), canonical);
+    shop.sandbox.write(first, &good);
+
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gz.write_all(&good).unwrap();
+    let gz = gz.finish().unwrap();
+    fs::remove_file(shop.sandbox.join(RAW)).unwrap();
+    shop.sandbox.write(&format!("{RAW}.gz"), &gz[..gz.len() / 2]);
+    shop.refuses(1, &[".jsonl.gz", "cannot read"]);
+    fs::remove_file(shop.sandbox.join(format!("{RAW}.gz"))).unwrap();
+    let zst = zstd::encode_all(good.as_slice(), 1).unwrap();
+    shop.sandbox.write(&format!("{RAW}.zst"), &zst[..zst.len() / 2]);
+    shop.refuses(1, &[".jsonl.zst", "cannot read"]);
+    fs::remove_file(shop.sandbox.join(format!("{RAW}.zst"))).unwrap();
+
+    fs::create_dir(shop.sandbox.join(RAW)).unwrap();
+    shop.refuses(1, &[RAW, "directory"]);
+    fs::remove_dir(shop.sandbox.join(RAW)).unwrap();
+
+    shop.sandbox.write(RAW, &good);
+    fs::set_permissions(shop.sandbox.join(RAW), fs::Permissions::from_mode(0o000)).unwrap();
+    open_to_all(&shop.sandbox);
+    let finished = shop.sandbox.run_unprivileged("recsys-pipelines", &format!("run {SCOPE} {DAY}"));
+    shop.check(&finished, 1, &[RAW, "Permission denied"]);
+}
+
+/// Lets the unprivileged user write what this test has written.
+fn open_to_all(sandbox: &Sandbox) {
+    assert!(Command::new("chmod").args(["-R", "a+rwX"]).arg(sandbox.join("out")).status().unwrap().success());
+}
+
+#[test]
+fn hard_limits() {
+    let shop = Shop::new();
+    for (limit, max) in [
+        ("max_events_per_run", 100),
+        ("max_sessions_per_run", 10),
+        ("max_users_per_run", 5),
+        ("max_distinct_items_per_run", 10),
+        ("max_items_per_session", 3),
+        ("max_artifact_bytes", 500),
+        ("max_catalog_items", 19),
+    ] {
+        shop.configure(&format!("/limits/{limit}"), json!(max));
+        shop.refuses(4, &[limit, &format!(" of at most {max}"), &format!("limits.{limit}")]);
+    }
+    shop.configure("/limits/max_artifact_bytes", json!(0));
+    shop.sandbox.run("recsys-pipelines", &format!("run {SCOPE} {DAY}")).ok();
+}
+
+#[test]
+fn catalogues() {
+    let shop = Shop::new();
+    let job = |input: &str| shop.sandbox.run("job_content_sim", &format!("{SCOPE} {DAY} --input {input}"));
+    shop.sandbox.write("a.csv", "sku,tags\nA,x\n");
+    shop.check(&job("a.csv"), 3, &["a.csv:1", "item_id"]);
+    shop.sandbox.write("a.csv", "item_id,tags\nA,x\n\"B\n\",y\nC,x,y\n");
+    shop.check(&job("a.csv"), 3, &["a.csv:5", "3 fields", "2"]);
+    shop.sandbox.write("a.csv", b"item_id,tags\nA,x\nB,\xff\n");
+    shop.check(&job("a.csv"), 3, &["a.csv:3", "UTF-8"]);
+    shop.sandbox.write("a.csv", "item_id,tags\nA,x\nB,x\nA,y\n");
+    shop.check(&job("a.csv"), 3, &["a.csv:4", "\"A\"", "line 2"]);
+    shop.sandbox
+        .write("a.jsonl", "{\"item_id\":\"A\",\"tags\":[\"x\"]}\n{\"item_id\":\"B\",\"tags\":\"x\"}\n");
+    shop.check(&job("a.jsonl"), 3, &["a.jsonl:2", "sequence"]);
+    shop.sandbox.write("a.txt", "item_id\n");
+    shop.check(&job("a.txt"), 2, &["a.txt", "csv or jsonl"]);
+    shop.check(&job("nowhere.csv"), 2, &["nowhere.csv", "does not exist"]);
+    let wrong = shop.sandbox.run("job_content_sim", &format!("{SCOPE} {DAY} --input a.txt --format xml"));
+    shop.check(&wrong, 2, &["xml", "csv and jsonl"]);
+}
+
+#[test]
+fn staged_artifacts() {
+    let shop = Shop::new();
+    let job = |job: &str| shop.sandbox.run(job, &format!("{SCOPE} {DAY}"));
+    shop.check(&job("job_publish"), 1, &["nothing is staged", "run the builder jobs first"]);
+    job("job_ingest").ok();
+    let folder = "out/artifacts/demo/home/_all/popularity/2026-01-02_2026-01-03";
+    let pointer = format!("{folder}/current.version");
+    let damage = |damage: &dyn Fn(&str, String)| {
+        job("job_popularity").ok();
+        let version = fs::read_to_string(shop.sandbox.join(&pointer)).unwrap();
+        let file = format!("{folder}/{}.json", version.trim());
+        damage(&file, fs::read_to_string(shop.sandbox.join(&file)).unwrap());
+    };
+    let write = |file: &str, text: String| drop(shop.sandbox.write(file, text));
+
+    damage(&|file, text| write(file, text.replacen("\"count\":", "\"count\":1", 1)));
+    shop.check(&job("job_publish"), 3, &[folder, "its content has version"]);
+    damage(&|file, text| write(file, text[..text.len() / 2].to_owned()));
+    shop.check(&job("job_publish"), 3, &[folder, "EOF"]);
+    damage(&|file, text| write(file, text.replace("\"v\":1", "\"v\":1,\"extra\":1")));
+    shop.check(&job("job_publish"), 3, &[folder, "unknown field `extra`"]);
+    damage(&|file, _| fs::remove_file(shop.sandbox.join(file)).unwrap());
+    shop.check(&job("job_publish"), 3, &["current.version", "does not exist", "build the artifact again"]);
+    damage(&|_, _| write(&pointer, "latest\n".to_owned()));
+    shop.check(&job("job_publish"), 3, &["current.version", "does not hold a version"]);
+    // An intact artifact of another window, under this one's name.
+    damage(&|_, _| {
+        let other = folder.replace("2026-01-02_2026-01-03", "2026-01-01_2026-01-02");
+        for (name, (_, bytes)) in shop.sandbox.snapshot(&other) {
+            shop.sandbox.write(&format!("{folder}/{name}"), bytes);
+        }
+    });
+    shop.check(&job("job_publish"), 3, &[folder, "2026-01-01_2026-01-02", "not popularity"]);
+    // A limit that was lowered after the artifact was built.
+    damage(&|_, _| shop.configure("/limits/max_items_per_artifact", json!(3)));
+    shop.check(&job("job_publish"), 4, &["max_items_per_artifact", "20 of at most 3"]);
+    shop.sandbox.write("config.json", shop.config.to_string());
+
+    // Building again heals all of it.
+    job("job_popularity").ok();
+    job("job_publish").ok();
+}
+
+#[test]
+fn published_documents_that_were_damaged() {
+    let shop = Shop::new();
+    let second_day = || shop.sandbox.run("recsys-pipelines", &format!("run {SCOPE} {DAY}"));
+    // A blob of the second day is there already, and is not what its name says.
+    second_day().ok();
+    let blob = read_published(&shop.sandbox.join(MANIFEST)).unwrap().into_values().next().unwrap();
+    let blob = &blob["file://".len()..];
+    let good = fs::read(blob).unwrap();
+    fs::write(shop.sandbox.join(MANIFEST), &shop.manifest).unwrap();
+    fs::write(blob, &good[..good.len() - 10]).unwrap();
+    shop.check(&second_day(), 3, &["blob file://", "move it away"]);
+    fs::write(blob, &good).unwrap();
+    // A manifest that nobody can read is not replaced.
+    shop.sandbox.write(MANIFEST, "{\"v\":1}");
+    second_day().fails(3, &[MANIFEST, "is not a manifest", "missing field"]);
+    assert_eq!(fs::read(shop.sandbox.join(MANIFEST)).unwrap(), b"{\"v\":1}");
+    shop.sandbox.write(MANIFEST, &shop.manifest);
+    // Canonical data with an event of another surface.
+    let canonical = "out/canonical/demo/home/exposures/2026-01-02.jsonl";
+    let text = fs::read_to_string(shop.sandbox.join(canonical)).unwrap();
+    shop.sandbox.write(canonical, text.replacen("\"home\"", "\"other\"", 1));
+    let job = shop.sandbox.run("job_popularity", &format!("{SCOPE} {DAY}"));
+    shop.check(&job, 3, &[canonical, "ingest the day again"]);
+}
+
+#[test]
+fn output_that_cannot_be_written() {
+    let shop = Shop::new();
+    // Too small for the canonical file, and for nothing before it.
+    for blocks in [1, 4, 8, 16] {
+        let mut command = Command::new("sh");
+        shop.sandbox.prepare(&mut command);
+        let binary = recsys_testkit::sandbox::binaries().join("recsys-pipelines");
+        let line = format!("trap '' XFSZ; ulimit -f {blocks}; exec {} run {SCOPE} {DAY}", binary.display());
+        let finished: Finished = command.args(["-c", &line]).output().unwrap().into();
+        shop.check(&finished, 1, &["cannot write out/", "File too large"]);
+    }
+    assert!(
+        Command::new("chmod").args(["-R", "a-w"]).arg(shop.sandbox.join("out")).status().unwrap().success()
+    );
+    let finished = shop.sandbox.run_unprivileged("recsys-pipelines", &format!("run {SCOPE} {DAY}"));
+    shop.check(&finished, 1, &["out/canonical", "Permission denied"]);
+    assert!(
+        Command::new("chmod").args(["-R", "u+w"]).arg(shop.sandbox.join("out")).status().unwrap().success()
+    );
+    shop.sandbox.run("recsys-pipelines", &format!("run {SCOPE} {DAY}")).ok();
+}

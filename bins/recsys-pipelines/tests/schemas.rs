@@ -1,0 +1,112 @@
+//! What the binaries write is valid by the schemas of the repository, and the schemas refuse what is not.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+
+use std::fs;
+
+use boon::{Compiler, SchemaIndex, Schemas};
+use recsys_testkit::golden::repository;
+use recsys_testkit::sandbox::Sandbox;
+use serde_json::{Value, json};
+
+struct Validator {
+    schemas: Schemas,
+    compiler: Compiler,
+}
+
+impl Validator {
+    fn new() -> Self {
+        Self { schemas: Schemas::new(), compiler: Compiler::new() }
+    }
+
+    fn schema(&mut self, name: &str) -> SchemaIndex {
+        let path = repository().join(format!("schemas/{name}.schema.json"));
+        let schema: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+        let id = schema["$id"].as_str().unwrap().to_owned();
+        self.compiler.add_resource(&id, schema).unwrap();
+        self.compiler.compile(&id, &mut self.schemas).unwrap()
+    }
+
+    fn is_valid(&mut self, name: &str, document: &Value) -> Result<(), String> {
+        let schema = self.schema(name);
+        self.schemas.validate(document, schema).map_err(|error| format!("{name}: {error:#}"))
+    }
+}
+
+/// The schema of a file that a run has written, by its path below `out`.
+fn schema_of(path: &str) -> Option<String> {
+    let parts: Vec<&str> = path.split('/').collect();
+    Some(match parts[..] {
+        ["canonical", ..] => "canonical-exposure".to_owned(),
+        ["artifacts", _, _, _, kind, _, file] if file != "current.version" => format!("artifact-{kind}"),
+        ["objects", _, _, kind, _] => format!("artifact-{kind}"),
+        ["registry", "records", ..] => "record".to_owned(),
+        ["registry", "history", ..] => "history".to_owned(),
+        ["registry", "current", ..] => "manifest".to_owned(),
+        _ => return None,
+    })
+}
+
+#[test]
+fn every_file_that_a_run_writes_is_valid() {
+    let sandbox = Sandbox::new();
+    sandbox.copy("testdata", "testdata");
+    sandbox.copy("configs", "configs");
+    for flags in ["", "--segment new --switch-segment", "--window-days 2 --switch-segment"] {
+        let line = format!(
+            "run --config configs/env/shop.json --tenant demo --surface home --start 2026-01-02 {flags}"
+        );
+        sandbox.run("recsys-pipelines", &line).ok();
+    }
+    let mut validator = Validator::new();
+    let mut seen: Vec<String> = Vec::new();
+    for (path, (_, bytes)) in sandbox.snapshot(".out/shop") {
+        let Some(name) = schema_of(&path) else { continue };
+        let text = String::from_utf8(bytes).unwrap();
+        let documents: Vec<&str> =
+            if path.ends_with(".jsonl") { text.lines().collect() } else { vec![&text] };
+        for document in documents {
+            let document: Value = serde_json::from_str(document).unwrap();
+            validator.is_valid(&name, &document).unwrap_or_else(|error| panic!("{path}: {error}"));
+            // A field that nobody knows is refused everywhere.
+            let mut more = document.clone();
+            more["unheard_of"] = json!(1);
+            assert!(validator.is_valid(&name, &more).is_err(), "{path}");
+        }
+        seen.push(name);
+    }
+    seen.sort();
+    seen.dedup();
+    let kinds = ["content_sim", "cooc", "implicit", "popularity", "session_seq"];
+    let mut expected: Vec<String> = kinds.iter().map(|kind| format!("artifact-{kind}")).collect();
+    expected.extend(["canonical-exposure", "history", "manifest", "record"].map(str::to_owned));
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn every_sample_event_is_valid_and_what_ingest_refuses_is_not() {
+    let mut validator = Validator::new();
+    for file in ["tiny/exposure.jsonl", "shop/demo/home/exposure.2026-01-01.jsonl"] {
+        let text = fs::read_to_string(repository().join("testdata/events").join(file)).unwrap();
+        for line in text.lines() {
+            validator.is_valid("exposure", &serde_json::from_str(line).unwrap()).unwrap();
+        }
+    }
+    let good = json!({"v": 1, "ts": "2026-01-01T00:00:00Z", "tenant": "t", "surface": "s", "session_id": "x",
+        "item_id": "i", "unknown": [1]});
+    validator.is_valid("exposure", &good).unwrap();
+    for (field, value) in [
+        ("v", json!(2)),
+        ("ts", json!("noon")),
+        ("tenant", json!("")),
+        ("session_id", json!(null)),
+        ("item_id", json!(7)),
+        ("rank", json!(-1)),
+        ("rank", json!(1.5)),
+        ("user_id", json!(1)),
+    ] {
+        let mut bad = good.clone();
+        bad[field] = value;
+        assert!(validator.is_valid("exposure", &bad).is_err(), "{field}");
+    }
+}

@@ -1,0 +1,261 @@
+//! What must hold for any input: order, splitting, repetition, threads and rewriting never show.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+
+mod common;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use common::{DAYS, Layout, cases, day, files, key_for, layout, lines, payload, scope, text};
+use proptest::prelude::*;
+use recsys_core::artifact::{Draft, Inputs, Kind, version};
+use recsys_core::canonical::{Canonical, DayRows, Replaced, read_days};
+use recsys_core::catalog::Catalog;
+use recsys_core::events::EventTable;
+use recsys_core::hash::sha256;
+use recsys_core::id::Segment;
+use recsys_core::limit::{Limits, OversizedSessions};
+use recsys_core::lines::LineFile;
+use recsys_core::storage::LocalStore;
+use recsys_core::window::Window;
+use recsys_testkit::generate::{Exposure, Random, busy_day};
+use serde_json::Value;
+
+const EVENT_KINDS: [Kind; 4] = [Kind::Popularity, Kind::Cooc, Kind::Implicit, Kind::SessionSeq];
+
+fn read(files: Vec<LineFile>) -> Vec<DayRows> {
+    read_days(files, &scope(), day(DAYS[0]), day(DAYS[2])).unwrap().0
+}
+
+/// The version of each kind that is built from events.
+fn versions(days: &[DayRows], segment: Option<&str>, limits: &Limits) -> Vec<String> {
+    let days: Vec<&DayRows> = days.iter().collect();
+    let segment = segment.map(|segment| Segment::new(segment).unwrap());
+    let events = EventTable::new(&days, segment.as_ref(), limits).unwrap();
+    let catalog = Catalog::default();
+    let inputs = Inputs { events: &events, catalog: &catalog };
+    let window = Window::ending_with(day(DAYS[2]), 3).unwrap();
+    let version = |kind: Kind| {
+        let built = kind.build(&inputs, limits).unwrap();
+        let key =
+            recsys_core::artifact::ArtifactKey { kind, scope: scope(), segment: segment.clone(), window };
+        Draft::new(&key, &built.payload).version
+    };
+    EVENT_KINDS.map(version).to_vec()
+}
+
+/// Limits at which every cut is felt.
+fn narrow() -> Limits {
+    Limits {
+        max_items_per_artifact: 4,
+        max_neighbors_per_item: 2,
+        max_items_per_user: 2,
+        min_cooc_support: 1,
+        max_items_per_session: 4,
+        oversized_sessions: OversizedSessions::Skip,
+        ..Limits::default()
+    }
+}
+
+/// A canonical folder of its own, and the paths of its files.
+struct Folder {
+    root: tempfile::TempDir,
+    store: LocalStore,
+}
+
+impl Folder {
+    fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let store = LocalStore::new(root.path()).unwrap();
+        Self { root, store }
+    }
+
+    fn path(&self, day: &DayRows) -> PathBuf {
+        self.root.path().join(format!("demo/home/exposures/{}.jsonl", day.day))
+    }
+
+    /// Writes all days, in order.
+    fn write(&self, days: &[DayRows]) -> Vec<Replaced> {
+        let scope = scope();
+        let canonical = Canonical::new(&self.store, &scope);
+        days.iter().map(|day| canonical.write(day).unwrap().commit().unwrap()).collect()
+    }
+
+    /// The bytes of all days; `None` where there is no file.
+    fn bytes(&self, days: &[DayRows]) -> Vec<Option<Vec<u8>>> {
+        days.iter().map(|day| fs::read(self.path(day)).ok()).collect()
+    }
+}
+
+/// Makes a file look old, so that the time of a later write cannot be mistaken for it.
+fn age(path: &Path) -> SystemTime {
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    File::options().write(true).open(path).unwrap().set_modified(long_ago).unwrap();
+    long_ago
+}
+
+fn modified(path: &Path) -> SystemTime {
+    fs::metadata(path).unwrap().modified().unwrap()
+}
+
+fn two_orders() -> impl Strategy<Value = (Vec<String>, Vec<String>)> {
+    lines().prop_flat_map(|lines| (Just(lines.clone()), Just(lines).prop_shuffle()))
+}
+
+fn two_layouts() -> impl Strategy<Value = (Layout, Layout)> {
+    (layout(), layout())
+}
+
+proptest! {
+    #![proptest_config(cases(60))]
+
+    #[test]
+    fn neither_order_nor_files_show(
+        (lines, shuffled) in two_orders(),
+        (layout, other_layout) in two_layouts(),
+    ) {
+        let one = read(layout.files(&lines));
+        let other = read(other_layout.files(&shuffled));
+        let (one_folder, other_folder) = (Folder::new(), Folder::new());
+        prop_assert_eq!(one_folder.write(&one), other_folder.write(&other));
+        prop_assert_eq!(one_folder.bytes(&one), other_folder.bytes(&other));
+        for segment in [None, Some("new")] {
+            prop_assert_eq!(versions(&one, segment, &narrow()), versions(&other, segment, &narrow()));
+        }
+    }
+
+    #[test]
+    fn ingesting_again_touches_nothing((lines, shuffled) in two_orders(), (layout, other) in two_layouts()) {
+        let days = read(layout.files(&lines));
+        let folder = Folder::new();
+        folder.write(&days);
+        let bytes = folder.bytes(&days);
+        let present: Vec<PathBuf> =
+            days.iter().map(|day| folder.path(day)).filter(|path| path.exists()).collect();
+        let times: Vec<SystemTime> = present.iter().map(|path| age(path)).collect();
+        let expected: Vec<Replaced> = bytes
+            .iter()
+            .map(|bytes| if bytes.is_some() { Replaced::Unchanged } else { Replaced::Empty })
+            .collect();
+
+        prop_assert_eq!(folder.write(&read(other.files(&shuffled))), expected.clone());
+        prop_assert_eq!(folder.bytes(&days), bytes.clone());
+
+        // Read back, the files are the same days with the same hash, and are written the same.
+        let scope = scope();
+        let canonical = Canonical::new(&folder.store, &scope);
+        let mut loaded = Vec::new();
+        for (day, bytes) in days.iter().zip(&bytes) {
+            prop_assert_eq!(canonical.exists(day.day).unwrap(), bytes.is_some());
+            let found = canonical.load(day.day).unwrap();
+            prop_assert_eq!(found.is_some(), bytes.is_some());
+            if let (Some((rows, hash)), Some(bytes)) = (found, bytes) {
+                prop_assert_eq!(hash, sha256(bytes));
+                prop_assert_eq!(rows.duplicates, 0);
+                prop_assert_eq!(canonical.write(&rows).unwrap().commit().unwrap(), Replaced::Unchanged);
+                loaded.push(rows);
+            }
+        }
+        prop_assert_eq!(versions(&loaded, None, &narrow()), versions(&days, None, &narrow()));
+        prop_assert_eq!(folder.bytes(&days), bytes);
+        prop_assert_eq!(present.iter().map(|path| modified(path)).collect::<Vec<_>>(), times);
+    }
+
+    /// A day ingested anew has only the new events, and no file when there are none.
+    #[test]
+    fn a_day_is_replaced_as_a_whole(before in lines(), after in lines(), layout in layout()) {
+        let (folder, fresh) = (Folder::new(), Folder::new());
+        let before = read(layout.files(&before));
+        folder.write(&before);
+        let old = folder.bytes(&before);
+        let after = read(layout.files(&after));
+        let replaced = folder.write(&after);
+        fresh.write(&after);
+        let new = fresh.bytes(&after);
+        prop_assert_eq!(folder.bytes(&after), new.clone());
+        for ((old, new), replaced) in old.iter().zip(&new).zip(replaced) {
+            prop_assert_eq!(replaced, match (old, new) {
+                (None, None) => Replaced::Empty,
+                (Some(_), None) => Replaced::Removed,
+                (Some(old), Some(new)) if old == new => Replaced::Unchanged,
+                _ => Replaced::Written,
+            });
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(200))]
+
+    #[test]
+    fn a_segment_is_its_own_lines_and_those_without_one(lines in lines(), layout in layout()) {
+        for wanted in ["new", "old", "unheard-of"] {
+            let belongs = |line: &String| {
+                let line: Value = serde_json::from_str(line).unwrap();
+                let segment = line.get("segment").and_then(Value::as_str).unwrap_or_default().trim();
+                segment.is_empty() || segment == wanted
+            };
+            let own: Vec<String> = lines.iter().filter(|line| belongs(line)).cloned().collect();
+            let (own, all) = (read(layout.files(&own)), read(layout.files(&lines)));
+            for limits in [narrow(), Limits::default()] {
+                prop_assert_eq!(versions(&own, Some(wanted), &limits), versions(&all, Some(wanted), &limits));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_encoded_reads_back_with_the_same_version(
+        (key, payload) in payload().prop_flat_map(|payload| (key_for(&payload), Just(payload))),
+        built_at in text(),
+    ) {
+        let encoded = Draft::new(&key, &payload).finish(&built_at, &sha256(b""));
+        let read = key.kind.parse(&encoded.bytes).unwrap();
+        prop_assert_eq!((&read.key, &read.payload, &read.build.built_at), (&key, &payload, &built_at));
+        prop_assert_eq!(&read.build.version, &encoded.version);
+        prop_assert_eq!(version(&read.key, &read.payload), encoded.version.clone());
+        prop_assert_eq!(&Draft::new(&read.key, &read.payload).finish(&built_at, &sha256(b"")), &encoded);
+        // Laid out otherwise, it is still the same document.
+        let value: Value = serde_json::from_slice(&encoded.bytes).unwrap();
+        let pretty = serde_json::to_vec_pretty(&value).unwrap();
+        prop_assert_eq!(key.kind.parse(&pretty).unwrap().payload, payload);
+    }
+}
+
+/// Lines of several blocks, so that every thread gets some.
+#[test]
+fn the_number_of_threads_does_not_show() {
+    let mut random = Random(3);
+    let mut lines: Vec<String> = DAYS
+        .iter()
+        .zip(1..)
+        .flat_map(|(day, seed)| busy_day(seed, day, 8000, 3000))
+        .map(|event: Exposure| event.line())
+        .collect();
+    for last in (1..lines.len()).rev() {
+        lines.swap(last, random.below(last + 1));
+    }
+    let half = lines.len() / 2;
+    let contents = [lines[..half].join("\n"), lines[half..].join("\r\n")].map(String::into_bytes);
+    let size: usize = contents.iter().map(Vec::len).sum();
+    assert!(size > 4 << 20, "{size} bytes are too few to be cut into blocks");
+    let limits = Limits { max_items_per_artifact: 300, ..Limits::default() };
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let days = read(files(contents.clone()));
+            let folder = Folder::new();
+            folder.write(&days);
+            let duplicates: Vec<u64> = days.iter().map(|day| day.duplicates).collect();
+            let versions = [None, Some("segment-1")].map(|segment| versions(&days, segment, &limits));
+            (folder.bytes(&days), duplicates, versions)
+        })
+    };
+    let alone = run(1);
+    assert!(alone.0.iter().flatten().map(Vec::len).sum::<usize>() > 3 << 20);
+    assert!(alone.1.iter().all(|duplicates| *duplicates > 100));
+    for threads in [2, 7, 7] {
+        assert!(run(threads) == alone, "{threads} threads give another result");
+    }
+}

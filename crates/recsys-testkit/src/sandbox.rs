@@ -1,0 +1,198 @@
+//! The real binaries in a folder of their own.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::SystemTime;
+
+use tempfile::TempDir;
+
+/// The folder of the binaries, built if they are not up to date.
+pub fn binaries() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let exe = std::env::current_exe().unwrap();
+        let folder = exe.ancestors().nth(2).unwrap().to_owned();
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut build = Command::new(cargo);
+        build.args(["build", "--quiet", "--workspace", "--bins"]);
+        if folder.ends_with("release") {
+            build.arg("--release");
+        }
+        let status = build.current_dir(crate::golden::repository()).status().unwrap();
+        assert!(status.success(), "the binaries do not build");
+        folder
+    })
+}
+
+/// A folder in which binaries run, removed when it is dropped.
+#[derive(Debug)]
+pub struct Sandbox {
+    dir: TempDir,
+}
+
+/// What a process has left.
+#[derive(Debug)]
+pub struct Finished {
+    /// The exit code; none when a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl From<Output> for Finished {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl Finished {
+    /// Asserts success.
+    #[track_caller]
+    pub fn ok(&self) -> &Self {
+        assert_eq!(self.code, Some(0), "{self:#?}");
+        self
+    }
+
+    /// Asserts a failure with this exit code and exactly one line on standard error, which holds all of
+    /// `parts`.
+    #[track_caller]
+    pub fn fails(&self, code: i32, parts: &[&str]) {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        assert_eq!(self.stderr.lines().count(), 1, "{self:#?}");
+        assert!(self.stderr.starts_with("error: "), "{self:#?}");
+        for part in parts {
+            assert!(self.stderr.contains(part), "{part:?} is not in {self:#?}");
+        }
+    }
+}
+
+/// The files below a folder: their bytes and the time of their last change. Locks and the scratch folder
+/// are left out.
+pub type Snapshot = BTreeMap<String, (SystemTime, Vec<u8>)>;
+
+impl Default for Sandbox {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Sandbox {
+    /// An empty folder, which other users may enter.
+    pub fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("recsys-").tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        Self { dir }
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// A path below the folder.
+    pub fn join(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.path().join(path)
+    }
+
+    /// Writes a file, with the folders it needs.
+    pub fn write(&self, path: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    /// Copies a file or folder of the repository.
+    pub fn copy(&self, from: impl AsRef<Path>, to: &str) {
+        copy(&crate::golden::repository().join(from), &self.join(to));
+    }
+
+    /// A binary, ready to run in the folder with no setting from outside.
+    pub fn command(&self, binary: &str) -> Command {
+        let mut command = Command::new(binaries().join(binary));
+        self.prepare(&mut command);
+        command
+    }
+
+    /// Makes a command run in the folder with no setting from outside.
+    pub fn prepare(&self, command: &mut Command) {
+        command.current_dir(self.path()).stdin(Stdio::null()).env_remove("RUST_LOG");
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("RECSYS_") || text == "SOURCE_DATE_EPOCH" {
+                command.env_remove(&name);
+            }
+        }
+    }
+
+    /// Runs a binary to its end. `line` is its flags, separated by blanks.
+    pub fn run(&self, binary: &str, line: &str) -> Finished {
+        self.command(binary).args(line.split_whitespace()).output().unwrap().into()
+    }
+
+    /// Runs a binary as a user without privileges, so that file modes mean something.
+    pub fn run_unprivileged(&self, binary: &str, line: &str) -> Finished {
+        let root = fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
+        if !root {
+            return self.run(binary, line);
+        }
+        // The build folder may be closed to others.
+        let copy = self.join(binary);
+        fs::copy(binaries().join(binary), &copy).unwrap();
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&copy);
+        self.prepare(&mut command);
+        command.args(line.split_whitespace()).output().unwrap().into()
+    }
+
+    /// The files below `folder`.
+    pub fn snapshot(&self, folder: &str) -> Snapshot {
+        let mut files = Snapshot::new();
+        visit(&self.join(folder), &self.join(folder), &mut files);
+        files
+    }
+}
+
+fn visit(root: &Path, folder: &Path, files: &mut Snapshot) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() {
+            visit(root, &path, files);
+        } else if !name.starts_with('.') && !path.components().any(|part| part.as_os_str() == ".scratch") {
+            let name = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
+            let changed = fs::metadata(&path).unwrap().modified().unwrap();
+            files.insert(name, (changed, fs::read(&path).unwrap()));
+        }
+    }
+}
+
+/// Copies a file, or a folder with all that is in it.
+pub fn copy(from: &Path, to: &Path) {
+    if from.is_dir() {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            copy(&entry.path(), &to.join(entry.file_name()));
+        }
+    } else {
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(from, to).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
+    }
+}
+
+/// The bytes of a snapshot, without the times.
+pub fn bytes(snapshot: &Snapshot) -> BTreeMap<&str, &[u8]> {
+    snapshot.iter().map(|(name, (_, bytes))| (name.as_str(), bytes.as_slice())).collect()
+}

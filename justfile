@@ -1,0 +1,42 @@
+# The habits of the project. `just` lists them.
+
+_default:
+    @just --list
+
+# Run the tiny sample: raw events in, a published manifest out
+run *flags:
+    cargo run --release --bin recsys-pipelines -- run --config configs/env/local.json --tenant demo --surface home --start 2026-01-01 {{flags}}
+
+# Run three days of the shop sample with all five kinds
+shop *flags:
+    cargo run --release --bin recsys-pipelines -- run --config configs/env/shop.json --tenant demo --surface home --start 2026-01-01 --end 2026-01-03 {{flags}}
+
+# Build every binary as it ships
+build:
+    cargo build --release --workspace --locked
+
+# Everything that must hold before a change is merged
+test:
+    ./scripts/test
+
+# The quick part of it: formatting and lints
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# Format the code
+fmt:
+    cargo fmt --all
+
+# Run the pipeline twice and compare all files byte for byte
+smoke:
+    ./scripts/smoke
+
+# The golden cases alone, through the library and through the binaries
+golden:
+    cargo test --workspace --test golden
+
+# Write docs/reference/cli.md anew from --help, and the API documentation
+docs:
+    UPDATE_DOCS=1 cargo test -p recsys-pipelines --test docs the_command_line_reference
+    cargo doc --workspace --no-deps
