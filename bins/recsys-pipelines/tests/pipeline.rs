@@ -328,3 +328,37 @@ fn publishers_of_different_kinds_never_lose_each_others_update() {
     }
     assert_eq!(length, 12);
 }
+
+#[test]
+fn what_was_published_before_a_failure_is_reported() {
+    let sandbox = shop(&json!({}));
+    fs::remove_file(sandbox.join("raw/demo/home/exposure.2026-01-02.jsonl")).unwrap();
+    let finished = sandbox.run(
+        "recsys-pipelines",
+        &format!("run {SCOPE} --start 2026-01-01 --end 2026-01-03 --json --log-format json"),
+    );
+    assert_eq!(finished.code, Some(3));
+    let document: Value = serde_json::from_str(&finished.stdout).unwrap();
+    assert_eq!(document["days"].as_array().unwrap().len(), 1);
+    assert_eq!(document["days"][0]["published"]["swapped"], true);
+    let error: Value = serde_json::from_str(finished.stderr.lines().last().unwrap()).unwrap();
+    assert_eq!((&error["level"], &error["exit_code"]), (&json!("ERROR"), &json!(3)));
+    assert!(error["message"].as_str().unwrap().contains("min_events"), "{error}");
+}
+
+#[test]
+fn what_is_left_out_is_said() {
+    let sandbox = shop(&json!({}));
+    sandbox.copy("testdata/golden/tiny/exposure.jsonl", "raw/exposure.jsonl");
+    sandbox.write("shop.csv", "item_id,tags\n,x\nA,y\n");
+    let finished =
+        sandbox.run("recsys-pipelines", &format!("run {SCOPE} --start 2026-01-01 --log-format json"));
+    let warnings: Vec<Value> =
+        finished.ok().stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let warned = |message: &str| {
+        let found = warnings.iter().find(|line| line["message"].as_str().unwrap().contains(message));
+        found.unwrap_or_else(|| panic!("{message:?} is not among {warnings:#?}"))
+    };
+    assert_eq!(warned("the flat file wins")["flat"], "raw/exposure.jsonl");
+    assert_eq!(warned("name no item")["rows_without_id"], 1);
+}

@@ -141,6 +141,8 @@ fn configuration() {
     shop.refuses(2, &["window_days.cooc", "nonzero"]);
     shop.configure("/registry_dir", json!(" "));
     shop.refuses(2, &["registry_dir", "empty"]);
+    shop.configure("/canonical_dir", json!("s3://bucket/canonical"));
+    shop.refuses(2, &["canonical_dir", "URL"]);
     shop.configure("/limits/max_users_per_run", json!("many"));
     shop.refuses(2, &["limits.max_users_per_run", "\"many\"", "u64"]);
     shop.sandbox.write("config.json", "{\"out_dir\": \"out\",\n \"raw_events_dir\"");
@@ -350,6 +352,12 @@ fn published_documents_that_were_damaged() {
     second_day().fails(3, &[MANIFEST, "is not a manifest", "missing field"]);
     assert_eq!(fs::read(shop.sandbox.join(MANIFEST)).unwrap(), b"{\"v\":1}");
     shop.sandbox.write(MANIFEST, &shop.manifest);
+    // A checkpoint that nobody can read stops the run before it has done anything.
+    let checkpoint = "out/checkpoints/demo/home.json";
+    let before = fs::read(shop.sandbox.join(checkpoint)).unwrap();
+    shop.sandbox.write(checkpoint, "{\"day\":\"soon\"}");
+    shop.check(&second_day(), 3, &[checkpoint, "soon"]);
+    shop.sandbox.write(checkpoint, before);
     // Canonical data with an event of another surface.
     let canonical = "out/canonical/demo/home/exposures/2026-01-02.jsonl";
     let text = fs::read_to_string(shop.sandbox.join(canonical)).unwrap();

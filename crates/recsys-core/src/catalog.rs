@@ -6,6 +6,7 @@ use std::str::FromStr;
 use csv::StringRecord;
 use serde::{Deserialize, Serialize};
 
+use crate::event::Fault;
 use crate::hash::sha256;
 use crate::id::Surface;
 use crate::limit::{LimitExceeded, Limits};
@@ -61,6 +62,8 @@ pub struct Catalog {
     pub rows: u64,
     /// Rows that name no item, which are left out.
     pub rows_without_id: u64,
+    /// Rows of another surface, which are left out.
+    pub foreign: u64,
     /// SHA-256 of the file.
     pub source_hash: String,
 }
@@ -145,6 +148,8 @@ impl Catalog {
             } else if namespace.is_empty() || namespace == surface.as_str() {
                 let tags = normalised(row.tags);
                 catalog.items.push(CatalogItem { item_id: item_id.to_owned(), tags, line: row.line });
+            } else {
+                catalog.foreign += 1;
             }
         };
         match format {
@@ -230,7 +235,10 @@ fn jsonl_rows(name: &str, text: &[u8], mut take: impl FnMut(Row)) -> Result<(), 
             continue;
         }
         let fault = |reason: String| CatalogError::Row { name: name.to_owned(), line, reason };
-        let row: JsonRow = serde_json::from_slice(text).map_err(|error| fault(error.to_string()))?;
+        let row: JsonRow = serde_json::from_slice(text).map_err(|error| {
+            let Fault { reason, .. } = Fault::json(&error);
+            fault(format!("{reason} (column {})", error.column()))
+        })?;
         take(Row {
             line,
             item_id: row.item_id.ok_or_else(|| fault("field `item_id` is missing".to_owned()))?,

@@ -42,6 +42,13 @@ impl Fault {
     pub(crate) fn new(reason: impl Into<String>) -> Self {
         Self { column: None, reason: reason.into() }
     }
+
+    /// What the JSON library says of a single line, without its own idea of the line's number.
+    pub(crate) fn json(error: &serde_json::Error) -> Self {
+        let reason = error.to_string();
+        let reason = reason.rsplit_once(" at line ").map_or(reason.as_str(), |(reason, _)| reason);
+        Self { column: Some(error.column()), reason: reason.to_owned() }
+    }
 }
 
 /// Text that borrows from the line unless it holds escapes.
@@ -85,14 +92,7 @@ fn optional<'a>(text: Option<&'a Text<'_>>) -> Option<&'a str> {
 impl<'a> RawExposure<'a> {
     /// Reads the JSON of one line.
     pub fn parse(line: &'a str) -> Result<Self, Fault> {
-        serde_json::from_str(line).map_err(|error| {
-            let reason = error.to_string();
-            let reason = match reason.rfind(" at line ") {
-                Some(end) => reason[..end].to_owned(),
-                None => reason,
-            };
-            Fault { column: Some(error.column()), reason }
-        })
+        serde_json::from_str(line).map_err(|error| Fault::json(&error))
     }
 
     /// Applies the rules of the event. `None` is an event of another tenant or surface.

@@ -88,10 +88,10 @@ pub struct LimitExceeded {
 }
 
 impl LimitExceeded {
-    /// Says where the limit was exceeded.
+    /// Says where the limit was exceeded, around the places already said.
     #[must_use]
     pub fn in_place(mut self, place: impl std::fmt::Display) -> Self {
-        self.place = format!(" in {place}");
+        self.place = format!("{} in {place}", self.place);
         self
     }
 }

@@ -53,6 +53,11 @@ impl<'a> Raw<'a> {
         self.variants(&format!("{}/exposure.{day}", self.scope.prefix()))
     }
 
+    /// Whether a day has a file of its own.
+    pub fn has_day(&self, day: Day) -> Result<bool, RawError> {
+        Ok(!self.day(day)?.is_empty())
+    }
+
     fn variants(&self, stem: &str) -> Result<Vec<LineFile>, RawError> {
         let mut files = Vec::new();
         for extension in ["jsonl", "jsonl.gz", "jsonl.zst"] {

@@ -16,7 +16,7 @@ use recsys_core::id::{Scope, Surface, Tenant};
 use recsys_core::limit::Limits;
 use recsys_core::lines::LineFile;
 use recsys_core::publish::{
-    Candidate, Fate, HistoryEntry, Manifest, Options, PublishError, Published, Publisher,
+    Candidate, Fate, HistoryEntry, Manifest, Options, PublishError, Published, Publisher, Record,
 };
 use recsys_core::storage::{LocalStore, Store};
 use recsys_core::window::Window;
@@ -150,6 +150,33 @@ fn a_fault_at_any_operation_leaves_the_old_state_or_the_new_one() {
 }
 
 #[test]
+fn a_record_describes_the_blob_that_is_there() {
+    let registry = Registry::new();
+    let earlier = candidates(1);
+    registry.publish_soundly(&earlier);
+    std::fs::remove_dir_all(registry.dir.path().join("registry")).unwrap();
+    // The same content, built anew at another time and from other bytes.
+    let later = earlier.iter().map(|candidate| {
+        let text = String::from_utf8(candidate.bytes.clone()).unwrap();
+        let text = text.replace("2026-01-09T00:00:00Z", "2026-01-10T00:00:00.5Z");
+        let text = text.replace(&sha256(b""), &sha256(b"other"));
+        let Candidate { key, build, .. } = candidate;
+        Candidate::check(key, &build.version, text.into_bytes(), &Limits::default()).unwrap()
+    });
+    registry.publish_soundly(&later.collect::<Vec<_>>());
+    for candidate in earlier {
+        let key = Record::key(&scope(), candidate.key.kind, &candidate.build.version);
+        let record = registry.store("registry").read(&key).unwrap().unwrap();
+        let record: Record = serde_json::from_slice(&record).unwrap();
+        assert_eq!(record.bytes, candidate.bytes.len() as u64);
+        assert_eq!(
+            (record.built_at, record.source_hash),
+            (candidate.build.built_at, candidate.build.source_hash)
+        );
+    }
+}
+
+#[test]
 fn publishing_twice_and_publishing_an_older_day_swap_nothing() {
     let registry = Registry::new();
     assert_eq!(registry.published(), None);
@@ -166,8 +193,8 @@ fn of_several_days_the_newest_becomes_current_in_whatever_order_they_come() {
     let registry = Registry::new();
     let all = [candidates(2), candidates(3), candidates(1)].concat();
     let fates = registry.publish_soundly(&all).fates;
-    let (published, older) = (Fate::Published, Fate::OlderWindow);
-    assert_eq!(fates, [older, older, published, published, older, older]);
+    let (published, superseded) = (Fate::Published, Fate::Superseded);
+    assert_eq!(fates, [superseded, superseded, published, published, superseded, superseded]);
     assert_eq!(registry.chain().len(), 1);
 }
 

@@ -10,14 +10,15 @@ use std::time::{Duration, SystemTime};
 
 use common::{DAYS, Layout, cases, day, files, key_for, layout, lines, payload, scope, text};
 use proptest::prelude::*;
-use recsys_core::artifact::{Draft, Inputs, Kind, version};
-use recsys_core::canonical::{Canonical, DayRows, Replaced, read_days};
+use recsys_core::artifact::{ArtifactKey, Draft, Inputs, ItemCount, Kind, Payload, popularity, version};
+use recsys_core::canonical::{Canonical, CanonicalError, DayRows, Replaced, read_days};
 use recsys_core::catalog::Catalog;
+use recsys_core::event::Fault;
 use recsys_core::events::EventTable;
 use recsys_core::hash::sha256;
 use recsys_core::id::Segment;
 use recsys_core::limit::{Limits, OversizedSessions};
-use recsys_core::lines::LineFile;
+use recsys_core::lines::{LineFile, for_each_line};
 use recsys_core::storage::LocalStore;
 use recsys_core::window::Window;
 use recsys_testkit::generate::{Exposure, Random, busy_day};
@@ -39,8 +40,7 @@ fn versions(days: &[DayRows], segment: Option<&str>, limits: &Limits) -> Vec<Str
     let window = Window::ending_with(day(DAYS[2]), 3).unwrap();
     let version = |kind: Kind| {
         let built = kind.build(&inputs, limits).unwrap();
-        let key =
-            recsys_core::artifact::ArtifactKey { kind, scope: scope(), segment: segment.clone(), window };
+        let key = ArtifactKey { kind, scope: scope(), segment: segment.clone(), window };
         Draft::new(&key, &built.payload).version
     };
     EVENT_KINDS.map(version).to_vec()
@@ -258,4 +258,84 @@ fn the_number_of_threads_does_not_show() {
     for threads in [2, 7, 7] {
         assert!(run(threads) == alone, "{threads} threads give another result");
     }
+}
+
+/// A canonical file that does not hold one day of one surface was not written by ingest.
+#[test]
+fn canonical_data_with_strangers_is_refused() {
+    let folder = Folder::new();
+    let scope = scope();
+    let canonical = Canonical::new(&folder.store, &scope);
+    let mut events = busy_day(1, DAYS[1], 3, 3);
+    let path = folder.root.path().join(format!("demo/home/exposures/{}.jsonl", DAYS[1]));
+    let write = |events: &[Exposure]| {
+        let lines: Vec<String> = events.iter().map(|event| event.line() + "\n").collect();
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, lines.concat()).unwrap();
+    };
+    write(&events);
+    assert_eq!(canonical.load(day(DAYS[1])).unwrap().unwrap().0.rows.len(), 3);
+    let strangers: [fn(&mut Exposure); 4] = [
+        |event| event.ts = format!("{}T00:00:00Z", DAYS[2]),
+        |event| event.ts = format!("{}T23:59:59.999999999Z", DAYS[0]),
+        |event| event.tenant = "other".into(),
+        |event| event.surface = "cart".into(),
+    ];
+    for stranger in strangers {
+        let kept = events[1].clone();
+        stranger(&mut events[1]);
+        write(&events);
+        let error = canonical.load(day(DAYS[1])).unwrap_err();
+        assert!(matches!(&error, CanonicalError::Strangers { count: 1, .. }), "{error}");
+        assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+        events[1] = kept;
+    }
+    write(&events);
+    fs::write(&path, &fs::read(&path).unwrap()[..100]).unwrap();
+    assert!(matches!(canonical.load(day(DAYS[1])), Err(CanonicalError::Lines(_))));
+}
+
+/// An event is an object, as the contract has it; a list of the fields in some order is not.
+#[test]
+fn bug_an_event_that_is_a_list_is_refused() {
+    let list = r#"[1,"2026-01-01T00:00:00Z","demo","home",null,null,"s",null,"A",null]"#;
+    let read = read_days(files([list.into()]), &scope(), day(DAYS[0]), day(DAYS[0]));
+    assert!(read.is_err(), "taken: {:?}", read.unwrap().0);
+}
+
+/// Consumers parse by the schema, so a blob that only this crate can read must not pass its check.
+#[test]
+fn bug_a_document_with_lists_in_place_of_objects_is_refused() {
+    let payload = Payload::Popularity(popularity::Payload(vec![ItemCount { item_id: "A".into(), count: 3 }]));
+    let window = Window::ending_with(day(DAYS[0]), 1).unwrap();
+    let key = ArtifactKey { kind: Kind::Popularity, scope: scope(), segment: None, window };
+    let encoded = Draft::new(&key, &payload).finish("2026-01-02T00:00:00Z", &sha256(b""));
+    let text = String::from_utf8(encoded.bytes).unwrap();
+    for (object, list) in [
+        (r#"{"item_id":"A","count":3}"#, r#"["A",3]"#),
+        (
+            r#"{"start":"2026-01-01T00:00:00Z","end":"2026-01-02T00:00:00Z"}"#,
+            r#"["2026-01-01T00:00:00Z","2026-01-02T00:00:00Z"]"#,
+        ),
+    ] {
+        let edited = text.replace(object, list);
+        assert_ne!(edited, text);
+        assert!(Kind::Popularity.parse(edited.as_bytes()).is_err(), "taken: {edited}");
+    }
+}
+
+/// With fewer workers than blocks, the reader waits for a queue that nobody empties any more.
+#[test]
+fn bug_a_panic_in_every_worker_ends_the_run() {
+    let (ended, end) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let run = || {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+            let lines = files([b"line\n".repeat(2 << 20)]);
+            let work = |(): &mut (), _: &str| -> Result<(), Fault> { panic!("on purpose") };
+            pool.install(|| for_each_line(lines, || (), work)).unwrap();
+        };
+        ended.send(std::panic::catch_unwind(run).is_err()).unwrap();
+    });
+    assert_eq!(end.recv_timeout(Duration::from_secs(10)), Ok(true), "it hangs, or the panic is lost");
 }

@@ -1,5 +1,10 @@
 //! The flags, each defined once and flattened into the binaries that take it.
 
+#![allow(
+    missing_docs,
+    reason = "a doc comment is the help of a flag, and a flattened group of flags has none"
+)]
+
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
@@ -94,13 +99,10 @@ pub struct PublishFlags {
 #[derive(Debug, Clone, Parser)]
 pub struct DayJob {
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub scope: ScopeArgs,
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub days: DayArgs,
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub common: CommonArgs,
 }
 
@@ -108,16 +110,12 @@ pub struct DayJob {
 #[derive(Debug, Clone, Parser)]
 pub struct BuildJob {
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub scope: ScopeArgs,
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub days: DayArgs,
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub artifacts: ArtifactArgs,
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub common: CommonArgs,
 }
 
@@ -125,13 +123,10 @@ pub struct BuildJob {
 #[derive(Debug, Clone, Parser)]
 pub struct CatalogJob {
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub scope: ScopeArgs,
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub days: DayArgs,
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub artifacts: ArtifactArgs,
 
     /// The catalogue [default: catalog.path]
@@ -143,7 +138,6 @@ pub struct CatalogJob {
     pub format: Option<CatalogFormat>,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub common: CommonArgs,
 }
 
@@ -151,19 +145,14 @@ pub struct CatalogJob {
 #[derive(Debug, Clone, Parser)]
 pub struct PublishJob {
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub scope: ScopeArgs,
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub days: DayArgs,
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub artifacts: ArtifactArgs,
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub publish: PublishFlags,
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub common: CommonArgs,
 }
 
@@ -171,7 +160,6 @@ pub struct PublishJob {
 #[derive(Debug, Clone, Args)]
 pub struct RunJob {
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub scope: ScopeArgs,
 
     /// First day, YYYY-MM-DD (UTC); with --incremental, where to begin when there is no checkpoint
@@ -187,13 +175,10 @@ pub struct RunJob {
     pub incremental: bool,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub artifacts: ArtifactArgs,
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub publish: PublishFlags,
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub common: CommonArgs,
 }
 

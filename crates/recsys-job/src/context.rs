@@ -86,7 +86,13 @@ impl Context {
         let store = LocalStore::new(folder)?;
         let reader =
             open_decompressed(&store, file)?.ok_or_else(|| CatalogError::Missing(path.to_owned()))?;
-        Ok(Catalog::read(path, format, reader, &self.scope.surface, &self.config.limits)?)
+        let catalog = Catalog::read(path, format, reader, &self.scope.surface, &self.config.limits)?;
+        let Catalog { rows, foreign, rows_without_id, .. } = catalog;
+        tracing::info!(path, rows, foreign, "read the catalogue");
+        if rows_without_id > 0 {
+            tracing::warn!(path, rows_without_id, "catalogue rows that name no item are left out");
+        }
+        Ok(catalog)
     }
 }
 

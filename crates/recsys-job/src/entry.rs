@@ -44,11 +44,14 @@ fn usage(error: &clap::Error) -> ExitCode {
     fail(&format!("{line} (see --help)"), Exit::Usage, None)
 }
 
+/// The last line of a failed job. It is not a log line, so no log level hides it.
 fn fail(line: &str, exit: Exit, format: Option<LogFormat>) -> ExitCode {
-    if format == Some(LogFormat::Json) {
-        tracing::error!(exit_code = exit as u8, "{line}");
+    let line = if format == Some(LogFormat::Json) {
+        serde_json::json!({"level": "ERROR", "message": line, "exit_code": exit as u8}).to_string()
     } else {
-        let _ = writeln!(std::io::stderr(), "error: {line}");
-    }
+        format!("error: {line}")
+    };
+    // When standard error is gone there is nobody left to tell.
+    let _ = writeln!(std::io::stderr(), "{line}");
     ExitCode::from(exit as u8)
 }

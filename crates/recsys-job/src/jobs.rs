@@ -1,36 +1,30 @@
 //! The jobs, one function for each binary or command.
 
-use std::sync::Arc;
-use std::thread::{self, ScopedJoinHandle};
-
-use recsys_core::artifact::{Kind, Source};
-use recsys_core::canonical::DayRows;
+use recsys_core::artifact::Kind;
 use recsys_core::catalog::Catalog;
 use recsys_core::window::Day;
 use serde::Serialize;
 
-use crate::checkpoint;
-use crate::cli::{
-    BuildJob, CatalogJob, DayJob, Pipelines, PipelinesCommand, PublishFlags, PublishJob, RunJob,
-};
+use crate::cli::{BuildJob, CatalogJob, DayJob, Pipelines, PipelinesCommand, PublishJob};
 use crate::context::Context;
 use crate::error::JobError;
 use crate::output::Output;
-use crate::steps::build::{ArtifactReport, Days, Plan, artifact_key, build, stage};
+use crate::run::run;
+use crate::steps::build::{Days, Plan, artifact_key, build, stage};
 use crate::steps::ingest::{Ingest, IngestReport, Read, SourceReport, commit};
-use crate::steps::publish::{PublishReport, Publishing};
+use crate::steps::publish::Publishing;
 use crate::steps::validate::validate;
 
 /// The document that a job prints with `--json`.
 #[derive(Debug, Serialize)]
-struct Document<'a, D> {
+pub(crate) struct Document<'a, D> {
     tenant: &'a str,
     surface: &'a str,
-    days: Vec<D>,
+    pub(crate) days: Vec<D>,
 }
 
 impl<'a, D: Serialize> Document<'a, D> {
-    fn new(ctx: &'a Context) -> Self {
+    pub(crate) fn new(ctx: &'a Context) -> Self {
         let (tenant, surface) = (ctx.scope.tenant.as_str(), ctx.scope.surface.as_str());
         Self { tenant, surface, days: Vec::new() }
     }
@@ -105,6 +99,9 @@ fn build_and_stage(ctx: &Context, plan: &Plan<'_>, days: Vec<Day>, output: Outpu
         for artifact in stage(ctx, plan, &loaded, built)? {
             output.line(format_args!("{} {day}", ctx.scope));
             output.line(&artifact.report);
+            if let Some(notes) = artifact.report.notes() {
+                output.line(notes);
+            }
             document.days.push(artifact.report);
         }
     }
@@ -157,114 +154,4 @@ pub fn pipelines(flags: &Pipelines) -> Result<(), JobError> {
     match &flags.command {
         PipelinesCommand::Run(flags) => run(flags),
     }
-}
-
-/// `recsys-pipelines run`: every step, day by day.
-fn run(flags: &RunJob) -> Result<(), JobError> {
-    #[derive(Serialize)]
-    struct Ran {
-        day: Day,
-        source: Option<SourceReport>,
-        canonical: IngestReport,
-        artifacts: Vec<ArtifactReport>,
-        published: PublishReport,
-    }
-    let ctx = Context::new(&flags.common, &flags.scope)?;
-    let output = Output::new(flags.common.json);
-    let mut document = Document::new(&ctx);
-    let days = run_days(&ctx, flags)?;
-    if days.is_empty() {
-        output.line(format_args!("{}: nothing to do, the checkpoint is up to date", ctx.scope));
-    }
-    let kinds = &ctx.config.artifact_kinds;
-    let from_catalog = kinds.iter().any(|kind| kind.source() == Source::Catalog);
-    let catalog = if from_catalog { ctx.catalog(None, None)? } else { Catalog::default() };
-    let plan = Plan { kinds, args: &flags.artifacts, catalog: &catalog };
-    let mut ingest = Ingest::open(&ctx, &days)?;
-    let mut loaded = Days::default();
-    for day in days {
-        loaded.forget_before(plan.first_day(&ctx, day)?);
-        let Read { rows, source } = ingest.read(day)?;
-        let (canonical, artifacts, published) = run_day(&ctx, &plan, &flags.publish, &mut loaded, &rows)?;
-        checkpoint::advance(&ctx, day)?;
-
-        output.line(format_args!("{} {day}", ctx.scope));
-        if let Some(source) = &source {
-            output.line(source);
-        }
-        output.line(&canonical);
-        published.artifacts.iter().for_each(|artifact| output.line(artifact));
-        output.line(&published);
-        document.days.push(Ran { day, source, canonical, artifacts, published });
-    }
-    output.document(&document);
-    Ok(())
-}
-
-/// Writes a day's canonical file, and builds, stages and publishes its artifacts.
-///
-/// The canonical file is written while the artifacts are built from memory, and flushed while they are
-/// staged and stored. Nothing becomes current before it is in place.
-fn run_day(
-    ctx: &Context,
-    plan: &Plan<'_>,
-    flags: &PublishFlags,
-    loaded: &mut Days,
-    rows: &Arc<DayRows>,
-) -> Result<(IngestReport, Vec<ArtifactReport>, PublishReport), JobError> {
-    let day = rows.day;
-    loaded.insert(rows);
-    // A window of several days is hashed from their files, so this day's must be there first.
-    let file_needed = plan.first_day(ctx, day)? < day;
-    thread::scope(|scope| {
-        let writing = scope.spawn(|| ctx.canonical().write(rows));
-        let built = validate(ctx, day, rows.rows.len()).and_then(|_| build(ctx, plan, loaded, day));
-        let pending = joined(writing)?;
-        loaded.set_hash(day, pending.hash().to_owned());
-        let commit = move || commit(ctx, rows, pending);
-        let in_place: Box<dyn FnOnce() -> Result<IngestReport, JobError>> = if file_needed {
-            let report = commit()?;
-            Box::new(|| Ok(report))
-        } else {
-            let committing = scope.spawn(commit);
-            Box::new(|| joined(committing))
-        };
-        let stored = built.and_then(|built| {
-            let (staged, artifacts): (Vec<_>, Vec<_>) = stage(ctx, plan, loaded, built)?
-                .into_iter()
-                .map(|artifact| ((artifact.key, artifact.staged), artifact.report))
-                .unzip();
-            let mut publishing = Publishing::begin(ctx, flags);
-            publishing.store(staged)?;
-            Ok((artifacts, publishing))
-        });
-        let canonical = in_place()?;
-        let (artifacts, publishing) = stored?;
-        Ok((canonical, artifacts, publishing.finish()?))
-    })
-}
-
-fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
-/// The days to run: as asked for, or from the checkpoint on.
-fn run_days(ctx: &Context, flags: &RunJob) -> Result<Vec<Day>, JobError> {
-    if !flags.incremental {
-        let start = flags.start.ok_or_else(|| JobError::Usage("--start is missing".to_owned()))?;
-        return ctx.days(start, flags.end);
-    }
-    let start = match (checkpoint::read(ctx)?, flags.start) {
-        (Some(last), _) => last.next()?,
-        (None, Some(start)) => start,
-        (None, None) => {
-            let line = "there is no checkpoint yet; say with --start where to begin".to_owned();
-            return Err(JobError::Usage(line));
-        }
-    };
-    let end = match flags.end {
-        Some(end) => end,
-        None => Day::of(ctx.clock.now())?.plus(-1)?,
-    };
-    if end < start { Ok(Vec::new()) } else { ctx.days(start, Some(end)) }
 }

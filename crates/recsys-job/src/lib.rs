@@ -13,6 +13,7 @@ mod checkpoint;
 mod entry;
 mod logging;
 mod output;
+mod run;
 mod steps;
 
 pub use entry::main;

@@ -68,7 +68,7 @@ fn describe(key: &ArtifactKey) -> String {
 impl Candidate {
     /// Checks a document: schema, key, version, order, limits.
     pub fn check(key: &ArtifactKey, version: &str, bytes: Vec<u8>, limits: &Limits) -> Result<Self, Unfit> {
-        limits.check_artifact_bytes(bytes.len()).map_err(|exceeded| exceeded.in_place(key.kind))?;
+        limits.check_artifact_bytes(bytes.len())?;
         let artifact = key.kind.parse(&bytes)?;
         if artifact.build.version != version {
             let actual = artifact.build.version;
@@ -79,7 +79,6 @@ impl Candidate {
         }
         artifact.payload.check(limits).map_err(|defect| match defect {
             Defect::Content(reason) => Unfit::Content(reason),
-            Defect::Limit(exceeded) if exceeded.place.is_empty() => exceeded.in_place(key.kind).into(),
             Defect::Limit(exceeded) => exceeded.into(),
         })?;
         let rows = artifact.payload.len();

@@ -125,6 +125,8 @@ pub enum Fate {
     AlreadyCurrent,
     /// Blob and record are there; the manifest names a newer window.
     OlderWindow,
+    /// Blob and record are there; the same publish has a newer window of the kind.
+    Superseded,
 }
 
 /// What a publish did.
@@ -171,12 +173,11 @@ impl Publisher<'_> {
     /// Nothing is current yet; [`Self::finish`] makes it so. A range of days is stored day by day, so that
     /// only one day's documents need to be in memory.
     pub fn store(&self, scope: &Scope, candidates: &[Candidate]) -> Result<Vec<Stored>, PublishError> {
-        let stored: Vec<Stored> = candidates.iter().map(|candidate| self.stored(candidate)).collect();
+        let planned: Vec<Stored> = candidates.iter().map(|candidate| self.stored(candidate)).collect();
         // A publish that would be refused at the end is refused before anything is written.
-        self.judge(scope, &self.current(scope)?, &stored)?;
+        self.judge(scope, &self.current(scope)?, &planned)?;
         parallel::try_map(candidates, |candidate| self.write_blob(candidate))?;
-        parallel::try_map(candidates, |candidate| self.read_back(candidate))?;
-        Ok(stored)
+        parallel::try_map(candidates, |candidate| self.read_back(candidate))
     }
 
     /// Writes the records of stored candidates and makes them current, with one swap.
@@ -204,17 +205,17 @@ impl Publisher<'_> {
         Ok(())
     }
 
-    fn read_back(&self, candidate: &Candidate) -> Result<(), PublishError> {
+    /// Checks what is stored now, which may be an earlier build of the same content.
+    fn read_back(&self, candidate: &Candidate) -> Result<Stored, PublishError> {
         let key = blob_key(&candidate.key, &candidate.build.version);
-        // The very bytes that were checked need no second check. Others are an earlier build of the
-        // same content, or damaged.
+        // The very bytes that were checked need no second check.
         if self.objects.holds(&key, &candidate.bytes)? {
-            return Ok(());
+            return Ok(self.stored(candidate));
         }
         let bytes = self.objects.read(&key)?.unwrap_or_default();
-        Candidate::check(&candidate.key, &candidate.build.version, bytes, self.limits)
+        let earlier = Candidate::check(&candidate.key, &candidate.build.version, bytes, self.limits)
             .map_err(|source| PublishError::Blob { uri: self.objects.uri(&key), source })?;
-        Ok(())
+        Ok(self.stored(&earlier))
     }
 
     fn write_record(&self, stored: &Stored) -> Result<(), PublishError> {
@@ -301,7 +302,7 @@ impl Publisher<'_> {
         let none = BTreeMap::new();
         let old = current.manifest.as_ref().map_or(&none, |manifest| &manifest.current);
         let mut pointers = old.clone();
-        let mut fates = vec![Fate::OlderWindow; candidates.len()];
+        let mut fates = vec![Fate::Superseded; candidates.len()];
         // The newest candidate of each kind, and where it stands in the list.
         let mut newest: BTreeMap<Kind, (usize, &Stored)> = BTreeMap::new();
         for (number, candidate) in candidates.iter().enumerate() {

@@ -147,9 +147,13 @@ impl Config {
             ("object_store.dir", self.object_store.dir.as_ref()),
             ("catalog.path", self.catalog.path.as_ref()),
         ];
-        let empty = dirs.into_iter().find(|(_, dir)| dir.is_some_and(|dir| dir.trim().is_empty()));
-        if let Some((key, _)) = empty {
-            return Err(ConfigError::Value { key, problem: "is empty; give a path or leave it out" });
+        for (key, dir) in dirs {
+            let problem = match dir {
+                Some(dir) if dir.trim().is_empty() => "is empty; give a path or leave it out",
+                Some(dir) if dir.contains("://") => "is a URL; give a path of the local file system",
+                _ => continue,
+            };
+            return Err(ConfigError::Value { key, problem });
         }
         if self.artifact_kinds.is_empty() {
             let problem = "is empty; name at least one kind";

@@ -40,18 +40,25 @@ pub(crate) struct ArtifactReport {
     skipped_sessions: u64,
 }
 
-impl fmt::Display for ArtifactReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, rows, staged, .. } = self;
-        write!(f, "  {kind:<12} {rows} rows, {staged}")?;
+impl ArtifactReport {
+    /// What is unusual about the artifact, as a line of the summary.
+    pub(crate) fn notes(&self) -> Option<String> {
+        let mut notes = Vec::new();
         if self.skipped_sessions > 0 {
-            write!(f, ", {} oversized sessions skipped", self.skipped_sessions)?;
+            notes.push(format!("{} oversized sessions skipped", self.skipped_sessions));
         }
         if !self.empty_days.is_empty() {
             let days: Vec<String> = self.empty_days.iter().map(Day::to_string).collect();
-            write!(f, ", no data for {}", days.join(" "))?;
+            notes.push(format!("no canonical data for {}", days.join(" ")));
         }
-        Ok(())
+        (!notes.is_empty()).then(|| format!("  {:<12} {}", self.kind, notes.join(", ")))
+    }
+}
+
+impl fmt::Display for ArtifactReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, rows, staged, .. } = self;
+        write!(f, "  {kind:<12} {rows} rows, {staged}")
     }
 }
 

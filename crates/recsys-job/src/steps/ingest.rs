@@ -102,10 +102,16 @@ impl<'a> Ingest<'a> {
     /// Opens the raw events of `days`.
     pub(crate) fn open(ctx: &'a Context, days: &[Day]) -> Result<Self, JobError> {
         let store = ctx.raw_store()?;
-        let files = Raw::new(&store, &ctx.scope)?.flat()?;
+        let raw = Raw::new(&store, &ctx.scope)?;
+        let files = raw.flat()?;
         let (&[first, ..], &[.., last]) = (days, days) else { return Ok(Self { ctx, store, flat: None }) };
         if files.is_empty() {
             return Ok(Self { ctx, store, flat: None });
+        }
+        for day in days {
+            if raw.has_day(*day)? {
+                tracing::warn!(%day, flat = %files[0].name, "the day's own raw file is not read: the flat file wins");
+            }
         }
         let (days, source) = read(ctx, files, first, last)?;
         let days = days.into_iter().map(|rows| (rows.day, rows)).collect();

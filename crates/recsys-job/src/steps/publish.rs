@@ -4,7 +4,7 @@ use std::fmt;
 
 use recsys_core::artifact::{ArtifactKey, Kind};
 use recsys_core::parallel;
-use recsys_core::publish::{Candidate, Fate, Options, Published, Publisher, Stored};
+use recsys_core::publish::{Candidate, Fate, Options, Published, Publisher, Stored, Unfit};
 use recsys_core::staging::Staged;
 use recsys_core::window::Window;
 use serde::Serialize;
@@ -29,6 +29,7 @@ impl fmt::Display for FateReport {
             Fate::Published => "published",
             Fate::AlreadyCurrent => "already current",
             Fate::OlderWindow => "kept aside: the current one is of a newer window",
+            Fate::Superseded => "kept aside: a newer window is published with it",
         };
         let Self { kind, window, version, rows, .. } = self;
         write!(f, "  {kind:<12} {window}, {rows} rows, {version:.12}: {fate}")
@@ -80,15 +81,19 @@ impl<'a> Publishing<'a> {
     ) -> Result<(), JobError> {
         let candidates = parallel::try_map(staged, |(key, staged)| {
             let Staged { name, version, bytes } = staged;
-            Candidate::check(&key, &version, bytes, &self.ctx.config.limits)
-                .map_err(|source| JobError::Unfit { name, source })
+            let checked = Candidate::check(&key, &version, bytes, &self.ctx.config.limits);
+            checked.map_err(|source| match source {
+                Unfit::Limit(exceeded) => JobError::Limit(exceeded.in_place(name)),
+                source => JobError::Unfit { name, source },
+            })
         })?;
         self.stored.extend(self.publisher.store(&self.ctx.scope, &candidates)?);
         Ok(())
     }
 
     /// Makes what was stored current.
-    pub(crate) fn finish(self) -> Result<PublishReport, JobError> {
+    pub(crate) fn finish(mut self) -> Result<PublishReport, JobError> {
+        self.publisher.now = self.ctx.clock.now();
         let Published { fates, manifest, swapped } = self.publisher.finish(&self.ctx.scope, &self.stored)?;
         let artifacts = self.stored.into_iter().zip(fates).map(|(stored, fate)| {
             let ArtifactKey { kind, window, .. } = stored.key;

@@ -1,0 +1,320 @@
+//! Raw files: which are read, how they are decompressed, and that an unreadable one is never an empty day.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use recsys_core::canonical::{Counts, read_days};
+use recsys_core::id::{Scope, Surface, Tenant};
+use recsys_core::lines::{LineFile, LinesError, for_each_line};
+use recsys_core::raw::{Raw, RawError};
+use recsys_core::storage::LocalStore;
+use recsys_core::window::Day;
+
+const DAY: &str = "2026-01-01";
+
+fn day() -> Day {
+    DAY.parse().unwrap()
+}
+
+fn line(item: &str) -> String {
+    format!(
+        r#"{{"v":1,"ts":"{DAY}T08:00:00Z","tenant":"demo","surface":"home","session_id":"s","item_id":"{item}"}}"#
+    ) + "\n"
+}
+
+fn gz(text: impl AsRef<[u8]>) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(text.as_ref()).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zst(text: impl AsRef<[u8]>) -> Vec<u8> {
+    zstd::encode_all(text.as_ref(), 3).unwrap()
+}
+
+/// A raw folder.
+struct Folder {
+    root: tempfile::TempDir,
+    store: LocalStore,
+    scope: Scope,
+}
+
+impl Folder {
+    fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let store = LocalStore::new(root.path()).unwrap();
+        let scope = Scope { tenant: Tenant::new("demo").unwrap(), surface: Surface::new("home").unwrap() };
+        Self { root, store, scope }
+    }
+
+    fn path(&self, key: &str) -> PathBuf {
+        self.root.path().join(key)
+    }
+
+    fn put(&self, key: &str, bytes: impl AsRef<[u8]>) {
+        fs::create_dir_all(self.path(key).parent().unwrap()).unwrap();
+        fs::write(self.path(key), bytes).unwrap();
+    }
+
+    /// A file of the day, `extension` from `jsonl` to `jsonl.zst`.
+    fn put_day(&self, extension: &str, bytes: impl AsRef<[u8]>) {
+        self.put(&format!("demo/home/exposure.{DAY}.{extension}"), bytes);
+    }
+
+    fn raw(&self) -> Raw<'_> {
+        Raw::new(&self.store, &self.scope).unwrap()
+    }
+
+    /// The flat files, or those of the day: what ingest takes.
+    fn files(&self) -> Result<Vec<LineFile>, RawError> {
+        let flat = self.raw().flat()?;
+        if flat.is_empty() { self.raw().day(day()) } else { Ok(flat) }
+    }
+
+    /// The lines of all files, sorted.
+    fn lines(&self) -> Result<Vec<String>, LinesError> {
+        let take = |taken: &mut Vec<String>, line: &str| {
+            taken.push(line.to_owned());
+            Ok(())
+        };
+        let mut lines = for_each_line(self.files().unwrap(), Vec::new, take)?.concat();
+        lines.sort();
+        Ok(lines)
+    }
+
+    /// Whether the files cannot be read to their ends, and the one that is to blame is named.
+    fn is_unreadable(&self, name: &Path) -> bool {
+        let read = read_days(self.files().unwrap(), &self.scope, day(), day());
+        matches!(read, Err(LinesError::Read { name: named, .. }) if Path::new(&named) == name)
+    }
+}
+
+fn names(files: &[LineFile]) -> Vec<&str> {
+    files.iter().map(|file| file.name.rsplit_once("exposure.").unwrap().1).collect()
+}
+
+#[test]
+fn a_missing_root_is_an_error() {
+    let folder = Folder::new();
+    let missing = folder.path("not here");
+    let store = LocalStore::new(&missing).unwrap();
+    let error = Raw::new(&store, &folder.scope).unwrap_err();
+    assert!(matches!(error, RawError::MissingRoot(_)));
+    assert!(error.to_string().contains(missing.to_str().unwrap()), "{error}");
+    // A file is no root either.
+    fs::write(&missing, "").unwrap();
+    assert!(Raw::new(&store, &folder.scope).is_err());
+    fs::remove_file(&missing).unwrap();
+    fs::create_dir(&missing).unwrap();
+    assert!(Raw::new(&store, &folder.scope).is_ok());
+    assert_eq!(fs::read_dir(&missing).unwrap().count(), 0, "reading creates nothing");
+}
+
+#[test]
+fn a_missing_day_has_no_files() {
+    let folder = Folder::new();
+    assert!(folder.raw().flat().unwrap().is_empty());
+    assert!(folder.raw().day(day()).unwrap().is_empty());
+    folder.put_day("jsonl", line("A"));
+    assert!(folder.raw().flat().unwrap().is_empty());
+    assert_eq!(folder.raw().day(day()).unwrap().len(), 1);
+    assert!(folder.raw().day(day().next().unwrap()).unwrap().is_empty());
+}
+
+#[test]
+fn files_by_day_are_those_of_the_tenant_and_surface() {
+    let folder = Folder::new();
+    folder.put_day("jsonl", line("A"));
+    folder.put(&format!("demo/cart/exposure.{DAY}.jsonl"), line("B"));
+    folder.put(&format!("other/home/exposure.{DAY}.jsonl"), line("C"));
+    folder.put(&format!("demo/home/outcome.{DAY}.jsonl"), line("D"));
+    folder.put("demo/home/exposure.2026-01-02.jsonl", line("E"));
+    folder.put("demo/home/exposure.jsonl", line("F"));
+    assert_eq!(folder.lines().unwrap(), [line("A").trim_end()]);
+}
+
+#[test]
+fn a_flat_file_wins_over_files_by_day() {
+    for (name, bytes) in [
+        ("exposure.jsonl", line("flat").into_bytes()),
+        ("exposure.jsonl.gz", gz(line("flat"))),
+        ("exposure.jsonl.zst", zst(line("flat"))),
+    ] {
+        let folder = Folder::new();
+        folder.put_day("jsonl", line("by day"));
+        folder.put(name, bytes);
+        assert_eq!(folder.lines().unwrap(), [line("flat").trim_end()], "{name}");
+    }
+    // Even an empty one: it is there.
+    let folder = Folder::new();
+    folder.put_day("jsonl", line("by day"));
+    folder.put("exposure.jsonl", "");
+    assert_eq!(folder.lines().unwrap(), [""; 0]);
+}
+
+#[test]
+fn plain_and_compressed_files_are_read_together() {
+    for stem in ["exposure".to_owned(), format!("demo/home/exposure.{DAY}")] {
+        let folder = Folder::new();
+        folder.put(&format!("{stem}.jsonl"), line("A"));
+        folder.put(&format!("{stem}.jsonl.gz"), gz(line("B")));
+        folder.put(&format!("{stem}.jsonl.zst"), zst(line("C")));
+        let lines = [line("A"), line("B"), line("C")];
+        assert_eq!(folder.lines().unwrap(), lines.each_ref().map(|line| line.trim_end()));
+        fs::remove_file(folder.path(&format!("{stem}.jsonl"))).unwrap();
+        assert_eq!(
+            folder.lines().unwrap(),
+            lines[1..].iter().map(|line| line.trim_end()).collect::<Vec<_>>()
+        );
+    }
+}
+
+#[test]
+fn names_of_files_are_those_on_the_disk() {
+    let folder = Folder::new();
+    folder.put_day("jsonl", line("A"));
+    folder.put_day("jsonl.gz", gz(line("A") + "{\n"));
+    let files = folder.files().unwrap();
+    assert_eq!(names(&files), [format!("{DAY}.jsonl"), format!("{DAY}.jsonl.gz")]);
+    let error = read_days(files, &folder.scope, day(), day()).unwrap_err().to_string();
+    let name = folder.path(&format!("demo/home/exposure.{DAY}.jsonl.gz"));
+    assert!(error.starts_with(&format!("{}:2:", name.display())), "{error}");
+}
+
+#[test]
+fn every_member_and_every_frame_is_read() {
+    // The second part begins in the middle of a line, and one is empty.
+    let text = [line("A"), line("B"), line("C")].concat();
+    let (head, tail) = text.split_at(line("A").len() + 20);
+    let parts = [head, "", tail];
+    let expected: Vec<&str> = text.lines().collect();
+
+    let folder = Folder::new();
+    folder.put_day("jsonl.gz", parts.map(gz).concat());
+    assert_eq!(folder.lines().unwrap(), expected);
+
+    let folder = Folder::new();
+    folder.put_day("jsonl.zst", parts.map(zst).concat());
+    assert_eq!(folder.lines().unwrap(), expected);
+    // A skippable frame, as parallel compressors write them, holds no data.
+    let skippable = [&0x184D_2A50u32.to_le_bytes()[..], &4u32.to_le_bytes(), b"what"].concat();
+    folder.put_day("jsonl.zst", [zst(head), skippable, zst(tail)].concat());
+    assert_eq!(folder.lines().unwrap(), expected);
+}
+
+#[test]
+fn a_file_cut_short_is_unreadable_wherever_it_is_cut() {
+    let text = [line("A"), line("B"), line("C")].concat();
+    let (head, tail) = text.split_at(line("A").len());
+    let gz = [gz(head), gz(tail)];
+    let zst = [zst(head), zst(tail)];
+    for (extension, parts) in [("jsonl.gz", gz), ("jsonl.zst", zst)] {
+        let folder = Folder::new();
+        let name = folder.path(&format!("demo/home/exposure.{DAY}.{extension}"));
+        let whole = parts.concat();
+        for end in 0..whole.len() {
+            folder.put_day(extension, &whole[..end]);
+            // Between two parts, nothing tells that there should be another.
+            let complete = end == parts[0].len();
+            assert_eq!(folder.is_unreadable(&name), !complete, "{extension} cut after {end} bytes");
+        }
+        folder.put_day(extension, &whole);
+        assert_eq!(folder.lines().unwrap(), text.lines().collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn damaged_and_misnamed_files_are_unreadable() {
+    for extension in ["jsonl.gz", "jsonl.zst"] {
+        let folder = Folder::new();
+        let name = folder.path(&format!("demo/home/exposure.{DAY}.{extension}"));
+        folder.put_day(extension, line("A"));
+        assert!(folder.is_unreadable(&name), "plain text as {extension}");
+        let mut damaged = if extension == "jsonl.gz" { gz(line("A")) } else { zst(line("A")) };
+        damaged.extend_from_slice(b"and more");
+        folder.put_day(extension, &damaged);
+        assert!(folder.is_unreadable(&name), "rubbish after {extension}");
+    }
+    // The checksum at the end of a gzip member is looked at.
+    let folder = Folder::new();
+    let mut wrong = gz(line("A"));
+    let checksum = wrong.len() - 8;
+    wrong[checksum] ^= 1;
+    folder.put_day("jsonl.gz", wrong);
+    assert!(folder.is_unreadable(&folder.path(&format!("demo/home/exposure.{DAY}.jsonl.gz"))));
+}
+
+#[test]
+fn an_unreadable_file_spoils_a_day_that_has_others() {
+    let folder = Folder::new();
+    folder.put_day("jsonl", line("A").repeat(10_000));
+    let whole = gz(line("B").repeat(10_000));
+    folder.put_day("jsonl.gz", &whole[..whole.len() - 1]);
+    folder.put_day("jsonl.zst", zst(line("C")));
+    assert!(folder.is_unreadable(&folder.path(&format!("demo/home/exposure.{DAY}.jsonl.gz"))));
+}
+
+#[test]
+fn a_folder_in_place_of_a_file_is_an_error() {
+    for extension in ["jsonl", "jsonl.gz", "jsonl.zst"] {
+        for stem in ["exposure".to_owned(), format!("demo/home/exposure.{DAY}")] {
+            let folder = Folder::new();
+            let path = folder.path(&format!("{stem}.{extension}"));
+            fs::create_dir_all(&path).unwrap();
+            let files = folder.files();
+            assert!(files.is_err() || folder.is_unreadable(&path), "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_file_in_place_of_a_folder_is_an_error() {
+    for key in ["demo", "demo/home"] {
+        let folder = Folder::new();
+        folder.put(key, "");
+        assert!(folder.raw().flat().unwrap().is_empty());
+        assert!(matches!(folder.raw().day(day()), Err(RawError::Store(_))), "{key}");
+    }
+}
+
+#[test]
+fn a_link_to_itself_is_an_error() {
+    let folder = Folder::new();
+    fs::create_dir_all(folder.path("demo/home")).unwrap();
+    let path = folder.path(&format!("demo/home/exposure.{DAY}.jsonl"));
+    std::os::unix::fs::symlink(&path, &path).unwrap();
+    assert!(matches!(folder.raw().day(day()), Err(RawError::Store(_))));
+}
+
+#[test]
+fn byte_order_marks_and_line_ends_do_not_count_in_compressed_files() {
+    let text =
+        format!("\u{feff}{}\r\n \t\r\n{}\r\n\r\n{}", line("A").trim(), line("B").trim(), line("C").trim());
+    for (extension, bytes) in
+        [("jsonl", text.clone().into_bytes()), ("jsonl.gz", gz(&text)), ("jsonl.zst", zst(&text))]
+    {
+        let folder = Folder::new();
+        folder.put_day(extension, bytes);
+        let expected = [line("A"), line("B"), line("C")];
+        assert_eq!(folder.lines().unwrap(), expected.each_ref().map(|line| line.trim_end()), "{extension}");
+        let (days, counts) = read_days(folder.files().unwrap(), &folder.scope, day(), day()).unwrap();
+        assert_eq!(days[0].rows.len(), 3);
+        assert_eq!(counts, Counts { lines: 3, foreign: 0, outside: 0 });
+    }
+    // The mark begins each file, not only the first.
+    let folder = Folder::new();
+    folder.put_day("jsonl", format!("\u{feff}{}", line("A")));
+    folder.put_day("jsonl.gz", gz(format!("\u{feff}{}", line("B"))));
+    folder.put_day("jsonl.zst", zst("\u{feff}"));
+    assert_eq!(folder.lines().unwrap(), [line("A").trim_end(), line("B").trim_end()]);
+    // Anywhere else it is not skipped.
+    let folder = Folder::new();
+    folder.put_day("jsonl", format!("{}\u{feff}{}", line("A"), line("B")));
+    let error = read_days(folder.files().unwrap(), &folder.scope, day(), day()).unwrap_err();
+    assert!(matches!(error, LinesError::Line { line: 2, .. }), "{error}");
+}

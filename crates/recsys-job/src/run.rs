@@ -1,0 +1,137 @@
+//! `recsys-pipelines run`: every step, day by day, each day published before the next one begins.
+
+use std::sync::Arc;
+use std::thread::{self, ScopedJoinHandle};
+
+use recsys_core::artifact::Source;
+use recsys_core::canonical::DayRows;
+use recsys_core::catalog::Catalog;
+use recsys_core::window::Day;
+use serde::Serialize;
+
+use crate::checkpoint;
+use crate::cli::{PublishFlags, RunJob};
+use crate::context::Context;
+use crate::error::JobError;
+use crate::jobs::Document;
+use crate::output::Output;
+use crate::steps::build::{ArtifactReport, Days, Plan, build, stage};
+use crate::steps::ingest::{Ingest, IngestReport, Read, SourceReport, commit};
+use crate::steps::publish::{PublishReport, Publishing};
+use crate::steps::validate::validate;
+
+/// `recsys-pipelines run`.
+pub(crate) fn run(flags: &RunJob) -> Result<(), JobError> {
+    #[derive(Serialize)]
+    struct Ran {
+        day: Day,
+        source: Option<SourceReport>,
+        canonical: IngestReport,
+        artifacts: Vec<ArtifactReport>,
+        published: PublishReport,
+    }
+    let ctx = Context::new(&flags.common, &flags.scope)?;
+    let output = Output::new(flags.common.json);
+    let mut document = Document::new(&ctx);
+    // A checkpoint that cannot be read stops the run before it has done anything.
+    let days = run_days(&ctx, flags, checkpoint::read(&ctx)?)?;
+    if days.is_empty() {
+        output.line(format_args!("{}: nothing to do, the checkpoint is up to date", ctx.scope));
+        output.document(&document);
+        return Ok(());
+    }
+    let kinds = &ctx.config.artifact_kinds;
+    let from_catalog = kinds.iter().any(|kind| kind.source() == Source::Catalog);
+    let catalog = if from_catalog { ctx.catalog(None, None)? } else { Catalog::default() };
+    let plan = Plan { kinds, args: &flags.artifacts, catalog: &catalog };
+    let mut ingest = Ingest::open(&ctx, &days)?;
+    let mut loaded = Days::default();
+    let done = days.into_iter().try_for_each(|day| {
+        loaded.forget_before(plan.first_day(&ctx, day)?);
+        let Read { rows, source } = ingest.read(day)?;
+        let (canonical, artifacts, published) = run_day(&ctx, &plan, &flags.publish, &mut loaded, &rows)?;
+        checkpoint::advance(&ctx, day)?;
+
+        output.line(format_args!("{} {day}", ctx.scope));
+        if let Some(source) = &source {
+            output.line(source);
+        }
+        output.line(&canonical);
+        published.artifacts.iter().for_each(|artifact| output.line(artifact));
+        artifacts.iter().filter_map(ArtifactReport::notes).for_each(|notes| output.line(notes));
+        output.line(&published);
+        document.days.push(Ran { day, source, canonical, artifacts, published });
+        Ok(())
+    });
+    // The days before the one that failed are published, whatever became of it.
+    output.document(&document);
+    done
+}
+
+/// Writes a day's canonical file, and builds, stages and publishes its artifacts.
+///
+/// The canonical file is written while the artifacts are built from memory, and flushed while they are
+/// staged and stored. Nothing becomes current before it is in place.
+fn run_day(
+    ctx: &Context,
+    plan: &Plan<'_>,
+    flags: &PublishFlags,
+    loaded: &mut Days,
+    rows: &Arc<DayRows>,
+) -> Result<(IngestReport, Vec<ArtifactReport>, PublishReport), JobError> {
+    let day = rows.day;
+    loaded.insert(rows);
+    // A window of several days is hashed from their files, so this day's must be there first.
+    let file_needed = plan.first_day(ctx, day)? < day;
+    thread::scope(|scope| {
+        let writing = scope.spawn(|| ctx.canonical().write(rows));
+        let built = validate(ctx, day, rows.rows.len()).and_then(|_| build(ctx, plan, loaded, day));
+        let pending = joined(writing)?;
+        loaded.set_hash(day, pending.hash().to_owned());
+        let commit = move || commit(ctx, rows, pending);
+        let in_place: Box<dyn FnOnce() -> Result<IngestReport, JobError>> = if file_needed {
+            let report = commit()?;
+            Box::new(|| Ok(report))
+        } else {
+            let committing = scope.spawn(commit);
+            Box::new(|| joined(committing))
+        };
+        let stored = built.and_then(|built| {
+            let (staged, artifacts): (Vec<_>, Vec<_>) = stage(ctx, plan, loaded, built)?
+                .into_iter()
+                .map(|artifact| ((artifact.key, artifact.staged), artifact.report))
+                .unzip();
+            let mut publishing = Publishing::begin(ctx, flags);
+            publishing.store(staged)?;
+            Ok((artifacts, publishing))
+        });
+        let canonical = in_place()?;
+        let (artifacts, publishing) = stored?;
+        Ok((canonical, artifacts, publishing.finish()?))
+    })
+}
+
+fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// The days to run: as asked for, or from the checkpoint on.
+fn run_days(ctx: &Context, flags: &RunJob, checkpoint: Option<Day>) -> Result<Vec<Day>, JobError> {
+    if !flags.incremental {
+        let start = flags.start.ok_or_else(|| JobError::Usage("--start is missing".to_owned()))?;
+        return ctx.days(start, flags.end);
+    }
+    let start = match (checkpoint, flags.start) {
+        (Some(last), _) => last.next()?,
+        (None, Some(start)) => start,
+        (None, None) => {
+            let line = "there is no checkpoint yet; say with --start where to begin".to_owned();
+            return Err(JobError::Usage(line));
+        }
+    };
+    let end = match flags.end {
+        Some(end) => end,
+        None => Day::of(ctx.clock.now())?.plus(-1)?,
+    };
+    if end < start { Ok(Vec::new()) } else { ctx.days(start, Some(end)) }
+}
