@@ -282,6 +282,9 @@ fn configuration_comes_from_file_then_environment_then_flags() {
     assert!(start == "01" && staged.starts_with("toml/artifacts/"), "{start} {staged}");
     let elsewhere = windows("config.toml", "", &[("RECSYS_PIPELINES__ARTIFACTS_DIR", "elsewhere")]);
     assert!(elsewhere.1.starts_with("elsewhere/demo/"), "{elsewhere:?}");
+    // A path may look like a number.
+    let year = windows("config.json", "", &[("RECSYS_PIPELINES__OUT_DIR", "2026")]);
+    assert!(year.1.starts_with("2026/artifacts/"), "{year:?}");
 }
 
 #[test]

@@ -161,7 +161,11 @@ fn configuration() {
         command.env(name, value).args(format!("run {SCOPE} {DAY}").split_whitespace());
         shop.check(&command.output().unwrap().into(), 2, parts);
     };
-    environment("RECSYS_PIPELINES__LIMITS__MAX_EVENT", "1", &["RECSYS_PIPELINES__", "limits.max_event"]);
+    environment(
+        "RECSYS_PIPELINES__LIMITS__MAX_EVENT",
+        "1",
+        &["RECSYS_PIPELINES__LIMITS__MAX_EVENT:", "`limits.max_event`"],
+    );
     environment("RECSYS_PIPELINES__OUTDIR", "x", &["`outdir`", "did you mean `out_dir`?"]);
     environment("SOURCE_DATE_EPOCH", "yesterday", &["SOURCE_DATE_EPOCH", "yesterday"]);
     environment("RUST_LOG", "=,=", &["RUST_LOG"]);

@@ -1,12 +1,14 @@
 //! Reading the configuration, and saying what is wrong with it.
 
+use std::convert::Infallible;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use figment::error::Kind as FigmentKind;
-use figment::providers::{Env, Format, Json, Toml, Yaml};
+use figment::providers::{Env, Format, Json, Serialized, Toml, Yaml};
+use figment::value::Value;
 use figment::{Figment, Provider};
 
 use super::Config;
@@ -68,12 +70,29 @@ impl Config {
                 _ => return Err(ConfigError::Format(path.to_owned())),
             };
         }
-        let origin = format!("environment ({ENV_PREFIX}…)");
-        layers = with(layers, Env::prefixed(ENV_PREFIX).split("__"), &origin)?;
+        layers = with_environment(layers)?;
         let config: Self = layers.extract().map_err(|error| invalid("configuration", &error))?;
         config.check()?;
         Ok(config)
     }
+}
+
+/// Adds each environment variable as a layer of its own.
+///
+/// A variable whose setting is text stays text, even where it looks like a number; others are read as
+/// numbers, truth values or lists.
+fn with_environment(mut layers: Figment) -> Result<Figment, ConfigError> {
+    let defaults = Figment::from(Serialized::defaults(Config::default()));
+    for (key, text) in Env::prefixed(ENV_PREFIX).split("__").iter() {
+        let key = key.as_str();
+        let origin = format!("environment variable {ENV_PREFIX}{}", key.replace('.', "__").to_uppercase());
+        let value = match defaults.find_value(key) {
+            Ok(Value::String(..) | Value::Empty(..)) => Value::from(text),
+            _ => text.parse().unwrap_or_else(|never: Infallible| match never {}),
+        };
+        layers = with(layers, (key, value), &origin)?;
+    }
+    Ok(layers)
 }
 
 /// Adds a layer, which must be valid by itself: then its own name can stand in the message.
