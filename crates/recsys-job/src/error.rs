@@ -5,7 +5,7 @@ use recsys_core::catalog::CatalogError;
 use recsys_core::gate::Refused;
 use recsys_core::limit::LimitExceeded;
 use recsys_core::lines::LinesError;
-use recsys_core::publish::{PublishError, Unfit};
+use recsys_core::publish::{PublishError, RegistryError, Unfit};
 use recsys_core::raw::RawError;
 use recsys_core::staging::StagingError;
 use recsys_core::storage::StoreError;
@@ -116,9 +116,9 @@ impl JobError {
             },
             Self::Unfit { source, .. } => unfit(source),
             Self::Publish(error) => match error {
-                PublishError::Store(_) | PublishError::Contended(_) => Exit::Failure,
+                PublishError::Store(_) => Exit::Failure,
                 PublishError::Blob { source, .. } => unfit(source),
-                PublishError::Registry { .. } => Exit::Refused,
+                PublishError::Registry(error) => registry(error),
                 PublishError::Moved { .. }
                 | PublishError::UnknownCurrent { .. }
                 | PublishError::SegmentSwitch { .. } => Exit::Usage,
@@ -131,6 +131,13 @@ fn lines(error: &LinesError) -> Exit {
     match error {
         LinesError::Read { .. } => Exit::Failure,
         LinesError::Line { .. } => Exit::Refused,
+    }
+}
+
+fn registry(error: &RegistryError) -> Exit {
+    match error {
+        RegistryError::Store(_) | RegistryError::Contended(_) => Exit::Failure,
+        RegistryError::Document { .. } | RegistryError::Stranger { .. } => Exit::Refused,
     }
 }
 

@@ -20,6 +20,7 @@ mod format;
 mod history;
 mod manifest;
 mod record;
+mod registry;
 
 use std::collections::BTreeMap;
 
@@ -30,16 +31,14 @@ pub use format::V1;
 pub use history::{HistoryEntry, Reason};
 pub use manifest::Manifest;
 pub use record::Record;
+pub use registry::{Change, Registry, RegistryError};
 
 use crate::artifact::{ArtifactKey, Kind};
 use crate::id::Scope;
 use crate::limit::Limits;
 use crate::parallel;
-use crate::storage::{Commit, Condition, Store, StoreError, Tag};
+use crate::storage::{Commit, Condition, Store, StoreError};
 use format::readable;
-
-/// Lost races after which a publish gives up. Each one means that another publisher succeeded.
-const MAX_ATTEMPTS: u32 = 100;
 
 /// Why nothing new is current.
 #[derive(Debug, thiserror::Error)]
@@ -55,16 +54,9 @@ pub enum PublishError {
         /// What is wrong with it.
         source: Unfit,
     },
-    /// A document of the registry is not of its schema.
-    #[error("{name} is not a {what}: {source}")]
-    Registry {
-        /// The document.
-        name: String,
-        /// What it should be.
-        what: &'static str,
-        /// Where it departs from that.
-        source: serde_json::Error,
-    },
+    /// The registry cannot be read, or its manifest cannot be swapped.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// A record says that this version is somewhere else.
     #[error(
         "{name} says the blob is at {recorded}, not at {uri}; is object_store_dir the one it was published to?"
@@ -101,9 +93,6 @@ pub enum PublishError {
         /// The segment that would be.
         new: String,
     },
-    /// Other publishers were faster every time.
-    #[error("{0} changed under every attempt to swap it; try again")]
-    Contended(String),
 }
 
 /// What a publish may do beyond the safe default.
@@ -161,12 +150,6 @@ fn blob_key(key: &ArtifactKey, version: &str) -> String {
     format!("{}/{}/{version}.json", key.scope.prefix(), key.kind)
 }
 
-/// The state of a registry in which a swap begins.
-struct Current {
-    manifest: Option<Manifest>,
-    tag: Option<Tag>,
-}
-
 impl Publisher<'_> {
     /// Writes the blobs of candidates of one tenant and surface, reads them back and checks them.
     ///
@@ -175,7 +158,8 @@ impl Publisher<'_> {
     pub fn store(&self, scope: &Scope, candidates: &[Candidate]) -> Result<Vec<Stored>, PublishError> {
         let planned: Vec<Stored> = candidates.iter().map(|candidate| self.stored(candidate)).collect();
         // A publish that would be refused at the end is refused before anything is written.
-        self.judge(scope, &self.current(scope)?, &planned)?;
+        let (current, _) = Registry::new(self.registry).manifest(scope)?.unzip();
+        self.judge(scope, current.as_ref(), &planned)?;
         parallel::try_map(candidates, |candidate| self.write_blob(candidate))?;
         parallel::try_map(candidates, |candidate| self.read_back(candidate))
     }
@@ -237,7 +221,7 @@ impl Publisher<'_> {
         };
         let commit = self.registry.put(&key, &readable(&record), Condition::Absent)?;
         if commit == Commit::Refused
-            && let Some(recorded) = self.record(&scope, kind, &record.version)?
+            && let Some(recorded) = Registry::new(self.registry).record(&scope, kind, &record.version)?
             && recorded.uri != record.uri
         {
             let name = self.registry.name(&key);
@@ -246,39 +230,11 @@ impl Publisher<'_> {
         Ok(())
     }
 
-    fn record(&self, scope: &Scope, kind: Kind, version: &str) -> Result<Option<Record>, PublishError> {
-        self.document(&Record::key(scope, kind, version), "record")
-    }
-
-    fn document<T: serde::de::DeserializeOwned>(
-        &self,
-        key: &str,
-        what: &'static str,
-    ) -> Result<Option<T>, PublishError> {
-        let Some(bytes) = self.registry.read(key)? else { return Ok(None) };
-        let name = || self.registry.name(key);
-        let document = serde_json::from_slice(&bytes);
-        Ok(Some(document.map_err(|source| PublishError::Registry { name: name(), what, source })?))
-    }
-
-    fn current(&self, scope: &Scope) -> Result<Current, PublishError> {
-        let key = Manifest::key(scope);
-        let Some((bytes, tag)) = self.registry.read_tagged(&key)? else {
-            return Ok(Current { manifest: None, tag: None });
-        };
-        let manifest = serde_json::from_slice(&bytes).map_err(|source| PublishError::Registry {
-            name: self.registry.name(&key),
-            what: "manifest",
-            source,
-        })?;
-        Ok(Current { manifest: Some(manifest), tag: Some(tag) })
-    }
-
     /// What the current artifact of a kind is of.
     fn current_key(&self, scope: &Scope, kind: Kind, uri: &str) -> Result<Option<ArtifactKey>, PublishError> {
         let file = uri.rsplit('/').next().unwrap_or_default();
         let version = file.strip_suffix(".json").unwrap_or(file);
-        if let Some(record) = self.record(scope, kind, version)? {
+        if let Some(record) = Registry::new(self.registry).record(scope, kind, version)? {
             return Ok(Some(record.artifact_key()));
         }
         let key = format!("{}/{kind}/{file}", scope.prefix());
@@ -296,11 +252,11 @@ impl Publisher<'_> {
     fn judge(
         &self,
         scope: &Scope,
-        current: &Current,
+        current: Option<&Manifest>,
         candidates: &[Stored],
     ) -> Result<(BTreeMap<Kind, String>, Vec<Fate>), PublishError> {
         let none = BTreeMap::new();
-        let old = current.manifest.as_ref().map_or(&none, |manifest| &manifest.current);
+        let old = current.map_or(&none, |manifest| &manifest.current);
         let mut pointers = old.clone();
         let mut fates = vec![Fate::Superseded; candidates.len()];
         // The newest candidate of each kind, and where it stands in the list.
@@ -346,30 +302,14 @@ impl Publisher<'_> {
     }
 
     fn swap(&self, scope: &Scope, candidates: &[Stored]) -> Result<Published, PublishError> {
-        let key = Manifest::key(scope);
-        let name = self.registry.name(&key);
-        for _ in 0..MAX_ATTEMPTS {
-            let current = self.current(scope)?;
-            let (pointers, fates) = self.judge(scope, &current, candidates)?;
-            if !fates.contains(&Fate::Published) {
-                return Ok(Published { fates, manifest: name, swapped: false });
-            }
-            let previous = current.manifest.as_ref();
-            let manifest = Manifest::following(previous, scope, pointers, self.now);
-            let bytes = readable(&manifest);
-            let entry = HistoryEntry {
-                v: V1,
-                hash: manifest.hash(),
-                previous: previous.map(Manifest::hash),
-                reason: Reason::Publish,
-                by: self.by.clone(),
-                manifest,
-            };
-            self.registry.put(&entry.key(scope), &readable(&entry), Condition::Absent)?;
-            if self.registry.put(&key, &bytes, Condition::Still(current.tag))? == Commit::Written {
-                return Ok(Published { fates, manifest: name, swapped: true });
-            }
-        }
-        Err(PublishError::Contended(name))
+        let registry = Registry::new(self.registry);
+        let mut fates = Vec::new();
+        let change = Change { reason: Reason::Publish, by: self.by.clone(), now: self.now };
+        let manifest = registry.swap(scope, &change, |current| {
+            let (pointers, judged) = self.judge(scope, current, candidates)?;
+            fates = judged;
+            Ok::<_, PublishError>(fates.contains(&Fate::Published).then_some(pointers))
+        })?;
+        Ok(Published { fates, manifest: registry.name(scope), swapped: manifest.is_some() })
     }
 }
