@@ -80,7 +80,18 @@ fn the_command_line_reference_is_what_the_programs_say() {
                     (`UPDATE_DOCS=1 cargo test --test docs`) and fails when it is out of date.\n"
             .to_owned();
     for binary in BINARIES {
-        let lines: &[&[&str]] = if binary == "recsys-pipelines" { &[&[], &["run"]] } else { &[&[]] };
+        let commands: &[&[&str]] = &[
+            &[],
+            &["run"],
+            &["status"],
+            &["history"],
+            &["rollback"],
+            &["verify"],
+            &["config"],
+            &["config", "show"],
+            &["config", "check"],
+        ];
+        let lines = if binary == "recsys-pipelines" { commands } else { &commands[..1] };
         for line in lines {
             let line = [&[binary], *line].concat();
             write!(page, "\n## {}\n\n```text\n{}```\n", line.join(" "), help(&line)).unwrap();

@@ -652,6 +652,22 @@ proptest! {
     }
 }
 
+/// Of two shortest decimals that read back the same and are equally near, others print the even one: Ryu,
+/// Python, JavaScript, Go. A consumer that recomputes the version prints it so, too.
+#[test]
+fn bug_a_score_halfway_between_two_decimals_prints_as_everywhere() {
+    for (score, text) in [
+        (1.0 + 1.0 / 131_072.0, "1.0000076293945312"),
+        (981_405_774_141_567.25, "981405774141567.2"),
+        (981_405_774_141_567.75, "981405774141567.8"),
+    ] {
+        assert_eq!(text.parse(), Ok(score));
+        assert_eq!(serde_json::to_string(&score).unwrap(), text);
+        assert_eq!(decimal(score), text);
+        assert_eq!(String::from_utf8(recsys_core::json::to_vec(&score)).unwrap(), text);
+    }
+}
+
 // ---- content_sim -------------------------------------------------------------------------------------
 
 #[derive(Debug, Clone)]

@@ -9,6 +9,8 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, ValueEnum};
+use jiff::{SignedDuration, Span, SpanRelativeTo};
+use recsys_core::artifact::Kind;
 use recsys_core::catalog::CatalogFormat;
 use recsys_core::id::{Segment, Surface, Tenant};
 use recsys_core::window::Day;
@@ -182,6 +184,106 @@ pub struct RunJob {
     pub common: CommonArgs,
 }
 
+/// Which tenants and surfaces an operator's command looks at.
+#[derive(Debug, Clone, Args)]
+pub struct ScopeFilter {
+    /// Only this tenant [default: all in the registry]
+    #[arg(long)]
+    pub tenant: Option<Tenant>,
+
+    /// Only this surface [default: all in the registry]
+    #[arg(long)]
+    pub surface: Option<Surface>,
+}
+
+/// Flags of `recsys-pipelines status`.
+#[derive(Debug, Clone, Args)]
+pub struct StatusJob {
+    #[command(flatten)]
+    pub filter: ScopeFilter,
+
+    /// Exit with code 3 when an artifact was built longer ago than this, such as 26h, or a kind of
+    /// `artifact_kinds` is missing
+    #[arg(long, value_name = "AGE", value_parser = parse_age)]
+    pub max_age: Option<SignedDuration>,
+
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+fn parse_age(text: &str) -> Result<SignedDuration, String> {
+    let expected = || format!("{text:?} is not a duration such as 26h, 90m or 1d 12h");
+    let span: Span = text.parse().map_err(|_| expected())?;
+    let age = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| expected())?;
+    if age.is_negative() { Err(expected()) } else { Ok(age) }
+}
+
+/// Flags of `recsys-pipelines history`.
+#[derive(Debug, Clone, Args)]
+pub struct HistoryJob {
+    #[command(flatten)]
+    pub scope: ScopeArgs,
+
+    /// Show at most so many entries
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub limit: usize,
+
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// Flags of `recsys-pipelines rollback`.
+#[derive(Debug, Clone, Args)]
+pub struct RollbackJob {
+    #[command(flatten)]
+    pub scope: ScopeArgs,
+
+    /// So many manifests back; with --kind, so many changes of that kind
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "to")]
+    pub steps: usize,
+
+    /// Back to the manifest whose hash begins so; `history` lists them
+    #[arg(long, value_name = "HASH")]
+    pub to: Option<String>,
+
+    /// Move only this kind; the others stay
+    #[arg(long)]
+    pub kind: Option<Kind>,
+
+    /// Check everything and say what would change, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// Flags of `recsys-pipelines verify`.
+#[derive(Debug, Clone, Args)]
+pub struct VerifyJob {
+    #[command(flatten)]
+    pub filter: ScopeFilter,
+
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// Flags of `recsys-pipelines config show` and `config check`.
+#[derive(Debug, Clone, Args)]
+pub struct ConfigJob {
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// The commands of `recsys-pipelines config`.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum ConfigCommand {
+    /// Print every setting, its value, and where the value came from
+    Show(ConfigJob),
+    /// Check the configuration; exit code 2 says what is wrong with it
+    Check(ConfigJob),
+}
+
 /// A set of flags that a binary can be started with.
 pub trait Flags: Parser {
     /// The flags that every binary takes.
@@ -217,16 +319,44 @@ pub enum PipelinesCommand {
     ///
     /// For example: recsys-pipelines run --config configs/env/local.json --tenant demo --surface home --start
     /// 2026-01-01
-    #[command(
-        after_help = "Example:\n  recsys-pipelines run --config configs/env/local.json --tenant demo --surface home --start 2026-01-01"
-    )]
+    #[command(after_help = EXIT_CODES)]
     Run(RunJob),
+
+    /// What is current, how old it is, and from which window
+    #[command(after_help = EXIT_CODES)]
+    Status(StatusJob),
+
+    /// Every manifest that was current, newest first
+    #[command(after_help = EXIT_CODES)]
+    History(HistoryJob),
+
+    /// Make an earlier manifest current again
+    ///
+    /// Every blob that would become current is read and its hash recomputed first; if one is missing or
+    /// damaged, nothing changes. A rollback is itself an entry of the history and can be rolled back.
+    #[command(after_help = EXIT_CODES)]
+    Rollback(RollbackJob),
+
+    /// Re-read and re-hash all that the manifest names; exit code 3 on a mismatch
+    #[command(after_help = EXIT_CODES)]
+    Verify(VerifyJob),
+
+    /// The effective configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
 }
 
 impl Flags for Pipelines {
     fn common(&self) -> &CommonArgs {
         match &self.command {
-            PipelinesCommand::Run(run) => &run.common,
+            PipelinesCommand::Run(flags) => &flags.common,
+            PipelinesCommand::Status(flags) => &flags.common,
+            PipelinesCommand::History(flags) => &flags.common,
+            PipelinesCommand::Rollback(flags) => &flags.common,
+            PipelinesCommand::Verify(flags) => &flags.common,
+            PipelinesCommand::Config(ConfigCommand::Show(flags) | ConfigCommand::Check(flags)) => {
+                &flags.common
+            }
         }
     }
 }

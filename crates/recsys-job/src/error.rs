@@ -5,7 +5,7 @@ use recsys_core::catalog::CatalogError;
 use recsys_core::gate::Refused;
 use recsys_core::limit::LimitExceeded;
 use recsys_core::lines::LinesError;
-use recsys_core::publish::{PublishError, RegistryError, Unfit};
+use recsys_core::publish::{BlobError, PublishError, RegistryError, RollbackError, Unfit};
 use recsys_core::raw::RawError;
 use recsys_core::staging::StagingError;
 use recsys_core::storage::StoreError;
@@ -63,6 +63,27 @@ pub enum JobError {
     /// Publishing failed.
     #[error(transparent)]
     Publish(#[from] PublishError),
+    /// The registry cannot be read.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// There is no registry.
+    #[error("registry {0} does not exist; set registry_dir or out_dir")]
+    NoRegistry(String),
+    /// There is nothing to show.
+    #[error("{0} does not exist; nothing was published there")]
+    NoHistory(String),
+    /// A blob is not what its URI says.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    /// Nothing was rolled back.
+    #[error(transparent)]
+    Rollback(#[from] RollbackError),
+    /// Something is older than it may be, or missing.
+    #[error("{0}")]
+    Stale(String),
+    /// A published blob is missing or damaged.
+    #[error("{0}")]
+    Damaged(String),
     /// The checkpoint cannot be read.
     #[error("checkpoint {name} is not a checkpoint: {source}")]
     Checkpoint {
@@ -108,7 +129,20 @@ impl JobError {
                 | CatalogError::Duplicate { .. } => Exit::Refused,
                 CatalogError::Limit(_) => Exit::Limit,
             },
-            Self::Gate(_) | Self::Checkpoint { .. } => Exit::Refused,
+            Self::Gate(_) | Self::Checkpoint { .. } | Self::Stale(_) | Self::Damaged(_) => Exit::Refused,
+            Self::Registry(error) => registry(error),
+            Self::NoRegistry(_) | Self::NoHistory(_) => Exit::Usage,
+            Self::Blob(error) => blob(error),
+            Self::Rollback(error) => match error {
+                RollbackError::Registry(error) => registry(error),
+                RollbackError::Blob(error) => blob(error),
+                RollbackError::Overtaken(_) => Exit::Failure,
+                RollbackError::NoManifest(_)
+                | RollbackError::TooFar { .. }
+                | RollbackError::Hash { .. }
+                | RollbackError::ShortHash(_)
+                | RollbackError::NoKind { .. } => Exit::Usage,
+            },
             Self::Limit(_) => Exit::Limit,
             Self::Staging(error) => match error {
                 StagingError::Store(_) => Exit::Failure,
@@ -131,6 +165,14 @@ fn lines(error: &LinesError) -> Exit {
     match error {
         LinesError::Read { .. } => Exit::Failure,
         LinesError::Line { .. } => Exit::Refused,
+    }
+}
+
+fn blob(error: &BlobError) -> Exit {
+    match error {
+        BlobError::Store(_) => Exit::Failure,
+        BlobError::Elsewhere { .. } => Exit::Usage,
+        BlobError::Missing(_) | BlobError::Damaged { .. } | BlobError::Other { .. } => Exit::Refused,
     }
 }
 

@@ -5,9 +5,10 @@ use recsys_core::catalog::Catalog;
 use recsys_core::window::Day;
 use serde::Serialize;
 
-use crate::cli::{BuildJob, CatalogJob, DayJob, Pipelines, PipelinesCommand, PublishJob};
+use crate::cli::{BuildJob, CatalogJob, ConfigCommand, DayJob, Pipelines, PipelinesCommand, PublishJob};
 use crate::context::Context;
 use crate::error::JobError;
+use crate::operate;
 use crate::output::Output;
 use crate::run::run;
 use crate::steps::build::{Days, Plan, artifact_key, build, stage};
@@ -153,5 +154,11 @@ pub fn publish_staged(flags: &PublishJob) -> Result<(), JobError> {
 pub fn pipelines(flags: &Pipelines) -> Result<(), JobError> {
     match &flags.command {
         PipelinesCommand::Run(flags) => run(flags),
+        PipelinesCommand::Status(flags) => operate::status(flags),
+        PipelinesCommand::History(flags) => operate::history(flags),
+        PipelinesCommand::Rollback(flags) => operate::rollback(flags),
+        PipelinesCommand::Verify(flags) => operate::verify(flags),
+        PipelinesCommand::Config(ConfigCommand::Show(flags)) => operate::show(flags),
+        PipelinesCommand::Config(ConfigCommand::Check(flags)) => operate::check(flags),
     }
 }

@@ -12,6 +12,7 @@ pub mod jobs;
 mod checkpoint;
 mod entry;
 mod logging;
+mod operate;
 mod output;
 mod run;
 mod steps;

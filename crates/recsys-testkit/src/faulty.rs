@@ -87,6 +87,10 @@ impl<S: Store> Store for FaultyStore<S> {
         Ok(Box::new(FaultyWrite { inner, key: key.to_owned(), plan: Arc::clone(&self.plan) }))
     }
 
+    fn list(&self, folder: &str) -> Result<Vec<String>, StoreError> {
+        self.plan.run(folder, || self.inner.list(folder))
+    }
+
     fn remove(&self, key: &str) -> Result<bool, StoreError> {
         self.plan.run(key, || self.inner.remove(key))
     }

@@ -15,6 +15,18 @@ use crate::id::Scope;
 pub enum Reason {
     /// New artifacts.
     Publish,
+    /// An earlier manifest again.
+    Rollback,
+}
+
+impl Reason {
+    /// The word that stands in the entry.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Publish => "publish",
+            Self::Rollback => "rollback",
+        }
+    }
 }
 
 /// A manifest that became current, or was about to.
@@ -39,6 +51,16 @@ impl HistoryEntry {
     /// The key of the entry in a registry: in the order of time, findable by hash.
     pub fn key(&self, scope: &Scope) -> String {
         let time = self.manifest.updated_at.strftime("%Y%m%dT%H%M%S%.6fZ");
-        format!("history/{}/{time}-{}.json", scope.prefix(), self.hash)
+        format!("{}/{time}-{}.json", Self::folder(scope), self.hash)
+    }
+
+    /// The folder of the entries of `scope` in a registry.
+    pub fn folder(scope: &Scope) -> String {
+        format!("history/{}", scope.prefix())
+    }
+
+    /// The hash in the key of an entry.
+    pub(super) fn hash_in_key(key: &str) -> Option<&str> {
+        key.strip_suffix(".json")?.rsplit_once('-').map(|(_, hash)| hash)
     }
 }

@@ -15,23 +15,29 @@
 //! Whoever loses step 5 to another publisher reads the new manifest, merges its own kinds into that, and
 //! tries again, so two publishers of different kinds both get their way.
 
+mod blob;
 mod candidate;
 mod format;
 mod history;
 mod manifest;
 mod record;
 mod registry;
+mod rollback;
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+pub use blob::{Blob, BlobError, read_blob};
 pub use candidate::{Candidate, Stored, Unfit};
 pub use format::V1;
 pub use history::{HistoryEntry, Reason};
 pub use manifest::Manifest;
 pub use record::Record;
 pub use registry::{Change, Registry, RegistryError};
+pub use rollback::{RollbackError, RollbackPlan, Target};
+
+use blob::version_in;
 
 use crate::artifact::{ArtifactKey, Kind};
 use crate::id::Scope;
@@ -230,22 +236,16 @@ impl Publisher<'_> {
         Ok(())
     }
 
-    /// What the current artifact of a kind is of.
+    /// What the current artifact of a kind is of: by its record, or else by itself.
     fn current_key(&self, scope: &Scope, kind: Kind, uri: &str) -> Result<Option<ArtifactKey>, PublishError> {
-        let file = uri.rsplit('/').next().unwrap_or_default();
-        let version = file.strip_suffix(".json").unwrap_or(file);
-        if let Some(record) = Registry::new(self.registry).record(scope, kind, version)? {
+        if let Some(record) = Registry::new(self.registry).record(scope, kind, version_in(uri))? {
             return Ok(Some(record.artifact_key()));
         }
-        let key = format!("{}/{kind}/{file}", scope.prefix());
-        if self.objects.uri(&key) != uri {
-            return Ok(None);
+        match read_blob(self.objects, scope, kind, uri) {
+            Ok(blob) => Ok(Some(blob.key)),
+            Err(BlobError::Store(error)) => Err(error.into()),
+            Err(_) => Ok(None),
         }
-        let Some(bytes) = self.objects.read(&key)? else { return Ok(None) };
-        let artifact = kind.parse(&bytes);
-        let artifact =
-            artifact.map_err(|source| PublishError::Blob { uri: uri.to_owned(), source: source.into() })?;
-        Ok(Some(artifact.key))
     }
 
     /// The new pointers, and the fate of each candidate.

@@ -92,6 +92,42 @@ impl<'a> Registry<'a> {
         Ok(Some(self.parse(&key, "record", &bytes)?))
     }
 
+    /// The tenants and surfaces that have a manifest.
+    pub fn scopes(&self) -> Result<Vec<Scope>, RegistryError> {
+        let keys = self.store.list("current")?;
+        let scope = |key: &String| {
+            let [_, tenant, surface, "manifest.json"] = key.split('/').collect::<Vec<_>>()[..] else {
+                return None;
+            };
+            Some(Scope { tenant: tenant.parse().ok()?, surface: surface.parse().ok()? })
+        };
+        Ok(keys.iter().filter_map(scope).collect())
+    }
+
+    /// Every manifest that was current, newest first, at most `most` of them.
+    ///
+    /// The chain begins with the current manifest and follows `previous`; entries that nothing in it names
+    /// are left out. It ends early where an entry is missing, as it is for a manifest that was current
+    /// before there was a history.
+    pub fn history(&self, scope: &Scope, most: usize) -> Result<Vec<HistoryEntry>, RegistryError> {
+        let Some((current, _)) = self.manifest(scope)? else { return Ok(Vec::new()) };
+        let keys = self.store.list(&HistoryEntry::folder(scope))?;
+        let by_hash: BTreeMap<&str, &String> =
+            keys.iter().filter_map(|key| Some((HistoryEntry::hash_in_key(key)?, key))).collect();
+        let mut next = Some(current.hash());
+        let mut entries = Vec::new();
+        while let Some(key) = next.as_deref().and_then(|hash| by_hash.get(hash)) {
+            if entries.len() == most {
+                break;
+            }
+            let Some(bytes) = self.store.read(key)? else { break };
+            let entry: HistoryEntry = self.parse(key, "history entry", &bytes)?;
+            next.clone_from(&entry.previous);
+            entries.push(entry);
+        }
+        Ok(entries)
+    }
+
     fn parse<T: DeserializeOwned>(
         &self,
         key: &str,

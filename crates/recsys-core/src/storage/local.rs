@@ -177,6 +177,13 @@ impl Store for LocalStore {
         Ok(Box::new(LocalWrite { target, file, unflushed: 0, flusher: None }))
     }
 
+    fn list(&self, folder: &str) -> Result<Vec<String>, StoreError> {
+        let mut keys = Vec::new();
+        list_into(&self.path(folder), folder, &mut keys)?;
+        keys.sort();
+        Ok(keys)
+    }
+
     fn remove(&self, key: &str) -> Result<bool, StoreError> {
         let path = self.path(key);
         let removed = found(fs::remove_file(&path)).map_err(failed("remove", &path))?.is_some();
@@ -189,6 +196,27 @@ impl Store for LocalStore {
 
 /// Bytes after which the disk is put to work while the rest is still being written.
 const FLUSH_BYTES: usize = 16 << 20;
+
+/// Adds the keys of the documents in `folder`, which has the key `key`. Locks and scratch files are none.
+fn list_into(folder: &Path, key: &str, keys: &mut Vec<String>) -> Result<(), StoreError> {
+    let Some(entries) = found(fs::read_dir(folder)).map_err(failed("list", folder))? else { return Ok(()) };
+    for entry in entries {
+        let entry = entry.map_err(failed("list", folder))?;
+        let path = entry.path();
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let hidden = name == SCRATCH || (name.starts_with('.') && name.ends_with(".lock"));
+        if hidden {
+            continue;
+        }
+        let key = if key.is_empty() { name } else { format!("{key}/{name}") };
+        if path.is_dir() {
+            list_into(&path, &key, keys)?;
+        } else {
+            keys.push(key);
+        }
+    }
+    Ok(())
+}
 
 struct LocalWrite {
     target: PathBuf,

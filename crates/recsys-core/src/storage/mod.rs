@@ -79,6 +79,9 @@ pub trait Store: Debug + Send + Sync {
     /// Removes a document; `false` when there was none.
     fn remove(&self, key: &str) -> Result<bool, StoreError>;
 
+    /// The keys of all documents below `folder`, in byte order.
+    fn list(&self, folder: &str) -> Result<Vec<String>, StoreError>;
+
     /// Reads a whole document.
     fn read(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let Some(mut reader) = self.open(key)? else { return Ok(None) };

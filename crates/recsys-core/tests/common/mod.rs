@@ -105,6 +105,25 @@ fn spelling() -> impl Strategy<Value = Spelling> {
         })
 }
 
+impl Event {
+    /// The same event, or one that differs in a single field.
+    fn twin(&self, field: usize) -> Self {
+        fn toggled<T>(field: Option<T>, present: T) -> Option<T> {
+            if field.is_some() { None } else { Some(present) }
+        }
+        let mut twin = self.clone();
+        match field {
+            0 => twin.segment = toggled(twin.segment, "new"),
+            1 => twin.user = toggled(twin.user, 0),
+            2 => twin.request = toggled(twin.request, 0),
+            3 => twin.rank = toggled(twin.rank, 0),
+            4 => twin.item = 1 - twin.item.min(1),
+            _ => {}
+        }
+        twin
+    }
+}
+
 impl Spelling {
     fn moment(&self, (day, second, nanosecond): (usize, i64, u32)) -> String {
         const DAYS: [&str; 7] = [
@@ -160,14 +179,15 @@ impl Spelling {
     }
 }
 
-/// Raw lines: ties, repeats (some spelled otherwise), events of others and of other days.
+/// Raw lines: ties, repeats (some spelled otherwise, some not quite the same), events of others and of
+/// other days.
 pub(crate) fn lines() -> impl Strategy<Value = Vec<String>> {
     let events = (2..=NAMES.len()).prop_flat_map(|names| vec((event(names), spelling()), 0..50));
-    let repeats = vec((any::<Index>(), spelling()), 0..12);
+    let repeats = vec((any::<Index>(), spelling(), 0..8usize), 0..16);
     (events, repeats).prop_map(|(mut events, repeats)| {
         if !events.is_empty() {
-            for (which, spelling) in repeats {
-                let event = which.get(&events).0.clone();
+            for (which, spelling, field) in repeats {
+                let event = which.get(&events).0.twin(field);
                 events.insert(which.index(events.len()), (event, spelling));
             }
         }
@@ -265,6 +285,12 @@ fn score() -> impl Strategy<Value = f64> {
         (1..100u32).prop_map(|n| (0..n).map(|_| 0.1).sum()),
         proptest::num::f64::POSITIVE | proptest::num::f64::NEGATIVE | proptest::num::f64::NORMAL,
     ]
+    .prop_filter("halfway between two shortest decimals", |score| {
+        let shortest = format!("{score:e}");
+        let mantissa = shortest.split('e').next().unwrap();
+        let digits = mantissa.split('.').nth(1).map_or(0, str::len);
+        format!("{score:.digits$e}") == shortest
+    })
 }
 
 fn counts() -> impl Strategy<Value = Vec<ItemCount<'static>>> {

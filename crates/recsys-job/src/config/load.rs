@@ -1,5 +1,6 @@
 //! Reading the configuration, and saying what is wrong with it.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::ffi::OsStr;
 use std::fs;
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use figment::error::Kind as FigmentKind;
 use figment::providers::{Env, Format, Json, Serialized, Toml, Yaml};
-use figment::value::Value;
+use figment::value::{Dict, Value};
 use figment::{Figment, Provider};
 
 use super::Config;
@@ -58,6 +59,12 @@ pub enum ConfigError {
 impl Config {
     /// Reads the file, if there is one, and the environment.
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+        Ok(Self::load_with_origins(path)?.0)
+    }
+
+    /// Reads the configuration; says for each setting that is not a default where its value came from.
+    pub fn load_with_origins(path: Option<&Path>) -> Result<(Self, BTreeMap<String, String>), ConfigError> {
+        let mut origins = BTreeMap::new();
         let mut layers = Figment::new();
         if let Some(path) = path {
             let text = fs::read_to_string(path)
@@ -69,11 +76,12 @@ impl Config {
                 Some("toml") => with(layers, Toml::string(&text), &origin)?,
                 _ => return Err(ConfigError::Format(path.to_owned())),
             };
+            note_origins(&layers, &origin, &mut origins);
         }
-        layers = with_environment(layers)?;
+        layers = with_environment(layers, &mut origins)?;
         let config: Self = layers.extract().map_err(|error| invalid("configuration", &error))?;
         config.check()?;
-        Ok(config)
+        Ok((config, origins))
     }
 }
 
@@ -81,7 +89,10 @@ impl Config {
 ///
 /// A variable whose setting is text stays text, even where it looks like a number; others are read as
 /// numbers, truth values or lists.
-fn with_environment(mut layers: Figment) -> Result<Figment, ConfigError> {
+fn with_environment(
+    mut layers: Figment,
+    origins: &mut BTreeMap<String, String>,
+) -> Result<Figment, ConfigError> {
     let defaults = Figment::from(Serialized::defaults(Config::default()));
     for (key, text) in Env::prefixed(ENV_PREFIX).split("__").iter() {
         let key = key.as_str();
@@ -91,8 +102,25 @@ fn with_environment(mut layers: Figment) -> Result<Figment, ConfigError> {
             _ => text.parse().unwrap_or_else(|never: Infallible| match never {}),
         };
         layers = with(layers, (key, value), &origin)?;
+        origins.insert(key.to_owned(), origin);
     }
     Ok(layers)
+}
+
+/// Notes the origin of every setting that `layer` sets.
+fn note_origins(layer: &Figment, origin: &str, origins: &mut BTreeMap<String, String>) {
+    fn note(prefix: &str, dict: &Dict, origin: &str, origins: &mut BTreeMap<String, String>) {
+        for (name, value) in dict {
+            let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+            match value {
+                Value::Dict(_, fields) => note(&key, fields, origin, origins),
+                _ => drop(origins.insert(key, origin.to_owned())),
+            }
+        }
+    }
+    for dict in layer.data().unwrap_or_default().values() {
+        note("", dict, origin, origins);
+    }
 }
 
 /// Adds a layer, which must be valid by itself: then its own name can stand in the message.

@@ -134,6 +134,17 @@ impl Config {
         self.below_out_dir(self.registry_dir.as_ref(), "registry")
     }
 
+    /// Every setting with its value; folders that are not set are where they default to.
+    pub(crate) fn to_value(&self) -> serde_json::Value {
+        let mut effective = self.clone();
+        effective.canonical_dir = Some(self.canonical_dir());
+        effective.checkpoint_dir = Some(self.checkpoint_dir());
+        effective.artifacts_dir = Some(self.artifacts_dir());
+        effective.object_store_dir = Some(self.object_store_dir());
+        effective.registry_dir = Some(self.registry_dir());
+        serde_json::to_value(effective).unwrap_or_default()
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         let dirs = [
             ("out_dir", Some(&self.out_dir)),

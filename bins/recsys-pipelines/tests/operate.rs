@@ -1,0 +1,203 @@
+//! The operator's commands: what is current, what was, whether it is intact, and back.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use recsys_core::artifact::Kind;
+use recsys_testkit::reader::read_published;
+use recsys_testkit::sandbox::{Finished, Sandbox};
+use serde_json::{Value, json};
+
+const SCOPE: &str = "--tenant demo --surface home";
+const MANIFEST: &str = "out/registry/current/demo/home/manifest.json";
+
+/// Three days of the shop, published one after the other.
+struct Shop(Sandbox);
+
+impl Shop {
+    fn new() -> Self {
+        let sandbox = Sandbox::new();
+        sandbox.copy("testdata/events/shop", "raw");
+        let config = json!({"out_dir": "out", "raw_events_dir": "raw"});
+        sandbox.write("config.json", config.to_string());
+        let shop = Self(sandbox);
+        shop.run(&format!("run {SCOPE} --start 2026-01-01 --end 2026-01-03")).ok();
+        shop
+    }
+
+    fn run(&self, line: &str) -> Finished {
+        self.0.run("recsys-pipelines", &format!("{line} --config config.json"))
+    }
+
+    fn json(&self, line: &str) -> Value {
+        serde_json::from_str(&self.run(&format!("{line} --json")).ok().stdout).unwrap()
+    }
+
+    fn current(&self) -> BTreeMap<Kind, String> {
+        read_published(&self.0.join(MANIFEST)).unwrap()
+    }
+
+    /// The hashes of the history, newest first.
+    fn hashes(&self) -> Vec<String> {
+        let history = self.json(&format!("history {SCOPE}"));
+        let entries = history["entries"].as_array().unwrap();
+        entries.iter().map(|entry| entry["hash"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+#[test]
+fn status_says_what_is_current_and_what_is_stale_or_missing() {
+    let shop = Shop::new();
+    let status = shop.json("status");
+    let manifest = &status["manifests"][0];
+    assert_eq!((&manifest["tenant"], &manifest["surface"]), (&json!("demo"), &json!("home")));
+    let kinds = manifest["kinds"].as_array().unwrap();
+    assert_eq!(kinds.len(), 2);
+    for kind in kinds {
+        assert_eq!(kind["window"], json!({"start": "2026-01-03T00:00:00Z", "end": "2026-01-04T00:00:00Z"}));
+        assert!(kind["uri"].as_str().unwrap().contains(kind["version"].as_str().unwrap()));
+    }
+    assert!(shop.run("status").ok().stdout.contains("2026-01-03_2026-01-04"));
+    shop.run("status --max-age 26h").ok();
+    shop.run("status --max-age 1d12h --tenant demo").ok();
+
+    // A clock a day and a half later.
+    let mut command = shop.0.command("recsys-pipelines");
+    let updated: jiff::Timestamp = manifest["updated_at"].as_str().unwrap().parse().unwrap();
+    command.env("SOURCE_DATE_EPOCH", (updated.as_second() + 36 * 3600).to_string());
+    let line = "status --config config.json --max-age 26h";
+    let stale: Finished = command.args(line.split_whitespace()).output().unwrap().into();
+    assert!(stale.stdout.contains("stale"), "{stale:#?}");
+    stale.fails(3, &["popularity of demo/home is 1d 11h old", "cooc of demo/home is 1d 11h old", "1d 2h"]);
+
+    let mut config =
+        json!({"out_dir": "out", "raw_events_dir": "raw", "artifact_kinds": ["cooc", "implicit"]});
+    shop.0.write("config.json", config.to_string());
+    shop.run("status").ok();
+    shop.run("status --max-age 26h").fails(3, &["implicit of demo/home is missing"]);
+    shop.run("status --tenant nobody --surface home --max-age 26h")
+        .fails(3, &["cooc of nobody/home is missing"]);
+    config["registry_dir"] = json!("nowhere");
+    shop.0.write("config.json", config.to_string());
+    shop.run("status").fails(2, &["registry nowhere does not exist"]);
+    shop.run("status --max-age soon").fails(2, &["--max-age", "26h"]);
+}
+
+#[test]
+fn a_rollback_returns_the_exact_pointers_of_before_and_can_be_rolled_back() {
+    let shop = Shop::new();
+    let third = shop.current();
+    let [_, second_hash, first_hash] = shop.hashes().try_into().unwrap();
+    let blobs = shop.0.snapshot("out/objects");
+
+    let dry = shop.json(&format!("rollback {SCOPE} --dry-run"));
+    assert_eq!((&dry["current"], dry["moves"].as_array().unwrap().len()), (&Value::Null, 2));
+    assert_eq!(shop.current(), third);
+    assert_eq!(shop.hashes().len(), 3);
+
+    let done = shop.json(&format!("rollback {SCOPE}"));
+    assert_eq!(done["to"], json!(second_hash));
+    assert_eq!(done["current"], json!(shop.hashes()[0]));
+    let second = shop.current();
+    let entry: Value = shop.json(&format!("history {SCOPE}"))["entries"][0].clone();
+    assert_eq!((&entry["reason"], &entry["changed"]), (&json!("rollback"), &json!(["popularity", "cooc"])));
+
+    // Back again, and to a manifest by its hash.
+    shop.run(&format!("rollback {SCOPE}")).ok();
+    assert_eq!(shop.current(), third);
+    shop.run(&format!("rollback {SCOPE} --to {}", &first_hash[..8])).ok();
+    let first = shop.current();
+    assert!(first != second && second != third && first != third);
+    // Nothing to do is nothing done.
+    let again = shop.run(&format!("rollback {SCOPE} --to {first_hash}"));
+    assert!(again.ok().stdout.contains("are current already"), "{again:#?}");
+    assert_eq!(shop.hashes().len(), 6);
+    // No blob was built, copied or touched.
+    assert_eq!(shop.0.snapshot("out/objects"), blobs);
+    // The next run moves on from here.
+    shop.run(&format!("run {SCOPE} --start 2026-01-03")).ok();
+    assert_eq!(shop.current(), third);
+}
+
+#[test]
+fn one_kind_goes_back_by_its_own_changes() {
+    let shop = Shop::new();
+    let third = shop.current();
+    shop.run(&format!("rollback {SCOPE} --kind cooc")).ok();
+    let now = shop.current();
+    assert_eq!(now[&Kind::Popularity], third[&Kind::Popularity]);
+    assert_ne!(now[&Kind::Cooc], third[&Kind::Cooc]);
+    // A step of popularity passes over the entry above, in which it did not change.
+    shop.run(&format!("rollback {SCOPE} --kind popularity")).ok();
+    let after = shop.current();
+    assert_eq!(after[&Kind::Cooc], now[&Kind::Cooc]);
+    assert_ne!(after[&Kind::Popularity], third[&Kind::Popularity]);
+    shop.run(&format!("rollback {SCOPE} --kind implicit --to {}", shop.hashes()[0]))
+        .fails(2, &["names no implicit"]);
+}
+
+#[test]
+fn a_rollback_to_something_damaged_is_refused() {
+    let shop = Shop::new();
+    let third = fs::read(shop.0.join(MANIFEST)).unwrap();
+    shop.run(&format!("rollback {SCOPE}")).ok();
+    let damaged = shop.current()[&Kind::Cooc].clone();
+    shop.run(&format!("rollback {SCOPE}")).ok();
+    let path = &damaged["file://".len()..];
+    let good = fs::read_to_string(path).unwrap();
+    let manifest = fs::read(shop.0.join(MANIFEST)).unwrap();
+
+    fs::write(path, good.replacen("\"count\":", "\"count\":1", 1)).unwrap();
+    shop.run(&format!("rollback {SCOPE}"))
+        .fails(3, &["cannot roll back", &damaged, "its content has version"]);
+    fs::remove_file(path).unwrap();
+    shop.run(&format!("rollback {SCOPE}")).fails(3, &["cannot roll back", &damaged, "does not exist"]);
+    shop.run(&format!("rollback {SCOPE} --dry-run")).fails(3, &["cannot roll back", &damaged]);
+    assert_eq!(fs::read(shop.0.join(MANIFEST)).unwrap(), manifest);
+    assert_ne!(manifest, third, "the time has moved on, the pointers have not");
+
+    shop.run(&format!("rollback {SCOPE} --steps 50")).fails(2, &["reaches back 4 steps, not 50"]);
+    shop.run(&format!("rollback {SCOPE} --to 00000000")).fails(2, &["0 manifests", "00000000"]);
+    shop.run(&format!("rollback {SCOPE} --to 12")).fails(2, &["too short"]);
+    shop.run(&format!("rollback {SCOPE} --to abcdef --steps 2")).fails(2, &["--to", "--steps"]);
+    shop.run("rollback --tenant demo --surface search").fails(2, &["search/manifest.json does not exist"]);
+    shop.run("history --tenant demo --surface search").fails(2, &["search/manifest.json does not exist"]);
+}
+
+#[test]
+fn verify_finds_every_damaged_or_missing_blob() {
+    let shop = Shop::new();
+    assert_eq!(shop.run("verify").ok().stdout.matches("intact").count(), 2);
+    let current = shop.current();
+    let path = |kind| &current[&kind]["file://".len()..];
+    fs::remove_file(path(Kind::Cooc)).unwrap();
+    let text = fs::read_to_string(path(Kind::Popularity)).unwrap();
+    fs::write(path(Kind::Popularity), text.replace("\"demo\"", "\"demi\"")).unwrap();
+    let finished = shop.run("verify --tenant demo");
+    finished
+        .fails(3, &[&current[&Kind::Cooc], "does not exist", &current[&Kind::Popularity], "its content has"]);
+    let document = shop.run("verify --json");
+    let document: Value = serde_json::from_str(&document.stdout).unwrap();
+    assert!(document["blobs"].as_array().unwrap().iter().all(|blob| blob["problem"].is_string()));
+}
+
+#[test]
+fn config_show_says_where_each_value_came_from() {
+    let shop = Shop::new();
+    let mut command = shop.0.command("recsys-pipelines");
+    command.env("RECSYS_PIPELINES__LIMITS__MIN_COOC_SUPPORT", "7");
+    let output = command.args(["config", "show", "--config", "config.json", "--json"]).output().unwrap();
+    let settings: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let setting =
+        |key: &str| (settings[key]["value"].clone(), settings[key]["origin"].as_str().unwrap().to_owned());
+    assert_eq!(setting("out_dir"), (json!("out"), "config file config.json".into()));
+    assert_eq!(setting("registry_dir"), (json!("out/registry"), "default".into()));
+    let support = (json!(7), "environment variable RECSYS_PIPELINES__LIMITS__MIN_COOC_SUPPORT".to_owned());
+    assert_eq!(setting("limits.min_cooc_support"), support);
+    assert_eq!(setting("limits.max_users_per_run"), (json!(100_000), "default".into()));
+    assert!(shop.run("config check").ok().stdout.contains("valid"));
+    shop.0.write("config.json", "{\"outdir\": 1}");
+    shop.run("config check").fails(2, &["`outdir`", "did you mean `out_dir`?"]);
+}

@@ -1,0 +1,76 @@
+//! Published blobs: finding one by its URI, and checking that it is what the URI says.
+
+use crate::artifact::{ArtifactKey, BuildInfo, DocumentError, Kind};
+use crate::id::Scope;
+use crate::storage::{Store, StoreError};
+
+/// A blob that is there and has the version its URI states.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blob {
+    /// What it is of.
+    pub key: ArtifactKey,
+    /// How it came to be, its version included.
+    pub build: BuildInfo,
+    /// Rows of its outermost list.
+    pub rows: usize,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// Why a URI does not lead to the blob it should.
+#[derive(Debug, thiserror::Error)]
+pub enum BlobError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It is not in the object store of the configuration.
+    #[error("{uri} is not in the object store {root}; is object_store_dir the one it was published to?")]
+    Elsewhere {
+        /// The URI.
+        uri: String,
+        /// The object store.
+        root: String,
+    },
+    /// There is nothing at the URI.
+    #[error("{0} does not exist")]
+    Missing(String),
+    /// The document is damaged, or of another kind.
+    #[error("{uri} is damaged: {source}")]
+    Damaged {
+        /// The URI.
+        uri: String,
+        /// What is wrong with it.
+        source: DocumentError,
+    },
+    /// The document is intact, and another one.
+    #[error("{uri} holds {actual}")]
+    Other {
+        /// The URI.
+        uri: String,
+        /// What it holds.
+        actual: String,
+    },
+}
+
+/// The version that a URI or key states: the name of the file.
+pub(super) fn version_in(uri: &str) -> &str {
+    let file = uri.rsplit('/').next().unwrap_or_default();
+    file.strip_suffix(".json").unwrap_or(file)
+}
+
+/// Reads the blob of a kind that a manifest of `scope` names, and recomputes its version.
+pub fn read_blob(objects: &dyn Store, scope: &Scope, kind: Kind, uri: &str) -> Result<Blob, BlobError> {
+    let version = version_in(uri);
+    let key = format!("{}/{kind}/{version}.json", scope.prefix());
+    if objects.uri(&key) != uri {
+        return Err(BlobError::Elsewhere { uri: uri.to_owned(), root: objects.uri("") });
+    }
+    let bytes = objects.read(&key)?.ok_or_else(|| BlobError::Missing(uri.to_owned()))?;
+    let artifact = kind.parse(&bytes).map_err(|source| BlobError::Damaged { uri: uri.to_owned(), source })?;
+    if artifact.build.version != version || artifact.key.scope != *scope {
+        let actual = format!("version {} of {}", artifact.build.version, artifact.key.scope);
+        return Err(BlobError::Other { uri: uri.to_owned(), actual });
+    }
+    let rows = artifact.payload.len();
+    Ok(Blob { key: artifact.key, build: artifact.build, rows, bytes: bytes.len() as u64 })
+}

@@ -1,0 +1,172 @@
+//! Rollback: an ordinary swap to pointers that were current before.
+//!
+//! Nothing is built and nothing is copied. Every blob that would become current is read and its version
+//! recomputed first; a rollback to something damaged is refused.
+
+use std::collections::BTreeMap;
+
+use super::blob::{BlobError, read_blob};
+use super::history::HistoryEntry;
+use super::manifest::Manifest;
+use super::registry::{Change, Registry, RegistryError};
+use crate::artifact::Kind;
+use crate::id::Scope;
+use crate::parallel;
+use crate::storage::Store;
+
+/// The fewest characters that name a history entry.
+const MIN_HASH_CHARS: usize = 6;
+
+/// Where to go back to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// So many manifests back; for a single kind, so many changes of that kind.
+    Steps(usize),
+    /// The manifest whose hash begins so.
+    Hash(String),
+}
+
+/// Why nothing was rolled back.
+#[derive(Debug, thiserror::Error)]
+pub enum RollbackError {
+    /// The registry failed.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// There is no manifest.
+    #[error("{0} does not exist; there is nothing to roll back")]
+    NoManifest(String),
+    /// History does not reach back so far.
+    #[error("the history of {scope} reaches back {available} steps, not {wanted}")]
+    TooFar {
+        /// Whose history.
+        scope: Scope,
+        /// How far it reaches back.
+        available: usize,
+        /// How far back was asked for.
+        wanted: usize,
+    },
+    /// No manifest that was current has such a hash, or several have.
+    #[error(
+        "{count} manifests in the history of {scope} have a hash that begins with {hash:?}; \
+             `history` lists them"
+    )]
+    Hash {
+        /// Whose history.
+        scope: Scope,
+        /// What was asked for.
+        hash: String,
+        /// How many there are.
+        count: usize,
+    },
+    /// A hash too short to mean one manifest.
+    #[error("{0:?} is too short for a hash; give at least {MIN_HASH_CHARS} characters")]
+    ShortHash(String),
+    /// The kind was not published then.
+    #[error("the manifest {hash:.12} names no {kind}")]
+    NoKind {
+        /// The manifest gone back to.
+        hash: String,
+        /// The kind asked for.
+        kind: Kind,
+    },
+    /// A blob that would become current is not there or not intact.
+    #[error("cannot roll back: {0}")]
+    Blob(#[from] BlobError),
+    /// Somebody published in the meantime.
+    #[error("{0} was changed by somebody else in the meantime; look again before you roll back")]
+    Overtaken(String),
+}
+
+/// What a rollback would do.
+#[derive(Debug, Clone)]
+pub struct RollbackPlan {
+    /// The manifest that is current.
+    pub from: Manifest,
+    /// The entry that is gone back to.
+    pub to: HistoryEntry,
+    /// The pointers that become current.
+    pub pointers: BTreeMap<Kind, String>,
+}
+
+impl RollbackPlan {
+    /// Finds what to go back to, and checks every blob that would become current.
+    pub fn new(
+        registry: &Registry<'_>,
+        objects: &dyn Store,
+        scope: &Scope,
+        target: &Target,
+        kind: Option<Kind>,
+    ) -> Result<Self, RollbackError> {
+        let (from, _) =
+            registry.manifest(scope)?.ok_or_else(|| RollbackError::NoManifest(registry.name(scope)))?;
+        let history = registry.history(scope, usize::MAX)?;
+        let to = match target {
+            Target::Steps(steps) => steps_back(scope, history, *steps, kind)?,
+            Target::Hash(hash) => by_hash(scope, history, hash)?,
+        };
+        let pointers = match kind {
+            None => to.manifest.current.clone(),
+            Some(kind) => {
+                let hash = || to.hash.clone();
+                let uri = to.manifest.current.get(&kind);
+                let uri = uri.ok_or_else(|| RollbackError::NoKind { hash: hash(), kind })?;
+                let mut pointers = from.current.clone();
+                pointers.insert(kind, uri.clone());
+                pointers
+            }
+        };
+        parallel::try_map(&pointers, |(kind, uri)| read_blob(objects, scope, *kind, uri))?;
+        Ok(Self { from, to, pointers })
+    }
+
+    /// The kinds whose pointers move, with the URI before and after.
+    pub fn moves(&self) -> Vec<(Kind, Option<&String>, Option<&String>)> {
+        let both = |kind: &Kind| (*kind, self.from.current.get(kind), self.pointers.get(kind));
+        Kind::ALL.iter().map(both).filter(|(_, before, after)| before != after).collect()
+    }
+
+    /// Makes the planned pointers current, unless they are. Returns the new manifest.
+    pub fn carry_out(
+        &self,
+        registry: &Registry<'_>,
+        scope: &Scope,
+        change: &Change,
+    ) -> Result<Option<Manifest>, RollbackError> {
+        registry.swap(scope, change, |current| {
+            if current.map(Manifest::hash) != Some(self.from.hash()) {
+                return Err(RollbackError::Overtaken(registry.name(scope)));
+            }
+            Ok((self.pointers != self.from.current).then(|| self.pointers.clone()))
+        })
+    }
+}
+
+fn steps_back(
+    scope: &Scope,
+    history: Vec<HistoryEntry>,
+    wanted: usize,
+    kind: Option<Kind>,
+) -> Result<HistoryEntry, RollbackError> {
+    let mut states = history;
+    if let Some(kind) = kind {
+        states
+            .dedup_by(|older, newer| older.manifest.current.get(&kind) == newer.manifest.current.get(&kind));
+    }
+    let available = states.len().saturating_sub(1);
+    let too_far = || RollbackError::TooFar { scope: scope.clone(), available, wanted };
+    states.into_iter().nth(wanted).ok_or_else(too_far)
+}
+
+fn by_hash(scope: &Scope, history: Vec<HistoryEntry>, hash: &str) -> Result<HistoryEntry, RollbackError> {
+    if hash.len() < MIN_HASH_CHARS {
+        return Err(RollbackError::ShortHash(hash.to_owned()));
+    }
+    let mut found: Vec<_> = history.into_iter().filter(|entry| entry.hash.starts_with(hash)).collect();
+    match (found.pop(), found.len()) {
+        (Some(entry), 0) => Ok(entry),
+        (entry, others) => {
+            let count = others + usize::from(entry.is_some());
+            Err(RollbackError::Hash { scope: scope.clone(), hash: hash.to_owned(), count })
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The operator's commands: what is current, what was, whether it is intact, and back.
+
+mod history;
+mod rollback;
+mod settings;
+mod status;
+mod verify;
+
+use comfy_table::{Table, presets};
+use jiff::{SignedDuration, Timestamp};
+use recsys_core::id::Scope;
+use recsys_core::publish::{Registry, RegistryError};
+use recsys_core::storage::{LocalStore, Store};
+
+pub(crate) use history::history;
+pub(crate) use rollback::rollback;
+pub(crate) use settings::{check, show};
+pub(crate) use status::status;
+pub(crate) use verify::verify;
+
+use crate::cli::{CommonArgs, ScopeArgs, ScopeFilter};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::error::JobError;
+
+/// What an operator's command works with.
+#[derive(Debug)]
+struct Operator {
+    config: Config,
+    clock: Clock,
+    objects: LocalStore,
+    store: LocalStore,
+}
+
+impl Operator {
+    fn new(common: &CommonArgs) -> Result<Self, JobError> {
+        let config = Config::load(common.config.as_deref())?;
+        let objects = LocalStore::new(config.object_store_dir())?;
+        let store = LocalStore::new(config.registry_dir())?;
+        Ok(Self { config, clock: Clock::from_env()?, objects, store })
+    }
+
+    fn registry(&self) -> Registry<'_> {
+        Registry::new(&self.store)
+    }
+
+    /// The tenants and surfaces that have a manifest and pass the filter. One that is named in full need not
+    /// have a manifest.
+    fn scopes(&self, filter: &ScopeFilter) -> Result<Vec<Scope>, JobError> {
+        if let (Some(tenant), Some(surface)) = (&filter.tenant, &filter.surface) {
+            return Ok(vec![Scope { tenant: tenant.clone(), surface: surface.clone() }]);
+        }
+        // An empty list from a folder that is not there would look like good news.
+        if !self.store.root_exists().map_err(RegistryError::Store)? {
+            return Err(JobError::NoRegistry(self.config.registry_dir()));
+        }
+        let mut scopes = self.registry().scopes()?;
+        scopes.retain(|scope| filter.tenant.as_ref().is_none_or(|tenant| *tenant == scope.tenant));
+        scopes.retain(|scope| filter.surface.as_ref().is_none_or(|surface| *surface == scope.surface));
+        Ok(scopes)
+    }
+}
+
+fn scope(args: &ScopeArgs) -> Scope {
+    Scope { tenant: args.tenant.clone(), surface: args.surface.clone() }
+}
+
+fn table<const N: usize>(header: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(header);
+    table
+}
+
+/// The time that has passed since `then`; none when it lies in the future.
+fn age(now: Timestamp, then: Timestamp) -> SignedDuration {
+    now.duration_since(then).max(SignedDuration::ZERO)
+}
+
+/// A duration as people say it, to the second.
+fn readable(age: SignedDuration) -> String {
+    let seconds = age.as_secs();
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, minutes) => format!("{minutes}m {}s", seconds % 60),
+        (0, hours, minutes) => format!("{hours}h {minutes}m"),
+        (days, hours, _) => format!("{days}d {hours}h"),
+    }
+}

@@ -1,0 +1,76 @@
+//! `rollback`: back to pointers that were current before.
+
+use recsys_core::artifact::Kind;
+use recsys_core::publish::{Change, Reason, RollbackPlan, Target};
+use serde::Serialize;
+
+use super::{Operator, scope};
+use crate::cli::RollbackJob;
+use crate::context::by;
+use crate::error::JobError;
+use crate::output::Output;
+
+#[derive(Debug, Serialize)]
+struct RolledBack<'a> {
+    tenant: &'a str,
+    surface: &'a str,
+    /// The hash of the manifest that was current.
+    from: String,
+    /// The hash of the manifest gone back to.
+    to: String,
+    moves: Vec<Move<'a>>,
+    dry_run: bool,
+    /// The hash of the manifest that is current now; none when nothing was changed.
+    current: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Move<'a> {
+    kind: Kind,
+    from: Option<&'a String>,
+    to: Option<&'a String>,
+}
+
+/// `recsys-pipelines rollback`.
+pub(crate) fn rollback(flags: &RollbackJob) -> Result<(), JobError> {
+    let operator = Operator::new(&flags.common)?;
+    let (registry, scope) = (operator.registry(), scope(&flags.scope));
+    let target = match &flags.to {
+        Some(hash) => Target::Hash(hash.clone()),
+        None => Target::Steps(flags.steps),
+    };
+    let plan = RollbackPlan::new(&registry, &operator.objects, &scope, &target, flags.kind)?;
+    let current = if flags.dry_run {
+        None
+    } else {
+        let change = Change { reason: Reason::Rollback, by: by(), now: operator.clock.now() };
+        plan.carry_out(&registry, &scope, &change)?
+    };
+    let moves = plan.moves();
+    let output = Output::new(flags.common.json);
+    let verb = if flags.dry_run { "would go back to" } else { "back to" };
+    output.line(format_args!("{scope}: {verb} {:.12} of {}", plan.to.hash, plan.to.manifest.updated_at));
+    let version = |uri: Option<&String>| {
+        let file = uri.and_then(|uri| uri.rsplit('/').next()).unwrap_or("nothing");
+        format!("{file:.12}")
+    };
+    for (kind, before, after) in &moves {
+        output.line(format_args!("  {kind:<12} {} -> {}", version(*before), version(*after)));
+    }
+    let outcome = match (&current, moves.is_empty()) {
+        (_, true) => "unchanged: these artifacts are current already",
+        (None, false) => "unchanged: this was a dry run",
+        (Some(_), false) => "swapped",
+    };
+    output.line(format_args!("  manifest     {}: {outcome}", registry.name(&scope)));
+    output.document(&RolledBack {
+        tenant: scope.tenant.as_str(),
+        surface: scope.surface.as_str(),
+        from: plan.from.hash(),
+        to: plan.to.hash.clone(),
+        moves: moves.into_iter().map(|(kind, from, to)| Move { kind, from, to }).collect(),
+        dry_run: flags.dry_run,
+        current: current.map(|manifest| manifest.hash()),
+    });
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! `config show` and `config check`: the effective configuration, and where each value came from.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::table;
+use crate::cli::ConfigJob;
+use crate::config::Config;
+use crate::error::JobError;
+use crate::output::Output;
+
+#[derive(Debug, Serialize)]
+struct Setting {
+    value: Value,
+    /// `default`, the file, or the environment variable.
+    origin: String,
+}
+
+/// `recsys-pipelines config show`.
+pub(crate) fn show(flags: &ConfigJob) -> Result<(), JobError> {
+    let (config, origins) = Config::load_with_origins(flags.common.config.as_deref())?;
+    let mut settings = BTreeMap::new();
+    flatten("", config.to_value(), &mut |key, value| {
+        let origin = origins.get(key).cloned().unwrap_or_else(|| "default".to_owned());
+        settings.insert(key.to_owned(), Setting { value, origin });
+    });
+    let output = Output::new(flags.common.json);
+    let mut table = table(["SETTING", "VALUE", "ORIGIN"]);
+    for (key, Setting { value, origin }) in &settings {
+        table.add_row([key, &value.to_string(), origin]);
+    }
+    output.line(table.trim_fmt());
+    output.document(&settings);
+    Ok(())
+}
+
+/// `recsys-pipelines config check`.
+pub(crate) fn check(flags: &ConfigJob) -> Result<(), JobError> {
+    Config::load(flags.common.config.as_deref())?;
+    let output = Output::new(flags.common.json);
+    output.line("the configuration is valid");
+    output.document(&serde_json::json!({"valid": true}));
+    Ok(())
+}
+
+fn flatten(prefix: &str, value: Value, visit: &mut impl FnMut(&str, Value)) {
+    match value {
+        Value::Object(fields) if !fields.is_empty() => {
+            for (name, value) in fields {
+                let key = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
+                flatten(&key, value, visit);
+            }
+        }
+        value => visit(prefix, value),
+    }
+}

@@ -1,0 +1,141 @@
+//! `status`: what is current, how old it is, and from which window.
+
+use jiff::{SignedDuration, Timestamp};
+use recsys_core::artifact::Kind;
+use recsys_core::id::{Scope, Segment};
+use recsys_core::publish::read_blob;
+use recsys_core::window::Window;
+use serde::Serialize;
+
+use super::{Operator, age, readable, table};
+use crate::cli::StatusJob;
+use crate::error::JobError;
+use crate::output::Output;
+
+#[derive(Debug, Serialize)]
+struct Status {
+    registry: String,
+    manifests: Vec<ManifestStatus>,
+}
+
+#[derive(Debug, Serialize)]
+struct ManifestStatus {
+    tenant: String,
+    surface: String,
+    /// None when there is no manifest.
+    updated_at: Option<Timestamp>,
+    kinds: Vec<KindStatus>,
+    /// Kinds of `artifact_kinds` that the manifest does not name.
+    missing: Vec<Kind>,
+}
+
+#[derive(Debug, Serialize)]
+struct KindStatus {
+    kind: Kind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    segment: Option<Segment>,
+    window: Window,
+    version: String,
+    built_at: Timestamp,
+    age_seconds: i64,
+    uri: String,
+    /// Older than `--max-age`.
+    stale: bool,
+}
+
+/// `recsys-pipelines status`.
+pub(crate) fn status(flags: &StatusJob) -> Result<(), JobError> {
+    let operator = Operator::new(&flags.common)?;
+    let now = operator.clock.now();
+    let mut manifests = Vec::new();
+    for scope in operator.scopes(&flags.filter)? {
+        manifests.push(manifest_status(&operator, scope, now, flags.max_age)?);
+    }
+    let output = Output::new(flags.common.json);
+    print(output, &manifests);
+    let problems = problems(&manifests, flags.max_age);
+    output.document(&Status { registry: operator.config.registry_dir(), manifests });
+    match (flags.max_age, problems.is_empty()) {
+        (Some(_), false) => Err(JobError::Stale(problems.join("; "))),
+        _ => Ok(()),
+    }
+}
+
+fn manifest_status(
+    operator: &Operator,
+    scope: Scope,
+    now: Timestamp,
+    max_age: Option<SignedDuration>,
+) -> Result<ManifestStatus, JobError> {
+    let manifest = operator.registry().manifest(&scope)?.map(|(manifest, _)| manifest);
+    let mut kinds = Vec::new();
+    for (kind, uri) in manifest.iter().flat_map(|manifest| &manifest.current) {
+        let version = uri.rsplit('/').next().and_then(|file| file.strip_suffix(".json")).unwrap_or_default();
+        let record = operator.registry().record(&scope, *kind, version)?;
+        let (key, built_at) = if let Some(record) = record {
+            (record.artifact_key(), record.built_at)
+        } else {
+            let blob = read_blob(&operator.objects, &scope, *kind, uri)?;
+            (blob.key, blob.build.built_at)
+        };
+        // Artifacts whose time nobody can read are as old as time.
+        let built_at: Timestamp = built_at.parse().unwrap_or(Timestamp::UNIX_EPOCH);
+        let age = age(now, built_at);
+        kinds.push(KindStatus {
+            kind: *kind,
+            segment: key.segment,
+            window: key.window,
+            version: version.to_owned(),
+            built_at,
+            age_seconds: age.as_secs(),
+            uri: uri.clone(),
+            stale: max_age.is_some_and(|max_age| age > max_age),
+        });
+    }
+    let wanted = operator.config.artifact_kinds.iter();
+    let missing = wanted.filter(|kind| kinds.iter().all(|current| current.kind != **kind)).copied().collect();
+    Ok(ManifestStatus {
+        tenant: scope.tenant.into(),
+        surface: scope.surface.into(),
+        updated_at: manifest.map(|manifest| manifest.updated_at),
+        kinds,
+        missing,
+    })
+}
+
+fn print(output: Output, manifests: &[ManifestStatus]) {
+    if manifests.is_empty() {
+        output.line("no manifest in the registry");
+        return;
+    }
+    let mut table = table(["TENANT", "SURFACE", "KIND", "SEGMENT", "WINDOW", "VERSION", "AGE", ""]);
+    for manifest in manifests {
+        let ManifestStatus { tenant, surface, kinds, missing, .. } = manifest;
+        for kind in kinds {
+            let segment = kind.segment.as_ref().map_or("-", Segment::as_str);
+            let age = readable(SignedDuration::from_secs(kind.age_seconds));
+            let stale = if kind.stale { "stale" } else { "" };
+            let (name, window) = (kind.kind.as_str(), kind.window.to_string());
+            table.add_row([tenant, surface, name, segment, &window, &kind.version[..12], &age, stale]);
+        }
+        for kind in missing {
+            table.add_row([tenant, surface, kind.as_str(), "-", "-", "-", "-", "missing"]);
+        }
+    }
+    output.line(table.trim_fmt());
+}
+
+/// What is older than it may be, or not there.
+fn problems(manifests: &[ManifestStatus], max_age: Option<SignedDuration>) -> Vec<String> {
+    let mut problems = Vec::new();
+    for manifest in manifests {
+        let place = format!("{}/{}", manifest.tenant, manifest.surface);
+        for kind in manifest.kinds.iter().filter(|kind| kind.stale) {
+            let age = readable(SignedDuration::from_secs(kind.age_seconds));
+            let max_age = readable(max_age.unwrap_or_default());
+            problems.push(format!("{} of {place} is {age} old, at most {max_age} expected", kind.kind));
+        }
+        problems.extend(manifest.missing.iter().map(|kind| format!("{kind} of {place} is missing")));
+    }
+    problems
+}

@@ -1,0 +1,62 @@
+//! `verify`: re-reads and re-hashes all that the manifest names.
+
+use recsys_core::artifact::Kind;
+use recsys_core::id::Scope;
+use recsys_core::parallel;
+use recsys_core::publish::{BlobError, read_blob};
+use serde::Serialize;
+
+use super::{Operator, table};
+use crate::cli::VerifyJob;
+use crate::error::{JobError, one_line};
+use crate::output::Output;
+
+#[derive(Debug, Serialize)]
+struct Verified {
+    blobs: Vec<VerifiedBlob>,
+}
+
+#[derive(Debug, Serialize)]
+struct VerifiedBlob {
+    tenant: String,
+    surface: String,
+    kind: Kind,
+    uri: String,
+    bytes: Option<u64>,
+    /// What is wrong with it; none when it is intact.
+    problem: Option<String>,
+}
+
+/// `recsys-pipelines verify`.
+pub(crate) fn verify(flags: &VerifyJob) -> Result<(), JobError> {
+    let operator = Operator::new(&flags.common)?;
+    let mut named: Vec<(Scope, Kind, String)> = Vec::new();
+    for scope in operator.scopes(&flags.filter)? {
+        let (manifest, _) = operator
+            .registry()
+            .manifest(&scope)?
+            .ok_or_else(|| JobError::NoHistory(operator.registry().name(&scope)))?;
+        named.extend(manifest.current.into_iter().map(|(kind, uri)| (scope.clone(), kind, uri)));
+    }
+    let blobs = parallel::try_map(named, |(scope, kind, uri)| {
+        let (bytes, problem) = match read_blob(&operator.objects, &scope, kind, &uri) {
+            Ok(blob) => (Some(blob.bytes), None),
+            // A store that does not answer says nothing about the blob.
+            Err(BlobError::Store(error)) => return Err(JobError::Store(error)),
+            Err(error) => (None, Some(one_line(&error))),
+        };
+        let (tenant, surface) = (scope.tenant.into(), scope.surface.into());
+        Ok(VerifiedBlob { tenant, surface, kind, uri, bytes, problem })
+    })?;
+    let output = Output::new(flags.common.json);
+    let mut table = table(["TENANT", "SURFACE", "KIND", "BYTES", "RESULT"]);
+    for blob in &blobs {
+        let bytes = blob.bytes.map_or("-".to_owned(), |bytes| bytes.to_string());
+        let result = blob.problem.as_deref().unwrap_or("intact");
+        table.add_row([&blob.tenant, &blob.surface, blob.kind.as_str(), &bytes, result]);
+    }
+    output.line(table.trim_fmt());
+    let damaged: Vec<String> = blobs.iter().filter_map(|blob| blob.problem.clone()).collect();
+    output.document(&Verified { blobs });
+    if damaged.is_empty() { Ok(()) } else { Err(JobError::Damaged(damaged.join("; "))) }
+}
