@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::Fault;
 use crate::hash::sha256;
 use crate::id::Surface;
+use crate::json;
 use crate::limit::{LimitExceeded, Limits};
 use crate::storage::StoreError;
 
@@ -50,7 +51,8 @@ pub struct CatalogItem {
     pub item_id: String,
     /// Trimmed, lower-case, in the order of their first occurrence.
     pub tags: Vec<String>,
-    line: u64,
+    /// The byte at which its row begins.
+    start: u64,
 }
 
 /// The items of a surface, by id.
@@ -116,7 +118,8 @@ pub enum CatalogError {
 /// A row as it stands in the file.
 #[derive(Debug, Default)]
 struct Row {
-    line: u64,
+    /// The byte at which it begins.
+    start: u64,
     item_id: String,
     tags: Vec<String>,
     namespace: String,
@@ -147,7 +150,7 @@ impl Catalog {
                 catalog.rows_without_id += 1;
             } else if namespace.is_empty() || namespace == surface.as_str() {
                 let tags = normalised(row.tags);
-                catalog.items.push(CatalogItem { item_id: item_id.to_owned(), tags, line: row.line });
+                catalog.items.push(CatalogItem { item_id: item_id.to_owned(), tags, start: row.start });
             } else {
                 catalog.foreign += 1;
             }
@@ -160,15 +163,15 @@ impl Catalog {
         limits
             .check("max_catalog_items", limits.max_catalog_items, rows)
             .map_err(|exceeded| exceeded.in_place(name))?;
-        catalog.items.sort_by(|a, b| (&a.item_id, a.line).cmp(&(&b.item_id, b.line)));
+        catalog.items.sort_by(|a, b| (&a.item_id, a.start).cmp(&(&b.item_id, b.start)));
         if let Some([first, second]) =
             catalog.items.array_windows().find(|[first, second]| first.item_id == second.item_id)
         {
             return Err(CatalogError::Duplicate {
                 name: name.to_owned(),
                 item_id: first.item_id.clone(),
-                first_line: first.line,
-                line: second.line,
+                first_line: line_at(text, first.start),
+                line: line_at(text, second.start),
             });
         }
         Ok(catalog)
@@ -186,9 +189,21 @@ fn normalised(tags: Vec<String>) -> Vec<String> {
     kept
 }
 
+/// The line of the row that begins at the byte `start` or after the line ends there.
+///
+/// The CSV library counts lines in its own way: for it, a record begins where the one before ended, blank
+/// lines and the second half of a CRLF included.
+fn line_at(text: &[u8], start: u64) -> u64 {
+    let start = usize::try_from(start).unwrap_or(usize::MAX).min(text.len());
+    let (before, rest) = text.split_at(start);
+    let blank = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    let lines = |bytes| memchr::memchr_iter(b'\n', bytes).count();
+    (1 + lines(before) + lines(&rest[..blank])) as u64
+}
+
 fn csv_rows(name: &str, text: &[u8], mut take: impl FnMut(Row)) -> Result<(), CatalogError> {
     let mut reader = csv::ReaderBuilder::new().from_reader(text);
-    let headers = reader.headers().map_err(|error| csv_fault(name, &error))?;
+    let headers = reader.headers().map_err(|error| csv_fault(name, text, &error))?;
     let headers: Vec<String> = headers.iter().map(|header| header.trim().to_lowercase()).collect();
     let column =
         |names: &[&str]| names.iter().find_map(|name| headers.iter().position(|header| header == name));
@@ -198,10 +213,10 @@ fn csv_rows(name: &str, text: &[u8], mut take: impl FnMut(Row)) -> Result<(), Ca
     let tags = column(&["tags", "tag_list"]);
     let namespace = column(&["namespace", "surface"]);
     let mut record = StringRecord::new();
-    while reader.read_record(&mut record).map_err(|error| csv_fault(name, &error))? {
+    while reader.read_record(&mut record).map_err(|error| csv_fault(name, text, &error))? {
         let field = |column: Option<usize>| column.and_then(|column| record.get(column)).unwrap_or_default();
         take(Row {
-            line: record.position().map_or(0, csv::Position::line),
+            start: record.position().map_or(0, csv::Position::byte),
             item_id: field(Some(item_id)).to_owned(),
             tags: field(tags).split([',', ';', '|']).map(str::to_owned).collect(),
             namespace: field(namespace).to_owned(),
@@ -210,8 +225,8 @@ fn csv_rows(name: &str, text: &[u8], mut take: impl FnMut(Row)) -> Result<(), Ca
     Ok(())
 }
 
-fn csv_fault(name: &str, error: &csv::Error) -> CatalogError {
-    let line = error.position().map_or(1, csv::Position::line);
+fn csv_fault(name: &str, text: &[u8], error: &csv::Error) -> CatalogError {
+    let line = line_at(text, error.position().map_or(0, csv::Position::byte));
     let reason = match error.kind() {
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
             format!("the row has {len} fields, the header has {expected_len}")
@@ -223,28 +238,39 @@ fn csv_fault(name: &str, error: &csv::Error) -> CatalogError {
 }
 
 #[derive(Deserialize)]
+#[serde(remote = "Self")]
 struct JsonRow {
     item_id: Option<String>,
     tags: Option<Vec<String>>,
     namespace: Option<String>,
 }
 
+json::object!(JsonRow);
+
 fn jsonl_rows(name: &str, text: &[u8], mut take: impl FnMut(Row)) -> Result<(), CatalogError> {
-    for (line, text) in (1..).zip(text.split(|byte| *byte == b'\n')) {
-        if text.trim_ascii().is_empty() {
-            continue;
+    let mut start = 0;
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        if !line.trim_ascii().is_empty() {
+            take(jsonl_row(line, start).map_err(|reason| CatalogError::Row {
+                name: name.to_owned(),
+                line: line_at(text, start),
+                reason,
+            })?);
         }
-        let fault = |reason: String| CatalogError::Row { name: name.to_owned(), line, reason };
-        let row: JsonRow = serde_json::from_slice(text).map_err(|error| {
-            let Fault { reason, .. } = Fault::json(&error);
-            fault(format!("{reason} (column {})", error.column()))
-        })?;
-        take(Row {
-            line,
-            item_id: row.item_id.ok_or_else(|| fault("field `item_id` is missing".to_owned()))?,
-            tags: row.tags.unwrap_or_default(),
-            namespace: row.namespace.unwrap_or_default(),
-        });
+        start += line.len() as u64;
     }
     Ok(())
+}
+
+fn jsonl_row(line: &[u8], start: u64) -> Result<Row, String> {
+    let row: JsonRow = serde_json::from_slice(line).map_err(|error| {
+        let Fault { reason, .. } = Fault::json(&error);
+        format!("{reason} (column {})", error.column())
+    })?;
+    Ok(Row {
+        start,
+        item_id: row.item_id.ok_or("field `item_id` is missing")?,
+        tags: row.tags.unwrap_or_default(),
+        namespace: row.namespace.unwrap_or_default(),
+    })
 }

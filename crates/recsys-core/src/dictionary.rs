@@ -153,17 +153,14 @@ impl Dictionary {
         &self.0
     }
 
-    /// The strings for which `keep` is set, and the new number of each old one (meaningless where dropped).
-    pub fn filter(&self, keep: &[bool]) -> (Self, Vec<u32>) {
-        let mut kept = Strings::default();
-        let mut renumbered = Vec::with_capacity(self.len());
-        for (text, keep) in self.0.iter().zip(keep) {
-            renumbered.push(number(kept.len()));
-            if *keep {
-                kept.push(text);
-            }
+    /// The strings with the numbers `ids`, which are in order.
+    #[must_use]
+    pub fn select(&self, ids: &[u32]) -> Self {
+        let mut selected = Strings::default();
+        for id in ids {
+            selected.push(self.get(*id));
         }
-        (Self(kept), renumbered)
+        Self(selected)
     }
 }
 
@@ -219,13 +216,12 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_keeps_the_order() {
+    fn a_selection_keeps_the_order() {
         let (strings, _) = interned(&["c", "a", "b"]);
         let (dictionary, _) = union(&[&strings]);
-        let (kept, renumbered) = dictionary.filter(&[true, false, true]);
-        assert_eq!(kept.strings().iter().collect::<Vec<_>>(), ["a", "c"]);
-        assert_eq!((renumbered[0], renumbered[2]), (0, 1));
+        let selected = dictionary.select(&[0, 2]);
+        assert_eq!(selected.strings().iter().collect::<Vec<_>>(), ["a", "c"]);
         assert_eq!(dictionary.find("b"), Some(1));
-        assert_eq!((kept.find("b"), kept.find(""), kept.find("d")), (None, None, None));
+        assert_eq!((selected.find("b"), selected.find(""), selected.find("d")), (None, None, None));
     }
 }

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use crate::id::Scope;
+use crate::json;
 use crate::timestamp;
 
 /// An exposure that passed every check; text is trimmed and borrowed from the line.
@@ -59,6 +60,7 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// A line as its producer wrote it. A `null` is the same as an absent field.
 #[derive(Debug, Deserialize)]
+#[serde(remote = "Self")]
 pub struct RawExposure<'a> {
     v: Option<i64>,
     #[serde(borrow)]
@@ -79,6 +81,8 @@ pub struct RawExposure<'a> {
     item_id: Option<Text<'a>>,
     rank: Option<i64>,
 }
+
+json::object!(RawExposure<'a>);
 
 fn required<'a>(field: &str, text: Option<&'a Text<'_>>) -> Result<&'a str, Fault> {
     let text = text.ok_or_else(|| Fault::new(format!("field `{field}` is missing")))?.0.trim();

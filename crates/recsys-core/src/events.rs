@@ -103,36 +103,36 @@ fn merged<'a>(
     dictionary: fn(&DayRows) -> &Dictionary,
     id: fn(&Row) -> Option<u32>,
 ) -> (Dictionary, Vec<Vec<u32>>) {
-    // A day that shares its dictionary with other days, or a segment of it, uses only some of the strings.
-    let used: Vec<(Cow<'a, Dictionary>, Option<Vec<u32>>)> = days
+    // A segment uses only some of a day's strings.
+    let used: Vec<(Cow<'a, Dictionary>, Vec<u32>)> = days
         .iter()
         .zip(wanted)
         .map(|(day, wanted)| {
             let all = dictionary(day);
-            let mut keep = vec![false; all.len()];
-            for row in day.rows.iter().filter(|row| wanted.takes(row)) {
-                if let Some(id) = id(row) {
-                    keep[id as usize] = true;
-                }
+            let mut numbers: Vec<u32> = (0..=u32::MAX).take(all.len()).collect();
+            if matches!(wanted, Wanted::All) {
+                return (Cow::Borrowed(all), numbers);
             }
-            if keep.iter().all(|keep| *keep) {
-                return (Cow::Borrowed(all), None);
+            let mut ids: Vec<u32> = day.rows.iter().filter(|row| wanted.takes(row)).filter_map(id).collect();
+            ids.sort_unstable();
+            ids.dedup();
+            for (new, old) in (0..).zip(&ids) {
+                numbers[*old as usize] = new;
             }
-            let (kept, renumbered) = all.filter(&keep);
-            (Cow::Owned(kept), Some(renumbered))
+            (Cow::Owned(all.select(&ids)), numbers)
         })
         .collect();
-    if let [(dictionary, renumbered)] = &used[..] {
-        let same = || (0..=u32::MAX).take(dictionary.len()).collect();
-        return (dictionary.as_ref().clone(), vec![renumbered.clone().unwrap_or_else(same)]);
+    if let [(dictionary, numbers)] = &used[..] {
+        return (dictionary.as_ref().clone(), vec![numbers.clone()]);
     }
     let strings: Vec<&Strings> = used.iter().map(|(dictionary, _)| dictionary.strings()).collect();
     let (all, from_used) = union(&strings);
-    let from_day = from_used.into_iter().zip(&used).map(|(from_used, (_, renumbered))| match renumbered {
-        None => from_used,
-        Some(renumbered) => {
-            renumbered.iter().map(|id| from_used.get(*id as usize).copied().unwrap_or_default()).collect()
+    let from_day = from_used.into_iter().zip(used).map(|(from_used, (_, mut numbers))| {
+        // Numbers of strings that no wanted row uses lead nowhere, and nobody asks for them.
+        for number in &mut numbers {
+            *number = from_used.get(*number as usize).copied().unwrap_or_default();
         }
+        numbers
     });
     (all, from_day.collect())
 }

@@ -8,7 +8,7 @@
 use std::io::{self, Write};
 
 use serde::Serialize;
-use serde_json::ser::{Formatter, Serializer};
+use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 
 struct Compact;
 
@@ -42,8 +42,79 @@ impl Formatter for Compact {
         if whole.unsigned_abs() < 1 << 53 && whole as f64 == value {
             return self.write_i64(out, whole);
         }
-        write!(out, "{value}")
+        // Of two shortest decimals that are equally near, the library prints the one that every other
+        // language prints, too; the standard library does not.
+        let mut shortest = Vec::new();
+        CompactFormatter.write_f64(&mut shortest, value)?;
+        out.write_all(&without_exponent(&shortest))
     }
+}
+
+/// Implements `Deserialize`, and with `and Serialize` that, too, for a struct whose derives are
+/// `#[serde(remote = "Self")]`: it is read from an object only. The derive alone also takes a list of the
+/// fields' values, which is not what the contract has, and which no other reader takes.
+macro_rules! object {
+    ($name:ident $(<$lifetime:lifetime>)? and Serialize) => {
+        $crate::json::object!($name $(<$lifetime>)?);
+
+        impl $(<$lifetime>)? serde::Serialize for $name $(<$lifetime>)? {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                Self::serialize(self, serializer)
+            }
+        }
+    };
+    ($name:ident $(<$lifetime:lifetime>)?) => {
+        impl<'de $(: $lifetime, $lifetime)?> serde::Deserialize<'de> for $name $(<$lifetime>)? {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Fields<T>(std::marker::PhantomData<T>);
+
+                impl<'de $(: $lifetime, $lifetime)?> serde::de::Visitor<'de>
+                    for Fields<$name $(<$lifetime>)?>
+                {
+                    type Value = $name $(<$lifetime>)?;
+
+                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        f.write_str("an object")
+                    }
+
+                    fn visit_map<M: serde::de::MapAccess<'de>>(self, map: M) -> Result<Self::Value, M::Error> {
+                        <$name>::deserialize(serde::de::value::MapAccessDeserializer::new(map))
+                    }
+                }
+
+                deserializer.deserialize_map(Fields(std::marker::PhantomData))
+            }
+        }
+    };
+}
+pub(crate) use object;
+
+/// A decimal such as `-1.5e-7` or `1.0` as `-0.00000015` and `1`.
+fn without_exponent(number: &[u8]) -> Vec<u8> {
+    let (mantissa, exponent) = match memchr::memchr(b'e', number) {
+        Some(at) => {
+            (&number[..at], std::str::from_utf8(&number[at + 1..]).map_or(0, |e| e.parse().unwrap_or(0)))
+        }
+        None => (number, 0i32),
+    };
+    let (sign, mantissa) = mantissa.split_at(usize::from(mantissa.starts_with(b"-")));
+    let point = memchr::memchr(b'.', mantissa).unwrap_or(mantissa.len());
+    let fraction = mantissa.get(point + 1..).unwrap_or_default();
+    let fraction = if fraction == b"0" { b"" } else { fraction };
+    let mut digits = [&mantissa[..point], fraction].concat();
+    // Where the point stands among the digits.
+    let mut point = i32::try_from(point).unwrap_or(0) + exponent;
+    while point <= 0 {
+        digits.insert(0, b'0');
+        point += 1;
+    }
+    let point = usize::try_from(point).unwrap_or(0);
+    if digits.len() < point {
+        digits.resize(point, b'0');
+    }
+    let (whole, fraction) = digits.split_at(point);
+    let dot: &[u8] = if fraction.is_empty() { b"" } else { b"." };
+    [sign, whole, dot, fraction].concat()
 }
 
 /// Writes `value` as compact JSON.
@@ -83,6 +154,13 @@ mod tests {
         assert_eq!(
             text(&[1.0, 0.0, -0.0, 2.5, 0.1, 1e21, -3.0, 1e-7]),
             "[1,0,0,2.5,0.1,1000000000000000000000,-3,0.0000001]"
+        );
+        assert_eq!(text(&[1.0f64 / 3.0, -1.5e-7, 1e300, 12e-5]).len(), 18 + 11 + 301 + 7 + 5);
+        assert_eq!(text(&[-1.5e-7, 12e-5, 1.25e22]), "[-0.00000015,0.00012,12500000000000000000000]");
+        // Halfway between two shortest decimals: the even one.
+        assert_eq!(
+            text(&[981_405_774_141_567.25, 1.0 + 1.0 / 131_072.0]),
+            "[981405774141567.2,1.0000076293945312]"
         );
         assert_eq!(text(&[1.0f64 / 3.0]), "[0.3333333333333333]");
         assert_eq!(text(&u64::MAX), "18446744073709551615");

@@ -10,7 +10,7 @@
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use crate::event::Fault;
@@ -91,13 +91,17 @@ pub fn for_each_line<S: Send>(
     let earliest = Earliest::default();
     let spare = Mutex::new(Vec::new());
     let (sender, receiver) = sync_channel(2 * workers);
-    let receiver = Mutex::new(receiver);
+    // Held by the workers alone: when the last of them is gone, the reader is not left waiting.
+    let receiver = Arc::new(Mutex::new(receiver));
     let (states, read) = thread::scope(|scope| {
+        let (init, work, spare, earliest) = (&init, &work, &spare, &earliest);
         let handles: Vec<_> = (0..workers)
-            .map(|_| scope.spawn(|| worker(init(), &receiver, &spare, &earliest, &work)))
+            .map(|_| Arc::clone(&receiver))
+            .map(|queue| scope.spawn(move || worker(init(), &queue, spare, earliest, work)))
             .collect();
+        drop(receiver);
         let read = files.into_iter().enumerate().try_for_each(|(file, LineFile { name, reader })| {
-            cut_into_blocks(file, reader, &sender, &spare, &earliest)
+            cut_into_blocks(file, reader, &sender, spare, earliest)
                 .map_err(|source| LinesError::Read { name, source })
         });
         drop(sender);
@@ -141,8 +145,10 @@ fn cut_into_blocks(
         rest.extend_from_slice(&bytes[end..]);
         bytes.truncate(end);
         let lines = memchr::memchr_iter(b'\n', &bytes).count() as u64;
-        // A worker only hangs up by panicking, which the join above brings to light.
-        let _ = queue.send(Block { file, first_line, bytes });
+        if queue.send(Block { file, first_line, bytes }).is_err() {
+            // Every worker has panicked, which the join brings to light.
+            return Ok(());
+        }
         first_line += lines;
         bytes = rest;
     }

@@ -1,5 +1,6 @@
 //! UTC days and half-open windows of them.
 
+use crate::json;
 use std::fmt;
 use std::str::FromStr;
 
@@ -138,11 +139,13 @@ impl fmt::Display for Window {
 
 /// The edges as they stand in artifacts and records: midnights with `Z`.
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 struct Edges {
     start: String,
     end: String,
 }
+
+json::object!(Edges and Serialize);
 
 impl Serialize for Window {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -154,7 +157,7 @@ impl Serialize for Window {
 impl<'de> Deserialize<'de> for Window {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         use serde::de::Error;
-        let edges = Edges::deserialize(deserializer)?;
+        let edges = <Edges as Deserialize>::deserialize(deserializer)?;
         let day = |edge: &str| {
             let day = edge.strip_suffix("T00:00:00Z");
             day.and_then(|day| day.parse().ok())

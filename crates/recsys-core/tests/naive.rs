@@ -106,7 +106,7 @@ impl Json {
         }
     }
 
-    fn text(text: impl ToString) -> Self {
+    fn text(text: &(impl ToString + ?Sized)) -> Self {
         Self::Text(text.to_string())
     }
 
@@ -125,7 +125,7 @@ fn document(key: &ArtifactKey, payload: &Json, build: Json) -> Json {
     };
     let mut fields = vec![
         ("v", Json::Whole(1)),
-        ("artifact_type", Json::text(key.kind)),
+        ("artifact_type", Json::text(&key.kind)),
         ("tenant", Json::text(&key.scope.tenant)),
         ("surface", Json::text(&key.scope.surface)),
     ];
@@ -228,7 +228,7 @@ impl Event {
     fn canonical(&self) -> String {
         let mut fields = vec![
             ("v", Json::Whole(1)),
-            ("ts", Json::text(utc(self.ts))),
+            ("ts", Json::text(&utc(self.ts))),
             ("tenant", Json::text("demo")),
             ("surface", Json::text("home")),
         ];
@@ -658,8 +658,8 @@ proptest! {
 fn bug_a_score_halfway_between_two_decimals_prints_as_everywhere() {
     for (score, text) in [
         (1.0 + 1.0 / 131_072.0, "1.0000076293945312"),
-        (981_405_774_141_567.25, "981405774141567.2"),
-        (981_405_774_141_567.75, "981405774141567.8"),
+        (981_405_774_141_567.0 + 0.25, "981405774141567.2"),
+        (981_405_774_141_567.0 + 0.75, "981405774141567.8"),
     ] {
         assert_eq!(text.parse(), Ok(score));
         assert_eq!(serde_json::to_string(&score).unwrap(), text);
@@ -746,7 +746,7 @@ fn naive_catalog(rows: &[CatalogRow], split: bool) -> Option<BTreeMap<String, Ve
         }
         let joined = row.tags.join(row.separator);
         let tags: Vec<String> = if split {
-            joined.replace(';', ",").replace('|', ",").split(',').map(ToOwned::to_owned).collect()
+            joined.replace([';', '|'], ",").split(',').map(ToOwned::to_owned).collect()
         } else {
             row.tags.clone()
         };
@@ -779,6 +779,7 @@ proptest! {
             let catalog = read.unwrap();
             let nameless = rows.iter().filter(|row| row.item_id.trim().is_empty()).count();
             prop_assert_eq!((catalog.rows, catalog.rows_without_id), (rows.len() as u64, nameless as u64));
+            prop_assert_eq!(catalog.foreign, (rows.len() - nameless - items.len()) as u64);
             prop_assert_eq!(&catalog.source_hash, &sha256(text.as_bytes()));
             let tagged = items.iter().filter(|(_, tags)| !tags.is_empty()).map(|(item_id, tags)| {
                 let tags = tags.iter().map(Json::text).collect();

@@ -142,7 +142,7 @@ fn always_with_the_same_bytes_touches_nothing() {
         assert!(!is_old(&folder.path("a")));
         assert_eq!(folder.store.read("a").unwrap().unwrap(), longer);
     }
-    assert_eq!(folder.scratch(), [PathBuf::new(); 0]);
+    assert!(folder.scratch().is_empty());
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn absent_never_replaces() {
     folder.store.put("b", b"fast", Condition::Absent).unwrap();
     assert_eq!(pending.commit(Condition::Absent).unwrap(), Commit::Refused);
     assert_eq!(folder.text("b"), "fast");
-    assert_eq!(folder.scratch(), [PathBuf::new(); 0]);
+    assert!(folder.scratch().is_empty());
 }
 
 #[test]
@@ -296,7 +296,7 @@ fn a_write_that_is_dropped_leaves_nothing() {
     let before = folder.documents();
     for key in ["a", "b", "new/folder/c"] {
         let mut pending = folder.store.begin(key).unwrap();
-        pending.write_all(&[1; 200_000]).unwrap();
+        pending.write_all(&vec![1; 200_000]).unwrap();
         pending.flush().unwrap();
         assert_eq!(folder.text("a"), "old");
         assert!(key == "a" || folder.store.read(key).unwrap().is_none());
@@ -441,7 +441,7 @@ fn what_a_dead_process_left_is_removed_and_what_a_live_one_writes_is_not() {
     assert_eq!(folder.scratch().len(), 1);
     live.tell("commit");
     assert_eq!(folder.text("from/another"), "process");
-    assert_eq!(folder.scratch(), [PathBuf::new(); 0]);
+    assert!(folder.scratch().is_empty());
 }
 
 #[test]

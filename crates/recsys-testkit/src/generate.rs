@@ -50,7 +50,7 @@ impl Exposure {
     }
 }
 
-/// Numbers that look random and are the same in every run (SplitMix64).
+/// Numbers that look random and are the same in every run.
 #[derive(Debug, Clone)]
 pub struct Random(pub u64);
 
@@ -84,10 +84,10 @@ pub fn busy_day(seed: u64, day: &str, count: usize, items: usize) -> Vec<Exposur
             ts: format!("{day}T{hour:02}:{minute:02}:{second:02}Z"),
             tenant: "demo".into(),
             surface: "home".into(),
-            segment: (session % 3 > 0).then(|| format!("segment-{}", session % 3)),
-            user_id: (session % 4 > 0).then(|| format!("user-{}", session % 1000)),
+            segment: (!session.is_multiple_of(3)).then(|| format!("segment-{}", session % 3)),
+            user_id: (!session.is_multiple_of(4)).then(|| format!("user-{}", session % 1000)),
             session_id: format!("session-{session}"),
-            request_id: (session % 5 > 0).then(|| format!("request-{session}-{minute}")),
+            request_id: (!session.is_multiple_of(5)).then(|| format!("request-{session}-{minute}")),
             item_id: format!("item-{item}"),
             rank: Some(u32::try_from(random.below(20)).expect("small")),
         });

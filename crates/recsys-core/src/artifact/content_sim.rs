@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::ranking::check_sorted;
 use super::{Built, Defect, Inputs, KindPayload, Source};
+use crate::json;
 use crate::limit::{LimitExceeded, Limits};
 
 /// An item and its tags.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct TaggedItem<'a> {
     /// The item.
     #[serde(borrow)]
@@ -18,6 +19,8 @@ pub struct TaggedItem<'a> {
     /// Lower-case tags in the order of their first occurrence.
     pub tags: Vec<Cow<'a, str>>,
 }
+
+json::object!(TaggedItem<'a> and Serialize);
 
 /// Items by id.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

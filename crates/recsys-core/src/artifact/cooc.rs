@@ -16,11 +16,12 @@ use serde::{Deserialize, Serialize};
 use super::ranking::{check_ranked, check_sorted, keep_best};
 use super::{Built, Defect, Inputs, ItemCount, KindPayload, Source, item_count};
 use crate::events::EventTable;
+use crate::json;
 use crate::limit::{LimitExceeded, Limits, OversizedSessions};
 
 /// The neighbours of one item.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct Neighbors<'a> {
     /// The item.
     #[serde(borrow)]
@@ -28,6 +29,8 @@ pub struct Neighbors<'a> {
     /// The items it occurs with, by count of common sessions descending, then item id.
     pub items: Vec<ItemCount<'a>>,
 }
+
+json::object!(Neighbors<'a> and Serialize);
 
 /// Rows by item id.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

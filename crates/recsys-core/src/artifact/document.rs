@@ -16,7 +16,7 @@ use crate::window::Window;
 
 /// How and when an artifact came to be. Not part of what its version stands for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct BuildInfo {
     /// When it was built, RFC 3339.
     pub built_at: String,
@@ -25,6 +25,8 @@ pub struct BuildInfo {
     /// SHA-256 of the bytes it was built from.
     pub source_hash: String,
 }
+
+json::object!(BuildInfo and Serialize);
 
 /// An artifact that was read back.
 #[derive(Debug, Clone, PartialEq)]

@@ -26,6 +26,7 @@ use crate::catalog::Catalog;
 use crate::dictionary::Dictionary;
 use crate::events::EventTable;
 use crate::id::{NO_SEGMENT, Scope, Segment};
+use crate::json;
 use crate::limit::{LimitExceeded, Limits};
 use crate::window::Window;
 
@@ -118,7 +119,7 @@ pub(crate) trait KindPayload<'a>: Serialize + Deserialize<'a> {
 
 /// An item and how often it was counted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct ItemCount<'a> {
     /// The item.
     #[serde(borrow)]
@@ -126,6 +127,8 @@ pub struct ItemCount<'a> {
     /// How often.
     pub count: u64,
 }
+
+json::object!(ItemCount<'a> and Serialize);
 
 impl ItemCount<'_> {
     #[allow(clippy::cast_precision_loss, reason = "compared for order only; no count reaches 2^53")]

@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 use super::Defect;
 use super::ranking::{check_ranked, check_sorted, keep_best};
 use crate::events::EventTable;
+use crate::json;
 use crate::limit::Limits;
 
 /// An item and its score.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct ItemScore<'a> {
     /// The item.
     #[serde(borrow)]
@@ -21,9 +22,11 @@ pub struct ItemScore<'a> {
     pub score: f64,
 }
 
+json::object!(ItemScore<'a> and Serialize);
+
 /// The items of one user, by score descending, then item id.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct UserItems<'a> {
     /// The user.
     #[serde(borrow)]
@@ -31,6 +34,8 @@ pub struct UserItems<'a> {
     /// The user's items.
     pub items: Vec<ItemScore<'a>>,
 }
+
+json::object!(UserItems<'a> and Serialize);
 
 /// A pair of user and item as one sortable number.
 pub(super) fn pair(user: u32, item: u32) -> u64 {

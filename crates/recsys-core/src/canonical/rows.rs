@@ -150,25 +150,33 @@ pub fn read_days(
         }
     }
     rows.par_sort_unstable();
-    let names = Arc::new(Names { sessions, requests, items, users, segments });
-    Ok((split_by_day(rows, &names, first, last), counts))
+    let names = Names { sessions, requests, items, users, segments };
+    Ok((split_by_day(rows, names, first, last), counts))
 }
 
 fn sorted(parts: &[Strings]) -> (Dictionary, Vec<Vec<u32>>) {
     union(&parts.iter().collect::<Vec<_>>())
 }
 
-fn split_by_day(mut rows: Vec<Row>, names: &Arc<Names>, first: Day, last: Day) -> Vec<DayRows> {
+fn split_by_day(mut rows: Vec<Row>, names: Names, first: Day, last: Day) -> Vec<DayRows> {
+    if first == last {
+        return vec![day_rows(first, rows, Arc::new(names))];
+    }
     let mut days = Vec::new();
+    let mut numbers = Vec::new();
     // From the last day backwards, so that each day's rows are split off the end.
     let mut day = last;
     loop {
         let start = if day == first { 0 } else { rows.partition_point(|row| row.ts < day.start_ns()) };
-        let mut own = if start == 0 { std::mem::take(&mut rows) } else { rows.split_off(start) };
-        let before = own.len();
-        own.dedup_by(|row, kept| row.request != 0 && row == kept);
-        let duplicates = (before - own.len()) as u64;
-        days.push(DayRows { day, rows: own, duplicates, names: Arc::clone(names) });
+        let mut own = rows.split_off(start);
+        let own_names = Names {
+            sessions: own_strings(&mut own, &names.sessions, &mut numbers, 0, |row| &mut row.session),
+            requests: own_strings(&mut own, &names.requests, &mut numbers, 1, |row| &mut row.request),
+            items: own_strings(&mut own, &names.items, &mut numbers, 0, |row| &mut row.item),
+            users: own_strings(&mut own, &names.users, &mut numbers, 1, |row| &mut row.user),
+            segments: own_strings(&mut own, &names.segments, &mut numbers, 1, |row| &mut row.segment),
+        };
+        days.push(day_rows(day, own, Arc::new(own_names)));
         match day.plus(-1) {
             Ok(earlier) if day > first => day = earlier,
             _ => break,
@@ -176,4 +184,39 @@ fn split_by_day(mut rows: Vec<Row>, names: &Arc<Names>, first: Day, last: Day) -
     }
     days.reverse();
     days
+}
+
+fn day_rows(day: Day, mut rows: Vec<Row>, names: Arc<Names>) -> DayRows {
+    let before = rows.len();
+    rows.dedup_by(|row, kept| row.request != 0 && row == kept);
+    let duplicates = (before - rows.len()) as u64;
+    DayRows { day, rows, duplicates, names }
+}
+
+/// The strings that `rows` use in one field, which is renumbered. The work is that of the rows, however many
+/// strings there are in all. `base` is 0 where every row has the field, 1 where 0 stands for absent;
+/// `numbers` is a buffer to use again.
+fn own_strings(
+    rows: &mut [Row],
+    all: &Dictionary,
+    numbers: &mut Vec<u32>,
+    base: u32,
+    field: fn(&mut Row) -> &mut u32,
+) -> Dictionary {
+    let mut used: Vec<u32> = rows.iter_mut().filter_map(|row| field(row).checked_sub(base)).collect();
+    used.sort_unstable();
+    used.dedup();
+    if numbers.len() < all.len() {
+        numbers.resize(all.len(), 0);
+    }
+    for (new, old) in (base..).zip(&used) {
+        numbers[*old as usize] = new;
+    }
+    for row in rows {
+        let id = field(row);
+        if let Some(old) = id.checked_sub(base) {
+            *id = numbers[old as usize];
+        }
+    }
+    all.select(&used)
 }

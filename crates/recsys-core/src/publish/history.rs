@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::format::V1;
 use super::manifest::Manifest;
 use crate::id::Scope;
+use crate::json;
 
 /// Why a manifest became current.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +32,7 @@ impl Reason {
 
 /// A manifest that became current, or was about to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct HistoryEntry {
     /// The version of this format: 1.
     pub v: V1,
@@ -46,6 +47,8 @@ pub struct HistoryEntry {
     /// The manifest.
     pub manifest: Manifest,
 }
+
+json::object!(HistoryEntry and Serialize);
 
 impl HistoryEntry {
     /// The key of the entry in a registry: in the order of time, findable by hash.

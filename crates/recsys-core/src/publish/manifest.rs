@@ -13,7 +13,7 @@ use crate::json;
 
 /// Which artifact of each kind is current for a tenant and surface.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct Manifest {
     /// The version of this format: 1.
     pub v: V1,
@@ -26,6 +26,8 @@ pub struct Manifest {
     /// When the latest change was made.
     pub updated_at: Timestamp,
 }
+
+json::object!(Manifest and Serialize);
 
 impl Manifest {
     /// The key of the manifest of `scope` in a registry.

@@ -5,11 +5,12 @@ use serde::{Deserialize, Serialize};
 use super::format::V1;
 use crate::artifact::{ArtifactKey, Kind};
 use crate::id::{Scope, Segment, Surface, Tenant};
+use crate::json;
 use crate::window::Window;
 
 /// What was published, where it is, and what it was built from. Written once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct Record {
     /// The version of this format: 1.
     pub v: V1,
@@ -35,6 +36,8 @@ pub struct Record {
     /// When it was built.
     pub built_at: String,
 }
+
+json::object!(Record and Serialize);
 
 impl Record {
     /// The key of a record in a registry.

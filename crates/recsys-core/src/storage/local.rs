@@ -79,8 +79,10 @@ impl LocalStore {
 /// Removes what dead processes left in the scratch folder. Failing to tidy up fails nothing else.
 fn sweep(scratch: &Path) {
     for entry in fs::read_dir(scratch).into_iter().flatten().flatten() {
-        let abandoned = File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
-        if abandoned {
+        // The lock is held until the file is gone: whoever has just created it sees one or the other.
+        if let Ok(file) = File::open(entry.path())
+            && file.try_lock().is_ok()
+        {
             let _ = fs::remove_file(entry.path());
         }
     }
@@ -153,7 +155,7 @@ impl Store for LocalStore {
     }
 
     fn root_exists(&self) -> Result<bool, StoreError> {
-        let metadata = found(fs::metadata(&self.shown)).map_err(failed("look at", &self.shown))?;
+        let metadata = found(fs::metadata(&self.root)).map_err(failed("look at", &self.shown))?;
         Ok(metadata.is_some_and(|metadata| metadata.is_dir()))
     }
 

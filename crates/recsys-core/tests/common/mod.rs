@@ -108,15 +108,12 @@ fn spelling() -> impl Strategy<Value = Spelling> {
 impl Event {
     /// The same event, or one that differs in a single field.
     fn twin(&self, field: usize) -> Self {
-        fn toggled<T>(field: Option<T>, present: T) -> Option<T> {
-            if field.is_some() { None } else { Some(present) }
-        }
         let mut twin = self.clone();
         match field {
-            0 => twin.segment = toggled(twin.segment, "new"),
-            1 => twin.user = toggled(twin.user, 0),
-            2 => twin.request = toggled(twin.request, 0),
-            3 => twin.rank = toggled(twin.rank, 0),
+            0 => twin.segment = Some("new").xor(twin.segment),
+            1 => twin.user = Some(0).xor(twin.user),
+            2 => twin.request = Some(0).xor(twin.request),
+            3 => twin.rank = Some(0).xor(twin.rank),
             4 => twin.item = 1 - twin.item.min(1),
             _ => {}
         }
