@@ -115,7 +115,8 @@ fn job_publish_is_killed_at_every_file() {
     kill_at_every_file("job_publish", &["/objects/", "/records/", "/history/", "/current/"]);
 }
 
-/// The same without knowing the code: the n-th call that changes anything, until there are no more.
+/// The same without knowing the code: the n-th call by which one of the threads changes anything, until no
+/// thread makes so many.
 #[test]
 fn job_publish_is_killed_at_every_call() {
     let pipeline = Pipeline::new("job_publish");

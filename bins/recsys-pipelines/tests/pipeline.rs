@@ -149,6 +149,7 @@ fn an_incremental_run_begins_after_the_checkpoint_and_leaves_no_gap() {
     let run = |flags: &str| sandbox.run("recsys-pipelines", &format!("run {SCOPE} {flags}"));
     let checkpoint = || fs::read_to_string(sandbox.join("out/checkpoints/demo/home.json")).unwrap();
     run("--incremental").fails(2, &["there is no checkpoint yet", "--start"]);
+    run("--incremental --start 2026-01-02 --end 2026-01-01").fails(2, &["--end 2026-01-01 is before"]);
     run("--incremental --start 2026-01-01 --end 2026-01-02").ok();
     assert_eq!(checkpoint(), "{\"day\":\"2026-01-02\"}\n");
     let next = run("--incremental --end 2026-01-03");
@@ -161,6 +162,9 @@ fn an_incremental_run_begins_after_the_checkpoint_and_leaves_no_gap() {
     // A failed day does not count as published.
     run("--incremental --end 2026-01-04").fails(3, &["min_events", "2026-01-04"]);
     assert_eq!(checkpoint(), "{\"day\":\"2026-01-03\"}\n");
+    sandbox.write("out/checkpoints/demo/home.json", "{\"day\":\"2100-01-01\"}");
+    let ahead = run("--incremental");
+    assert!(ahead.ok().stderr.contains("the checkpoint is later than the last day to run"), "{ahead:#?}");
     sandbox.write("out/checkpoints/demo/home.json", "{}");
     run("--incremental").fails(3, &["out/checkpoints/demo/home.json", "missing field `day`"]);
 }
@@ -364,4 +368,49 @@ fn what_is_left_out_is_said() {
     };
     assert_eq!(warned("the flat file wins")["flat"], "raw/exposure.jsonl");
     assert_eq!(warned("name no item")["rows_without_id"], 1);
+}
+
+#[test]
+fn the_same_registry_by_another_path_is_published_to_all_the_same() {
+    let sandbox = shop(&json!({}));
+    let line = format!("run {SCOPE} --start 2026-01-01");
+    sandbox.run("recsys-pipelines", &line).ok();
+    std::os::unix::fs::symlink(sandbox.join("out"), sandbox.join("link")).unwrap();
+    let mut command = sandbox.command("recsys-pipelines");
+    command.env("RECSYS_PIPELINES__OUT_DIR", "link").args(line.split_whitespace());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let current = read_published(&sandbox.join(MANIFEST)).unwrap();
+    assert!(current.values().all(|uri| uri.contains("/link/objects/")), "{current:?}");
+}
+
+#[test]
+fn many_processes_at_once_do_not_disturb_one_another() {
+    let sandbox = shop(&json!({}));
+    for _ in 0..5 {
+        std::thread::scope(|scope| {
+            for day in ["2026-01-01", "2026-01-02", "2026-01-03"].repeat(2) {
+                let sandbox = &sandbox;
+                scope.spawn(move || {
+                    sandbox.run("recsys-pipelines", &format!("run {SCOPE} --start {day}")).ok().code
+                });
+            }
+        });
+        assert_eq!(read_published(&sandbox.join(MANIFEST)).unwrap().len(), 5);
+        fs::remove_dir_all(sandbox.join("out")).unwrap();
+    }
+}
+
+#[test]
+fn a_full_standard_output_is_a_failure_and_a_closed_one_is_not() {
+    let sandbox = shop(&json!({}));
+    let mut command = sandbox.command("recsys-pipelines");
+    command.args(format!("run {SCOPE} --start 2026-01-01 --json").split_whitespace());
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = command.stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("cannot write to standard output"),
+        "{output:?}"
+    );
 }

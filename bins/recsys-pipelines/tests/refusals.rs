@@ -68,6 +68,13 @@ impl Shop {
         self.sandbox.write("config.json", config.to_string());
     }
 
+    /// The version of a kind that is current.
+    fn manifest_version(&self, kind: &str) -> String {
+        let manifest: Value = serde_json::from_slice(&self.manifest).unwrap();
+        let uri = manifest["current"][kind].as_str().unwrap();
+        uri.rsplit('/').next().unwrap().trim_end_matches(".json").to_owned()
+    }
+
     #[track_caller]
     fn refuses(&self, code: i32, parts: &[&str]) {
         self.check(&self.sandbox.run("recsys-pipelines", &format!("run {SCOPE} {DAY}")), code, parts);
@@ -143,6 +150,8 @@ fn configuration() {
     shop.refuses(2, &["registry_dir", "empty"]);
     shop.configure("/canonical_dir", json!("s3://bucket/canonical"));
     shop.refuses(2, &["canonical_dir", "URL"]);
+    shop.configure("/limits", json!([1, 2]));
+    shop.refuses(2, &["limits must be a section"]);
     shop.configure("/limits/max_users_per_run", json!("many"));
     shop.refuses(2, &["limits.max_users_per_run", "\"many\"", "u64"]);
     shop.sandbox.write("config.json", "{\"out_dir\": \"out\",\n \"raw_events_dir\"");
@@ -167,6 +176,7 @@ fn configuration() {
         &["RECSYS_PIPELINES__LIMITS__MAX_EVENT:", "`limits.max_event`"],
     );
     environment("RECSYS_PIPELINES__OUTDIR", "x", &["`outdir`", "did you mean `out_dir`?"]);
+    environment("RECSYS_PIPELINES__LIMITS____MAX", "1", &["RECSYS_PIPELINES__LIMITS____MAX", "missing"]);
     environment("SOURCE_DATE_EPOCH", "yesterday", &["SOURCE_DATE_EPOCH", "yesterday"]);
     environment("RUST_LOG", "=,=", &["RUST_LOG"]);
 }
@@ -213,7 +223,9 @@ fn raw_files() {
     let shop = Shop::new();
     let good = fs::read(shop.sandbox.join(RAW)).unwrap();
     fs::remove_file(shop.sandbox.join(RAW)).unwrap();
-    shop.refuses(3, &["min_events", "2026-01-02", "0 events"]);
+    shop.refuses(3, &["min_events", "2026-01-02", "0 events", "no raw file"]);
+    shop.sandbox.write(RAW, String::from_utf8_lossy(&good).replace("\"demo\"", "\"Demo\""));
+    shop.refuses(3, &["min_events", "0 events", RAW, "107 lines, 107 foreign"]);
     shop.sandbox.write(RAW, "\n\n");
     shop.refuses(3, &["min_events", "2026-01-02", "0 events"]);
     // Of the first day there is canonical data, which a lost raw file must not erase.
@@ -224,6 +236,13 @@ fn raw_files() {
     shop.check(&finished, 3, &["would be erased", "validation.min_events"]);
     assert_eq!(shop.sandbox.snapshot("out/canonical"), canonical);
     shop.sandbox.write(first, &good);
+
+    // A link to a file that is gone is not a day without a file.
+    fs::remove_file(shop.sandbox.join(RAW)).unwrap();
+    std::os::unix::fs::symlink("/nowhere", shop.sandbox.join(RAW)).unwrap();
+    shop.refuses(1, &[RAW, "a link to a file that does not exist"]);
+    fs::remove_file(shop.sandbox.join(RAW)).unwrap();
+    shop.sandbox.write(RAW, &good);
 
     let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gz.write_all(&good).unwrap();
@@ -290,6 +309,13 @@ fn catalogues() {
     shop.sandbox.write("a.txt", "item_id\n");
     shop.check(&job("a.txt"), 2, &["a.txt", "csv or jsonl"]);
     shop.check(&job("nowhere.csv"), 2, &["nowhere.csv", "does not exist"]);
+    // A catalogue without a tag does not take the place of one with tags.
+    shop.sandbox.write("a.csv", "item_id\nA\n");
+    job("a.csv").ok();
+    let empty = shop.sandbox.run("job_publish", &format!("{SCOPE} {DAY}"));
+    let line = empty.stderr.lines().last().unwrap();
+    assert!(empty.code == Some(3) && line.contains("the new content_sim is empty"), "{empty:#?}");
+    assert_eq!(fs::read(shop.sandbox.join(MANIFEST)).unwrap(), shop.manifest);
     let wrong = shop.sandbox.run("job_content_sim", &format!("{SCOPE} {DAY} --input a.txt --format xml"));
     shop.check(&wrong, 2, &["xml", "csv and jsonl"]);
 }
@@ -351,6 +377,13 @@ fn published_documents_that_were_damaged() {
     fs::write(blob, &good[..good.len() - 10]).unwrap();
     shop.check(&second_day(), 3, &["blob file://", "move it away"]);
     fs::write(blob, &good).unwrap();
+    // A record of a current artifact that was edited to be of something else.
+    let version = shop.manifest_version("cooc");
+    let name = format!("out/registry/records/demo/home/cooc/{version}.json");
+    let record = fs::read_to_string(shop.sandbox.join(&name)).unwrap();
+    shop.sandbox.write(&name, record.replace("\"demo\"", "\"demi\""));
+    shop.check(&second_day(), 3, &[&name, "of another artifact"]);
+    shop.sandbox.write(&name, record);
     // A manifest that nobody can read is not replaced.
     shop.sandbox.write(MANIFEST, "{\"v\":1}");
     second_day().fails(3, &[MANIFEST, "is not a manifest", "missing field"]);
@@ -374,11 +407,11 @@ fn published_documents_that_were_damaged() {
 fn output_that_cannot_be_written() {
     let shop = Shop::new();
     // Too small for the canonical file, and for nothing before it.
-    for blocks in [1, 4, 8, 16] {
+    for blocks in [0, 1, 4, 8, 16] {
         let mut command = Command::new("sh");
         shop.sandbox.prepare(&mut command);
         let binary = recsys_testkit::sandbox::binaries().join("recsys-pipelines");
-        let line = format!("trap '' XFSZ; ulimit -f {blocks}; exec {} run {SCOPE} {DAY}", binary.display());
+        let line = format!("ulimit -f {blocks}; exec {} run {SCOPE} {DAY}", binary.display());
         let finished: Finished = command.args(["-c", &line]).output().unwrap().into();
         shop.check(&finished, 1, &["cannot write out/", "File too large"]);
     }

@@ -201,9 +201,15 @@ fn line_at(text: &[u8], start: u64) -> u64 {
     (1 + lines(before) + lines(&rest[..blank])) as u64
 }
 
+/// What no catalogue holds.
+const END: &str = "\u{0}end\u{0}";
+
 fn csv_rows(name: &str, text: &[u8], mut take: impl FnMut(Row)) -> Result<(), CatalogError> {
-    let mut reader = csv::ReaderBuilder::new().from_reader(text);
-    let headers = reader.headers().map_err(|error| csv_fault(name, text, &error))?;
+    let headers = csv::Reader::from_reader(text).headers().cloned();
+    let headers = headers.map_err(|error| csv_fault(name, text, &error))?;
+    // A row of our own behind the last one: a quoted field that is never closed swallows it.
+    let last = format!("\n{}\n", vec![END; headers.len()].join(","));
+    let mut reader = csv::Reader::from_reader(text.chain(last.as_bytes()));
     let headers: Vec<String> = headers.iter().map(|header| header.trim().to_lowercase()).collect();
     let column =
         |names: &[&str]| names.iter().find_map(|name| headers.iter().position(|header| header == name));
@@ -213,16 +219,22 @@ fn csv_rows(name: &str, text: &[u8], mut take: impl FnMut(Row)) -> Result<(), Ca
     let tags = column(&["tags", "tag_list"]);
     let namespace = column(&["namespace", "surface"]);
     let mut record = StringRecord::new();
+    let mut start = 0;
     while reader.read_record(&mut record).map_err(|error| csv_fault(name, text, &error))? {
+        if record.iter().all(|field| field == END) {
+            return Ok(());
+        }
+        start = record.position().map_or(0, csv::Position::byte);
         let field = |column: Option<usize>| column.and_then(|column| record.get(column)).unwrap_or_default();
         take(Row {
-            start: record.position().map_or(0, csv::Position::byte),
+            start,
             item_id: field(Some(item_id)).to_owned(),
             tags: field(tags).split([',', ';', '|']).map(str::to_owned).collect(),
             namespace: field(namespace).to_owned(),
         });
     }
-    Ok(())
+    let reason = "a quoted field of this row is never closed".to_owned();
+    Err(CatalogError::Row { name: name.to_owned(), line: line_at(text, start), reason })
 }
 
 fn csv_fault(name: &str, text: &[u8], error: &csv::Error) -> CatalogError {

@@ -101,8 +101,8 @@ impl<'a> RawExposure<'a> {
 
     /// Applies the rules of the event. `None` is an event of another tenant or surface.
     ///
-    /// A foreign event is looked at no further than its tenant and surface: what another tenant's producer
-    /// got wrong is not this tenant's failure.
+    /// Of a foreign event only the version, tenant and surface are judged: what else another tenant's producer
+    /// got wrong is not this tenant's failure, as long as the line can be read at all.
     pub fn check(&self, scope: &Scope) -> Result<Option<Exposure<'_>>, Fault> {
         match self.v {
             Some(1) => {}

@@ -23,7 +23,7 @@ impl Default for Validation {
 pub enum Refused {
     /// The day has too few events.
     #[error(
-        "gate min_events refused {day}: {events} events, at least {min_events} expected; \
+        "gate min_events refused {day}: {events} events, at least {min_events} expected{found}; \
          if the day is right, lower validation.min_events"
     )]
     MinEvents {
@@ -33,6 +33,8 @@ pub enum Refused {
         events: u64,
         /// The events it should have at least.
         min_events: u64,
+        /// What was found in its place, as ` (…)`, or empty.
+        found: String,
     },
     /// There are no raw events any more, but there were when the day was ingested before.
     #[error(
@@ -48,11 +50,12 @@ pub enum Refused {
 }
 
 impl Validation {
-    /// Judges a day by its canonical events.
-    pub fn check(&self, day: Day, events: usize) -> Result<(), Refused> {
+    /// Judges a day by its canonical events. `found` says what else there was, when that is known.
+    pub fn check(&self, day: Day, events: usize, found: Option<String>) -> Result<(), Refused> {
         let (events, min_events) = (events as u64, self.min_events);
         if events < min_events {
-            return Err(Refused::MinEvents { day, events, min_events });
+            let found = found.map(|found| format!(" ({found})")).unwrap_or_default();
+            return Err(Refused::MinEvents { day, events, min_events, found });
         }
         Ok(())
     }

@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 /// The longest name, in bytes: every file system takes a path segment of this size.
 pub const MAX_ID_BYTES: usize = 200;
 
+/// The folder below each local root in which documents are prepared; nothing else can have this name.
+pub const SCRATCH: &str = ".scratch";
+
 /// The folder of artifacts built without a segment; no segment can have this name.
 pub const NO_SEGMENT: &str = "_all";
 
@@ -39,7 +42,7 @@ fn check(what: &'static str, reserved: Option<&str>, value: &str) -> Result<(), 
         "contains a path separator"
     } else if value.chars().any(char::is_control) {
         "contains a control character"
-    } else if reserved == Some(value) {
+    } else if value == SCRATCH || reserved == Some(value) {
         "is a reserved name"
     } else {
         return Ok(());
@@ -163,6 +166,7 @@ mod tests {
     fn only_a_segment_cannot_be_called_all() {
         assert!(Segment::new("_all").is_err());
         assert!(Tenant::new("_all").is_ok());
+        assert!(Tenant::new(".scratch").is_err());
         assert!(Segment::new("all").is_ok());
     }
 }

@@ -152,7 +152,7 @@ fn a_quote_that_is_never_closed_does_not_pass() {
 
 /// Lines end with CRLF in files from Windows and by RFC 4180.
 #[test]
-fn bug_line_numbers_of_csv_rows_are_right_with_crlf() {
+fn line_numbers_of_csv_rows_are_right_with_crlf() {
     assert_eq!(bad_row(Csv, "id,tags\r\nA,x\r\nB\r\n"), 3);
     assert_eq!(twice(Csv, "id,tags\r\nA,x\r\nB,y\r\nA,z\r\n"), (2, 4));
     assert_eq!(bad_row(Csv, "id,tags\r\nA,\"x\r\ny\"\r\nB\r\n"), 4);
@@ -161,7 +161,7 @@ fn bug_line_numbers_of_csv_rows_are_right_with_crlf() {
 
 /// Blank lines are skipped, and count.
 #[test]
-fn bug_line_numbers_of_csv_rows_are_right_after_blank_lines() {
+fn line_numbers_of_csv_rows_are_right_after_blank_lines() {
     assert_eq!(bad_row(Csv, "id,tags\nA,x\n\n\nB\n"), 5);
     assert_eq!(twice(Csv, "id,tags\n\nA,x\n\nA,z\n"), (3, 5));
 }
@@ -269,7 +269,7 @@ fn a_json_row_that_cannot_be_read_is_named() {
 
 /// A row is an object, as the contract has it; a list of the fields in some order is not.
 #[test]
-fn bug_a_json_row_that_is_a_list_is_refused() {
+fn a_json_row_that_is_a_list_is_refused() {
     assert_eq!(bad_row(Jsonl, "{\"item_id\":\"A\"}\n[\"B\",[\"x\"],null]\n"), 2);
 }
 

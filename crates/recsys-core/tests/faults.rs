@@ -73,7 +73,6 @@ impl Registry {
     }
 
     fn publish(
-        &self,
         objects: &dyn Store,
         registry: &dyn Store,
         candidates: &[Candidate],
@@ -91,7 +90,7 @@ impl Registry {
     }
 
     fn publish_soundly(&self, candidates: &[Candidate]) -> Published {
-        self.publish(&self.store("objects"), &self.store("registry"), candidates).unwrap()
+        Self::publish(&self.store("objects"), &self.store("registry"), candidates).unwrap()
     }
 
     fn published(&self) -> Option<BTreeMap<Kind, String>> {
@@ -109,11 +108,11 @@ impl Registry {
         let manifest: Manifest = serde_json::from_slice(&manifest).unwrap();
         let mut next = Some(manifest.hash());
         let mut chain = Vec::new();
-        while let Some(hash) = next {
+        while let Some(hash) = next.take() {
             let entry = entries.iter().find(|entry| entry.hash == hash).expect("the chain is whole");
             assert_eq!(entry.manifest.hash(), hash);
             chain.push(entry.manifest.current.clone());
-            next = entry.previous.clone();
+            next.clone_from(&entry.previous);
         }
         chain
     }
@@ -129,7 +128,7 @@ fn a_fault_at_any_operation_leaves_the_old_state_or_the_new_one() {
             let before = registry.published().unwrap();
             let plan = Plan::new(when, number);
             let faulty = |name| FaultyStore { inner: registry.store(name), plan: plan.clone() };
-            let result = registry.publish(&faulty("objects"), &faulty("registry"), &new);
+            let result = Registry::publish(&faulty("objects"), &faulty("registry"), &new);
             let seen = registry.published().unwrap();
 
             let again = registry.publish_soundly(&new);

@@ -297,7 +297,7 @@ fn canonical_data_with_strangers_is_refused() {
 
 /// An event is an object, as the contract has it; a list of the fields in some order is not.
 #[test]
-fn bug_an_event_that_is_a_list_is_refused() {
+fn an_event_that_is_a_list_is_refused() {
     let list = r#"[1,"2026-01-01T00:00:00Z","demo","home",null,null,"s",null,"A",null]"#;
     let read = read_days(files([list.into()]), &scope(), day(DAYS[0]), day(DAYS[0]));
     assert!(read.is_err(), "taken: {:?}", read.unwrap().0);
@@ -305,7 +305,7 @@ fn bug_an_event_that_is_a_list_is_refused() {
 
 /// Consumers parse by the schema, so a blob that only this crate can read must not pass its check.
 #[test]
-fn bug_a_document_with_lists_in_place_of_objects_is_refused() {
+fn a_document_with_lists_in_place_of_objects_is_refused() {
     let payload = Payload::Popularity(popularity::Payload(vec![ItemCount { item_id: "A".into(), count: 3 }]));
     let window = Window::ending_with(day(DAYS[0]), 1).unwrap();
     let key = ArtifactKey { kind: Kind::Popularity, scope: scope(), segment: None, window };
@@ -324,9 +324,9 @@ fn bug_a_document_with_lists_in_place_of_objects_is_refused() {
     }
 }
 
-/// With fewer workers than blocks, the reader waits for a queue that nobody empties any more.
+/// There are more blocks than workers; the reader must not wait for a queue that nobody empties any more.
 #[test]
-fn bug_a_panic_in_every_worker_ends_the_run() {
+fn a_panic_in_every_worker_ends_the_run() {
     let (ended, end) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let run = || {

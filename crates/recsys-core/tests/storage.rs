@@ -112,7 +112,7 @@ fn nothing_is_created_before_the_first_write_and_then_every_folder() {
 
 /// An empty path is the working directory, where its documents are written.
 #[test]
-fn bug_the_working_directory_is_a_root_that_exists() {
+fn the_working_directory_is_a_root_that_exists() {
     let store = LocalStore::new("").unwrap();
     assert_eq!(store.uri("a"), LocalStore::new(".").unwrap().uri("a"));
     assert!(LocalStore::new(".").unwrap().root_exists().unwrap());
@@ -458,7 +458,7 @@ fn a_writer_of_the_same_process_is_alive_too() {
 
 /// Many processes begin at once, and each sweeps first; none loses its file to another.
 #[test]
-fn bug_a_file_that_was_just_begun_is_not_swept_away() {
+fn a_file_that_was_just_begun_is_not_swept_away() {
     let folder = Folder::new();
     thread::scope(|scope| {
         for writer in 0..8 {

@@ -2,8 +2,10 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::error::ErrorKind;
+use signal_hook::consts::SIGXFSZ;
 
 use crate::cli::{EXIT_CODES, Flags, LogFormat};
 use crate::error::{Exit, JobError, one_line};
@@ -21,6 +23,8 @@ pub fn main<F: Flags>(
         Ok(flags) => flags,
         Err(error) => return usage(&error),
     };
+    // A file that grows over its size limit is then an error of the write, with a line that names the file.
+    let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
     let format = flags.common().log_format;
     match logging::init(format).and_then(|()| job(&flags)) {
         Ok(()) => ExitCode::SUCCESS,

@@ -9,7 +9,7 @@ use recsys_core::publish::{BlobError, PublishError, RegistryError, RollbackError
 use recsys_core::raw::RawError;
 use recsys_core::staging::StagingError;
 use recsys_core::storage::StoreError;
-use recsys_core::window::DayError;
+use recsys_core::window::{Day, DayError};
 
 use crate::config::ConfigError;
 
@@ -49,6 +49,12 @@ pub enum JobError {
     /// Staged artifacts could not be read or written.
     #[error(transparent)]
     Staging(#[from] StagingError),
+    /// Standard output cannot be written.
+    #[error("cannot write to standard output")]
+    Output(#[source] std::io::Error),
+    /// A day was ingested again while a window that holds it was built.
+    #[error("the canonical data of {0} changed while it was built from; run the job again")]
+    Changed(Day),
     /// Nothing is staged where something should be.
     #[error("nothing is staged in {0}; run the builder jobs first")]
     NothingStaged(String),
@@ -114,7 +120,11 @@ impl JobError {
             Self::Usage(_) | Self::Config(_) | Self::Day(_) | Self::Raw(RawError::MissingRoot(_)) => {
                 Exit::Usage
             }
-            Self::Store(_) | Self::Raw(RawError::Store(_)) | Self::NothingStaged(_) => Exit::Failure,
+            Self::Store(_)
+            | Self::Raw(RawError::Store(_))
+            | Self::NothingStaged(_)
+            | Self::Output(_)
+            | Self::Changed(_) => Exit::Failure,
             Self::Lines(error) => lines(error),
             Self::Canonical(error) => match error {
                 CanonicalError::Store(_) => Exit::Failure,
@@ -153,9 +163,8 @@ impl JobError {
                 PublishError::Store(_) => Exit::Failure,
                 PublishError::Blob { source, .. } => unfit(source),
                 PublishError::Registry(error) => registry(error),
-                PublishError::Moved { .. }
-                | PublishError::UnknownCurrent { .. }
-                | PublishError::SegmentSwitch { .. } => Exit::Usage,
+                PublishError::Empty { .. } => Exit::Refused,
+                PublishError::UnknownCurrent { .. } | PublishError::SegmentSwitch { .. } => Exit::Usage,
             },
         }
     }
@@ -179,7 +188,9 @@ fn blob(error: &BlobError) -> Exit {
 fn registry(error: &RegistryError) -> Exit {
     match error {
         RegistryError::Store(_) | RegistryError::Contended(_) => Exit::Failure,
-        RegistryError::Document { .. } | RegistryError::Stranger { .. } => Exit::Refused,
+        RegistryError::Document { .. } | RegistryError::Stranger { .. } | RegistryError::OtherRecord(_) => {
+            Exit::Refused
+        }
     }
 }
 

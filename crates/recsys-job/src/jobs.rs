@@ -43,7 +43,7 @@ pub fn ingest(flags: &DayJob) -> Result<(), JobError> {
     let output = Output::new(flags.common.json);
     let mut document = Document::new(&ctx);
     let mut ingest = Ingest::open(&ctx, &days)?;
-    for day in days {
+    let done = days.into_iter().try_for_each(|day| {
         let Read { rows, source } = ingest.read(day)?;
         let canonical = commit(&ctx, &rows, ctx.canonical().write(&rows)?)?;
         output.line(format_args!("{} {day}", ctx.scope));
@@ -52,9 +52,9 @@ pub fn ingest(flags: &DayJob) -> Result<(), JobError> {
         }
         output.line(&canonical);
         document.days.push(Ingested { source, canonical });
-    }
-    output.document(&document);
-    Ok(())
+        Ok(())
+    });
+    output.end(&document, done)
 }
 
 /// `job_validate`: quality gates over canonical data.
@@ -62,15 +62,15 @@ pub fn validate_days(flags: &DayJob) -> Result<(), JobError> {
     let ctx = Context::new(&flags.common, &flags.scope)?;
     let output = Output::new(flags.common.json);
     let mut document = Document::new(&ctx);
-    for day in ctx.days(flags.days.start, flags.days.end)? {
+    let done = ctx.days(flags.days.start, flags.days.end)?.into_iter().try_for_each(|day| {
         let events = ctx.canonical().load(day)?.map_or(0, |(rows, _)| rows.rows.len());
-        let report = validate(&ctx, day, events)?;
+        let report = validate(&ctx, day, events, None)?;
         output.line(format_args!("{} {day}", ctx.scope));
         output.line(&report);
         document.days.push(report);
-    }
-    output.document(&document);
-    Ok(())
+        Ok(())
+    });
+    output.end(&document, done)
 }
 
 /// `job_popularity`, `job_cooc`, `job_implicit`, `job_session_seq`: canonical data → staged artifacts.
@@ -94,7 +94,7 @@ pub fn content_sim(flags: &CatalogJob) -> Result<(), JobError> {
 fn build_and_stage(ctx: &Context, plan: &Plan<'_>, days: Vec<Day>, output: Output) -> Result<(), JobError> {
     let mut document = Document::new(ctx);
     let mut loaded = Days::default();
-    for day in days {
+    let done = days.into_iter().try_for_each(|day| {
         loaded.forget_before(plan.first_day(ctx, day)?);
         let built = build(ctx, plan, &mut loaded, day)?;
         for artifact in stage(ctx, plan, &loaded, built)? {
@@ -105,9 +105,9 @@ fn build_and_stage(ctx: &Context, plan: &Plan<'_>, days: Vec<Day>, output: Outpu
             }
             document.days.push(artifact.report);
         }
-    }
-    output.document(&document);
-    Ok(())
+        Ok(())
+    });
+    output.end(&document, done)
 }
 
 /// `job_publish`: staged artifacts → blobs, records and, with one swap at the end, the manifest.
@@ -146,8 +146,7 @@ pub fn publish_staged(flags: &PublishJob) -> Result<(), JobError> {
     report.artifacts.iter().for_each(|artifact| output.line(artifact));
     output.line(&report);
     document.days.push(report);
-    output.document(&document);
-    Ok(())
+    output.end(&document, Ok(()))
 }
 
 /// The commands of `recsys-pipelines`.

@@ -1,41 +1,54 @@
 //! What a job says on standard output: lines for people as things happen, or one JSON document at the end.
 
+use std::cell::Cell;
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 
 use serde::Serialize;
 
+use crate::error::JobError;
+
 /// Standard output in one of two forms.
-#[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
     json: bool,
+    /// The first write that failed.
+    failure: Cell<Option<io::Error>>,
 }
 
 impl Output {
     pub(crate) fn new(json: bool) -> Self {
-        Self { json }
+        Self { json, failure: Cell::new(None) }
     }
 
     /// A line of the summary; left out when a document is asked for.
-    pub(crate) fn line(self, line: impl Display) {
+    pub(crate) fn line(&self, line: impl Display) {
         if !self.json {
-            write(|out| writeln!(out, "{line}"));
+            self.write(|out| writeln!(out, "{line}"));
         }
     }
 
-    /// The document, when one is asked for.
-    pub(crate) fn document(self, document: &impl Serialize) {
+    /// Ends the output, with the document when one is asked for. What was done before a failure is reported,
+    /// too. Returns the outcome of the job, or else that of writing.
+    pub(crate) fn end(
+        self,
+        document: &impl Serialize,
+        outcome: Result<(), JobError>,
+    ) -> Result<(), JobError> {
         if self.json {
-            write(|out| {
+            self.write(|out| {
                 serde_json::to_writer_pretty(&mut *out, document)?;
                 writeln!(out)
             });
         }
+        outcome.and(self.failure.into_inner().map_or(Ok(()), |error| Err(JobError::Output(error))))
     }
-}
 
-/// Whoever closed the pipe has seen enough: that is no failure of the job.
-fn write(write: impl FnOnce(&mut io::StdoutLock<'_>) -> io::Result<()>) {
-    let mut out = io::stdout().lock();
-    let _ = write(&mut out).and_then(|()| out.flush());
+    fn write(&self, write: impl FnOnce(&mut io::StdoutLock<'_>) -> io::Result<()>) {
+        let mut out = io::stdout().lock();
+        match write(&mut out).and_then(|()| out.flush()) {
+            // Whoever closed the pipe has seen enough: that is no failure of the job.
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => self.failure.set(Some(error)),
+            _ => {}
+        }
+    }
 }

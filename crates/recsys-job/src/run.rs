@@ -37,8 +37,7 @@ pub(crate) fn run(flags: &RunJob) -> Result<(), JobError> {
     let days = run_days(&ctx, flags, checkpoint::read(&ctx)?)?;
     if days.is_empty() {
         output.line(format_args!("{}: nothing to do, the checkpoint is up to date", ctx.scope));
-        output.document(&document);
-        return Ok(());
+        return output.end(&document, Ok(()));
     }
     let kinds = &ctx.config.artifact_kinds;
     let from_catalog = kinds.iter().any(|kind| kind.source() == Source::Catalog);
@@ -46,10 +45,11 @@ pub(crate) fn run(flags: &RunJob) -> Result<(), JobError> {
     let plan = Plan { kinds, args: &flags.artifacts, catalog: &catalog };
     let mut ingest = Ingest::open(&ctx, &days)?;
     let mut loaded = Days::default();
-    let done = days.into_iter().try_for_each(|day| {
+    let done = days.into_iter().try_for_each(|day| -> Result<(), JobError> {
         loaded.forget_before(plan.first_day(&ctx, day)?);
         let Read { rows, source } = ingest.read(day)?;
-        let (canonical, artifacts, published) = run_day(&ctx, &plan, &flags.publish, &mut loaded, &rows)?;
+        let (canonical, artifacts, published) =
+            run_day(&ctx, &plan, &flags.publish, &mut loaded, &rows, source.as_ref())?;
         checkpoint::advance(&ctx, day)?;
 
         output.line(format_args!("{} {day}", ctx.scope));
@@ -64,8 +64,7 @@ pub(crate) fn run(flags: &RunJob) -> Result<(), JobError> {
         Ok(())
     });
     // The days before the one that failed are published, whatever became of it.
-    output.document(&document);
-    done
+    output.end(&document, done)
 }
 
 /// Writes a day's canonical file, and builds, stages and publishes its artifacts.
@@ -78,6 +77,7 @@ fn run_day(
     flags: &PublishFlags,
     loaded: &mut Days,
     rows: &Arc<DayRows>,
+    source: Option<&SourceReport>,
 ) -> Result<(IngestReport, Vec<ArtifactReport>, PublishReport), JobError> {
     let day = rows.day;
     loaded.insert(rows);
@@ -85,7 +85,7 @@ fn run_day(
     let file_needed = plan.first_day(ctx, day)? < day;
     thread::scope(|scope| {
         let writing = scope.spawn(|| ctx.canonical().write(rows));
-        let built = validate(ctx, day, rows.rows.len()).and_then(|_| build(ctx, plan, loaded, day));
+        let built = validate(ctx, day, rows.rows.len(), source).and_then(|_| build(ctx, plan, loaded, day));
         let pending = joined(writing)?;
         loaded.set_hash(day, pending.hash().to_owned());
         let commit = move || commit(ctx, rows, pending);
@@ -121,17 +121,19 @@ fn run_days(ctx: &Context, flags: &RunJob, checkpoint: Option<Day>) -> Result<Ve
         let start = flags.start.ok_or_else(|| JobError::Usage("--start is missing".to_owned()))?;
         return ctx.days(start, flags.end);
     }
-    let start = match (checkpoint, flags.start) {
-        (Some(last), _) => last.next()?,
-        (None, Some(start)) => start,
+    let yesterday = || Ok::<_, JobError>(Day::of(ctx.clock.now())?.plus(-1)?);
+    match (checkpoint, flags.start) {
+        (Some(last), _) => {
+            let end = flags.end.map_or_else(yesterday, Ok)?;
+            if last > end {
+                tracing::warn!(checkpoint = %last, %end, "the checkpoint is later than the last day to run");
+            }
+            if last >= end { Ok(Vec::new()) } else { ctx.days(last.next()?, Some(end)) }
+        }
+        (None, Some(start)) => ctx.days(start, Some(flags.end.map_or_else(yesterday, Ok)?)),
         (None, None) => {
             let line = "there is no checkpoint yet; say with --start where to begin".to_owned();
-            return Err(JobError::Usage(line));
+            Err(JobError::Usage(line))
         }
-    };
-    let end = match flags.end {
-        Some(end) => end,
-        None => Day::of(ctx.clock.now())?.plus(-1)?,
-    };
-    if end < start { Ok(Vec::new()) } else { ctx.days(start, Some(end)) }
+    }
 }

@@ -47,7 +47,8 @@ pub fn run_with_fault_on(
     trace(sandbox, binary, line, &["-P", path.to_str().unwrap(), "-e", &rule])
 }
 
-/// Runs a binary with a fault at the `number`th of `calls` that any of its threads makes, from 1.
+/// Runs a binary with a fault at the `number`th of `calls` that one of its threads makes, from 1: each thread
+/// has a count of its own.
 pub fn run_with_fault_at(
     sandbox: &Sandbox,
     binary: &str,

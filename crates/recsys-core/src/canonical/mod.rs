@@ -7,6 +7,7 @@
 mod encode;
 mod rows;
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -102,32 +103,33 @@ impl<'a> Canonical<'a> {
     pub fn load(&self, day: Day) -> Result<Option<(DayRows, String)>, CanonicalError> {
         let Some(reader) = self.store.open(&self.key(day))? else { return Ok(None) };
         let name = self.name(day);
-        let hash = Arc::new(Mutex::new(HashWriter::default()));
-        let reader = Box::new(HashingReader { reader, hash: Arc::clone(&hash) });
+        let hash = SharedHash::default();
+        let reader = Box::new(TeeReader { reader, copy: hash.clone() });
         let file = LineFile { name: name.clone(), reader };
         let (mut days, counts) = read_days(vec![file], self.scope, day, day)?;
         let count = counts.foreign + counts.outside;
         if count > 0 {
             return Err(CanonicalError::Strangers { name, count });
         }
-        let hash = hash.lock().unwrap_or_else(PoisonError::into_inner).clone().finish();
+        let hash = hash.0.lock().unwrap_or_else(PoisonError::into_inner).clone().finish();
         Ok(days.pop().map(|rows| (rows, hash)))
     }
 
-    /// The SHA-256 of the bytes of all days of a window, one after the other.
-    pub fn window_hash(&self, window: Window) -> Result<String, StoreError> {
+    /// The SHA-256 of the bytes of all days of a window, one after the other, and that of each day that has
+    /// a file.
+    pub fn window_hash(&self, window: Window) -> Result<(String, BTreeMap<Day, String>), StoreError> {
         let mut hash = HashWriter::default();
+        let mut days = BTreeMap::new();
         for day in window.days() {
             let key = self.key(day);
-            if let Some(mut reader) = self.store.open(&key)? {
-                io::copy(&mut reader, &mut hash).map_err(|source| StoreError {
-                    action: "read",
-                    target: self.store.name(&key),
-                    source,
-                })?;
+            if let Some(reader) = self.store.open(&key)? {
+                let mut own = HashWriter::default();
+                io::copy(&mut TeeReader { reader, copy: &mut own }, &mut hash)
+                    .map_err(|source| StoreError { action: "read", target: self.store.name(&key), source })?;
+                days.insert(day, own.finish());
             }
         }
-        Ok(hash.finish())
+        Ok((hash.finish(), days))
     }
 }
 
@@ -158,15 +160,30 @@ impl PendingDay<'_> {
     }
 }
 
-struct HashingReader {
+/// A reader that copies what is read from it.
+struct TeeReader<W> {
     reader: Box<dyn Read + Send>,
-    hash: Arc<Mutex<HashWriter>>,
+    copy: W,
 }
 
-impl Read for HashingReader {
+impl<W: Write> Read for TeeReader<W> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.reader.read(buffer)?;
-        self.hash.lock().unwrap_or_else(PoisonError::into_inner).write_all(&buffer[..read])?;
+        self.copy.write_all(&buffer[..read])?;
         Ok(read)
+    }
+}
+
+/// A hash that a reader on another thread writes to.
+#[derive(Clone, Default)]
+struct SharedHash(Arc<Mutex<HashWriter>>);
+
+impl Write for SharedHash {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

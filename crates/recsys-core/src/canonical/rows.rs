@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::dictionary::{Dictionary, Interner, Strings, union};
 use crate::event::{Exposure, Fault, RawExposure};
-use crate::id::Scope;
+use crate::id::{Scope, Segment};
 use crate::lines::{LineFile, LinesError, for_each_line};
 use crate::window::Day;
 
@@ -46,6 +46,13 @@ pub struct DayRows {
     /// How many repeated deliveries were dropped.
     pub duplicates: u64,
     pub(crate) names: Arc<Names>,
+}
+
+impl DayRows {
+    /// Whether any event of the day is of `segment`.
+    pub fn has_segment(&self, segment: &Segment) -> bool {
+        self.names.segments.find(segment.as_str()).is_some()
+    }
 }
 
 /// What was found in a set of files besides the events that were taken.

@@ -63,17 +63,14 @@ pub enum PublishError {
     /// The registry cannot be read, or its manifest cannot be swapped.
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// A record says that this version is somewhere else.
+    /// The artifact has not one row, and the current one has.
     #[error(
-        "{name} says the blob is at {recorded}, not at {uri}; is object_store_dir the one it was published to?"
+        "the new {kind} is empty and the current one is not; \
+         if that is right, set validation.min_events to 0"
     )]
-    Moved {
-        /// The record.
-        name: String,
-        /// Where the record says it is.
-        recorded: String,
-        /// Where this publish has put it.
-        uri: String,
+    Empty {
+        /// The kind.
+        kind: Kind,
     },
     /// Neither the record nor the blob of the current artifact can be read.
     #[error(
@@ -108,6 +105,8 @@ pub struct Options {
     pub allow_older_window: bool,
     /// A kind may move to another segment.
     pub switch_segment: bool,
+    /// An artifact without a row may take the place of one that has some.
+    pub allow_empty: bool,
 }
 
 /// What became of one artifact.
@@ -225,13 +224,9 @@ impl Publisher<'_> {
             source_hash: build.source_hash,
             built_at: build.built_at,
         };
-        let commit = self.registry.put(&key, &readable(&record), Condition::Absent)?;
-        if commit == Commit::Refused
-            && let Some(recorded) = Registry::new(self.registry).record(&scope, kind, &record.version)?
-            && recorded.uri != record.uri
-        {
-            let name = self.registry.name(&key);
-            return Err(PublishError::Moved { name, recorded: recorded.uri, uri: record.uri });
+        if self.registry.put(&key, &readable(&record), Condition::Absent)? == Commit::Refused {
+            // An earlier publish has written it: when and where may differ, what it is of may not.
+            Registry::new(self.registry).record(&scope, kind, &record.version)?;
         }
         Ok(())
     }
@@ -297,8 +292,17 @@ impl Publisher<'_> {
                 new: candidate.key.segment_folder().to_owned(),
             });
         }
-        let older = candidate.key.window.end() < current.window.end();
-        Ok(if older && !self.options.allow_older_window { Fate::OlderWindow } else { Fate::Published })
+        if candidate.key.window.end() < current.window.end() && !self.options.allow_older_window {
+            return Ok(Fate::OlderWindow);
+        }
+        if candidate.rows == 0 && !self.options.allow_empty {
+            // Whatever cannot be read is worth no less than nothing.
+            let rows = read_blob(self.objects, scope, kind, old).map_or(0, |blob| blob.rows);
+            if rows > 0 {
+                return Err(PublishError::Empty { kind });
+            }
+        }
+        Ok(Fate::Published)
     }
 
     fn swap(&self, scope: &Scope, candidates: &[Stored]) -> Result<Published, PublishError> {

@@ -40,6 +40,9 @@ pub enum RegistryError {
         /// What it says it is of.
         actual: Scope,
     },
+    /// A record says that it is of something else than its name does.
+    #[error("{0} is the record of another artifact; move it away")]
+    OtherRecord(String),
     /// Other publishers were faster every time.
     #[error("{0} changed under every attempt to swap it; try again")]
     Contended(String),
@@ -89,7 +92,12 @@ impl<'a> Registry<'a> {
     pub fn record(&self, scope: &Scope, kind: Kind, version: &str) -> Result<Option<Record>, RegistryError> {
         let key = Record::key(scope, kind, version);
         let Some(bytes) = self.store.read(&key)? else { return Ok(None) };
-        Ok(Some(self.parse(&key, "record", &bytes)?))
+        let record: Record = self.parse(&key, "record", &bytes)?;
+        let actual = record.artifact_key();
+        if (actual.kind, &actual.scope, record.version.as_str()) != (kind, scope, version) {
+            return Err(RegistryError::OtherRecord(self.store.name(&key)));
+        }
+        Ok(Some(record))
     }
 
     /// The tenants and surfaces that have a manifest.

@@ -19,9 +19,7 @@ use tempfile::NamedTempFile;
 
 use super::{Commit, Condition, PendingWrite, Store, StoreError, Tag};
 use crate::hash::sha256;
-
-/// The folder below each root in which documents are prepared.
-const SCRATCH: &str = ".scratch";
+use crate::id::SCRATCH;
 
 /// A folder of the local file system as a [`Store`].
 #[derive(Debug)]
@@ -162,6 +160,11 @@ impl Store for LocalStore {
     fn open(&self, key: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
         let path = self.path(key);
         let file = found(File::open(&path)).map_err(failed("open", &path))?;
+        if file.is_none() && path.is_symlink() {
+            // Somebody meant a file to be here.
+            let source = io::Error::new(ErrorKind::NotFound, "it is a link to a file that does not exist");
+            return Err(failed("open", &path)(source));
+        }
         Ok(file.map(|file| Box::new(file) as Box<dyn Read + Send>))
     }
 
@@ -206,8 +209,8 @@ fn list_into(folder: &Path, key: &str, keys: &mut Vec<String>) -> Result<(), Sto
         let entry = entry.map_err(failed("list", folder))?;
         let path = entry.path();
         let Ok(name) = entry.file_name().into_string() else { continue };
-        let hidden = name == SCRATCH || (name.starts_with('.') && name.ends_with(".lock"));
-        if hidden {
+        let is_lock = name.starts_with('.') && name.ends_with(".lock") && !path.is_dir();
+        if name == SCRATCH || is_lock {
             continue;
         }
         let key = if key.is_empty() { name } else { format!("{key}/{name}") };

@@ -93,6 +93,18 @@ fn with_environment(
     mut layers: Figment,
     origins: &mut BTreeMap<String, String>,
 ) -> Result<Figment, ConfigError> {
+    for (name, value) in std::env::vars_os() {
+        let Some(name) = name.to_str().filter(|name| name.starts_with(ENV_PREFIX)) else { continue };
+        let problem = if name[ENV_PREFIX.len()..].split("__").any(str::is_empty) {
+            "the name of a key is missing between its underscores"
+        } else if value.to_str().is_none() {
+            "the value is not UTF-8"
+        } else {
+            continue;
+        };
+        let origin = format!("environment variable {name}");
+        return Err(ConfigError::Invalid { origin, problem: problem.to_owned() });
+    }
     let defaults = Figment::from(Serialized::defaults(Config::default()));
     for (key, text) in Env::prefixed(ENV_PREFIX).split("__").iter() {
         let key = key.as_str();
@@ -126,6 +138,14 @@ fn note_origins(layer: &Figment, origin: &str, origins: &mut BTreeMap<String, St
 /// Adds a layer, which must be valid by itself: then its own name can stand in the message.
 fn with(layers: Figment, layer: impl Provider, origin: &str) -> Result<Figment, ConfigError> {
     let alone = Figment::from(layer);
+    let defaults = Figment::from(Serialized::defaults(Config::default()));
+    for (key, value) in alone.data().unwrap_or_default().values().flatten() {
+        // A list of values would be taken for the fields in their order.
+        if matches!(defaults.find_value(key), Ok(Value::Dict(..))) && value.as_dict().is_none() {
+            let problem = format!("{key} must be a section with keys of its own");
+            return Err(ConfigError::Invalid { origin: origin.to_owned(), problem });
+        }
+    }
     alone.extract::<Config>().map_err(|error| invalid(origin, &error))?;
     Ok(layers.merge(alone))
 }

@@ -43,10 +43,10 @@ pub(crate) fn history(flags: &HistoryJob) -> Result<(), JobError> {
     for (at, entry) in entries.iter().enumerate() {
         let current = if at == 0 { "current" } else { "" };
         let changed: Vec<&str> = entry.changed.iter().map(|kind| kind.as_str()).collect();
-        let (hash, changed) = (&entry.hash[..12], changed.join(" "));
+        let (hash, changed) = (format!("{:.12}", entry.hash), changed.join(" "));
         table.add_row([
             current,
-            hash,
+            &hash,
             &entry.updated_at.to_string(),
             entry.reason.as_str(),
             &entry.by,
@@ -54,8 +54,7 @@ pub(crate) fn history(flags: &HistoryJob) -> Result<(), JobError> {
         ]);
     }
     output.line(table.trim_fmt());
-    output.document(&History { tenant: scope.tenant.into(), surface: scope.surface.into(), entries });
-    Ok(())
+    output.end(&History { tenant: scope.tenant.into(), surface: scope.surface.into(), entries }, Ok(()))
 }
 
 fn shown(entry: &HistoryEntry, before: Option<&HistoryEntry>) -> Entry {

@@ -63,14 +63,16 @@ pub(crate) fn rollback(flags: &RollbackJob) -> Result<(), JobError> {
         (Some(_), false) => "swapped",
     };
     output.line(format_args!("  manifest     {}: {outcome}", registry.name(&scope)));
-    output.document(&RolledBack {
-        tenant: scope.tenant.as_str(),
-        surface: scope.surface.as_str(),
-        from: plan.from.hash(),
-        to: plan.to.hash.clone(),
-        moves: moves.into_iter().map(|(kind, from, to)| Move { kind, from, to }).collect(),
-        dry_run: flags.dry_run,
-        current: current.map(|manifest| manifest.hash()),
-    });
-    Ok(())
+    output.end(
+        &RolledBack {
+            tenant: scope.tenant.as_str(),
+            surface: scope.surface.as_str(),
+            from: plan.from.hash(),
+            to: plan.to.hash.clone(),
+            moves: moves.into_iter().map(|(kind, from, to)| Move { kind, from, to }).collect(),
+            dry_run: flags.dry_run,
+            current: current.map(|manifest| manifest.hash()),
+        },
+        Ok(()),
+    )
 }

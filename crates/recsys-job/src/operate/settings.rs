@@ -32,8 +32,7 @@ pub(crate) fn show(flags: &ConfigJob) -> Result<(), JobError> {
         table.add_row([key, &value.to_string(), origin]);
     }
     output.line(table.trim_fmt());
-    output.document(&settings);
-    Ok(())
+    output.end(&settings, Ok(()))
 }
 
 /// `recsys-pipelines config check`.
@@ -41,8 +40,7 @@ pub(crate) fn check(flags: &ConfigJob) -> Result<(), JobError> {
     Config::load(flags.common.config.as_deref())?;
     let output = Output::new(flags.common.json);
     output.line("the configuration is valid");
-    output.document(&serde_json::json!({"valid": true}));
-    Ok(())
+    output.end(&serde_json::json!({"valid": true}), Ok(()))
 }
 
 fn flatten(prefix: &str, value: Value, visit: &mut impl FnMut(&str, Value)) {

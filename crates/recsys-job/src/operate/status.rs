@@ -52,13 +52,13 @@ pub(crate) fn status(flags: &StatusJob) -> Result<(), JobError> {
         manifests.push(manifest_status(&operator, scope, now, flags.max_age)?);
     }
     let output = Output::new(flags.common.json);
-    print(output, &manifests);
+    print(&output, &manifests);
     let problems = problems(&manifests, flags.max_age);
-    output.document(&Status { registry: operator.config.registry_dir(), manifests });
-    match (flags.max_age, problems.is_empty()) {
+    let outcome = match (flags.max_age, problems.is_empty()) {
         (Some(_), false) => Err(JobError::Stale(problems.join("; "))),
         _ => Ok(()),
-    }
+    };
+    output.end(&Status { registry: operator.config.registry_dir(), manifests }, outcome)
 }
 
 fn manifest_status(
@@ -103,7 +103,7 @@ fn manifest_status(
     })
 }
 
-fn print(output: Output, manifests: &[ManifestStatus]) {
+fn print(output: &Output, manifests: &[ManifestStatus]) {
     if manifests.is_empty() {
         output.line("no manifest in the registry");
         return;
@@ -116,7 +116,8 @@ fn print(output: Output, manifests: &[ManifestStatus]) {
             let age = readable(SignedDuration::from_secs(kind.age_seconds));
             let stale = if kind.stale { "stale" } else { "" };
             let (name, window) = (kind.kind.as_str(), kind.window.to_string());
-            table.add_row([tenant, surface, name, segment, &window, &kind.version[..12], &age, stale]);
+            let version = format!("{:.12}", kind.version);
+            table.add_row([tenant, surface, name, segment, &window, &version, &age, stale]);
         }
         for kind in missing {
             table.add_row([tenant, surface, kind.as_str(), "-", "-", "-", "-", "missing"]);

@@ -57,6 +57,6 @@ pub(crate) fn verify(flags: &VerifyJob) -> Result<(), JobError> {
     }
     output.line(table.trim_fmt());
     let damaged: Vec<String> = blobs.iter().filter_map(|blob| blob.problem.clone()).collect();
-    output.document(&Verified { blobs });
-    if damaged.is_empty() { Ok(()) } else { Err(JobError::Damaged(damaged.join("; "))) }
+    let outcome = if damaged.is_empty() { Ok(()) } else { Err(JobError::Damaged(damaged.join("; "))) };
+    output.end(&Verified { blobs }, outcome)
 }

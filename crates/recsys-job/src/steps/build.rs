@@ -105,18 +105,26 @@ impl Days {
         Ok(window.days().map(|day| (day, self.0[&day].rows.as_deref())).collect())
     }
 
-    /// The hash of the window's canonical bytes. One day's may be known; those of several are read again.
+    /// The hash of the window's canonical bytes. One day's may be known; those of several are read again, and
+    /// must still be what was built from.
     fn source_hash(&self, ctx: &Context, window: Window) -> Result<String, JobError> {
         let mut days = window.days();
-        match (days.next().and_then(|day| self.0.get(&day)), days.next()) {
-            (Some(Loaded { hash: Some(hash), .. }), None) => Ok(hash.clone()),
-            _ => Ok(ctx.canonical().window_hash(window)?),
+        if let (Some(Loaded { hash: Some(hash), .. }), None) =
+            (days.next().and_then(|day| self.0.get(&day)), days.next())
+        {
+            return Ok(hash.clone());
+        }
+        let (hash, by_day) = ctx.canonical().window_hash(window)?;
+        let changed = |day: &Day| self.0[day].hash.as_ref() != by_day.get(day);
+        match window.days().find(changed) {
+            Some(day) => Err(JobError::Changed(day)),
+            None => Ok(hash),
         }
     }
 
     /// Notes the hash of a day's file.
     pub(crate) fn set_hash(&mut self, day: Day, hash: String) {
-        if let Some(loaded) = self.0.get_mut(&day) {
+        if let Some(loaded) = self.0.get_mut(&day).filter(|loaded| loaded.rows.is_some()) {
             loaded.hash = Some(hash);
         }
     }
@@ -201,10 +209,16 @@ fn build_window(
         let loaded = days.load(ctx, window)?;
         empty_days = loaded.iter().filter(|(_, rows)| rows.is_none()).map(|(day, _)| *day).collect();
         let rows: Vec<&DayRows> = loaded.into_iter().filter_map(|(_, rows)| rows).collect();
+        if let Some(segment) = &plan.args.segment
+            && !rows.iter().any(|day| day.has_segment(segment))
+        {
+            tracing::warn!(%segment, %window, "no event of the segment; only those without one are taken");
+        }
         events = EventTable::new(&rows, plan.args.segment.as_ref(), limits)
             .map_err(|exceeded| exceeded.in_place(format_args!("window {window}")))?;
-        for day in &empty_days {
-            tracing::warn!(%day, %window, "no canonical data; the day counts as empty");
+        if let [first, ..] = empty_days[..] {
+            let days = empty_days.len();
+            tracing::warn!(%window, days, %first, "no canonical data for some days; they count as empty");
         }
     }
     let one = |key: &ArtifactKey| {

@@ -36,14 +36,18 @@ impl SourceReport {
     }
 }
 
+impl SourceReport {
+    /// What was found, in a phrase.
+    pub(crate) fn found(&self) -> String {
+        let files = if self.files.is_empty() { "no raw file".to_owned() } else { self.files.join(", ") };
+        let Self { lines, foreign, outside, .. } = self;
+        format!("{files}: {lines} lines, {foreign} foreign, {outside} outside the days asked for")
+    }
+}
+
 impl fmt::Display for SourceReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let files = if self.files.is_empty() { "no raw file".to_owned() } else { self.files.join(", ") };
-        write!(
-            f,
-            "  read         {files}: {} lines, {} foreign, {} outside the days asked for",
-            self.lines, self.foreign, self.outside
-        )
+        write!(f, "  read         {}", self.found())
     }
 }
 
@@ -109,7 +113,8 @@ impl<'a> Ingest<'a> {
             return Ok(Self { ctx, store, flat: None });
         }
         for day in days {
-            if raw.has_day(*day)? {
+            // Only worth a warning, so a file that cannot be opened is no failure.
+            if raw.has_day(*day).unwrap_or(false) {
                 tracing::warn!(%day, flat = %files[0].name, "the day's own raw file is not read: the flat file wins");
             }
         }

@@ -61,8 +61,11 @@ pub(crate) struct Publishing<'a> {
 
 impl<'a> Publishing<'a> {
     pub(crate) fn begin(ctx: &'a Context, flags: &PublishFlags) -> Self {
-        let options =
-            Options { allow_older_window: flags.allow_older_window, switch_segment: flags.switch_segment };
+        let options = Options {
+            allow_older_window: flags.allow_older_window,
+            switch_segment: flags.switch_segment,
+            allow_empty: ctx.config.validation.min_events == 0,
+        };
         let publisher = Publisher {
             objects: &ctx.objects,
             registry: &ctx.registry,

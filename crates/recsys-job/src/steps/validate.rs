@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::JobError;
+use crate::steps::ingest::SourceReport;
 
 /// A day that passed its gates.
 #[derive(Debug, Clone, Serialize)]
@@ -22,8 +23,13 @@ impl fmt::Display for ValidateReport {
 }
 
 /// Judges a day by the number of its canonical events.
-pub(crate) fn validate(ctx: &Context, day: Day, events: usize) -> Result<ValidateReport, JobError> {
-    ctx.config.validation.check(day, events)?;
+pub(crate) fn validate(
+    ctx: &Context,
+    day: Day,
+    events: usize,
+    source: Option<&SourceReport>,
+) -> Result<ValidateReport, JobError> {
+    ctx.config.validation.check(day, events, source.map(SourceReport::found))?;
     tracing::info!(%day, events, "validated");
     Ok(ValidateReport { day, events: events as u64 })
 }
