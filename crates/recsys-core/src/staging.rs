@@ -4,7 +4,7 @@
 //! built of that window, and `current.version`, which names the one to publish. The artifact is written
 //! first: a crash leaves the old pointer, or the new pointer with its artifact.
 
-use crate::artifact::{ArtifactKey, DocumentError, Encoded};
+use crate::artifact::{ArtifactKey, DocumentError};
 use crate::hash::is_sha256;
 use crate::storage::{Condition, Store, StoreError};
 
@@ -54,23 +54,19 @@ impl<'a> Staging<'a> {
         Self { store }
     }
 
-    /// Stages an artifact and makes it the current one of its window.
+    /// Stages an artifact and makes it the current one of its window. Returns what messages call its file.
     ///
-    /// An intact artifact of the same version and source stays as it is; it is what is returned.
-    pub fn put(&self, key: &ArtifactKey, encoded: Encoded) -> Result<Staged, StagingError> {
+    /// An intact artifact of the same version and source stays as it is.
+    pub fn put(&self, key: &ArtifactKey, version: &str, bytes: &[u8]) -> Result<String, StagingError> {
         let folder = folder(key);
-        let file = format!("{folder}/{}.json", encoded.version);
-        let name = self.store.name(&file);
-        let Encoded { mut bytes, version } = encoded;
-        match self.store.read(&file)? {
-            Some(old) if same_build(key, &old, &bytes) => bytes = old,
-            _ => {
-                self.store.put(&file, &bytes, Condition::Always)?;
-            }
+        let file = format!("{folder}/{version}.json");
+        let old = self.store.read(&file)?;
+        if !old.is_some_and(|old| same_build(key, &old, bytes)) {
+            self.store.put(&file, bytes, Condition::Always)?;
         }
         let pointer = format!("{folder}/current.version");
         self.store.put(&pointer, format!("{version}\n").as_bytes(), Condition::Always)?;
-        Ok(Staged { name, version, bytes })
+        Ok(self.store.name(&file))
     }
 
     /// The current artifact of a window, if one is staged.

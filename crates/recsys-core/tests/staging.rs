@@ -45,8 +45,12 @@ impl Folder {
         Self { root, store }
     }
 
+    /// Stages an artifact; returns what is current afterwards.
     fn put(&self, encoded: &Encoded) -> Staged {
-        Staging::new(&self.store).put(&key(None), encoded.clone()).unwrap()
+        let name = Staging::new(&self.store).put(&key(None), &encoded.version, &encoded.bytes).unwrap();
+        let current = self.current().unwrap().unwrap();
+        assert_eq!(current.name, name);
+        current
     }
 
     fn current(&self) -> Result<Option<Staged>, StagingError> {
@@ -107,7 +111,8 @@ fn the_layout_is_the_one_that_jobs_exchange() {
     assert!(staging.current(&segment).unwrap().is_none());
     let name = folder.root.path().join("demo/home/new/popularity/2026-01-01_2026-01-03");
     assert_eq!(staging.name(&segment), name.display().to_string());
-    staging.put(&segment, artifact("B", "x", NOON)).unwrap();
+    let other = artifact("B", "x", NOON);
+    staging.put(&segment, &other.version, &other.bytes).unwrap();
     assert!(name.join("current.version").exists());
     assert_eq!(folder.current().unwrap().unwrap(), staged, "segments do not touch each other");
 }
@@ -186,7 +191,7 @@ fn staging_again_touches_nothing() {
     age(&folder.blob(&built));
     age(&folder.pointer());
     for again in [built.clone(), artifact("A", "x", EVENING)] {
-        assert_eq!(folder.put(&again), first, "what is there is what is returned");
+        assert_eq!(folder.put(&again), first, "what is there stays");
         assert_eq!(fs::read(folder.blob(&built)).unwrap(), built.bytes);
         assert!(is_old(&folder.blob(&built)) && is_old(&folder.pointer()));
         assert_eq!(folder.files().len(), 2);

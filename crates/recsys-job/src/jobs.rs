@@ -11,20 +11,20 @@ use crate::error::JobError;
 use crate::operate;
 use crate::output::Output;
 use crate::run::run;
-use crate::steps::build::{Days, Plan, artifact_key, build, stage};
+use crate::steps::build::{Days, Document, Plan, artifact_key, build, complete, stage};
 use crate::steps::ingest::{Ingest, IngestReport, Read, SourceReport, commit};
-use crate::steps::publish::Publishing;
+use crate::steps::publish::{Publishing, check};
 use crate::steps::validate::validate;
 
 /// The document that a job prints with `--json`.
 #[derive(Debug, Serialize)]
-pub(crate) struct Document<'a, D> {
+pub(crate) struct Summary<'a, D> {
     tenant: &'a str,
     surface: &'a str,
     pub(crate) days: Vec<D>,
 }
 
-impl<'a, D: Serialize> Document<'a, D> {
+impl<'a, D: Serialize> Summary<'a, D> {
     pub(crate) fn new(ctx: &'a Context) -> Self {
         let (tenant, surface) = (ctx.scope.tenant.as_str(), ctx.scope.surface.as_str());
         Self { tenant, surface, days: Vec::new() }
@@ -41,7 +41,7 @@ pub fn ingest(flags: &DayJob) -> Result<(), JobError> {
     let ctx = Context::new(&flags.common, &flags.scope)?;
     let days = ctx.days(flags.days.start, flags.days.end)?;
     let output = Output::new(flags.common.json);
-    let mut document = Document::new(&ctx);
+    let mut document = Summary::new(&ctx);
     let mut ingest = Ingest::open(&ctx, &days)?;
     let done = days.into_iter().try_for_each(|day| {
         let Read { rows, source } = ingest.read(day)?;
@@ -61,7 +61,7 @@ pub fn ingest(flags: &DayJob) -> Result<(), JobError> {
 pub fn validate_days(flags: &DayJob) -> Result<(), JobError> {
     let ctx = Context::new(&flags.common, &flags.scope)?;
     let output = Output::new(flags.common.json);
-    let mut document = Document::new(&ctx);
+    let mut document = Summary::new(&ctx);
     let done = ctx.days(flags.days.start, flags.days.end)?.into_iter().try_for_each(|day| {
         let events = ctx.canonical().load(day)?.map_or(0, |(rows, _)| rows.rows.len());
         let report = validate(&ctx, day, events, None)?;
@@ -92,18 +92,19 @@ pub fn content_sim(flags: &CatalogJob) -> Result<(), JobError> {
 }
 
 fn build_and_stage(ctx: &Context, plan: &Plan<'_>, days: Vec<Day>, output: Output) -> Result<(), JobError> {
-    let mut document = Document::new(ctx);
+    let mut document = Summary::new(ctx);
     let mut loaded = Days::default();
     let done = days.into_iter().try_for_each(|day| {
         loaded.forget_before(plan.first_day(ctx, day)?);
         let built = build(ctx, plan, &mut loaded, day)?;
-        for artifact in stage(ctx, plan, &loaded, built)? {
+        for Document { key, encoded, report } in complete(ctx, plan, &loaded, built)? {
+            let report = stage(ctx, &key, &encoded.bytes, report)?;
             output.line(format_args!("{} {day}", ctx.scope));
-            output.line(&artifact.report);
-            if let Some(notes) = artifact.report.notes() {
+            output.line(&report);
+            if let Some(notes) = report.notes() {
                 output.line(notes);
             }
-            document.days.push(artifact.report);
+            document.days.push(report);
         }
         Ok(())
     });
@@ -130,7 +131,7 @@ pub fn publish_staged(flags: &PublishJob) -> Result<(), JobError> {
             }
         }
         any |= !staged.is_empty();
-        publishing.store(staged)?;
+        publishing.store(&check(&ctx, staged)?)?;
     }
     if !any {
         let key = artifact_key(&ctx, &flags.artifacts, ctx.config.artifact_kinds[0], days[days.len() - 1])?;
@@ -140,7 +141,7 @@ pub fn publish_staged(flags: &PublishJob) -> Result<(), JobError> {
         tracing::warn!(kind = %key.kind, window = %key.window, "nothing is staged; what is current stays");
     }
     let output = Output::new(flags.common.json);
-    let mut document = Document::new(&ctx);
+    let mut document = Summary::new(&ctx);
     let report = publishing.finish()?;
     output.line(&ctx.scope);
     report.artifacts.iter().for_each(|artifact| output.line(artifact));

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::thread::{self, ScopedJoinHandle};
 
-use recsys_core::artifact::Source;
+use recsys_core::artifact::{Encoded, Source};
 use recsys_core::canonical::DayRows;
 use recsys_core::catalog::Catalog;
+use recsys_core::parallel;
+use recsys_core::staging::Staged;
 use recsys_core::window::Day;
 use serde::Serialize;
 
@@ -13,11 +15,11 @@ use crate::checkpoint;
 use crate::cli::{PublishFlags, RunJob};
 use crate::context::Context;
 use crate::error::JobError;
-use crate::jobs::Document;
+use crate::jobs::Summary;
 use crate::output::Output;
-use crate::steps::build::{ArtifactReport, Days, Plan, build, stage};
+use crate::steps::build::{ArtifactReport, Days, Document, Plan, build, complete, stage};
 use crate::steps::ingest::{Ingest, IngestReport, Read, SourceReport, commit};
-use crate::steps::publish::{PublishReport, Publishing};
+use crate::steps::publish::{PublishReport, Publishing, check};
 use crate::steps::validate::validate;
 
 /// `recsys-pipelines run`.
@@ -32,7 +34,7 @@ pub(crate) fn run(flags: &RunJob) -> Result<(), JobError> {
     }
     let ctx = Context::new(&flags.common, &flags.scope)?;
     let output = Output::new(flags.common.json);
-    let mut document = Document::new(&ctx);
+    let mut document = Summary::new(&ctx);
     // A checkpoint that cannot be read stops the run before it has done anything.
     let days = run_days(&ctx, flags, checkpoint::read(&ctx)?)?;
     if days.is_empty() {
@@ -97,18 +99,41 @@ fn run_day(
             Box::new(|| joined(committing))
         };
         let stored = built.and_then(|built| {
-            let (staged, artifacts): (Vec<_>, Vec<_>) = stage(ctx, plan, loaded, built)?
-                .into_iter()
-                .map(|artifact| ((artifact.key, artifact.staged), artifact.report))
-                .unzip();
-            let mut publishing = Publishing::begin(ctx, flags);
-            publishing.store(staged)?;
-            Ok((artifacts, publishing))
+            let documents = complete(ctx, plan, loaded, built)?;
+            stage_and_store(ctx, flags, documents)
         });
         let canonical = in_place()?;
         let (artifacts, publishing) = stored?;
         Ok((canonical, artifacts, publishing.finish()?))
     })
+}
+
+/// Stages the artifacts of a day, and stores their blobs meanwhile: the disk is the slower of the two.
+fn stage_and_store<'a>(
+    ctx: &'a Context,
+    flags: &PublishFlags,
+    documents: Vec<Document>,
+) -> Result<(Vec<ArtifactReport>, Publishing<'a>), JobError> {
+    let (documents, reports): (Vec<_>, Vec<_>) = documents
+        .into_iter()
+        .map(|Document { key, encoded: Encoded { bytes, version }, report }| {
+            let name = ctx.staging().name(&key);
+            ((key, Staged { name, version, bytes }), report)
+        })
+        .unzip();
+    let candidates = check(ctx, documents)?;
+    let mut publishing = Publishing::begin(ctx, flags);
+    thread::scope(|scope| {
+        let staging = scope.spawn(|| {
+            parallel::try_map(candidates.iter().zip(reports), |(candidate, report)| {
+                stage(ctx, &candidate.key, &candidate.bytes, report)
+            })
+        });
+        let stored = publishing.store(&candidates);
+        let artifacts = joined(staging)?;
+        stored.map(|()| artifacts)
+    })
+    .map(|artifacts| (artifacts, publishing))
 }
 
 fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {

@@ -7,13 +7,11 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use recsys_core::artifact::{ArtifactKey, Draft, Inputs, Kind, Source};
+use recsys_core::artifact::{ArtifactKey, Draft, Encoded, Inputs, Kind, Source};
 use recsys_core::canonical::DayRows;
 use recsys_core::catalog::Catalog;
 use recsys_core::events::EventTable;
 use recsys_core::id::Segment;
-use recsys_core::parallel;
-use recsys_core::staging::Staged;
 use recsys_core::window::{Day, Window};
 use serde::Serialize;
 
@@ -60,14 +58,6 @@ impl fmt::Display for ArtifactReport {
         let Self { kind, rows, staged, .. } = self;
         write!(f, "  {kind:<12} {rows} rows, {staged}")
     }
-}
-
-/// An artifact that was built and staged.
-#[derive(Debug)]
-pub(crate) struct StagedArtifact {
-    pub(crate) key: ArtifactKey,
-    pub(crate) staged: Staged,
-    pub(crate) report: ArtifactReport,
 }
 
 /// Canonical days in memory: those that were just ingested, and those that a window reaches back to.
@@ -240,14 +230,22 @@ fn build_window(
     keys.par_iter().map(one).collect::<Vec<_>>().into_iter().collect()
 }
 
-/// Completes the artifacts of a day and stages them. The canonical data must be in place by now.
-pub(crate) fn stage(
+/// An artifact ready to be staged.
+#[derive(Debug)]
+pub(crate) struct Document {
+    pub(crate) key: ArtifactKey,
+    pub(crate) encoded: Encoded,
+    pub(crate) report: ArtifactReport,
+}
+
+/// Completes the artifacts of a day. The canonical data of a window of several days must be in place by now.
+pub(crate) fn complete(
     ctx: &Context,
     plan: &Plan<'_>,
     days: &Days,
     built: Vec<BuiltArtifact>,
-) -> Result<Vec<StagedArtifact>, JobError> {
-    let mut encoded = Vec::new();
+) -> Result<Vec<Document>, JobError> {
+    let mut documents = Vec::new();
     let mut hashes: BTreeMap<Window, String> = BTreeMap::new();
     for artifact in built {
         let BuiltArtifact { key, draft, rows, empty_days, skipped_sessions } = artifact;
@@ -256,29 +254,36 @@ pub(crate) fn stage(
             (Source::Events, Some(hash)) => hash.clone(),
             (Source::Events, None) => days.source_hash(ctx, key.window)?,
         };
-        let document = draft.finish(&ctx.clock.now().to_string(), &source_hash);
+        let encoded = draft.finish(&ctx.clock.now().to_string(), &source_hash);
         if key.kind.source() == Source::Events {
             hashes.insert(key.window, source_hash);
         }
         let limits = &ctx.config.limits;
-        limits.check_artifact_bytes(document.bytes.len()).map_err(|exceeded| exceeded.in_place(key.kind))?;
+        limits.check_artifact_bytes(encoded.bytes.len()).map_err(|exceeded| exceeded.in_place(key.kind))?;
         let report = ArtifactReport {
             kind: key.kind,
             segment: key.segment.clone(),
             window: key.window,
-            version: document.version.clone(),
+            version: encoded.version.clone(),
             rows,
-            bytes: document.bytes.len() as u64,
+            bytes: encoded.bytes.len() as u64,
             staged: String::new(),
             empty_days,
             skipped_sessions,
         };
-        encoded.push((key, document, report));
+        documents.push(Document { key, encoded, report });
     }
-    parallel::try_map(encoded, |(key, document, mut report)| {
-        let staged = ctx.staging().put(&key, document)?;
-        report.staged.clone_from(&staged.name);
-        tracing::info!(kind = %key.kind, window = %key.window, version = %staged.version, "staged");
-        Ok(StagedArtifact { key, staged, report })
-    })
+    Ok(documents)
+}
+
+/// Stages an artifact, and notes where in its report.
+pub(crate) fn stage(
+    ctx: &Context,
+    key: &ArtifactKey,
+    bytes: &[u8],
+    mut report: ArtifactReport,
+) -> Result<ArtifactReport, JobError> {
+    report.staged = ctx.staging().put(key, &report.version, bytes)?;
+    tracing::info!(kind = %key.kind, window = %key.window, version = %report.version, "staged");
+    Ok(report)
 }

@@ -51,6 +51,20 @@ impl fmt::Display for PublishReport {
     }
 }
 
+/// Checks documents before they are published.
+pub(crate) fn check(
+    ctx: &Context,
+    documents: impl IntoIterator<Item = (ArtifactKey, Staged), IntoIter: ExactSizeIterator + Send>,
+) -> Result<Vec<Candidate>, JobError> {
+    parallel::try_map(documents, |(key, staged)| {
+        let Staged { name, version, bytes } = staged;
+        Candidate::check(&key, &version, bytes, &ctx.config.limits).map_err(|source| match source {
+            Unfit::Limit(exceeded) => JobError::Limit(exceeded.in_place(name)),
+            source => JobError::Unfit { name, source },
+        })
+    })
+}
+
 /// Publishes staged artifacts: first the blobs, in as many batches as fit memory, then all else at once.
 #[derive(Debug)]
 pub(crate) struct Publishing<'a> {
@@ -77,20 +91,9 @@ impl<'a> Publishing<'a> {
         Self { ctx, publisher, stored: Vec::new() }
     }
 
-    /// Checks staged artifacts and stores their blobs.
-    pub(crate) fn store(
-        &mut self,
-        staged: impl IntoIterator<Item = (ArtifactKey, Staged), IntoIter: ExactSizeIterator + Send>,
-    ) -> Result<(), JobError> {
-        let candidates = parallel::try_map(staged, |(key, staged)| {
-            let Staged { name, version, bytes } = staged;
-            let checked = Candidate::check(&key, &version, bytes, &self.ctx.config.limits);
-            checked.map_err(|source| match source {
-                Unfit::Limit(exceeded) => JobError::Limit(exceeded.in_place(name)),
-                source => JobError::Unfit { name, source },
-            })
-        })?;
-        self.stored.extend(self.publisher.store(&self.ctx.scope, &candidates)?);
+    /// Stores the blobs of checked artifacts.
+    pub(crate) fn store(&mut self, candidates: &[Candidate]) -> Result<(), JobError> {
+        self.stored.extend(self.publisher.store(&self.ctx.scope, candidates)?);
         Ok(())
     }
 
