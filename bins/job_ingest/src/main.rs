@@ -5,6 +5,6 @@ use std::process::ExitCode;
 use recsys_job::jobs;
 
 fn main() -> ExitCode {
-    let about = "Reads raw exposures and writes each day's canonical file";
+    let about = "Reads raw exposures and writes each day's canonical file, which every builder job reads";
     recsys_job::main("job_ingest", about, jobs::ingest)
 }

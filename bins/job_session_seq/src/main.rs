@@ -6,6 +6,6 @@ use recsys_core::artifact::Kind;
 use recsys_job::jobs;
 
 fn main() -> ExitCode {
-    let about = "Counts what each user was shown after something else and stages the artifact";
+    let about = "Counts what each user was shown after something else (from job_ingest's data) and stages the artifact for job_publish";
     recsys_job::main("job_session_seq", about, |flags| jobs::build_kind(Kind::SessionSeq, flags))
 }

@@ -17,8 +17,9 @@ pub fn main<F: Flags>(
     about: &'static str,
     job: fn(&F) -> Result<(), JobError>,
 ) -> ExitCode {
-    let command =
-        F::command().name(name).about(about).after_help(EXIT_CODES).version(env!("CARGO_PKG_VERSION"));
+    let command = F::command().name(name).about(about).version(env!("CARGO_PKG_VERSION"));
+    let help = if command.has_subcommands() { EXIT_CODES.to_owned() } else { with_example(name) };
+    let command = command.after_help(help);
     let flags = match command.try_get_matches().and_then(|matches| F::from_arg_matches(&matches)) {
         Ok(flags) => flags,
         Err(error) => return usage(&error),
@@ -30,6 +31,11 @@ pub fn main<F: Flags>(
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&one_line(&error), error.exit(), format),
     }
+}
+
+fn with_example(name: &str) -> String {
+    let flags = "--config configs/env/shop.json --tenant demo --surface home --start 2026-01-01";
+    format!("Example:\n  {name} {flags}\n\n{EXIT_CODES}")
 }
 
 fn usage(error: &clap::Error) -> ExitCode {
