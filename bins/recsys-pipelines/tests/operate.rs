@@ -79,6 +79,14 @@ fn status_says_what_is_current_and_what_is_stale_or_missing() {
     shop.run("status --max-age 26h").fails(3, &["implicit of demo/home is missing"]);
     shop.run("status --tenant nobody --surface home --max-age 26h")
         .fails(3, &["cooc of nobody/home is missing"]);
+    for command in ["status --max-age 26h", "status", "verify"] {
+        shop.run(&format!("{command} --tenant nobody")).fails(2, &["out/registry", "no manifest"]);
+    }
+    fs::create_dir(shop.0.join("empty")).unwrap();
+    config["registry_dir"] = json!("empty");
+    shop.0.write("config.json", config.to_string());
+    shop.run("status").ok();
+    shop.run("status --max-age 26h").fails(3, &["no manifest in the registry"]);
     config["registry_dir"] = json!("nowhere");
     shop.0.write("config.json", config.to_string());
     shop.run("status").fails(2, &["registry nowhere does not exist"]);
@@ -164,6 +172,16 @@ fn a_rollback_to_something_damaged_is_refused() {
     shop.run(&format!("rollback {SCOPE} --to abcdef --steps 2")).fails(2, &["--to", "--steps"]);
     shop.run("rollback --tenant demo --surface search").fails(2, &["search/manifest.json does not exist"]);
     shop.run("history --tenant demo --surface search").fails(2, &["search/manifest.json does not exist"]);
+}
+
+#[test]
+fn a_manifest_that_was_edited_has_no_history() {
+    let shop = Shop::new();
+    let text = fs::read_to_string(shop.0.join(MANIFEST)).unwrap();
+    shop.0.write(MANIFEST, text.replace("\"updated_at\": \"20", "\"updated_at\": \"21"));
+    shop.run(&format!("history {SCOPE}")).fails(3, &[MANIFEST, "has no entry in the history"]);
+    shop.run(&format!("rollback {SCOPE}")).fails(2, &["reaches back 0 steps, not 1"]);
+    shop.run(&format!("history {SCOPE} --limit 0")).fails(2, &["--limit"]);
 }
 
 #[test]

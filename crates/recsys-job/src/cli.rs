@@ -5,7 +5,7 @@
     reason = "a doc comment is the help of a flag, and a flattened group of flags has none"
 )]
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, ValueEnum};
@@ -225,8 +225,8 @@ pub struct HistoryJob {
     pub scope: ScopeArgs,
 
     /// Show at most so many entries
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    pub limit: usize,
+    #[arg(long, value_name = "N", default_value = "20")]
+    pub limit: NonZeroUsize,
 
     #[command(flatten)]
     pub common: CommonArgs,

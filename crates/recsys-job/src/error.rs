@@ -75,6 +75,12 @@ pub enum JobError {
     /// There is no registry.
     #[error("registry {0} does not exist; set registry_dir or out_dir")]
     NoRegistry(String),
+    /// A filter that lets nothing through.
+    #[error("no manifest in registry {0} is of that tenant or surface")]
+    NothingMatches(String),
+    /// The manifest is not one that a publish or a rollback has made current.
+    #[error("{0} has no entry in the history: it was written by something else, or edited")]
+    NoEntry(String),
     /// There is nothing to show.
     #[error("{0} does not exist; nothing was published there")]
     NoHistory(String),
@@ -139,9 +145,13 @@ impl JobError {
                 | CatalogError::Duplicate { .. } => Exit::Refused,
                 CatalogError::Limit(_) => Exit::Limit,
             },
-            Self::Gate(_) | Self::Checkpoint { .. } | Self::Stale(_) | Self::Damaged(_) => Exit::Refused,
+            Self::Gate(_)
+            | Self::Checkpoint { .. }
+            | Self::Stale(_)
+            | Self::Damaged(_)
+            | Self::NoEntry(_) => Exit::Refused,
             Self::Registry(error) => registry(error),
-            Self::NoRegistry(_) | Self::NoHistory(_) => Exit::Usage,
+            Self::NoRegistry(_) | Self::NoHistory(_) | Self::NothingMatches(_) => Exit::Usage,
             Self::Blob(error) => blob(error),
             Self::Rollback(error) => match error {
                 RollbackError::Registry(error) => registry(error),

@@ -57,6 +57,9 @@ impl Operator {
         let mut scopes = self.registry().scopes()?;
         scopes.retain(|scope| filter.tenant.as_ref().is_none_or(|tenant| *tenant == scope.tenant));
         scopes.retain(|scope| filter.surface.as_ref().is_none_or(|surface| *surface == scope.surface));
+        if scopes.is_empty() && (filter.tenant.is_some() || filter.surface.is_some()) {
+            return Err(JobError::NothingMatches(self.config.registry_dir()));
+        }
         Ok(scopes)
     }
 }

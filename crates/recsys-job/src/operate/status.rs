@@ -129,6 +129,9 @@ fn print(output: &Output, manifests: &[ManifestStatus]) {
 /// What is older than it may be, or not there.
 fn problems(manifests: &[ManifestStatus], max_age: Option<SignedDuration>) -> Vec<String> {
     let mut problems = Vec::new();
+    if manifests.is_empty() {
+        problems.push("there is no manifest in the registry".to_owned());
+    }
     for manifest in manifests {
         let place = format!("{}/{}", manifest.tenant, manifest.surface);
         for kind in manifest.kinds.iter().filter(|kind| kind.stale) {
