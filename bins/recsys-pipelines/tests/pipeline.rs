@@ -414,3 +414,19 @@ fn a_full_standard_output_is_a_failure_and_a_closed_one_is_not() {
         "{output:?}"
     );
 }
+
+#[test]
+fn a_day_that_lost_its_events_loses_its_file_when_that_is_allowed() {
+    for window in ["1", "2"] {
+        let sandbox = shop(&json!({"validation": {"min_events": 0}}));
+        let line = format!("run {SCOPE} --start 2026-01-01 --window-days {window}");
+        sandbox.run("recsys-pipelines", &line).ok();
+        fs::remove_file(sandbox.join("raw/demo/home/exposure.2026-01-01.jsonl")).unwrap();
+        let finished = sandbox.run("recsys-pipelines", &format!("{line} --json"));
+        let document: Value = serde_json::from_str(&finished.ok().stdout).unwrap();
+        assert_eq!(document["days"][0]["canonical"]["replaced"], "removed");
+        assert_eq!(document["days"][0]["artifacts"][0]["rows"], 0);
+        assert!(sandbox.snapshot("out/canonical").is_empty());
+        read_published(&sandbox.join(MANIFEST)).unwrap();
+    }
+}

@@ -105,7 +105,10 @@ impl Days {
             return Ok(hash.clone());
         }
         let (hash, by_day) = ctx.canonical().window_hash(window)?;
-        let changed = |day: &Day| self.0[day].hash.as_ref() != by_day.get(day);
+        let changed = |day: &Day| match &self.0[day] {
+            Loaded { rows: Some(_), hash } => hash.as_ref() != by_day.get(day),
+            Loaded { rows: None, .. } => by_day.contains_key(day),
+        };
         match window.days().find(changed) {
             Some(day) => Err(JobError::Changed(day)),
             None => Ok(hash),
@@ -114,7 +117,7 @@ impl Days {
 
     /// Notes the hash of a day's file.
     pub(crate) fn set_hash(&mut self, day: Day, hash: String) {
-        if let Some(loaded) = self.0.get_mut(&day).filter(|loaded| loaded.rows.is_some()) {
+        if let Some(loaded) = self.0.get_mut(&day) {
             loaded.hash = Some(hash);
         }
     }
