@@ -275,7 +275,9 @@ fn jsonl_rows(name: &str, text: &[u8], mut take: impl FnMut(Row)) -> Result<(), 
 }
 
 fn jsonl_row(line: &[u8], start: u64) -> Result<Row, String> {
-    let row: JsonRow = serde_json::from_slice(line).map_err(|error| {
+    // The JSON library does not look at text that it skips.
+    let line = std::str::from_utf8(line).map_err(|_| "the row is not UTF-8")?;
+    let row: JsonRow = serde_json::from_str(line).map_err(|error| {
         let Fault { reason, .. } = Fault::json(&error);
         format!("{reason} (column {})", error.column())
     })?;

@@ -171,6 +171,9 @@ fn a_row_that_is_not_utf8_is_named() {
     assert_eq!(error(Csv, b"id,tags\nA,x\nB,\xff\nC,z\n"), "items.txt:3: the row is not UTF-8");
     assert_eq!(error(Csv, b"id,tags\nA,\"x\ny\"\nB,\xff\n"), "items.txt:4: the row is not UTF-8");
     assert_eq!(error(Csv, b"id,\xff\nA,x\n"), "items.txt:1: the row is not UTF-8");
+    // Also in a field that nobody reads.
+    let json = b"{\"item_id\":\"A\"}\n{\"item_id\":\"B\",\"note\":\"\xff\"}\n";
+    assert_eq!(error(Jsonl, json), "items.txt:2: the row is not UTF-8");
 }
 
 #[test]
