@@ -206,7 +206,7 @@ fn raw_lines() {
     for (from, to, parts) in cases {
         shop.third_line(from, to);
         let place = format!("{RAW}:3");
-        shop.refuses(3, &[&[place.as_str()], *parts].concat());
+        shop.refuses(3, &[&[place.as_str(), "correct the line or take it out"], *parts].concat());
         shop.sandbox.write(RAW, &good);
     }
     shop.raw(|lines| lines[2][20] = 0xff);

@@ -32,7 +32,7 @@ pub enum JobError {
     #[error(transparent)]
     Raw(#[from] RawError),
     /// Raw events could not be read.
-    #[error(transparent)]
+    #[error("{error}{advice}", error = .0, advice = advice(.0))]
     Lines(#[from] LinesError),
     /// Canonical data could not be read.
     #[error(transparent)]
@@ -104,6 +104,14 @@ pub enum JobError {
         /// Where it departs from its schema.
         source: serde_json::Error,
     },
+}
+
+/// What to do about raw events that could not be read.
+fn advice(error: &LinesError) -> &'static str {
+    match error {
+        LinesError::Line { .. } => "; correct the line or take it out",
+        LinesError::Read { .. } => "",
+    }
 }
 
 /// What an orchestrator should do about a failure.

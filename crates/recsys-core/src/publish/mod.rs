@@ -295,14 +295,21 @@ impl Publisher<'_> {
         if candidate.key.window.end() < current.window.end() && !self.options.allow_older_window {
             return Ok(Fate::OlderWindow);
         }
-        if candidate.rows == 0 && !self.options.allow_empty {
-            // Whatever cannot be read is worth no less than nothing.
-            let rows = read_blob(self.objects, scope, kind, old).map_or(0, |blob| blob.rows);
-            if rows > 0 {
-                return Err(PublishError::Empty { kind });
-            }
+        if candidate.rows == 0 && !self.options.allow_empty && self.has_rows(scope, kind, old)? {
+            return Err(PublishError::Empty { kind });
         }
         Ok(Fate::Published)
+    }
+
+    /// Whether the current artifact of a kind has rows, or may have: one that this publisher cannot look at
+    /// is no less than one it can. Only what is gone or damaged is worth nothing.
+    fn has_rows(&self, scope: &Scope, kind: Kind, uri: &str) -> Result<bool, PublishError> {
+        match read_blob(self.objects, scope, kind, uri) {
+            Ok(blob) => Ok(blob.rows > 0),
+            Err(BlobError::Store(error)) => Err(error.into()),
+            Err(BlobError::Elsewhere { .. }) => Ok(true),
+            Err(BlobError::Missing(_) | BlobError::Damaged { .. } | BlobError::Other { .. }) => Ok(false),
+        }
     }
 
     fn swap(&self, scope: &Scope, candidates: &[Stored]) -> Result<Published, PublishError> {

@@ -34,9 +34,7 @@ impl SourceReport {
         let Counts { lines, foreign, outside } = counts;
         Self { files, lines, foreign, outside }
     }
-}
 
-impl SourceReport {
     /// What was found, in a phrase.
     pub(crate) fn found(&self) -> String {
         let files = if self.files.is_empty() { "no raw file".to_owned() } else { self.files.join(", ") };
