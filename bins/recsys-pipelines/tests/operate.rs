@@ -174,13 +174,33 @@ fn a_rollback_to_something_damaged_is_refused() {
     shop.run("history --tenant demo --surface search").fails(2, &["search/manifest.json does not exist"]);
 }
 
+/// The next swap adopts it; until then it is shown as if that had happened.
 #[test]
-fn a_manifest_that_was_edited_has_no_history() {
+fn a_manifest_that_was_edited_is_part_of_the_history() {
     let shop = Shop::new();
+    let before = shop.current();
     let text = fs::read_to_string(shop.0.join(MANIFEST)).unwrap();
-    shop.0.write(MANIFEST, text.replace("\"updated_at\": \"20", "\"updated_at\": \"21"));
-    shop.run(&format!("history {SCOPE}")).fails(3, &[MANIFEST, "has no entry in the history"]);
-    shop.run(&format!("rollback {SCOPE}")).fails(2, &["reaches back 0 steps, not 1"]);
+    let mut manifest: Value = serde_json::from_str(&text).unwrap();
+    manifest["updated_at"] = json!("2126-01-01T00:00:00Z");
+    manifest["current"].as_object_mut().unwrap().remove("cooc");
+    shop.0.write(MANIFEST, manifest.to_string());
+    let entries = |shop: &Shop| -> Vec<(String, String)> {
+        let history = shop.run(&format!("history {SCOPE} --json"));
+        let history: Value = serde_json::from_str(&history.ok().stdout).unwrap();
+        let text = |entry: &Value, key: &str| entry[key].as_str().unwrap().to_owned();
+        let entries = history["entries"].as_array().unwrap().iter();
+        entries.map(|entry| (text(entry, "reason"), text(entry, "hash"))).collect()
+    };
+    let edited = entries(&shop);
+    assert_eq!(
+        edited.iter().map(|(reason, _)| reason.as_str()).collect::<Vec<_>>(),
+        ["adopt", "publish", "publish", "publish"]
+    );
+    shop.run(&format!("rollback {SCOPE}")).ok();
+    assert_eq!(shop.current(), before);
+    let rolled_back = entries(&shop);
+    assert_eq!(rolled_back[0].0, "rollback");
+    assert_eq!(rolled_back[1..], edited);
     shop.run(&format!("history {SCOPE} --limit 0")).fails(2, &["--limit"]);
 }
 

@@ -83,6 +83,7 @@ impl Shop {
     #[track_caller]
     fn check(&self, finished: &Finished, code: i32, parts: &[&str]) {
         finished.fails(code, parts);
+        assert!(!finished.stderr.contains("hunter2") && !finished.stderr.contains("4711"), "{finished:?}");
         assert_eq!(fs::read(self.sandbox.join(MANIFEST)).unwrap(), self.manifest, "the manifest has changed");
         assert_eq!(read_published(&self.sandbox.join(MANIFEST)).unwrap().len(), 5);
     }
@@ -148,14 +149,45 @@ fn configuration() {
     shop.refuses(2, &["window_days.cooc", "nonzero"]);
     shop.configure("/registry_dir", json!(" "));
     shop.refuses(2, &["registry_dir", "empty"]);
-    shop.configure("/canonical_dir", json!("s3://bucket/canonical"));
-    shop.refuses(2, &["canonical_dir", "URL"]);
+    shop.configure("/canonical_dir", json!("ftp://server/canonical"));
+    shop.refuses(2, &["canonical_dir", "ftp://server/canonical", "s3://"]);
+    shop.configure("/canonical_dir", json!("s3:///canonical"));
+    shop.refuses(2, &["canonical_dir", "names no bucket"]);
+    shop.configure("/canonical_dir", json!("s3://key:hunter2@bucket/canonical"));
+    shop.refuses(2, &["canonical_dir", "give only bucket and folder"]);
+    shop.configure("/canonical_dir", json!("s3://bucket/canonical?x=hunter2"));
+    shop.refuses(2, &["canonical_dir", "give only bucket and folder"]);
+    shop.configure("/object_store", json!({"type": "s3"}));
+    shop.refuses(2, &["object_store.s3.bucket", "missing"]);
+    let s3 = |settings: Value| json!({"type": "minio", "s3": settings});
+    shop.configure("/object_store", s3(json!({"bucket": "b", "endpoint": "http://localhost:1"})));
+    shop.refuses(2, &["object_store", "plain HTTP", "use_ssl"]);
+    shop.configure(
+        "/object_store",
+        s3(json!({"bucket": "b", "endpoint": "https://localhost:1", "use_ssl": false})),
+    );
+    shop.refuses(2, &["object_store", "https://", "use_ssl"]);
+    shop.configure("/object_store", s3(json!({"bucket": "b", "endpoint": "http://a:hunter2@localhost:1"})));
+    shop.refuses(2, &["object_store", "user or password"]);
+    shop.configure("/object_store", s3(json!({"bucket": "b", "access_key": "a"})));
+    shop.refuses(2, &["object_store", "secret_key"]);
+    shop.configure("/object_store", s3(json!({"bucket": "b", "secret_key": 4711})));
+    shop.refuses(2, &["object_store.s3.secret_key", "text in quotes"]);
+    shop.configure("/object_store", s3(json!("hunter2")));
+    shop.refuses(2, &["object_store.s3 must be a section"]);
+    shop.configure("/registry/concurrency", json!("none"));
+    shop.refuses(2, &["registry.concurrency", "compare-and-swap", "last-write-wins"]);
+    shop.configure("/storage/timeout_s", json!(0));
+    shop.refuses(2, &["storage.timeout_s"]);
     shop.configure("/limits", json!([1, 2]));
     shop.refuses(2, &["limits must be a section"]);
     shop.configure("/limits/max_users_per_run", json!("many"));
     shop.refuses(2, &["limits.max_users_per_run", "\"many\"", "u64"]);
     shop.sandbox.write("config.json", "{\"out_dir\": \"out\",\n \"raw_events_dir\"");
     shop.refuses(2, &["config.json", "line 2"]);
+    shop.sandbox.write("config.toml", "[object_store.s3]\nsecret_key = hunter2\n");
+    let toml = "run --config config.toml --tenant demo --surface home --start 2026-01-02";
+    shop.check(&run(toml), 2, &["config.toml", "line 2"]);
     shop.sandbox.write("config.ini", "");
     let ini = "run --config config.ini --tenant demo --surface home --start 2026-01-02";
     shop.check(&run(ini), 2, &["config.ini", ".json, .yaml, .yml or .toml"]);

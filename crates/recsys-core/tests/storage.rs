@@ -199,7 +199,7 @@ fn still_refuses_when_the_document_has_changed() {
     assert!(one.is_some());
     assert_eq!(put(b"two", &one), Commit::Written);
     age(&folder.path("a/b"));
-    for stale in [&none, &one, &Some(Tag("no such".into()))] {
+    for stale in [&none, &one, &Some(Tag { etag: "no such".into(), version: None })] {
         assert_eq!(put(b"three", stale), Commit::Refused);
         assert_eq!(put(b"two", stale), Commit::Refused, "also with the bytes that are there");
         assert_eq!(folder.text("a/b"), "two");

@@ -1,6 +1,6 @@
 //! The checkpoint: the last day that `run` has published without a gap.
 
-use recsys_core::storage::{Condition, Store};
+use recsys_core::storage::Condition;
 use recsys_core::window::Day;
 use serde::{Deserialize, Serialize};
 

@@ -1,18 +1,16 @@
 //! What a job works with: the configuration, the stores it names, the scope, the clock.
 
-use std::path::Path;
-
 use recsys_core::canonical::Canonical;
 use recsys_core::catalog::{Catalog, CatalogError, CatalogFormat};
 use recsys_core::id::Scope;
 use recsys_core::raw::open_decompressed;
 use recsys_core::staging::Staging;
-use recsys_core::storage::LocalStore;
+use recsys_core::storage::{Roots, Store, Unconditional};
 use recsys_core::window::Day;
 
 use crate::cli::{CommonArgs, ScopeArgs};
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError};
+use crate::config::{Concurrency, Config, ConfigError};
 use crate::error::JobError;
 
 /// Everything a job works with.
@@ -21,26 +19,63 @@ pub struct Context {
     pub(crate) config: Config,
     pub(crate) scope: Scope,
     pub(crate) clock: Clock,
-    pub(crate) canonical: LocalStore,
-    pub(crate) artifacts: LocalStore,
-    pub(crate) objects: LocalStore,
-    pub(crate) registry: LocalStore,
-    pub(crate) checkpoints: LocalStore,
+    pub(crate) canonical: Box<dyn Store>,
+    pub(crate) artifacts: Box<dyn Store>,
+    pub(crate) published: PublishedStores,
+    pub(crate) checkpoints: Box<dyn Store>,
+    roots: Roots,
+}
+
+/// Where published artifacts are, and what says which of them are current.
+#[derive(Debug)]
+pub(crate) struct PublishedStores {
+    pub(crate) objects: Box<dyn Store>,
+    pub(crate) registry: Box<dyn Store>,
+    concurrency: Concurrency,
+}
+
+impl PublishedStores {
+    pub(crate) fn open(config: &Config, roots: &Roots) -> Result<Self, JobError> {
+        let concurrency = config.registry.concurrency;
+        let open = |root: String| -> Result<Box<dyn Store>, JobError> {
+            let store = roots.open(&root)?;
+            // A local registry has its lock in any case.
+            let is_bucket = root.contains("://") && !root.starts_with("file://");
+            Ok(match concurrency {
+                Concurrency::LastWriteWins if is_bucket => Box::new(Unconditional(store)),
+                _ => store,
+            })
+        };
+        let objects = open(config.object_store_dir()?)?;
+        let registry = open(config.registry_dir())?;
+        Ok(Self { objects, registry, concurrency })
+    }
+
+    /// Says before every swap that it is none, where that is so.
+    pub(crate) fn warn_of_collisions(&self) {
+        if self.concurrency == Concurrency::LastWriteWins {
+            tracing::warn!(
+                registry = self.registry.name(""),
+                "registry.concurrency is last-write-wins: a publisher that runs at the same time may be undone"
+            );
+        }
+    }
 }
 
 impl Context {
     /// Reads the configuration and names the stores. Nothing is created yet.
     pub fn new(common: &CommonArgs, scope: &ScopeArgs) -> Result<Self, JobError> {
         let config = Config::load(common.config.as_deref())?;
+        let roots = config.roots();
         Ok(Self {
             scope: Scope { tenant: scope.tenant.clone(), surface: scope.surface.clone() },
             clock: Clock::from_env()?,
-            canonical: LocalStore::new(config.canonical_dir())?,
-            artifacts: LocalStore::new(config.artifacts_dir())?,
-            objects: LocalStore::new(config.object_store_dir())?,
-            registry: LocalStore::new(config.registry_dir())?,
-            checkpoints: LocalStore::new(config.checkpoint_dir())?,
+            canonical: roots.open(&config.canonical_dir())?,
+            artifacts: roots.open(&config.artifacts_dir())?,
+            published: PublishedStores::open(&config, &roots)?,
+            checkpoints: roots.open(&config.checkpoint_dir())?,
             config,
+            roots,
         })
     }
 
@@ -59,16 +94,16 @@ impl Context {
         Ok(days.collect())
     }
 
-    pub(crate) fn raw_store(&self) -> Result<LocalStore, JobError> {
-        Ok(LocalStore::new(self.config.raw_dir()?)?)
+    pub(crate) fn raw_store(&self) -> Result<Box<dyn Store>, JobError> {
+        Ok(self.roots.open(&self.config.raw_dir()?)?)
     }
 
     pub(crate) fn canonical(&self) -> Canonical<'_> {
-        Canonical::new(&self.canonical, &self.scope)
+        Canonical::new(&*self.canonical, &self.scope)
     }
 
     pub(crate) fn staging(&self) -> Staging<'_> {
-        Staging::new(&self.artifacts)
+        Staging::new(&*self.artifacts)
     }
 
     /// Reads the catalogue at `path`, or at the place that the configuration names.
@@ -81,11 +116,10 @@ impl Context {
         let path = path.or(settings.path.as_deref()).ok_or(ConfigError::CatalogMissing)?;
         let format = format.or(settings.format).or_else(|| CatalogFormat::of_name(path));
         let format = format.ok_or_else(|| CatalogError::Format(path.to_owned()))?;
-        let folder = Path::new(path).parent().unwrap_or(Path::new(""));
-        let file = Path::new(path).strip_prefix(folder).ok().and_then(Path::to_str).unwrap_or_default();
-        let store = LocalStore::new(folder)?;
-        let reader =
-            open_decompressed(&store, file)?.ok_or_else(|| CatalogError::Missing(path.to_owned()))?;
+        let (folder, file) = split(path);
+        let store = self.roots.open(folder)?;
+        let reader = open_decompressed(&*store, file)?;
+        let reader = reader.ok_or_else(|| CatalogError::Missing(path.to_owned()))?;
         let catalog = Catalog::read(path, format, reader, &self.scope.surface, &self.config.limits)?;
         let Catalog { rows, foreign, rows_without_id, .. } = catalog;
         tracing::info!(path, rows, foreign, "read the catalogue");
@@ -93,6 +127,16 @@ impl Context {
             tracing::warn!(path, rows_without_id, "catalogue rows that name no item are left out");
         }
         Ok(catalog)
+    }
+}
+
+/// The folder and the name of a file, given as a path or a URL.
+fn split(path: &str) -> (&str, &str) {
+    let local = path.strip_prefix("file://").unwrap_or(path);
+    match local.rsplit_once('/') {
+        Some(("", file)) => ("/", file),
+        Some((folder, file)) => (folder, file),
+        None => ("", local),
     }
 }
 

@@ -8,7 +8,7 @@ use recsys_core::lines::LinesError;
 use recsys_core::publish::{BlobError, PublishError, RegistryError, RollbackError, Unfit};
 use recsys_core::raw::RawError;
 use recsys_core::staging::StagingError;
-use recsys_core::storage::StoreError;
+use recsys_core::storage::{RootError, StoreError, is_refusal};
 use recsys_core::window::{Day, DayError};
 
 use crate::config::ConfigError;
@@ -28,6 +28,9 @@ pub enum JobError {
     /// A store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A place that cannot be used.
+    #[error(transparent)]
+    Root(#[from] RootError),
     /// Raw events could not be opened.
     #[error(transparent)]
     Raw(#[from] RawError),
@@ -78,9 +81,6 @@ pub enum JobError {
     /// A filter that lets nothing through.
     #[error("no manifest in registry {0} is of that tenant or surface")]
     NothingMatches(String),
-    /// The manifest is not one that a publish or a rollback has made current.
-    #[error("{0} has no entry in the history: it was written by something else, or edited")]
-    NoEntry(String),
     /// There is nothing to show.
     #[error("{0} does not exist; nothing was published there")]
     NoHistory(String),
@@ -134,30 +134,27 @@ impl JobError {
             Self::Usage(_) | Self::Config(_) | Self::Day(_) | Self::Raw(RawError::MissingRoot(_)) => {
                 Exit::Usage
             }
-            Self::Store(_)
-            | Self::Raw(RawError::Store(_))
+            Self::Root(RootError::Runtime(_))
             | Self::NothingStaged(_)
             | Self::Output(_)
             | Self::Changed(_) => Exit::Failure,
+            Self::Root(_) => Exit::Usage,
+            Self::Store(error) | Self::Raw(RawError::Store(error)) => store(error),
             Self::Lines(error) => lines(error),
             Self::Canonical(error) => match error {
-                CanonicalError::Store(_) => Exit::Failure,
+                CanonicalError::Store(error) => store(error),
                 CanonicalError::Lines(error) => lines(error),
                 CanonicalError::Strangers { .. } => Exit::Refused,
             },
             Self::Catalog(error) => match error {
-                CatalogError::Store(_) => Exit::Failure,
+                CatalogError::Store(error) => store(error),
                 CatalogError::Missing(_) | CatalogError::Format(_) => Exit::Usage,
                 CatalogError::NoItemColumn { .. }
                 | CatalogError::Row { .. }
                 | CatalogError::Duplicate { .. } => Exit::Refused,
                 CatalogError::Limit(_) => Exit::Limit,
             },
-            Self::Gate(_)
-            | Self::Checkpoint { .. }
-            | Self::Stale(_)
-            | Self::Damaged(_)
-            | Self::NoEntry(_) => Exit::Refused,
+            Self::Gate(_) | Self::Checkpoint { .. } | Self::Stale(_) | Self::Damaged(_) => Exit::Refused,
             Self::Registry(error) => registry(error),
             Self::NoRegistry(_) | Self::NoHistory(_) | Self::NothingMatches(_) => Exit::Usage,
             Self::Blob(error) => blob(error),
@@ -173,12 +170,12 @@ impl JobError {
             },
             Self::Limit(_) => Exit::Limit,
             Self::Staging(error) => match error {
-                StagingError::Store(_) => Exit::Failure,
+                StagingError::Store(error) => store(error),
                 StagingError::Pointer(_) | StagingError::Dangling { .. } => Exit::Refused,
             },
             Self::Unfit { source, .. } => unfit(source),
             Self::Publish(error) => match error {
-                PublishError::Store(_) => Exit::Failure,
+                PublishError::Store(error) => store(error),
                 PublishError::Blob { source, .. } => unfit(source),
                 PublishError::Registry(error) => registry(error),
                 PublishError::Empty { .. } => Exit::Refused,
@@ -188,8 +185,14 @@ impl JobError {
     }
 }
 
+/// Credentials, policies and names of buckets do not heal by trying again; networks and disks may.
+fn store(error: &StoreError) -> Exit {
+    if error.is_refusal() { Exit::Usage } else { Exit::Failure }
+}
+
 fn lines(error: &LinesError) -> Exit {
     match error {
+        LinesError::Read { source, .. } if is_refusal(source) => Exit::Usage,
         LinesError::Read { .. } => Exit::Failure,
         LinesError::Line { .. } => Exit::Refused,
     }
@@ -197,7 +200,7 @@ fn lines(error: &LinesError) -> Exit {
 
 fn blob(error: &BlobError) -> Exit {
     match error {
-        BlobError::Store(_) => Exit::Failure,
+        BlobError::Store(error) => store(error),
         BlobError::Elsewhere { .. } => Exit::Usage,
         BlobError::Missing(_) | BlobError::Damaged { .. } | BlobError::Other { .. } => Exit::Refused,
     }
@@ -205,7 +208,9 @@ fn blob(error: &BlobError) -> Exit {
 
 fn registry(error: &RegistryError) -> Exit {
     match error {
-        RegistryError::Store(_) | RegistryError::Contended(_) => Exit::Failure,
+        RegistryError::Store(error) => store(error),
+        RegistryError::Contended(_) => Exit::Failure,
+        RegistryError::Unconditional(_) => Exit::Usage,
         RegistryError::Document { .. } | RegistryError::Stranger { .. } | RegistryError::OtherRecord(_) => {
             Exit::Refused
         }

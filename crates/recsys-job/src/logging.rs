@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{Directive, LevelFilter};
 
 use crate::cli::LogFormat;
 use crate::error::JobError;
@@ -14,6 +15,11 @@ pub(crate) fn init(format: Option<LogFormat>) -> Result<(), JobError> {
             .map_err(|error| JobError::Usage(format!("RUST_LOG is {directives:?}: {error}")))?,
         _ => EnvFilter::new("warn"),
     };
+    // Their finer lines repeat the headers of requests, which authorise whoever has them.
+    let filter = ["h2", "hyper", "hyper_util", "reqwest", "rustls"].iter().fold(filter, |filter, library| {
+        let quiet = Directive::from(LevelFilter::WARN);
+        filter.add_directive(format!("{library}=warn").parse().unwrap_or(quiet))
+    });
     let terminal = io::stderr().is_terminal();
     let format = format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json });
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);

@@ -6,6 +6,8 @@ pub mod console;
 pub mod faulty;
 pub mod generate;
 pub mod golden;
+pub mod place;
 pub mod reader;
+pub mod s3;
 pub mod sandbox;
 pub mod syscall;

@@ -18,6 +18,8 @@ pub enum Reason {
     Publish,
     /// An earlier manifest again.
     Rollback,
+    /// It was there before there was a history, or was put there by something that keeps none.
+    Adopt,
 }
 
 impl Reason {
@@ -26,6 +28,7 @@ impl Reason {
         match self {
             Self::Publish => "publish",
             Self::Rollback => "rollback",
+            Self::Adopt => "adopt",
         }
     }
 }

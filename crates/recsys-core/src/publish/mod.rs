@@ -164,8 +164,13 @@ impl Publisher<'_> {
         let planned: Vec<Stored> = candidates.iter().map(|candidate| self.stored(candidate)).collect();
         // A publish that would be refused at the end is refused before anything is written.
         let (current, _) = Registry::new(self.registry).manifest(scope)?.unzip();
-        self.judge(scope, current.as_ref(), &planned)?;
-        parallel::try_map(candidates, |candidate| self.write_blob(candidate))?;
+        let (_, fates) = self.judge(scope, current.as_ref(), &planned)?;
+        if fates.contains(&Fate::Published) {
+            Registry::new(self.registry).check_store()?;
+        }
+        parallel::try_map(candidates.iter().zip(fates), |(candidate, fate)| {
+            self.write_blob(candidate, fate == Fate::Published)
+        })?;
         parallel::try_map(candidates, |candidate| self.read_back(candidate))
     }
 
@@ -188,9 +193,14 @@ impl Publisher<'_> {
         }
     }
 
-    fn write_blob(&self, candidate: &Candidate) -> Result<(), PublishError> {
+    /// Writes a blob, or makes one that is there already young again when it is about to become current:
+    /// nothing may take it for garbage until the manifest names it.
+    fn write_blob(&self, candidate: &Candidate, becomes_current: bool) -> Result<(), PublishError> {
         let key = blob_key(&candidate.key, &candidate.build.version);
-        self.objects.put(&key, &candidate.bytes, Condition::Absent)?;
+        let commit = self.objects.put(&key, &candidate.bytes, Condition::Absent)?;
+        if commit == Commit::Refused && becomes_current {
+            self.objects.refresh(&key)?;
+        }
         Ok(())
     }
 

@@ -1,9 +1,13 @@
 //! The registry: manifests, records and history, and the one way in which a manifest changes.
 
 use std::collections::BTreeMap;
+use std::thread;
+use std::time::Duration;
 
-use jiff::Timestamp;
+use backon::{BackoffBuilder, ExponentialBuilder};
+use jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
+use serde_json::error::Category;
 
 use super::format::{V1, readable};
 use super::history::{HistoryEntry, Reason};
@@ -11,10 +15,10 @@ use super::manifest::Manifest;
 use super::record::Record;
 use crate::artifact::Kind;
 use crate::id::Scope;
-use crate::storage::{Commit, Condition, Store, StoreError, Tag};
+use crate::storage::{Commit, Condition, Listed, Store, StoreError, Tag};
 
 /// Lost races after which a swap gives up. Each one means that another publisher succeeded.
-const MAX_ATTEMPTS: u32 = 100;
+const MAX_ATTEMPTS: usize = 100;
 
 /// Why the registry could not be read or changed.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +47,13 @@ pub enum RegistryError {
     /// A record says that it is of something else than its name does.
     #[error("{0} is the record of another artifact; move it away")]
     OtherRecord(String),
+    /// Two publishers could overwrite each other's manifest, and neither would notice.
+    #[error(
+        "{0} accepts conditional writes and ignores the condition, so that publishers can undo each other's \
+         changes; use another store for registry_dir, or, if there is never more than one publisher at a time, \
+         set registry.concurrency to last-write-wins"
+    )]
+    Unconditional(String),
     /// Other publishers were faster every time.
     #[error("{0} changed under every attempt to swap it; try again")]
     Contended(String),
@@ -88,11 +99,17 @@ impl<'a> Registry<'a> {
         Ok(Some((manifest, tag)))
     }
 
-    /// The record of a version, if there is one.
+    /// The record of a version, if there is one. One of another format, which another implementation has
+    /// written, tells nothing here; the blob itself says what it is of.
     pub fn record(&self, scope: &Scope, kind: Kind, version: &str) -> Result<Option<Record>, RegistryError> {
         let key = Record::key(scope, kind, version);
         let Some(bytes) = self.store.read(&key)? else { return Ok(None) };
-        let record: Record = self.parse(&key, "record", &bytes)?;
+        let record: Record = match self.parse(&key, "record", &bytes) {
+            Err(RegistryError::Document { source, .. }) if source.classify() == Category::Data => {
+                return Ok(None);
+            }
+            record => record?,
+        };
         let actual = record.artifact_key();
         if (actual.kind, &actual.scope, record.version.as_str()) != (kind, scope, version) {
             return Err(RegistryError::OtherRecord(self.store.name(&key)));
@@ -103,8 +120,8 @@ impl<'a> Registry<'a> {
     /// The tenants and surfaces that have a manifest.
     pub fn scopes(&self) -> Result<Vec<Scope>, RegistryError> {
         let keys = self.store.list("current")?;
-        let scope = |key: &String| {
-            let [_, tenant, surface, "manifest.json"] = key.split('/').collect::<Vec<_>>()[..] else {
+        let scope = |listed: &Listed| {
+            let [_, tenant, surface, "manifest.json"] = listed.key.split('/').collect::<Vec<_>>()[..] else {
                 return None;
             };
             Some(Scope { tenant: tenant.parse().ok()?, surface: surface.parse().ok()? })
@@ -115,24 +132,31 @@ impl<'a> Registry<'a> {
     /// Every manifest that was current, newest first, at most `most` of them.
     ///
     /// The chain begins with the current manifest and follows `previous`; entries that nothing in it names
-    /// are left out. It ends early where an entry is missing, as it is for a manifest that was current
-    /// before there was a history.
+    /// are left out. It ends early where an entry is missing. A current manifest without an entry gets the
+    /// one that the next swap will write.
     pub fn history(&self, scope: &Scope, most: usize) -> Result<Vec<HistoryEntry>, RegistryError> {
         let Some((current, _)) = self.manifest(scope)? else { return Ok(Vec::new()) };
         let keys = self.store.list(&HistoryEntry::folder(scope))?;
-        let by_hash: BTreeMap<&str, &String> =
-            keys.iter().filter_map(|key| Some((HistoryEntry::hash_in_key(key)?, key))).collect();
-        let mut next = Some(current.hash());
+        let by_hash: BTreeMap<&str, &str> = keys
+            .iter()
+            .filter_map(|listed| Some((HistoryEntry::hash_in_key(&listed.key)?, listed.key.as_str())))
+            .collect();
         let mut entries = Vec::new();
-        while let Some(key) = next.as_deref().and_then(|hash| by_hash.get(hash)) {
-            if entries.len() == most {
-                break;
-            }
+        let mut next = Some(current.hash());
+        if !by_hash.contains_key(current.hash().as_str()) {
+            let entry = adoption(scope, current, &keys);
+            next.clone_from(&entry.previous);
+            entries.push(entry);
+        }
+        while entries.len() < most
+            && let Some(key) = next.as_deref().and_then(|hash| by_hash.get(hash))
+        {
             let Some(bytes) = self.store.read(key)? else { break };
             let entry: HistoryEntry = self.parse(key, "history entry", &bytes)?;
             next.clone_from(&entry.previous);
             entries.push(entry);
         }
+        entries.truncate(most);
         Ok(entries)
     }
 
@@ -146,6 +170,15 @@ impl<'a> Registry<'a> {
         serde_json::from_slice(bytes).map_err(|source| RegistryError::Document { name: name(), what, source })
     }
 
+    /// Refuses a store in which a swap is no swap.
+    pub fn check_store(&self) -> Result<(), RegistryError> {
+        if self.store.honours_conditions()? {
+            Ok(())
+        } else {
+            Err(RegistryError::Unconditional(self.store.name("")))
+        }
+    }
+
     /// Makes the pointers that `decide` returns current; `None` leaves everything as it is.
     ///
     /// `decide` sees the manifest that is replaced. It is asked again, with the new one, whenever another
@@ -156,37 +189,107 @@ impl<'a> Registry<'a> {
         change: &Change,
         mut decide: impl FnMut(Option<&Manifest>) -> Result<Option<BTreeMap<Kind, String>>, E>,
     ) -> Result<Option<Manifest>, E> {
-        for _ in 0..MAX_ATTEMPTS {
+        let mut delays = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(2))
+            .with_max_delay(Duration::from_millis(500))
+            .with_jitter()
+            .with_max_times(MAX_ATTEMPTS)
+            .build();
+        loop {
             let (current, tag) = self.manifest(scope)?.unzip();
             let Some(pointers) = decide(current.as_ref())? else { return Ok(None) };
+            self.check_store()?;
             let manifest = Manifest::following(current.as_ref(), scope, pointers, change.now);
-            let previous = current.map(|current| current.hash());
-            if self.replace(scope, change, &manifest, previous, tag)? {
+            if let Some(current) = &current {
+                self.adopt(scope, current)?;
+            }
+            let manifest = self.announce(scope, change, manifest, current.map(|current| current.hash()))?;
+            if self.replace(scope, &manifest, tag)? {
                 return Ok(Some(manifest));
             }
+            let delay = delays.next().ok_or_else(|| RegistryError::Contended(self.name(scope)))?;
+            thread::sleep(delay);
         }
-        Err(RegistryError::Contended(self.name(scope)).into())
     }
 
-    /// Writes the history entry, then the manifest if it is still in the state of `tag`.
-    fn replace(
+    /// Sees to it that the current manifest has an entry in the history, which it has not when something
+    /// else has written it.
+    fn adopt(&self, scope: &Scope, current: &Manifest) -> Result<(), RegistryError> {
+        let entry = adoption(scope, current.clone(), &[]);
+        if self.store.open(&entry.key(scope))?.is_some() {
+            return Ok(());
+        }
+        let keys = self.store.list(&HistoryEntry::folder(scope))?;
+        let entry = adoption(scope, entry.manifest, &keys);
+        self.store.put(&entry.key(scope), &readable(&entry), Condition::Absent)?;
+        Ok(())
+    }
+
+    /// Writes the history entry of a manifest that is about to become current. Returns the manifest.
+    fn announce(
         &self,
         scope: &Scope,
         change: &Change,
-        manifest: &Manifest,
+        mut manifest: Manifest,
         previous: Option<String>,
-        tag: Option<Tag>,
-    ) -> Result<bool, RegistryError> {
-        let entry = HistoryEntry {
-            v: V1,
-            hash: manifest.hash(),
-            previous,
-            reason: change.reason,
-            by: change.by.clone(),
-            manifest: manifest.clone(),
-        };
-        self.store.put(&entry.key(scope), &readable(&entry), Condition::Absent)?;
-        let condition = Condition::Still(tag);
-        Ok(self.store.put(&Manifest::key(scope), &readable(manifest), condition)? == Commit::Written)
+    ) -> Result<Manifest, RegistryError> {
+        loop {
+            let entry = HistoryEntry {
+                v: V1,
+                hash: manifest.hash(),
+                previous: previous.clone(),
+                reason: change.reason,
+                by: change.by.clone(),
+                manifest: manifest.clone(),
+            };
+            let key = entry.key(scope);
+            if self.store.put(&key, &readable(&entry), Condition::Absent)? == Commit::Written {
+                return Ok(manifest);
+            }
+            let Some(bytes) = self.store.read(&key)? else { return Ok(manifest) };
+            let earlier: HistoryEntry = self.parse(&key, "history entry", &bytes)?;
+            if earlier.previous == previous {
+                return Ok(manifest);
+            }
+            // The same manifest was to follow another one, in an attempt that lost its race. An entry is
+            // never rewritten, so this one becomes a moment younger.
+            manifest.updated_at = manifest
+                .updated_at
+                .saturating_add(SignedDuration::from_micros(1))
+                .unwrap_or(manifest.updated_at);
+        }
     }
+
+    /// Puts a manifest in place if it is still in the state of `tag`; `false` when another was faster.
+    fn replace(&self, scope: &Scope, manifest: &Manifest, tag: Option<Tag>) -> Result<bool, RegistryError> {
+        let key = Manifest::key(scope);
+        let bytes = readable(manifest);
+        let answer = self.store.put(&key, &bytes, Condition::Still(tag));
+        if matches!(answer, Ok(Commit::Written)) {
+            return Ok(true);
+        }
+        // The write may have been done and its answer lost, or a second try refused because of the first.
+        if self.store.read(&key).is_ok_and(|current| current.as_ref() == Some(&bytes)) {
+            return Ok(true);
+        }
+        Ok(answer? == Commit::Written)
+    }
+}
+
+/// The entry of a manifest that has none. It follows the newest entry that is not younger.
+fn adoption(scope: &Scope, manifest: Manifest, history: &[Listed]) -> HistoryEntry {
+    let hash = manifest.hash();
+    let mut entry = HistoryEntry {
+        v: V1,
+        hash,
+        previous: None,
+        reason: Reason::Adopt,
+        by: "unknown".to_owned(),
+        manifest,
+    };
+    let key = entry.key(scope);
+    let time = |key: &str| key.rsplit_once('-').map(|(time, _)| time.to_owned());
+    let earlier = history.iter().rev().find(|listed| listed.key != key && time(&listed.key) <= time(&key));
+    entry.previous = earlier.and_then(|listed| HistoryEntry::hash_in_key(&listed.key)).map(str::to_owned);
+    entry
 }

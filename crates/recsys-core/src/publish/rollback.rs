@@ -99,7 +99,11 @@ impl RollbackPlan {
     ) -> Result<Self, RollbackError> {
         let (from, _) =
             registry.manifest(scope)?.ok_or_else(|| RollbackError::NoManifest(registry.name(scope)))?;
-        let history = registry.history(scope, usize::MAX)?;
+        let most = match target {
+            Target::Steps(steps) if kind.is_none() => steps.saturating_add(1),
+            _ => usize::MAX,
+        };
+        let history = registry.history(scope, most)?;
         let to = match target {
             Target::Steps(steps) => steps_back(scope, history, *steps, kind)?,
             Target::Hash(hash) => by_hash(scope, history, hash)?,

@@ -15,9 +15,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::thread::{self, JoinHandle};
 
+use jiff::Timestamp;
 use tempfile::NamedTempFile;
 
-use super::{Commit, Condition, PendingWrite, Store, StoreError, Tag};
+use super::{Commit, Condition, Listed, PendingWrite, Store, StoreError, Tag, same_content};
 use crate::hash::sha256;
 use crate::id::SCRATCH;
 
@@ -114,29 +115,13 @@ fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 }
 
 fn same_bytes(a: &Path, b: &Path) -> io::Result<bool> {
-    const CHUNK: u64 = 1 << 16;
     let Some(b) = found(File::open(b))? else { return Ok(false) };
     let a = File::open(a)?;
-    if a.metadata()?.len() != b.metadata()?.len() {
-        return Ok(false);
-    }
-    let (mut left, mut right) = (Vec::new(), Vec::new());
-    loop {
-        left.clear();
-        right.clear();
-        (&a).take(CHUNK).read_to_end(&mut left)?;
-        (&b).take(CHUNK).read_to_end(&mut right)?;
-        if left != right {
-            return Ok(false);
-        }
-        if left.is_empty() {
-            return Ok(true);
-        }
-    }
+    Ok(a.metadata()?.len() == b.metadata()?.len() && same_content(a, b)?)
 }
 
 fn tag(bytes: &[u8]) -> Tag {
-    Tag(sha256(bytes))
+    Tag { etag: sha256(bytes), version: None }
 }
 
 fn current_tag(path: &Path) -> io::Result<Option<Tag>> {
@@ -182,11 +167,15 @@ impl Store for LocalStore {
         Ok(Box::new(LocalWrite { target, file, unflushed: 0, flusher: None }))
     }
 
-    fn list(&self, folder: &str) -> Result<Vec<String>, StoreError> {
-        let mut keys = Vec::new();
-        list_into(&self.path(folder), folder, &mut keys)?;
-        keys.sort();
-        Ok(keys)
+    fn list(&self, folder: &str) -> Result<Vec<Listed>, StoreError> {
+        let mut listed = Vec::new();
+        list_into(&self.path(folder), folder, &mut listed)?;
+        listed.sort_by(|a, b| a.key.cmp(&b.key));
+        Ok(listed)
+    }
+
+    fn honours_conditions(&self) -> Result<bool, StoreError> {
+        Ok(true)
     }
 
     fn remove(&self, key: &str) -> Result<bool, StoreError> {
@@ -202,8 +191,8 @@ impl Store for LocalStore {
 /// Bytes after which the disk is put to work while the rest is still being written.
 const FLUSH_BYTES: usize = 16 << 20;
 
-/// Adds the keys of the documents in `folder`, which has the key `key`. Locks and scratch files are none.
-fn list_into(folder: &Path, key: &str, keys: &mut Vec<String>) -> Result<(), StoreError> {
+/// Adds the documents in `folder`, which has the key `key`. Locks and scratch files are none.
+fn list_into(folder: &Path, key: &str, listed: &mut Vec<Listed>) -> Result<(), StoreError> {
     let Some(entries) = found(fs::read_dir(folder)).map_err(failed("list", folder))? else { return Ok(()) };
     for entry in entries {
         let entry = entry.map_err(failed("list", folder))?;
@@ -215,9 +204,12 @@ fn list_into(folder: &Path, key: &str, keys: &mut Vec<String>) -> Result<(), Sto
         }
         let key = if key.is_empty() { name } else { format!("{key}/{name}") };
         if path.is_dir() {
-            list_into(&path, &key, keys)?;
-        } else {
-            keys.push(key);
+            list_into(&path, &key, listed)?;
+        } else if let Some(metadata) = found(fs::metadata(&path)).map_err(failed("look at", &path))? {
+            // A time before 1970 or after 9999 is no time at all.
+            let modified = metadata.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
+            let modified = modified.unwrap_or(Timestamp::MAX);
+            listed.push(Listed { key, bytes: metadata.len(), modified });
         }
     }
     Ok(())

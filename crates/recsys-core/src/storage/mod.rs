@@ -4,12 +4,25 @@
 //! not at all; the step can be tied to a [`Condition`]. "Not there" and "could not look" are different
 //! answers everywhere: the first is `None`, the second an error.
 
+mod bucket;
+mod fault;
 mod local;
+mod probe;
+mod root;
+mod secret;
+mod unconditional;
 
 use std::fmt::Debug;
 use std::io::{self, Read, Write};
 
+use jiff::Timestamp;
+
+pub use fault::{BucketFault, Problem};
 pub use local::LocalStore;
+pub use probe::probe;
+pub use root::{Patience, RootError, Roots, S3Settings};
+pub use secret::Secret;
+pub use unconditional::Unconditional;
 
 /// A store operation that failed: what was tried, on what, and what the system said.
 #[derive(Debug, thiserror::Error)]
@@ -24,9 +37,38 @@ pub struct StoreError {
     pub source: io::Error,
 }
 
+impl StoreError {
+    /// Whether the service refused and will refuse again: somebody must change a setting or a policy.
+    pub fn is_refusal(&self) -> bool {
+        is_refusal(&self.source)
+    }
+}
+
+/// Whether an error of reading or writing is the refusal of a service, as [`StoreError::is_refusal`].
+pub fn is_refusal(error: &io::Error) -> bool {
+    let fault = error.get_ref().and_then(|inner| inner.downcast_ref::<BucketFault>());
+    fault.is_some_and(|fault| fault.problem.is_refusal())
+}
+
 /// Names one state of one document; equal tags mean that nobody wrote in between.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tag(pub String);
+pub struct Tag {
+    /// The entity tag, or the hash of a local document.
+    pub etag: String,
+    /// The version or generation, where a service compares that.
+    pub version: Option<String>,
+}
+
+/// A document that a listing found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its key.
+    pub key: String,
+    /// Its size.
+    pub bytes: u64,
+    /// When it was last written, by the clock of the store.
+    pub modified: Timestamp,
+}
 
 /// What must hold at the moment a write becomes visible.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,8 +121,11 @@ pub trait Store: Debug + Send + Sync {
     /// Removes a document; `false` when there was none.
     fn remove(&self, key: &str) -> Result<bool, StoreError>;
 
-    /// The keys of all documents below `folder`, in byte order.
-    fn list(&self, folder: &str) -> Result<Vec<String>, StoreError>;
+    /// All documents below `folder`, in the byte order of their keys.
+    fn list(&self, folder: &str) -> Result<Vec<Listed>, StoreError>;
+
+    /// Whether a write whose [`Condition`] does not hold is refused. Some servers accept it.
+    fn honours_conditions(&self) -> Result<bool, StoreError>;
 
     /// Reads a whole document.
     fn read(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
@@ -93,21 +138,22 @@ pub trait Store: Debug + Send + Sync {
     }
 
     /// Whether a document holds exactly `bytes`, without a second copy of them in memory.
-    fn holds(&self, key: &str, mut bytes: &[u8]) -> Result<bool, StoreError> {
-        let Some(mut reader) = self.open(key)? else { return Ok(false) };
-        let mut chunk = vec![0; 1 << 16];
-        loop {
-            let read = match reader.read(&mut chunk) {
-                Ok(read) => read,
-                Err(source) if source.kind() == io::ErrorKind::Interrupted => continue,
-                Err(source) => return Err(StoreError { action: "read", target: self.name(key), source }),
-            };
-            match bytes.strip_prefix(&chunk[..read]) {
-                Some(_) if read == 0 => return Ok(bytes.is_empty()),
-                Some(rest) => bytes = rest,
-                None => return Ok(false),
-            }
+    fn holds(&self, key: &str, bytes: &[u8]) -> Result<bool, StoreError> {
+        let Some(reader) = self.open(key)? else { return Ok(false) };
+        same_content(bytes, reader).map_err(|source| StoreError {
+            action: "read",
+            target: self.name(key),
+            source,
+        })
+    }
+
+    /// Writes a document anew as it is, which changes nothing but the time of its last change.
+    fn refresh(&self, key: &str) -> Result<(), StoreError> {
+        if let Some((bytes, tag)) = self.read_tagged(key)? {
+            // Refused: somebody else has just written it.
+            self.put(key, &bytes, Condition::Still(Some(tag)))?;
         }
+        Ok(())
     }
 
     /// Writes a whole document.
@@ -119,5 +165,23 @@ pub trait Store: Debug + Send + Sync {
             source,
         })?;
         pending.commit(condition)
+    }
+}
+
+/// Whether two readers yield the same bytes, of which only a little is in memory at a time.
+fn same_content(mut left: impl Read, mut right: impl Read) -> io::Result<bool> {
+    const CHUNK: u64 = 1 << 16;
+    let (mut one, mut other) = (Vec::new(), Vec::new());
+    loop {
+        one.clear();
+        other.clear();
+        left.by_ref().take(CHUNK).read_to_end(&mut one)?;
+        right.by_ref().take(CHUNK).read_to_end(&mut other)?;
+        if one != other {
+            return Ok(false);
+        }
+        if one.is_empty() {
+            return Ok(true);
+        }
     }
 }

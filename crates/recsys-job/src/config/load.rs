@@ -11,6 +11,7 @@ use figment::error::Kind as FigmentKind;
 use figment::providers::{Env, Format, Json, Serialized, Toml, Yaml};
 use figment::value::{Dict, Value};
 use figment::{Figment, Provider};
+use recsys_core::storage::RootError;
 
 use super::Config;
 
@@ -47,6 +48,14 @@ pub enum ConfigError {
         key: &'static str,
         /// What is wrong with it.
         problem: &'static str,
+    },
+    /// A place that cannot be used.
+    #[error("setting {key}: {source}")]
+    Root {
+        /// The setting.
+        key: &'static str,
+        /// What is wrong with it.
+        source: RootError,
     },
     /// Nobody said where raw events are.
     #[error("setting raw_events_dir is missing; set it in the config file or as {ENV_PREFIX}RAW_EVENTS_DIR")]
@@ -139,15 +148,27 @@ fn note_origins(layer: &Figment, origin: &str, origins: &mut BTreeMap<String, St
 fn with(layers: Figment, layer: impl Provider, origin: &str) -> Result<Figment, ConfigError> {
     let alone = Figment::from(layer);
     let defaults = Figment::from(Serialized::defaults(Config::default()));
-    for (key, value) in alone.data().unwrap_or_default().values().flatten() {
-        // A list of values would be taken for the fields in their order.
-        if matches!(defaults.find_value(key), Ok(Value::Dict(..))) && value.as_dict().is_none() {
+    for dict in alone.data().unwrap_or_default().values() {
+        if let Some(key) = not_a_section("", dict, &defaults) {
             let problem = format!("{key} must be a section with keys of its own");
             return Err(ConfigError::Invalid { origin: origin.to_owned(), problem });
         }
     }
     alone.extract::<Config>().map_err(|error| invalid(origin, &error))?;
     Ok(layers.merge(alone))
+}
+
+/// A key that should be a section and is something else. A list of values would be taken for the fields in
+/// their order; and a message about a value must not repeat one that may be secret.
+fn not_a_section(prefix: &str, dict: &Dict, defaults: &Figment) -> Option<String> {
+    dict.iter().find_map(|(name, value)| {
+        let key = format!("{prefix}{name}");
+        match (defaults.find_value(&key), value.as_dict()) {
+            (Ok(Value::Dict(..)), Some(dict)) => not_a_section(&format!("{key}."), dict, defaults),
+            (Ok(Value::Dict(..)), None) => Some(key),
+            _ => None,
+        }
+    })
 }
 
 fn invalid(origin: &str, error: &figment::Error) -> ConfigError {
@@ -166,10 +187,19 @@ fn invalid(origin: &str, error: &figment::Error) -> ConfigError {
             let place = error.path.join(".");
             format!("{place}: unknown value `{name}`{}", suggestion(name, expected))
         }
-        kind if error.path.is_empty() => kind.to_string(),
+        kind if error.path.is_empty() => without_excerpt(&kind.to_string()),
         kind => format!("{}: {kind}", error.path.join(".")),
     };
     ConfigError::Invalid { origin: origin.to_owned(), problem }
+}
+
+/// A parser's message without the lines of the file that it repeats: they may hold a secret.
+fn without_excerpt(message: &str) -> String {
+    let is_excerpt = |line: &&str| {
+        line.trim_start_matches([' ', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']).starts_with('|')
+    };
+    let lines: Vec<&str> = message.lines().filter(|line| !is_excerpt(line)).collect();
+    lines.join(" ")
 }
 
 fn suggestion(name: &str, expected: &[&str]) -> String {

@@ -9,11 +9,12 @@ use recsys_core::artifact::Kind;
 use recsys_core::catalog::CatalogFormat;
 use recsys_core::gate::Validation;
 use recsys_core::limit::Limits;
+use recsys_core::storage::{Patience, Roots, S3Settings};
 use serde::{Deserialize, Serialize};
 
 pub use load::ConfigError;
 
-/// Every setting. Paths are relative to the working directory.
+/// Every setting. A `*_dir` is a path, relative to the working directory, or a URL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -35,6 +36,10 @@ pub struct Config {
     pub raw_source: Source,
     /// Where blobs go.
     pub object_store: Source,
+    /// How manifests are swapped.
+    pub registry: RegistrySettings,
+    /// How long to wait for services.
+    pub storage: Patience,
     /// The kinds that `run` builds.
     pub artifact_kinds: Vec<Kind>,
     /// Days in the window of a kind; 1 unless set.
@@ -51,19 +56,44 @@ pub struct Config {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Source {
-    /// The type.
+    /// Whether `dir` or `s3` says where it is.
     pub r#type: SourceType,
-    /// The folder.
+    /// The folder: a path or a URL.
     pub dir: Option<String>,
+    /// A bucket, and how to reach it. Where `dir` is an `s3://` URL, only how to reach it.
+    pub s3: S3Settings,
 }
 
 /// The types of places.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceType {
-    /// The local file system.
+    /// What `dir` says.
     #[default]
     Fs,
+    /// The bucket of `s3`.
+    S3,
+    /// The bucket of `s3`, too.
+    Minio,
+}
+
+/// How manifests are swapped.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RegistrySettings {
+    /// What happens when two publishers collide.
+    pub concurrency: Concurrency,
+}
+
+/// What happens when two publishers collide.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Concurrency {
+    /// The second one merges its kinds into what the first one has published.
+    #[default]
+    CompareAndSwap,
+    /// The second one may undo what the first one has published.
+    LastWriteWins,
 }
 
 /// Where the catalogue is.
@@ -88,6 +118,8 @@ impl Default for Config {
             registry_dir: None,
             raw_source: Source::default(),
             object_store: Source::default(),
+            registry: RegistrySettings::default(),
+            storage: Patience::default(),
             artifact_kinds: vec![Kind::Popularity, Kind::Cooc],
             window_days: BTreeMap::new(),
             catalog: CatalogSettings::default(),
@@ -104,6 +136,9 @@ impl Config {
 
     /// Where raw events are.
     pub fn raw_dir(&self) -> Result<String, ConfigError> {
+        if let Some(url) = self.raw_source.bucket_url("raw_source.s3.bucket")? {
+            return Ok(url);
+        }
         let dir = self.raw_source.dir.as_ref().or(self.raw_events_dir.as_ref());
         dir.cloned().ok_or(ConfigError::RawDirMissing)
     }
@@ -124,9 +159,12 @@ impl Config {
     }
 
     /// Where blobs go.
-    pub fn object_store_dir(&self) -> String {
+    pub fn object_store_dir(&self) -> Result<String, ConfigError> {
+        if let Some(url) = self.object_store.bucket_url("object_store.s3.bucket")? {
+            return Ok(url);
+        }
         let dir = self.object_store.dir.as_ref().or(self.object_store_dir.as_ref());
-        self.below_out_dir(dir, "objects")
+        Ok(self.below_out_dir(dir, "objects"))
     }
 
     /// Where records, history and manifests go.
@@ -140,31 +178,45 @@ impl Config {
         effective.canonical_dir = Some(self.canonical_dir());
         effective.checkpoint_dir = Some(self.checkpoint_dir());
         effective.artifacts_dir = Some(self.artifacts_dir());
-        effective.object_store_dir = Some(self.object_store_dir());
+        effective.object_store_dir = self.object_store_dir().ok();
         effective.registry_dir = Some(self.registry_dir());
         serde_json::to_value(effective).unwrap_or_default()
     }
 
+    /// What opens roots with the settings of this configuration.
+    pub fn roots(&self) -> Roots {
+        Roots::new(vec![self.raw_source.s3.clone(), self.object_store.s3.clone()], self.storage)
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
+        let raw_dir = self.raw_dir();
+        if let Err(error @ ConfigError::Value { .. }) = raw_dir {
+            return Err(error);
+        }
+        let roots = self.roots();
         let dirs = [
-            ("out_dir", Some(&self.out_dir)),
-            ("raw_events_dir", self.raw_events_dir.as_ref()),
-            ("canonical_dir", self.canonical_dir.as_ref()),
-            ("checkpoint_dir", self.checkpoint_dir.as_ref()),
-            ("artifacts_dir", self.artifacts_dir.as_ref()),
-            ("object_store_dir", self.object_store_dir.as_ref()),
-            ("registry_dir", self.registry_dir.as_ref()),
-            ("raw_source.dir", self.raw_source.dir.as_ref()),
-            ("object_store.dir", self.object_store.dir.as_ref()),
-            ("catalog.path", self.catalog.path.as_ref()),
+            ("out_dir", Some(self.out_dir.clone())),
+            ("raw_events_dir", self.raw_events_dir.clone()),
+            ("raw_source", raw_dir.ok()),
+            ("canonical_dir", Some(self.canonical_dir())),
+            ("checkpoint_dir", Some(self.checkpoint_dir())),
+            ("artifacts_dir", Some(self.artifacts_dir())),
+            ("object_store", Some(self.object_store_dir()?)),
+            ("registry_dir", Some(self.registry_dir())),
         ];
         for (key, dir) in dirs {
-            let problem = match dir {
-                Some(dir) if dir.trim().is_empty() => "is empty; give a path or leave it out",
-                Some(dir) if dir.contains("://") => "is a URL; give a path of the local file system",
-                _ => continue,
-            };
-            return Err(ConfigError::Value { key, problem });
+            let Some(dir) = dir else { continue };
+            if dir.trim().is_empty() {
+                return Err(ConfigError::Value { key, problem: "is empty; give a path or leave it out" });
+            }
+            roots.open(&dir).map_err(|source| ConfigError::Root { key, source })?;
+        }
+        if self.catalog.path.as_ref().is_some_and(|path| path.trim().is_empty()) {
+            let problem = "is empty; give a path or leave it out";
+            return Err(ConfigError::Value { key: "catalog.path", problem });
+        }
+        if self.storage.timeout_s == 0 {
+            return Err(ConfigError::Value { key: "storage.timeout_s", problem: "must be at least 1" });
         }
         if self.artifact_kinds.is_empty() {
             let problem = "is empty; name at least one kind";
@@ -175,5 +227,24 @@ impl Config {
             return Err(ConfigError::Value { key: "artifact_kinds", problem: "names a kind twice" });
         }
         Ok(())
+    }
+}
+
+impl Source {
+    /// The URL of the bucket of `s3`, when the type says that this is the place.
+    fn bucket_url(&self, key: &'static str) -> Result<Option<String>, ConfigError> {
+        match (self.r#type, &self.s3.bucket) {
+            (SourceType::Fs, _) => Ok(None),
+            (SourceType::S3 | SourceType::Minio, Some(bucket)) => {
+                let prefix = self.s3.prefix.as_deref().unwrap_or_default().trim_matches('/');
+                Ok(Some(format!("s3://{bucket}/{prefix}")))
+            }
+            (SourceType::S3 | SourceType::Minio, None) => match &self.dir {
+                Some(dir) if dir.starts_with("s3://") => Ok(Some(dir.clone())),
+                _ => {
+                    Err(ConfigError::Value { key, problem: "is missing; the type says that it is a bucket" })
+                }
+            },
+        }
     }
 }

@@ -10,7 +10,6 @@ use comfy_table::{Table, presets};
 use jiff::{SignedDuration, Timestamp};
 use recsys_core::id::Scope;
 use recsys_core::publish::{Registry, RegistryError};
-use recsys_core::storage::{LocalStore, Store};
 
 pub(crate) use history::history;
 pub(crate) use rollback::rollback;
@@ -21,6 +20,7 @@ pub(crate) use verify::verify;
 use crate::cli::{CommonArgs, ScopeArgs, ScopeFilter};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::context::PublishedStores;
 use crate::error::JobError;
 
 /// What an operator's command works with.
@@ -28,20 +28,18 @@ use crate::error::JobError;
 struct Operator {
     config: Config,
     clock: Clock,
-    objects: LocalStore,
-    store: LocalStore,
+    published: PublishedStores,
 }
 
 impl Operator {
     fn new(common: &CommonArgs) -> Result<Self, JobError> {
         let config = Config::load(common.config.as_deref())?;
-        let objects = LocalStore::new(config.object_store_dir())?;
-        let store = LocalStore::new(config.registry_dir())?;
-        Ok(Self { config, clock: Clock::from_env()?, objects, store })
+        let published = PublishedStores::open(&config, &config.roots())?;
+        Ok(Self { config, clock: Clock::from_env()?, published })
     }
 
     fn registry(&self) -> Registry<'_> {
-        Registry::new(&self.store)
+        Registry::new(&*self.published.registry)
     }
 
     /// The tenants and surfaces that have a manifest and pass the filter. One that is named in full need not
@@ -51,7 +49,7 @@ impl Operator {
             return Ok(vec![Scope { tenant: tenant.clone(), surface: surface.clone() }]);
         }
         // An empty list from a folder that is not there would look like good news.
-        if !self.store.root_exists().map_err(RegistryError::Store)? {
+        if !self.published.registry.root_exists().map_err(RegistryError::Store)? {
             return Err(JobError::NoRegistry(self.config.registry_dir()));
         }
         let mut scopes = self.registry().scopes()?;

@@ -39,10 +39,11 @@ pub(crate) fn rollback(flags: &RollbackJob) -> Result<(), JobError> {
         Some(hash) => Target::Hash(hash.clone()),
         None => Target::Steps(flags.steps),
     };
-    let plan = RollbackPlan::new(&registry, &operator.objects, &scope, &target, flags.kind)?;
+    let plan = RollbackPlan::new(&registry, &*operator.published.objects, &scope, &target, flags.kind)?;
     let current = if flags.dry_run {
         None
     } else {
+        operator.published.warn_of_collisions();
         let change = Change { reason: Reason::Rollback, by: by(), now: operator.clock.now() };
         plan.carry_out(&registry, &scope, &change)?
     };

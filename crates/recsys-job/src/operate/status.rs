@@ -75,7 +75,7 @@ fn manifest_status(
         let (key, built_at) = if let Some(record) = record {
             (record.artifact_key(), record.built_at)
         } else {
-            let blob = read_blob(&operator.objects, &scope, *kind, uri)?;
+            let blob = read_blob(&*operator.published.objects, &scope, *kind, uri)?;
             (blob.key, blob.build.built_at)
         };
         // Artifacts whose time nobody can read are as old as time.

@@ -39,7 +39,7 @@ pub(crate) fn verify(flags: &VerifyJob) -> Result<(), JobError> {
         named.extend(manifest.current.into_iter().map(|(kind, uri)| (scope.clone(), kind, uri)));
     }
     let blobs = parallel::try_map(named, |(scope, kind, uri)| {
-        let (bytes, problem) = match read_blob(&operator.objects, &scope, kind, &uri) {
+        let (bytes, problem) = match read_blob(&*operator.published.objects, &scope, kind, &uri) {
             Ok(blob) => (Some(blob.bytes), None),
             // A store that does not answer says nothing about the blob.
             Err(BlobError::Store(error)) => return Err(JobError::Store(error)),

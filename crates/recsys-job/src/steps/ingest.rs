@@ -8,7 +8,7 @@ use recsys_core::canonical::{Counts, DayRows, PendingDay, Replaced, read_days};
 use recsys_core::gate::Refused;
 use recsys_core::lines::LineFile;
 use recsys_core::raw::Raw;
-use recsys_core::storage::LocalStore;
+use recsys_core::storage::Store;
 use recsys_core::window::Day;
 use serde::Serialize;
 
@@ -89,7 +89,7 @@ pub(crate) struct Read {
 #[derive(Debug)]
 pub(crate) struct Ingest<'a> {
     ctx: &'a Context,
-    store: LocalStore,
+    store: Box<dyn Store>,
     flat: Option<Flat>,
 }
 
@@ -104,7 +104,7 @@ impl<'a> Ingest<'a> {
     /// Opens the raw events of `days`.
     pub(crate) fn open(ctx: &'a Context, days: &[Day]) -> Result<Self, JobError> {
         let store = ctx.raw_store()?;
-        let raw = Raw::new(&store, &ctx.scope)?;
+        let raw = Raw::new(&*store, &ctx.scope)?;
         let files = raw.flat()?;
         let (&[first, ..], &[.., last]) = (days, days) else { return Ok(Self { ctx, store, flat: None }) };
         if files.is_empty() {
@@ -126,7 +126,7 @@ impl<'a> Ingest<'a> {
         let (rows, source) = if let Some(flat) = &mut self.flat {
             (flat.days.remove(&day), flat.source.take())
         } else {
-            let files = Raw::new(&self.store, &self.ctx.scope)?.day(day)?;
+            let files = Raw::new(&*self.store, &self.ctx.scope)?.day(day)?;
             let (mut days, source) = read(self.ctx, files, day, day)?;
             (days.pop(), Some(source))
         };

@@ -81,8 +81,8 @@ impl<'a> Publishing<'a> {
             allow_empty: ctx.config.validation.min_events == 0,
         };
         let publisher = Publisher {
-            objects: &ctx.objects,
-            registry: &ctx.registry,
+            objects: &*ctx.published.objects,
+            registry: &*ctx.published.registry,
             limits: &ctx.config.limits,
             by: by(),
             now: ctx.clock.now(),
@@ -99,6 +99,7 @@ impl<'a> Publishing<'a> {
 
     /// Makes what was stored current.
     pub(crate) fn finish(mut self) -> Result<PublishReport, JobError> {
+        self.ctx.published.warn_of_collisions();
         self.publisher.now = self.ctx.clock.now();
         let Published { fates, manifest, swapped } = self.publisher.finish(&self.ctx.scope, &self.stored)?;
         let artifacts = self.stored.into_iter().zip(fates).map(|(stored, fate)| {

@@ -1,18 +1,31 @@
-//! A store that fails on command.
+//! Stores that fail on command, ignore conditions, or answer with what was there before.
 
-use std::io::{self, Read, Write};
+mod careless;
+mod stale;
+
+use std::io::{self, Cursor, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use recsys_core::storage::{Commit, Condition, PendingWrite, Store, StoreError, Tag};
+use recsys_core::storage::{Commit, Condition, Listed, PendingWrite, Store, StoreError, Tag};
+
+pub use careless::CarelessStore;
+pub use stale::StaleStore;
 
 /// When an operation fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
     /// Instead of being done.
     Before,
+    /// In the middle: half of a document is read or written. What has no middle fails before it.
+    Halfway,
     /// After it was done: the answer is lost.
     After,
+}
+
+impl When {
+    /// Every moment.
+    pub const ALL: [Self; 3] = [Self::Before, Self::Halfway, Self::After];
 }
 
 /// Which operation fails. Stores that share a plan count their operations together.
@@ -34,34 +47,42 @@ impl Plan {
         self.count.load(Ordering::SeqCst)
     }
 
+    /// Counts an operation; says when it fails, if it does.
+    fn next(&self) -> Option<When> {
+        (self.count.fetch_add(1, Ordering::SeqCst) == self.number).then_some(self.when)
+    }
+
     fn run<T>(
         &self,
         target: &str,
         operation: impl FnOnce() -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let fails = self.count.fetch_add(1, Ordering::SeqCst) == self.number;
-        if fails && self.when == When::Before {
-            return Err(broken(target));
+        match self.next() {
+            None => operation(),
+            Some(When::Before | When::Halfway) => Err(broken(target)),
+            Some(When::After) => operation().and(Err(broken(target))),
         }
-        let done = operation()?;
-        if fails { Err(broken(target)) } else { Ok(done) }
     }
 }
 
+fn broken_io() -> io::Error {
+    io::Error::other("broken on purpose")
+}
+
 fn broken(target: &str) -> StoreError {
-    StoreError { action: "use", target: target.to_owned(), source: io::Error::other("broken on purpose") }
+    StoreError { action: "use", target: target.to_owned(), source: broken_io() }
 }
 
 /// A store whose operations fail as its plan says.
 #[derive(Debug)]
-pub struct FaultyStore<S> {
+pub struct FaultyStore {
     /// The store that does the work.
-    pub inner: S,
+    pub inner: Box<dyn Store>,
     /// What fails.
     pub plan: Arc<Plan>,
 }
 
-impl<S: Store> Store for FaultyStore<S> {
+impl Store for FaultyStore {
     fn uri(&self, key: &str) -> String {
         self.inner.uri(key)
     }
@@ -75,7 +96,17 @@ impl<S: Store> Store for FaultyStore<S> {
     }
 
     fn open(&self, key: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
-        self.plan.run(key, || self.inner.open(key))
+        match self.plan.next() {
+            None => self.inner.open(key),
+            Some(When::Halfway) => match self.inner.read(key)? {
+                Some(mut bytes) => {
+                    bytes.truncate(bytes.len() / 2);
+                    Ok(Some(Box::new(Cursor::new(bytes).chain(BreaksOff))))
+                }
+                None => Err(broken(key)),
+            },
+            Some(When::Before | When::After) => Err(broken(key)),
+        }
     }
 
     fn read_tagged(&self, key: &str) -> Result<Option<(Vec<u8>, Tag)>, StoreError> {
@@ -87,12 +118,24 @@ impl<S: Store> Store for FaultyStore<S> {
         Ok(Box::new(FaultyWrite { inner, key: key.to_owned(), plan: Arc::clone(&self.plan) }))
     }
 
-    fn list(&self, folder: &str) -> Result<Vec<String>, StoreError> {
+    fn list(&self, folder: &str) -> Result<Vec<Listed>, StoreError> {
         self.plan.run(folder, || self.inner.list(folder))
+    }
+
+    fn honours_conditions(&self) -> Result<bool, StoreError> {
+        self.plan.run("conditions", || self.inner.honours_conditions())
     }
 
     fn remove(&self, key: &str) -> Result<bool, StoreError> {
         self.plan.run(key, || self.inner.remove(key))
+    }
+}
+
+struct BreaksOff;
+
+impl Read for BreaksOff {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(broken_io())
     }
 }
 
@@ -104,15 +147,13 @@ struct FaultyWrite<'a> {
 
 impl Write for FaultyWrite<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Half of it, so that a document is broken in the middle.
-        let half = &bytes[..bytes.len().div_ceil(2)];
-        let inner = &mut self.inner;
-        let mut written = Ok(0);
-        let run = self.plan.run(&self.key, || {
-            written = inner.write(half);
-            Ok(())
-        });
-        run.map_err(|error| error.source).and(written)
+        let half = &bytes[..bytes.len() / 2];
+        match self.plan.next() {
+            None => self.inner.write_all(bytes).map(|()| bytes.len()),
+            Some(When::Before) => Err(broken_io()),
+            Some(When::Halfway) => self.inner.write_all(half).and(Err(broken_io())),
+            Some(When::After) => self.inner.write_all(bytes).and(Err(broken_io())),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,0 +1,163 @@
+//! What a service of buckets says when it does not do what it was asked, in words that an operator can act on.
+
+use std::error::Error;
+use std::fmt;
+
+use object_store::client::{HttpError, HttpErrorKind};
+
+/// A service that did not do what it was asked.
+#[derive(Debug)]
+pub struct BucketFault {
+    /// The endpoint, or the name of the service.
+    pub service: String,
+    /// What is wrong.
+    pub problem: Problem,
+}
+
+/// What is wrong with a service, or with what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    /// It has no such bucket.
+    NoBucket,
+    /// It does not know these credentials; the code of its answer.
+    Credentials(String),
+    /// There are no credentials to be had.
+    NoCredentials,
+    /// The credentials may not do this; the code of its answer.
+    Denied(String),
+    /// The bucket is in another region; what the answer says.
+    Region(String),
+    /// No secure connection can be made; why.
+    Tls(String),
+    /// No connection can be made; why.
+    Unreachable(String),
+    /// There was no answer in time.
+    Timeout,
+    /// The answer broke off; why.
+    BrokenOff(String),
+    /// Another answer.
+    Answer(String),
+}
+
+impl Problem {
+    /// Whether it will be the same the next time: somebody must change a setting or a policy.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::NoBucket
+            | Self::Credentials(_)
+            | Self::NoCredentials
+            | Self::Denied(_)
+            | Self::Region(_)
+            | Self::Tls(_) => true,
+            Self::Unreachable(_) | Self::Timeout | Self::BrokenOff(_) | Self::Answer(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for BucketFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let service = &self.service;
+        match &self.problem {
+            Problem::NoBucket => {
+                write!(f, "{service} has no such bucket; create it or correct its name")
+            }
+            Problem::Credentials(code) => {
+                write!(
+                    f,
+                    "{service} does not accept the credentials ({code}); check the access key and its secret"
+                )
+            }
+            Problem::NoCredentials => write!(
+                f,
+                "there are no credentials for {service}: neither in the settings, nor in the environment, nor from \
+                 an instance role"
+            ),
+            Problem::Denied(code) => {
+                write!(f, "{service} denies it ({code}); check what these credentials may do")
+            }
+            Problem::Region(text) => write!(f, "{service} wants another region ({text}); set the region"),
+            Problem::Tls(cause) => {
+                write!(f, "no secure connection to {service}: {cause}; is it plain HTTP (use_ssl: false)?")
+            }
+            Problem::Unreachable(cause) => write!(f, "{service} cannot be reached: {cause}"),
+            Problem::Timeout => write!(f, "{service} did not answer in time"),
+            Problem::BrokenOff(cause) => write!(f, "the answer of {service} broke off: {cause}"),
+            Problem::Answer(answer) => write!(f, "{service} answered {answer}"),
+        }
+    }
+}
+
+impl Error for BucketFault {}
+
+impl BucketFault {
+    /// Tells what the library reported.
+    pub(super) fn new(service: &str, error: &object_store::Error) -> Self {
+        Self { service: service.to_owned(), problem: problem(error) }
+    }
+}
+
+/// An error and what lies below it, outermost first.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+fn problem(error: &object_store::Error) -> Problem {
+    let text = error.to_string();
+    let innermost = chain(error).last().map(ToString::to_string).unwrap_or_default();
+    let code = element(&text, "Code").unwrap_or_default();
+    let answer = answer(&text, code);
+    match code {
+        "NoSuchBucket" | "ContainerNotFound" => return Problem::NoBucket,
+        "AccessDenied" | "AllAccessDisabled" | "AccountProblem" | "AuthorizationFailure" => {
+            return Problem::Denied(answer);
+        }
+        "AuthorizationHeaderMalformed" | "PermanentRedirect" | "IllegalLocationConstraintException" => {
+            return Problem::Region(answer);
+        }
+        _ => {}
+    }
+    // Google says it in words.
+    if text.contains("bucket does not exist") {
+        return Problem::NoBucket;
+    }
+    if text.contains("incorrectly configured region") {
+        return Problem::Region("it redirects elsewhere".to_owned());
+    }
+    // The address at which a machine asks for its role.
+    if text.contains("//169.254.") {
+        return Problem::NoCredentials;
+    }
+    let http = chain(error).find_map(|error| error.downcast_ref::<HttpError>());
+    match (error, http.map(HttpError::kind)) {
+        // With the exception of AccessDenied, what is forbidden is forbidden to anybody with such a key.
+        (object_store::Error::PermissionDenied { .. }, _) if code.is_empty() => Problem::Denied(answer),
+        (object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. }, _) => {
+            Problem::Credentials(answer)
+        }
+        (_, Some(HttpErrorKind::Timeout)) => Problem::Timeout,
+        (_, Some(HttpErrorKind::Connect)) if is_tls(&text, &innermost) => Problem::Tls(innermost),
+        (_, Some(HttpErrorKind::Connect)) => Problem::Unreachable(innermost),
+        (_, Some(_)) => Problem::BrokenOff(innermost),
+        _ if answer.is_empty() => Problem::Answer(innermost),
+        _ => Problem::Answer(answer),
+    }
+}
+
+fn is_tls(text: &str, innermost: &str) -> bool {
+    text.contains("certificate") || innermost.contains("corrupt message") || innermost.contains("handshake")
+}
+
+/// The text of an XML element.
+fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(&format!("<{name}>"))?;
+    rest.split_once(&format!("</{name}>")).map(|(value, _)| value)
+}
+
+/// Status, code and message of an answer.
+fn answer(text: &str, code: &str) -> String {
+    let status = text.split_once("status code: ").map(|(_, rest)| rest.split(':').next().unwrap_or_default());
+    let message = element(text, "Message").unwrap_or_default();
+    let parts: Vec<&str> =
+        [status.unwrap_or_default(), code, message].into_iter().filter(|part| !part.is_empty()).collect();
+    parts.join(" ")
+}

@@ -1,0 +1,98 @@
+//! A setting that is never shown.
+
+use std::fmt;
+
+use serde::de::{Error, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// What stands in the place of a secret.
+const HIDDEN: &str = "********";
+
+/// A key or password. Neither `Debug` nor `Serialize` tells it, nor does the error about a wrong type.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The secret itself, for the service that it belongs to.
+    pub(super) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(HIDDEN)
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(HIDDEN)
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl Visitor<'_> for Text {
+            type Value = Secret;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text in quotes")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Secret, E> {
+                Ok(Secret(text.to_owned()))
+            }
+
+            fn visit_bool<E: Error>(self, _: bool) -> Result<Secret, E> {
+                Err(hidden(&self))
+            }
+
+            fn visit_i64<E: Error>(self, _: i64) -> Result<Secret, E> {
+                Err(hidden(&self))
+            }
+
+            fn visit_i128<E: Error>(self, _: i128) -> Result<Secret, E> {
+                Err(hidden(&self))
+            }
+
+            fn visit_u64<E: Error>(self, _: u64) -> Result<Secret, E> {
+                Err(hidden(&self))
+            }
+
+            fn visit_u128<E: Error>(self, _: u128) -> Result<Secret, E> {
+                Err(hidden(&self))
+            }
+
+            fn visit_f64<E: Error>(self, _: f64) -> Result<Secret, E> {
+                Err(hidden(&self))
+            }
+        }
+
+        fn hidden<E: Error>(expected: &Text) -> E {
+            E::invalid_type(Unexpected::Other("something else"), expected)
+        }
+
+        // Not `deserialize_str`: its own message about a number would repeat the number.
+        deserializer.deserialize_any(Text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_never_shown() {
+        let secret: Secret = serde_json::from_str(r#""hunter2""#).unwrap();
+        assert_eq!(secret.reveal(), "hunter2");
+        assert_eq!(format!("{secret:?} {:?}", Some(&secret)), "******** Some(********)");
+        assert_eq!(serde_json::to_string(&secret).unwrap(), r#""********""#);
+        for wrong in ["4711", "-4711", "47.11", "true", "null", "47110000000000000000000"] {
+            let error = serde_json::from_str::<Secret>(wrong).unwrap_err().to_string();
+            assert!(!error.contains("4711") && !error.contains("true"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! A store whose conditions are checked by the writer, for servers that do not check them.
+
+use std::io::{Read, Write};
+
+use super::{Commit, Condition, Listed, PendingWrite, Store, StoreError, Tag};
+
+/// Looks whether a condition holds, and then writes without one. Between the two another writer may come in:
+/// the last one wins. It is for servers that know no conditional writes, and for operators who know that
+/// there is one publisher at a time.
+#[derive(Debug)]
+pub struct Unconditional(pub Box<dyn Store>);
+
+impl Store for Unconditional {
+    fn uri(&self, key: &str) -> String {
+        self.0.uri(key)
+    }
+
+    fn name(&self, key: &str) -> String {
+        self.0.name(key)
+    }
+
+    fn root_exists(&self) -> Result<bool, StoreError> {
+        self.0.root_exists()
+    }
+
+    fn open(&self, key: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
+        self.0.open(key)
+    }
+
+    fn read_tagged(&self, key: &str) -> Result<Option<(Vec<u8>, Tag)>, StoreError> {
+        self.0.read_tagged(key)
+    }
+
+    fn begin(&self, key: &str) -> Result<Box<dyn PendingWrite + '_>, StoreError> {
+        Ok(Box::new(Unchecked { store: self, key: key.to_owned(), pending: self.0.begin(key)? }))
+    }
+
+    fn remove(&self, key: &str) -> Result<bool, StoreError> {
+        self.0.remove(key)
+    }
+
+    fn list(&self, folder: &str) -> Result<Vec<Listed>, StoreError> {
+        self.0.list(folder)
+    }
+
+    /// It does what it can, which is what was asked for.
+    fn honours_conditions(&self) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+}
+
+struct Unchecked<'a> {
+    store: &'a Unconditional,
+    key: String,
+    pending: Box<dyn PendingWrite + 'a>,
+}
+
+impl Write for Unchecked<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.pending.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.pending.flush()
+    }
+}
+
+impl PendingWrite for Unchecked<'_> {
+    fn commit(self: Box<Self>, condition: Condition) -> Result<Commit, StoreError> {
+        let expected = match condition {
+            Condition::Always => return self.pending.commit(Condition::Always),
+            Condition::Absent | Condition::Still(None) => None,
+            Condition::Still(Some(tag)) => Some(tag),
+        };
+        let current = self.store.read_tagged(&self.key)?.map(|(_, tag)| tag);
+        if current != expected {
+            return Ok(Commit::Refused);
+        }
+        self.pending.commit(Condition::Always)?;
+        Ok(Commit::Written)
+    }
+}

@@ -1,0 +1,234 @@
+//! What publishing does when nothing fails: fates, races, history, and taking over a registry that
+//! another implementation has written.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+
+mod published;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use published::{Shelf, candidates, publish, roll_back, scope};
+use recsys_core::artifact::Kind;
+use recsys_core::hash::sha256;
+use recsys_core::limit::Limits;
+use recsys_core::publish::{Candidate, Change, Fate, Manifest, Reason, Record, Registry, RegistryError};
+use recsys_core::storage::{Condition, Store};
+use recsys_testkit::place::Place;
+
+#[test]
+fn a_record_describes_the_blob_that_is_there() {
+    let shelf = Shelf(Place::disk());
+    let earlier = candidates(1);
+    shelf.publish(&earlier);
+    clear(&*shelf.store("registry"));
+    // The same content, built anew at another time and from other bytes.
+    let later = earlier.iter().map(|candidate| {
+        let text = String::from_utf8(candidate.bytes.clone()).unwrap();
+        let text = text.replace("2026-01-09T00:00:00Z", "2026-01-10T00:00:00.5Z");
+        let text = text.replace(&sha256(b""), &sha256(b"other"));
+        let Candidate { key, build, .. } = candidate;
+        Candidate::check(key, &build.version, text.into_bytes(), &Limits::default()).unwrap()
+    });
+    shelf.publish(&later.collect::<Vec<_>>());
+    for candidate in earlier {
+        let key = Record::key(&scope(), candidate.key.kind, &candidate.build.version);
+        let record = shelf.store("registry").read(&key).unwrap().unwrap();
+        let record: Record = serde_json::from_slice(&record).unwrap();
+        assert_eq!(record.bytes, candidate.bytes.len() as u64);
+        assert_eq!(
+            (record.built_at, record.source_hash),
+            (candidate.build.built_at, candidate.build.source_hash)
+        );
+    }
+}
+
+#[test]
+fn publishing_twice_and_publishing_an_older_day_swap_nothing() {
+    let shelf = Shelf(Place::disk());
+    assert_eq!(shelf.seen(), None);
+    assert_eq!(shelf.publish(&candidates(2)).fates, [Fate::Published; 2]);
+    let newest = shelf.seen();
+    assert_eq!(shelf.publish(&candidates(2)).fates, [Fate::AlreadyCurrent; 2]);
+    assert_eq!(shelf.publish(&candidates(1)).fates, [Fate::OlderWindow; 2]);
+    assert_eq!(shelf.seen(), newest);
+    assert_eq!(shelf.chain().len(), 1);
+}
+
+#[test]
+fn of_several_days_the_newest_becomes_current_in_whatever_order_they_come() {
+    let shelf = Shelf(Place::disk());
+    let all = [candidates(2), candidates(3), candidates(1)].concat();
+    let fates = shelf.publish(&all).fates;
+    let (published, superseded) = (Fate::Published, Fate::Superseded);
+    assert_eq!(fates, [superseded, superseded, published, published, superseded, superseded]);
+    assert_eq!(shelf.chain().len(), 1);
+}
+
+#[test]
+fn publishers_that_race_for_different_kinds_both_get_their_way() {
+    for _ in 0..10 {
+        let shelf = Shelf(Place::disk());
+        shelf.publish(&candidates(1));
+        let start = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            for candidate in candidates(2) {
+                let (shelf, start) = (&shelf, &start);
+                scope.spawn(move || {
+                    start.wait();
+                    shelf.publish(&[candidate]);
+                });
+            }
+        });
+        let current = shelf.seen().unwrap();
+        for candidate in candidates(2) {
+            assert!(current[&candidate.key.kind].contains(&candidate.build.version));
+        }
+        assert_eq!(shelf.chain().len(), 3);
+    }
+}
+
+#[test]
+fn the_clock_going_back_does_not_turn_history_around() {
+    let shelf = Shelf(Place::disk());
+    for day in 1..4 {
+        shelf.publish(&candidates(day));
+    }
+    // Every publish above has the same time, and yet each entry follows the one before.
+    assert_eq!(shelf.chain().len(), 3);
+    let listed = shelf.store("registry").list("history/demo/home").unwrap();
+    let times: Vec<&str> =
+        listed.iter().map(|entry| &entry.key["history/demo/home/".len()..][..23]).collect();
+    assert_eq!(times, ["19700101T000000.000000Z", "19700101T000000.000001Z", "19700101T000000.000002Z"]);
+}
+
+fn clear(store: &dyn Store) {
+    for listed in store.list("").unwrap() {
+        store.remove(&listed.key).unwrap();
+    }
+}
+
+/// Another publisher comes in between with the same kinds. The attempt that lost its race has announced the
+/// very manifest that becomes current in the end, but after another one.
+#[test]
+fn the_entry_of_an_attempt_that_lost_is_not_taken_for_the_one_that_won() {
+    let shelf = Shelf(Place::memory());
+    shelf.publish(&candidates(1));
+    let registry = shelf.store("registry");
+    let registry = Registry::new(&*registry);
+    let pointers = |day| -> BTreeMap<Kind, String> {
+        let uri = |candidate: &Candidate| format!("memory://somewhere/{}", candidate.build.version);
+        candidates(day).iter().map(|candidate| (candidate.key.kind, uri(candidate))).collect()
+    };
+    let change = |second| Change {
+        reason: Reason::Publish,
+        by: "test@host".to_owned(),
+        now: Timestamp::from_second(second).unwrap(),
+    };
+    let mut races = 0;
+    let winner = registry.swap(&scope(), &change(100), |_| {
+        races += 1;
+        if races == 1 {
+            registry.swap::<RegistryError>(&scope(), &change(50), |_| Ok(Some(pointers(2))))?;
+        }
+        Ok::<_, RegistryError>(Some(pointers(3)))
+    });
+    assert_eq!(races, 2);
+    assert_eq!(shelf.manifest(), winner.unwrap().unwrap());
+    let chain = shelf.chain();
+    assert_eq!(chain[..2], [pointers(3), pointers(2)]);
+    assert_eq!(chain.len(), 3);
+    assert_eq!(shelf.entries().len(), 4, "three that were current, and the one of the attempt that lost");
+}
+
+/// A registry as another implementation of the formats leaves it: a manifest, blobs, no history, and records
+/// with fields of its own.
+fn foreign(records: Option<&str>) -> Shelf {
+    let shelf = Shelf(Place::disk());
+    shelf.publish(&candidates(2));
+    let registry = shelf.store("registry");
+    for folder in ["history", "records"] {
+        for listed in registry.list(folder).unwrap() {
+            registry.remove(&listed.key).unwrap();
+            if let (Some(text), "records") = (records, folder) {
+                registry.put(&listed.key, text.as_bytes(), Condition::Absent).unwrap();
+            }
+        }
+    }
+    let manifest = shelf.manifest();
+    let text = serde_json::json!({
+        "updated_at": "2025-06-01T12:30:00.123456789+02:00", "current": manifest.current,
+        "v": 1, "surface": "home", "tenant": "demo",
+    });
+    registry.put(&Manifest::key(&scope()), text.to_string().as_bytes(), Condition::Always).unwrap();
+    shelf
+}
+
+#[test]
+fn a_registry_without_history_is_adopted_and_what_it_serves_stays() {
+    let go =
+        r#"{"version":"x","artifact_type":"popularity","path":"/a","created_at":"2025-06-01T00:00:00Z"}"#;
+    for records in [None, Some(go), Some("{}"), Some("[1]")] {
+        let shelf = foreign(records);
+        let before = shelf.seen().unwrap();
+        let text = shelf.store("registry").read(&Manifest::key(&scope())).unwrap();
+        // Looking changes nothing, and neither does publishing what is current or older.
+        let registry = shelf.store("registry");
+        let history = Registry::new(&*registry).history(&scope(), 10).unwrap();
+        assert_eq!(history.iter().map(|entry| entry.reason).collect::<Vec<_>>(), [Reason::Adopt]);
+        assert_eq!(shelf.publish(&candidates(2)).fates, [Fate::AlreadyCurrent; 2]);
+        assert_eq!(shelf.publish(&candidates(1)).fates, [Fate::OlderWindow; 2]);
+        assert_eq!(shelf.store("registry").read(&Manifest::key(&scope())).unwrap(), text);
+
+        // One kind moves; the other one stays what it was.
+        let [popularity, cooc] = [candidates(3).swap_remove(0), candidates(3).swap_remove(1)];
+        assert_eq!(shelf.publish(&[popularity]).fates, [Fate::Published]);
+        let after = shelf.seen().unwrap();
+        assert_eq!(after[&Kind::Cooc], before[&Kind::Cooc]);
+        assert_ne!(after[&Kind::Popularity], before[&Kind::Popularity]);
+        assert_eq!(shelf.chain(), [after.clone(), before.clone()]);
+        assert_eq!(shelf.entries()[0].reason, Reason::Adopt);
+        assert_eq!(shelf.entries()[0].hash, history[0].hash);
+
+        // And back to what the other implementation had published.
+        let first = shelf.entries()[0].hash.clone();
+        roll_back(&*shelf.store("objects"), &*shelf.store("registry"), &first).unwrap().unwrap();
+        assert_eq!(shelf.seen().unwrap(), before);
+        assert_eq!(shelf.chain(), [before.clone(), after, before]);
+        assert_eq!(shelf.publish(&[cooc]).fates, [Fate::Published]);
+    }
+}
+
+#[test]
+fn a_manifest_that_was_written_over_a_history_follows_its_newest_entry() {
+    let shelf = Shelf(Place::disk());
+    shelf.publish(&candidates(1));
+    shelf.publish(&candidates(2));
+    let chain = shelf.chain();
+    let mut edited = shelf.manifest();
+    edited.current.remove(&Kind::Cooc);
+    let registry = shelf.store("registry");
+    let text = serde_json::to_vec(&edited).unwrap();
+    registry.put(&Manifest::key(&scope()), &text, Condition::Always).unwrap();
+    shelf.publish(&candidates(3));
+    let new = shelf.seen().unwrap();
+    assert_eq!(shelf.chain(), [vec![new, edited.current], chain].concat());
+}
+
+/// An old blob that is to become current again looks like garbage until the manifest names it.
+#[test]
+fn a_blob_that_is_published_again_is_young_again_and_one_that_is_current_is_left_alone() {
+    let shelf = Shelf(Place::disk());
+    let objects = shelf.store("objects");
+    let times = || {
+        let listed = objects.list("").unwrap();
+        listed.into_iter().map(|blob| (blob.key, blob.modified)).collect::<BTreeMap<_, _>>()
+    };
+    publish(&*objects, &*shelf.store("elsewhere"), &candidates(1)).unwrap();
+    let before = times();
+    shelf.publish(&candidates(1));
+    let after = times();
+    assert!(before.iter().all(|(key, time)| after[key] > *time), "{before:?} {after:?}");
+    shelf.publish(&candidates(1));
+    assert_eq!(times(), after);
+}

@@ -1,0 +1,140 @@
+//! Small artifacts, and a place to publish them to.
+
+use std::collections::BTreeMap;
+use std::io::Cursor;
+
+use jiff::Timestamp;
+use recsys_core::artifact::{ArtifactKey, Draft, Inputs, Kind};
+use recsys_core::canonical::{DayRows, read_days};
+use recsys_core::catalog::Catalog;
+use recsys_core::events::EventTable;
+use recsys_core::hash::sha256;
+use recsys_core::id::{Scope, Surface, Tenant};
+use recsys_core::limit::Limits;
+use recsys_core::lines::LineFile;
+use recsys_core::publish::{
+    Candidate, Change, HistoryEntry, Manifest, Options, PublishError, Published, Publisher, Reason, Registry,
+    RollbackError, RollbackPlan, Target,
+};
+use recsys_core::storage::Store;
+use recsys_core::window::Window;
+use recsys_testkit::place::Place;
+use recsys_testkit::reader::read_published_at;
+
+/// What a manifest names.
+pub(crate) type Pointers = BTreeMap<Kind, String>;
+
+pub(crate) fn scope() -> Scope {
+    Scope { tenant: Tenant::new("demo").unwrap(), surface: Surface::new("home").unwrap() }
+}
+
+/// The artifacts of a day on which as many sessions show A and B together as the day's number.
+pub(crate) fn candidates(day: u32) -> Vec<Candidate> {
+    let date = format!("2026-01-{day:02}");
+    let mut lines = String::new();
+    for session in 0..=day {
+        for item in ["A", "B"] {
+            lines += &format!(
+                r#"{{"v":1,"ts":"{date}T00:00:00Z","tenant":"demo","surface":"home","session_id":"{session}","item_id":"{item}"}}"#
+            );
+            lines.push('\n');
+        }
+    }
+    let day = date.parse().unwrap();
+    let file = LineFile { name: date, reader: Box::new(Cursor::new(lines)) };
+    let (days, _) = read_days(vec![file], &scope(), day, day).unwrap();
+    let days: Vec<&DayRows> = days.iter().collect();
+    let limits = Limits::default();
+    let events = EventTable::new(&days, None, &limits).unwrap();
+    let window = Window::ending_with(day, 1).unwrap();
+    let catalog = Catalog::default();
+    let build = |kind: &Kind| {
+        let built = kind.build(&Inputs { events: &events, catalog: &catalog }, &limits).unwrap();
+        let key = ArtifactKey { kind: *kind, scope: scope(), segment: None, window };
+        let encoded = Draft::new(&key, &built.payload).finish("2026-01-09T00:00:00Z", &sha256(b""));
+        Candidate::check(&key, &encoded.version, encoded.bytes, &limits).unwrap()
+    };
+    [Kind::Popularity, Kind::Cooc].iter().map(build).collect()
+}
+
+/// Publishes at the beginning of 1970.
+pub(crate) fn publish(
+    objects: &dyn Store,
+    registry: &dyn Store,
+    candidates: &[Candidate],
+) -> Result<Published, PublishError> {
+    let publisher = Publisher {
+        objects,
+        registry,
+        limits: &Limits::default(),
+        by: "test@host".to_owned(),
+        now: Timestamp::UNIX_EPOCH,
+        options: Options::default(),
+    };
+    let stored = publisher.store(&scope(), candidates)?;
+    publisher.finish(&scope(), &stored)
+}
+
+/// Goes back to the manifest with a hash.
+pub(crate) fn roll_back(
+    objects: &dyn Store,
+    registry: &dyn Store,
+    hash: &str,
+) -> Result<Option<Manifest>, RollbackError> {
+    let registry = Registry::new(registry);
+    let target = Target::Hash(hash.to_owned());
+    let plan = RollbackPlan::new(&registry, objects, &scope(), &target, None)?;
+    let now = Timestamp::UNIX_EPOCH;
+    plan.carry_out(&registry, &scope(), &Change { reason: Reason::Rollback, by: "test@host".into(), now })
+}
+
+/// A place with an object store and a registry.
+pub(crate) struct Shelf(pub(crate) Place);
+
+impl Shelf {
+    pub(crate) fn store(&self, name: &str) -> Box<dyn Store> {
+        self.0.store(name)
+    }
+
+    pub(crate) fn publish(&self, candidates: &[Candidate]) -> Published {
+        publish(&*self.store("objects"), &*self.store("registry"), candidates).unwrap()
+    }
+
+    /// What a reader sees who follows the manifest. Everything it names is there and intact.
+    pub(crate) fn seen(&self) -> Option<Pointers> {
+        let manifest = self.store("registry").uri(&Manifest::key(&scope()));
+        read_published_at(&manifest, |uri| self.0.read(uri))
+    }
+
+    pub(crate) fn manifest(&self) -> Manifest {
+        let bytes = self.store("registry").read(&Manifest::key(&scope())).unwrap().unwrap();
+        serde_json::from_slice(&bytes).unwrap()
+    }
+
+    /// All entries of the history, the ones that never became current included.
+    pub(crate) fn entries(&self) -> Vec<HistoryEntry> {
+        let registry = self.store("registry");
+        let listed = registry.list("history/demo/home").unwrap();
+        let read = |key: &str| registry.read(key).unwrap().unwrap();
+        listed.iter().map(|listed| serde_json::from_slice(&read(&listed.key)).unwrap()).collect()
+    }
+
+    /// The manifests that were current, newest first, by walking the chain. One that nothing has adopted yet
+    /// is alone.
+    pub(crate) fn chain(&self) -> Vec<Pointers> {
+        let entries = self.entries();
+        let current = self.manifest();
+        if entries.iter().all(|entry| entry.hash != current.hash()) {
+            return vec![current.current];
+        }
+        let mut next = Some(current.hash());
+        let mut chain = Vec::new();
+        while let Some(hash) = next.take() {
+            let entry = entries.iter().find(|entry| entry.hash == hash).expect("the chain is whole");
+            assert_eq!(entry.manifest.hash(), hash);
+            chain.push(entry.manifest.current.clone());
+            next.clone_from(&entry.previous);
+        }
+        chain
+    }
+}

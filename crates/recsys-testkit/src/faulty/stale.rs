@@ -1,0 +1,106 @@
+//! A store whose reads are late: they answer with what was there before the latest write.
+
+use std::collections::HashMap;
+use std::io::{self, Cursor, Read, Write};
+use std::sync::{Mutex, PoisonError};
+
+use recsys_core::storage::{Commit, Condition, Listed, PendingWrite, Store, StoreError, Tag};
+
+type State = Option<(Vec<u8>, Tag)>;
+
+/// A store in which the first few reads after each write see the state before it.
+#[derive(Debug)]
+pub struct StaleStore {
+    inner: Box<dyn Store>,
+    late_reads: usize,
+    /// What late reads see, and how many are left.
+    late: Mutex<HashMap<String, (State, usize)>>,
+}
+
+impl StaleStore {
+    /// A store in which `late_reads` reads of a document are late after each write of it.
+    pub fn new(inner: Box<dyn Store>, late_reads: usize) -> Self {
+        Self { inner, late_reads, late: Mutex::default() }
+    }
+
+    fn late_state(&self, key: &str) -> Option<State> {
+        let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+        let (state, left) = late.get_mut(key).filter(|(_, left)| *left > 0)?;
+        *left -= 1;
+        Some(state.clone())
+    }
+}
+
+impl Store for StaleStore {
+    fn uri(&self, key: &str) -> String {
+        self.inner.uri(key)
+    }
+
+    fn name(&self, key: &str) -> String {
+        self.inner.name(key)
+    }
+
+    fn root_exists(&self) -> Result<bool, StoreError> {
+        self.inner.root_exists()
+    }
+
+    fn open(&self, key: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
+        match self.late_state(key) {
+            Some(state) => Ok(state.map(|(bytes, _)| Box::new(Cursor::new(bytes)) as Box<dyn Read + Send>)),
+            None => self.inner.open(key),
+        }
+    }
+
+    fn read_tagged(&self, key: &str) -> Result<Option<(Vec<u8>, Tag)>, StoreError> {
+        match self.late_state(key) {
+            Some(state) => Ok(state),
+            None => self.inner.read_tagged(key),
+        }
+    }
+
+    fn begin(&self, key: &str) -> Result<Box<dyn PendingWrite + '_>, StoreError> {
+        Ok(Box::new(StaleWrite { store: self, key: key.to_owned(), inner: self.inner.begin(key)? }))
+    }
+
+    fn list(&self, folder: &str) -> Result<Vec<Listed>, StoreError> {
+        self.inner.list(folder)
+    }
+
+    fn honours_conditions(&self) -> Result<bool, StoreError> {
+        self.inner.honours_conditions()
+    }
+
+    fn remove(&self, key: &str) -> Result<bool, StoreError> {
+        self.inner.remove(key)
+    }
+}
+
+struct StaleWrite<'a> {
+    store: &'a StaleStore,
+    key: String,
+    inner: Box<dyn PendingWrite + 'a>,
+}
+
+impl Write for StaleWrite<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.inner.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+impl PendingWrite for StaleWrite<'_> {
+    fn commit(self: Box<Self>, condition: Condition) -> Result<Commit, StoreError> {
+        let Self { store, key, inner } = *self;
+        // Held over the write, so that the state before it is the state before it.
+        let mut late = store.late.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = store.inner.read_tagged(&key)?;
+        let commit = inner.commit(condition)?;
+        if commit == Commit::Written {
+            late.insert(key, (before, store.late_reads));
+        }
+        Ok(commit)
+    }
+}

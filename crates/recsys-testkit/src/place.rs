@@ -1,0 +1,78 @@
+//! Where a store can be: on disk, in memory, or in a bucket of the S3 server of the tests.
+
+use std::fs;
+
+use recsys_core::storage::{Patience, Roots, S3Settings, Store};
+use tempfile::TempDir;
+
+use crate::s3::S3;
+
+/// A place of its own for a test.
+#[derive(Debug)]
+pub enum Place {
+    /// A folder on disk.
+    Disk(TempDir),
+    /// A bucket in memory.
+    Memory(String),
+    /// A folder of a bucket.
+    Bucket(S3, String),
+}
+
+impl Place {
+    /// An empty folder on disk.
+    pub fn disk() -> Self {
+        Self::Disk(tempfile::tempdir().unwrap())
+    }
+
+    /// An empty bucket in memory.
+    pub fn memory() -> Self {
+        Self::Memory(format!("memory://{}", S3::unique_prefix()))
+    }
+
+    /// An empty folder of a bucket.
+    pub fn bucket() -> Self {
+        Self::Bucket(S3::from_env(), S3::unique_prefix())
+    }
+
+    /// The path or URL of a root in this place.
+    pub fn root(&self, name: &str) -> String {
+        match self {
+            Self::Disk(dir) => dir.path().join(name).display().to_string(),
+            Self::Memory(url) => format!("{url}/{name}"),
+            Self::Bucket(s3, prefix) => format!("s3://{}/{prefix}/{name}", s3.bucket),
+        }
+    }
+
+    /// A root in this place.
+    pub fn store(&self, name: &str) -> Box<dyn Store> {
+        let sections = match self {
+            Self::Bucket(s3, _) => vec![section(s3)],
+            _ => Vec::new(),
+        };
+        Roots::new(sections, Patience::default()).open(&self.root(name)).unwrap()
+    }
+
+    /// What a URI names, read without the code under test where that can be.
+    pub fn read(&self, uri: &str) -> Option<Vec<u8>> {
+        match self {
+            Self::Disk(_) => fs::read(uri.strip_prefix("file://").unwrap()).ok(),
+            Self::Memory(url) => {
+                let key = uri.strip_prefix(url).unwrap().trim_start_matches('/');
+                self.store("").read(key).unwrap()
+            }
+            Self::Bucket(s3, _) => s3.get(uri.strip_prefix(&format!("s3://{}/", s3.bucket)).unwrap()),
+        }
+    }
+}
+
+/// The settings that lead to the server.
+fn section(s3: &S3) -> S3Settings {
+    serde_json::from_value(serde_json::json!({
+        "endpoint": s3.endpoint,
+        "bucket": s3.bucket,
+        "access_key": s3.access_key,
+        "secret_key": s3.secret_key,
+        "use_ssl": s3.endpoint.starts_with("https://"),
+    }))
+    .unwrap()
+}
