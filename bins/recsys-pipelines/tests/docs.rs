@@ -87,6 +87,7 @@ fn the_command_line_reference_is_what_the_programs_say() {
             &["history"],
             &["rollback"],
             &["verify"],
+            &["diff"],
             &["config"],
             &["config", "show"],
             &["config", "check"],

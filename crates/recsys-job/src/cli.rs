@@ -268,6 +268,32 @@ pub struct VerifyJob {
     pub common: CommonArgs,
 }
 
+/// Flags of `recsys-pipelines diff`.
+#[derive(Debug, Clone, Args)]
+pub struct DiffJob {
+    #[command(flatten)]
+    pub scope: ScopeArgs,
+
+    /// The manifest before, by the beginning of its hash; `history` lists them [default: the one before --to]
+    #[arg(long, value_name = "HASH")]
+    pub from: Option<String>,
+
+    /// The manifest after, by the beginning of its hash [default: the current one]
+    #[arg(long, value_name = "HASH")]
+    pub to: Option<String>,
+
+    /// Only this kind
+    #[arg(long)]
+    pub kind: Option<Kind>,
+
+    /// Name at most so many items of each list; all are counted
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub top: usize,
+
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
 /// Flags of `recsys-pipelines config show` and `config check`.
 #[derive(Debug, Clone, Args)]
 pub struct ConfigJob {
@@ -341,6 +367,17 @@ pub enum PipelinesCommand {
     #[command(after_help = EXIT_CODES)]
     Verify(VerifyJob),
 
+    /// What changed between two manifests, per kind
+    ///
+    /// Says which items came and went, and which moved farthest in rank. Items are ranked by weight: their
+    /// count in popularity, the sum of their row in cooc, the sum of their scores over all users in implicit
+    /// and `session_seq`. A blob that is missing or damaged is an error with exit code 3.
+    ///
+    /// For example: recsys-pipelines diff --config configs/env/shop.json --tenant demo --surface home --kind
+    /// popularity
+    #[command(after_help = EXIT_CODES)]
+    Diff(DiffJob),
+
     /// The effective configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -354,6 +391,7 @@ impl Flags for Pipelines {
             PipelinesCommand::History(flags) => &flags.common,
             PipelinesCommand::Rollback(flags) => &flags.common,
             PipelinesCommand::Verify(flags) => &flags.common,
+            PipelinesCommand::Diff(flags) => &flags.common,
             PipelinesCommand::Config(ConfigCommand::Show(flags) | ConfigCommand::Check(flags)) => {
                 &flags.common
             }

@@ -1,11 +1,12 @@
 //! Every way a job can fail, and the exit code that tells the orchestrator whether to try again.
 
+use recsys_core::artifact::Kind;
 use recsys_core::canonical::CanonicalError;
 use recsys_core::catalog::CatalogError;
 use recsys_core::gate::Refused;
 use recsys_core::limit::LimitExceeded;
 use recsys_core::lines::LinesError;
-use recsys_core::publish::{BlobError, PublishError, RegistryError, RollbackError, Unfit};
+use recsys_core::publish::{BlobError, LookupError, PublishError, RegistryError, RollbackError, Unfit};
 use recsys_core::raw::RawError;
 use recsys_core::staging::StagingError;
 use recsys_core::storage::{RootError, StoreError, is_refusal};
@@ -84,6 +85,15 @@ pub enum JobError {
     /// There is nothing to show.
     #[error("{0} does not exist; nothing was published there")]
     NoHistory(String),
+    /// The hash does not name one manifest of the history.
+    #[error(transparent)]
+    Lookup(#[from] LookupError),
+    /// The chain of the history ends before the manifest that is asked for.
+    #[error("the manifest before {0:.12} is not in the history any more; name another one with --from")]
+    Gap(String),
+    /// Neither of two manifests names a kind.
+    #[error("neither manifest names {0}; nothing to compare")]
+    NoKind(Kind),
     /// A blob is not what its URI says.
     #[error(transparent)]
     Blob(#[from] BlobError),
@@ -156,7 +166,12 @@ impl JobError {
             },
             Self::Gate(_) | Self::Checkpoint { .. } | Self::Stale(_) | Self::Damaged(_) => Exit::Refused,
             Self::Registry(error) => registry(error),
-            Self::NoRegistry(_) | Self::NoHistory(_) | Self::NothingMatches(_) => Exit::Usage,
+            Self::NoRegistry(_)
+            | Self::NoHistory(_)
+            | Self::NothingMatches(_)
+            | Self::Lookup(_)
+            | Self::Gap(_)
+            | Self::NoKind(_) => Exit::Usage,
             Self::Blob(error) => blob(error),
             Self::Rollback(error) => match error {
                 RollbackError::Registry(error) => registry(error),
@@ -164,8 +179,7 @@ impl JobError {
                 RollbackError::Overtaken(_) => Exit::Failure,
                 RollbackError::NoManifest(_)
                 | RollbackError::TooFar { .. }
-                | RollbackError::Hash { .. }
-                | RollbackError::ShortHash(_)
+                | RollbackError::Lookup(_)
                 | RollbackError::NoKind { .. } => Exit::Usage,
             },
             Self::Limit(_) => Exit::Limit,

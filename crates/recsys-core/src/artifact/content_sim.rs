@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use super::compare::{Items, Outline};
 use super::ranking::check_sorted;
 use super::{Built, Defect, Inputs, KindPayload, Source};
 use crate::json;
@@ -53,5 +54,11 @@ impl<'a> KindPayload<'a> for Payload<'a> {
 
     fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// Items without weights, and their tags.
+    fn outline(&self) -> Outline<'_> {
+        let tags = self.0.iter().map(|item| (&*item.item_id, &*item.tags));
+        Outline { items: Items::Tagged(tags.collect()), rows: None }
     }
 }

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::compare::{Items, Outline, RowsOf, Weight};
 use super::ranking::{check_ranked, check_sorted, keep_best};
 use super::{Built, Defect, Inputs, ItemCount, KindPayload, Source, item_count};
 use crate::events::EventTable;
@@ -72,6 +73,14 @@ impl<'a> KindPayload<'a> for Payload<'a> {
 
     fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// The weight of an item is the sum of the counts of its row. An item that is only a neighbour, because
+    /// its own row was cut, has no weight and does not count.
+    fn outline(&self) -> Outline<'_> {
+        let ids = || self.0.iter().map(|row| &*row.item_id);
+        let sums = self.0.iter().map(|row| row.items.iter().map(|item| Weight::from(item.count)).sum());
+        Outline { items: Items::weighed(ids().zip(sums)), rows: Some((RowsOf::Items, ids().collect())) }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::compare::Outline;
 use super::user_lists::{self, UserItems, pair};
 use super::{Built, Defect, Inputs, KindPayload, Source};
 use crate::limit::{LimitExceeded, Limits};
@@ -29,5 +30,9 @@ impl<'a> KindPayload<'a> for Payload<'a> {
 
     fn len(&self) -> usize {
         self.0.len()
+    }
+
+    fn outline(&self) -> Outline<'_> {
+        user_lists::outline(&self.0)
     }
 }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize};
 
+use super::compare::Outline;
 use super::document::{self, Artifact};
 use super::{Built, Defect, DocumentError, Inputs, KindPayload, Source};
 use crate::limit::{LimitExceeded, Limits};
@@ -79,6 +80,11 @@ macro_rules! kinds {
             /// Checks what the schema cannot: order, positive scores, limits.
             pub fn check(&self, limits: &Limits) -> Result<(), Defect> {
                 match self { $(Self::$variant(payload) => payload.check(limits)),* }
+            }
+
+            /// What a comparison with another artifact of the kind sees of it.
+            pub fn outline(&self) -> Outline<'_> {
+                match self { $(Self::$variant(payload) => payload.outline()),* }
             }
 
             /// Writes the field that holds the content.

@@ -4,6 +4,7 @@
 //! version is the hash of the finished document, so equal content has equal versions wherever and whenever
 //! it was built.
 
+pub mod compare;
 pub mod content_sim;
 pub mod cooc;
 pub mod implicit;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use document::{Artifact, BuildInfo, DocumentError, Draft, Encoded, version};
 pub use kinds::{Kind, Payload, UnknownKind};
 
+use self::compare::Outline;
 use crate::catalog::Catalog;
 use crate::dictionary::Dictionary;
 use crate::events::EventTable;
@@ -100,7 +102,7 @@ pub enum Defect {
     Limit(#[from] LimitExceeded),
 }
 
-/// The content of one kind: how it is built, checked and named.
+/// The content of one kind: how it is built, checked, compared and named.
 pub(crate) trait KindPayload<'a>: Serialize + Deserialize<'a> {
     /// The field that holds the content.
     const FIELD: &'static str;
@@ -115,6 +117,9 @@ pub(crate) trait KindPayload<'a>: Serialize + Deserialize<'a> {
 
     /// Rows of the outermost list.
     fn len(&self) -> usize;
+
+    /// What a comparison with another artifact of the kind sees of it.
+    fn outline(&self) -> Outline<'_>;
 }
 
 /// An item and how often it was counted.

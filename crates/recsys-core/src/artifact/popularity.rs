@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::compare::{Items, Outline, Weight};
 use super::ranking::{check_ranked, keep_best};
 use super::{Built, Defect, Inputs, ItemCount, KindPayload, Source, item_count};
 use crate::limit::{LimitExceeded, Limits};
@@ -35,5 +36,11 @@ impl<'a> KindPayload<'a> for Payload<'a> {
 
     fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// The weight of an item is its count.
+    fn outline(&self) -> Outline<'_> {
+        let weights = self.0.iter().map(|item| (&*item.item_id, Weight::from(item.count)));
+        Outline { items: Items::weighed(weights), rows: None }
     }
 }

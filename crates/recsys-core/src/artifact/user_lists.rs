@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::Defect;
+use super::compare::{Items, Outline, RowsOf, Weight};
 use super::ranking::{check_ranked, check_sorted, keep_best};
 use crate::events::EventTable;
 use crate::json;
@@ -70,6 +71,14 @@ fn item(pair: u64) -> u32 {
 #[allow(clippy::cast_precision_loss, reason = "no window holds 2^53 events")]
 fn exact(count: usize) -> f64 {
     count as f64
+}
+
+/// The weight of an item is the sum of its scores over all users.
+pub(super) fn outline<'a>(users: &'a [UserItems<'a>]) -> Outline<'a> {
+    let scores = users.iter().flat_map(|row| &row.items);
+    let weights = scores.map(|item| (&*item.item_id, Weight::of_score(item.score)));
+    let ids = users.iter().map(|row| &*row.user_id).collect();
+    Outline { items: Items::weighed(weights), rows: Some((RowsOf::Users, ids)) }
 }
 
 pub(super) fn check(users: &[UserItems<'_>], limits: &Limits) -> Result<(), Defect> {

@@ -1,6 +1,6 @@
 //! Published blobs: finding one by its URI, and checking that it is what the URI says.
 
-use crate::artifact::{ArtifactKey, BuildInfo, DocumentError, Kind};
+use crate::artifact::{Artifact, ArtifactKey, BuildInfo, DocumentError, Kind};
 use crate::id::Scope;
 use crate::storage::{Store, StoreError};
 
@@ -53,24 +53,47 @@ pub enum BlobError {
 }
 
 /// The version that a URI or key states: the name of the file.
-pub(super) fn version_in(uri: &str) -> &str {
+pub fn version_in(uri: &str) -> &str {
     let file = uri.rsplit('/').next().unwrap_or_default();
     file.strip_suffix(".json").unwrap_or(file)
 }
 
+/// The bytes at a URI, not looked at yet. An artifact borrows from them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlobBytes {
+    scope: Scope,
+    kind: Kind,
+    uri: String,
+    bytes: Vec<u8>,
+}
+
+impl BlobBytes {
+    /// Reads the blob of a kind that a manifest of `scope` names.
+    pub fn read(objects: &dyn Store, scope: &Scope, kind: Kind, uri: &str) -> Result<Self, BlobError> {
+        let key = format!("{}/{kind}/{}.json", scope.prefix(), version_in(uri));
+        if objects.uri(&key) != uri {
+            return Err(BlobError::Elsewhere { uri: uri.to_owned(), root: objects.uri("") });
+        }
+        let bytes = objects.read(&key)?.ok_or_else(|| BlobError::Missing(uri.to_owned()))?;
+        Ok(Self { scope: scope.clone(), kind, uri: uri.to_owned(), bytes })
+    }
+
+    /// The artifact, if it is the one that the URI names; its version is recomputed.
+    pub fn artifact(&self) -> Result<Artifact<'_>, BlobError> {
+        let damaged = |source| BlobError::Damaged { uri: self.uri.clone(), source };
+        let artifact = self.kind.parse(&self.bytes).map_err(damaged)?;
+        if artifact.build.version != version_in(&self.uri) || artifact.key.scope != self.scope {
+            let actual = format!("version {} of {}", artifact.build.version, artifact.key.scope);
+            return Err(BlobError::Other { uri: self.uri.clone(), actual });
+        }
+        Ok(artifact)
+    }
+}
+
 /// Reads the blob of a kind that a manifest of `scope` names, and recomputes its version.
 pub fn read_blob(objects: &dyn Store, scope: &Scope, kind: Kind, uri: &str) -> Result<Blob, BlobError> {
-    let version = version_in(uri);
-    let key = format!("{}/{kind}/{version}.json", scope.prefix());
-    if objects.uri(&key) != uri {
-        return Err(BlobError::Elsewhere { uri: uri.to_owned(), root: objects.uri("") });
-    }
-    let bytes = objects.read(&key)?.ok_or_else(|| BlobError::Missing(uri.to_owned()))?;
-    let artifact = kind.parse(&bytes).map_err(|source| BlobError::Damaged { uri: uri.to_owned(), source })?;
-    if artifact.build.version != version || artifact.key.scope != *scope {
-        let actual = format!("version {} of {}", artifact.build.version, artifact.key.scope);
-        return Err(BlobError::Other { uri: uri.to_owned(), actual });
-    }
+    let blob = BlobBytes::read(objects, scope, kind, uri)?;
+    let artifact = blob.artifact()?;
     let rows = artifact.payload.len();
-    Ok(Blob { key: artifact.key, build: artifact.build, rows, bytes: bytes.len() as u64 })
+    Ok(Blob { key: artifact.key, build: artifact.build, rows, bytes: blob.bytes.len() as u64 })
 }

@@ -10,6 +10,45 @@ use super::manifest::Manifest;
 use crate::id::Scope;
 use crate::json;
 
+/// The fewest characters that name a history entry.
+const MIN_HASH_CHARS: usize = 6;
+
+/// Why the beginning of a hash does not name one entry.
+#[derive(Debug, thiserror::Error)]
+pub enum LookupError {
+    /// No manifest that was current has such a hash, or several have.
+    #[error(
+        "{count} manifests in the history of {scope} have a hash that begins with {hash:?}; \
+             `history` lists them"
+    )]
+    Count {
+        /// Whose history.
+        scope: Scope,
+        /// What was asked for.
+        hash: String,
+        /// How many there are.
+        count: usize,
+    },
+    /// A hash too short to mean one manifest.
+    #[error("{0:?} is too short for a hash; give at least {MIN_HASH_CHARS} characters")]
+    Short(String),
+}
+
+/// Where in the history of `scope` the one entry stands whose hash begins with `hash`.
+pub fn by_hash(scope: &Scope, history: &[HistoryEntry], hash: &str) -> Result<usize, LookupError> {
+    if hash.len() < MIN_HASH_CHARS {
+        return Err(LookupError::Short(hash.to_owned()));
+    }
+    let found = history.iter().enumerate().filter(|(_, entry)| entry.hash.starts_with(hash));
+    match found.map(|(at, _)| at).collect::<Vec<_>>()[..] {
+        [at] => Ok(at),
+        ref several => {
+            let count = several.len();
+            Err(LookupError::Count { scope: scope.clone(), hash: hash.to_owned(), count })
+        }
+    }
+}
+
 /// Why a manifest became current.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -68,5 +107,35 @@ impl HistoryEntry {
     /// The hash in the key of an entry.
     pub(super) fn hash_in_key(key: &str) -> Option<&str> {
         key.strip_suffix(".json")?.rsplit_once('-').map(|(_, hash)| hash)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{Surface, Tenant};
+
+    #[test]
+    fn the_beginning_of_a_hash_names_one_entry_or_none() {
+        let scope = Scope { tenant: Tenant::new("demo").unwrap(), surface: Surface::new("home").unwrap() };
+        let entry = |hash: &str| HistoryEntry {
+            v: V1,
+            hash: hash.to_owned(),
+            previous: None,
+            reason: Reason::Publish,
+            by: "etl@worker-3".to_owned(),
+            manifest: Manifest::following(None, &scope, [].into(), jiff::Timestamp::UNIX_EPOCH),
+        };
+        let history = ["abcdef01", "abcdef02", "12345678"].map(entry);
+        assert_eq!(by_hash(&scope, &history, "123456").unwrap(), 2);
+        assert_eq!(by_hash(&scope, &history, "abcdef02").unwrap(), 1);
+        let fails = |hash: &str, part: &str| {
+            let message = by_hash(&scope, &history, hash).unwrap_err().to_string();
+            assert!(message.contains(part), "{message}");
+        };
+        fails("abcdef", "2 manifests in the history of demo/home have a hash that begins with \"abcdef\"");
+        fails("000000", "0 manifests");
+        fails("12345", "too short");
+        fails("123456789", "0 manifests");
     }
 }

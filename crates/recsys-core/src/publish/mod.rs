@@ -28,16 +28,14 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-pub use blob::{Blob, BlobError, read_blob};
+pub use blob::{Blob, BlobBytes, BlobError, read_blob, version_in};
 pub use candidate::{Candidate, Stored, Unfit};
 pub use format::V1;
-pub use history::{HistoryEntry, Reason};
+pub use history::{HistoryEntry, LookupError, Reason, by_hash};
 pub use manifest::Manifest;
 pub use record::Record;
 pub use registry::{Change, Registry, RegistryError};
 pub use rollback::{RollbackError, RollbackPlan, Target};
-
-use blob::version_in;
 
 use crate::artifact::{ArtifactKey, Kind};
 use crate::id::Scope;

@@ -6,16 +6,13 @@
 use std::collections::BTreeMap;
 
 use super::blob::{BlobError, read_blob};
-use super::history::HistoryEntry;
+use super::history::{HistoryEntry, LookupError, by_hash};
 use super::manifest::Manifest;
 use super::registry::{Change, Registry, RegistryError};
 use crate::artifact::Kind;
 use crate::id::Scope;
 use crate::parallel;
 use crate::storage::Store;
-
-/// The fewest characters that name a history entry.
-const MIN_HASH_CHARS: usize = 6;
 
 /// Where to go back to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,22 +42,9 @@ pub enum RollbackError {
         /// How far back was asked for.
         wanted: usize,
     },
-    /// No manifest that was current has such a hash, or several have.
-    #[error(
-        "{count} manifests in the history of {scope} have a hash that begins with {hash:?}; \
-             `history` lists them"
-    )]
-    Hash {
-        /// Whose history.
-        scope: Scope,
-        /// What was asked for.
-        hash: String,
-        /// How many there are.
-        count: usize,
-    },
-    /// A hash too short to mean one manifest.
-    #[error("{0:?} is too short for a hash; give at least {MIN_HASH_CHARS} characters")]
-    ShortHash(String),
+    /// The hash does not name one manifest.
+    #[error(transparent)]
+    Lookup(#[from] LookupError),
     /// The kind was not published then.
     #[error("the manifest {hash:.12} names no {kind}")]
     NoKind {
@@ -103,10 +87,10 @@ impl RollbackPlan {
             Target::Steps(steps) if kind.is_none() => steps.saturating_add(1),
             _ => usize::MAX,
         };
-        let history = registry.history(scope, most)?;
+        let mut history = registry.history(scope, most)?;
         let to = match target {
             Target::Steps(steps) => steps_back(scope, history, *steps, kind)?,
-            Target::Hash(hash) => by_hash(scope, history, hash)?,
+            Target::Hash(hash) => history.swap_remove(by_hash(scope, &history, hash)?),
         };
         let pointers = match kind {
             None => to.manifest.current.clone(),
@@ -159,18 +143,4 @@ fn steps_back(
     let available = states.len().saturating_sub(1);
     let too_far = || RollbackError::TooFar { scope: scope.clone(), available, wanted };
     states.into_iter().nth(wanted).ok_or_else(too_far)
-}
-
-fn by_hash(scope: &Scope, history: Vec<HistoryEntry>, hash: &str) -> Result<HistoryEntry, RollbackError> {
-    if hash.len() < MIN_HASH_CHARS {
-        return Err(RollbackError::ShortHash(hash.to_owned()));
-    }
-    let mut found: Vec<_> = history.into_iter().filter(|entry| entry.hash.starts_with(hash)).collect();
-    match (found.pop(), found.len()) {
-        (Some(entry), 0) => Ok(entry),
-        (entry, others) => {
-            let count = others + usize::from(entry.is_some());
-            Err(RollbackError::Hash { scope: scope.clone(), hash: hash.to_owned(), count })
-        }
-    }
 }

@@ -32,10 +32,7 @@ struct Entry {
 pub(crate) fn history(flags: &HistoryJob) -> Result<(), JobError> {
     let operator = Operator::new(&flags.common)?;
     let scope = scope(&flags.scope);
-    let chain = operator.registry().history(&scope, flags.limit.get())?;
-    if chain.is_empty() {
-        return Err(JobError::NoHistory(operator.registry().name(&scope)));
-    }
+    let chain = operator.history(&scope, flags.limit.get())?;
     let entries: Vec<Entry> =
         chain.iter().enumerate().map(|(at, entry)| shown(entry, chain.get(at + 1))).collect();
     let output = Output::new(flags.common.json);

@@ -1,5 +1,6 @@
-//! The operator's commands: what is current, what was, whether it is intact, and back.
+//! The operator's commands: what is current, what was, what changed, whether it is intact, and back.
 
+mod diff;
 mod history;
 mod rollback;
 mod settings;
@@ -9,8 +10,9 @@ mod verify;
 use comfy_table::{Table, presets};
 use jiff::{SignedDuration, Timestamp};
 use recsys_core::id::Scope;
-use recsys_core::publish::{Registry, RegistryError};
+use recsys_core::publish::{HistoryEntry, Registry, RegistryError};
 
+pub(crate) use diff::diff;
 pub(crate) use history::history;
 pub(crate) use rollback::rollback;
 pub(crate) use settings::{check, show};
@@ -40,6 +42,15 @@ impl Operator {
 
     fn registry(&self) -> Registry<'_> {
         Registry::new(&*self.published.registry)
+    }
+
+    /// The history of `scope`, newest first, at least the current manifest.
+    fn history(&self, scope: &Scope, most: usize) -> Result<Vec<HistoryEntry>, JobError> {
+        let chain = self.registry().history(scope, most)?;
+        if chain.is_empty() {
+            return Err(JobError::NoHistory(self.registry().name(scope)));
+        }
+        Ok(chain)
     }
 
     /// The tenants and surfaces that have a manifest and pass the filter. One that is named in full need not

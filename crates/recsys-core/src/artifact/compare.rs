@@ -1,0 +1,466 @@
+//! What changed between two artifacts of a kind.
+//!
+//! Each kind says what it makes of its items in one form, the [`Outline`]; two outlines are compared without
+//! a look at the kind. Nothing here reads a file, and neither the order of a payload's rows nor that of a
+//! hash table shows in the result.
+
+use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
+use std::iter::Sum;
+
+use serde::Serialize;
+
+/// How much an artifact makes of an item.
+///
+/// A whole number of millionths, because sums of floating-point numbers depend on their order and these do
+/// not. Counts are exact; of a score, what is finer than a millionth is rounded to the nearest one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Weight(u128);
+
+impl Weight {
+    const ONE: u128 = 1_000_000;
+
+    /// The weight of a score; nothing below zero has any.
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the cast stops at 0 and at the greatest number"
+    )]
+    pub fn of_score(score: f64) -> Self {
+        // Taken apart because the product of a large count and a million would not be exact.
+        let (whole, fraction) = (score.trunc() as u128, (score.fract() * 1e6).round() as u128);
+        Self(whole.saturating_mul(Self::ONE).saturating_add(fraction))
+    }
+}
+
+impl From<u64> for Weight {
+    fn from(count: u64) -> Self {
+        Self(u128::from(count) * Self::ONE)
+    }
+}
+
+impl Sum for Weight {
+    fn sum<I: Iterator<Item = Self>>(weights: I) -> Self {
+        Self(weights.fold(0, |sum, weight| sum.saturating_add(weight.0)))
+    }
+}
+
+/// What an artifact makes of each of its items.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Items<'a> {
+    /// They are ranked by weight.
+    Weighed(HashMap<&'a str, Weight>),
+    /// They have tags and no order.
+    Tagged(HashMap<&'a str, &'a [Cow<'a, str>]>),
+}
+
+impl<'a> Items<'a> {
+    /// Items and their weights; the weights of an item that comes more than once are added up.
+    pub fn weighed(weights: impl IntoIterator<Item = (&'a str, Weight)>) -> Self {
+        let mut sums: HashMap<&str, Weight> = HashMap::new();
+        for (item, weight) in weights {
+            let sum = sums.entry(item).or_default();
+            *sum = [*sum, weight].into_iter().sum();
+        }
+        Self::Weighed(sums)
+    }
+
+    /// By weight descending, then item id; without weights by item id.
+    fn in_order(&self) -> Vec<&'a str> {
+        match self {
+            Self::Weighed(weights) => {
+                let mut items: Vec<(Reverse<Weight>, &str)> =
+                    weights.iter().map(|(item, weight)| (Reverse(*weight), *item)).collect();
+                items.sort_unstable();
+                items.into_iter().map(|(_, item)| item).collect()
+            }
+            Self::Tagged(tags) => {
+                let mut items: Vec<&str> = tags.keys().copied().collect();
+                items.sort_unstable();
+                items
+            }
+        }
+    }
+}
+
+/// Whom the rows of an artifact are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RowsOf {
+    /// A row for each item.
+    Items,
+    /// A row for each user.
+    Users,
+}
+
+/// What a comparison sees of an artifact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outline<'a> {
+    /// Its items.
+    pub items: Items<'a>,
+    /// The ids of its rows, where a row holds a list.
+    pub rows: Option<(RowsOf, Vec<&'a str>)>,
+}
+
+/// What changed between two artifacts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Comparison {
+    /// Of the items.
+    pub items: ItemChanges,
+    /// Of the rows, where a row holds a list.
+    pub rows: Option<RowChanges>,
+}
+
+/// What changed of the items.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ItemChanges {
+    /// Those that are only in the artifact after, in its order.
+    #[serde(rename = "in")]
+    pub entered: Listed,
+    /// Those that are only in the artifact before, in its order.
+    #[serde(rename = "out")]
+    pub left: Listed,
+    /// How many are in both.
+    pub kept: usize,
+    /// How many of those have another rank; none where items have no rank.
+    pub moved: Option<usize>,
+    /// Those that moved farthest, farthest first, ties by item id.
+    pub movers: Vec<Mover>,
+    /// How many of the kept have other tags, or the same in another order; none where items have no tags.
+    pub tags_changed: Option<usize>,
+}
+
+impl ItemChanges {
+    /// Whether no item came, went, moved or has other tags.
+    pub fn is_empty(&self) -> bool {
+        let changed = [Some(self.entered.count), Some(self.left.count), self.moved, self.tags_changed];
+        changed.into_iter().flatten().all(|count| count == 0)
+    }
+}
+
+/// How many there are, and which are the first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Listed {
+    /// How many.
+    pub count: usize,
+    /// The first of them.
+    pub first: Vec<String>,
+}
+
+impl Listed {
+    fn new<'a>(items: impl Iterator<Item = &'a str>, top: usize) -> Self {
+        let mut listed = Self { count: 0, first: Vec::new() };
+        for item in items {
+            if listed.count < top {
+                listed.first.push(item.to_owned());
+            }
+            listed.count += 1;
+        }
+        listed
+    }
+}
+
+/// An item with another rank than before. Ranks count from 1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Mover {
+    /// The item.
+    pub item_id: String,
+    /// Its rank before.
+    pub rank_before: usize,
+    /// Its rank after.
+    pub rank_after: usize,
+    /// How many ranks it went up; negative when it went down.
+    pub change: i64,
+}
+
+/// How many rows came and went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct RowChanges {
+    /// Whom the rows are of.
+    pub of: RowsOf,
+    /// How many are only in the artifact after.
+    #[serde(rename = "in")]
+    pub entered: usize,
+    /// How many are only in the artifact before.
+    #[serde(rename = "out")]
+    pub left: usize,
+}
+
+/// Compares two artifacts of one kind, and names at most `top` of each list. One that is not there has no
+/// items.
+pub fn compare(before: Option<&Outline<'_>>, after: Option<&Outline<'_>>, top: usize) -> Comparison {
+    Comparison { items: item_changes(before, after, top), rows: row_changes(before, after) }
+}
+
+fn item_changes(before: Option<&Outline<'_>>, after: Option<&Outline<'_>>, top: usize) -> ItemChanges {
+    let old = before.map_or_else(Vec::new, |outline| outline.items.in_order());
+    let new = after.map_or_else(Vec::new, |outline| outline.items.in_order());
+    let old_ranks: HashMap<&str, usize> = old.iter().copied().zip(1..).collect();
+    let new_ranks: HashMap<&str, usize> = new.iter().copied().zip(1..).collect();
+    let entered = new.iter().copied().filter(|item| !old_ranks.contains_key(item));
+    let left = old.iter().copied().filter(|item| !new_ranks.contains_key(item));
+    let kept: Vec<&str> = new.iter().copied().filter(|item| old_ranks.contains_key(item)).collect();
+
+    let mut outlines = [before, after].into_iter().flatten();
+    let tagged = outlines.any(|outline| matches!(outline.items, Items::Tagged(_)));
+    let tags_changed = tagged.then(|| kept.iter().filter(|item| tags(before, item) != tags(after, item)));
+
+    let mut moves: Vec<(Reverse<usize>, &str)> = Vec::new();
+    if !tagged {
+        let distance = |item: &str| old_ranks[item].abs_diff(new_ranks[item]);
+        moves.extend(kept.iter().map(|item| (Reverse(distance(item)), *item)));
+        moves.retain(|(distance, _)| distance.0 > 0);
+        moves.sort_unstable();
+    }
+    let described = |&(Reverse(distance), item): &(Reverse<usize>, &str)| {
+        let (rank_before, rank_after) = (old_ranks[item], new_ranks[item]);
+        let distance = i64::try_from(distance).unwrap_or(i64::MAX);
+        let change = if rank_after < rank_before { distance } else { -distance };
+        Mover { item_id: item.to_owned(), rank_before, rank_after, change }
+    };
+    ItemChanges {
+        entered: Listed::new(entered, top),
+        left: Listed::new(left, top),
+        kept: kept.len(),
+        moved: (!tagged).then_some(moves.len()),
+        movers: moves.iter().take(top).map(described).collect(),
+        tags_changed: tags_changed.map(Iterator::count),
+    }
+}
+
+fn tags<'a>(side: Option<&Outline<'a>>, item: &str) -> Option<&'a [Cow<'a, str>]> {
+    match &side?.items {
+        Items::Weighed(_) => None,
+        Items::Tagged(tags) => tags.get(item).copied(),
+    }
+}
+
+fn row_changes(before: Option<&Outline<'_>>, after: Option<&Outline<'_>>) -> Option<RowChanges> {
+    let (of, _) = [after, before].into_iter().flatten().find_map(|outline| outline.rows.as_ref())?;
+    let (old, new) = (row_ids(before), row_ids(after));
+    Some(RowChanges { of: *of, entered: new.difference(&old).count(), left: old.difference(&new).count() })
+}
+
+fn row_ids<'a>(side: Option<&Outline<'a>>) -> HashSet<&'a str> {
+    let rows = side.and_then(|outline| outline.rows.as_ref());
+    rows.map(|(_, ids)| ids.iter().copied().collect()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifact::user_lists::{ItemScore, UserItems};
+    use crate::artifact::{ItemCount, Payload, content_sim, cooc, implicit, popularity, session_seq};
+    use proptest::prelude::*;
+
+    fn weighed<'a>(weights: &[(&'a str, u64)]) -> Outline<'a> {
+        let weights = weights.iter().map(|(item, count)| (*item, Weight::from(*count)));
+        Outline { items: Items::weighed(weights), rows: None }
+    }
+
+    fn counts<'a>(items: &[(&'a str, u64)]) -> Vec<ItemCount<'a>> {
+        items.iter().map(|(item, count)| ItemCount { item_id: (*item).into(), count: *count }).collect()
+    }
+
+    fn users<'a>(users: &[(&'a str, &[(&'a str, f64)])]) -> Vec<UserItems<'a>> {
+        let score = |(item, score): &(&'a str, f64)| ItemScore { item_id: (*item).into(), score: *score };
+        let row = |(user, items): &(&'a str, &[(&'a str, f64)])| UserItems {
+            user_id: (*user).into(),
+            items: items.iter().map(score).collect(),
+        };
+        users.iter().map(row).collect()
+    }
+
+    fn tagged<'a>(items: &[(&'a str, &[&'a str])]) -> Payload<'a> {
+        let item = |(item, tags): &(&'a str, &[&'a str])| content_sim::TaggedItem {
+            item_id: (*item).into(),
+            tags: tags.iter().map(|tag| (*tag).into()).collect(),
+        };
+        Payload::ContentSim(content_sim::Payload(items.iter().map(item).collect()))
+    }
+
+    fn moves(changes: &ItemChanges) -> Vec<(&str, usize, usize, i64)> {
+        let all = changes.movers.iter();
+        all.map(|mover| (mover.item_id.as_str(), mover.rank_before, mover.rank_after, mover.change)).collect()
+    }
+
+    #[test]
+    fn items_come_go_and_move_and_ties_are_ranked_by_id() {
+        // Before: b 1, a 2, c 3, x 4, d 5. After: d 1, a 2, y 3, z 4, b 5, c 6.
+        let before = weighed(&[("a", 5), ("b", 9), ("c", 5), ("d", 1), ("x", 4)]);
+        let after = weighed(&[("a", 7), ("b", 2), ("c", 2), ("d", 8), ("y", 7), ("z", 7)]);
+        let Comparison { items, rows } = compare(Some(&before), Some(&after), 10);
+        assert_eq!(items.entered, Listed { count: 2, first: vec!["y".into(), "z".into()] });
+        assert_eq!(items.left, Listed { count: 1, first: vec!["x".into()] });
+        assert_eq!((items.kept, items.moved, items.tags_changed, rows), (4, Some(3), None, None));
+        // a keeps its rank. b and d move four ranks each: b comes first by its id.
+        assert_eq!(moves(&items), [("b", 1, 5, -4), ("d", 5, 1, 4), ("c", 3, 6, -3)]);
+
+        // The cut shortens the lists and leaves the counts.
+        let cut = compare(Some(&before), Some(&after), 1).items;
+        assert_eq!(cut.entered, Listed { count: 2, first: vec!["y".into()] });
+        assert_eq!((cut.moved, moves(&cut)), (Some(3), vec![("b", 1, 5, -4)]));
+        let none = compare(Some(&before), Some(&after), 0).items;
+        assert_eq!(
+            (none.entered.count, none.entered.first.len(), none.moved, none.movers.len()),
+            (2, 0, Some(3), 0)
+        );
+    }
+
+    #[test]
+    fn other_weights_in_the_same_order_are_no_move() {
+        let (before, after) = (weighed(&[("a", 5), ("b", 4)]), weighed(&[("a", 100), ("b", 100)]));
+        let items = compare(Some(&before), Some(&after), 10).items;
+        assert_eq!((items.kept, items.moved), (2, Some(0)));
+        assert!(items.is_empty());
+    }
+
+    #[test]
+    fn an_artifact_without_items_and_none_at_all_are_compared_like_any_other() {
+        let (some, empty) = (weighed(&[("a", 1), ("b", 2)]), weighed(&[]));
+        let in_order = Listed { count: 2, first: vec!["b".into(), "a".into()] };
+        let nothing = Listed { count: 0, first: vec![] };
+        for before in [None, Some(&empty)] {
+            let items = compare(before, Some(&some), 10).items;
+            assert_eq!((&items.entered, &items.left, items.kept), (&in_order, &nothing, 0));
+            let items = compare(Some(&some), before, 10).items;
+            assert_eq!((&items.entered, &items.left, items.moved), (&nothing, &in_order, Some(0)));
+            assert!(compare(before, Some(&empty), 10).items.is_empty());
+        }
+    }
+
+    #[test]
+    fn counts_are_exact_and_fractions_are_millionths() {
+        let sum = |scores: &[f64]| scores.iter().map(|score| Weight::of_score(*score)).sum::<Weight>();
+        // As floating-point numbers the first sum is 0.9999999999999999, and the order of the second shows.
+        assert_eq!(sum(&[0.1; 10]), Weight::from(1));
+        assert_eq!(sum(&[0.1, 0.2, 0.3]), sum(&[0.3, 0.2, 0.1]));
+        assert_eq!(sum(&[2.5, 0.000_000_4, 0.000_000_6]), Weight(2_500_001));
+        // The greatest whole numbers that a score can tell apart, and the greatest count.
+        assert_eq!(sum(&[9_007_199_254_740_991.0, 1.0]), Weight::from(1 << 53));
+        assert!(Weight::from(u64::MAX) > Weight::from(u64::MAX - 1));
+        // No published artifact has such scores; none of them stops a comparison.
+        assert_eq!(sum(&[f64::NAN, -1.5, f64::NEG_INFINITY]), Weight(0));
+        assert_eq!(sum(&[f64::MAX, f64::INFINITY]), Weight(u128::MAX));
+    }
+
+    #[test]
+    fn each_kind_weighs_its_items_in_its_own_way() {
+        let weights = |payload: &Payload<'_>| {
+            let outline = payload.outline();
+            let Items::Weighed(weights) = outline.items else { panic!("{payload:?}") };
+            let mut weights: Vec<(String, u128)> =
+                weights.into_iter().map(|(item, weight)| (item.to_owned(), weight.0)).collect();
+            weights.sort();
+            weights
+        };
+        let owned = |expected: &[(&str, u128)]| -> Vec<(String, u128)> {
+            expected.iter().map(|(item, weight)| ((*item).to_owned(), *weight)).collect()
+        };
+        let items = Payload::Popularity(popularity::Payload(counts(&[("b", 3), ("a", 2)])));
+        assert_eq!(weights(&items), owned(&[("a", 2_000_000), ("b", 3_000_000)]));
+        assert_eq!(items.outline().rows, None);
+
+        // c has a row whose pairs all dropped; d is a neighbour without a row.
+        let row = |item: &'static str, items: &[(&'static str, u64)]| cooc::Neighbors {
+            item_id: item.into(),
+            items: counts(items),
+        };
+        let rows = vec![row("a", &[("b", 4), ("d", 2)]), row("b", &[("a", 4)]), row("c", &[])];
+        let pairs = Payload::Cooc(cooc::Payload(rows));
+        assert_eq!(weights(&pairs), owned(&[("a", 6_000_000), ("b", 4_000_000), ("c", 0)]));
+        assert_eq!(pairs.outline().rows, Some((RowsOf::Items, vec!["a", "b", "c"])));
+
+        let scores = users(&[("u1", &[("a", 2.0), ("b", 0.5)]), ("u2", &[]), ("u3", &[("a", 1.0)])]);
+        for payload in [
+            Payload::Implicit(implicit::Payload(scores.clone())),
+            Payload::SessionSeq(session_seq::Payload(scores)),
+        ] {
+            assert_eq!(weights(&payload), owned(&[("a", 3_000_000), ("b", 500_000)]));
+            assert_eq!(payload.outline().rows, Some((RowsOf::Users, vec!["u1", "u2", "u3"])));
+        }
+    }
+
+    #[test]
+    fn rows_are_counted_by_their_ids() {
+        let before = users(&[("u1", &[("a", 1.0)]), ("u2", &[])]);
+        let after = users(&[("u2", &[("a", 1.0)]), ("u3", &[]), ("u4", &[])]);
+        let [before, after] = [before, after].map(|users| Payload::SessionSeq(session_seq::Payload(users)));
+        let (before, after) = (before.outline(), after.outline());
+        let both = compare(Some(&before), Some(&after), 10);
+        assert!(both.items.is_empty());
+        assert_eq!(both.rows, Some(RowChanges { of: RowsOf::Users, entered: 2, left: 1 }));
+        let removed = compare(Some(&before), None, 10).rows;
+        assert_eq!(removed, Some(RowChanges { of: RowsOf::Users, entered: 0, left: 2 }));
+    }
+
+    #[test]
+    fn items_without_weights_come_go_and_get_other_tags() {
+        let before = tagged(&[("a", &["x"]), ("b", &["x", "y"]), ("c", &["x"]), ("d", &["x"])]);
+        let after = tagged(&[("a", &["x"]), ("b", &["y", "x"]), ("c", &["z"]), ("f", &["x"]), ("e", &["x"])]);
+        let (before, after) = (before.outline(), after.outline());
+        let items = compare(Some(&before), Some(&after), 10).items;
+        // e and f by id; the order of tags is part of the artifact, so b counts.
+        assert_eq!(items.entered.first, ["e", "f"]);
+        assert_eq!(items.left.first, ["d"]);
+        assert_eq!((items.kept, items.moved, items.tags_changed), (3, None, Some(2)));
+        assert!(items.movers.is_empty());
+        assert!(compare(Some(&before), Some(&before), 10).items.is_empty());
+    }
+
+    /// Anything quadratic would take hours.
+    #[test]
+    fn a_million_items_are_compared_in_moments() {
+        let ids: Vec<String> = (0..1_000_000).map(|number| format!("item-{number:07}")).collect();
+        let side = |weight: fn(u64) -> u64| {
+            let weights = ids.iter().zip(0..).map(|(id, number)| (id.as_str(), Weight::from(weight(number))));
+            Outline { items: Items::weighed(weights), rows: None }
+        };
+        let (rising, falling) = (side(|number| number), side(|number| 1_000_000 - number));
+        let items = compare(Some(&falling), Some(&rising), 2).items;
+        assert_eq!((items.kept, items.moved), (1_000_000, Some(1_000_000)));
+        let (first, last) = ("item-0000000", "item-0999999");
+        assert_eq!(moves(&items), [(first, 1, 1_000_000, -999_999), (last, 1_000_000, 1, 999_999)]);
+    }
+
+    /// The rank by its definition: one more than there are items before it.
+    fn rank(of: &str, weights: &HashMap<String, u64>) -> Option<i64> {
+        let own = weights.get(of)?;
+        let before =
+            weights.iter().filter(|(item, weight)| *weight > own || (*weight == own && item.as_str() < of));
+        Some(1 + i64::try_from(before.count()).unwrap())
+    }
+
+    fn outline(weights: &HashMap<String, u64>) -> Outline<'_> {
+        let weights = weights.iter().map(|(item, count)| (item.as_str(), Weight::from(*count)));
+        Outline { items: Items::weighed(weights), rows: None }
+    }
+
+    proptest! {
+        #[test]
+        fn ranks_are_those_of_the_definition(
+            before in proptest::collection::hash_map("[a-j]", 0u64..4, 0..8),
+            after in proptest::collection::hash_map("[a-j]", 0u64..4, 0..8),
+        ) {
+            let old = outline(&before);
+            let new = outline(&after);
+            let items = compare(Some(&old), Some(&new), usize::MAX).items;
+            let mut expected: Vec<(i64, &str, i64)> = Vec::new();
+            for item in before.keys() {
+                if let (Some(old), Some(new)) = (rank(item, &before), rank(item, &after)) {
+                    expected.push((-(old - new).abs(), item, old - new));
+                }
+            }
+            prop_assert_eq!(items.kept, expected.len());
+            expected.retain(|(size, _, _)| *size != 0);
+            expected.sort_unstable();
+            let expected: Vec<(&str, i64)> =
+                expected.into_iter().map(|(_, item, change)| (item, change)).collect();
+            let found: Vec<(&str, i64)> =
+                items.movers.iter().map(|mover| (mover.item_id.as_str(), mover.change)).collect();
+            prop_assert_eq!(items.moved, Some(found.len()));
+            prop_assert_eq!(found, expected);
+        }
+    }
+}

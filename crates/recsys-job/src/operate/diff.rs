@@ -1,0 +1,266 @@
+//! `diff`: what changed between two manifests, per kind.
+
+use std::fmt::{self, Display};
+
+use jiff::Timestamp;
+use recsys_core::artifact::compare::{ItemChanges, Listed, Mover, RowChanges, RowsOf, compare};
+use recsys_core::artifact::{Artifact, Kind};
+use recsys_core::id::{NO_SEGMENT, Scope, Segment};
+use recsys_core::parallel;
+use recsys_core::publish::{BlobBytes, HistoryEntry, by_hash, version_in};
+use recsys_core::window::Window;
+use serde::Serialize;
+
+use super::{Operator, scope};
+use crate::cli::DiffJob;
+use crate::error::JobError;
+use crate::output::Output;
+
+#[derive(Debug, Serialize)]
+struct Diff<'a> {
+    tenant: &'a str,
+    surface: &'a str,
+    /// The hash of the manifest before; none when there is nothing before.
+    from: Option<&'a str>,
+    from_updated_at: Option<Timestamp>,
+    /// The hash of the manifest after.
+    to: &'a str,
+    to_updated_at: Timestamp,
+    kinds: Vec<KindDiff>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    Unchanged,
+    Changed,
+    Added,
+    Removed,
+}
+
+#[derive(Debug, Serialize)]
+struct KindDiff {
+    kind: Kind,
+    state: State,
+    before: Option<Side>,
+    after: Option<Side>,
+    /// None when the kind is unchanged.
+    items: Option<ItemChanges>,
+    /// None when the kind is unchanged, or its rows hold no lists.
+    rows: Option<RowChanges>,
+}
+
+/// An artifact that one of the manifests names.
+#[derive(Debug, Clone, Serialize)]
+struct Side {
+    version: String,
+    uri: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    segment: Option<Segment>,
+    /// None when the kind is unchanged and has no record.
+    window: Option<Window>,
+    /// None when the kind is unchanged: its blob is not read then.
+    rows: Option<usize>,
+}
+
+/// `recsys-pipelines diff`.
+pub(crate) fn diff(flags: &DiffJob) -> Result<(), JobError> {
+    let operator = Operator::new(&flags.common)?;
+    let scope = scope(&flags.scope);
+    // The whole chain can be long, and without a hash its first two entries say all.
+    let most = if flags.from.is_none() && flags.to.is_none() { 2 } else { usize::MAX };
+    let chain = operator.history(&scope, most)?;
+    let to = flags.to.as_ref().map_or(Ok(0), |hash| by_hash(&scope, &chain, hash))?;
+    let from = match &flags.from {
+        Some(hash) => Some(&chain[by_hash(&scope, &chain, hash)?]),
+        None => before(&chain, to)?,
+    };
+    let to = &chain[to];
+    let uris = |kind: &Kind| {
+        let before = from.and_then(|from| from.manifest.current.get(kind));
+        Some((*kind, before, to.manifest.current.get(kind)))
+            .filter(|(_, before, after)| before.or(*after).is_some())
+    };
+    let wanted = Kind::ALL.iter().filter(|kind| flags.kind.is_none_or(|only| only == **kind));
+    let named: Vec<_> = wanted.filter_map(uris).collect();
+    if let (Some(kind), []) = (flags.kind, &named[..]) {
+        return Err(JobError::NoKind(kind));
+    }
+    let kinds = parallel::try_map(named, |(kind, before, after)| match (before, after) {
+        (Some(before), Some(after)) if before == after => unchanged(&operator, &scope, kind, before),
+        _ => changed(&operator, &scope, kind, (before, after), flags.top),
+    })?;
+    let output = Output::new(flags.common.json);
+    print(&output, &scope, from, to, &kinds);
+    output.end(
+        &Diff {
+            tenant: scope.tenant.as_str(),
+            surface: scope.surface.as_str(),
+            from: from.map(|from| from.hash.as_str()),
+            from_updated_at: from.map(|from| from.manifest.updated_at),
+            to: &to.hash,
+            to_updated_at: to.manifest.updated_at,
+            kinds,
+        },
+        Ok(()),
+    )
+}
+
+/// The entry before that at `to`; none when that is the first. One that is missing is not taken for none.
+fn before(chain: &[HistoryEntry], to: usize) -> Result<Option<&HistoryEntry>, JobError> {
+    match (chain.get(to + 1), &chain[to].previous) {
+        (None, Some(_)) => Err(JobError::Gap(chain[to].hash.clone())),
+        (entry, _) => Ok(entry),
+    }
+}
+
+/// What is the same in both manifests is not read; its record says what it is of.
+fn unchanged(operator: &Operator, scope: &Scope, kind: Kind, uri: &str) -> Result<KindDiff, JobError> {
+    let version = version_in(uri);
+    let record = operator.registry().record(scope, kind, version)?;
+    let key = record.map(|record| record.artifact_key());
+    let side = Side {
+        version: version.to_owned(),
+        uri: uri.to_owned(),
+        window: key.as_ref().map(|key| key.window),
+        segment: key.and_then(|key| key.segment),
+        rows: None,
+    };
+    let (before, after) = (Some(side.clone()), Some(side));
+    Ok(KindDiff { kind, state: State::Unchanged, before, after, items: None, rows: None })
+}
+
+fn changed(
+    operator: &Operator,
+    scope: &Scope,
+    kind: Kind,
+    (before, after): (Option<&String>, Option<&String>),
+    top: usize,
+) -> Result<KindDiff, JobError> {
+    let read = |uri: Option<&String>| {
+        uri.map(|uri| BlobBytes::read(&*operator.published.objects, scope, kind, uri)).transpose()
+    };
+    let blobs = (read(before)?, read(after)?);
+    let old = blobs.0.as_ref().map(BlobBytes::artifact).transpose()?;
+    let new = blobs.1.as_ref().map(BlobBytes::artifact).transpose()?;
+    let outlines = [&old, &new].map(|side| side.as_ref().map(|artifact| artifact.payload.outline()));
+    let comparison = compare(outlines[0].as_ref(), outlines[1].as_ref(), top);
+    let state = match (&old, &new) {
+        (None, _) => State::Added,
+        (_, None) => State::Removed,
+        _ => State::Changed,
+    };
+    let side = |artifact: Option<Artifact<'_>>, uri: Option<&String>| {
+        artifact.zip(uri).map(|(artifact, uri)| Side {
+            version: artifact.build.version,
+            uri: uri.clone(),
+            segment: artifact.key.segment,
+            window: Some(artifact.key.window),
+            rows: Some(artifact.payload.len()),
+        })
+    };
+    let (before, after) = (side(old, before), side(new, after));
+    Ok(KindDiff { kind, state, before, after, items: Some(comparison.items), rows: comparison.rows })
+}
+
+fn print(output: &Output, scope: &Scope, from: Option<&HistoryEntry>, to: &HistoryEntry, kinds: &[KindDiff]) {
+    let name = |entry: &HistoryEntry| format!("{:.12} of {}", entry.hash, entry.manifest.updated_at);
+    let header = match from {
+        Some(from) => format!("from {} to {}", name(from), name(to)),
+        None => format!("{} is the first manifest; all that it names is new", name(to)),
+    };
+    output.line(format_args!("{scope}: {header}"));
+    for kind in kinds {
+        output.line(format_args!("  {:<12} {}", kind.kind, summary(kind)));
+        if let Some(items) = &kind.items {
+            print_changes(output, items, kind.rows);
+        }
+    }
+    if kinds.iter().all(|kind| kind.state == State::Unchanged) {
+        output.line("  nothing changed");
+    }
+}
+
+/// The state, and what is known of the artifact before and after.
+fn summary(kind: &KindDiff) -> String {
+    let sides = || [&kind.before, &kind.after].into_iter().flatten();
+    let say = |of: &dyn Fn(&Side) -> Option<String>| {
+        let mut values: Vec<String> = sides().filter_map(of).collect();
+        values.dedup();
+        values.join(" -> ")
+    };
+    let state = match kind.state {
+        State::Unchanged => "unchanged",
+        State::Changed => "changed",
+        State::Added => "added",
+        State::Removed => "removed",
+    };
+    let mut parts = vec![say(&|side| side.window.map(|window| window.to_string()))];
+    if sides().any(|side| side.segment.is_some()) {
+        let segment = |side: &Side| side.segment.as_ref().map_or(NO_SEGMENT, Segment::as_str).to_owned();
+        parts.push(format!("segment {}", say(&|side| Some(segment(side)))));
+    }
+    let rows = say(&|side| side.rows.map(|rows| rows.to_string()));
+    parts.push(if rows.is_empty() { rows } else { format!("{rows} rows") });
+    parts.push(say(&|side| Some(format!("{:.12}", side.version))));
+    parts.retain(|part| !part.is_empty());
+    format!("{state}: {}", parts.join(", "))
+}
+
+fn print_changes(output: &Output, items: &ItemChanges, rows: Option<RowChanges>) {
+    let rows = rows.filter(|rows| rows.entered + rows.left > 0);
+    if items.is_empty() && rows.is_none() {
+        let rest = if items.tags_changed.is_some() { "no tags changed" } else { "nothing moved" };
+        output.line(format_args!("    nothing in, nothing out, {rest}"));
+        return;
+    }
+    // Ids of users are personal data: they are counted and not named.
+    if let Some(RowChanges { of, entered, left }) = rows {
+        let of = if of == RowsOf::Users { "users" } else { "rows" };
+        output.line(format_args!("    {of:<8} {entered} in, {left} out"));
+    }
+    for (name, listed) in [("in", &items.entered), ("out", &items.left)] {
+        if listed.count > 0 {
+            output.line(format_args!("    {name:<8} {}", list(listed)));
+        }
+    }
+    if let Some(count) = items.tags_changed.filter(|count| *count > 0) {
+        output.line(format_args!("    tags     changed in {count} of {} items", items.kept));
+    }
+    if let Some(count) = items.moved.filter(|count| *count > 0) {
+        let shown = items.movers.len();
+        let most = if shown < count && shown > 0 { ", the farthest:" } else { "" };
+        output.line(format_args!("    moved    {count} of {} items{most}", items.kept));
+        items.movers.iter().for_each(|mover| output.line(mover_line(mover)));
+    }
+}
+
+fn list(listed: &Listed) -> String {
+    let Listed { count, first } = listed;
+    let mut text = count.to_string();
+    for (at, item) in first.iter().enumerate() {
+        text += if at == 0 { ": " } else { ", " };
+        text += &Id(item).to_string();
+    }
+    let more = count - first.len();
+    if more > 0 && !first.is_empty() {
+        text += &format!(" and {more} more");
+    }
+    text
+}
+
+fn mover_line(mover: &Mover) -> String {
+    let Mover { item_id, rank_before, rank_after, change } = mover;
+    let direction = if *change > 0 { "up" } else { "down" };
+    let ranks = format!("{rank_before} -> {rank_after}");
+    format!("      {direction:<4} {:<5} {ranks:<14} {}", change.unsigned_abs(), Id(item_id))
+}
+
+/// An id as it is, unless it would do something to the terminal.
+struct Id<'a>(&'a str);
+
+impl Display for Id<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.chars().any(char::is_control) { write!(f, "{:?}", self.0) } else { f.write_str(self.0) }
+    }
+}
