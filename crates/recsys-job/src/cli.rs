@@ -294,6 +294,28 @@ pub struct DiffJob {
     pub common: CommonArgs,
 }
 
+/// Flags of `recsys-pipelines gc`.
+#[derive(Debug, Clone, Args)]
+pub struct GcJob {
+    #[command(flatten)]
+    pub filter: ScopeFilter,
+
+    /// Keep what was written or current in this time, such as 30d; at least 1h
+    #[arg(long, value_name = "AGE", default_value = "30d", value_parser = parse_age)]
+    pub older_than: SignedDuration,
+
+    /// Keep what the newest N manifests of each tenant and surface name
+    #[arg(long, value_name = "N", default_value = "10")]
+    pub keep: NonZeroUsize,
+
+    /// Delete what is listed; without it, nothing changes
+    #[arg(long)]
+    pub delete: bool,
+
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
 /// Flags of `recsys-pipelines config show` and `config check`.
 #[derive(Debug, Clone, Args)]
 pub struct ConfigJob {
@@ -378,6 +400,15 @@ pub enum PipelinesCommand {
     #[command(after_help = EXIT_CODES)]
     Diff(DiffJob),
 
+    /// List blobs and records that nothing in the kept history names, and delete them with --delete
+    ///
+    /// Kept is whatever a kept manifest names, and whatever is younger than --older-than, so that it can run
+    /// beside a publish. History, canonical data and staged artifacts are never touched.
+    ///
+    /// For example: recsys-pipelines gc --config configs/env/shop.json --older-than 30d --keep 10
+    #[command(after_help = EXIT_CODES)]
+    Gc(GcJob),
+
     /// The effective configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -391,6 +422,7 @@ impl Flags for Pipelines {
             PipelinesCommand::History(flags) => &flags.common,
             PipelinesCommand::Rollback(flags) => &flags.common,
             PipelinesCommand::Verify(flags) => &flags.common,
+            PipelinesCommand::Gc(flags) => &flags.common,
             PipelinesCommand::Diff(flags) => &flags.common,
             PipelinesCommand::Config(ConfigCommand::Show(flags) | ConfigCommand::Check(flags)) => {
                 &flags.common

@@ -6,7 +6,9 @@ use recsys_core::catalog::CatalogError;
 use recsys_core::gate::Refused;
 use recsys_core::limit::LimitExceeded;
 use recsys_core::lines::LinesError;
-use recsys_core::publish::{BlobError, LookupError, PublishError, RegistryError, RollbackError, Unfit};
+use recsys_core::publish::{
+    BlobError, GarbageError, LookupError, PublishError, RegistryError, RollbackError, Unfit,
+};
 use recsys_core::raw::RawError;
 use recsys_core::staging::StagingError;
 use recsys_core::storage::{RootError, StoreError, is_refusal};
@@ -100,6 +102,9 @@ pub enum JobError {
     /// Nothing was rolled back.
     #[error(transparent)]
     Rollback(#[from] RollbackError),
+    /// Garbage could not be told or removed.
+    #[error(transparent)]
+    Garbage(#[from] GarbageError),
     /// Something is older than it may be, or missing.
     #[error("{0}")]
     Stale(String),
@@ -173,6 +178,12 @@ impl JobError {
             | Self::Gap(_)
             | Self::NoKind(_) => Exit::Usage,
             Self::Blob(error) => blob(error),
+            Self::Garbage(error) => match error {
+                GarbageError::Registry(error) => registry(error),
+                GarbageError::Store(error) => store(error),
+                GarbageError::NoManifest(_) => Exit::Usage,
+                GarbageError::Gap { .. } => Exit::Refused,
+            },
             Self::Rollback(error) => match error {
                 RollbackError::Registry(error) => registry(error),
                 RollbackError::Blob(error) => blob(error),

@@ -158,6 +158,7 @@ pub fn pipelines(flags: &Pipelines) -> Result<(), JobError> {
         PipelinesCommand::History(flags) => operate::history(flags),
         PipelinesCommand::Rollback(flags) => operate::rollback(flags),
         PipelinesCommand::Verify(flags) => operate::verify(flags),
+        PipelinesCommand::Gc(flags) => operate::gc(flags),
         PipelinesCommand::Diff(flags) => operate::diff(flags),
         PipelinesCommand::Config(ConfigCommand::Show(flags)) => operate::show(flags),
         PipelinesCommand::Config(ConfigCommand::Check(flags)) => operate::check(flags),

@@ -18,6 +18,7 @@
 mod blob;
 mod candidate;
 mod format;
+mod garbage;
 mod history;
 mod manifest;
 mod record;
@@ -31,6 +32,7 @@ use jiff::Timestamp;
 pub use blob::{Blob, BlobBytes, BlobError, read_blob, version_in};
 pub use candidate::{Candidate, Stored, Unfit};
 pub use format::V1;
+pub use garbage::{Collection, Garbage, GarbageError, GarbageType, Keep};
 pub use history::{HistoryEntry, LookupError, Reason, by_hash};
 pub use manifest::Manifest;
 pub use record::Record;

@@ -151,13 +151,18 @@ impl<'a> Registry<'a> {
         while entries.len() < most
             && let Some(key) = next.as_deref().and_then(|hash| by_hash.get(hash))
         {
-            let Some(bytes) = self.store.read(key)? else { break };
-            let entry: HistoryEntry = self.parse(key, "history entry", &bytes)?;
+            let Some(entry) = self.entry(key)? else { break };
             next.clone_from(&entry.previous);
             entries.push(entry);
         }
         entries.truncate(most);
         Ok(entries)
+    }
+
+    /// The history entry with a key, if there is one.
+    pub(super) fn entry(&self, key: &str) -> Result<Option<HistoryEntry>, RegistryError> {
+        let bytes = self.store.read(key)?;
+        bytes.map(|bytes| self.parse(key, "history entry", &bytes)).transpose()
     }
 
     fn parse<T: DeserializeOwned>(
@@ -246,8 +251,7 @@ impl<'a> Registry<'a> {
             if self.store.put(&key, &readable(&entry), Condition::Absent)? == Commit::Written {
                 return Ok(manifest);
             }
-            let Some(bytes) = self.store.read(&key)? else { return Ok(manifest) };
-            let earlier: HistoryEntry = self.parse(&key, "history entry", &bytes)?;
+            let Some(earlier) = self.entry(&key)? else { return Ok(manifest) };
             if earlier.previous == previous {
                 return Ok(manifest);
             }

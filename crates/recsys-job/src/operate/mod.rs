@@ -1,6 +1,7 @@
 //! The operator's commands: what is current, what was, what changed, whether it is intact, and back.
 
 mod diff;
+mod gc;
 mod history;
 mod rollback;
 mod settings;
@@ -13,6 +14,7 @@ use recsys_core::id::Scope;
 use recsys_core::publish::{HistoryEntry, Registry, RegistryError};
 
 pub(crate) use diff::diff;
+pub(crate) use gc::gc;
 pub(crate) use history::history;
 pub(crate) use rollback::rollback;
 pub(crate) use settings::{check, show};
