@@ -19,6 +19,10 @@ build:
 test:
     ./scripts/test
 
+# Run a command with the servers the tests need: just with-services cargo test -p recsys-testkit
+with-services +command:
+    ./scripts/with-services {{command}}
+
 # The quick part of it: formatting and lints
 lint:
     cargo fmt --all --check

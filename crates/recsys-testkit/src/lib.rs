@@ -1,4 +1,5 @@
-//! For tests only: the golden cases, generators, stores that fail on command, and the real binaries.
+//! For tests only: the golden cases, generators, stores and servers that fail on command, and the
+//! real binaries.
 
 #![allow(clippy::missing_panics_doc, clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -7,6 +8,7 @@ pub mod faulty;
 pub mod generate;
 pub mod golden;
 pub mod place;
+pub mod proxy;
 pub mod reader;
 pub mod s3;
 pub mod sandbox;
