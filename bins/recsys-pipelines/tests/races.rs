@@ -112,23 +112,6 @@ impl Race {
         self.command("job_publish", &line)
     }
 
-    /// Lets all publishers run at once, each publish by `publish`; returns the sum of what that returns.
-    fn run(&self, publish: impl Fn(usize, u32) -> usize + Sync) -> usize {
-        thread::scope(|scope| {
-            let publishers: Vec<_> = PUBLISHERS
-                .iter()
-                .enumerate()
-                .map(|(publisher, (_, turn))| {
-                    let publish = &publish;
-                    scope.spawn(move || {
-                        turn.days().into_iter().map(|day| publish(publisher, day)).sum::<usize>()
-                    })
-                })
-                .collect();
-            publishers.into_iter().map(|publisher| publisher.join().unwrap()).sum()
-        })
-    }
-
     /// Checks the end of a race. Returns how many manifests were current.
     fn check(&self) -> usize {
         let registry = self.place.store("registry");
@@ -202,9 +185,24 @@ impl Race {
     }
 }
 
+/// Lets all publishers run at once, each publish by `publish`; returns the sum of what that returns.
+fn run_all(publish: impl Fn(usize, u32) -> usize + Sync) -> usize {
+    thread::scope(|scope| {
+        let publishers: Vec<_> = PUBLISHERS
+            .iter()
+            .enumerate()
+            .map(|(publisher, (_, turn))| {
+                let publish = &publish;
+                scope.spawn(move || turn.days().into_iter().map(|day| publish(publisher, day)).sum::<usize>())
+            })
+            .collect();
+        publishers.into_iter().map(|publisher| publisher.join().unwrap()).sum()
+    })
+}
+
 fn race(place: Place) {
     let race = Race::new(place);
-    let swapped = race.run(|publisher, number| {
+    let swapped = run_all(|publisher, number| {
         let finished = Finished::from(race.publish(publisher, number).output().unwrap());
         let document: Value = serde_json::from_str(&finished.ok().stdout).unwrap();
         usize::from(document["days"][0]["swapped"].as_bool().unwrap())
@@ -231,7 +229,7 @@ fn race_with_kills(place: Place) {
     let random = Mutex::new(Random(RandomState::new().hash_one(0)));
     // How long a publish takes that is not killed, in microseconds, so that kills come at any moment of it.
     let duration = AtomicUsize::new(10_000);
-    let killed = race.run(|publisher, number| {
+    let killed = run_all(|publisher, number| {
         let mut killed = 0;
         for attempt in 0.. {
             let start = Instant::now();

@@ -44,9 +44,10 @@ fn what_is_not_there_is_none_and_no_failure(place: &Place) {
     assert_eq!(store.read_tagged("a/b").unwrap(), None);
     assert!(!store.holds("a/b", b"").unwrap());
     assert!(!store.remove("a/b").unwrap());
+    assert_eq!(store.look("a/b").unwrap(), None);
     assert_eq!(store.list("").unwrap(), []);
     assert_eq!(store.list("a").unwrap(), []);
-    store.refresh("a/b").unwrap();
+    assert!(!store.refresh("a/b").unwrap());
     assert_eq!(store.list("").unwrap(), []);
     store.put("a/b", b"", Condition::Always).unwrap();
     assert!(store.root_exists().unwrap());
@@ -56,7 +57,8 @@ fn what_is_not_there_is_none_and_no_failure(place: &Place) {
 
 fn documents_come_back_as_they_were_written(place: &Place) {
     let store = place.store("root");
-    let contents: [&[u8]; 4] = [b"", b"text\n", b"\x00\xff\r\n", &[7; 100_000]];
+    let long = vec![7; 100_000];
+    let contents: [&[u8]; 4] = [b"", b"text\n", b"\x00\xff\r\n", &long];
     for content in contents {
         store.put("a/b", content, Condition::Always).unwrap();
         assert_eq!(store.read("a/b").unwrap().unwrap(), content);
@@ -65,8 +67,9 @@ fn documents_come_back_as_they_were_written(place: &Place) {
         assert!(!store.holds("a/b", &[content, b"x"].concat()).unwrap());
         let listed = store.list("").unwrap();
         assert_eq!((listed.len(), listed[0].bytes), (1, content.len() as u64));
+        assert_eq!(store.look("a/b").unwrap().as_ref(), listed.first());
     }
-    let mut flipped = vec![7; 100_000];
+    let mut flipped = long;
     flipped[99_999] = 8;
     assert!(!store.holds("a/b", &flipped).unwrap());
     assert!(store.remove("a/b").unwrap());
@@ -207,7 +210,7 @@ fn a_refreshed_document_is_the_same_and_younger(place: &Place) {
     let later = |before: &recsys_core::storage::Listed| {
         (0..50).any(|_| {
             thread::sleep(std::time::Duration::from_millis(100));
-            store.refresh("a").unwrap();
+            assert!(store.refresh("a").unwrap());
             store.list("").unwrap()[0].modified > before.modified
         })
     };
