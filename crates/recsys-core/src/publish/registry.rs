@@ -222,7 +222,7 @@ impl<'a> Registry<'a> {
     /// else has written it.
     fn adopt(&self, scope: &Scope, current: &Manifest) -> Result<(), RegistryError> {
         let entry = adoption(scope, current.clone(), &[]);
-        if self.store.open(&entry.key(scope))?.is_some() {
+        if self.store.look(&entry.key(scope))?.is_some() {
             return Ok(());
         }
         let keys = self.store.list(&HistoryEntry::folder(scope))?;
