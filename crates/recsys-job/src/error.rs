@@ -153,7 +153,6 @@ impl JobError {
             | Self::NothingStaged(_)
             | Self::Output(_)
             | Self::Changed(_) => Exit::Failure,
-            Self::Root(_) => Exit::Usage,
             Self::Store(error) | Self::Raw(RawError::Store(error)) => store(error),
             Self::Lines(error) => lines(error),
             Self::Canonical(error) => match error {
@@ -171,7 +170,8 @@ impl JobError {
             },
             Self::Gate(_) | Self::Checkpoint { .. } | Self::Stale(_) | Self::Damaged(_) => Exit::Refused,
             Self::Registry(error) => registry(error),
-            Self::NoRegistry(_)
+            Self::Root(_)
+            | Self::NoRegistry(_)
             | Self::NoHistory(_)
             | Self::NothingMatches(_)
             | Self::Lookup(_)
@@ -201,6 +201,7 @@ impl JobError {
             Self::Unfit { source, .. } => unfit(source),
             Self::Publish(error) => match error {
                 PublishError::Store(error) => store(error),
+                PublishError::Vanished(_) => Exit::Failure,
                 PublishError::Blob { source, .. } => unfit(source),
                 PublishError::Registry(error) => registry(error),
                 PublishError::Empty { .. } => Exit::Refused,

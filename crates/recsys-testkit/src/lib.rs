@@ -10,6 +10,7 @@ pub mod golden;
 pub mod place;
 pub mod proxy;
 pub mod reader;
+pub mod remote;
 pub mod s3;
 pub mod sandbox;
 pub mod syscall;

@@ -36,6 +36,19 @@ pub enum Fault {
     Drop,
     /// The server does what it is asked, and the connection ends without its answer.
     AnswerLost,
+    /// Where the server says 412, the client is told 200: to the client, conditions are ignored.
+    IgnoreCondition,
+}
+
+/// How much of an answer passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    All,
+    /// The head, and so many bytes of the body.
+    Some(u64),
+    Nothing,
+    /// All, but a refusal passes as a success.
+    Success,
 }
 
 #[derive(Debug)]
@@ -82,6 +95,11 @@ impl Proxy {
     pub fn rule(&self, method: &str, path_part: &str, times: Option<usize>, fault: Fault) {
         let rule = Rule { method: method.to_owned(), path_part: path_part.to_owned(), left: times, fault };
         self.shared.rules.lock().unwrap().push(rule);
+    }
+
+    /// Forgets all rules.
+    pub fn clear(&self) {
+        self.shared.rules.lock().unwrap().clear();
     }
 
     /// The requests so far, as `METHOD path`, in the order in which they came.
@@ -196,18 +214,18 @@ impl Shared {
             self.fault(method, path)
         };
         match fault {
-            None => self.forward(&client, head, body, Some(u64::MAX)),
-            Some(Fault::Truncate(bytes)) => self.forward(&client, head, body, Some(bytes)),
-            Some(Fault::AnswerLost) => self.forward(&client, head, body, None),
+            None => self.forward(&client, head, body, Pass::All),
+            Some(Fault::Truncate(bytes)) => self.forward(&client, head, body, Pass::Some(bytes)),
+            Some(Fault::AnswerLost) => self.forward(&client, head, body, Pass::Nothing),
+            Some(Fault::IgnoreCondition) => self.forward(&client, head, body, Pass::Success),
             Some(Fault::Answer { status, body }) => answer(&client, method, status, &body),
             Some(Fault::Stall) => io::copy(&mut &*client, &mut io::sink()).map(drop),
             Some(Fault::Drop) => Ok(()),
         }
     }
 
-    /// Passes a request on, and back the head of its answer with as many bytes of the body as `limit` says;
-    /// of the answer nothing, when it says none.
-    fn forward(&self, client: &TcpStream, head: &[u8], body: &[u8], limit: Option<u64>) -> io::Result<()> {
+    /// Passes a request on, and back as much of its answer as `pass` says.
+    fn forward(&self, client: &TcpStream, head: &[u8], body: &[u8], pass: Pass) -> io::Result<()> {
         let upstream = TcpStream::connect(&self.upstream).and_then(|stream| self.connection(stream));
         let upstream = match upstream {
             Ok(upstream) => upstream,
@@ -226,9 +244,9 @@ impl Shared {
                 // A server that answers before it has read everything: the client must not block on the rest.
                 let _ = io::copy(&mut { client }, &mut io::sink());
             });
-            let passed = pass_back(upstream, client, limit);
+            let passed = pass_back(upstream, client, pass);
             let _ = upstream.shutdown(Shutdown::Both);
-            if limit == Some(u64::MAX) {
+            if matches!(pass, Pass::All | Pass::Success) {
                 let _ = client.shutdown(Shutdown::Write);
                 let _ = sent.recv_timeout(LINGER);
             }
@@ -266,9 +284,9 @@ fn with_connection_close(head: &[u8]) -> Vec<u8> {
     changed
 }
 
-/// `limit` is that of [`Shared::forward`]. What a server says before its answer, as `100 Continue`, passes
+/// `pass` is that of [`Shared::forward`]. What a server says before its answer, as `100 Continue`, passes
 /// always: a client may wait for it with its body.
-fn pass_back(mut upstream: &TcpStream, mut client: &TcpStream, limit: Option<u64>) -> io::Result<()> {
+fn pass_back(mut upstream: &TcpStream, mut client: &TcpStream, pass: Pass) -> io::Result<()> {
     let mut received = Vec::new();
     let end = loop {
         let Some(end) = read_head(upstream, &mut received)? else { return Ok(()) };
@@ -278,7 +296,17 @@ fn pass_back(mut upstream: &TcpStream, mut client: &TcpStream, limit: Option<u64
         client.write_all(&received[..end])?;
         received.drain(..end);
     };
-    let Some(limit) = limit else { return io::copy(&mut upstream, &mut io::sink()).map(drop) };
+    let limit = match pass {
+        Pass::Nothing => return io::copy(&mut upstream, &mut io::sink()).map(drop),
+        Pass::Success if received[b"HTTP/1.1 ".len()..].starts_with(b"412") => {
+            let success =
+                "HTTP/1.1 200 OK\r\nConnection: close\r\nETag: \"any\"\r\nContent-Length: 0\r\n\r\n";
+            client.write_all(success.as_bytes())?;
+            return io::copy(&mut upstream, &mut io::sink()).map(drop);
+        }
+        Pass::Some(limit) => limit,
+        Pass::All | Pass::Success => u64::MAX,
+    };
     let (head, body) = received.split_at(end);
     client.write_all(head)?;
     io::copy(&mut body.chain(upstream).take(limit), &mut client).map(drop)

@@ -19,7 +19,7 @@ use crate::id::Scope;
 use crate::parallel;
 use crate::storage::{Listed, Store, StoreError};
 
-/// Documents removed between two looks at what is garbage.
+/// Documents removed between two looks at the history.
 const BATCH: usize = 100;
 
 /// Why garbage could not be told or removed.
@@ -146,11 +146,18 @@ impl Collection {
             let now: BTreeSet<Garbage> =
                 Self::find(registry, objects, scope, keep)?.garbage.into_iter().collect();
             let batch: Vec<&Garbage> = batch.iter().filter(|garbage| now.contains(garbage)).collect();
-            parallel::try_map(&batch, |garbage| match garbage.r#type {
-                GarbageType::Blob => objects.remove(&garbage.key),
-                GarbageType::Record => registry.remove(&garbage.key),
+            let gone = parallel::try_map(&batch, |garbage| {
+                let store = match garbage.r#type {
+                    GarbageType::Blob => objects,
+                    GarbageType::Record => registry,
+                };
+                // A publish that needs it again makes it young first.
+                match store.look(&garbage.key)? {
+                    Some(listed) if listed.modified > keep.since => Ok(false),
+                    _ => store.remove(&garbage.key),
+                }
             })?;
-            removed.extend(batch.into_iter().cloned());
+            removed.extend(batch.into_iter().zip(gone).filter(|(_, gone)| *gone).map(|(it, _)| it.clone()));
         }
         Ok(removed)
     }

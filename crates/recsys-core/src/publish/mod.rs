@@ -60,6 +60,9 @@ pub enum PublishError {
         /// What is wrong with it.
         source: Unfit,
     },
+    /// A blob that was just written, or was there already, is gone.
+    #[error("blob {0} has vanished while it was published; publish again")]
+    Vanished(String),
     /// The registry cannot be read, or its manifest cannot be swapped.
     #[error(transparent)]
     Registry(#[from] RegistryError),
@@ -155,23 +158,36 @@ fn blob_key(key: &ArtifactKey, version: &str) -> String {
     format!("{}/{}/{version}.json", key.scope.prefix(), key.kind)
 }
 
+/// Writes a document that is never replaced. One that is there already and is about to be named by the
+/// manifest becomes young again: nothing may take it for garbage until then.
+fn put_once(store: &dyn Store, key: &str, bytes: &[u8], moves: bool) -> Result<Commit, StoreError> {
+    // It can be gone when it is looked at: taken for garbage a moment ago. That does not happen for ever.
+    for _ in 0..3 {
+        let commit = store.put(key, bytes, Condition::Absent)?;
+        if commit == Commit::Written || !moves || store.refresh(key)? {
+            return Ok(commit);
+        }
+    }
+    store.put(key, bytes, Condition::Absent)
+}
+
 impl Publisher<'_> {
     /// Writes the blobs of candidates of one tenant and surface, reads them back and checks them.
     ///
     /// Nothing is current yet; [`Self::finish`] makes it so. A range of days is stored day by day, so that
     /// only one day's documents need to be in memory.
     pub fn store(&self, scope: &Scope, candidates: &[Candidate]) -> Result<Vec<Stored>, PublishError> {
-        let planned: Vec<Stored> = candidates.iter().map(|candidate| self.stored(candidate)).collect();
+        let planned: Vec<Stored> = candidates.iter().map(|candidate| self.stored(candidate, false)).collect();
         // A publish that would be refused at the end is refused before anything is written.
         let (current, _) = Registry::new(self.registry).manifest(scope)?.unzip();
         let (_, fates) = self.judge(scope, current.as_ref(), &planned)?;
-        if fates.contains(&Fate::Published) {
+        let moves: Vec<bool> = fates.iter().map(|fate| *fate == Fate::Published).collect();
+        if moves.contains(&true) {
             Registry::new(self.registry).check_store()?;
         }
-        parallel::try_map(candidates.iter().zip(fates), |(candidate, fate)| {
-            self.write_blob(candidate, fate == Fate::Published)
-        })?;
-        parallel::try_map(candidates, |candidate| self.read_back(candidate))
+        let candidates = || candidates.iter().zip(moves.iter().copied());
+        parallel::try_map(candidates(), |(candidate, moves)| self.write_blob(candidate, moves))?;
+        parallel::try_map(candidates(), |(candidate, moves)| self.read_back(candidate, moves))
     }
 
     /// Writes the records of stored candidates and makes them current, with one swap.
@@ -183,38 +199,35 @@ impl Publisher<'_> {
         self.swap(scope, stored)
     }
 
-    fn stored(&self, candidate: &Candidate) -> Stored {
+    fn stored(&self, candidate: &Candidate, moves: bool) -> Stored {
         Stored {
             key: candidate.key.clone(),
             build: candidate.build.clone(),
             rows: candidate.rows,
             bytes: candidate.bytes.len() as u64,
             uri: self.objects.uri(&blob_key(&candidate.key, &candidate.build.version)),
+            moves,
         }
     }
 
-    /// Writes a blob, or makes one that is there already young again when it is about to become current:
-    /// nothing may take it for garbage until the manifest names it.
-    fn write_blob(&self, candidate: &Candidate, becomes_current: bool) -> Result<(), PublishError> {
+    fn write_blob(&self, candidate: &Candidate, moves: bool) -> Result<(), PublishError> {
         let key = blob_key(&candidate.key, &candidate.build.version);
-        let commit = self.objects.put(&key, &candidate.bytes, Condition::Absent)?;
-        if commit == Commit::Refused && becomes_current {
-            self.objects.refresh(&key)?;
-        }
+        put_once(self.objects, &key, &candidate.bytes, moves)?;
         Ok(())
     }
 
     /// Checks what is stored now, which may be an earlier build of the same content.
-    fn read_back(&self, candidate: &Candidate) -> Result<Stored, PublishError> {
+    fn read_back(&self, candidate: &Candidate, moves: bool) -> Result<Stored, PublishError> {
         let key = blob_key(&candidate.key, &candidate.build.version);
         // The very bytes that were checked need no second check.
         if self.objects.holds(&key, &candidate.bytes)? {
-            return Ok(self.stored(candidate));
+            return Ok(self.stored(candidate, moves));
         }
-        let bytes = self.objects.read(&key)?.unwrap_or_default();
+        let bytes = self.objects.read(&key)?;
+        let bytes = bytes.ok_or_else(|| PublishError::Vanished(self.objects.uri(&key)))?;
         let earlier = Candidate::check(&candidate.key, &candidate.build.version, bytes, self.limits)
             .map_err(|source| PublishError::Blob { uri: self.objects.uri(&key), source })?;
-        Ok(self.stored(&earlier))
+        Ok(self.stored(&earlier, moves))
     }
 
     fn write_record(&self, stored: &Stored) -> Result<(), PublishError> {
@@ -234,7 +247,7 @@ impl Publisher<'_> {
             source_hash: build.source_hash,
             built_at: build.built_at,
         };
-        if self.registry.put(&key, &readable(&record), Condition::Absent)? == Commit::Refused {
+        if put_once(self.registry, &key, &readable(&record), stored.moves)? == Commit::Refused {
             // An earlier publish has written it: when and where may differ, what it is of may not.
             Registry::new(self.registry).record(&scope, kind, &record.version)?;
         }

@@ -208,7 +208,8 @@ impl<'a> Registry<'a> {
             if let Some(current) = &current {
                 self.adopt(scope, current)?;
             }
-            let manifest = self.announce(scope, change, manifest, current.map(|current| current.hash()))?;
+            let previous = current.map(|current| current.hash());
+            let manifest = self.announce(scope, change, manifest, previous.as_ref())?;
             if self.replace(scope, &manifest, tag)? {
                 return Ok(Some(manifest));
             }
@@ -236,13 +237,13 @@ impl<'a> Registry<'a> {
         scope: &Scope,
         change: &Change,
         mut manifest: Manifest,
-        previous: Option<String>,
+        previous: Option<&String>,
     ) -> Result<Manifest, RegistryError> {
         loop {
             let entry = HistoryEntry {
                 v: V1,
                 hash: manifest.hash(),
-                previous: previous.clone(),
+                previous: previous.cloned(),
                 reason: change.reason,
                 by: change.by.clone(),
                 manifest: manifest.clone(),
@@ -252,7 +253,7 @@ impl<'a> Registry<'a> {
                 return Ok(manifest);
             }
             let Some(earlier) = self.entry(&key)? else { return Ok(manifest) };
-            if earlier.previous == previous {
+            if earlier.previous.as_ref() == previous {
                 return Ok(manifest);
             }
             // The same manifest was to follow another one, in an attempt that lost its race. An entry is

@@ -15,8 +15,8 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use object_store::path::Path;
 use object_store::{
-    Error, GetResult, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutPayload, UpdateVersion,
-    WriteMultipart,
+    Error, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutPayload,
+    UpdateVersion, WriteMultipart,
 };
 use tempfile::SpooledTempFile;
 use tokio::runtime::Runtime;
@@ -206,15 +206,21 @@ impl Store for BucketStore {
     }
 
     fn remove(&self, key: &str) -> Result<bool, StoreError> {
-        let path = self.path(key)?;
-        let failed = self.failed("remove", key);
-        match self.runtime.block_on(self.store.head(&path)) {
-            Err(Error::NotFound { .. }) => return Ok(false),
-            found => found.map_err(&failed)?,
-        };
-        match self.runtime.block_on(self.store.delete(&path)) {
+        // S3 removes what is not there without a word.
+        if self.look(key)?.is_none() {
+            return Ok(false);
+        }
+        match self.runtime.block_on(self.store.delete(&self.path(key)?)) {
             Err(Error::NotFound { .. }) => Ok(false),
-            deleted => deleted.map(|()| true).map_err(&failed),
+            deleted => deleted.map(|()| true).map_err(self.failed("remove", key)),
+        }
+    }
+
+    fn look(&self, key: &str) -> Result<Option<Listed>, StoreError> {
+        match self.runtime.block_on(self.store.head(&self.path(key)?)) {
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(self.failed("look at", key)(error)),
+            Ok(object) => Ok(Some(listed(key.to_owned(), &object))),
         }
     }
 
@@ -224,10 +230,8 @@ impl Store for BucketStore {
         let found = found.map_err(self.failed("list", folder))?;
         let root = self.folder.as_ref();
         let listed = found.into_iter().filter_map(|object| {
-            let key = object.location.as_ref().strip_prefix(root)?.trim_start_matches('/').to_owned();
-            // A time out of range is no time at all.
-            let modified = Timestamp::from_second(object.last_modified.timestamp()).unwrap_or(Timestamp::MAX);
-            Some(Listed { key, bytes: object.size, modified })
+            let key = object.location.as_ref().strip_prefix(root)?.trim_start_matches('/');
+            Some(listed(key.to_owned(), &object))
         });
         let mut listed: Vec<Listed> = listed.collect();
         listed.sort_by(|a, b| a.key.cmp(&b.key));
@@ -256,6 +260,12 @@ impl Store for BucketStore {
         }
         self.put_whole(key, &PutPayload::from(bytes.to_vec()), condition)
     }
+}
+
+fn listed(key: String, object: &ObjectMeta) -> Listed {
+    // A time out of range is no time at all.
+    let modified = Timestamp::from_second(object.last_modified.timestamp()).unwrap_or(Timestamp::MAX);
+    Listed { key, bytes: object.size, modified }
 }
 
 /// A document as it arrives.

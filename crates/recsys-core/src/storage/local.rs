@@ -167,6 +167,10 @@ impl Store for LocalStore {
         Ok(Box::new(LocalWrite { target, file, unflushed: 0, flusher: None }))
     }
 
+    fn look(&self, key: &str) -> Result<Option<Listed>, StoreError> {
+        look(&self.path(key), key)
+    }
+
     fn list(&self, folder: &str) -> Result<Vec<Listed>, StoreError> {
         let mut listed = Vec::new();
         list_into(&self.path(folder), folder, &mut listed)?;
@@ -205,14 +209,22 @@ fn list_into(folder: &Path, key: &str, listed: &mut Vec<Listed>) -> Result<(), S
         let key = if key.is_empty() { name } else { format!("{key}/{name}") };
         if path.is_dir() {
             list_into(&path, &key, listed)?;
-        } else if let Some(metadata) = found(fs::metadata(&path)).map_err(failed("look at", &path))? {
-            // A time before 1970 or after 9999 is no time at all.
-            let modified = metadata.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
-            let modified = modified.unwrap_or(Timestamp::MAX);
-            listed.push(Listed { key, bytes: metadata.len(), modified });
+        } else {
+            listed.extend(look(&path, &key)?);
         }
     }
     Ok(())
+}
+
+/// The document at `path`, which has the key `key`.
+fn look(path: &Path, key: &str) -> Result<Option<Listed>, StoreError> {
+    let metadata = found(fs::metadata(path)).map_err(failed("look at", path))?;
+    Ok(metadata.map(|metadata| {
+        // A time out of range is no time at all.
+        let modified = metadata.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
+        let modified = modified.unwrap_or(Timestamp::MAX);
+        Listed { key: key.to_owned(), bytes: metadata.len(), modified }
+    }))
 }
 
 struct LocalWrite {

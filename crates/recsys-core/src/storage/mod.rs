@@ -9,6 +9,7 @@ mod fault;
 mod local;
 mod probe;
 mod root;
+mod s3;
 mod secret;
 mod unconditional;
 
@@ -20,7 +21,8 @@ use jiff::Timestamp;
 pub use fault::{BucketFault, Problem};
 pub use local::LocalStore;
 pub use probe::probe;
-pub use root::{Patience, RootError, Roots, S3Settings};
+pub use root::{Patience, RootError, Roots};
+pub use s3::S3Settings;
 pub use secret::Secret;
 pub use unconditional::Unconditional;
 
@@ -121,6 +123,9 @@ pub trait Store: Debug + Send + Sync {
     /// Removes a document; `false` when there was none.
     fn remove(&self, key: &str) -> Result<bool, StoreError>;
 
+    /// Size and age of a document, without reading it.
+    fn look(&self, key: &str) -> Result<Option<Listed>, StoreError>;
+
     /// All documents below `folder`, in the byte order of their keys.
     fn list(&self, folder: &str) -> Result<Vec<Listed>, StoreError>;
 
@@ -147,13 +152,11 @@ pub trait Store: Debug + Send + Sync {
         })
     }
 
-    /// Writes a document anew as it is, which changes nothing but the time of its last change.
-    fn refresh(&self, key: &str) -> Result<(), StoreError> {
-        if let Some((bytes, tag)) = self.read_tagged(key)? {
-            // Refused: somebody else has just written it.
-            self.put(key, &bytes, Condition::Still(Some(tag)))?;
-        }
-        Ok(())
+    /// Writes a document anew as it is, which changes nothing but the time of its last change. Returns whether
+    /// that was done: not when there is none, or somebody else came in between.
+    fn refresh(&self, key: &str) -> Result<bool, StoreError> {
+        let Some((bytes, tag)) = self.read_tagged(key)? else { return Ok(false) };
+        Ok(self.put(key, &bytes, Condition::Still(Some(tag)))? == Commit::Written)
     }
 
     /// Writes a whole document.

@@ -5,9 +5,8 @@ use std::io;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
-use object_store::client::ClientConfigKey;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -16,41 +15,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::bucket::BucketStore;
-use super::{LocalStore, Secret, Store, StoreError};
-
-/// How to reach a bucket of S3, or of a server that speaks like it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct S3Settings {
-    /// Host and port, with or without scheme; Amazon's own unless set.
-    pub endpoint: Option<String>,
-    /// The bucket.
-    pub bucket: Option<String>,
-    /// The key id; from the environment or an instance role unless set.
-    pub access_key: Option<Secret>,
-    /// The key's secret.
-    pub secret_key: Option<Secret>,
-    /// The region; `us-east-1` unless set here or in the environment.
-    pub region: Option<String>,
-    /// The folder within the bucket.
-    pub prefix: Option<String>,
-    /// Whether to speak TLS, which is the default.
-    pub use_ssl: bool,
-}
-
-impl Default for S3Settings {
-    fn default() -> Self {
-        Self {
-            endpoint: None,
-            bucket: None,
-            access_key: None,
-            secret_key: None,
-            region: None,
-            prefix: None,
-            use_ssl: true,
-        }
-    }
-}
+use super::{LocalStore, S3Settings, Store, StoreError};
 
 /// How long to wait for services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,7 +85,16 @@ pub struct Roots {
     /// The `s3` sections. The last one is for buckets that none of them names.
     sections: Vec<S3Settings>,
     patience: Patience,
-    clients: Mutex<BTreeMap<String, (Arc<dyn ObjectStore>, String)>>,
+    /// By scheme and bucket.
+    clients: Mutex<BTreeMap<String, Client>>,
+}
+
+/// A client of a bucket.
+#[derive(Debug, Clone)]
+struct Client {
+    store: Arc<dyn ObjectStore>,
+    /// What messages call the service.
+    service: String,
 }
 
 impl Roots {
@@ -164,47 +138,36 @@ impl Roots {
         let folder = folder.ok_or_else(|| RootError::Scheme(root.to_owned()))?;
         let bucket = format!("{scheme}://{name}");
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        let (store, service) = match clients.get(&bucket) {
-            Some(client) => client.clone(),
-            None => {
-                let client = self.connect(scheme, name, &bucket)?;
-                clients.entry(bucket.clone()).or_insert(client).clone()
-            }
-        };
+        if !clients.contains_key(&bucket) {
+            clients.insert(bucket.clone(), self.connect(scheme, name, &bucket)?);
+        }
+        let Client { store, service } = clients[&bucket].clone();
         BucketStore::new(store, service, bucket, folder).map_err(RootError::Runtime)
     }
 
-    /// A client of a bucket, and what messages call its service.
-    fn connect(
-        &self,
-        scheme: &str,
-        name: &str,
-        bucket: &str,
-    ) -> Result<(Arc<dyn ObjectStore>, String), RootError> {
+    fn connect(&self, scheme: &str, name: &str, bucket: &str) -> Result<Client, RootError> {
         // Only the first call of a process installs it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let failed = |source| RootError::Client { bucket: bucket.to_owned(), source };
-        match scheme {
-            "s3" => {
-                let (builder, service) = self.s3(name)?;
-                Ok((Arc::new(builder.build().map_err(failed)?), service))
-            }
+        let (store, service): (Arc<dyn ObjectStore>, &str) = match scheme {
+            "s3" => return self.s3(name),
             "gs" => {
                 let builder = GoogleCloudStorageBuilder::from_env()
                     .with_bucket_name(name)
                     .with_client_options(self.client_options())
                     .with_retry(self.retries());
-                Ok((Arc::new(builder.build().map_err(failed)?), "Google Cloud Storage".to_owned()))
+                (Arc::new(builder.build().map_err(failed)?), "Google Cloud Storage")
             }
             "az" => {
                 let builder = MicrosoftAzureBuilder::from_env()
                     .with_container_name(name)
                     .with_client_options(self.client_options())
                     .with_retry(self.retries());
-                Ok((Arc::new(builder.build().map_err(failed)?), "Azure Blob Storage".to_owned()))
+                (Arc::new(builder.build().map_err(failed)?), "Azure Blob Storage")
             }
-            _ => Ok((in_memory(name), "memory".to_owned())),
-        }
+            _ => (in_memory(name), "memory"),
+        };
+        Ok(Client { store, service: service.to_owned() })
     }
 
     fn client_options(&self) -> ClientOptions {
@@ -226,56 +189,19 @@ impl Roots {
         }
     }
 
-    fn s3(&self, bucket: &str) -> Result<(AmazonS3Builder, String), RootError> {
-        let problem = |problem| RootError::Settings { bucket: bucket.to_owned(), problem };
+    fn s3(&self, bucket: &str) -> Result<Client, RootError> {
         let named = self.sections.iter().find(|section| section.bucket.as_deref() == Some(bucket));
         let section = named.or(self.sections.last()).cloned().unwrap_or_default();
-        let S3Settings { endpoint, access_key, secret_key, region, use_ssl, .. } = section;
-        let mut builder = AmazonS3Builder::new()
+        let builder = AmazonS3Builder::new()
             .with_client_options(self.client_options())
             .with_retry(self.retries())
             .with_bucket_name(bucket);
-        for (key, value) in aws_variables() {
-            // A key of the settings does not go together with half of another from the environment.
-            if access_key.is_none() || !is_credential(key) {
-                builder = builder.with_config(key, value);
-            }
-        }
-        match (access_key, secret_key) {
-            (Some(access_key), Some(secret_key)) => {
-                builder = builder
-                    .with_access_key_id(access_key.reveal())
-                    .with_secret_access_key(secret_key.reveal());
-            }
-            (None, None) => {}
-            (Some(_), None) => return Err(problem("access_key is set and secret_key is not")),
-            (None, Some(_)) => return Err(problem("secret_key is set and access_key is not")),
-        }
-        if let Some(region) = region {
-            builder = builder.with_region(region);
-        }
-        let value = |builder: &AmazonS3Builder, key| builder.get_config_value(&key);
-        if let Some(endpoint) = endpoint {
-            let endpoint = with_scheme(&endpoint, use_ssl).map_err(problem)?;
-            builder = builder.with_endpoint(endpoint);
-        }
-        if !use_ssl {
-            builder = builder.with_allow_http(true);
-        }
-        let service = match value(&builder, AmazonS3ConfigKey::Endpoint) {
-            Some(endpoint) => {
-                let allow_http = AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp);
-                if endpoint.starts_with("http://") && value(&builder, allow_http).as_deref() != Some("true") {
-                    return Err(problem(PLAIN_HTTP));
-                }
-                endpoint
-            }
-            None => {
-                let region = value(&builder, AmazonS3ConfigKey::Region);
-                format!("S3 in region {}", region.as_deref().unwrap_or("us-east-1"))
-            }
-        };
-        Ok((builder, service))
+        let (builder, service) = section
+            .configure(builder)
+            .map_err(|problem| RootError::Settings { bucket: bucket.to_owned(), problem })?;
+        let store = builder.build();
+        let store = store.map_err(|source| RootError::Client { bucket: format!("s3://{bucket}"), source })?;
+        Ok(Client { store: Arc::new(store), service })
     }
 }
 
@@ -285,38 +211,6 @@ fn redacted(url: &str) -> String {
         (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://…@{rest}"),
         _ => url.to_owned(),
     }
-}
-
-const PLAIN_HTTP: &str = "the endpoint is plain HTTP; if that is meant, set use_ssl to false";
-
-/// The endpoint as a URL.
-fn with_scheme(endpoint: &str, use_ssl: bool) -> Result<String, &'static str> {
-    let endpoint = endpoint.trim_end_matches('/');
-    if endpoint.contains('@') {
-        return Err("the endpoint has a user or password; give access_key and secret_key instead");
-    }
-    match (endpoint.split_once("://"), use_ssl) {
-        (Some(("https", _)), false) => Err("the endpoint is https:// and use_ssl is false"),
-        (Some(("http", _)), true) => Err(PLAIN_HTTP),
-        (Some(("http" | "https", _)), _) => Ok(endpoint.to_owned()),
-        (Some(_), _) => Err("the endpoint must be a host and port, or begin with http:// or https://"),
-        (None, false) => Ok(format!("http://{endpoint}")),
-        (None, true) => Ok(format!("https://{endpoint}")),
-    }
-}
-
-fn aws_variables() -> impl Iterator<Item = (AmazonS3ConfigKey, String)> {
-    std::env::vars_os().filter_map(|(name, value)| {
-        let name = name.to_str().filter(|name| name.starts_with("AWS_"))?.to_ascii_lowercase();
-        Some((name.parse().ok()?, value.into_string().ok()?))
-    })
-}
-
-fn is_credential(key: AmazonS3ConfigKey) -> bool {
-    matches!(
-        key,
-        AmazonS3ConfigKey::AccessKeyId | AmazonS3ConfigKey::SecretAccessKey | AmazonS3ConfigKey::Token
-    )
 }
 
 /// The bucket in memory of a name. It is forgotten when the process ends.

@@ -39,6 +39,10 @@ impl Store for Unconditional {
         self.0.remove(key)
     }
 
+    fn look(&self, key: &str) -> Result<Option<Listed>, StoreError> {
+        self.0.look(key)
+    }
+
     fn list(&self, folder: &str) -> Result<Vec<Listed>, StoreError> {
         self.0.list(folder)
     }

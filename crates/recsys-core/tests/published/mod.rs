@@ -63,13 +63,23 @@ pub(crate) fn publish(
     registry: &dyn Store,
     candidates: &[Candidate],
 ) -> Result<Published, PublishError> {
+    publish_with(objects, registry, candidates, Options::default())
+}
+
+/// The same with what may be done beyond the safe default.
+pub(crate) fn publish_with(
+    objects: &dyn Store,
+    registry: &dyn Store,
+    candidates: &[Candidate],
+    options: Options,
+) -> Result<Published, PublishError> {
     let publisher = Publisher {
         objects,
         registry,
         limits: &Limits::default(),
         by: "test@host".to_owned(),
         now: Timestamp::UNIX_EPOCH,
-        options: Options::default(),
+        options,
     };
     let stored = publisher.store(&scope(), candidates)?;
     publisher.finish(&scope(), &stored)

@@ -3,6 +3,7 @@
 mod careless;
 mod stale;
 
+use std::fmt;
 use std::io::{self, Cursor, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,18 +29,33 @@ impl When {
     pub const ALL: [Self; 3] = [Self::Before, Self::Halfway, Self::After];
 }
 
-/// Which operation fails. Stores that share a plan count their operations together.
-#[derive(Debug)]
+/// What happens at which operation. Stores that share a plan count their operations together.
 pub struct Plan {
-    when: When,
+    event: Event,
     number: usize,
     count: AtomicUsize,
+}
+
+enum Event {
+    Fault(When),
+    Interruption(Box<dyn Fn() + Send + Sync>),
+}
+
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.number, self.count())
+    }
 }
 
 impl Plan {
     /// The `number`th operation fails, from 0.
     pub fn new(when: When, number: usize) -> Arc<Self> {
-        Arc::new(Self { when, number, count: AtomicUsize::new(0) })
+        Arc::new(Self { event: Event::Fault(when), number, count: AtomicUsize::new(0) })
+    }
+
+    /// Something else is done right before the `number`th operation, from 0, which then goes on.
+    pub fn interrupt(number: usize, with: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self { event: Event::Interruption(Box::new(with)), number, count: AtomicUsize::new(0) })
     }
 
     /// How many operations there were.
@@ -49,7 +65,16 @@ impl Plan {
 
     /// Counts an operation; says when it fails, if it does.
     fn next(&self) -> Option<When> {
-        (self.count.fetch_add(1, Ordering::SeqCst) == self.number).then_some(self.when)
+        if self.count.fetch_add(1, Ordering::SeqCst) != self.number {
+            return None;
+        }
+        match &self.event {
+            Event::Fault(when) => Some(*when),
+            Event::Interruption(with) => {
+                with();
+                None
+            }
+        }
     }
 
     fn run<T>(
@@ -116,6 +141,10 @@ impl Store for FaultyStore {
     fn begin(&self, key: &str) -> Result<Box<dyn PendingWrite + '_>, StoreError> {
         let inner = self.plan.run(key, || self.inner.begin(key))?;
         Ok(Box::new(FaultyWrite { inner, key: key.to_owned(), plan: Arc::clone(&self.plan) }))
+    }
+
+    fn look(&self, key: &str) -> Result<Option<Listed>, StoreError> {
+        self.plan.run(key, || self.inner.look(key))
     }
 
     fn list(&self, folder: &str) -> Result<Vec<Listed>, StoreError> {

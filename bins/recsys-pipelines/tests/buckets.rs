@@ -1,0 +1,200 @@
+//! The pipeline with everything it keeps in a bucket: no job finds anything on a disk.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+
+use std::collections::BTreeMap;
+
+use recsys_core::artifact::Kind;
+use recsys_testkit::reader::read_published;
+use recsys_testkit::remote::{Remote, SCOPE};
+use recsys_testkit::sandbox::{Finished, Sandbox, bytes};
+use serde_json::{Value, json};
+
+const DAYS: &str = "--start 2026-01-01 --end 2026-01-03";
+
+fn versions(current: &BTreeMap<Kind, String>) -> BTreeMap<Kind, String> {
+    current.iter().map(|(kind, uri)| (*kind, uri.rsplit('/').next().unwrap().to_owned())).collect()
+}
+
+/// What the same days give on a disk: the files of the canonical data, the blobs, and so on, and what is
+/// current.
+fn on_disk() -> (BTreeMap<String, Vec<u8>>, BTreeMap<Kind, String>) {
+    let sandbox = Sandbox::new();
+    sandbox.copy("testdata/events/shop", "raw");
+    sandbox.copy("testdata/catalog/shop.csv", "shop.csv");
+    let config = json!({
+        "out_dir": "out", "raw_events_dir": "raw", "catalog": {"path": "shop.csv"}, "artifact_kinds": Kind::ALL,
+    });
+    sandbox.write("config.json", config.to_string());
+    let mut command = sandbox.command("recsys-pipelines");
+    command.env("SOURCE_DATE_EPOCH", "1767400000").args(format!("run {SCOPE} {DAYS}").split_whitespace());
+    Finished::from(command.output().unwrap()).ok();
+    let files = sandbox.snapshot("out");
+    let files = bytes(&files).into_iter().map(|(name, bytes)| (format!("out/{name}"), bytes.to_vec()));
+    let current = read_published(&sandbox.join("out/registry/current/demo/home/manifest.json")).unwrap();
+    (files.collect(), versions(&current))
+}
+
+/// What does not name a place is the same to the byte.
+fn portable(objects: &BTreeMap<String, Vec<u8>>) -> BTreeMap<&String, &Vec<u8>> {
+    objects.iter().filter(|(name, _)| !name.starts_with("out/registry/")).collect()
+}
+
+fn run(remote: &Remote, binary: &str, line: &str) -> Finished {
+    let mut command = remote.command(binary);
+    command.env("SOURCE_DATE_EPOCH", "1767400000").args(line.split_whitespace());
+    let finished = Finished::from(command.output().unwrap());
+    finished.ok();
+    let left = std::fs::read_dir(remote.sandbox.path()).unwrap().count();
+    assert_eq!(left, 1, "something besides the configuration is on the disk");
+    finished
+}
+
+#[test]
+fn run_and_the_chain_of_jobs_need_no_disk_and_give_what_they_give_on_one() {
+    let (files, current) = on_disk();
+    let one = Remote::new();
+    run(&one, "recsys-pipelines", &format!("run {SCOPE} {DAYS}"));
+    assert_eq!(versions(&one.published().unwrap()), current);
+    let objects = one.objects("out");
+    assert_eq!(portable(&objects), portable(&files));
+    assert_eq!(objects.len(), files.len(), "{:?}", objects.keys());
+
+    run(&one, "recsys-pipelines", &format!("run {SCOPE} {DAYS}"));
+    assert_eq!(one.objects("out"), objects, "a second run changes nothing");
+    let up_to_date = run(&one, "recsys-pipelines", &format!("run {SCOPE} --incremental --end 2026-01-03"));
+    assert!(up_to_date.stdout.contains("nothing to do"), "{up_to_date:?}");
+
+    let chain = Remote::new();
+    for job in [
+        "job_ingest",
+        "job_validate",
+        "job_popularity",
+        "job_cooc",
+        "job_implicit",
+        "job_session_seq",
+        "job_content_sim",
+        "job_publish",
+    ] {
+        run(&chain, job, &format!("{SCOPE} {DAYS}"));
+    }
+    assert_eq!(versions(&chain.published().unwrap()), current);
+    let chained = chain.objects("out");
+    let without_checkpoint: BTreeMap<_, _> =
+        portable(&files).into_iter().filter(|(name, _)| !name.contains("/checkpoints/")).collect();
+    assert_eq!(portable(&chained), without_checkpoint);
+}
+
+#[test]
+fn the_operators_commands_work_on_a_bucket() {
+    let remote = Remote::new();
+    run(&remote, "recsys-pipelines", &format!("run {SCOPE} --start 2026-01-01"));
+    let first = remote.published().unwrap();
+    run(&remote, "recsys-pipelines", &format!("run {SCOPE} --start 2026-01-02"));
+    let second = remote.published().unwrap();
+    assert_ne!(first, second);
+    let before = remote.objects("out");
+
+    let status = run(&remote, "recsys-pipelines", "status --config config.json --json");
+    let status: Value = serde_json::from_str(&status.stdout).unwrap();
+    assert_eq!(status["manifests"][0]["kinds"].as_array().unwrap().len(), 5);
+    let verified = run(&remote, "recsys-pipelines", "verify --config config.json");
+    assert_eq!(verified.stdout.matches("intact").count(), 5);
+    run(&remote, "recsys-pipelines", &format!("diff {SCOPE}"));
+    run(&remote, "recsys-pipelines", &format!("rollback {SCOPE} --dry-run"));
+    assert_eq!(remote.objects("out"), before);
+
+    run(&remote, "recsys-pipelines", &format!("rollback {SCOPE}"));
+    assert_eq!(remote.published().unwrap(), first);
+    run(&remote, "recsys-pipelines", &format!("rollback {SCOPE}"));
+    assert_eq!(remote.published().unwrap(), second);
+    let after = remote.objects("out");
+    let added: Vec<&String> = after.keys().filter(|name| !before.contains_key(*name)).collect();
+    assert!(added.iter().all(|name| name.contains("/registry/history/")), "{added:?}");
+    assert_eq!(added.len(), 2, "two entries of the history are all that two rollbacks add");
+    let history = run(&remote, "recsys-pipelines", &format!("history {SCOPE} --json"));
+    let history: Value = serde_json::from_str(&history.stdout).unwrap();
+    let reasons: Vec<&str> = history["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["reason"].as_str().unwrap())
+        .collect();
+    assert_eq!(reasons, ["rollback", "rollback", "publish", "publish"]);
+
+    let blob = second[&Kind::Cooc].clone();
+    let key = blob.strip_prefix(&format!("s3://{}/", remote.s3.bucket)).unwrap();
+    remote.s3.put(key, "{}");
+    remote.run("recsys-pipelines", "verify --config config.json").fails(3, &[&blob, "damaged"]);
+}
+
+#[test]
+fn sections_of_the_configuration_name_buckets() {
+    let mut remote = Remote::new();
+    let section = |folder: &str| {
+        json!({"type": "minio", "s3": {
+            "endpoint": remote.s3.endpoint.trim_start_matches("http://"), "use_ssl": false, "region": "us-east-1",
+            "bucket": remote.s3.bucket, "prefix": format!("/{}/{folder}/", remote.prefix),
+            "access_key": remote.s3.access_key, "secret_key": remote.s3.secret_key,
+        }})
+    };
+    let (raw, objects) = (section("raw"), section("out/objects"));
+    remote.config["raw_source"] = raw;
+    remote.config["object_store"] = objects;
+    remote.config.as_object_mut().unwrap().remove("raw_events_dir");
+    remote.write_config();
+    let finished = |mut command: std::process::Command, line: &str| {
+        Finished::from(command.args(line.split_whitespace()).output().unwrap())
+    };
+    // Only the file says where the server is.
+    let line = format!("run {SCOPE} --start 2026-01-01");
+    finished(remote.sandbox.command("recsys-pipelines"), &line).ok();
+    let published = remote.published().unwrap();
+    assert_eq!(published.len(), 5);
+    assert!(published[&Kind::Cooc].contains(&remote.key("out/objects/demo/home/cooc/")), "{published:?}");
+
+    // Only the environment says it, in the way of Amazon's own tools.
+    let remote = Remote::new();
+    let amazon = |allow_http: bool| {
+        let mut command = remote.sandbox.command("recsys-pipelines");
+        command.env("AWS_ENDPOINT_URL", &remote.s3.endpoint).env("AWS_REGION", "us-east-1");
+        command.env("AWS_ACCESS_KEY_ID", &remote.s3.access_key);
+        command.env("AWS_SECRET_ACCESS_KEY", &remote.s3.secret_key);
+        if allow_http {
+            command.env("AWS_ALLOW_HTTP", "true");
+        }
+        command
+    };
+    finished(amazon(false), &line).fails(2, &["plain HTTP", "use_ssl"]);
+    assert_eq!(remote.published(), None);
+    finished(amazon(true), &line).ok();
+    assert_eq!(remote.published().unwrap().len(), 5);
+}
+
+#[test]
+fn last_write_wins_warns_on_every_swap() {
+    let mut remote = Remote::new();
+    remote.config["registry"] = json!({"concurrency": "last-write-wins"});
+    remote.write_config();
+    let warned = |line: &str| {
+        let finished = remote.run("recsys-pipelines", line);
+        finished.ok().stderr.matches("last-write-wins").count()
+    };
+    assert_eq!(warned(&format!("run {SCOPE} --start 2026-01-01 --end 2026-01-02")), 2);
+    assert_eq!(warned(&format!("rollback {SCOPE}")), 1);
+    assert_eq!(warned("verify --config config.json"), 0);
+    assert_eq!(remote.published().unwrap().len(), 5);
+}
+
+#[test]
+fn memory_is_a_root_too() {
+    let sandbox = Sandbox::new();
+    sandbox.copy("testdata/events/tiny", "raw");
+    let config = json!({"out_dir": "memory://test/out", "raw_events_dir": "raw"});
+    sandbox.write("config.json", config.to_string());
+    let finished = sandbox.run("recsys-pipelines", &format!("run {SCOPE} --start 2026-01-01 --json"));
+    let document: Value = serde_json::from_str(&finished.ok().stdout).unwrap();
+    let manifest = "memory://test/out/registry/current/demo/home/manifest.json";
+    assert_eq!(document["days"][0]["published"]["manifest"], manifest);
+    assert_eq!(std::fs::read_dir(sandbox.path()).unwrap().count(), 2);
+}

@@ -1,0 +1,210 @@
+//! What `gc` lists and deletes, and what it keeps.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+
+use recsys_testkit::generate::busy_day;
+use recsys_testkit::place::Place;
+use recsys_testkit::sandbox::{Finished, Sandbox};
+use serde_json::{Value, json};
+
+const SCOPE: &str = "--config config.json --tenant demo --surface home";
+const DAYS: u32 = 8;
+
+/// When the days were published, by the clock of the publisher.
+const LONG_AGO: &str = "1767400000";
+
+/// Eight days, published one after the other.
+struct Shop {
+    sandbox: Sandbox,
+    place: Place,
+}
+
+fn day(number: u32) -> String {
+    format!("2026-01-{number:02}")
+}
+
+impl Shop {
+    fn new(place: Place) -> Self {
+        let sandbox = Sandbox::new();
+        let mut raw = String::new();
+        for number in 1..=DAYS {
+            for exposure in busy_day(number.into(), &day(number), 60, 10) {
+                raw += &exposure.line();
+                raw.push('\n');
+            }
+        }
+        sandbox.write("raw/exposure.jsonl", raw);
+        let config = json!({
+            "out_dir": "out", "raw_events_dir": "raw",
+            "object_store_dir": place.root("objects"), "registry_dir": place.root("registry"),
+        });
+        sandbox.write("config.json", config.to_string());
+        let shop = Self { sandbox, place };
+        let mut command =
+            shop.command("recsys-pipelines", &format!("run {SCOPE} --start {} --end {}", day(1), day(DAYS)));
+        Finished::from(command.env("SOURCE_DATE_EPOCH", LONG_AGO).output().unwrap()).ok();
+        shop
+    }
+
+    fn command(&self, binary: &str, line: &str) -> Command {
+        let mut command = self.sandbox.command(binary);
+        command.args(line.split_whitespace());
+        if let Place::Bucket(s3, _) = &self.place {
+            command.envs(s3.settings());
+        }
+        command
+    }
+
+    fn run(&self, line: &str) -> Finished {
+        self.command("recsys-pipelines", line).output().unwrap().into()
+    }
+
+    /// Runs `gc` in a year, when everything is old. Returns its document.
+    fn later(&self, flags: &str) -> Value {
+        let mut command = self.command("recsys-pipelines", &format!("gc {SCOPE} {flags} --json"));
+        let output = Finished::from(command.env("SOURCE_DATE_EPOCH", "1830000000").output().unwrap());
+        serde_json::from_str(&output.ok().stdout).unwrap()
+    }
+
+    /// Types and versions in a document.
+    fn garbage(document: &Value) -> BTreeSet<(String, String)> {
+        let garbage = document["scopes"][0]["garbage"].as_array().unwrap().iter();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        garbage.map(|garbage| (text(&garbage["type"]), text(&garbage["version"]))).collect()
+    }
+
+    /// Types and versions of all that is stored.
+    fn stored(&self) -> BTreeSet<(String, String)> {
+        let version = |key: &str| key.rsplit('/').next().unwrap().trim_end_matches(".json").to_owned();
+        let blobs = self.place.store("objects").list("").unwrap();
+        let records = self.place.store("registry").list("records").unwrap();
+        let blobs = blobs.iter().map(|listed| ("blob".to_owned(), version(&listed.key)));
+        blobs.chain(records.iter().map(|listed| ("record".to_owned(), version(&listed.key)))).collect()
+    }
+
+    /// Types and versions of what the newest manifests name.
+    fn named(&self, manifests: usize) -> BTreeSet<(String, String)> {
+        let mut named = BTreeSet::new();
+        let mut entries = self.place.store("registry").list("history").unwrap();
+        entries.reverse();
+        for entry in entries.iter().take(manifests) {
+            let entry = self.place.store("registry").read(&entry.key).unwrap().unwrap();
+            let entry: Value = serde_json::from_slice(&entry).unwrap();
+            for uri in entry["manifest"]["current"].as_object().unwrap().values() {
+                let version = uri.as_str().unwrap().rsplit('/').next().unwrap().trim_end_matches(".json");
+                for what in ["blob", "record"] {
+                    named.insert((what.to_owned(), version.to_owned()));
+                }
+            }
+        }
+        named
+    }
+}
+
+fn what_no_kept_manifest_names_goes(place: Place) {
+    let shop = Shop::new(place);
+    let stored = shop.stored();
+    assert_eq!(stored.len(), 2 * 2 * DAYS as usize, "two kinds, each a blob and a record a day");
+    // No manifest but the last one is kept, and yet everything stays: the files are young.
+    let now = shop.run(&format!("gc {SCOPE} --keep 1 --older-than 1h"));
+    assert!(now.ok().stdout.contains("0 documents, 0 bytes: nothing to delete"), "{now:?}");
+
+    let listed = shop.later("--keep 3");
+    let expected: BTreeSet<_> = stored.difference(&shop.named(3)).cloned().collect();
+    assert_eq!(expected.len(), 2 * 2 * 5);
+    assert_eq!(Shop::garbage(&listed), expected);
+    assert_eq!((&listed["deleted"], &listed["scopes"][0]["kept_manifests"]), (&json!(false), &json!(3)));
+    assert_eq!(shop.stored(), stored, "nothing changes without --delete");
+    let sizes: u64 = listed["scopes"][0]["garbage"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["bytes"].as_u64().unwrap())
+        .sum();
+    assert_eq!(listed["bytes"], sizes);
+
+    let deleted = shop.later("--keep 3 --delete");
+    assert_eq!(Shop::garbage(&deleted), expected);
+    assert_eq!(deleted["deleted"], true);
+    assert_eq!(shop.stored(), shop.named(3));
+    assert_eq!(Shop::garbage(&shop.later("--keep 3 --delete")), BTreeSet::new());
+
+    shop.run(&format!("verify {SCOPE}")).ok();
+    let history = shop.run(&format!("history {SCOPE} --json"));
+    let history: Value = serde_json::from_str(&history.ok().stdout).unwrap();
+    assert_eq!(history["entries"].as_array().unwrap().len(), DAYS as usize, "history stays");
+    shop.run(&format!("rollback {SCOPE} --steps 3")).fails(3, &["cannot roll back", "does not exist"]);
+    shop.run(&format!("rollback {SCOPE} --steps 2")).ok();
+    shop.run(&format!("verify {SCOPE}")).ok();
+    // What is gone can be published again from what is staged.
+    let line = format!("{SCOPE} --start {} --allow-older-window", day(1));
+    Finished::from(shop.command("job_publish", &line).output().unwrap()).ok();
+    shop.run(&format!("verify {SCOPE}")).ok();
+}
+
+#[test]
+fn what_no_kept_manifest_names_goes_on_disk() {
+    what_no_kept_manifest_names_goes(Place::disk());
+}
+
+#[test]
+fn what_no_kept_manifest_names_goes_in_a_bucket() {
+    what_no_kept_manifest_names_goes(Place::bucket());
+}
+
+#[test]
+fn what_is_not_of_the_registry_is_nobody_s_garbage() {
+    let shop = Shop::new(Place::disk());
+    let (objects, registry) = (shop.place.root("objects"), shop.place.root("registry"));
+    let sha = "0".repeat(64);
+    let strangers = [
+        format!("{objects}/demo/home/cooc/notes.txt"),
+        format!("{objects}/demo/home/cooc/{sha}.json.bak"),
+        format!("{objects}/demo/home/other/{sha}.json"),
+        format!("{objects}/demo/other/cooc/{sha}.json"),
+        format!("{registry}/records/demo/home/cooc/README.md"),
+        format!("{registry}/elsewhere/{sha}.json"),
+    ];
+    for path in &strangers {
+        let path = std::path::Path::new(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "mine").unwrap();
+    }
+    let before = shop.sandbox.snapshot("out");
+    let deleted = shop.later("--keep 1 --delete");
+    assert_eq!(Shop::garbage(&deleted).len(), 2 * 2 * (DAYS as usize - 1));
+    for path in &strangers {
+        assert_eq!(fs::read_to_string(path).unwrap(), "mine", "{path}");
+    }
+    assert_eq!(shop.sandbox.snapshot("out"), before, "canonical data and staged artifacts stay");
+    // A blob of ours under a name that nothing has is garbage when it is old.
+    fs::write(format!("{objects}/demo/home/cooc/{sha}.json"), "{}").unwrap();
+    assert_eq!(Shop::garbage(&shop.later("--delete")), [("blob".to_owned(), sha)].into());
+}
+
+#[test]
+fn what_it_refuses() {
+    let shop = Shop::new(Place::disk());
+    shop.run(&format!("gc {SCOPE} --older-than 59m")).fails(2, &["--older-than", "1h"]);
+    shop.run(&format!("gc {SCOPE} --older-than soon")).fails(2, &["soon", "duration"]);
+    shop.run(&format!("gc {SCOPE} --keep 0")).fails(2, &["--keep"]);
+    shop.run("gc --config config.json --tenant demo --surface search")
+        .fails(2, &["search/manifest.json does not exist"]);
+    shop.run("gc --config config.json --tenant nobody").fails(2, &["no manifest"]);
+    // A history that breaks off within what is to be kept.
+    let history = format!("{}/history/demo/home", shop.place.root("registry"));
+    let mut entries: Vec<_> = fs::read_dir(&history).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    fs::remove_file(&entries[DAYS as usize - 3]).unwrap();
+    let stored = shop.stored();
+    let line = format!("gc {SCOPE} --keep 5 --delete");
+    let mut command = shop.command("recsys-pipelines", &line);
+    let finished = Finished::from(command.env("SOURCE_DATE_EPOCH", "1830000000").output().unwrap());
+    finished.fails(3, &["the history of demo/home breaks off"]);
+    assert_eq!(shop.stored(), stored);
+    assert_eq!(shop.later("--keep 2 --delete")["scopes"][0]["kept_manifests"], 2);
+}

@@ -1,0 +1,267 @@
+//! Services that refuse, fail, hang or lie: one line that names endpoint, bucket and key, the right exit code,
+//! the old manifest. What only stumbles is tried again.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+
+use std::collections::BTreeMap;
+
+use recsys_testkit::proxy::{Fault, Proxy};
+use recsys_testkit::remote::{Remote, SCOPE};
+use recsys_testkit::sandbox::Finished;
+use serde_json::{Value, json};
+
+const RUN: &str = "--start 2026-01-02";
+
+/// A pipeline that has published its first day, with a proxy between it and its server, and little patience.
+struct Shop {
+    remote: Remote,
+    proxy: Proxy,
+    before: BTreeMap<String, Vec<u8>>,
+}
+
+impl Shop {
+    fn new() -> Self {
+        let mut remote = Remote::new();
+        remote.config["storage"] = json!({"timeout_s": 2, "retry_timeout_s": 1});
+        remote.write_config();
+        remote.run("recsys-pipelines", &format!("run {SCOPE} --start 2026-01-01")).ok();
+        let before = remote.objects("out/registry/current");
+        let proxy = Proxy::start(remote.s3.address());
+        remote.endpoint = proxy.endpoint();
+        Self { remote, proxy, before }
+    }
+
+    fn run(&self) -> Finished {
+        self.remote.run("recsys-pipelines", &format!("run {SCOPE} {RUN}"))
+    }
+
+    /// The second day fails with one line that holds `parts`, and the first one stays current.
+    #[track_caller]
+    fn fails(&self, finished: &Finished, code: i32, parts: &[&str]) {
+        finished.fails(code, parts);
+        assert!(!finished.stderr.contains(&self.remote.s3.secret_key));
+        assert_eq!(self.remote.objects("out/registry/current"), self.before);
+        assert_eq!(self.remote.published().unwrap().len(), 5);
+    }
+
+    fn object(&self, name: &str) -> String {
+        format!("s3://{}/{}", self.remote.s3.bucket, self.remote.key(name))
+    }
+
+    /// The same with another setting for this once.
+    fn run_with(&self, pointer: &str, value: Value) -> Finished {
+        let mut config = self.remote.config.clone();
+        *config.pointer_mut(pointer).unwrap() = value;
+        self.remote.sandbox.write("config.json", config.to_string());
+        let finished = self.run();
+        self.remote.write_config();
+        finished
+    }
+
+    fn run_at(&mut self, endpoint: &str) -> Finished {
+        let before = std::mem::replace(&mut self.remote.endpoint, endpoint.to_owned());
+        let finished = self.run();
+        self.remote.endpoint = before;
+        finished
+    }
+}
+
+fn answer(status: u16, code: &str, message: &str) -> Fault {
+    let body =
+        format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>");
+    Fault::Answer { status, body }
+}
+
+#[test]
+fn a_missing_bucket() {
+    let shop = Shop::new();
+    for root in ["out_dir", "raw_events_dir"] {
+        let gone = "s3://no-such-bucket-anywhere/folder";
+        let finished = shop.run_with(&format!("/{root}"), json!(gone));
+        let endpoint = &shop.remote.endpoint;
+        shop.fails(&finished, 2, &["no-such-bucket-anywhere", "folder", endpoint, "no such bucket"]);
+    }
+    let finished = shop.run_with("/catalog/path", json!("s3://no-such-bucket-anywhere/shop.csv"));
+    shop.fails(&finished, 2, &["s3://no-such-bucket-anywhere/shop.csv", "no such bucket"]);
+    for command in ["status", "verify"] {
+        let mut config = shop.remote.config.clone();
+        config["out_dir"] = json!("s3://no-such-bucket-anywhere");
+        shop.remote.sandbox.write("config.json", config.to_string());
+        let finished = shop.remote.run("recsys-pipelines", &format!("{command} --config config.json"));
+        shop.fails(&finished, 2, &["no-such-bucket-anywhere", "no such bucket"]);
+    }
+}
+
+#[test]
+fn credentials_that_nobody_knows_and_regions_that_are_not_the_bucket_s() {
+    let shop = Shop::new();
+    let cases = [
+        (answer(403, "InvalidAccessKeyId", "no such key"), ["credentials", "InvalidAccessKeyId"]),
+        (answer(403, "SignatureDoesNotMatch", "wrong secret"), ["credentials", "SignatureDoesNotMatch"]),
+        (
+            answer(400, "AuthorizationHeaderMalformed", "expecting eu-west-1"),
+            ["region", "expecting eu-west-1"],
+        ),
+        (answer(301, "PermanentRedirect", "use another endpoint"), ["region", "set the region"]),
+    ];
+    for (fault, [what, detail]) in cases {
+        shop.proxy.clear();
+        shop.proxy.rule("GET", "", None, fault.clone());
+        let finished = shop.run();
+        let endpoint = &shop.remote.endpoint;
+        shop.fails(&finished, 2, &[&shop.object("out/checkpoints/demo/home.json"), endpoint, what, detail]);
+        // The same for a write.
+        shop.proxy.clear();
+        shop.proxy.rule("PUT", "", None, fault);
+        shop.fails(&shop.run(), 2, &["cannot write", &shop.object("out/"), endpoint, what, detail]);
+    }
+}
+
+#[test]
+fn nothing_may_be_read_that_is_denied_and_nothing_denied_is_missing() {
+    let shop = Shop::new();
+    let line = format!("run {SCOPE} {RUN}");
+    let keys = [
+        "raw/demo/home/exposure.2026-01-02.jsonl",
+        "shop.csv",
+        "out/canonical/demo/home/exposures/2026-01-02.jsonl",
+        "out/checkpoints/demo/home.json",
+        "out/artifacts/demo/home/_all/cooc/2026-01-02_2026-01-03/current.version",
+        "out/objects/demo/home/cooc/",
+        "out/registry/current/demo/home/manifest.json",
+        "out/registry/records/demo/home/cooc/",
+    ];
+    for key in keys {
+        shop.proxy.clear();
+        shop.proxy.rule("GET", &shop.remote.key(key), None, answer(403, "AccessDenied", "not for you"));
+        let finished = shop.remote.run("recsys-pipelines", &line);
+        shop.fails(&finished, 2, &[&shop.object(key), &shop.remote.endpoint, "denies", "AccessDenied"]);
+    }
+    // Not even when an empty day would be fine.
+    shop.proxy.clear();
+    shop.proxy.rule("GET", "exposure.2026-01-02.jsonl", None, answer(403, "AccessDenied", ""));
+    let mut config = shop.remote.config.clone();
+    config["validation"] = json!({"min_events": 0});
+    shop.remote.sandbox.write("config.json", config.to_string());
+    for (job, line) in [("recsys-pipelines", line), ("job_ingest", format!("{SCOPE} {RUN}"))] {
+        let finished = shop.remote.run(job, &line);
+        shop.fails(&finished, 2, &[&shop.object("raw/demo/home/exposure.2026-01-02.jsonl"), "denies"]);
+    }
+    // Servers that say nothing but the number.
+    shop.proxy.clear();
+    shop.proxy.rule("GET", "", None, Fault::Answer { status: 403, body: String::new() });
+    shop.fails(&shop.run(), 2, &["denies", "403 Forbidden"]);
+}
+
+#[test]
+fn servers_that_are_not_there() {
+    let mut shop = Shop::new();
+    let checkpoint = shop.object("out/checkpoints/demo/home.json");
+    let refused = shop.run_at("http://127.0.0.1:1");
+    shop.fails(&refused, 1, &[&checkpoint, "http://127.0.0.1:1 cannot be reached", "refused"]);
+    let unknown = shop.run_at("http://no-such-host.invalid:9000");
+    shop.fails(&unknown, 1, &[&checkpoint, "http://no-such-host.invalid:9000 cannot be reached", "lookup"]);
+    let secure = shop.remote.s3.endpoint.replace("http://", "https://");
+    let finished = shop.run_at(&secure);
+    shop.fails(&finished, 2, &[&checkpoint, &secure, "no secure connection", "use_ssl: false"]);
+}
+
+#[test]
+fn a_storm_of_503_fails_in_the_end_and_a_shower_does_not() {
+    let shop = Shop::new();
+    for method in ["GET", "PUT"] {
+        shop.proxy.clear();
+        shop.proxy.rule(method, "", None, answer(503, "SlowDown", "reduce your rate"));
+        let endpoint = &shop.remote.endpoint;
+        shop.fails(&shop.run(), 1, &[&shop.object("out/"), endpoint, "503", "SlowDown", "reduce your rate"]);
+    }
+    shop.proxy.clear();
+    for method in ["GET", "PUT"] {
+        shop.proxy.rule(method, "", Some(3), answer(503, "SlowDown", "reduce your rate"));
+        shop.proxy.rule(method, "", Some(2), Fault::Drop);
+    }
+    shop.run().ok();
+    assert_ne!(shop.remote.objects("out/registry/current"), shop.before);
+    assert_eq!(shop.remote.published().unwrap().len(), 5);
+}
+
+#[test]
+fn a_server_that_does_not_answer() {
+    let shop = Shop::new();
+    let day = "raw/demo/home/exposure.2026-01-02.jsonl";
+    shop.proxy.rule("GET", day, None, Fault::Stall);
+    shop.fails(&shop.run(), 1, &[&shop.object(day), &shop.remote.endpoint, "did not answer in time"]);
+    shop.proxy.clear();
+    shop.proxy.rule("PUT", "manifest.json", None, Fault::Stall);
+    shop.fails(&shop.run(), 1, &["manifest.json", &shop.remote.endpoint, "did not answer in time"]);
+}
+
+#[test]
+fn a_body_that_breaks_off() {
+    let shop = Shop::new();
+    let keys = [
+        "raw/demo/home/exposure.2026-01-02.jsonl",
+        "shop.csv",
+        "out/registry/current/demo/home/manifest.json",
+        "out/objects/demo/home/cooc/",
+    ];
+    for key in keys {
+        shop.proxy.clear();
+        shop.proxy.rule("GET", &shop.remote.key(key), None, Fault::Truncate(50));
+        shop.fails(&shop.run(), 1, &[&shop.object(key), &shop.remote.endpoint, "broke off"]);
+    }
+    // Once is no harm: the rest is fetched.
+    shop.proxy.clear();
+    for key in keys {
+        shop.proxy.rule("GET", &shop.remote.key(key), Some(1), Fault::Truncate(50));
+    }
+    shop.run().ok();
+    assert_ne!(shop.remote.objects("out/registry/current"), shop.before);
+    shop.remote.published().unwrap();
+}
+
+/// The write was done and its answer lost.
+#[test]
+fn a_lost_answer_to_any_write_is_no_lost_write() {
+    let shop = Shop::new();
+    let history = |shop: &Shop| shop.remote.objects("out/registry/history").len();
+    assert_eq!(history(&shop), 1);
+    for (name, day) in [("manifest.json", "02"), ("/history/", "03")] {
+        shop.proxy.clear();
+        shop.proxy.rule("PUT", name, Some(1), Fault::AnswerLost);
+        let line = format!("run {SCOPE} --start 2026-01-{day} --json");
+        let finished = shop.remote.run("recsys-pipelines", &line);
+        let document: Value = serde_json::from_str(&finished.ok().stdout).unwrap();
+        assert_eq!(document["days"][0]["published"]["swapped"], true, "{name}");
+    }
+    let listed = shop.remote.run("recsys-pipelines", &format!("history {SCOPE} --json"));
+    let listed: Value = serde_json::from_str(&listed.ok().stdout).unwrap();
+    assert_eq!(listed["entries"].as_array().unwrap().len(), 3);
+    assert_eq!(history(&shop), 3);
+    // Lost for good: the swap is settled by looking.
+    shop.proxy.clear();
+    shop.proxy.rule("PUT", "manifest.json", None, Fault::AnswerLost);
+    shop.remote.run("recsys-pipelines", &format!("rollback {SCOPE}")).ok();
+    assert_eq!(history(&shop), 4);
+}
+
+/// A server that takes every write, whatever its condition.
+#[test]
+fn a_server_that_ignores_conditions() {
+    let shop = Shop::new();
+    shop.proxy.rule("PUT", "", None, Fault::IgnoreCondition);
+    let registry = shop.object("out/registry/");
+    shop.fails(&shop.run(), 2, &[&registry, "ignores the condition", "registry.concurrency"]);
+    let rollback = shop.remote.run("recsys-pipelines", &format!("rollback {SCOPE} --steps 0"));
+    rollback.ok();
+    assert_eq!(shop.remote.objects("out/registry/.probe").len(), 0);
+    let probes = shop.proxy.requests().iter().filter(|line| line.contains("/.probe/")).count();
+    assert!(probes < 10, "{probes} requests to find out once");
+
+    let mut config = shop.remote.config.clone();
+    config["registry"] = json!({"concurrency": "last-write-wins"});
+    shop.remote.sandbox.write("config.json", config.to_string());
+    let finished = shop.run();
+    assert!(finished.ok().stderr.contains("last-write-wins"), "{finished:?}");
+    assert_ne!(shop.remote.objects("out/registry/current"), shop.before);
+}

@@ -1,0 +1,267 @@
+//! Eight processes that publish different kinds and days to one tenant and surface, 25 times each: nothing is
+//! lost, each kind ends on its newest window, the history has one entry for each swap, and all of it verifies.
+//! The same when they are killed at random and started again until all have succeeded.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use recsys_core::artifact::Kind;
+use recsys_core::publish::{HistoryEntry, Manifest};
+use recsys_core::window::Day;
+use recsys_testkit::generate::{Random, busy_day};
+use recsys_testkit::place::Place;
+use recsys_testkit::reader::read_published_at;
+use recsys_testkit::sandbox::{Finished, Sandbox, copy};
+use serde_json::{Value, json};
+
+const PUBLISHES: u32 = 25;
+
+/// What each of the eight processes publishes: a kind, and the days counted from the first. Two of a kind
+/// take turns, one of them backwards.
+const PUBLISHERS: [(Kind, Turn); 8] = [
+    (Kind::Popularity, Turn::Odd),
+    (Kind::Popularity, Turn::Even),
+    (Kind::Cooc, Turn::Odd),
+    (Kind::Cooc, Turn::EvenBackwards),
+    (Kind::Implicit, Turn::Odd),
+    (Kind::Implicit, Turn::EvenBackwards),
+    (Kind::SessionSeq, Turn::Even),
+    (Kind::ContentSim, Turn::Odd),
+];
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Turn {
+    Odd,
+    Even,
+    EvenBackwards,
+}
+
+impl Turn {
+    fn days(self) -> Vec<u32> {
+        let days = (0..PUBLISHES).map(|number| 2 * number + u32::from(self == Self::Odd));
+        if self == Self::EvenBackwards { days.rev().collect() } else { days.collect() }
+    }
+}
+
+fn day(number: u32) -> Day {
+    "2026-01-01".parse::<Day>().unwrap().plus(number.into()).unwrap()
+}
+
+/// The artifacts of fifty days, staged for each of the publishers in a folder of its own, and a place to
+/// publish them to.
+struct Race {
+    sandbox: Sandbox,
+    place: Place,
+}
+
+impl Race {
+    fn new(place: Place) -> Self {
+        let sandbox = Sandbox::new();
+        let mut raw = String::new();
+        for number in 0..2 * PUBLISHES {
+            for exposure in busy_day(number.into(), &day(number).to_string(), 40, 10) {
+                raw += &exposure.line();
+                raw.push('\n');
+            }
+        }
+        sandbox.write("raw/exposure.jsonl", raw);
+        sandbox.write("shop.csv", "item_id,tags\nA,x\nB,y\n");
+        let config = json!({
+            "out_dir": "out", "raw_events_dir": "raw", "artifact_kinds": Kind::ALL,
+            "catalog": {"path": "shop.csv"}, "limits": {"min_cooc_support": 1},
+        });
+        sandbox.write("build.json", config.to_string());
+        let (first, last) = (day(0), day(2 * PUBLISHES - 1));
+        let line = format!("--config build.json --tenant demo --surface home --start {first} --end {last}");
+        for job in
+            ["job_ingest", "job_popularity", "job_cooc", "job_implicit", "job_session_seq", "job_content_sim"]
+        {
+            sandbox.run(job, &line).ok();
+        }
+        for (number, (kind, _)) in PUBLISHERS.iter().enumerate() {
+            let folder = format!("artifacts/demo/home/_all/{kind}");
+            copy(&sandbox.join("out").join(&folder), &sandbox.join(format!("{number}")).join(&folder));
+            let config = json!({
+                "artifacts_dir": format!("{number}/artifacts"), "artifact_kinds": [kind],
+                "object_store_dir": place.root("objects"), "registry_dir": place.root("registry"),
+            });
+            sandbox.write(&format!("{number}.json"), config.to_string());
+        }
+        Self { sandbox, place }
+    }
+
+    fn command(&self, binary: &str, line: &str) -> Command {
+        let mut command = self.sandbox.command(binary);
+        command.args(line.split_whitespace());
+        if let Place::Bucket(s3, _) = &self.place {
+            command.envs(s3.settings());
+        }
+        command
+    }
+
+    fn publish(&self, publisher: usize, number: u32) -> Command {
+        let day = day(number);
+        let line = format!("--config {publisher}.json --tenant demo --surface home --start {day} --json");
+        self.command("job_publish", &line)
+    }
+
+    /// Checks the end of a race. Returns how many manifests were current.
+    fn check(&self) -> usize {
+        let registry = self.place.store("registry");
+        let objects = self.place.store("objects");
+        let manifest = "current/demo/home/manifest.json";
+        let current = read_published_at(&registry.uri(manifest), |uri| self.place.read(uri)).unwrap();
+        let mut newest: BTreeMap<Kind, u32> = BTreeMap::new();
+        for (publisher, (kind, turn)) in PUBLISHERS.iter().enumerate() {
+            let days = turn.days();
+            for number in &days {
+                // Whatever became current: blob and record of every publish are there.
+                let (day, next) = (day(*number), day(number + 1));
+                let folder =
+                    format!("{publisher}/artifacts/demo/home/_all/{kind}/{day}_{next}/current.version");
+                let version = std::fs::read_to_string(self.sandbox.join(folder)).unwrap();
+                let key = format!("demo/home/{kind}/{}.json", version.trim());
+                assert!(objects.read(&key).unwrap().is_some(), "{key}");
+                assert!(registry.read(&format!("records/{key}")).unwrap().is_some(), "{key}");
+                let entry = newest.entry(*kind).or_default();
+                if number >= entry {
+                    *entry = *number;
+                }
+            }
+        }
+        assert_eq!(current.len(), newest.len());
+        for (kind, uri) in &current {
+            let artifact = self.place.read(uri).unwrap();
+            let window = kind.parse(&artifact).unwrap().key.window;
+            assert_eq!(window.end(), day(newest[kind] + 1), "{kind}");
+        }
+        let line = "--tenant demo --surface home --config 0.json --json";
+        Finished::from(self.command("recsys-pipelines", &format!("verify {line}")).output().unwrap()).ok();
+        let history =
+            self.command("recsys-pipelines", &format!("history {line} --limit 1000")).output().unwrap();
+        let history: Value = serde_json::from_str(&Finished::from(history).ok().stdout).unwrap();
+        let entries = history["entries"].as_array().unwrap();
+        // Each entry of the chain is a change: nothing is there twice.
+        assert!(entries.iter().all(|entry| !entry["changed"].as_array().unwrap().is_empty()));
+        self.check_chain(entries);
+        entries.len()
+    }
+
+    /// The chain ends with the first manifest, and no kind goes back to an older window along it.
+    fn check_chain(&self, entries: &[Value]) {
+        let registry = self.place.store("registry");
+        let listed = registry.list("history/demo/home").unwrap();
+        let by_hash: BTreeMap<String, HistoryEntry> = listed
+            .iter()
+            .map(|listed| {
+                let bytes = registry.read(&listed.key).unwrap().unwrap();
+                let entry: HistoryEntry = serde_json::from_slice(&bytes).unwrap();
+                (entry.hash.clone(), entry)
+            })
+            .collect();
+        let chain: Vec<&HistoryEntry> =
+            entries.iter().map(|entry| &by_hash[entry["hash"].as_str().unwrap()]).collect();
+        assert_eq!(chain.last().unwrap().previous, None);
+        let window_end = |manifest: &Manifest, kind: &Kind| {
+            let blob = self.place.read(manifest.current.get(kind)?).unwrap();
+            Some(kind.parse(&blob).unwrap().key.window.end())
+        };
+        for pair in chain.windows(2) {
+            let [newer, older] = [&pair[0].manifest, &pair[1].manifest];
+            assert_eq!(pair[0].previous.as_ref(), Some(&pair[1].hash));
+            assert!(newer.updated_at > older.updated_at);
+            let moved: Vec<&Kind> =
+                Kind::ALL.iter().filter(|kind| newer.current.get(kind) != older.current.get(kind)).collect();
+            assert_eq!(moved.len(), 1, "each publish is of one kind: {moved:?}");
+            assert!(window_end(newer, moved[0]) > window_end(older, moved[0]), "{moved:?}");
+        }
+    }
+}
+
+/// Lets all publishers run at once, each publish by `publish`; returns the sum of what that returns.
+fn run_all(publish: impl Fn(usize, u32) -> usize + Sync) -> usize {
+    thread::scope(|scope| {
+        let publishers: Vec<_> = PUBLISHERS
+            .iter()
+            .enumerate()
+            .map(|(publisher, (_, turn))| {
+                let publish = &publish;
+                scope.spawn(move || turn.days().into_iter().map(|day| publish(publisher, day)).sum::<usize>())
+            })
+            .collect();
+        publishers.into_iter().map(|publisher| publisher.join().unwrap()).sum()
+    })
+}
+
+fn race(place: Place) {
+    let race = Race::new(place);
+    let swapped = run_all(|publisher, number| {
+        let finished = Finished::from(race.publish(publisher, number).output().unwrap());
+        let document: Value = serde_json::from_str(&finished.ok().stdout).unwrap();
+        usize::from(document["days"][0]["swapped"].as_bool().unwrap())
+    });
+    assert_eq!(race.check(), swapped, "one entry for each swap");
+    assert!(swapped > 30, "only {swapped} swaps");
+}
+
+#[test]
+fn on_disk() {
+    race(Place::disk());
+}
+
+#[test]
+fn in_a_bucket() {
+    race(Place::bucket());
+}
+
+/// A publish is killed up to this often before it is let through.
+const KILLS: u32 = 3;
+
+fn race_with_kills(place: Place) {
+    let race = Race::new(place);
+    let random = Mutex::new(Random(RandomState::new().hash_one(0)));
+    // How long a publish takes that is not killed, in microseconds, so that kills come at any moment of it.
+    let duration = AtomicUsize::new(10_000);
+    let killed = run_all(|publisher, number| {
+        let mut killed = 0;
+        for attempt in 0.. {
+            let start = Instant::now();
+            let mut command = race.publish(publisher, number);
+            let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+            if attempt < KILLS {
+                let delay = random.lock().unwrap().below(duration.load(Ordering::Relaxed));
+                thread::sleep(Duration::from_micros(delay as u64));
+                child.kill().unwrap();
+            }
+            let output = child.wait_with_output().unwrap();
+            match output.status.code() {
+                Some(0) => {
+                    duration.store(start.elapsed().as_micros().try_into().unwrap(), Ordering::Relaxed);
+                    break;
+                }
+                None => killed += 1,
+                code => panic!("{code:?}: {}", String::from_utf8_lossy(&output.stderr)),
+            }
+        }
+        killed
+    });
+    race.check();
+    assert!(killed > 50, "only {killed} were killed");
+}
+
+#[test]
+fn on_disk_with_kills() {
+    race_with_kills(Place::disk());
+}
+
+#[test]
+fn in_a_bucket_with_kills() {
+    race_with_kills(Place::bucket());
+}

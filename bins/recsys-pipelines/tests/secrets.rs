@@ -1,0 +1,118 @@
+//! Keys and tokens never come out: not in logs at any level, nor in errors, summaries or documents.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+
+use recsys_testkit::proxy::{Fault, Proxy};
+use recsys_testkit::remote::{Remote, SCOPE};
+use recsys_testkit::sandbox::Sandbox;
+use serde_json::json;
+
+const TOKEN: &str = "a-session-token-that-nobody-may-see";
+
+const LEVELS: [&str; 7] =
+    ["trace", "debug", "info", "warn", "error", "off", "h2=trace,hyper=trace,reqwest=trace"];
+
+/// Runs `line` and returns all that it says.
+fn said(remote: &Remote, line: &str, environment: &[(&str, &str)]) -> String {
+    let mut command = remote.command("recsys-pipelines");
+    command.envs(environment.iter().copied()).args(line.split_whitespace());
+    let output = command.output().unwrap();
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+fn hides(remote: &Remote, line: &str, environment: &[(&str, &str)]) -> usize {
+    let said = said(remote, line, environment);
+    for secret in [&remote.s3.access_key, &remote.s3.secret_key, TOKEN] {
+        assert!(!said.contains(secret), "{secret:?} comes out of {line} {environment:?}:\n{said}");
+    }
+    said.len()
+}
+
+#[test]
+fn no_secret_comes_out_at_any_log_level() {
+    let mut remote = Remote::new();
+    remote.config["storage"] = json!({"timeout_s": 1, "retry_timeout_s": 0});
+    let section = json!({"access_key": remote.s3.access_key, "secret_key": remote.s3.secret_key});
+    remote.config["raw_source"] = json!({"s3": section});
+    remote.write_config();
+    let direct = remote.endpoint.clone();
+    let mut trace = 0;
+    for level in LEVELS {
+        for format in ["text", "json"] {
+            let environment = [("RUST_LOG", level), ("AWS_SESSION_TOKEN", TOKEN)];
+            let flags = format!("--config config.json --log-format {format}");
+            let run = format!("run {SCOPE} --log-format {format} --start 2026-01-01 --json");
+            let said = hides(&remote, &run, &environment);
+            trace = trace.max(said);
+            hides(&remote, &format!("status {flags}"), &environment);
+            hides(&remote, &format!("verify {flags} --json"), &environment);
+            hides(&remote, &format!("config show {flags}"), &environment);
+            hides(&remote, &format!("config show {flags} --json"), &environment);
+            // And when it fails.
+            let proxy = Proxy::start(remote.s3.address());
+            let xml = "<Error><Code>AccessDenied</Code><Message>no</Message></Error>".to_owned();
+            proxy.rule("GET", "", None, Fault::Answer { status: 403, body: xml });
+            for endpoint in [proxy.endpoint(), direct.replace("http:", "https:"), "http://127.0.0.1:1".into()]
+            {
+                remote.endpoint = endpoint;
+                hides(&remote, &run, &environment);
+            }
+            remote.endpoint.clone_from(&direct);
+        }
+    }
+    assert!(trace > 2_000, "the finest level says next to nothing: {trace} bytes");
+}
+
+/// Keys that come from where Amazon's tools look for them.
+#[test]
+fn no_secret_of_the_environment_comes_out() {
+    let remote = Remote::new();
+    for level in ["trace", "warn"] {
+        let environment = [
+            ("RUST_LOG", level),
+            ("AWS_ENDPOINT_URL", remote.endpoint.as_str()),
+            ("AWS_ALLOW_HTTP", "true"),
+            ("AWS_ACCESS_KEY_ID", &remote.s3.access_key),
+            ("AWS_SECRET_ACCESS_KEY", &remote.s3.secret_key),
+            ("AWS_SESSION_TOKEN", TOKEN),
+        ];
+        let mut command = remote.sandbox.command("recsys-pipelines");
+        let line = format!("run {SCOPE} --start 2026-01-01");
+        let output = command.envs(environment).args(line.split_whitespace()).output().unwrap();
+        let said =
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{said}");
+        for secret in [&remote.s3.access_key, &remote.s3.secret_key, TOKEN] {
+            assert!(!said.contains(secret), "{secret:?} comes out at {level}:\n{said}");
+        }
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_secret_is_said_without_it() {
+    let sandbox = Sandbox::new();
+    let section = |file: &str, text: &str| {
+        sandbox.write(file, text);
+        let finished = sandbox.run("recsys-pipelines", &format!("config check --config {file}"));
+        let said = finished.stdout + &finished.stderr;
+        assert!(said.starts_with("error: ") && said.lines().count() == 1, "{said}");
+        assert!(!said.contains("hunter2") && !said.contains("4711"), "{said}");
+    };
+    section("a.json", r#"{"object_store": {"s3": {"secret_key": 4711}}}"#);
+    section("a.json", r#"{"object_store": {"s3": {"secret_key": ["hunter2"]}}}"#);
+    section("a.json", r#"{"object_store": {"s3": {"secret_key": {"hunter2": "hunter2"}}}}"#);
+    section("a.json", r#"{"object_store": {"s3": "hunter2"}}"#);
+    section("a.json", r#"{"object_store": "hunter2"}"#);
+    section("a.json", r#"{"object_store": {"s3": {"secret_key": "hunter2"}}"#);
+    section("a.json", r#"{"object_store": {"s3": {"secretkey": "hunter2"}}}"#);
+    section("a.json", r#"{"object_store": {"s3": {"secret_key": "hunter2"}}, "out_dir": "s3://b"}"#);
+    section("a.json", r#"{"out_dir": "s3://key:hunter2@bucket/x"}"#);
+    section("a.json", r#"{"out_dir": "https://key:hunter2@bucket/x"}"#);
+    section("a.toml", "[object_store.s3]\nsecret_key = hunter2\n");
+    section("a.toml", "[object_store.s3]\nsecret_key = 4711\n");
+    section("a.toml", "[object_store.s3]\nsecret_key = \"hunter2\n");
+    section("a.yaml", "object_store:\n  s3:\n    secret_key: 4711\n");
+    section("a.yaml", "object_store:\n  s3:\n    secret_key: [hunter2\n");
+    section("a.yaml", "object_store:\n  s3:\n    secret_key: \"hunter2\n");
+    section("a.yaml", "object_store:\n  s3: hunter2\n");
+}

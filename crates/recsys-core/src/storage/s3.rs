@@ -1,0 +1,120 @@
+//! How to reach a bucket of S3: settings first, then the variables that Amazon's own tools read.
+
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::client::ClientConfigKey;
+use serde::{Deserialize, Serialize};
+
+use super::Secret;
+
+/// How to reach a bucket of S3, or of a server that speaks like it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct S3Settings {
+    /// Host and port, with or without scheme; Amazon's own unless set.
+    pub endpoint: Option<String>,
+    /// The bucket.
+    pub bucket: Option<String>,
+    /// The key id; from the environment or an instance role unless set.
+    pub access_key: Option<Secret>,
+    /// The key's secret.
+    pub secret_key: Option<Secret>,
+    /// The region; `us-east-1` unless set here or in the environment.
+    pub region: Option<String>,
+    /// The folder within the bucket.
+    pub prefix: Option<String>,
+    /// Whether to speak TLS, which is the default.
+    pub use_ssl: bool,
+}
+
+impl Default for S3Settings {
+    fn default() -> Self {
+        Self {
+            endpoint: None,
+            bucket: None,
+            access_key: None,
+            secret_key: None,
+            region: None,
+            prefix: None,
+            use_ssl: true,
+        }
+    }
+}
+
+impl S3Settings {
+    /// Puts the settings into `builder`. Returns it with what messages call the service, or what is wrong with
+    /// the settings.
+    pub(super) fn configure(
+        self,
+        mut builder: AmazonS3Builder,
+    ) -> Result<(AmazonS3Builder, String), &'static str> {
+        let Self { endpoint, access_key, secret_key, region, use_ssl, .. } = self;
+        for (key, value) in aws_variables() {
+            // A key of the settings does not go together with half of another from the environment.
+            if access_key.is_none() || !is_credential(key) {
+                builder = builder.with_config(key, value);
+            }
+        }
+        match (access_key, secret_key) {
+            (Some(access_key), Some(secret_key)) => {
+                builder = builder
+                    .with_access_key_id(access_key.reveal())
+                    .with_secret_access_key(secret_key.reveal());
+            }
+            (None, None) => {}
+            (Some(_), None) => return Err("access_key is set and secret_key is not"),
+            (None, Some(_)) => return Err("secret_key is set and access_key is not"),
+        }
+        if let Some(region) = region {
+            builder = builder.with_region(region);
+        }
+        if let Some(endpoint) = endpoint {
+            builder = builder.with_endpoint(with_scheme(&endpoint, use_ssl)?);
+        }
+        if !use_ssl {
+            builder = builder.with_allow_http(true);
+        }
+        let value = |key| builder.get_config_value(&key);
+        let Some(endpoint) = value(AmazonS3ConfigKey::Endpoint) else {
+            let region = value(AmazonS3ConfigKey::Region);
+            let service = format!("S3 in region {}", region.as_deref().unwrap_or("us-east-1"));
+            return Ok((builder, service));
+        };
+        let allow_http = value(AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp));
+        if endpoint.starts_with("http://") && allow_http.as_deref() != Some("true") {
+            return Err(PLAIN_HTTP);
+        }
+        Ok((builder, endpoint))
+    }
+}
+
+const PLAIN_HTTP: &str = "the endpoint is plain HTTP; if that is meant, set use_ssl to false";
+
+/// The endpoint as a URL.
+fn with_scheme(endpoint: &str, use_ssl: bool) -> Result<String, &'static str> {
+    let endpoint = endpoint.trim_end_matches('/');
+    if endpoint.contains('@') {
+        return Err("the endpoint has a user or password; give access_key and secret_key instead");
+    }
+    match (endpoint.split_once("://"), use_ssl) {
+        (Some(("https", _)), false) => Err("the endpoint is https:// and use_ssl is false"),
+        (Some(("http", _)), true) => Err(PLAIN_HTTP),
+        (Some(("http" | "https", _)), _) => Ok(endpoint.to_owned()),
+        (Some(_), _) => Err("the endpoint must be a host and port, or begin with http:// or https://"),
+        (None, false) => Ok(format!("http://{endpoint}")),
+        (None, true) => Ok(format!("https://{endpoint}")),
+    }
+}
+
+fn aws_variables() -> impl Iterator<Item = (AmazonS3ConfigKey, String)> {
+    std::env::vars_os().filter_map(|(name, value)| {
+        let name = name.to_str().filter(|name| name.starts_with("AWS_"))?.to_ascii_lowercase();
+        Some((name.parse().ok()?, value.into_string().ok()?))
+    })
+}
+
+fn is_credential(key: AmazonS3ConfigKey) -> bool {
+    matches!(
+        key,
+        AmazonS3ConfigKey::AccessKeyId | AmazonS3ConfigKey::SecretAccessKey | AmazonS3ConfigKey::Token
+    )
+}
