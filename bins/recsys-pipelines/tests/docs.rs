@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 
 use recsys_testkit::console::run_page;
 use recsys_testkit::golden::repository;
+use recsys_testkit::s3::S3;
 use recsys_testkit::sandbox::{Sandbox, binaries};
+use serde_json::Value;
 
 const BINARIES: [&str; 9] = [
     "recsys-pipelines",
@@ -37,16 +39,21 @@ fn pages(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The page runs in a folder that begins as a copy of what a clone has.
+/// The page runs in a folder that begins as a copy of what a clone has. `BUCKET_URL` names a folder of a
+/// bucket that is its own, the settings lead the binaries there, and the `AWS_*` variables other programs.
 fn run(page: &Path) -> usize {
     let sandbox = Sandbox::new();
     for folder in ["configs", "testdata", "schemas"] {
         sandbox.copy(folder, folder);
     }
     let path = format!("{}:{}", binaries().display(), std::env::var("PATH").unwrap());
+    let s3 = S3::from_env();
+    let bucket_url = format!("s3://{}/{}", s3.bucket, S3::unique_prefix());
     run_page(page, sandbox.path(), |command| {
         sandbox.prepare(command);
-        command.env("PATH", &path);
+        command.env("PATH", &path).env("BUCKET_URL", &bucket_url).envs(s3.settings());
+        command.env("AWS_ENDPOINT_URL", &s3.endpoint).env("AWS_REGION", "us-east-1");
+        command.env("AWS_ACCESS_KEY_ID", &s3.access_key).env("AWS_SECRET_ACCESS_KEY", &s3.secret_key);
     })
 }
 
@@ -88,6 +95,7 @@ fn the_command_line_reference_is_what_the_programs_say() {
             &["rollback"],
             &["verify"],
             &["diff"],
+            &["gc"],
             &["config"],
             &["config", "show"],
             &["config", "check"],
@@ -131,18 +139,21 @@ fn every_link_leads_somewhere() {
     assert!(links > 20, "only {links} links were found");
 }
 
+/// The settings in a section and in the sections below it. An empty section is a setting itself.
+fn settings(prefix: &str, value: &Value) -> Vec<String> {
+    let Some(fields) = value.as_object().filter(|fields| !fields.is_empty()) else {
+        return vec![prefix.trim_end_matches('.').to_owned()];
+    };
+    fields.iter().flat_map(|(key, value)| settings(&format!("{prefix}{key}."), value)).collect()
+}
+
 #[test]
 fn the_configuration_reference_knows_every_setting() {
     let page = fs::read_to_string(repository().join("docs/reference/configuration.md")).unwrap();
     let config = serde_json::to_value(recsys_job::config::Config::default()).unwrap();
-    let mut settings = Vec::new();
-    for (section, value) in config.as_object().unwrap() {
-        match value.as_object().filter(|fields| !fields.is_empty()) {
-            Some(fields) => settings.extend(fields.keys().map(|key| format!("{section}.{key}"))),
-            None => settings.push(section.clone()),
-        }
-    }
-    assert!(settings.len() > 25, "{settings:?}");
+    let settings = settings("", &config);
+    assert!(settings.len() > 40, "{settings:?}");
+    assert!(settings.contains(&"object_store.s3.endpoint".to_owned()), "{settings:?}");
     for setting in settings {
         assert!(page.contains(&format!("`{setting}`")), "{setting} is not on the page");
     }
