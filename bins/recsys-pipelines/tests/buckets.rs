@@ -167,8 +167,21 @@ fn sections_of_the_configuration_name_buckets() {
     };
     finished(amazon(false), &line).fails(2, &["plain HTTP", "use_ssl"]);
     assert_eq!(remote.published(), None);
-    finished(amazon(true), &line).ok();
+    let mut command = amazon(true);
+    // What the settings and URLs say is not for the environment to say.
+    command.env("AWS_BUCKET", "elsewhere").env("AWS_BUCKET_NAME", "elsewhere").env("AWS_TIMEOUT", "0s");
+    command.env("AWS_CONDITIONAL_PUT", "disabled");
+    finished(command, &line).ok();
     assert_eq!(remote.published().unwrap().len(), 5);
+    // An endpoint of the settings goes before both of those of the environment.
+    let mut command = remote.command("recsys-pipelines");
+    command.env("AWS_ENDPOINT_URL", "http://127.0.0.1:1").env("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1");
+    command.env("AWS_ENDPOINT", "http://127.0.0.1:1");
+    finished(command, "verify --config config.json").ok();
+    // One for S3 alone is held to the same rules.
+    let mut command = amazon(false);
+    command.env_remove("AWS_ENDPOINT_URL").env("AWS_ENDPOINT_URL_S3", &remote.s3.endpoint);
+    finished(command, "verify --config config.json").fails(2, &["plain HTTP"]);
 }
 
 #[test]

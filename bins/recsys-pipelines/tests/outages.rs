@@ -96,6 +96,8 @@ fn a_missing_bucket() {
 fn credentials_that_nobody_knows_and_regions_that_are_not_the_bucket_s() {
     let shop = Shop::new();
     let cases = [
+        (answer(400, "ExpiredToken", "too late"), ["credentials", "ExpiredToken"]),
+        (answer(403, "RequestTimeTooSkewed", "too late"), ["clock", "RequestTimeTooSkewed"]),
         (answer(403, "InvalidAccessKeyId", "no such key"), ["credentials", "InvalidAccessKeyId"]),
         (answer(403, "SignatureDoesNotMatch", "wrong secret"), ["credentials", "SignatureDoesNotMatch"]),
         (

@@ -27,6 +27,8 @@ pub enum Problem {
     Denied(String),
     /// The bucket is in another region; what the answer says.
     Region(String),
+    /// It says that the clock here is wrong; its answer.
+    Clock(String),
     /// No secure connection can be made; why.
     Tls(String),
     /// No connection can be made; why.
@@ -48,6 +50,7 @@ impl Problem {
             | Self::NoCredentials
             | Self::Denied(_)
             | Self::Region(_)
+            | Self::Clock(_)
             | Self::Tls(_) => true,
             Self::Unreachable(_) | Self::Timeout | Self::BrokenOff(_) | Self::Answer(_) => false,
         }
@@ -64,7 +67,7 @@ impl fmt::Display for BucketFault {
             Problem::Credentials(code) => {
                 write!(
                     f,
-                    "{service} does not accept the credentials ({code}); check the access key and its secret"
+                    "{service} does not accept the credentials ({code}); check the access key, its secret and token"
                 )
             }
             Problem::NoCredentials => write!(
@@ -76,6 +79,13 @@ impl fmt::Display for BucketFault {
                 write!(f, "{service} denies it ({code}); check what these credentials may do")
             }
             Problem::Region(text) => write!(f, "{service} wants another region ({text}); set the region"),
+            Problem::Clock(text) => write!(f, "{service} says that the clock here is wrong ({text}); set it"),
+            Problem::Tls(cause) if cause.contains("certificate") => {
+                write!(
+                    f,
+                    "no secure connection to {service}: {cause}; is SSL_CERT_FILE to name its authority?"
+                )
+            }
             Problem::Tls(cause) => {
                 write!(f, "no secure connection to {service}: {cause}; is it plain HTTP (use_ssl: false)?")
             }
@@ -111,6 +121,8 @@ fn problem(error: &object_store::Error) -> Problem {
         "AccessDenied" | "AllAccessDisabled" | "AccountProblem" | "AuthorizationFailure" => {
             return Problem::Denied(answer);
         }
+        "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" => return Problem::Credentials(answer),
+        "RequestTimeTooSkewed" => return Problem::Clock(answer),
         "AuthorizationHeaderMalformed" | "PermanentRedirect" | "IllegalLocationConstraintException" => {
             return Problem::Region(answer);
         }
@@ -135,7 +147,7 @@ fn problem(error: &object_store::Error) -> Problem {
             Problem::Credentials(answer)
         }
         (_, Some(HttpErrorKind::Timeout)) => Problem::Timeout,
-        (_, Some(HttpErrorKind::Connect)) if is_tls(&text, &innermost) => Problem::Tls(innermost),
+        (_, Some(HttpErrorKind::Connect)) if is_tls(&innermost) => Problem::Tls(innermost),
         (_, Some(HttpErrorKind::Connect)) => Problem::Unreachable(innermost),
         (_, Some(_)) => Problem::BrokenOff(innermost),
         _ if answer.is_empty() => Problem::Answer(innermost),
@@ -143,8 +155,8 @@ fn problem(error: &object_store::Error) -> Problem {
     }
 }
 
-fn is_tls(text: &str, innermost: &str) -> bool {
-    text.contains("certificate") || innermost.contains("corrupt message") || innermost.contains("handshake")
+fn is_tls(cause: &str) -> bool {
+    ["certificate", "corrupt message", "handshake"].iter().any(|part| cause.contains(part))
 }
 
 /// The text of an XML element.

@@ -49,8 +49,15 @@ impl S3Settings {
     ) -> Result<(AmazonS3Builder, String), &'static str> {
         let Self { endpoint, access_key, secret_key, region, use_ssl, .. } = self;
         for (key, value) in aws_variables() {
-            // A key of the settings does not go together with half of another from the environment.
-            if access_key.is_none() || !is_credential(key) {
+            let set_here = match key {
+                // A key of the settings does not go together with half of another from the environment.
+                AmazonS3ConfigKey::AccessKeyId
+                | AmazonS3ConfigKey::SecretAccessKey
+                | AmazonS3ConfigKey::Token => access_key.is_some(),
+                AmazonS3ConfigKey::Endpoint | AmazonS3ConfigKey::S3Endpoint => endpoint.is_some(),
+                key => !is_about_access(key),
+            };
+            if !set_here {
                 builder = builder.with_config(key, value);
             }
         }
@@ -74,7 +81,8 @@ impl S3Settings {
             builder = builder.with_allow_http(true);
         }
         let value = |key| builder.get_config_value(&key);
-        let Some(endpoint) = value(AmazonS3ConfigKey::Endpoint) else {
+        let endpoint = value(AmazonS3ConfigKey::S3Endpoint).or_else(|| value(AmazonS3ConfigKey::Endpoint));
+        let Some(endpoint) = endpoint else {
             let region = value(AmazonS3ConfigKey::Region);
             let service = format!("S3 in region {}", region.as_deref().unwrap_or("us-east-1"));
             return Ok((builder, service));
@@ -112,9 +120,26 @@ fn aws_variables() -> impl Iterator<Item = (AmazonS3ConfigKey, String)> {
     })
 }
 
-fn is_credential(key: AmazonS3ConfigKey) -> bool {
+/// Whether a variable says who asks, and where. All else, as the bucket and how it is written to, is for the
+/// settings to say.
+fn is_about_access(key: AmazonS3ConfigKey) -> bool {
     matches!(
         key,
-        AmazonS3ConfigKey::AccessKeyId | AmazonS3ConfigKey::SecretAccessKey | AmazonS3ConfigKey::Token
+        AmazonS3ConfigKey::Region
+            | AmazonS3ConfigKey::DefaultRegion
+            | AmazonS3ConfigKey::VirtualHostedStyleRequest
+            | AmazonS3ConfigKey::ImdsV1Fallback
+            | AmazonS3ConfigKey::MetadataEndpoint
+            | AmazonS3ConfigKey::ContainerCredentialsRelativeUri
+            | AmazonS3ConfigKey::ContainerCredentialsFullUri
+            | AmazonS3ConfigKey::ContainerAuthorizationTokenFile
+            | AmazonS3ConfigKey::WebIdentityTokenFile
+            | AmazonS3ConfigKey::RoleArn
+            | AmazonS3ConfigKey::RoleSessionName
+            | AmazonS3ConfigKey::StsEndpoint
+            | AmazonS3ConfigKey::SkipSignature
+            | AmazonS3ConfigKey::RequestPayer
+            | AmazonS3ConfigKey::Encryption(_)
+            | AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp)
     )
 }
