@@ -211,3 +211,39 @@ fn memory_is_a_root_too() {
     assert_eq!(document["days"][0]["published"]["manifest"], manifest);
     assert_eq!(std::fs::read_dir(sandbox.path()).unwrap().count(), 2);
 }
+
+#[test]
+fn the_url_of_a_file_is_its_path_as_it_stands() {
+    let sandbox = Sandbox::new();
+    sandbox.copy("testdata/events/tiny", "raw %20 é");
+    sandbox.copy("testdata/catalog/shop.csv", "shop.csv");
+    let url = |name: &str| format!("file://{}", sandbox.join(name).display());
+    let config = json!({
+        "out_dir": url("out %20"), "raw_source": {"dir": url("raw %20 é")},
+        "artifact_kinds": ["popularity", "content_sim"], "catalog": {"path": url("shop.csv")},
+    });
+    sandbox.write("config.json", config.to_string());
+    sandbox.run("recsys-pipelines", &format!("run {SCOPE} --start 2026-01-01")).ok();
+    let current = read_published(&sandbox.join("out %20/registry/current/demo/home/manifest.json")).unwrap();
+    assert!(current[&Kind::Popularity].starts_with(&url("out %20/objects/demo/home/popularity/")));
+    sandbox.run("recsys-pipelines", "verify --config config.json").ok();
+    sandbox.write("config.json", json!({"out_dir": "file://relative/out"}).to_string());
+    sandbox.run("recsys-pipelines", "config check --config config.json").fails(2, &["file://relative/out"]);
+}
+
+/// Nothing answers for them here; what can be told without asking is told.
+#[test]
+fn buckets_of_other_services_are_known() {
+    let sandbox = Sandbox::new();
+    let check = |root: &str, environment: &[(&str, &str)]| {
+        sandbox.write("config.json", json!({"registry_dir": root}).to_string());
+        let mut command = sandbox.command("recsys-pipelines");
+        command.envs(environment.iter().copied()).args(["config", "check", "--config", "config.json"]);
+        Finished::from(command.output().unwrap())
+    };
+    check("gs://bucket/folder", &[]).ok();
+    check("az://container/folder", &[("AZURE_STORAGE_ACCOUNT_NAME", "account")]).ok();
+    check("az://container/folder", &[]).fails(2, &["registry_dir", "az://container", "Account"]);
+    check("https://account.blob.core.windows.net/container", &[]).fails(2, &["registry_dir", "az://"]);
+    check("S3://bucket", &[]).fails(2, &["S3://bucket"]);
+}
