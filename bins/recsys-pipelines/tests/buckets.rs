@@ -153,6 +153,13 @@ fn sections_of_the_configuration_name_buckets() {
     assert_eq!(published.len(), 5);
     assert!(published[&Kind::Cooc].contains(&remote.key("out/objects/demo/home/cooc/")), "{published:?}");
 
+    // Two sections of one bucket, each with an address and keys of its own.
+    remote.config["object_store"]["s3"]["endpoint"] = json!("127.0.0.1:1");
+    remote.config["storage"] = json!({"retry_timeout_s": 0});
+    remote.write_config();
+    finished(remote.sandbox.command("recsys-pipelines"), &format!("run {SCOPE} --start 2026-01-02"))
+        .fails(1, &["127.0.0.1:1", "refused"]);
+
     // Only the environment says it, in the way of Amazon's own tools.
     let remote = Remote::new();
     let amazon = |allow_http: bool| {
@@ -182,6 +189,45 @@ fn sections_of_the_configuration_name_buckets() {
     let mut command = amazon(false);
     command.env_remove("AWS_ENDPOINT_URL").env("AWS_ENDPOINT_URL_S3", &remote.s3.endpoint);
     finished(command, "verify --config config.json").fails(2, &["plain HTTP"]);
+}
+
+#[test]
+fn folders_and_names_may_hold_what_means_something_in_a_url() {
+    let mut remote = Remote::new();
+    let odd = "a%20b #c?d@e é";
+    let csv = remote.s3.get(&remote.key("shop.csv")).unwrap();
+    remote.s3.put(&remote.key("cat é/100%.csv"), csv);
+    let root = format!("s3://{}/{}", remote.s3.bucket, remote.prefix);
+    remote.config["catalog"]["path"] = json!(format!("{root}/cat%20é/100%25.csv"));
+    remote.config["object_store"] = json!({"type": "s3", "s3": {
+        "endpoint": remote.s3.endpoint, "use_ssl": false, "bucket": remote.s3.bucket,
+        "prefix": format!("{}/out/{odd}", remote.prefix),
+        "access_key": remote.s3.access_key, "secret_key": remote.s3.secret_key,
+    }});
+    remote.write_config();
+    run(&remote, "recsys-pipelines", &format!("run {SCOPE} --start 2026-01-01"));
+    let current = remote.published().unwrap();
+    assert!(current[&Kind::Cooc].starts_with(&format!("{root}/out/{odd}/demo/home/cooc/")), "{current:?}");
+    run(&remote, "recsys-pipelines", "verify --config config.json");
+}
+
+#[test]
+fn an_object_with_a_key_that_cannot_be_listed_is_named() {
+    let remote = Remote::new();
+    run(&remote, "recsys-pipelines", &format!("run {SCOPE} --start 2026-01-01"));
+    let strange = remote.key("out/registry/history/demo/home//x");
+    let script = "import boto3, os, sys; env = os.environ; boto3.client('s3', endpoint_url=env['E'], \
+                  aws_access_key_id=env['A'], aws_secret_access_key=env['S'], region_name='us-east-1')\
+                  .put_object(Bucket=env['B'], Key=env['K'], Body=b'')";
+    let python = recsys_testkit::golden::repository().join("target/s3-venv/bin/python");
+    let put = std::process::Command::new(python)
+        .args(["-c", script])
+        .envs([("E", &remote.s3.endpoint), ("A", &remote.s3.access_key), ("S", &remote.s3.secret_key)])
+        .envs([("B", &remote.s3.bucket), ("K", &strange)])
+        .status();
+    assert!(put.unwrap().success());
+    let finished = remote.run("recsys-pipelines", &format!("history {SCOPE}"));
+    finished.fails(2, &["history/demo/home", "cannot be listed", "history/demo/home//x", "remove it"]);
 }
 
 #[test]
@@ -245,5 +291,5 @@ fn buckets_of_other_services_are_known() {
     check("az://container/folder", &[("AZURE_STORAGE_ACCOUNT_NAME", "account")]).ok();
     check("az://container/folder", &[]).fails(2, &["registry_dir", "az://container", "Account"]);
     check("https://account.blob.core.windows.net/container", &[]).fails(2, &["registry_dir", "az://"]);
-    check("S3://bucket", &[]).fails(2, &["S3://bucket"]);
+    check("S3://bucket", &[]).fails(2, &["registry_dir", "\"S3\""]);
 }

@@ -239,3 +239,24 @@ fn config_show_says_where_each_value_came_from() {
     shop.0.write("config.json", "{\"outdir\": 1}");
     shop.run("config check").fails(2, &["`outdir`", "did you mean `out_dir`?"]);
 }
+
+#[test]
+fn a_tenant_that_is_broken_does_not_hide_the_others() {
+    let shop = Shop::new();
+    shop.0.write("out/registry/current/acme/home/manifest.json", "{");
+    shop.0.write("out/registry/current/acme/search/manifest.json", "[]");
+    for command in ["status", "verify", "gc"] {
+        let finished = shop.run(command);
+        assert_eq!(finished.code, Some(3), "{finished:?}");
+        assert!(finished.stdout.contains("acme/home: ") && finished.stdout.contains("acme/search: "));
+        assert_eq!(finished.stderr.lines().count(), 1, "{finished:?}");
+        assert!(finished.stderr.contains("acme/home/manifest.json is not a manifest"), "{finished:?}");
+        assert!(finished.stderr.contains("put the `manifest` of the newest entry"), "{finished:?}");
+        let document: Value = serde_json::from_str(&shop.run(&format!("{command} --json")).stdout).unwrap();
+        let failures = document["failures"].as_array().unwrap();
+        assert_eq!((failures.len(), &failures[1]["surface"]), (2, &json!("search")), "{document}");
+    }
+    assert!(shop.run("status").stdout.contains("popularity"));
+    assert_eq!(shop.run("verify").stdout.matches("intact").count(), 2);
+    assert!(shop.run("gc").stdout.contains("nothing to delete"));
+}

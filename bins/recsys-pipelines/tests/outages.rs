@@ -247,6 +247,96 @@ fn a_lost_answer_to_any_write_is_no_lost_write() {
     assert_eq!(history(&shop), 4);
 }
 
+/// What a proxy or another server says of a day that it knows nothing of.
+#[test]
+fn a_404_of_somebody_else_is_no_missing_day() {
+    let shop = Shop::new();
+    let pages = ["<html>404 page not found</html>", "default backend - 404", ""];
+    for key in ["raw/demo/home/exposure.2026-01-02.jsonl", "out/registry/current/demo/home/manifest.json"] {
+        for body in pages {
+            shop.proxy.clear();
+            shop.proxy.rule(
+                "GET",
+                &shop.remote.key(key),
+                None,
+                Fault::Answer { status: 404, body: body.to_owned() },
+            );
+            shop.fails(&shop.run(), 1, &[&shop.object(key), &shop.remote.endpoint, "404", "right endpoint"]);
+        }
+    }
+}
+
+/// Listings have errors of their own kind in the library.
+#[test]
+fn whoever_may_not_list_is_told_so() {
+    let shop = Shop::new();
+    let listing = "list-type=2";
+    let cases = [
+        (answer(403, "AccessDenied", "no"), ["denies", "AccessDenied"]),
+        (answer(403, "SignatureDoesNotMatch", "no"), ["credentials", "SignatureDoesNotMatch"]),
+        (answer(401, "Unauthorized", "no"), ["credentials", "Unauthorized"]),
+        (Fault::Answer { status: 403, body: String::new() }, ["denies", "403 Forbidden"]),
+        (answer(404, "NoSuchBucket", "no"), ["no such bucket", "cannot list"]),
+    ];
+    for (fault, parts) in cases {
+        shop.proxy.clear();
+        shop.proxy.rule("GET", listing, None, fault);
+        for line in ["status --config config.json".to_owned(), format!("history {SCOPE}")] {
+            shop.fails(&shop.remote.run("recsys-pipelines", &line), 2, &parts);
+        }
+    }
+}
+
+#[test]
+fn a_conflict_is_tried_again_and_never_taken_for_a_document_that_is_there() {
+    let shop = Shop::new();
+    // In the order in which they are written: what comes before is there when the next one is refused.
+    for name in ["/objects/", "/records/", "/history/"] {
+        shop.proxy.clear();
+        shop.proxy.rule("PUT", name, None, answer(409, "OperationAborted", "try again"));
+        shop.fails(&shop.run(), 1, &[&shop.remote.endpoint, "409", "OperationAborted"]);
+        shop.proxy.clear();
+        shop.proxy.rule("PUT", name, None, answer(412, "PreconditionFailed", "it is there"));
+        shop.fails(&shop.run(), 1, &["s3://", "again"]);
+    }
+    shop.proxy.clear();
+    for name in ["/history/", "/records/", "/objects/", "manifest.json"] {
+        shop.proxy.rule("PUT", name, Some(2), answer(409, "ConditionalRequestConflict", "try again"));
+    }
+    shop.run().ok();
+    assert_eq!(shop.remote.published().unwrap().len(), 5);
+}
+
+/// The answer to a swap is lost, and then the server is gone.
+#[test]
+fn a_rollback_that_may_have_been_done_is_not_to_be_repeated() {
+    let shop = Shop::new();
+    shop.run().ok();
+    shop.proxy.rule("PUT", "manifest.json", None, Fault::AnswerLost);
+    // The plan and the swap read it; whoever looks afterwards learns nothing.
+    shop.proxy.pass("GET", "current/demo/home/manifest.json", 3);
+    shop.proxy.rule("GET", "current/demo/home/manifest.json", None, answer(503, "SlowDown", "later"));
+    let finished = shop.remote.run("recsys-pipelines", &format!("rollback {SCOPE}"));
+    finished.fails(3, &["cannot tell whether", "manifest.json", "history"]);
+    assert_eq!(shop.remote.objects("out/registry/current").len(), 1);
+}
+
+/// The answer to a write of the probe is lost.
+#[test]
+fn a_probe_that_stumbles_condemns_nobody() {
+    let shop = Shop::new();
+    shop.proxy.rule("PUT", "/.probe/", Some(1), Fault::AnswerLost);
+    shop.run().ok();
+    let shop = Shop::new();
+    shop.proxy.rule("PUT", "/.probe/", None, answer(412, "PreconditionFailed", "always"));
+    shop.fails(&shop.run(), 2, &["refuses conditional writes whose condition holds"]);
+    // Publishers need not be allowed to delete.
+    shop.proxy.clear();
+    shop.proxy.rule("POST", "delete", None, answer(403, "AccessDenied", "no"));
+    shop.proxy.rule("DELETE", "", None, answer(403, "AccessDenied", "no"));
+    shop.run().ok();
+}
+
 /// A server that takes every write, whatever its condition.
 #[test]
 fn a_server_that_ignores_conditions() {

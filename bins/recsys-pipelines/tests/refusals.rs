@@ -150,13 +150,37 @@ fn configuration() {
     shop.configure("/registry_dir", json!(" "));
     shop.refuses(2, &["registry_dir", "empty"]);
     shop.configure("/canonical_dir", json!("ftp://server/canonical"));
-    shop.refuses(2, &["canonical_dir", "ftp://server/canonical", "s3://"]);
+    shop.refuses(2, &["canonical_dir", "\"ftp\"", "s3://"]);
+    shop.configure("/canonical_dir", json!("s3:/bucket/canonical"));
+    shop.refuses(2, &["canonical_dir", "\"s3\"", "s3://"]);
+    shop.configure("/canonical_dir", json!("file://canonical"));
+    shop.refuses(2, &["canonical_dir", "file:///"]);
+    shop.configure("/canonical_dir", json!("s3://bucket/a/../b"));
+    shop.refuses(2, &["canonical_dir", "dots"]);
     shop.configure("/canonical_dir", json!("s3:///canonical"));
     shop.refuses(2, &["canonical_dir", "names no bucket"]);
     shop.configure("/canonical_dir", json!("s3://key:hunter2@bucket/canonical"));
-    shop.refuses(2, &["canonical_dir", "give only bucket and folder"]);
+    shop.refuses(2, &["canonical_dir", "more than bucket and folder"]);
     shop.configure("/canonical_dir", json!("s3://bucket/canonical?x=hunter2"));
-    shop.refuses(2, &["canonical_dir", "give only bucket and folder"]);
+    shop.refuses(2, &["canonical_dir", "more than bucket and folder"]);
+    // Nor where nothing uses it.
+    shop.configure("/object_store_dir", json!("s3://key:hunter2@bucket/x"));
+    shop.refuses(2, &["object_store_dir", "more than bucket and folder"]);
+    shop.configure("/catalog/path", json!("s3://bucket/shop.csv?signature=hunter2"));
+    shop.refuses(2, &["catalog.path", "more than bucket and folder"]);
+    shop.configure("/catalog/path", json!("https://server/shop.csv?signature=hunter2"));
+    shop.refuses(2, &["catalog.path", "\"https\""]);
+    shop.configure("/raw_source", json!({"s3": {"endpoint": "https://joe:hunter2@server"}}));
+    shop.refuses(2, &["raw_source.s3", "user or password"]);
+    for endpoint in ["", " https://server", "https://ser ver", "https://server?x=1", "server:9000/#x"] {
+        shop.configure("/object_store", json!({"s3": {"endpoint": endpoint}}));
+        shop.refuses(2, &["object_store.s3", "endpoint"]);
+    }
+    let key = json!({"bucket": "b", "access_key": "a\n", "secret_key": "hunter2"});
+    shop.configure("/object_store", json!({"type": "s3", "s3": key}));
+    shop.refuses(2, &["object_store", "line ends"]);
+    shop.configure("/object_store", json!({"type": "s3", "s3": {"bucket": "b", "prefix": "../up"}}));
+    shop.refuses(2, &["object_store", "dots"]);
     shop.configure("/object_store", json!({"type": "s3"}));
     shop.refuses(2, &["object_store.s3.bucket", "missing"]);
     let s3 = |settings: Value| json!({"type": "minio", "s3": settings});
@@ -167,7 +191,7 @@ fn configuration() {
         s3(json!({"bucket": "b", "endpoint": "https://localhost:1", "use_ssl": false})),
     );
     shop.refuses(2, &["object_store", "https://", "use_ssl"]);
-    shop.configure("/object_store", s3(json!({"bucket": "b", "endpoint": "http://a:hunter2@localhost:1"})));
+    shop.configure("/object_store", s3(json!({"bucket": "b", "endpoint": "https://a:hunter2@localhost:1"})));
     shop.refuses(2, &["object_store", "user or password"]);
     shop.configure("/object_store", s3(json!({"bucket": "b", "access_key": "a"})));
     shop.refuses(2, &["object_store", "secret_key"]);

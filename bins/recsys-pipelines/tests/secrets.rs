@@ -10,7 +10,7 @@ use serde_json::json;
 const TOKEN: &str = "a-session-token-that-nobody-may-see";
 
 const LEVELS: [&str; 7] =
-    ["trace", "debug", "info", "warn", "error", "off", "h2=trace,hyper=trace,reqwest=trace"];
+    ["trace", "debug", "info", "warn", "error", "off", "h2::codec=trace,hyper=trace,reqwest=trace"];
 
 /// Runs `line` and returns all that it says.
 fn said(remote: &Remote, line: &str, environment: &[(&str, &str)]) -> String {

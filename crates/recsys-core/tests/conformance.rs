@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::sync::Barrier;
 use std::thread;
 
-use recsys_core::storage::{Commit, Condition, Store, Tag, Unconditional, probe};
+use recsys_core::storage::{Commit, Condition, Conditions, Store, Tag, Unconditional, probe};
 use recsys_testkit::faulty::CarelessStore;
 use recsys_testkit::place::Place;
 
@@ -47,8 +47,6 @@ fn what_is_not_there_is_none_and_no_failure(place: &Place) {
     assert_eq!(store.look("a/b").unwrap(), None);
     assert_eq!(store.list("").unwrap(), []);
     assert_eq!(store.list("a").unwrap(), []);
-    assert!(!store.refresh("a/b").unwrap());
-    assert_eq!(store.list("").unwrap(), []);
     store.put("a/b", b"", Condition::Always).unwrap();
     assert!(store.root_exists().unwrap());
     assert!(!place.store("roo").root_exists().unwrap(), "the beginning of a name is another name");
@@ -202,22 +200,6 @@ fn large_documents_arrive_whole_and_in_one_step(place: &Place) {
     assert_eq!(keys(&*store, ""), ["large"]);
 }
 
-fn a_refreshed_document_is_the_same_and_younger(place: &Place) {
-    let store = place.store("root");
-    store.put("a", b"x", Condition::Always).unwrap();
-    let before = store.list("").unwrap().remove(0);
-    // The clocks of some stores tell seconds.
-    let later = |before: &recsys_core::storage::Listed| {
-        (0..50).any(|_| {
-            thread::sleep(std::time::Duration::from_millis(100));
-            assert!(store.refresh("a").unwrap());
-            store.list("").unwrap()[0].modified > before.modified
-        })
-    };
-    assert!(later(&before), "{before:?}");
-    assert_eq!(store.read("a").unwrap().unwrap(), b"x");
-}
-
 fn of_writers_that_race_for_a_name_one_wins(place: &Place) {
     for round in 0..5 {
         let key = format!("race/{round}");
@@ -268,11 +250,11 @@ fn no_update_is_lost(place: &Place) {
 
 fn the_probe_tells_careful_stores_from_careless_ones(place: &Place) {
     let store = place.store("root");
-    assert!(store.honours_conditions().unwrap());
-    assert!(store.honours_conditions().unwrap());
-    assert!(probe(&*store).unwrap());
+    assert_eq!(store.conditions().unwrap(), Conditions::Honoured);
+    assert_eq!(store.conditions().unwrap(), Conditions::Honoured);
+    assert_eq!(probe(&*store).unwrap(), Conditions::Honoured);
     let careless = CarelessStore(place.store("root"));
-    assert!(!careless.honours_conditions().unwrap());
+    assert_eq!(careless.conditions().unwrap(), Conditions::Ignored);
     assert_eq!(store.list("").unwrap(), [], "nothing is left of it");
     // Whoever looks for himself gets by.
     check_conditions(&Unconditional(Box::new(careless)));
@@ -300,7 +282,6 @@ everywhere! {
     long_listings_are_whole
     conditions_hold_or_nothing_is_written
     large_documents_arrive_whole_and_in_one_step
-    a_refreshed_document_is_the_same_and_younger
     of_writers_that_race_for_a_name_one_wins
     no_update_is_lost
     the_probe_tells_careful_stores_from_careless_ones

@@ -12,7 +12,10 @@ use published::{Shelf, candidates, publish, roll_back, scope};
 use recsys_core::artifact::Kind;
 use recsys_core::hash::sha256;
 use recsys_core::limit::Limits;
-use recsys_core::publish::{Candidate, Change, Fate, Manifest, Reason, Record, Registry, RegistryError};
+use recsys_core::publish::{
+    Candidate, Change, Fate, Manifest, PublishError, Reason, Record, Registry, RegistryError, RollbackError,
+    RollbackPlan, Target,
+};
 use recsys_core::storage::{Condition, Store};
 use recsys_testkit::place::Place;
 
@@ -126,13 +129,23 @@ fn the_entry_of_an_attempt_that_lost_is_not_taken_for_the_one_that_won() {
         now: Timestamp::from_second(second).unwrap(),
     };
     let mut races = 0;
-    let winner = registry.swap(&scope(), &change(100), |_| {
-        races += 1;
-        if races == 1 {
-            registry.swap::<RegistryError>(&scope(), &change(50), |_| Ok(Some(pointers(2))))?;
-        }
-        Ok::<_, RegistryError>(Some(pointers(3)))
-    });
+    let winner = registry.swap(
+        &scope(),
+        &change(100),
+        |_| {
+            races += 1;
+            if races == 1 {
+                registry.swap::<RegistryError>(
+                    &scope(),
+                    &change(50),
+                    |_| Ok(Some(pointers(2))),
+                    |_| Ok(()),
+                )?;
+            }
+            Ok::<_, RegistryError>(Some(pointers(3)))
+        },
+        |_| Ok(()),
+    );
     assert_eq!(races, 2);
     assert_eq!(shelf.manifest(), winner.unwrap().unwrap());
     let chain = shelf.chain();
@@ -215,20 +228,80 @@ fn a_manifest_that_was_written_over_a_history_follows_its_newest_entry() {
     assert_eq!(shelf.chain(), [vec![new, edited.current], chain].concat());
 }
 
-/// An old blob that is to become current again looks like garbage until the manifest names it.
+/// What is there already is read, and never written again.
 #[test]
-fn a_blob_that_is_published_again_is_young_again_and_one_that_is_current_is_left_alone() {
+fn blobs_and_records_are_written_once() {
     let shelf = Shelf(Place::disk());
-    let objects = shelf.store("objects");
-    let times = || {
-        let listed = objects.list("").unwrap();
-        listed.into_iter().map(|blob| (blob.key, blob.modified)).collect::<BTreeMap<_, _>>()
-    };
-    publish(&*objects, &*shelf.store("elsewhere"), &candidates(1)).unwrap();
-    let before = times();
+    let written = |folder: &str| shelf.store(folder).list("").unwrap();
+    publish(&*shelf.store("objects"), &*shelf.store("elsewhere"), &candidates(1)).unwrap();
+    let blobs = written("objects");
     shelf.publish(&candidates(1));
-    let after = times();
-    assert!(before.iter().all(|(key, time)| after[key] > *time), "{before:?} {after:?}");
+    assert_eq!(written("objects"), blobs);
+    let registry = written("registry");
     shelf.publish(&candidates(1));
-    assert_eq!(times(), after);
+    assert_eq!(written("registry"), registry);
+}
+
+#[test]
+fn a_manifest_that_was_lost_is_not_begun_anew() {
+    let shelf = Shelf(Place::memory());
+    shelf.publish(&candidates(1));
+    shelf.publish(&candidates(2));
+    let registry = shelf.store("registry");
+    let manifest = registry.read(&Manifest::key(&scope())).unwrap().unwrap();
+    registry.remove(&Manifest::key(&scope())).unwrap();
+    let refused = publish(&*shelf.store("objects"), &*registry, &candidates(3));
+    assert!(matches!(refused, Err(PublishError::Registry(RegistryError::Lost(_)))), "{refused:?}");
+    registry.put(&Manifest::key(&scope()), &manifest, Condition::Absent).unwrap();
+    shelf.publish(&candidates(3));
+    assert_eq!(shelf.chain().len(), 3);
+}
+
+#[test]
+fn an_entry_that_was_changed_is_not_believed() {
+    let shelf = Shelf(Place::memory());
+    for day in 1..4 {
+        shelf.publish(&candidates(day));
+    }
+    let registry = shelf.store("registry");
+    let key = registry.list("history").unwrap()[1].key.clone();
+    let text = String::from_utf8(registry.read(&key).unwrap().unwrap()).unwrap();
+    let history = || Registry::new(&*shelf.store("registry")).history(&scope(), 10);
+    for (from, to) in
+        [("\"home\"", "\"cart\""), ("popularity/", "popularity/0"), ("\"hash\": \"", "\"hash\": \"0")]
+    {
+        registry.put(&key, text.replace(from, to).as_bytes(), Condition::Always).unwrap();
+        assert!(matches!(history(), Err(RegistryError::ChangedEntry(_))), "{from}");
+    }
+    // One that leads back to where it came from ends the walk.
+    let first = registry.list("history").unwrap()[0].key.clone();
+    let newest = shelf.manifest().hash();
+    registry.put(&key, text.as_bytes(), Condition::Always).unwrap();
+    let text = String::from_utf8(registry.read(&first).unwrap().unwrap()).unwrap();
+    let around = text.replace("\"previous\": null", &format!("\"previous\": \"{newest}\""));
+    assert_ne!(around, text);
+    registry.put(&first, around.as_bytes(), Condition::Always).unwrap();
+    assert_eq!(history().unwrap().len(), 3);
+}
+
+/// A rollback of one kind is no rollback of the others.
+#[test]
+fn a_rollback_of_one_kind_lets_the_others_move() {
+    let shelf = Shelf(Place::memory());
+    shelf.publish(&candidates(1));
+    shelf.publish(&candidates(2));
+    let (objects, store) = (shelf.store("objects"), shelf.store("registry"));
+    let registry = Registry::new(&*store);
+    let plan =
+        RollbackPlan::new(&registry, &*objects, &scope(), &Target::Steps(1), Some(Kind::Cooc)).unwrap();
+    let [popularity, cooc] = [candidates(3).swap_remove(0), candidates(3).swap_remove(1)];
+    shelf.publish(std::slice::from_ref(&popularity));
+    let change = Change { reason: Reason::Rollback, by: "test@host".to_owned(), now: Timestamp::UNIX_EPOCH };
+    plan.carry_out(&registry, &*objects, &scope(), &change).unwrap().unwrap();
+    let current = shelf.seen().unwrap();
+    assert!(current[&Kind::Popularity].contains(&popularity.build.version));
+    assert!(current[&Kind::Cooc].contains(&candidates(1)[1].build.version));
+    shelf.publish(&[cooc]);
+    let overtaken = plan.carry_out(&registry, &*objects, &scope(), &change);
+    assert!(matches!(overtaken, Err(RollbackError::Overtaken(_))), "{overtaken:?}");
 }

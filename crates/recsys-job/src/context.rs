@@ -37,8 +37,11 @@ pub(crate) struct PublishedStores {
 impl PublishedStores {
     pub(crate) fn open(config: &Config, roots: &Roots) -> Result<Self, JobError> {
         let concurrency = config.registry.concurrency;
-        let open = |root: String| -> Result<Box<dyn Store>, JobError> {
-            let store = roots.open(&root)?;
+        let open = |root: String, section| -> Result<Box<dyn Store>, JobError> {
+            if root.starts_with("memory://") {
+                tracing::warn!(root, "what is published in memory is forgotten when this process ends");
+            }
+            let store = roots.open_with(&root, section)?;
             // A local registry has its lock in any case.
             let is_bucket = root.contains("://") && !root.starts_with("file://");
             Ok(match concurrency {
@@ -46,8 +49,8 @@ impl PublishedStores {
                 _ => store,
             })
         };
-        let objects = open(config.object_store_dir()?)?;
-        let registry = open(config.registry_dir())?;
+        let objects = open(config.object_store_dir()?, config.object_section())?;
+        let registry = open(config.registry_dir(), None)?;
         Ok(Self { objects, registry, concurrency })
     }
 
@@ -95,7 +98,7 @@ impl Context {
     }
 
     pub(crate) fn raw_store(&self) -> Result<Box<dyn Store>, JobError> {
-        Ok(self.roots.open(&self.config.raw_dir()?)?)
+        Ok(self.roots.open_with(&self.config.raw_dir()?, self.config.raw_section())?)
     }
 
     pub(crate) fn canonical(&self) -> Canonical<'_> {
@@ -114,11 +117,11 @@ impl Context {
     ) -> Result<Catalog, JobError> {
         let settings = &self.config.catalog;
         let path = path.or(settings.path.as_deref()).ok_or(ConfigError::CatalogMissing)?;
+        // First, because it refuses what must not be repeated in a message.
+        let (store, file) = self.roots.open_document(path)?;
         let format = format.or(settings.format).or_else(|| CatalogFormat::of_name(path));
         let format = format.ok_or_else(|| CatalogError::Format(path.to_owned()))?;
-        let (folder, file) = split(path);
-        let store = self.roots.open(folder)?;
-        let reader = open_decompressed(&*store, file)?;
+        let reader = open_decompressed(&*store, &file)?;
         let reader = reader.ok_or_else(|| CatalogError::Missing(path.to_owned()))?;
         let catalog = Catalog::read(path, format, reader, &self.scope.surface, &self.config.limits)?;
         let Catalog { rows, foreign, rows_without_id, .. } = catalog;
@@ -127,16 +130,6 @@ impl Context {
             tracing::warn!(path, rows_without_id, "catalogue rows that name no item are left out");
         }
         Ok(catalog)
-    }
-}
-
-/// The folder and the name of a file, given as a path or a URL.
-fn split(path: &str) -> (&str, &str) {
-    let local = path.strip_prefix("file://").unwrap_or(path);
-    match local.rsplit_once('/') {
-        Some(("", file)) => ("/", file),
-        Some((folder, file)) => (folder, file),
-        None => ("", local),
     }
 }
 

@@ -185,6 +185,8 @@ impl JobError {
                 GarbageError::Gap { .. } => Exit::Refused,
             },
             Self::Rollback(error) => match error {
+                // Done or not: the same command again would go back one step more.
+                RollbackError::Registry(RegistryError::Unknown { .. }) => Exit::Refused,
                 RollbackError::Registry(error) => registry(error),
                 RollbackError::Blob(error) => blob(error),
                 RollbackError::Overtaken(_) => Exit::Failure,
@@ -235,11 +237,16 @@ fn blob(error: &BlobError) -> Exit {
 fn registry(error: &RegistryError) -> Exit {
     match error {
         RegistryError::Store(error) => store(error),
-        RegistryError::Contended(_) => Exit::Failure,
-        RegistryError::Unconditional(_) => Exit::Usage,
-        RegistryError::Document { .. } | RegistryError::Stranger { .. } | RegistryError::OtherRecord(_) => {
-            Exit::Refused
-        }
+        RegistryError::Unknown { .. }
+        | RegistryError::Unsettled(_)
+        | RegistryError::Leased(_)
+        | RegistryError::Contended(_) => Exit::Failure,
+        RegistryError::Unconditional(_) | RegistryError::Broken(_) => Exit::Usage,
+        RegistryError::Document { .. }
+        | RegistryError::Stranger { .. }
+        | RegistryError::OtherRecord(_)
+        | RegistryError::ChangedEntry(_)
+        | RegistryError::Lost(_) => Exit::Refused,
     }
 }
 

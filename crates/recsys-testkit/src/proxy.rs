@@ -97,6 +97,12 @@ impl Proxy {
         self.shared.rules.lock().unwrap().push(rule);
     }
 
+    /// The next `times` requests of `method` whose path and query contain `path_part` meet no fault, whatever the
+    /// rules after this one say.
+    pub fn pass(&self, method: &str, path_part: &str, times: usize) {
+        self.rule(method, path_part, Some(times), Fault::Truncate(u64::MAX));
+    }
+
     /// Forgets all rules.
     pub fn clear(&self) {
         self.shared.rules.lock().unwrap().clear();

@@ -70,10 +70,7 @@ pub struct BlobBytes {
 impl BlobBytes {
     /// Reads the blob of a kind that a manifest of `scope` names.
     pub fn read(objects: &dyn Store, scope: &Scope, kind: Kind, uri: &str) -> Result<Self, BlobError> {
-        let key = format!("{}/{kind}/{}.json", scope.prefix(), version_in(uri));
-        if objects.uri(&key) != uri {
-            return Err(BlobError::Elsewhere { uri: uri.to_owned(), root: objects.uri("") });
-        }
+        let key = key(objects, scope, kind, uri)?;
         let bytes = objects.read(&key)?.ok_or_else(|| BlobError::Missing(uri.to_owned()))?;
         Ok(Self { scope: scope.clone(), kind, uri: uri.to_owned(), bytes })
     }
@@ -87,6 +84,23 @@ impl BlobBytes {
             return Err(BlobError::Other { uri: self.uri.clone(), actual });
         }
         Ok(artifact)
+    }
+}
+
+/// The key of the blob at a URI.
+fn key(objects: &dyn Store, scope: &Scope, kind: Kind, uri: &str) -> Result<String, BlobError> {
+    let key = format!("{}/{kind}/{}.json", scope.prefix(), version_in(uri));
+    if objects.uri(&key) != uri {
+        return Err(BlobError::Elsewhere { uri: uri.to_owned(), root: objects.uri("") });
+    }
+    Ok(key)
+}
+
+/// Looks whether there is a blob at a URI, without reading it.
+pub(super) fn is_there(objects: &dyn Store, scope: &Scope, kind: Kind, uri: &str) -> Result<(), BlobError> {
+    match objects.look(&key(objects, scope, kind, uri)?)? {
+        Some(_) => Ok(()),
+        None => Err(BlobError::Missing(uri.to_owned())),
     }
 }
 

@@ -29,8 +29,6 @@ pub struct Stored {
     pub bytes: u64,
     /// Where the blob is.
     pub uri: String,
-    /// Whether it was about to become current when it was stored.
-    pub moves: bool,
 }
 
 /// Why a document may not be published, or is not what a URI says it is.

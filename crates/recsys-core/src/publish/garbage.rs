@@ -2,8 +2,8 @@
 //!
 //! What is kept: what the newest manifests name, what any manifest names that was current after a point in
 //! time, what any history entry names that was written after it (a publish that is about to swap has written
-//! one), and whatever is itself younger than that. The last is what makes collecting safe beside a running
-//! publish: its blobs are new, or were made young again.
+//! one), and whatever is itself younger than that: the blobs of a publish that is running. One that makes old
+//! blobs current again is kept apart from a collection by its [lease](super::lease).
 
 use std::collections::BTreeSet;
 
@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::blob::version_in;
 use super::history::HistoryEntry;
+use super::lease;
 use super::registry::{Registry, RegistryError};
 use crate::artifact::Kind;
 use crate::hash::is_sha256;
@@ -19,7 +20,7 @@ use crate::id::Scope;
 use crate::parallel;
 use crate::storage::{Listed, Store, StoreError};
 
-/// Documents removed between two looks at the history.
+/// Documents removed under one lease.
 const BATCH: usize = 100;
 
 /// Why garbage could not be told or removed.
@@ -133,31 +134,29 @@ impl Collection {
         Ok(Self { kept_manifests, garbage: blobs.chain(records).collect() })
     }
 
-    /// Removes the garbage. Returns what was removed: what has come into use in the meantime stays.
+    /// Removes the garbage, in the name of `by`. Returns what was removed: what has come into use in the
+    /// meantime stays.
     pub fn remove(
         &self,
         registry: &dyn Store,
         objects: &dyn Store,
         scope: &Scope,
         keep: Keep,
+        by: &str,
     ) -> Result<Vec<Garbage>, GarbageError> {
         let mut removed = Vec::with_capacity(self.garbage.len());
+        // Publishers wait while a batch is removed, and get their turn after it.
         for batch in self.garbage.chunks(BATCH) {
-            let now: BTreeSet<Garbage> =
-                Self::find(registry, objects, scope, keep)?.garbage.into_iter().collect();
-            let batch: Vec<&Garbage> = batch.iter().filter(|garbage| now.contains(garbage)).collect();
-            let gone = parallel::try_map(&batch, |garbage| {
-                let store = match garbage.r#type {
-                    GarbageType::Blob => objects,
-                    GarbageType::Record => registry,
-                };
-                // A publish that needs it again makes it young first.
-                match store.look(&garbage.key)? {
-                    Some(listed) if listed.modified > keep.since => Ok(false),
-                    _ => store.remove(&garbage.key),
-                }
-            })?;
-            removed.extend(batch.into_iter().zip(gone).filter(|(_, gone)| *gone).map(|(it, _)| it.clone()));
+            removed.extend(lease::hold(registry, scope, by, || {
+                let now: BTreeSet<Garbage> =
+                    Self::find(registry, objects, scope, keep)?.garbage.into_iter().collect();
+                let batch: Vec<&Garbage> = batch.iter().filter(|garbage| now.contains(garbage)).collect();
+                parallel::try_map(&batch, |garbage| match garbage.r#type {
+                    GarbageType::Blob => objects.remove(&garbage.key),
+                    GarbageType::Record => registry.remove(&garbage.key),
+                })?;
+                Ok::<_, GarbageError>(batch.into_iter().cloned().collect::<Vec<_>>())
+            })?);
         }
         Ok(removed)
     }
@@ -184,8 +183,12 @@ fn kept(
         return Err(GarbageError::Gap { scope: scope.clone(), hash: hash.clone() });
     }
     let young = store.list(&HistoryEntry::folder(scope))?.into_iter();
-    let young: Vec<Listed> = young.filter(|listed| listed.modified > keep.since).collect();
-    let young = parallel::try_map(&young, |listed| registry.entry(&listed.key))?;
+    // Announced since the current one: of a swap that is about to happen, whatever the clocks say.
+    let current = &chain[0].key(scope);
+    let is_young = |listed: &Listed| listed.modified > keep.since || listed.key > *current;
+    let is_entry = |listed: &Listed| HistoryEntry::hash_in_key(&listed.key).is_some();
+    let young: Vec<Listed> = young.filter(|listed| is_entry(listed) && is_young(listed)).collect();
+    let young = parallel::try_map(&young, |listed| registry.entry(scope, &listed.key))?;
     let entries = chain[..count].iter().chain(young.iter().flatten());
     let pointers = entries.flat_map(|entry| &entry.manifest.current);
     Ok((count, pointers.map(|(kind, uri)| (*kind, version_in(uri).to_owned())).collect()))

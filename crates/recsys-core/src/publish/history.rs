@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::format::V1;
 use super::manifest::Manifest;
+use crate::hash::is_sha256;
 use crate::id::Scope;
 use crate::json;
 
@@ -106,7 +107,8 @@ impl HistoryEntry {
 
     /// The hash in the key of an entry.
     pub(super) fn hash_in_key(key: &str) -> Option<&str> {
-        key.strip_suffix(".json")?.rsplit_once('-').map(|(_, hash)| hash)
+        let (_, hash) = key.strip_suffix(".json")?.rsplit_once('-')?;
+        is_sha256(hash).then_some(hash)
     }
 }
 

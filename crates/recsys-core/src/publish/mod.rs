@@ -6,13 +6,14 @@
 //! 2. every blob read back and checked;
 //! 3. records, each only if absent;
 //! 4. a history entry with the new manifest and the hash of the one it replaces;
-//! 5. the manifest, only if it is still the one that was read.
+//! 5. once more a look whether all that becomes current is there, and nobody is collecting garbage;
+//! 6. the manifest, only if it is still the one that was read.
 //!
-//! A crash before step 5 leaves the old manifest current. What it leaves besides (blobs and records that
+//! A crash before step 6 leaves the old manifest current. What it leaves besides (blobs and records that
 //! no manifest names, a history entry that no later entry names) harms nobody and is used by the next
 //! attempt where it can be. Nothing is ever deleted or rewritten here, the manifest excepted.
 //!
-//! Whoever loses step 5 to another publisher reads the new manifest, merges its own kinds into that, and
+//! Whoever loses step 6 to another publisher reads the new manifest, merges its own kinds into that, and
 //! tries again, so two publishers of different kinds both get their way.
 
 mod blob;
@@ -20,6 +21,7 @@ mod candidate;
 mod format;
 mod garbage;
 mod history;
+mod lease;
 mod manifest;
 mod record;
 mod registry;
@@ -60,8 +62,8 @@ pub enum PublishError {
         /// What is wrong with it.
         source: Unfit,
     },
-    /// A blob that was just written, or was there already, is gone.
-    #[error("blob {0} has vanished while it was published; publish again")]
+    /// A blob or record that was just written, or was there already, is gone.
+    #[error("{0} has vanished while it was published; publish again")]
     Vanished(String),
     /// The registry cannot be read, or its manifest cannot be swapped.
     #[error(transparent)]
@@ -158,36 +160,21 @@ fn blob_key(key: &ArtifactKey, version: &str) -> String {
     format!("{}/{}/{version}.json", key.scope.prefix(), key.kind)
 }
 
-/// Writes a document that is never replaced. One that is there already and is about to be named by the
-/// manifest becomes young again: nothing may take it for garbage until then.
-fn put_once(store: &dyn Store, key: &str, bytes: &[u8], moves: bool) -> Result<Commit, StoreError> {
-    // It can be gone when it is looked at: taken for garbage a moment ago. That does not happen for ever.
-    for _ in 0..3 {
-        let commit = store.put(key, bytes, Condition::Absent)?;
-        if commit == Commit::Written || !moves || store.refresh(key)? {
-            return Ok(commit);
-        }
-    }
-    store.put(key, bytes, Condition::Absent)
-}
-
 impl Publisher<'_> {
     /// Writes the blobs of candidates of one tenant and surface, reads them back and checks them.
     ///
     /// Nothing is current yet; [`Self::finish`] makes it so. A range of days is stored day by day, so that
     /// only one day's documents need to be in memory.
     pub fn store(&self, scope: &Scope, candidates: &[Candidate]) -> Result<Vec<Stored>, PublishError> {
-        let planned: Vec<Stored> = candidates.iter().map(|candidate| self.stored(candidate, false)).collect();
+        let planned: Vec<Stored> = candidates.iter().map(|candidate| self.stored(candidate)).collect();
         // A publish that would be refused at the end is refused before anything is written.
         let (current, _) = Registry::new(self.registry).manifest(scope)?.unzip();
         let (_, fates) = self.judge(scope, current.as_ref(), &planned)?;
-        let moves: Vec<bool> = fates.iter().map(|fate| *fate == Fate::Published).collect();
-        if moves.contains(&true) {
+        if fates.contains(&Fate::Published) {
             Registry::new(self.registry).check_store()?;
         }
-        let candidates = || candidates.iter().zip(moves.iter().copied());
-        parallel::try_map(candidates(), |(candidate, moves)| self.write_blob(candidate, moves))?;
-        parallel::try_map(candidates(), |(candidate, moves)| self.read_back(candidate, moves))
+        parallel::try_map(candidates, |candidate| self.write_blob(candidate))?;
+        parallel::try_map(candidates, |candidate| self.read_back(candidate))
     }
 
     /// Writes the records of stored candidates and makes them current, with one swap.
@@ -199,35 +186,34 @@ impl Publisher<'_> {
         self.swap(scope, stored)
     }
 
-    fn stored(&self, candidate: &Candidate, moves: bool) -> Stored {
+    fn stored(&self, candidate: &Candidate) -> Stored {
         Stored {
             key: candidate.key.clone(),
             build: candidate.build.clone(),
             rows: candidate.rows,
             bytes: candidate.bytes.len() as u64,
             uri: self.objects.uri(&blob_key(&candidate.key, &candidate.build.version)),
-            moves,
         }
     }
 
-    fn write_blob(&self, candidate: &Candidate, moves: bool) -> Result<(), PublishError> {
+    fn write_blob(&self, candidate: &Candidate) -> Result<(), PublishError> {
         let key = blob_key(&candidate.key, &candidate.build.version);
-        put_once(self.objects, &key, &candidate.bytes, moves)?;
+        self.objects.put(&key, &candidate.bytes, Condition::Absent)?;
         Ok(())
     }
 
     /// Checks what is stored now, which may be an earlier build of the same content.
-    fn read_back(&self, candidate: &Candidate, moves: bool) -> Result<Stored, PublishError> {
+    fn read_back(&self, candidate: &Candidate) -> Result<Stored, PublishError> {
         let key = blob_key(&candidate.key, &candidate.build.version);
         // The very bytes that were checked need no second check.
         if self.objects.holds(&key, &candidate.bytes)? {
-            return Ok(self.stored(candidate, moves));
+            return Ok(self.stored(candidate));
         }
         let bytes = self.objects.read(&key)?;
         let bytes = bytes.ok_or_else(|| PublishError::Vanished(self.objects.uri(&key)))?;
         let earlier = Candidate::check(&candidate.key, &candidate.build.version, bytes, self.limits)
             .map_err(|source| PublishError::Blob { uri: self.objects.uri(&key), source })?;
-        Ok(self.stored(&earlier, moves))
+        Ok(self.stored(&earlier))
     }
 
     fn write_record(&self, stored: &Stored) -> Result<(), PublishError> {
@@ -247,11 +233,20 @@ impl Publisher<'_> {
             source_hash: build.source_hash,
             built_at: build.built_at,
         };
-        if put_once(self.registry, &key, &readable(&record), stored.moves)? == Commit::Refused {
+        if self.registry.put(&key, &readable(&record), Condition::Absent)? == Commit::Refused {
             // An earlier publish has written it: when and where may differ, what it is of may not.
             Registry::new(self.registry).record(&scope, kind, &record.version)?;
+            Self::is_there(self.registry, &key)?;
         }
         Ok(())
+    }
+
+    /// Whether a document that was written, or found, is still there.
+    fn is_there(store: &dyn Store, key: &str) -> Result<(), PublishError> {
+        match store.look(key)? {
+            Some(_) => Ok(()),
+            None => Err(PublishError::Vanished(store.uri(key))),
+        }
     }
 
     /// What the current artifact of a kind is of: by its record, or else by itself.
@@ -339,11 +334,22 @@ impl Publisher<'_> {
         let registry = Registry::new(self.registry);
         let mut fates = Vec::new();
         let change = Change { reason: Reason::Publish, by: self.by.clone(), now: self.now };
-        let manifest = registry.swap(scope, &change, |current| {
+        let decide = |current: Option<&Manifest>| {
             let (pointers, judged) = self.judge(scope, current, candidates)?;
             fates = judged;
             Ok::<_, PublishError>(fates.contains(&Fate::Published).then_some(pointers))
-        })?;
+        };
+        let confirm = |manifest: &Manifest| {
+            let named = |stored: &&Stored| manifest.current.get(&stored.key.kind) == Some(&stored.uri);
+            let named: Vec<&Stored> = candidates.iter().filter(named).collect();
+            parallel::try_map(named, |stored| {
+                let Stored { key, build, .. } = stored;
+                Self::is_there(self.objects, &blob_key(key, &build.version))?;
+                Self::is_there(self.registry, &Record::key(scope, key.kind, &build.version))
+            })?;
+            Ok(())
+        };
+        let manifest = registry.swap(scope, &change, decide, confirm)?;
         Ok(Published { fates, manifest: registry.name(scope), swapped: manifest.is_some() })
     }
 }

@@ -11,11 +11,12 @@ use serde_json::error::Category;
 
 use super::format::{V1, readable};
 use super::history::{HistoryEntry, Reason};
+use super::lease;
 use super::manifest::Manifest;
 use super::record::Record;
 use crate::artifact::Kind;
 use crate::id::Scope;
-use crate::storage::{Commit, Condition, Listed, Store, StoreError, Tag};
+use crate::storage::{Commit, Condition, Conditions, Listed, Store, StoreError, Tag};
 
 /// Lost races after which a swap gives up. Each one means that another publisher succeeded.
 const MAX_ATTEMPTS: usize = 100;
@@ -27,7 +28,7 @@ pub enum RegistryError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A document is not of its schema.
-    #[error("{name} is not a {what}: {source}")]
+    #[error("{name} is not a {what}: {source}; {remedy}", remedy = remedy(what))]
     Document {
         /// The document.
         name: String,
@@ -54,9 +55,50 @@ pub enum RegistryError {
          set registry.concurrency to last-write-wins"
     )]
     Unconditional(String),
+    /// A server that refuses what it should accept.
+    #[error(
+        "{0} refuses conditional writes whose condition holds, so that nothing can be published there safely; use \
+         another store for registry_dir, or, if there is never more than one publisher at a time, set \
+         registry.concurrency to last-write-wins"
+    )]
+    Broken(String),
+    /// The answer to a swap is lost, and nobody can look.
+    #[error(
+        "cannot tell whether {name} was changed: {source}; look at its `history` before anything is rolled back again"
+    )]
+    Unknown {
+        /// The manifest.
+        name: String,
+        /// What happened to the write.
+        source: StoreError,
+    },
+    /// A history entry does not hold what its name says.
+    #[error("history entry {0} was changed: its manifest is not the one that its hash names; move it away")]
+    ChangedEntry(String),
+    /// A document that was refused because it is there is not there.
+    #[error("{0} cannot be written: the store says that it is there, and then that it is not; try again")]
+    Unsettled(String),
+    /// There is a history and no manifest.
+    #[error(
+        "{0} is missing, and its history is not; put the `manifest` of the newest entry in its place before anything \
+         else is published"
+    )]
+    Lost(String),
+    /// Somebody else collects garbage.
+    #[error("{0} was taken by another collection of garbage; try again when it has ended")]
+    Leased(String),
     /// Other publishers were faster every time.
     #[error("{0} changed under every attempt to swap it; try again")]
     Contended(String),
+}
+
+/// What to do about a document that cannot be read.
+fn remedy(what: &str) -> &'static str {
+    match what {
+        "manifest" => "put the `manifest` of the newest entry of its history in its place",
+        "record" => "move it away; the next publish of the artifact writes it anew",
+        _ => "move it away; what was current before it is then out of reach",
+    }
 }
 
 /// Why, by whom and when a manifest is swapped.
@@ -137,7 +179,8 @@ impl<'a> Registry<'a> {
     pub fn history(&self, scope: &Scope, most: usize) -> Result<Vec<HistoryEntry>, RegistryError> {
         let Some((current, _)) = self.manifest(scope)? else { return Ok(Vec::new()) };
         let keys = self.store.list(&HistoryEntry::folder(scope))?;
-        let by_hash: BTreeMap<&str, &str> = keys
+        // Each entry is taken once: those changed by hand could lead around in circles.
+        let mut by_hash: BTreeMap<&str, &str> = keys
             .iter()
             .filter_map(|listed| Some((HistoryEntry::hash_in_key(&listed.key)?, listed.key.as_str())))
             .collect();
@@ -149,9 +192,9 @@ impl<'a> Registry<'a> {
             entries.push(entry);
         }
         while entries.len() < most
-            && let Some(key) = next.as_deref().and_then(|hash| by_hash.get(hash))
+            && let Some(key) = next.as_deref().and_then(|hash| by_hash.remove(hash))
         {
-            let Some(entry) = self.entry(key)? else { break };
+            let Some(entry) = self.entry(scope, key)? else { break };
             next.clone_from(&entry.previous);
             entries.push(entry);
         }
@@ -159,10 +202,16 @@ impl<'a> Registry<'a> {
         Ok(entries)
     }
 
-    /// The history entry with a key, if there is one.
-    pub(super) fn entry(&self, key: &str) -> Result<Option<HistoryEntry>, RegistryError> {
-        let bytes = self.store.read(key)?;
-        bytes.map(|bytes| self.parse(key, "history entry", &bytes)).transpose()
+    /// The history entry of `scope` with a key, if there is one.
+    pub(super) fn entry(&self, scope: &Scope, key: &str) -> Result<Option<HistoryEntry>, RegistryError> {
+        let Some(bytes) = self.store.read(key)? else { return Ok(None) };
+        let entry: HistoryEntry = self.parse(key, "history entry", &bytes)?;
+        let HistoryEntry { hash, manifest, .. } = &entry;
+        let is_of_scope = (&manifest.tenant, &manifest.surface) == (&scope.tenant, &scope.surface);
+        if !is_of_scope || *hash != manifest.hash() || HistoryEntry::hash_in_key(key) != Some(hash) {
+            return Err(RegistryError::ChangedEntry(self.store.name(key)));
+        }
+        Ok(Some(entry))
     }
 
     fn parse<T: DeserializeOwned>(
@@ -177,22 +226,24 @@ impl<'a> Registry<'a> {
 
     /// Refuses a store in which a swap is no swap.
     pub fn check_store(&self) -> Result<(), RegistryError> {
-        if self.store.honours_conditions()? {
-            Ok(())
-        } else {
-            Err(RegistryError::Unconditional(self.store.name("")))
+        match self.store.conditions()? {
+            Conditions::Honoured => Ok(()),
+            Conditions::Ignored => Err(RegistryError::Unconditional(self.store.name(""))),
+            Conditions::Broken => Err(RegistryError::Broken(self.store.name(""))),
         }
     }
 
     /// Makes the pointers that `decide` returns current; `None` leaves everything as it is.
     ///
     /// `decide` sees the manifest that is replaced. It is asked again, with the new one, whenever another
-    /// publisher was faster.
+    /// publisher was faster. `confirm` sees the new one when the history announces it: what it finds to be there
+    /// is there until the swap, because no garbage is collected in between.
     pub fn swap<E: From<RegistryError>>(
         &self,
         scope: &Scope,
         change: &Change,
         mut decide: impl FnMut(Option<&Manifest>) -> Result<Option<BTreeMap<Kind, String>>, E>,
+        confirm: impl Fn(&Manifest) -> Result<(), E>,
     ) -> Result<Option<Manifest>, E> {
         let mut delays = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(2))
@@ -205,17 +256,33 @@ impl<'a> Registry<'a> {
             let Some(pointers) = decide(current.as_ref())? else { return Ok(None) };
             self.check_store()?;
             let manifest = Manifest::following(current.as_ref(), scope, pointers, change.now);
-            if let Some(current) = &current {
-                self.adopt(scope, current)?;
+            match &current {
+                Some(current) => self.adopt(scope, current)?,
+                None => self.check_first(scope)?,
             }
             let previous = current.map(|current| current.hash());
             let manifest = self.announce(scope, change, manifest, previous.as_ref())?;
+            lease::wait(self.store, scope).map_err(RegistryError::Store)?;
+            confirm(&manifest)?;
             if self.replace(scope, &manifest, tag)? {
                 return Ok(Some(manifest));
             }
             let delay = delays.next().ok_or_else(|| RegistryError::Contended(self.name(scope)))?;
             thread::sleep(delay);
         }
+    }
+
+    /// Refuses to begin anew where a manifest was lost: entries that follow others tell of one. Those of first
+    /// publishes that came to nothing follow none.
+    fn check_first(&self, scope: &Scope) -> Result<(), RegistryError> {
+        for listed in self.store.list(&HistoryEntry::folder(scope))?.iter().rev() {
+            if HistoryEntry::hash_in_key(&listed.key).is_some()
+                && self.entry(scope, &listed.key)?.is_some_and(|entry| entry.previous.is_some())
+            {
+                return Err(RegistryError::Lost(self.name(scope)));
+            }
+        }
+        Ok(())
     }
 
     /// Sees to it that the current manifest has an entry in the history, which it has not when something
@@ -239,6 +306,11 @@ impl<'a> Registry<'a> {
         mut manifest: Manifest,
         previous: Option<&String>,
     ) -> Result<Manifest, RegistryError> {
+        let mut delays = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(10))
+            .with_jitter()
+            .with_max_times(8)
+            .build();
         loop {
             let entry = HistoryEntry {
                 v: V1,
@@ -252,7 +324,12 @@ impl<'a> Registry<'a> {
             if self.store.put(&key, &readable(&entry), Condition::Absent)? == Commit::Written {
                 return Ok(manifest);
             }
-            let Some(earlier) = self.entry(&key)? else { return Ok(manifest) };
+            let Some(earlier) = self.entry(scope, &key)? else {
+                // A read that is late, or an answer that was not meant so.
+                let delay = delays.next().ok_or_else(|| RegistryError::Unsettled(self.store.name(&key)))?;
+                thread::sleep(delay);
+                continue;
+            };
             if earlier.previous.as_ref() == previous {
                 return Ok(manifest);
             }
@@ -274,10 +351,11 @@ impl<'a> Registry<'a> {
             return Ok(true);
         }
         // The write may have been done and its answer lost, or a second try refused because of the first.
-        if self.store.read(&key).is_ok_and(|current| current.as_ref() == Some(&bytes)) {
-            return Ok(true);
+        match (self.store.read(&key), answer) {
+            (Ok(current), _) if current.as_ref() == Some(&bytes) => Ok(true),
+            (Err(_), Err(source)) => Err(RegistryError::Unknown { name: self.store.name(&key), source }),
+            (_, answer) => Ok(answer? == Commit::Written),
         }
-        Ok(answer? == Commit::Written)
     }
 }
 

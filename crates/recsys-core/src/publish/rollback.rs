@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::blob::{BlobError, read_blob};
+use super::blob::{BlobError, is_there, read_blob};
 use super::history::{HistoryEntry, LookupError, by_hash};
 use super::manifest::Manifest;
 use super::registry::{Change, Registry, RegistryError};
@@ -70,6 +70,8 @@ pub struct RollbackPlan {
     pub to: HistoryEntry,
     /// The pointers that become current.
     pub pointers: BTreeMap<Kind, String>,
+    /// The only kind that moves, if it is to be a single one.
+    kind: Option<Kind>,
 }
 
 impl RollbackPlan {
@@ -104,7 +106,7 @@ impl RollbackPlan {
             }
         };
         parallel::try_map(&pointers, |(kind, uri)| read_blob(objects, scope, *kind, uri))?;
-        Ok(Self { from, to, pointers })
+        Ok(Self { from, to, pointers, kind })
     }
 
     /// The kinds whose pointers move, with the URI before and after.
@@ -114,18 +116,37 @@ impl RollbackPlan {
     }
 
     /// Makes the planned pointers current, unless they are. Returns the new manifest.
+    ///
+    /// Of a single kind, the others may have moved in the meantime, and stay where they are then.
     pub fn carry_out(
         &self,
         registry: &Registry<'_>,
+        objects: &dyn Store,
         scope: &Scope,
         change: &Change,
     ) -> Result<Option<Manifest>, RollbackError> {
-        registry.swap(scope, change, |current| {
-            if current.map(Manifest::hash) != Some(self.from.hash()) {
-                return Err(RollbackError::Overtaken(registry.name(scope)));
-            }
-            Ok((self.pointers != self.from.current).then(|| self.pointers.clone()))
-        })
+        let decide = |current: Option<&Manifest>| {
+            let overtaken = || RollbackError::Overtaken(registry.name(scope));
+            let current = current.ok_or_else(overtaken)?;
+            let pointers = match self.kind {
+                None if current.hash() == self.from.hash() => self.pointers.clone(),
+                Some(kind) if current.current.get(&kind) == self.from.current.get(&kind) => {
+                    let mut pointers = current.current.clone();
+                    pointers.extend(self.pointers.get(&kind).map(|uri| (kind, uri.clone())));
+                    pointers
+                }
+                _ => return Err(overtaken()),
+            };
+            Ok((pointers != current.current).then_some(pointers))
+        };
+        let confirm = |_: &Manifest| {
+            parallel::try_map(self.moves(), |(kind, _, uri)| match uri {
+                Some(uri) => is_there(objects, scope, kind, uri),
+                None => Ok(()),
+            })?;
+            Ok(())
+        };
+        registry.swap(scope, change, decide, confirm)
     }
 }
 

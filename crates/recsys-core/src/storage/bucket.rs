@@ -22,7 +22,7 @@ use tempfile::SpooledTempFile;
 use tokio::runtime::Runtime;
 
 use super::{
-    BucketFault, Commit, Condition, Listed, PendingWrite, Problem, Store, StoreError, Tag, probe,
+    BucketFault, Commit, Condition, Conditions, Listed, PendingWrite, Problem, Store, StoreError, Tag, probe,
     same_content,
 };
 
@@ -43,7 +43,7 @@ pub(super) struct BucketStore {
     /// The folder within the bucket.
     folder: Path,
     runtime: &'static Runtime,
-    honours_conditions: OnceLock<bool>,
+    conditions: OnceLock<Conditions>,
 }
 
 /// The threads that wait for the network, for all buckets of the process.
@@ -68,8 +68,7 @@ impl BucketStore {
         bucket: String,
         folder: Path,
     ) -> io::Result<Self> {
-        let honours_conditions = OnceLock::new();
-        Ok(Self { store, service, bucket, folder, runtime: runtime()?, honours_conditions })
+        Ok(Self { store, service, bucket, folder, runtime: runtime()?, conditions: OnceLock::new() })
     }
 
     fn failed<'a>(&'a self, action: &'static str, key: &'a str) -> impl Fn(Error) -> StoreError + 'a {
@@ -95,8 +94,8 @@ impl BucketStore {
             Ok(result) => Ok(Some(result)),
             Err(error @ Error::NotFound { .. }) => {
                 let fault = BucketFault::new(&self.service, &error);
-                // A bucket that is not there is no missing document.
-                if fault.problem == Problem::NoBucket {
+                // A bucket that is not there is no missing document, and neither is somebody else's 404.
+                if matches!(fault.problem, Problem::NoBucket | Problem::NotABucket(_)) {
                     return Err(self.error("read", key, io::Error::other(fault)));
                 }
                 Ok(None)
@@ -122,7 +121,7 @@ impl BucketStore {
         };
         let put = || self.runtime.block_on(self.store.put_opts(&path, payload.clone(), mode.clone().into()));
         // Two writers at the very same time; S3 wants one of them to try again.
-        let in_conflict = |error: &Error| error.to_string().contains("ConditionalRequestConflict");
+        let in_conflict = |error: &Error| error.to_string().contains("status code: 409");
         let delays = ExponentialBuilder::default().with_jitter().with_min_delay(Duration::from_millis(50));
         match put.retry(delays.with_max_times(5)).when(in_conflict).call() {
             Ok(_) => Ok(Commit::Written),
@@ -238,12 +237,12 @@ impl Store for BucketStore {
         Ok(listed)
     }
 
-    fn honours_conditions(&self) -> Result<bool, StoreError> {
-        if let Some(known) = self.honours_conditions.get() {
+    fn conditions(&self) -> Result<Conditions, StoreError> {
+        if let Some(known) = self.conditions.get() {
             return Ok(*known);
         }
-        let honours = probe(self)?;
-        Ok(*self.honours_conditions.get_or_init(|| honours))
+        let found = probe(self)?;
+        Ok(*self.conditions.get_or_init(|| found))
     }
 
     fn holds(&self, key: &str, bytes: &[u8]) -> Result<bool, StoreError> {

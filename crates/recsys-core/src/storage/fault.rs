@@ -37,6 +37,10 @@ pub enum Problem {
     Timeout,
     /// The answer broke off; why.
     BrokenOff(String),
+    /// It says that there is no such thing, in a way in which no service of buckets says it.
+    NotABucket(String),
+    /// There is an object whose key it cannot list.
+    StrangeKey(String),
     /// Another answer.
     Answer(String),
 }
@@ -51,8 +55,13 @@ impl Problem {
             | Self::Denied(_)
             | Self::Region(_)
             | Self::Clock(_)
+            | Self::StrangeKey(_)
             | Self::Tls(_) => true,
-            Self::Unreachable(_) | Self::Timeout | Self::BrokenOff(_) | Self::Answer(_) => false,
+            Self::Unreachable(_)
+            | Self::Timeout
+            | Self::BrokenOff(_)
+            | Self::NotABucket(_)
+            | Self::Answer(_) => false,
         }
     }
 }
@@ -92,6 +101,13 @@ impl fmt::Display for BucketFault {
             Problem::Unreachable(cause) => write!(f, "{service} cannot be reached: {cause}"),
             Problem::Timeout => write!(f, "{service} did not answer in time"),
             Problem::BrokenOff(cause) => write!(f, "the answer of {service} broke off: {cause}"),
+            Problem::NotABucket(answer) => write!(
+                f,
+                "{service} answered {answer}, and not that the object does not exist; is it the right endpoint?"
+            ),
+            Problem::StrangeKey(text) => {
+                write!(f, "{service} has an object with a key that cannot be listed ({text}); remove it")
+            }
             Problem::Answer(answer) => write!(f, "{service} answered {answer}"),
         }
     }
@@ -139,13 +155,16 @@ fn problem(error: &object_store::Error) -> Problem {
     if text.contains("//169.254.") {
         return Problem::NoCredentials;
     }
+    if text.contains("empty path segment") || text.contains("whilst parsing path segment") {
+        return Problem::StrangeKey(innermost);
+    }
+    let status = status(&text);
     let http = chain(error).find_map(|error| error.downcast_ref::<HttpError>());
-    match (error, http.map(HttpError::kind)) {
+    match (status, http.map(HttpError::kind)) {
         // With the exception of AccessDenied, what is forbidden is forbidden to anybody with such a key.
-        (object_store::Error::PermissionDenied { .. }, _) if code.is_empty() => Problem::Denied(answer),
-        (object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. }, _) => {
-            Problem::Credentials(answer)
-        }
+        (Some("403"), _) if code.is_empty() => Problem::Denied(answer),
+        (Some("401" | "403"), _) => Problem::Credentials(answer),
+        (Some("404"), _) if !MISSING.contains(&code) => Problem::NotABucket(answer),
         (_, Some(HttpErrorKind::Timeout)) => Problem::Timeout,
         (_, Some(HttpErrorKind::Connect)) if is_tls(&innermost) => Problem::Tls(innermost),
         (_, Some(HttpErrorKind::Connect)) => Problem::Unreachable(innermost),
@@ -163,6 +182,14 @@ fn is_tls(cause: &str) -> bool {
 fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once(&format!("<{name}>"))?;
     rest.split_once(&format!("</{name}>")).map(|(value, _)| value)
+}
+
+/// How services say that an object does not exist. A proxy or the page of another server says something else.
+const MISSING: [&str; 3] = ["NoSuchKey", "BlobNotFound", "ResourceNotFound"];
+
+/// The number of an answer's status.
+fn status(text: &str) -> Option<&str> {
+    text.split_once("status code: ")?.1.get(..3)
 }
 
 /// Status, code and message of an answer.

@@ -18,7 +18,7 @@ use std::thread::{self, JoinHandle};
 use jiff::Timestamp;
 use tempfile::NamedTempFile;
 
-use super::{Commit, Condition, Listed, PendingWrite, Store, StoreError, Tag, same_content};
+use super::{Commit, Condition, Conditions, Listed, PendingWrite, Store, StoreError, Tag, same_content};
 use crate::hash::sha256;
 use crate::id::SCRATCH;
 
@@ -178,8 +178,8 @@ impl Store for LocalStore {
         Ok(listed)
     }
 
-    fn honours_conditions(&self) -> Result<bool, StoreError> {
-        Ok(true)
+    fn conditions(&self) -> Result<Conditions, StoreError> {
+        Ok(Conditions::Honoured)
     }
 
     fn remove(&self, key: &str) -> Result<bool, StoreError> {

@@ -83,6 +83,17 @@ pub enum Condition {
     Still(Option<Tag>),
 }
 
+/// What a store makes of the conditions of writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conditions {
+    /// A write whose condition does not hold is refused.
+    Honoured,
+    /// A write whose condition does not hold is accepted.
+    Ignored,
+    /// A write whose condition holds is refused.
+    Broken,
+}
+
 /// What became of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Commit {
@@ -129,8 +140,8 @@ pub trait Store: Debug + Send + Sync {
     /// All documents below `folder`, in the byte order of their keys.
     fn list(&self, folder: &str) -> Result<Vec<Listed>, StoreError>;
 
-    /// Whether a write whose [`Condition`] does not hold is refused. Some servers accept it.
-    fn honours_conditions(&self) -> Result<bool, StoreError>;
+    /// What becomes of a write with a [`Condition`].
+    fn conditions(&self) -> Result<Conditions, StoreError>;
 
     /// Reads a whole document.
     fn read(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
@@ -150,13 +161,6 @@ pub trait Store: Debug + Send + Sync {
             target: self.name(key),
             source,
         })
-    }
-
-    /// Writes a document anew as it is, which changes nothing but the time of its last change. Returns whether
-    /// that was done: not when there is none, or somebody else came in between.
-    fn refresh(&self, key: &str) -> Result<bool, StoreError> {
-        let Some((bytes, tag)) = self.read_tagged(key)? else { return Ok(false) };
-        Ok(self.put(key, &bytes, Condition::Still(Some(tag)))? == Commit::Written)
     }
 
     /// Writes a whole document.

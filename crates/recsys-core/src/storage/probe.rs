@@ -3,29 +3,43 @@
 //! Some servers take a conditional write and ignore the condition. Two publishers would then overwrite each
 //! other's manifest and both be told that they succeeded. There is no asking; there is only trying.
 
-use super::{Commit, Condition, Store, StoreError};
+use super::{Commit, Condition, Conditions, Store, StoreError};
 
 /// The folder of the documents that are written to try it. A probe that dies leaves one of a few bytes.
-pub(crate) const FOLDER: &str = ".probe";
+const FOLDER: &str = ".probe";
+
+/// Writes that should succeed and are refused are tried again so often: the answer to a first try may have been
+/// lost, and the second one refused because of it.
+const ATTEMPTS: usize = 3;
 
 /// Writes a document under a name of its own with conditions that hold and conditions that do not, removes
-/// it, and says whether each write did what it should.
-pub fn probe(store: &dyn Store) -> Result<bool, StoreError> {
-    let key = format!("{FOLDER}/{:032x}", fastrand::u128(..));
-    let honoured = attempt(store, &key);
-    let removed = store.remove(&key);
-    let honoured = honoured?;
-    removed?;
-    Ok(honoured)
+/// it, and says what became of the writes.
+pub fn probe(store: &dyn Store) -> Result<Conditions, StoreError> {
+    for _ in 0..ATTEMPTS {
+        let key = format!("{FOLDER}/{:032x}", fastrand::u128(..));
+        let found = attempt(store, &key);
+        // Whoever publishes need not be allowed to delete; what is left is a few bytes that nothing names.
+        let _ = store.remove(&key);
+        match found? {
+            Conditions::Broken => {}
+            conditions => return Ok(conditions),
+        }
+    }
+    Ok(Conditions::Broken)
 }
 
-fn attempt(store: &dyn Store, key: &str) -> Result<bool, StoreError> {
+fn attempt(store: &dyn Store, key: &str) -> Result<Conditions, StoreError> {
     let written =
         |condition, bytes: &[u8]| store.put(key, bytes, condition).map(|commit| commit != Commit::Refused);
-    if !written(Condition::Absent, b"first")? || written(Condition::Absent, b"second")? {
-        return Ok(false);
+    let first_is_written = written(Condition::Absent, b"first")?;
+    if written(Condition::Absent, b"second")? {
+        return Ok(Conditions::Ignored);
     }
-    let Some((_, first)) = store.read_tagged(key)? else { return Ok(false) };
-    let first = || Condition::Still(Some(first.clone()));
-    Ok(written(first(), b"third")? && !written(first(), b"fourth")?)
+    let Some((_, tag)) = store.read_tagged(key)? else { return Ok(Conditions::Broken) };
+    let still = || Condition::Still(Some(tag.clone()));
+    let third_is_written = written(still(), b"third")?;
+    if third_is_written && written(still(), b"fourth")? {
+        return Ok(Conditions::Ignored);
+    }
+    Ok(if first_is_written && third_is_written { Conditions::Honoured } else { Conditions::Broken })
 }

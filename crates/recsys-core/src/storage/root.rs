@@ -36,24 +36,25 @@ impl Default for Patience {
 /// Why a root cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RootError {
-    /// It is no URL.
-    #[error("{url:?} is not a URL: {source}")]
-    Url {
-        /// What was given.
-        url: String,
-        /// What is wrong with it.
-        source: url::ParseError,
-    },
     /// It is a URL of something else.
-    #[error("{0:?} is not a root; give a path, or a URL that begins with file://, s3://, gs:// or az://")]
+    #[error(
+        "a place of scheme {0:?} is not known; give a path, or a URL that begins with file:///, s3://, gs:// or az://"
+    )]
     Scheme(String),
+    /// The path of a `file` URL begins with a slash.
+    #[error("{0:?} is not a file URL: it must begin with file:/// and an absolute path")]
+    RelativeFile(String),
+    /// Its folder has an empty part, or one that leads elsewhere.
+    #[error("{0:?} has an empty part or dots between its slashes; give the folder as it is")]
+    Dots(String),
+    /// It names a bucket and no document in it.
+    #[error("{0:?} names no file")]
+    NoDocument(String),
     /// It names no bucket.
     #[error("{0:?} names no bucket")]
     NoBucket(String),
     /// It carries more than a bucket and a folder. What it is may be secret.
-    #[error(
-        "a URL with scheme {0} has a user, password, port, query or fragment; give only bucket and folder"
-    )]
+    #[error("a URL of scheme {0} has more than bucket and folder: a user, password, port, `?` or `#`")]
     Surplus(String),
     /// Two settings exclude each other, or one lacks another.
     #[error("s3 settings of bucket {bucket:?}: {problem}")]
@@ -85,13 +86,14 @@ pub struct Roots {
     /// The `s3` sections. The last one is for buckets that none of them names.
     sections: Vec<S3Settings>,
     patience: Patience,
-    /// By scheme and bucket.
-    clients: Mutex<BTreeMap<String, Client>>,
+    clients: Mutex<Vec<Client>>,
 }
 
-/// A client of a bucket.
-#[derive(Debug, Clone)]
+/// A client of a bucket with one section of settings.
+#[derive(Debug)]
 struct Client {
+    bucket: String,
+    section: S3Settings,
     store: Arc<dyn ObjectStore>,
     /// What messages call the service.
     service: String,
@@ -107,67 +109,99 @@ impl Roots {
 
     /// Opens the root at a path or URL. Nothing is created, and no service is asked yet.
     pub fn open(&self, root: &str) -> Result<Box<dyn Store>, RootError> {
-        let Some((scheme, rest)) = root.split_once("://") else {
-            return Ok(Box::new(LocalStore::new(root)?));
-        };
-        match scheme {
-            // The path as it stands, as it does in the URIs of blobs.
-            "file" if rest.starts_with('/') => Ok(Box::new(LocalStore::new(rest)?)),
-            "s3" | "gs" | "az" | "memory" => Ok(Box::new(self.open_bucket(scheme, root)?)),
-            _ => Err(RootError::Scheme(redacted(root))),
+        self.open_with(root, None)
+    }
+
+    /// The same with an `s3` section that is for this root, whatever bucket it names.
+    pub fn open_with(&self, root: &str, section: Option<&S3Settings>) -> Result<Box<dyn Store>, RootError> {
+        match Location::parse(root)? {
+            Location::Disk(path) => Ok(Box::new(LocalStore::new(path)?)),
+            Location::Bucket(address) => Ok(Box::new(self.open_bucket(address, section)?)),
         }
     }
 
-    fn open_bucket(&self, scheme: &str, root: &str) -> Result<BucketStore, RootError> {
-        let surplus = || RootError::Surplus(scheme.to_owned());
-        // A message that repeats the URL would repeat a password in it.
-        if root.contains('@') {
-            return Err(surplus());
+    /// Opens the folder of a document, given as a path or URL. Returns it with the name of the document in it.
+    pub fn open_document(&self, document: &str) -> Result<(Box<dyn Store>, String), RootError> {
+        let unnamed = || RootError::NoDocument(document.to_owned());
+        match Location::parse(document)? {
+            Location::Disk(path) => {
+                let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+                let folder = if folder.is_empty() && path.starts_with('/') { "/" } else { folder };
+                Ok((Box::new(LocalStore::new(folder)?), name.to_owned()))
+            }
+            Location::Bucket(mut address) => {
+                let name = address.folder.filename().ok_or_else(unnamed)?.to_owned();
+                address.folder = address.folder.parent().ok_or_else(unnamed)?;
+                Ok((Box::new(self.open_bucket(address, None)?), name))
+            }
         }
-        let url = Url::parse(root).map_err(|source| RootError::Url { url: root.to_owned(), source })?;
-        if url.port().is_some() || url.query().is_some() || url.fragment().is_some() {
-            return Err(surplus());
-        }
-        let name = url.host_str().filter(|name| !name.is_empty());
-        let name = name.ok_or_else(|| RootError::NoBucket(root.to_owned()))?;
-        let folder = if scheme == "memory" {
-            Path::from_url_path(url.path()).ok()
-        } else {
-            ObjectStoreScheme::parse(&url).ok().map(|(_, path)| path)
-        };
-        let folder = folder.ok_or_else(|| RootError::Scheme(root.to_owned()))?;
+    }
+
+    fn open_bucket(
+        &self,
+        address: Address<'_>,
+        section: Option<&S3Settings>,
+    ) -> Result<BucketStore, RootError> {
+        let Address { scheme, name, folder } = address;
         let bucket = format!("{scheme}://{name}");
+        let named = || self.sections.iter().find(|section| section.bucket.as_deref() == Some(name.as_str()));
+        let section = match scheme {
+            "s3" => section.or_else(named).or(self.sections.last()).cloned().unwrap_or_default(),
+            _ => S3Settings::default(),
+        };
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if !clients.contains_key(&bucket) {
-            clients.insert(bucket.clone(), self.connect(scheme, name, &bucket)?);
-        }
-        let Client { store, service } = clients[&bucket].clone();
+        let known = clients.iter().find(|client| client.bucket == bucket && client.section == section);
+        let (store, service) = match known {
+            Some(client) => (Arc::clone(&client.store), client.service.clone()),
+            None => {
+                let (store, service) = self.connect(scheme, &name, &bucket, &section)?;
+                let client = Client { bucket: bucket.clone(), section, store, service };
+                let opened = (Arc::clone(&client.store), client.service.clone());
+                clients.push(client);
+                opened
+            }
+        };
         BucketStore::new(store, service, bucket, folder).map_err(RootError::Runtime)
     }
 
-    fn connect(&self, scheme: &str, name: &str, bucket: &str) -> Result<Client, RootError> {
+    /// A client of a bucket, and what messages call its service.
+    fn connect(
+        &self,
+        scheme: &str,
+        name: &str,
+        bucket: &str,
+        section: &S3Settings,
+    ) -> Result<(Arc<dyn ObjectStore>, String), RootError> {
         // Only the first call of a process installs it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let failed = |source| RootError::Client { bucket: bucket.to_owned(), source };
-        let (store, service): (Arc<dyn ObjectStore>, &str) = match scheme {
-            "s3" => return self.s3(name),
+        match scheme {
+            "s3" => {
+                let builder = AmazonS3Builder::new()
+                    .with_client_options(self.client_options())
+                    .with_retry(self.retries())
+                    .with_bucket_name(name);
+                let (builder, service) = section
+                    .configure(builder)
+                    .map_err(|problem| RootError::Settings { bucket: name.to_owned(), problem })?;
+                Ok((Arc::new(builder.build().map_err(failed)?), service))
+            }
             "gs" => {
                 let builder = GoogleCloudStorageBuilder::from_env()
                     .with_bucket_name(name)
                     .with_client_options(self.client_options())
                     .with_retry(self.retries());
-                (Arc::new(builder.build().map_err(failed)?), "Google Cloud Storage")
+                Ok((Arc::new(builder.build().map_err(failed)?), "Google Cloud Storage".to_owned()))
             }
             "az" => {
                 let builder = MicrosoftAzureBuilder::from_env()
                     .with_container_name(name)
                     .with_client_options(self.client_options())
                     .with_retry(self.retries());
-                (Arc::new(builder.build().map_err(failed)?), "Azure Blob Storage")
+                Ok((Arc::new(builder.build().map_err(failed)?), "Azure Blob Storage".to_owned()))
             }
-            _ => (in_memory(name), "memory"),
-        };
-        Ok(Client { store, service: service.to_owned() })
+            _ => Ok((in_memory(name), "memory".to_owned())),
+        }
     }
 
     fn client_options(&self) -> ClientOptions {
@@ -188,28 +222,64 @@ impl Roots {
             retry_timeout: Duration::from_secs(self.patience.retry_timeout_s.into()),
         }
     }
-
-    fn s3(&self, bucket: &str) -> Result<Client, RootError> {
-        let named = self.sections.iter().find(|section| section.bucket.as_deref() == Some(bucket));
-        let section = named.or(self.sections.last()).cloned().unwrap_or_default();
-        let builder = AmazonS3Builder::new()
-            .with_client_options(self.client_options())
-            .with_retry(self.retries())
-            .with_bucket_name(bucket);
-        let (builder, service) = section
-            .configure(builder)
-            .map_err(|problem| RootError::Settings { bucket: bucket.to_owned(), problem })?;
-        let store = builder.build();
-        let store = store.map_err(|source| RootError::Client { bucket: format!("s3://{bucket}"), source })?;
-        Ok(Client { store: Arc::new(store), service })
-    }
 }
 
-/// A URL without what may be a password.
-fn redacted(url: &str) -> String {
-    match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://…@{rest}"),
-        _ => url.to_owned(),
+/// Where a path or URL leads.
+enum Location<'a> {
+    Disk(&'a str),
+    Bucket(Address<'a>),
+}
+
+/// A folder or document of a bucket.
+struct Address<'a> {
+    scheme: &'a str,
+    name: String,
+    folder: Path,
+}
+
+const SCHEMES: [&str; 5] = ["file", "s3", "gs", "az", "memory"];
+
+impl<'a> Location<'a> {
+    /// A message that repeated a URL that is refused could repeat a password in it, so it names the scheme.
+    fn parse(place: &'a str) -> Result<Self, RootError> {
+        let Some((scheme, rest)) = place.split_once("://") else {
+            return match place.split_once(":/") {
+                // Not a folder of that name: a slash is missing.
+                Some((scheme, _)) if SCHEMES.contains(&scheme) => Err(RootError::Scheme(scheme.to_owned())),
+                _ => Ok(Self::Disk(place)),
+            };
+        };
+        match scheme {
+            // The path as it stands, as it does in the URIs of blobs.
+            "file" if rest.starts_with('/') => Ok(Self::Disk(rest)),
+            "file" => Err(RootError::RelativeFile(place.to_owned())),
+            scheme if SCHEMES.contains(&scheme) => Self::parse_bucket(scheme, rest, place),
+            _ => Err(RootError::Scheme(scheme.to_owned())),
+        }
+    }
+
+    fn parse_bucket(scheme: &'a str, rest: &str, place: &str) -> Result<Self, RootError> {
+        let surplus = || RootError::Surplus(scheme.to_owned());
+        let (authority, folder) = rest.split_once('/').unwrap_or((rest, ""));
+        if authority.contains('@') {
+            return Err(surplus());
+        }
+        let url = Url::parse(place).map_err(|_| surplus())?;
+        if url.port().is_some() || url.query().is_some() || url.fragment().is_some() {
+            return Err(surplus());
+        }
+        // Resolved, they would lead out of the folder.
+        if folder.split('/').any(|part| [".", ".."].contains(&part)) {
+            return Err(RootError::Dots(place.to_owned()));
+        }
+        let name = url.host_str().filter(|name| !name.is_empty());
+        let name = name.ok_or_else(|| RootError::NoBucket(place.to_owned()))?.to_owned();
+        let folder = match scheme {
+            "memory" => Path::from_url_path(url.path()).ok(),
+            _ => ObjectStoreScheme::parse(&url).ok().map(|(_, path)| path),
+        };
+        let folder = folder.ok_or_else(|| RootError::Dots(place.to_owned()))?;
+        Ok(Self::Bucket(Address { scheme, name, folder }))
     }
 }
 

@@ -3,6 +3,7 @@
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::client::ClientConfigKey;
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use super::Secret;
 
@@ -41,12 +42,26 @@ impl Default for S3Settings {
 }
 
 impl S3Settings {
+    /// Says what is wrong with the settings, whether or not anything uses them.
+    pub fn check(&self) -> Result<(), &'static str> {
+        match (&self.access_key, &self.secret_key) {
+            (Some(_), None) => return Err("access_key is set and secret_key is not"),
+            (None, Some(_)) => return Err("secret_key is set and access_key is not"),
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+        match &self.endpoint {
+            Some(endpoint) => check_endpoint(&with_scheme(endpoint, self.use_ssl)?),
+            None => Ok(()),
+        }
+    }
+
     /// Puts the settings into `builder`. Returns it with what messages call the service, or what is wrong with
     /// the settings.
     pub(super) fn configure(
-        self,
+        &self,
         mut builder: AmazonS3Builder,
     ) -> Result<(AmazonS3Builder, String), &'static str> {
+        self.check()?;
         let Self { endpoint, access_key, secret_key, region, use_ssl, .. } = self;
         for (key, value) in aws_variables() {
             let set_here = match key {
@@ -61,32 +76,40 @@ impl S3Settings {
                 builder = builder.with_config(key, value);
             }
         }
-        match (access_key, secret_key) {
-            (Some(access_key), Some(secret_key)) => {
-                builder = builder
-                    .with_access_key_id(access_key.reveal())
-                    .with_secret_access_key(secret_key.reveal());
-            }
-            (None, None) => {}
-            (Some(_), None) => return Err("access_key is set and secret_key is not"),
-            (None, Some(_)) => return Err("secret_key is set and access_key is not"),
+        if let (Some(access_key), Some(secret_key)) = (access_key, secret_key) {
+            builder =
+                builder.with_access_key_id(access_key.reveal()).with_secret_access_key(secret_key.reveal());
         }
         if let Some(region) = region {
             builder = builder.with_region(region);
         }
         if let Some(endpoint) = endpoint {
-            builder = builder.with_endpoint(with_scheme(&endpoint, use_ssl)?);
+            builder = builder.with_endpoint(with_scheme(endpoint, *use_ssl)?);
         }
         if !use_ssl {
             builder = builder.with_allow_http(true);
         }
         let value = |key| builder.get_config_value(&key);
+        // They go into the head of each request, where nothing else is allowed.
+        for key in [
+            AmazonS3ConfigKey::AccessKeyId,
+            AmazonS3ConfigKey::SecretAccessKey,
+            AmazonS3ConfigKey::Token,
+            AmazonS3ConfigKey::Region,
+        ] {
+            if value(key)
+                .is_some_and(|text| text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()))
+            {
+                return Err("a key, token or region is empty, or has blanks or line ends");
+            }
+        }
         let endpoint = value(AmazonS3ConfigKey::S3Endpoint).or_else(|| value(AmazonS3ConfigKey::Endpoint));
         let Some(endpoint) = endpoint else {
             let region = value(AmazonS3ConfigKey::Region);
             let service = format!("S3 in region {}", region.as_deref().unwrap_or("us-east-1"));
             return Ok((builder, service));
         };
+        check_endpoint(&endpoint)?;
         let allow_http = value(AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp));
         if endpoint.starts_with("http://") && allow_http.as_deref() != Some("true") {
             return Err(PLAIN_HTTP);
@@ -97,12 +120,23 @@ impl S3Settings {
 
 const PLAIN_HTTP: &str = "the endpoint is plain HTTP; if that is meant, set use_ssl to false";
 
-/// The endpoint as a URL.
-fn with_scheme(endpoint: &str, use_ssl: bool) -> Result<String, &'static str> {
-    let endpoint = endpoint.trim_end_matches('/');
+/// Refuses an endpoint that is no address.
+fn check_endpoint(endpoint: &str) -> Result<(), &'static str> {
+    let problem = "the endpoint must be a host and port, or begin with http:// or https://";
     if endpoint.contains('@') {
         return Err("the endpoint has a user or password; give access_key and secret_key instead");
     }
+    let url = Url::parse(endpoint).map_err(|_| problem)?;
+    let is_address = url.host_str().is_some_and(|host| !host.is_empty())
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && endpoint.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_address { Ok(()) } else { Err(problem) }
+}
+
+/// The endpoint as a URL.
+fn with_scheme(endpoint: &str, use_ssl: bool) -> Result<String, &'static str> {
+    let endpoint = endpoint.trim_end_matches('/');
     match (endpoint.split_once("://"), use_ssl) {
         (Some(("https", _)), false) => Err("the endpoint is https:// and use_ssl is false"),
         (Some(("http", _)), true) => Err(PLAIN_HTTP),
@@ -116,7 +150,9 @@ fn with_scheme(endpoint: &str, use_ssl: bool) -> Result<String, &'static str> {
 fn aws_variables() -> impl Iterator<Item = (AmazonS3ConfigKey, String)> {
     std::env::vars_os().filter_map(|(name, value)| {
         let name = name.to_str().filter(|name| name.starts_with("AWS_"))?.to_ascii_lowercase();
-        Some((name.parse().ok()?, value.into_string().ok()?))
+        // Set to nothing is not set.
+        let value = value.into_string().ok().filter(|value| !value.is_empty())?;
+        Some((name.parse().ok()?, value))
     })
 }
 

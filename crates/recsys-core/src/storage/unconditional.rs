@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use super::{Commit, Condition, Listed, PendingWrite, Store, StoreError, Tag};
+use super::{Commit, Condition, Conditions, Listed, PendingWrite, Store, StoreError, Tag};
 
 /// Looks whether a condition holds, and then writes without one. Between the two another writer may come in:
 /// the last one wins. It is for servers that know no conditional writes, and for operators who know that
@@ -48,8 +48,8 @@ impl Store for Unconditional {
     }
 
     /// It does what it can, which is what was asked for.
-    fn honours_conditions(&self) -> Result<bool, StoreError> {
-        Ok(true)
+    fn conditions(&self) -> Result<Conditions, StoreError> {
+        Ok(Conditions::Honoured)
     }
 }
 

@@ -95,7 +95,12 @@ pub(crate) fn roll_back(
     let target = Target::Hash(hash.to_owned());
     let plan = RollbackPlan::new(&registry, objects, &scope(), &target, None)?;
     let now = Timestamp::UNIX_EPOCH;
-    plan.carry_out(&registry, &scope(), &Change { reason: Reason::Rollback, by: "test@host".into(), now })
+    plan.carry_out(
+        &registry,
+        objects,
+        &scope(),
+        &Change { reason: Reason::Rollback, by: "test@host".into(), now },
+    )
 }
 
 /// A place with an object store and a registry.

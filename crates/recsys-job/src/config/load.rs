@@ -49,6 +49,14 @@ pub enum ConfigError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// Settings of a bucket that cannot be used.
+    #[error("setting {key}: {problem}")]
+    S3 {
+        /// The section.
+        key: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// A place that cannot be used.
     #[error("setting {key}: {source}")]
     Root {

@@ -134,6 +134,16 @@ impl Config {
         set.cloned().unwrap_or_else(|| format!("{}/{name}", self.out_dir.trim_end_matches('/')))
     }
 
+    /// The `s3` section that is for raw events and for nothing else, if the type says so.
+    pub(crate) fn raw_section(&self) -> Option<&S3Settings> {
+        self.raw_source.own_section()
+    }
+
+    /// The `s3` section that is for blobs and for nothing else, if the type says so.
+    pub(crate) fn object_section(&self) -> Option<&S3Settings> {
+        self.object_store.own_section()
+    }
+
     /// Where raw events are.
     pub fn raw_dir(&self) -> Result<String, ConfigError> {
         if let Some(url) = self.raw_source.bucket_url("raw_source.s3.bucket")? {
@@ -189,31 +199,41 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
+        for (key, source) in [("raw_source.s3", &self.raw_source), ("object_store.s3", &self.object_store)] {
+            source.s3.check().map_err(|problem| ConfigError::S3 { key, problem })?;
+        }
         let raw_dir = self.raw_dir();
         if let Err(error @ ConfigError::Value { .. }) = raw_dir {
             return Err(error);
         }
         let roots = self.roots();
+        // All of them, whether or not another setting goes before: none may hold what must not be shown.
         let dirs = [
-            ("out_dir", Some(self.out_dir.clone())),
-            ("raw_events_dir", self.raw_events_dir.clone()),
-            ("raw_source", raw_dir.ok()),
-            ("canonical_dir", Some(self.canonical_dir())),
-            ("checkpoint_dir", Some(self.checkpoint_dir())),
-            ("artifacts_dir", Some(self.artifacts_dir())),
-            ("object_store", Some(self.object_store_dir()?)),
-            ("registry_dir", Some(self.registry_dir())),
+            ("out_dir", Some(self.out_dir.clone()), None),
+            ("raw_events_dir", self.raw_events_dir.clone(), None),
+            ("raw_source.dir", self.raw_source.dir.clone(), None),
+            ("raw_source", raw_dir.ok(), self.raw_section()),
+            ("canonical_dir", Some(self.canonical_dir()), None),
+            ("checkpoint_dir", Some(self.checkpoint_dir()), None),
+            ("artifacts_dir", Some(self.artifacts_dir()), None),
+            ("object_store_dir", self.object_store_dir.clone(), None),
+            ("object_store.dir", self.object_store.dir.clone(), None),
+            ("object_store", Some(self.object_store_dir()?), self.object_section()),
+            ("registry_dir", Some(self.registry_dir()), None),
         ];
-        for (key, dir) in dirs {
+        for (key, dir, section) in dirs {
             let Some(dir) = dir else { continue };
             if dir.trim().is_empty() {
                 return Err(ConfigError::Value { key, problem: "is empty; give a path or leave it out" });
             }
-            roots.open(&dir).map_err(|source| ConfigError::Root { key, source })?;
+            roots.open_with(&dir, section).map_err(|source| ConfigError::Root { key, source })?;
         }
-        if self.catalog.path.as_ref().is_some_and(|path| path.trim().is_empty()) {
-            let problem = "is empty; give a path or leave it out";
-            return Err(ConfigError::Value { key: "catalog.path", problem });
+        if let Some(path) = &self.catalog.path {
+            let key = "catalog.path";
+            if path.trim().is_empty() {
+                return Err(ConfigError::Value { key, problem: "is empty; give a path or leave it out" });
+            }
+            roots.open_document(path).map_err(|source| ConfigError::Root { key, source })?;
         }
         if self.storage.timeout_s == 0 {
             return Err(ConfigError::Value { key: "storage.timeout_s", problem: "must be at least 1" });
@@ -231,12 +251,21 @@ impl Config {
 }
 
 impl Source {
+    fn own_section(&self) -> Option<&S3Settings> {
+        match self.r#type {
+            SourceType::Fs => None,
+            SourceType::S3 | SourceType::Minio => Some(&self.s3),
+        }
+    }
+
     /// The URL of the bucket of `s3`, when the type says that this is the place.
     fn bucket_url(&self, key: &'static str) -> Result<Option<String>, ConfigError> {
         match (self.r#type, &self.s3.bucket) {
             (SourceType::Fs, _) => Ok(None),
             (SourceType::S3 | SourceType::Minio, Some(bucket)) => {
+                // It becomes part of a URL, in which these have a meaning.
                 let prefix = self.s3.prefix.as_deref().unwrap_or_default().trim_matches('/');
+                let prefix = prefix.replace('%', "%25").replace('?', "%3F").replace('#', "%23");
                 Ok(Some(format!("s3://{bucket}/{prefix}")))
             }
             (SourceType::S3 | SourceType::Minio, None) => match &self.dir {

@@ -4,8 +4,9 @@ use jiff::{SignedDuration, Timestamp};
 use recsys_core::publish::{Collection, Garbage, GarbageType, Keep};
 use serde::Serialize;
 
-use super::{Operator, age, readable, table};
+use super::{Failure, Failures, Operator, age, readable, table};
 use crate::cli::GcJob;
+use crate::context::by;
 use crate::error::JobError;
 use crate::output::Output;
 
@@ -21,6 +22,8 @@ struct Collected {
     scopes: Vec<ScopeCollected>,
     /// The size of all garbage.
     bytes: u64,
+    /// Where garbage could not be told or removed.
+    failures: Vec<Failure>,
 }
 
 #[derive(Debug, Serialize)]
@@ -44,13 +47,24 @@ pub(crate) fn gc(flags: &GcJob) -> Result<(), JobError> {
     let keep = Keep { manifests: flags.keep.get(), since };
     let (registry, objects) = (&*operator.published.registry, &*operator.published.objects);
     let output = Output::new(flags.common.json);
-    let mut document = Collected { since, deleted: flags.delete, scopes: Vec::new(), bytes: 0 };
+    let mut failures = Failures::default();
+    let mut document =
+        Collected { since, deleted: flags.delete, scopes: Vec::new(), bytes: 0, failures: Vec::new() };
     let mut table = table(["TENANT", "SURFACE", "TYPE", "KIND", "VERSION", "BYTES", "AGE"]);
     for scope in operator.scopes(&flags.filter)? {
-        let mut found = Collection::find(registry, objects, &scope, keep)?;
-        if flags.delete {
-            found.garbage = found.remove(registry, objects, &scope, keep)?;
-        }
+        let collected = Collection::find(registry, objects, &scope, keep).and_then(|mut found| {
+            if flags.delete {
+                found.garbage = found.remove(registry, objects, &scope, keep, &by())?;
+            }
+            Ok(found)
+        });
+        let found = match collected {
+            Ok(found) => found,
+            Err(error) => {
+                failures.note(&scope, error.into());
+                continue;
+            }
+        };
         let (tenant, surface) = (scope.tenant.to_string(), scope.surface.to_string());
         for Garbage { r#type, kind, version, bytes, modified, .. } in &found.garbage {
             let r#type = match r#type {
@@ -75,5 +89,7 @@ pub(crate) fn gc(flags: &GcJob) -> Result<(), JobError> {
         (_, false) => "nothing was deleted; pass --delete to delete them",
     };
     output.line(format_args!("{count} documents, {} bytes: {outcome}", document.bytes));
-    output.end(&document, Ok(()))
+    failures.print(&output);
+    document.failures = failures.all;
+    output.end(&document, failures.first.map_or(Ok(()), Err))
 }

@@ -12,6 +12,7 @@ use comfy_table::{Table, presets};
 use jiff::{SignedDuration, Timestamp};
 use recsys_core::id::Scope;
 use recsys_core::publish::{HistoryEntry, Registry, RegistryError};
+use serde::Serialize;
 
 pub(crate) use diff::diff;
 pub(crate) use gc::gc;
@@ -25,7 +26,8 @@ use crate::cli::{CommonArgs, ScopeArgs, ScopeFilter};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::context::PublishedStores;
-use crate::error::JobError;
+use crate::error::{JobError, one_line};
+use crate::output::Output;
 
 /// What an operator's command works with.
 #[derive(Debug)]
@@ -72,6 +74,38 @@ impl Operator {
             return Err(JobError::NothingMatches(self.config.registry_dir()));
         }
         Ok(scopes)
+    }
+}
+
+/// The tenants and surfaces at which a command has failed. The others are worked on all the same: one that is
+/// broken must not hide the rest.
+#[derive(Debug, Default)]
+struct Failures {
+    all: Vec<Failure>,
+    first: Option<JobError>,
+}
+
+#[derive(Debug, Serialize)]
+struct Failure {
+    tenant: String,
+    surface: String,
+    problem: String,
+}
+
+impl Failures {
+    fn note(&mut self, scope: &Scope, error: JobError) {
+        let (tenant, surface) = (scope.tenant.to_string(), scope.surface.to_string());
+        self.all.push(Failure { tenant, surface, problem: one_line(&error) });
+        self.first.get_or_insert(error);
+    }
+
+    /// Lists them, unless there is only one: that one is the last line of the job.
+    fn print(&self, output: &Output) {
+        if self.all.len() > 1 {
+            for Failure { tenant, surface, problem } in &self.all {
+                output.line(format_args!("{tenant}/{surface}: {problem}"));
+            }
+        }
     }
 }
 

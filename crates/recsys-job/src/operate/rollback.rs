@@ -45,7 +45,7 @@ pub(crate) fn rollback(flags: &RollbackJob) -> Result<(), JobError> {
     } else {
         operator.published.warn_of_collisions();
         let change = Change { reason: Reason::Rollback, by: by(), now: operator.clock.now() };
-        plan.carry_out(&registry, &scope, &change)?
+        plan.carry_out(&registry, &*operator.published.objects, &scope, &change)?
     };
     let moves = plan.moves();
     let output = Output::new(flags.common.json);

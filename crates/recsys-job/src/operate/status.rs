@@ -7,7 +7,7 @@ use recsys_core::publish::read_blob;
 use recsys_core::window::Window;
 use serde::Serialize;
 
-use super::{Operator, age, readable, table};
+use super::{Failure, Failures, Operator, age, readable, table};
 use crate::cli::StatusJob;
 use crate::error::JobError;
 use crate::output::Output;
@@ -16,6 +16,8 @@ use crate::output::Output;
 struct Status {
     registry: String,
     manifests: Vec<ManifestStatus>,
+    /// What could not be looked at.
+    failures: Vec<Failure>,
 }
 
 #[derive(Debug, Serialize)]
@@ -47,18 +49,26 @@ struct KindStatus {
 pub(crate) fn status(flags: &StatusJob) -> Result<(), JobError> {
     let operator = Operator::new(&flags.common)?;
     let now = operator.clock.now();
-    let mut manifests = Vec::new();
+    let (mut manifests, mut failures) = (Vec::new(), Failures::default());
     for scope in operator.scopes(&flags.filter)? {
-        manifests.push(manifest_status(&operator, scope, now, flags.max_age)?);
+        match manifest_status(&operator, scope.clone(), now, flags.max_age) {
+            Ok(status) => manifests.push(status),
+            Err(error) => failures.note(&scope, error),
+        }
     }
     let output = Output::new(flags.common.json);
-    print(&output, &manifests);
+    if !manifests.is_empty() || failures.all.is_empty() {
+        print(&output, &manifests);
+    }
+    failures.print(&output);
     let problems = problems(&manifests, flags.max_age);
-    let outcome = match (flags.max_age, problems.is_empty()) {
-        (Some(_), false) => Err(JobError::Stale(problems.join("; "))),
+    let outcome = match (failures.first, flags.max_age, problems.is_empty()) {
+        (Some(error), _, _) => Err(error),
+        (None, Some(_), false) => Err(JobError::Stale(problems.join("; "))),
         _ => Ok(()),
     };
-    output.end(&Status { registry: operator.config.registry_dir(), manifests }, outcome)
+    let registry = operator.config.registry_dir();
+    output.end(&Status { registry, manifests, failures: failures.all }, outcome)
 }
 
 fn manifest_status(

@@ -6,7 +6,7 @@ use recsys_core::parallel;
 use recsys_core::publish::{BlobError, read_blob};
 use serde::Serialize;
 
-use super::{Operator, table};
+use super::{Failure, Failures, Operator, table};
 use crate::cli::VerifyJob;
 use crate::error::{JobError, one_line};
 use crate::output::Output;
@@ -14,6 +14,8 @@ use crate::output::Output;
 #[derive(Debug, Serialize)]
 struct Verified {
     blobs: Vec<VerifiedBlob>,
+    /// What could not be looked at.
+    failures: Vec<Failure>,
 }
 
 #[derive(Debug, Serialize)]
@@ -31,12 +33,17 @@ struct VerifiedBlob {
 pub(crate) fn verify(flags: &VerifyJob) -> Result<(), JobError> {
     let operator = Operator::new(&flags.common)?;
     let mut named: Vec<(Scope, Kind, String)> = Vec::new();
-    for scope in operator.scopes(&flags.filter)? {
-        let (manifest, _) = operator
-            .registry()
-            .manifest(&scope)?
-            .ok_or_else(|| JobError::NoHistory(operator.registry().name(&scope)))?;
-        named.extend(manifest.current.into_iter().map(|(kind, uri)| (scope.clone(), kind, uri)));
+    let mut failures = Failures::default();
+    let scopes = operator.scopes(&flags.filter)?;
+    for scope in &scopes {
+        let missing = || JobError::NoHistory(operator.registry().name(scope));
+        let manifest = operator.registry().manifest(scope).map_err(JobError::from);
+        match manifest.and_then(|manifest| manifest.ok_or_else(missing)) {
+            Ok((manifest, _)) => {
+                named.extend(manifest.current.into_iter().map(|(kind, uri)| (scope.clone(), kind, uri)));
+            }
+            Err(error) => failures.note(scope, error),
+        }
     }
     let blobs = parallel::try_map(named, |(scope, kind, uri)| {
         let (bytes, problem) = match read_blob(&*operator.published.objects, &scope, kind, &uri) {
@@ -55,8 +62,17 @@ pub(crate) fn verify(flags: &VerifyJob) -> Result<(), JobError> {
         let result = blob.problem.as_deref().unwrap_or("intact");
         table.add_row([&blob.tenant, &blob.surface, blob.kind.as_str(), &bytes, result]);
     }
-    output.line(table.trim_fmt());
+    if scopes.is_empty() {
+        output.line("no manifest in the registry");
+    } else if !blobs.is_empty() {
+        output.line(table.trim_fmt());
+    }
+    failures.print(&output);
     let damaged: Vec<String> = blobs.iter().filter_map(|blob| blob.problem.clone()).collect();
-    let outcome = if damaged.is_empty() { Ok(()) } else { Err(JobError::Damaged(damaged.join("; "))) };
-    output.end(&Verified { blobs }, outcome)
+    let outcome = match failures.first {
+        Some(error) => Err(error),
+        None if damaged.is_empty() => Ok(()),
+        None => Err(JobError::Damaged(damaged.join("; "))),
+    };
+    output.end(&Verified { blobs, failures: failures.all }, outcome)
 }

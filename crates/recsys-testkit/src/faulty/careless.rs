@@ -2,7 +2,9 @@
 
 use std::io::{self, Read, Write};
 
-use recsys_core::storage::{Commit, Condition, Listed, PendingWrite, Store, StoreError, Tag, probe};
+use recsys_core::storage::{
+    Commit, Condition, Conditions, Listed, PendingWrite, Store, StoreError, Tag, probe,
+};
 
 /// A store that writes whatever the condition says.
 #[derive(Debug)]
@@ -41,7 +43,7 @@ impl Store for CarelessStore {
         self.0.list(folder)
     }
 
-    fn honours_conditions(&self) -> Result<bool, StoreError> {
+    fn conditions(&self) -> Result<Conditions, StoreError> {
         probe(self)
     }
 

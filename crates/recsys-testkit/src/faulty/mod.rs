@@ -8,7 +8,7 @@ use std::io::{self, Cursor, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use recsys_core::storage::{Commit, Condition, Listed, PendingWrite, Store, StoreError, Tag};
+use recsys_core::storage::{Commit, Condition, Conditions, Listed, PendingWrite, Store, StoreError, Tag};
 
 pub use careless::CarelessStore;
 pub use stale::StaleStore;
@@ -151,8 +151,8 @@ impl Store for FaultyStore {
         self.plan.run(folder, || self.inner.list(folder))
     }
 
-    fn honours_conditions(&self) -> Result<bool, StoreError> {
-        self.plan.run("conditions", || self.inner.honours_conditions())
+    fn conditions(&self) -> Result<Conditions, StoreError> {
+        self.plan.run("conditions", || self.inner.conditions())
     }
 
     fn remove(&self, key: &str) -> Result<bool, StoreError> {

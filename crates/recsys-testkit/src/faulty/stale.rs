@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::{self, Cursor, Read, Write};
 use std::sync::{Mutex, PoisonError};
 
-use recsys_core::storage::{Commit, Condition, Listed, PendingWrite, Store, StoreError, Tag};
+use recsys_core::storage::{Commit, Condition, Conditions, Listed, PendingWrite, Store, StoreError, Tag};
 
 type State = Option<(Vec<u8>, Tag)>;
 
@@ -70,8 +70,8 @@ impl Store for StaleStore {
         self.inner.list(folder)
     }
 
-    fn honours_conditions(&self) -> Result<bool, StoreError> {
-        self.inner.honours_conditions()
+    fn conditions(&self) -> Result<Conditions, StoreError> {
+        self.inner.conditions()
     }
 
     fn remove(&self, key: &str) -> Result<bool, StoreError> {
