@@ -14,7 +14,9 @@ use std::time::{Duration, SystemTime};
 
 use jiff::{SignedDuration, Timestamp};
 use published::{Shelf, candidates, publish, publish_with, roll_back, scope};
-use recsys_core::publish::{BlobError, Collection, Keep, Options, PublishError, RollbackError};
+use recsys_core::publish::{
+    BlobError, Collection, GarbageError, Keep, Options, PublishError, RegistryError, RollbackError,
+};
 use recsys_core::storage::{Condition, Store};
 use recsys_testkit::faulty::{FaultyStore, Plan};
 use recsys_testkit::place::Place;
@@ -171,4 +173,29 @@ fn a_lease_of_the_dead() {
         assert!(collect(&*registry, &*shelf.store("objects")) > 0);
     });
     assert_eq!(registry.list("gc").unwrap(), [], "and the next collection tidies up");
+}
+
+/// Somebody else has taken the lease, because this collector was silent for too long.
+#[test]
+fn a_lease_that_was_lost() {
+    let shelf = shelf();
+    let count = shelf.store("objects").list("").unwrap().len();
+    let plan = Plan::interrupt(0, {
+        let shelf = Arc::clone(&shelf);
+        move || {
+            let registry = shelf.store("registry");
+            registry.put("gc/demo/home.json", b"another", Condition::Always).unwrap();
+            // Until the next renewal.
+            thread::sleep(Duration::from_secs(3));
+        }
+    });
+    // The first operation on the objects under the lease is their listing.
+    let objects = FaultyStore { inner: shelf.store("objects"), plan };
+    let keep = Keep { manifests: 1, since: Timestamp::now() - SignedDuration::from_hours(1) };
+    let registry = shelf.store("registry");
+    let found = Collection::find(&*registry, &*shelf.store("objects"), &scope(), keep).unwrap();
+    let lost = found.remove(&*registry, &objects, &scope(), keep, "test@host");
+    assert!(matches!(lost, Err(GarbageError::Registry(RegistryError::Leased(_)))), "{lost:?}");
+    assert_eq!(shelf.store("objects").list("").unwrap().len(), count, "nothing was removed");
+    assert_eq!(registry.read("gc/demo/home.json").unwrap().unwrap(), b"another");
 }

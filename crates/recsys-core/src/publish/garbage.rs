@@ -3,7 +3,7 @@
 //! What is kept: what the newest manifests name, what any manifest names that was current after a point in
 //! time, what any history entry names that was written after it (a publish that is about to swap has written
 //! one), and whatever is itself younger than that: the blobs of a publish that is running. One that makes old
-//! blobs current again is kept apart from a collection by its [lease](super::lease).
+//! blobs current again is kept apart from a collection by its [lease].
 
 use std::collections::BTreeSet;
 
@@ -147,15 +147,17 @@ impl Collection {
         let mut removed = Vec::with_capacity(self.garbage.len());
         // Publishers wait while a batch is removed, and get their turn after it.
         for batch in self.garbage.chunks(BATCH) {
-            removed.extend(lease::hold(registry, scope, by, || {
+            removed.extend(lease::hold(registry, scope, by, |is_held| {
                 let now: BTreeSet<Garbage> =
                     Self::find(registry, objects, scope, keep)?.garbage.into_iter().collect();
                 let batch: Vec<&Garbage> = batch.iter().filter(|garbage| now.contains(garbage)).collect();
-                parallel::try_map(&batch, |garbage| match garbage.r#type {
+                let gone = parallel::try_map(&batch, |garbage| match garbage.r#type {
+                    _ if !is_held() => Ok(false),
                     GarbageType::Blob => objects.remove(&garbage.key),
                     GarbageType::Record => registry.remove(&garbage.key),
                 })?;
-                Ok::<_, GarbageError>(batch.into_iter().cloned().collect::<Vec<_>>())
+                let gone = batch.into_iter().zip(gone).filter(|(_, gone)| *gone);
+                Ok::<_, GarbageError>(gone.map(|(garbage, _)| garbage.clone()).collect::<Vec<_>>())
             })?);
         }
         Ok(removed)

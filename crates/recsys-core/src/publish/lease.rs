@@ -7,6 +7,7 @@
 //! No clock takes part. A collector that lives renews its lease every few seconds, and one that has not for
 //! a while is dead to whoever has watched it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -56,44 +57,54 @@ pub(super) fn wait(store: &dyn Store, scope: &Scope) -> Result<Option<Tag>, Stor
     }
 }
 
-/// Does `work` while the lease of `scope` is held.
+/// Does `work` while the lease of `scope` is held. What it is given says whether it is held still.
 pub(super) fn hold<T, E: From<RegistryError> + From<StoreError> + Send>(
     store: &dyn Store,
     scope: &Scope,
     by: &str,
-    work: impl FnOnce() -> Result<T, E>,
+    work: impl FnOnce(&(dyn Fn() -> bool + Sync)) -> Result<T, E>,
 ) -> Result<T, E> {
     let key = key(scope);
+    let document = |beats| readable(&Document { v: V1, by, beats });
+    let taken = || RegistryError::Leased(store.name(&key));
     let write = |beats, condition| -> Result<(), E> {
-        let document = readable(&Document { v: V1, by, beats });
-        match store.put(&key, &document, condition)? {
-            Commit::Refused => Err(RegistryError::Leased(store.name(&key)).into()),
+        match store.put(&key, &document(beats), condition)? {
+            Commit::Refused => Err(taken().into()),
             Commit::Written | Commit::Unchanged => Ok(()),
         }
     };
     let renew = |beats| -> Result<(), E> {
-        let tag = store.read_tagged(&key)?.map(|(_, tag)| tag);
-        write(beats, Condition::Still(tag))
+        match store.read_tagged(&key)? {
+            Some((bytes, tag)) if bytes == document(beats - 1) => write(beats, Condition::Still(Some(tag))),
+            // Somebody took this process for dead.
+            _ => Err(taken().into()),
+        }
     };
     let dead = wait(store, scope)?;
     write(0, Condition::Still(dead))?;
+    let held = AtomicBool::new(true);
     let done = thread::scope(|threads| {
         let (sender, ended) = channel::<()>();
-        let renewing = threads.spawn(move || {
+        let renewing = threads.spawn(|| {
+            // Owned by this thread, so that it ends with the work.
+            let ended = ended;
             let mut beats = 0;
             while ended.recv_timeout(BEAT) == Err(RecvTimeoutError::Timeout) {
                 beats += 1;
-                renew(beats)?;
+                renew(beats).inspect_err(|_| held.store(false, Ordering::Relaxed))?;
             }
             Ok::<_, E>(())
         });
-        let done = work();
+        let done = work(&|| held.load(Ordering::Relaxed));
         drop(sender);
         let renewed = renewing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         done.and_then(|done| renewed.map(|()| done))
     });
-    let removed = store.remove(&key);
+    if !held.load(Ordering::Relaxed) {
+        return done;
+    }
+    let given_back = store.remove(&key);
     let done = done?;
-    removed?;
+    given_back?;
     Ok(done)
 }

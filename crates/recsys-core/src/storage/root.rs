@@ -150,17 +150,16 @@ impl Roots {
             _ => S3Settings::default(),
         };
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = clients.iter().find(|client| client.bucket == bucket && client.section == section);
-        let (store, service) = match known {
-            Some(client) => (Arc::clone(&client.store), client.service.clone()),
-            None => {
+        let is_known = |client: &Client| client.bucket == bucket && client.section == section;
+        let at = clients.iter().position(is_known).map_or_else(
+            || {
                 let (store, service) = self.connect(scheme, &name, &bucket, &section)?;
-                let client = Client { bucket: bucket.clone(), section, store, service };
-                let opened = (Arc::clone(&client.store), client.service.clone());
-                clients.push(client);
-                opened
-            }
-        };
+                clients.push(Client { bucket: bucket.clone(), section: section.clone(), store, service });
+                Ok(clients.len() - 1)
+            },
+            Ok::<_, RootError>,
+        )?;
+        let (store, service) = (Arc::clone(&clients[at].store), clients[at].service.clone());
         BucketStore::new(store, service, bucket, folder).map_err(RootError::Runtime)
     }
 
