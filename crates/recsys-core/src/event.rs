@@ -3,12 +3,10 @@
 //! A line is read once, borrowing from the buffer it lies in. What comes out is trimmed, checked and in
 //! the types the tables take; a line that breaks a rule becomes a [`Fault`] that says which rule.
 
-use std::borrow::Cow;
-
 use serde::Deserialize;
 
 use crate::id::Scope;
-use crate::json;
+use crate::json::{self, Text};
 use crate::timestamp;
 
 /// An exposure that passed every check; text is trimmed and borrowed from the line.
@@ -51,12 +49,6 @@ impl Fault {
         Self { column: Some(error.column()), reason: reason.to_owned() }
     }
 }
-
-/// Text that borrows from the line unless it holds escapes.
-///
-/// A type of its own because `Option<Cow<str>>` always copies.
-#[derive(Debug, Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// A line as its producer wrote it. A `null` is the same as an absent field.
 #[derive(Debug, Deserialize)]

@@ -1,6 +1,6 @@
 //! SHA-256 in the form that documents carry it: 64 lower-case hex digits.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 
 use sha2::{Digest, Sha256};
 
@@ -42,6 +42,20 @@ impl Write for HashWriter {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// A reader that copies what is read from it, into a hash for instance.
+pub(crate) struct TeeReader<R, W> {
+    pub(crate) reader: R,
+    pub(crate) copy: W,
+}
+
+impl<R: Read, W: Write> Read for TeeReader<R, W> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        self.copy.write_all(&buffer[..read])?;
+        Ok(read)
     }
 }
 

@@ -5,10 +5,17 @@
 //! digits; everything else as UTF-8. A number without a fraction prints as an integer, any other as the
 //! shortest decimal that reads back the same.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::ser::{CompactFormatter, Formatter, Serializer};
+
+/// Text that borrows from what it is read from unless it holds escapes.
+///
+/// A type of its own because `Option<Cow<str>>` always copies.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
 struct Compact;
 

@@ -155,7 +155,7 @@ fn cut_into_blocks(
     Ok(())
 }
 
-fn too_long() -> Fault {
+pub(crate) fn too_long() -> Fault {
     Fault::new(format!("the line is longer than {MAX_LINE_BYTES} bytes; is a line end missing?"))
 }
 

@@ -7,12 +7,21 @@ use jiff::civil::DateTime;
 
 /// Reads an RFC 3339 timestamp with any offset and at most nine fraction digits.
 ///
-/// A leap second (`:60`, which RFC 3339 allows) counts as the second before it. A time that a signed 64-bit nanosecond clock cannot hold becomes its nearest end; it lies outside every
+/// A leap second (`:60`, which RFC 3339 allows) counts as the second before it. A time that a signed 64-bit
+/// nanosecond clock cannot hold becomes its nearest end; it lies outside every
 /// [`Day`](crate::window::Day), so no window takes it.
 ///
 /// # Errors
-/// A sentence that says what was expected.
+/// The end of a sentence that says what was expected.
 pub fn parse(text: &str) -> Result<i64, &'static str> {
+    let Some(time) = instant(text)? else { return Ok(i64::MAX) };
+    let ns = time.as_nanosecond();
+    Ok(i64::try_from(ns).unwrap_or(if ns < 0 { i64::MIN } else { i64::MAX }))
+}
+
+/// Reads an RFC 3339 timestamp by the rules of [`parse`]; `None` is one in the last hours of the year 9999,
+/// which the library's clock does not reach.
+pub(crate) fn instant(text: &str) -> Result<Option<Timestamp>, &'static str> {
     const EXPECTED: &str = "is not an RFC 3339 timestamp such as 2026-01-01T08:00:00Z";
     // The parser also knows other notations (a blank for `T`, weeks, zone names): only RFC 3339 gets there.
     let (clock, rest) = text.split_at_checked(19).ok_or(EXPECTED)?;
@@ -41,13 +50,11 @@ pub fn parse(text: &str) -> Result<i64, &'static str> {
     if !(is_utc || is_offset()) {
         return Err(EXPECTED);
     }
-    let Ok(time) = text.parse::<Timestamp>() else {
-        // The library's clock ends a day before the year 9999 does.
-        let valid = clock.parse::<DateTime>().is_ok();
-        return if valid { Ok(i64::MAX) } else { Err(EXPECTED) };
-    };
-    let ns = time.as_nanosecond();
-    Ok(i64::try_from(ns).unwrap_or(if ns < 0 { i64::MIN } else { i64::MAX }))
+    match text.parse() {
+        Ok(time) => Ok(Some(time)),
+        Err(_) if clock.parse::<DateTime>().is_ok() => Ok(None),
+        Err(_) => Err(EXPECTED),
+    }
 }
 
 /// Writes `ns` in UTC with `Z` and no trailing zeros in the fraction.

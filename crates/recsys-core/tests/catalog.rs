@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
-use recsys_core::catalog::{Catalog, CatalogError, CatalogFormat};
+use std::io::{self, ErrorKind, Read};
+
+use proptest::prelude::*;
+use recsys_core::catalog::{Catalog, CatalogError, CatalogFormat, CatalogRow, CatalogRows, FirstLines};
 use recsys_core::hash::sha256;
 use recsys_core::id::Surface;
 use recsys_core::limit::Limits;
+use recsys_core::lines::MAX_LINE_BYTES;
 
 use CatalogFormat::{Csv, Jsonl};
 
@@ -148,6 +152,33 @@ fn a_row_with_too_few_or_too_many_fields_is_named() {
 #[test]
 fn a_quote_that_is_never_closed_does_not_pass() {
     assert_eq!(bad_row(Csv, "id,tags\nA,x\n\"B,y\nC,z\n"), 3);
+    for (text, line) in [
+        ("id,tags\nA,x\n\nB,\"y\nC,z\n", 4),
+        ("id,tags\r\nA,x\r\nB,\"", 3),
+        ("id,tags\nA,\"x\ny\"\nB,\"y\"\"", 4),
+        ("\n\"id\nA\n", 2),
+    ] {
+        let expected = format!("items.txt:{line}: a quoted field of this row is never closed");
+        assert_eq!(error(Csv, text), expected, "{text:?}");
+    }
+    // A quote inside a field is a character like any other, and a closed one may end the file.
+    assert_eq!(items(Csv, "id,tags\nA\",x\nB,\"y\""), ["A\": x", "B: y"]);
+}
+
+/// There is no telling which is meant; in JSON it is the same.
+#[test]
+fn a_column_given_twice_is_refused_where_it_is_used() {
+    for (header, column) in [
+        ("id,tags,ID", "id"),
+        ("tags,item_id,Tags", "tags"),
+        ("tag_list,id,tag_list", "tag_list"),
+        ("id,surface,surface ", "surface"),
+    ] {
+        let expected = format!("items.txt:2: the header has the column {column} twice; keep one of them");
+        assert_eq!(error(Csv, format!("\n{header}\nA,B,C\n")), expected);
+    }
+    assert_eq!(items(Csv, "id,item_id,id,note,note\nx,A,y,,\n"), ["A: "]);
+    assert_eq!(items(Csv, "id,price,price,createdat,createdat\nA,1,2,3,4\n"), ["A: "]);
 }
 
 /// Lines end with CRLF in files from Windows and by RFC 4180.
@@ -171,6 +202,8 @@ fn a_row_that_is_not_utf8_is_named() {
     assert_eq!(error(Csv, b"id,tags\nA,x\nB,\xff\nC,z\n"), "items.txt:3: the row is not UTF-8");
     assert_eq!(error(Csv, b"id,tags\nA,\"x\ny\"\nB,\xff\n"), "items.txt:4: the row is not UTF-8");
     assert_eq!(error(Csv, b"id,\xff\nA,x\n"), "items.txt:1: the row is not UTF-8");
+    // Two halves of a character in two fields.
+    assert_eq!(error(Csv, b"id,tags\n\xc3,\xa9\n"), "items.txt:2: the row is not UTF-8");
     // Also in a field that nobody reads.
     let json = b"{\"item_id\":\"A\"}\n{\"item_id\":\"B\",\"note\":\"\xff\"}\n";
     assert_eq!(error(Jsonl, json), "items.txt:2: the row is not UTF-8");
@@ -288,6 +321,473 @@ fn a_json_item_given_twice_names_both_rows() {
     let text =
         "\n{\"item_id\":\"A\"}\r\n\r\n{\"item_id\":\"A\",\"namespace\":\"cart\"}\n{\"item_id\":\" A\"}\n";
     assert_eq!(twice(Jsonl, text), (2, 5));
+}
+
+// ---- Rows one by one ---------------------------------------------------------------------------------
+
+/// Calls `take` with each row up to the first that cannot be read.
+fn each_row(
+    format: CatalogFormat,
+    reader: impl Read,
+    mut take: impl FnMut(CatalogRow<'_>),
+) -> Result<(), CatalogError> {
+    let mut rows = CatalogRows::open("items.txt", format, reader)?;
+    while let Some(row) = rows.next_row()? {
+        take(row);
+    }
+    Ok(())
+}
+
+/// What `field` says of each row, an error as its message.
+fn each<T>(
+    format: CatalogFormat,
+    text: impl AsRef<[u8]>,
+    mut field: impl FnMut(&CatalogRow<'_>) -> Result<T, CatalogError>,
+) -> Vec<Result<T, String>> {
+    let mut seen = Vec::new();
+    let take = |row: CatalogRow<'_>| seen.push(field(&row).map_err(|error| error.to_string()));
+    each_row(format, text.as_ref(), take).unwrap();
+    seen
+}
+
+fn price_of(row: &CatalogRow<'_>) -> Result<Option<String>, CatalogError> {
+    row.price()
+}
+
+fn time_of(row: &CatalogRow<'_>) -> Result<Option<String>, CatalogError> {
+    Ok(row.created_at()?.map(|time| time.to_string()))
+}
+
+/// Each row as `line item [tags] namespace price created_at`.
+fn written(format: CatalogFormat, reader: impl Read) -> Vec<String> {
+    let mut seen = Vec::new();
+    each_row(format, reader, |row| {
+        let (tags, namespace) = (row.tags.join(" "), row.namespace.as_deref().unwrap_or("-"));
+        let (price, created_at) = (price_of(&row).unwrap(), time_of(&row).unwrap());
+        seen.push(format!(
+            "{} {:?} [{tags}] {namespace} {} {}",
+            row.line,
+            row.item_id,
+            price.as_deref().unwrap_or("-"),
+            created_at.as_deref().unwrap_or("-"),
+        ));
+    })
+    .unwrap();
+    seen
+}
+
+/// The same rows in both formats, with all there is to get wrong about lines.
+const BOTH: [(CatalogFormat, &str); 2] = [
+    (
+        Csv,
+        "\u{feff}\r\nNAMESPACE,Tags,Price,Item_ID,CreatedAt\r\n\
+         ,\"x\ny;X\nY\", 12.50 ,\" é\r\n\",2026-01-01\r\n\
+         \r\n\n home ,,,B,\n\
+         \"\",,-0.5e1,\"\", 2026-01-01T02:00:00+02:00 ",
+    ),
+    (
+        Jsonl,
+        "\u{feff}\r\n\n\
+         {\"item_id\":\" \\u00e9\\n\",\"tags\":[\"x\\ny\",\" X\\nY\"],\"price\":12.50,\"created_at\":\"2026-01-01\"}\r\n\
+         \r\n \t\n\n\n\n{\"namespace\":\" home \",\"item_id\":\"B\",\"price\":null,\"created_at\":\" \"}\n\
+         {\"price\":\"-0.5e1\",\"item_id\":\"\",\"created_at\":\"2026-01-01T02:00:00+02:00\",\"namespace\":\"\"}",
+    ),
+];
+
+const BOTH_ROWS: [&str; 3] = [
+    "3 \"é\" [x\ny] - 12.5 2026-01-01T00:00:00Z",
+    "9 \"B\" [] home - -",
+    "10 \"\" [] - -5 2026-01-01T00:00:00Z",
+];
+
+#[test]
+fn rows_have_their_lines_and_all_their_fields() {
+    for (format, text) in BOTH {
+        assert_eq!(written(format, text.as_bytes()), BOTH_ROWS, "{format:?}");
+    }
+}
+
+/// A row that is the surface's or nobody's belongs to the surface.
+#[test]
+fn a_row_is_for_its_namespace_or_for_all() {
+    let seen = each(Csv, "id,surface\nA,home\nB,\nC,cart\n", |row| Ok(row.is_for("home")));
+    assert_eq!(seen, [Ok(true), Ok(true), Ok(false)]);
+}
+
+/// The price of a row of CSV.
+fn csv_price(price: &str) -> Result<Option<String>, String> {
+    each(Csv, format!("id,price\nA,\"{price}\"\n"), price_of).remove(0)
+}
+
+/// The price of a row of JSON, written as `price` is.
+fn json_price(price: &str) -> Result<Option<String>, String> {
+    each(Jsonl, format!("{{\"price\":{price},\"item_id\":\"A\"}}"), price_of).remove(0)
+}
+
+#[test]
+fn prices_are_kept_to_the_last_digit() {
+    for (text, expected) in [
+        ("0", "0"),
+        ("-0", "0"),
+        ("0.000", "0"),
+        ("0e999999999999999999999", "0"),
+        ("12", "12"),
+        ("12.50", "12.5"),
+        ("12.00", "12"),
+        ("1200", "1200"),
+        ("-0.050", "-0.05"),
+        ("0.30000000000000004", "0.30000000000000004"),
+        ("0.1000000000000000000000000000000001", "0.1000000000000000000000000000000001"),
+        ("123456789012345678901234567890.123456789", "123456789012345678901234567890.123456789"),
+        ("1e3", "1000"),
+        ("1.25E+1", "12.5"),
+        ("1.25e1", "12.5"),
+        ("125e-1", "12.5"),
+        ("125e-3", "0.125"),
+        ("125e-5", "0.00125"),
+        ("1.20e2", "120"),
+        ("0.0012e5", "120"),
+        ("100e-2", "1"),
+    ] {
+        let expected = Ok(Some(expected.to_owned()));
+        assert_eq!(csv_price(text), expected, "{text}");
+        assert_eq!(json_price(text), expected, "{text}");
+        assert_eq!(json_price(&format!("\" {text}\\t\"")), expected, "{text}");
+    }
+    // No number of JSON, but what a spreadsheet or a person writes.
+    for (text, expected) in [(" .5", "0.5"), ("5. ", "5"), ("+5", "5"), ("007.5", "7.5"), ("-.5e1", "-5")] {
+        let expected = Ok(Some(expected.to_owned()));
+        assert_eq!(csv_price(text), expected, "{text}");
+        assert_eq!(json_price(&format!("\"{text}\"")), expected, "{text}");
+    }
+    assert_eq!(json_price("\"\\u0031.5\""), Ok(Some("1.5".into())));
+}
+
+#[test]
+fn an_empty_price_is_none() {
+    for text in ["", " ", "\t", "\u{a0}"] {
+        assert_eq!(csv_price(text), Ok(None));
+    }
+    for text in ["\"\"", "\" \"", "null"] {
+        assert_eq!(json_price(text), Ok(None));
+    }
+    assert_eq!(each(Csv, "id\nA\n", price_of), [Ok(None)]);
+    assert_eq!(each(Jsonl, "{\"item_id\":\"A\"}", price_of), [Ok(None)]);
+}
+
+#[test]
+fn a_bad_price_is_named_with_its_line_and_does_not_hide_the_next() {
+    for price in [
+        ".",
+        "-",
+        "+",
+        "-.",
+        "--5",
+        "+-5",
+        "1.2.3",
+        "1,234.50",
+        "1,5",
+        "1 234",
+        "1_000",
+        "$5",
+        "5€",
+        "5 EUR",
+        "USD 5",
+        "free",
+        "NaN",
+        "nan",
+        "inf",
+        "Infinity",
+        "-Infinity",
+        "1e",
+        "e5",
+        ".e5",
+        "1e+",
+        "1e1.5",
+        "1e5e5",
+        "0x10",
+        "١٢",
+        "５",
+        "−5",
+        "5-",
+        "(5)",
+        "5%",
+        "null",
+    ] {
+        let text = format!("id,price\r\n\r\nA,\"{price}\"\r\nB,7\r\n");
+        let expected =
+            format!("items.txt:3: field `price`: {price:?} is not a decimal number such as 1234.50");
+        assert_eq!(each(Csv, text, price_of), [Err(expected.clone()), Ok(Some("7".into()))]);
+        let row = |item: &str, price: &str| format!("{{\"item_id\":\"{item}\",\"price\":{price}}}\n");
+        let text = format!("\n\n{}{}", row("A", &format!("\"{price}\"")), row("B", "7"));
+        assert_eq!(each(Jsonl, text, price_of), [Err(expected), Ok(Some("7".into()))]);
+    }
+    for price in ["true", "[5]", "{\"amount\":5}"] {
+        let expected = "items.txt:1: field `price` is neither a number nor a string";
+        assert_eq!(json_price(price), Err(expected.to_owned()));
+    }
+    // One line, and not all of it.
+    let shown = format!("\"a\\n{}\"…", "b".repeat(38));
+    let expected = format!("items.txt:2: field `price`: {shown} is not a decimal number such as 1234.50");
+    assert_eq!(csv_price(&format!("a\n{}", "b".repeat(1000))), Err(expected));
+}
+
+#[test]
+fn a_price_is_as_long_as_postgres_takes() {
+    let length = |text: &str| csv_price(text).unwrap().unwrap().len();
+    assert_eq!(length("1e131071"), 131_072);
+    assert_eq!(length("-1e-16383"), "-0.".len() + 16_383);
+    for text in ["1e131072", "1e-16384", "1.5e-16383", "1e999999999999999999999", "-1e-999999999999999999999"]
+    {
+        let expected = format!(
+            "items.txt:2: field `price`: {text:?} has more than 131072 digits before the point or 16383 after it"
+        );
+        assert_eq!(csv_price(text), Err(expected));
+    }
+    // Zeros that say nothing do not count.
+    assert_eq!(csv_price(&format!("1.{}", "0".repeat(20_000))), Ok(Some("1".into())));
+    assert_eq!(csv_price(&format!("{}1", "0".repeat(200_000))), Ok(Some("1".into())));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// The number's digits with the point `scale` digits from the right, once plainly and once with an exponent.
+    #[test]
+    fn every_spelling_of_a_price_gives_the_same_text(
+        value in any::<i64>(), scale in 0usize..30, shift in 0usize..40, left in 0usize..3, right in 0usize..3,
+    ) {
+        let zeros = |count| "0".repeat(count);
+        let sign = if value < 0 { "-" } else { "" };
+        let digits = format!("{:0>1$}", value.unsigned_abs(), scale + 1);
+        let (whole, fraction) = digits.split_at(digits.len() - scale);
+        let plain = format!("{sign}{}{whole}.{fraction}{}", zeros(left), zeros(right));
+        let shifted = format!("{sign}{digits}{}e-{}", zeros(shift), scale + shift);
+        let fraction = fraction.trim_end_matches('0');
+        let dot = if fraction.is_empty() { "" } else { "." };
+        let expected = Ok(Some(format!("{}{whole}{dot}{fraction}", if value == 0 { "" } else { sign })));
+        prop_assert_eq!(csv_price(&plain), expected.clone());
+        prop_assert_eq!(csv_price(&shifted), expected);
+    }
+}
+
+/// The date of a row, in CSV and in JSON.
+fn dates(date: &str) -> [Result<Option<String>, String>; 2] {
+    let json = format!("\n{{\"item_id\":\"A\",\"created_at\":\"{date}\"}}");
+    [each(Csv, format!("id,created_at\nA,{date}\n"), time_of).remove(0), each(Jsonl, json, time_of).remove(0)]
+}
+
+#[test]
+fn dates_are_instants() {
+    for (text, expected) in [
+        ("2026-01-01", "2026-01-01T00:00:00Z"),
+        (" 2024-02-29 ", "2024-02-29T00:00:00Z"),
+        ("1600-12-31", "1600-12-31T00:00:00Z"),
+        ("0001-01-01", "0001-01-01T00:00:00Z"),
+        ("9999-12-30", "9999-12-30T00:00:00Z"),
+        ("2026-01-01T00:30:00.123456789+02:00", "2025-12-31T22:30:00.123456789Z"),
+        ("1600-01-01t12:00:00z", "1600-01-01T12:00:00Z"),
+        ("2016-12-31T23:59:60Z", "2016-12-31T23:59:59Z"),
+    ] {
+        let expected = Ok(Some(expected.to_owned()));
+        assert_eq!(dates(text), [expected.clone(), expected], "{text}");
+    }
+    assert_eq!(dates(""), [Ok(None), Ok(None)]);
+    assert_eq!(dates(" "), [Ok(None), Ok(None)]);
+    assert_eq!(each(Csv, "id\nA\n", time_of), [Ok(None)]);
+    assert_eq!(each(Jsonl, "{\"item_id\":\"A\",\"created_at\":null}", time_of), [Ok(None)]);
+}
+
+#[test]
+fn a_bad_date_is_named_with_its_line() {
+    for date in [
+        "today",
+        "2026-02-29",
+        "2026-13-01",
+        "2026-1-1",
+        "20260101",
+        "01.01.2026",
+        "01/02/2026",
+        "2026-01-01Z",
+        "2026-01-01 00:00:00Z",
+        "2026-01-01T00:00:00",
+        "2026-W01-1",
+        "-2026-01-01",
+        "+002026-01-01",
+        "1767225600",
+    ] {
+        let expected = Err(format!(
+            "items.txt:2: field `created_at`: {date:?} is neither a date such as 2026-01-01 nor a timestamp such \
+             as 2026-01-01T08:00:00Z"
+        ));
+        assert_eq!(dates(date), [expected.clone(), expected]);
+    }
+    let late = "items.txt:2: field `created_at`: \"9999-12-31\" is later than 9999-12-30T22:00:00Z, where the \
+                calendar ends here";
+    assert_eq!(dates("9999-12-31"), [Err(late.to_owned()), Err(late.to_owned())]);
+    let text = "{\"item_id\":\"A\",\"created_at\":1767225600}";
+    let expected = "items.txt:1: invalid type: integer `1767225600`, expected a string (column 38)";
+    assert_eq!(each(Jsonl, text, time_of), [Err(expected.into())]);
+}
+
+#[test]
+fn prices_and_dates_given_twice_are_an_error_for_those_who_ask() {
+    let text = "id,price,Price,created_at,created_at\nA,1,1,,\n";
+    let reason = |column| format!("items.txt:1: the header has the column {column} twice; keep one of them");
+    assert_eq!(each(Csv, text, price_of), [Err(reason("price"))]);
+    assert_eq!(each(Csv, text, time_of), [Err(reason("created_at"))]);
+    let text = "{\"item_id\":\"A\",\"price\":1,\"price\":1,\"created_at\":\"\"}";
+    assert!(each(Jsonl, text, price_of)[0].as_ref().unwrap_err().contains("duplicate field `price`"));
+    assert_eq!(each(Jsonl, text, time_of), [Ok(None)]);
+}
+
+/// `content_sim` has no use for them, and what is wrong with them is not its business.
+#[test]
+fn a_catalogue_of_tags_has_no_prices() {
+    let csv = "id,tags,price,created_at,price\nA,x,1.2.3,yesterday,€\n";
+    assert_eq!(items(Csv, csv), ["A: x"]);
+    let json = "{\"item_id\":\"A\",\"price\":[1],\"tags\":[\"x\"],\"created_at\":7,\"price\":{\"a\":1e999}}";
+    assert_eq!(items(Jsonl, json), ["A: x"]);
+}
+
+#[test]
+fn first_lines_tell_where_an_item_was_first_given() {
+    let mut lines = FirstLines::default();
+    let seen = each(Csv, "id\nA\n\"\nB\n\"\n\n A\nB\nb\n", |row| lines.add(row));
+    let twice = |line, item, first| {
+        Err(format!("items.txt:{line}: item {item:?} was already given on line {first}; keep one of them"))
+    };
+    assert_eq!(seen, [Ok(()), Ok(()), twice(7, "A", 2), twice(8, "B", 3), Ok(())]);
+}
+
+/// The first that is found, not the first by name.
+#[test]
+fn of_two_items_given_twice_the_one_higher_up_is_named() {
+    assert_eq!(twice(Csv, "id\nB\nA\nB\nA\n"), (2, 4));
+}
+
+// ---- Readers -----------------------------------------------------------------------------------------
+
+/// Gives one byte at a time, and is interrupted before each.
+struct Trickle<'a>(&'a [u8], bool);
+
+impl Read for Trickle<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.1 = !self.1;
+        if self.1 {
+            return Err(ErrorKind::Interrupted.into());
+        }
+        let wanted = buffer.len().min(1);
+        self.0.read(&mut buffer[..wanted])
+    }
+}
+
+/// Gives the same bytes for ever.
+struct Endless(&'static [u8], usize);
+
+impl Read for Endless {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        for byte in &mut *buffer {
+            *byte = self.0[self.1];
+            self.1 = (self.1 + 1) % self.0.len();
+        }
+        Ok(buffer.len())
+    }
+}
+
+struct Broken;
+
+impl Read for Broken {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::Error::other("gone"))
+    }
+}
+
+#[test]
+fn rows_are_the_same_one_byte_at_a_time() {
+    for (format, text) in BOTH {
+        assert_eq!(written(format, Trickle(text.as_bytes(), false)), BOTH_ROWS, "{format:?}");
+        let marked = format!("\u{feff}{text}");
+        assert_eq!(written(format, Trickle(marked.as_bytes(), false)), BOTH_ROWS, "{format:?}");
+        let surface = Surface::new("home").unwrap();
+        let read = Catalog::read("x", format, Trickle(text.as_bytes(), false), &surface, &Limits::default());
+        assert_eq!(read.unwrap(), self::read(format, text).unwrap());
+    }
+    let row = Trickle(b"id,tags\nA,\"x", false);
+    let error = each_row(Csv, row, |_| {}).unwrap_err().to_string();
+    assert_eq!(error, "items.txt:2: a quoted field of this row is never closed");
+}
+
+#[test]
+fn a_file_that_breaks_off_is_named() {
+    for (format, beginning, rows) in [
+        (Csv, "", 0),
+        (Csv, "i", 0),
+        (Csv, "id,tags\n", 0),
+        (Csv, "id,tags\nA,x\nB,y", 1),
+        (Csv, "id,tags\nA,x\nB,\"", 1),
+        (Jsonl, "", 0),
+        (Jsonl, "{\"item_id\":\"A\"}\n{\"item_id\":\"B\"}", 1),
+    ] {
+        let mut seen = 0;
+        let error = each_row(format, beginning.as_bytes().chain(Broken), |_| seen += 1).unwrap_err();
+        assert_eq!((error.to_string().as_str(), seen), ("cannot read items.txt", rows), "{beginning:?}");
+        assert!(matches!(error, CatalogError::Store(_)), "{error:?}");
+    }
+}
+
+#[test]
+fn a_row_longer_than_the_bound_is_refused_and_one_as_long_is_not() {
+    let csv = format!(
+        "items.txt:4: the row is longer than {MAX_LINE_BYTES} bytes; is a line end or a closing quote missing?"
+    );
+    let json = format!("items.txt:4: the line is longer than {MAX_LINE_BYTES} bytes; is a line end missing?");
+    let long = |length: usize, quote: &str| {
+        let length = length - 2 * quote.len();
+        format!("{quote}{}{quote}", if quote.is_empty() { "x".repeat(length) } else { "\n".repeat(length) })
+    };
+    let object = |length: usize| format!("{{\"item_id\":\"{}\"}}", "x".repeat(length - 14));
+    for end in ["", "\n", "\r\n", "\r\nB\r\n"] {
+        for quote in ["", "\""] {
+            let text = |length| format!("id\nA\n\n{}{end}", long(length, quote));
+            assert!(each_row(Csv, text(MAX_LINE_BYTES).as_bytes(), |_| {}).is_ok());
+            let refused = each_row(Csv, text(MAX_LINE_BYTES + 1).as_bytes(), |_| {}).unwrap_err();
+            assert_eq!(refused.to_string(), csv);
+        }
+        let end = end.replace('B', "{\"item_id\":\"B\"}");
+        let text = |length| format!("\n{{\"item_id\":\"A\"}}\n\n{}{end}", object(length));
+        assert!(each_row(Jsonl, text(MAX_LINE_BYTES).as_bytes(), |_| {}).is_ok());
+        let refused = each_row(Jsonl, text(MAX_LINE_BYTES + 1).as_bytes(), |_| {}).unwrap_err();
+        assert_eq!(refused.to_string(), json);
+    }
+}
+
+/// Each of these would otherwise fill the memory, or never end.
+#[test]
+fn an_endless_file_is_left_where_it_breaks_a_rule() {
+    for (format, beginning, rest) in [
+        (Csv, "", "x"),
+        (Csv, "\"", "\n"),
+        (Csv, "id\nA\n", ","),
+        (Csv, "id\nA\n\"", "\n"),
+        (Csv, "id\nA\n", "x,\"\""),
+        (Jsonl, "", " "),
+        (Jsonl, "{\"item_id\":\"A\"}\n", "{"),
+    ] {
+        let reader = beginning.as_bytes().chain(Endless(rest.as_bytes(), 0));
+        let error = each_row(format, reader, |_| {}).unwrap_err().to_string();
+        assert!(error.contains("is longer than 1048576 bytes"), "{error}");
+    }
+    let limits = Limits { max_catalog_items: 1000, ..Limits::default() };
+    let surface = Surface::new("home").unwrap();
+    for (format, beginning, rest) in
+        [(Csv, "id,surface\n", "A,cart\n"), (Jsonl, "", "{\"item_id\":\"A\",\"namespace\":\"cart\"}\n")]
+    {
+        let reader = beginning.as_bytes().chain(Endless(rest.as_bytes(), 0));
+        let read = Catalog::read("items.txt", format, reader, &surface, &limits);
+        let Err(CatalogError::Limit(exceeded)) = read else { panic!("{read:?}") };
+        assert_eq!((exceeded.value, exceeded.max), (1001, 1000));
+    }
 }
 
 // ---- Names -------------------------------------------------------------------------------------------

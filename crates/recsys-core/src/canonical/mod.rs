@@ -8,12 +8,12 @@ mod encode;
 mod rows;
 
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use rows::{Counts, DayRows, Names, Row, read_days};
 
-use crate::hash::HashWriter;
+use crate::hash::{HashWriter, TeeReader};
 use crate::id::Scope;
 use crate::lines::{LineFile, LinesError};
 use crate::storage::{Commit, Condition, PendingWrite, Store, StoreError};
@@ -157,20 +157,6 @@ impl PendingDay<'_> {
             Commit::Unchanged => Replaced::Unchanged,
             Commit::Written | Commit::Refused => Replaced::Written,
         })
-    }
-}
-
-/// A reader that copies what is read from it.
-struct TeeReader<W> {
-    reader: Box<dyn Read + Send>,
-    copy: W,
-}
-
-impl<W: Write> Read for TeeReader<W> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.reader.read(buffer)?;
-        self.copy.write_all(&buffer[..read])?;
-        Ok(read)
     }
 }
 

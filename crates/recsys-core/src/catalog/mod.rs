@@ -1,0 +1,86 @@
+//! The catalogue: items, their tags and what else is known of them, from CSV or JSON Lines.
+//!
+//! [`CatalogRows`] reads rows one by one, in memory that does not grow with the file; [`Catalog`] is what
+//! `content_sim` keeps of them.
+
+mod created_at;
+mod error;
+mod first_lines;
+mod format;
+mod header;
+mod json_lines;
+mod json_row;
+mod marks;
+mod price;
+mod records;
+mod rows;
+
+use std::io::Read;
+
+pub use error::CatalogError;
+pub use first_lines::FirstLines;
+pub use format::CatalogFormat;
+pub use rows::{CatalogRow, CatalogRows};
+
+use crate::hash::{HashWriter, TeeReader};
+use crate::id::Surface;
+use crate::limit::Limits;
+
+/// An item of a surface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CatalogItem {
+    /// The item.
+    pub item_id: String,
+    /// Trimmed, lower-case, in the order of their first occurrence.
+    pub tags: Vec<String>,
+}
+
+/// The items of a surface, by id.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Catalog {
+    /// The items, each once.
+    pub items: Vec<CatalogItem>,
+    /// Rows in the file.
+    pub rows: u64,
+    /// Rows that name no item, which are left out.
+    pub rows_without_id: u64,
+    /// Rows of another surface, which are left out.
+    pub foreign: u64,
+    /// SHA-256 of the file.
+    pub source_hash: String,
+}
+
+impl Catalog {
+    /// Reads the items of `surface`: rows whose namespace is empty or the surface. Prices and dates are not
+    /// looked at.
+    pub fn read(
+        name: &str,
+        format: CatalogFormat,
+        reader: impl Read,
+        surface: &Surface,
+        limits: &Limits,
+    ) -> Result<Self, CatalogError> {
+        let mut catalog = Self::default();
+        let mut first_lines = FirstLines::default();
+        let mut source = TeeReader { reader, copy: HashWriter::default() };
+        let mut rows = CatalogRows::open(name, format, &mut source)?;
+        while let Some(row) = rows.next_row()? {
+            catalog.rows += 1;
+            let seen = usize::try_from(catalog.rows).unwrap_or(usize::MAX);
+            limits
+                .check("max_catalog_items", limits.max_catalog_items, seen)
+                .map_err(|exceeded| exceeded.in_place(name))?;
+            if row.item_id.is_empty() {
+                catalog.rows_without_id += 1;
+            } else if row.is_for(surface.as_str()) {
+                first_lines.add(&row)?;
+                catalog.items.push(CatalogItem { item_id: row.item_id.into_owned(), tags: row.tags });
+            } else {
+                catalog.foreign += 1;
+            }
+        }
+        catalog.items.sort_unstable_by(|a, b| a.item_id.cmp(&b.item_id));
+        catalog.source_hash = source.copy.finish();
+        Ok(catalog)
+    }
+}

@@ -1,0 +1,216 @@
+//! The rows of a catalogue, one at a time.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io::Read;
+
+use jiff::Timestamp;
+
+use super::header::Header;
+use super::json_lines::JsonLines;
+use super::json_row::{self, JsonRow};
+use super::marks::{Unmarked, unmarked};
+use super::records::{Record, Records};
+use super::{CatalogError, CatalogFormat, created_at, price};
+use crate::json::Text;
+
+/// Reads a catalogue row by row.
+///
+/// A row is at most [`MAX_LINE_BYTES`](crate::lines::MAX_LINE_BYTES) long, and one row is in memory at a time,
+/// so what this takes does not grow with the file. After an error there is nothing more to read.
+pub struct CatalogRows<R> {
+    name: String,
+    source: Source<R>,
+}
+
+enum Source<R> {
+    Csv { records: Records<Unmarked<R>>, header: Header },
+    Jsonl(JsonLines<Unmarked<R>>),
+}
+
+/// A row of a catalogue.
+#[derive(Debug)]
+pub struct CatalogRow<'a> {
+    /// The line on which it begins, counted from 1 as an editor does.
+    pub line: u64,
+    /// Trimmed; empty when the row names no item.
+    pub item_id: Cow<'a, str>,
+    /// Trimmed, lower-case, in the order of their first occurrence; none is empty.
+    pub tags: Vec<String>,
+    /// Trimmed; `None` when it is empty or there is none.
+    pub namespace: Option<Cow<'a, str>>,
+    name: &'a str,
+    rest: Rest<'a>,
+}
+
+/// Where the fields are that only some readers want.
+#[derive(Debug)]
+enum Rest<'a> {
+    Csv(&'a Header, Record<'a>),
+    Json(&'a str),
+}
+
+impl<R: Read> CatalogRows<R> {
+    /// Begins to read the catalogue that messages call `name`. Of CSV, the header is read at once.
+    ///
+    /// # Errors
+    /// [`CatalogError::Store`] when `reader` fails, [`CatalogError::NoItemColumn`], and [`CatalogError::Row`]
+    /// when the header cannot be read or has a column twice.
+    pub fn open(name: &str, format: CatalogFormat, reader: R) -> Result<Self, CatalogError> {
+        let reader = unmarked(reader).map_err(|source| CatalogError::read(name, source))?;
+        let source = match format {
+            CatalogFormat::Csv => {
+                let mut records = Records::new(reader);
+                let no_item = || CatalogError::NoItemColumn { name: name.to_owned() };
+                let header = Header::new(name, records.next(name)?.ok_or_else(no_item)?)?;
+                Source::Csv { records, header }
+            }
+            CatalogFormat::Jsonl => Source::Jsonl(JsonLines::new(reader)),
+        };
+        Ok(Self { name: name.to_owned(), source })
+    }
+
+    /// The next row, or `None` at the end of the file.
+    ///
+    /// # Errors
+    /// [`CatalogError::Store`] when the file cannot be read, [`CatalogError::Row`] when the row cannot.
+    pub fn next_row(&mut self) -> Result<Option<CatalogRow<'_>>, CatalogError> {
+        let name = &self.name;
+        match &mut self.source {
+            Source::Csv { records, header } => {
+                let Some(record) = records.next(name)? else { return Ok(None) };
+                let field = |column: Option<usize>| column.map_or("", |at| record.field(at));
+                Ok(Some(CatalogRow {
+                    line: record.line,
+                    item_id: Cow::Borrowed(record.field(header.item_id).trim()),
+                    tags: normalised(field(header.tags).split([',', ';', '|'])),
+                    namespace: Some(field(header.namespace).trim())
+                        .filter(|namespace| !namespace.is_empty())
+                        .map(Cow::Borrowed),
+                    name,
+                    rest: Rest::Csv(header, record),
+                }))
+            }
+            Source::Jsonl(lines) => {
+                let Some((line, text)) = lines.next(name)? else { return Ok(None) };
+                let bad = |reason: String| CatalogError::row(name, line, reason);
+                let row = JsonRow::parse(text).map_err(bad)?;
+                let Text(item_id) =
+                    row.item_id.ok_or_else(|| bad("field `item_id` is missing".to_owned()))?;
+                let tags = row.tags.unwrap_or_default();
+                Ok(Some(CatalogRow {
+                    line,
+                    item_id: trimmed(item_id),
+                    tags: normalised(tags.iter().map(|Text(tag)| tag.as_ref())),
+                    namespace: row
+                        .namespace
+                        .map(|Text(namespace)| trimmed(namespace))
+                        .filter(|namespace| !namespace.is_empty()),
+                    name,
+                    rest: Rest::Json(text),
+                }))
+            }
+        }
+    }
+}
+
+impl CatalogRow<'_> {
+    /// Whether it belongs to `namespace`: it says so, or it names none.
+    pub fn is_for(&self, namespace: &str) -> bool {
+        self.namespace.as_ref().is_none_or(|own| own == namespace)
+    }
+
+    /// The price as a plain decimal such as `-0.5` or `1200`, exactly the number that is written: no
+    /// exponent, no sign but `-`, no zeros that say nothing. `None` when the field is empty or there is none.
+    ///
+    /// `.5`, `5.`, `+5` and `5e-1` are taken as well, and in JSON both numbers and strings.
+    ///
+    /// # Errors
+    /// [`CatalogError::Row`] when it is no decimal number, is too long for Postgres (more than 131,072 digits
+    /// before the point or 16,383 after it), or is given twice.
+    pub fn price(&self) -> Result<Option<String>, CatalogError> {
+        let text = match &self.rest {
+            Rest::Csv(header, record) => self.csv_field(header, *record, &header.price)?,
+            Rest::Json(line) => json_row::price(line).map_err(|reason| self.bad(reason))?,
+        };
+        self.given("price", &text, price::normalised)
+    }
+
+    /// When the item came to be: an RFC 3339 timestamp, or a date such as `2026-01-01`, which is its midnight
+    /// in UTC. `None` when the field is empty or there is none.
+    ///
+    /// # Errors
+    /// [`CatalogError::Row`] when it is neither, lies in the last hours of the year 9999, or is given twice.
+    pub fn created_at(&self) -> Result<Option<Timestamp>, CatalogError> {
+        let text = match &self.rest {
+            Rest::Csv(header, record) => self.csv_field(header, *record, &header.created_at)?,
+            Rest::Json(line) => json_row::created_at(line).map_err(|reason| self.bad(reason))?,
+        };
+        self.given("created_at", &text, created_at::parse)
+    }
+
+    /// What messages call the file.
+    pub(super) fn name(&self) -> &str {
+        self.name
+    }
+
+    fn csv_field<'b>(
+        &self,
+        header: &Header,
+        record: Record<'b>,
+        column: &Result<Option<usize>, String>,
+    ) -> Result<Cow<'b, str>, CatalogError> {
+        match column {
+            Ok(column) => Ok(Cow::Borrowed(column.map_or("", |at| record.field(at)))),
+            Err(reason) => Err(CatalogError::row(self.name, header.line, reason)),
+        }
+    }
+
+    fn given<T>(
+        &self,
+        field: &str,
+        text: &str,
+        parse: impl FnOnce(&str) -> Result<T, &'static str>,
+    ) -> Result<Option<T>, CatalogError> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Ok(None);
+        }
+        parse(text).map(Some).map_err(|reason| self.bad(format!("field `{field}`: {} {reason}", Shown(text))))
+    }
+
+    fn bad(&self, reason: String) -> CatalogError {
+        CatalogError::row(self.name, self.line, reason)
+    }
+}
+
+/// A field as a message quotes it: not to its end when it is long.
+struct Shown<'a>(&'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const LENGTH: usize = 40;
+        match self.0.char_indices().nth(LENGTH) {
+            Some((at, _)) => write!(f, "{:?}…", &self.0[..at]),
+            None => write!(f, "{:?}", self.0),
+        }
+    }
+}
+
+fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+    }
+}
+
+fn normalised<'a>(tags: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut kept: Vec<String> = Vec::new();
+    for tag in tags {
+        let tag = tag.trim().to_lowercase();
+        if !tag.is_empty() && !kept.contains(&tag) {
+            kept.push(tag);
+        }
+    }
+    kept
+}
