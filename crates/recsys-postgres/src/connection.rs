@@ -5,7 +5,8 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use backon::{BlockingRetryable, ExponentialBuilder};
-use sqlx::postgres::{PgConnectOptions, PgRow, PgSslMode};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow, PgSslMode, Postgres};
+use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Row};
 use tokio::runtime::Runtime;
 
@@ -19,7 +20,7 @@ pub struct Patience {
     /// server that is down, starting or full, never a wrong password.
     pub connect: Duration,
     /// After this the server stops a statement. The time in which it waits for rows to be given or taken, or
-    /// for another writer, counts.
+    /// for another writer, counts. None, and zero, mean never.
     pub statement: Option<Duration>,
 }
 
@@ -52,6 +53,7 @@ impl Connection {
         if options.get_application_name().is_none() {
             options = options.application_name(application);
         }
+        let statement = patience.statement.filter(|timeout| !timeout.is_zero());
         let begun = Instant::now();
         let delays = ExponentialBuilder::default()
             .with_jitter()
@@ -63,9 +65,9 @@ impl Connection {
             .when(|problem: &Problem| problem.may_heal() && begun.elapsed() < patience.connect)
             .call()
             .map_err(error)?;
-        let limit = patience.statement.map_or(Duration::MAX, |statement| statement.saturating_add(GRACE));
+        let limit = statement.map_or(Duration::MAX, |statement| statement.saturating_add(GRACE));
         let mut connection = Self { session, runtime, server, limit };
-        if let Some(timeout) = patience.statement {
+        if let Some(timeout) = statement {
             // Not a parameter of the connection: poolers know none of those.
             let milliseconds = timeout.as_millis().to_string();
             connection
@@ -87,11 +89,7 @@ impl Connection {
 
     /// Runs a statement; parameters are text, which the statement casts. Returns the number of rows it changed.
     pub(crate) fn execute(&mut self, sql: &str, parameters: &[&str]) -> Result<u64, Problem> {
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for parameter in parameters {
-            query = query.bind(*parameter);
-        }
-        let done = within(self.limit, query.execute(&mut self.session));
+        let done = within(self.limit, query(sql, parameters).execute(&mut self.session));
         Ok(self.runtime.block_on(done)?.rows_affected())
     }
 
@@ -101,11 +99,7 @@ impl Connection {
         sql: &str,
         parameters: &[&str],
     ) -> Result<Vec<Vec<Option<String>>>, Problem> {
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for parameter in parameters {
-            query = query.bind(*parameter);
-        }
-        let rows = within(self.limit, query.fetch_all(&mut self.session));
+        let rows = within(self.limit, query(sql, parameters).fetch_all(&mut self.session));
         let rows = self.runtime.block_on(rows)?;
         let texts = |row: &PgRow| (0..row.len()).map(|column| row.try_get(column)).collect();
         rows.iter().map(texts).collect::<Result<_, sqlx::Error>>().map_err(Problem::from)
@@ -163,6 +157,13 @@ impl Connection {
     pub(crate) fn limit(&self) -> Duration {
         self.limit
     }
+}
+
+/// A statement with its parameters. It is not kept by the server for another time: there is none, and poolers do
+/// not get along with it.
+pub(crate) fn query<'a>(sql: &str, parameters: &[&'a str]) -> Query<'a, Postgres, PgArguments> {
+    let query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
+    parameters.iter().fold(query, |query, parameter| query.bind(*parameter))
 }
 
 fn runtime() -> io::Result<Runtime> {

@@ -18,9 +18,9 @@ use recsys_core::window::Window;
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, Connection as _, Row};
+use sqlx::{Connection as _, Row};
 
-use crate::connection::{Connection, within};
+use crate::connection::{Connection, query, within};
 use crate::fault::{PostgresError, Problem};
 use crate::identifier::TableName;
 use crate::tenant::TenantId;
@@ -97,7 +97,7 @@ impl Connection {
             .map_err(|problem| self.error(action.clone(), problem))?;
         let (sender, receiver) = sync_channel(CHUNKS_WAITING);
         let scope = query.scope.clone();
-        thread::spawn(move || pump(self, &sql, parameters, &scope, &action, &sender));
+        thread::spawn(move || pump(self, &sql, &parameters, &scope, &action, &sender));
         let tally = Tally::default();
         let reader = ExposureReader { pieces: receiver, chunk: Vec::new(), at: 0, tally: tally.clone() };
         Ok(Exposures { lines: LineFile { name: query.table.to_string(), reader: Box::new(reader) }, tally })
@@ -133,7 +133,7 @@ impl From<Problem> for Stop {
 fn pump(
     connection: Connection,
     sql: &str,
-    parameters: [String; 4],
+    parameters: &[String; 4],
     scope: &Scope,
     action: &str,
     queue: &SyncSender<Piece>,
@@ -141,13 +141,9 @@ fn pump(
     let limit = connection.limit();
     let server = connection.server().to_owned();
     let (mut session, runtime) = connection.into_parts();
-    let pumped = || -> Result<ExposureCounts, Stop> {
+    let mut pumped = || -> Result<ExposureCounts, Stop> {
         let mut encoder = Encoder { scope, counts: ExposureCounts::default(), chunk: Vec::new() };
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for parameter in parameters {
-            query = query.bind(parameter);
-        }
-        let mut rows = query.fetch(&mut session);
+        let mut rows = query(sql, &parameters.each_ref().map(String::as_str)).fetch(&mut session);
         while let Some(row) = runtime.block_on(within(limit, rows.try_next()))? {
             encoder.add(&row)?;
             if encoder.chunk.len() >= CHUNK_BYTES {

@@ -147,7 +147,7 @@ impl fmt::Display for Problem {
             Self::NoTenant { tenant, table } => {
                 write!(
                     f,
-                    "no row of {table} has {tenant:?} as external_id or id; insert it or correct the tenant"
+                    "no row of {table} has {tenant:?} as external_id or id; insert it, set db.auto_create_tenant, or correct the tenant"
                 )
             }
             Self::AmbiguousTenant { tenant, table } => {

@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 use std::time::Duration;
 
+use recsys_core::event::RawExposure;
 use recsys_core::window::Window;
 use recsys_postgres::{
     Class, ExposureCounts, ExposureQuery, Patience, PostgresError, TableNames, Tally, TenantId,
@@ -89,6 +90,10 @@ fn rows_become_lines_of_canonical_input() {
     let (text, counts) = read(&database, &demo, window("2026-01-01", 1)).unwrap();
     assert_eq!(text.lines().collect::<Vec<_>>(), expected);
     assert_eq!(counts, ExposureCounts { rows: 8, events: 4, without_session: 2, without_items: 3 });
+    for line in text.lines() {
+        let event = RawExposure::parse(line).unwrap();
+        assert_eq!(event.check(&scope()).unwrap().unwrap().segment, line.contains("vip").then_some("vip"));
+    }
     let (_, counts) = read(&database, &demo, window("2026-01-02", 3)).unwrap();
     assert_eq!((counts.rows, counts.events), (10, 6));
     let (text, counts) = read(&database, &demo, window("2026-02-01", 1)).unwrap();
