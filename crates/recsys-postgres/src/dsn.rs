@@ -129,7 +129,7 @@ impl Dsn {
         let host = socket.unwrap_or_else(|| options.get_host().to_owned());
         let database = options.get_database().unwrap_or(options.get_username());
         let server = format!("database {database:?} at {host}:{}", options.get_port());
-        // A poolers knows no such parameter of a connection; and statements are nobody's log.
+        // Poolers know no such parameter of a connection; and statements do not belong in the log.
         let options = options.extra_float_digits(None).disable_statement_logging();
         Ok(Self { options, connect_timeout, server })
     }
