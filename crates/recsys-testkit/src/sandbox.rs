@@ -129,7 +129,8 @@ impl Sandbox {
         command.current_dir(self.path()).stdin(Stdio::null()).env_remove("RUST_LOG");
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
-            if text.starts_with("RECSYS_") || text.starts_with("AWS_") || text == "SOURCE_DATE_EPOCH" {
+            let from_outside = ["RECSYS_", "AWS_", "PG"].iter().any(|prefix| text.starts_with(prefix));
+            if from_outside || text == "SOURCE_DATE_EPOCH" {
                 command.env_remove(&name);
             }
         }

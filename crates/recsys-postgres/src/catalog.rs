@@ -1,0 +1,190 @@
+//! The catalogue of a namespace, as the serving side reads it from `item_tags`.
+//!
+//! Rows are streamed into a temporary table and merged in one transaction. A row that is right already is not
+//! touched, `updated_at` included. Writers of the same tenant and namespace queue.
+
+use csv::ByteRecord;
+use jiff::Timestamp;
+
+use crate::connection::Connection;
+use crate::copy::{copy_rows, push_item};
+use crate::fault::{PostgresError, Problem};
+use crate::identifier::TableName;
+use crate::merge::Written;
+use crate::tenant::TenantId;
+
+/// Whose catalogue.
+#[derive(Debug, Clone, Copy)]
+pub struct CatalogTarget<'a> {
+    /// The tenant.
+    pub tenant: &'a TenantId,
+    /// The surface.
+    pub namespace: &'a str,
+    /// What to do with the others.
+    pub obsolete: Obsolete,
+}
+
+/// What to do with rows that are there and are not given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Obsolete {
+    /// They stay as they are.
+    Keep,
+    /// They are removed.
+    Remove,
+}
+
+/// A row of `item_tags`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CatalogRow {
+    /// Where it stands in its file, for the error about an item that is given twice.
+    pub line: u64,
+    /// The item.
+    pub item_id: String,
+    /// Its tags, in their order.
+    pub tags: Vec<String>,
+    /// Its price, if it has one: a decimal number.
+    pub price: Option<String>,
+    /// Since when there is such an item. Without it, what is there stays; a new row gets the time of the write.
+    pub created_at: Option<Timestamp>,
+}
+
+/// Why a catalogue was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError<E: std::error::Error + 'static> {
+    /// The rows could not be had.
+    #[error(transparent)]
+    Rows(E),
+    /// An item is given twice.
+    #[error("line {line}: item {item_id:?} was already given on line {first_line}; keep one of them")]
+    Duplicate {
+        /// The item.
+        item_id: String,
+        /// Its first row.
+        first_line: u64,
+        /// Its second row.
+        line: u64,
+    },
+    /// The server.
+    #[error(transparent)]
+    Postgres(PostgresError),
+}
+
+/// The same before it is known which server it was.
+enum Failure<E> {
+    Rows(E),
+    Duplicate { item_id: String, first_line: u64, line: u64 },
+    Problem(Problem),
+}
+
+impl<E> From<Problem> for Failure<E> {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+const TABLE: &str = "item_tags";
+const INCOMING: &str = "recsys_item_tags";
+
+impl Connection {
+    /// Inserts and updates rows, in one transaction. The first row that is an error ends it, and nothing is
+    /// written.
+    pub fn write_catalog<E: std::error::Error + 'static>(
+        &mut self,
+        target: CatalogTarget<'_>,
+        rows: impl Iterator<Item = Result<CatalogRow, E>>,
+    ) -> Result<Written, CatalogError<E>> {
+        self.transaction(|connection| merge(connection, target, rows)).map_err(|failure| match failure {
+            Failure::Rows(error) => CatalogError::Rows(error),
+            Failure::Duplicate { item_id, first_line, line } => {
+                CatalogError::Duplicate { item_id, first_line, line }
+            }
+            Failure::Problem(problem) => {
+                CatalogError::Postgres(self.error(format!("write {TABLE} in"), problem))
+            }
+        })
+    }
+}
+
+fn merge<E>(
+    connection: &mut Connection,
+    target: CatalogTarget<'_>,
+    rows: impl Iterator<Item = Result<CatalogRow, E>>,
+) -> Result<Written, Failure<E>> {
+    connection.lock(target.tenant, target.namespace, &TableName::known(TABLE))?;
+    connection.execute(
+        &format!(
+            "create temporary table {INCOMING} on commit drop as
+             select 0::bigint as line, item_id, tags, price, created_at from {TABLE} with no data"
+        ),
+        &[],
+    )?;
+    let given = copy_rows(connection, INCOMING, rows.map(|row| row.map_err(Failure::Rows)), push_row)?;
+    connection.before_merge(INCOMING)?;
+    if let Some(duplicate) = duplicate(connection)? {
+        return Err(duplicate);
+    }
+    let whose = [target.tenant.as_str(), target.namespace];
+    let of_the_namespace = "t.tenant_id = $1::uuid and t.namespace = $2";
+    let deleted = match target.obsolete {
+        Obsolete::Keep => 0,
+        Obsolete::Remove => connection.execute(
+            &format!(
+                "delete from {TABLE} t where {of_the_namespace}
+                 and not exists (select from {INCOMING} i where i.item_id = t.item_id)"
+            ),
+            &whose,
+        )?,
+    };
+    let updated = connection.execute(
+        &format!(
+            "update {TABLE} t set tags = i.tags, price = i.price,
+                 created_at = coalesce(i.created_at, t.created_at), updated_at = now()
+             from {INCOMING} i where {of_the_namespace} and i.item_id = t.item_id
+             and (t.tags, t.price, t.created_at)
+                 is distinct from (i.tags, i.price, coalesce(i.created_at, t.created_at))"
+        ),
+        &whose,
+    )?;
+    let inserted = connection.execute(
+        &format!(
+            "insert into {TABLE} (tenant_id, namespace, item_id, tags, price, created_at, updated_at)
+             select $1::uuid, $2, item_id, tags, price, coalesce(created_at, now()), now() from {INCOMING} i
+             where not exists (select from {TABLE} t where {of_the_namespace} and i.item_id = t.item_id)"
+        ),
+        &whose,
+    )?;
+    Ok(Written { inserted, updated, deleted, unchanged: given - inserted - updated })
+}
+
+/// The first item that is given twice.
+fn duplicate<E>(connection: &mut Connection) -> Result<Option<Failure<E>>, Problem> {
+    let sql = format!(
+        "select item_id, lines[1]::text, lines[2]::text from (
+             select item_id, array_agg(line order by line) as lines from {INCOMING}
+             group by item_id having count(*) > 1
+         ) as twice order by lines[2] limit 1"
+    );
+    let mut row = connection.rows(&sql, &[])?.into_iter().flatten().flatten();
+    let Some(item_id) = row.next() else { return Ok(None) };
+    let mut line = || row.next().and_then(|line| line.parse().ok()).unwrap_or(0);
+    Ok(Some(Failure::Duplicate { item_id, first_line: line(), line: line() }))
+}
+
+fn push_row(row: &CatalogRow, fields: &mut ByteRecord) -> Result<(), Problem> {
+    fields.push_field(row.line.to_string().as_bytes());
+    push_item(fields, &row.item_id)?;
+    if row.tags.iter().any(|tag| tag.contains('\0')) {
+        let reason = "has a tag that contains U+0000, which Postgres cannot hold".to_owned();
+        return Err(Problem::Item { item_id: row.item_id.clone(), reason });
+    }
+    fields.push_field(array(&row.tags).as_bytes());
+    fields.push_field(row.price.as_deref().unwrap_or_default().as_bytes());
+    fields.push_field(row.created_at.map(|at| at.to_string()).unwrap_or_default().as_bytes());
+    Ok(())
+}
+
+/// An array of text as Postgres reads it.
+fn array(elements: &[String]) -> String {
+    let quoted = |element: &String| format!("\"{}\"", element.replace('\\', "\\\\").replace('"', "\\\""));
+    format!("{{{}}}", elements.iter().map(quoted).collect::<Vec<_>>().join(","))
+}

@@ -1,0 +1,196 @@
+//! A connection to a server, without the asynchrony of the library below it.
+
+use std::fmt;
+use std::io;
+use std::time::{Duration, Instant};
+
+use backon::{BlockingRetryable, ExponentialBuilder};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow, PgSslMode, Postgres};
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Row};
+use tokio::runtime::Runtime;
+
+use crate::dsn::Dsn;
+use crate::fault::{PostgresError, Problem, unconnected};
+
+/// How long to wait for a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// After this a connection that cannot be made is not tried again. Only what may heal is tried again: a
+    /// server that is down, starting or full, never a wrong password.
+    pub connect: Duration,
+    /// After this the server stops a statement. The time in which it waits for rows to be given or taken, or
+    /// for another writer, counts. None, and zero, mean never.
+    pub statement: Option<Duration>,
+}
+
+/// How much later than the server the client gives up on a statement: by then the network is to blame.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// An open connection.
+pub struct Connection {
+    // First, so that it is dropped before its runtime.
+    session: PgConnection,
+    runtime: Runtime,
+    server: String,
+    /// How long to wait for any one answer.
+    limit: Duration,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    /// Connects. `application` is what the server's list of sessions shows, unless the DSN says otherwise.
+    pub fn open(dsn: &Dsn, application: &str, patience: Patience) -> Result<Self, PostgresError> {
+        let server = dsn.server().to_owned();
+        let error = |problem| PostgresError { action: "connect to".into(), server: server.clone(), problem };
+        let runtime = runtime().map_err(|cause| error(Problem::Answer(cause.to_string())))?;
+        let mut options = dsn.options().clone();
+        if options.get_application_name().is_none() {
+            options = options.application_name(application);
+        }
+        let statement = patience.statement.filter(|timeout| !timeout.is_zero());
+        let begun = Instant::now();
+        let delays = ExponentialBuilder::default()
+            .with_jitter()
+            .with_min_delay(Duration::from_millis(100))
+            .with_max_delay(Duration::from_secs(5))
+            .without_max_times();
+        let session = (|| runtime.block_on(attempt(&options, dsn.connect_timeout())))
+            .retry(delays)
+            .when(|problem: &Problem| problem.may_heal() && begun.elapsed() < patience.connect)
+            .call()
+            .map_err(error)?;
+        let limit = statement.map_or(Duration::MAX, |statement| statement.saturating_add(GRACE));
+        let mut connection = Self { session, runtime, server, limit };
+        if let Some(timeout) = statement {
+            // Not a parameter of the connection: poolers know none of those.
+            let milliseconds = timeout.as_millis().to_string();
+            connection
+                .execute("select set_config('statement_timeout', $1, false)", &[&milliseconds])
+                .map_err(|problem| connection.error("connect to", problem))?;
+        }
+        Ok(connection)
+    }
+
+    /// Database, host and port.
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// A problem, and what it was met with.
+    pub(crate) fn error(&self, action: impl Into<String>, problem: Problem) -> PostgresError {
+        PostgresError { action: action.into(), server: self.server.clone(), problem }
+    }
+
+    /// Runs a statement; parameters are text, which the statement casts. Returns the number of rows it changed.
+    pub(crate) fn execute(&mut self, sql: &str, parameters: &[&str]) -> Result<u64, Problem> {
+        let done = within(self.limit, query(sql, parameters).execute(&mut self.session));
+        Ok(self.runtime.block_on(done)?.rows_affected())
+    }
+
+    /// The rows of a query whose columns are all text.
+    pub(crate) fn rows(
+        &mut self,
+        sql: &str,
+        parameters: &[&str],
+    ) -> Result<Vec<Vec<Option<String>>>, Problem> {
+        let rows = within(self.limit, query(sql, parameters).fetch_all(&mut self.session));
+        let rows = self.runtime.block_on(rows)?;
+        let texts = |row: &PgRow| (0..row.len()).map(|column| row.try_get(column)).collect();
+        rows.iter().map(texts).collect::<Result<_, sqlx::Error>>().map_err(Problem::from)
+    }
+
+    /// Sends what `fill` puts into the buffer to a `COPY … FROM STDIN`, until it leaves it empty.
+    ///
+    /// `fill` runs outside of the runtime, and may wait for another one.
+    pub(crate) fn copy<E: From<Problem>>(
+        &mut self,
+        sql: &str,
+        mut fill: impl FnMut(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<u64, E> {
+        let Self { session, runtime, limit, .. } = self;
+        let limit = *limit;
+        let mut copy = runtime.block_on(within(limit, session.copy_in_raw(sql)))?;
+        let mut buffer = Vec::new();
+        loop {
+            buffer.clear();
+            if let Err(error) = fill(&mut buffer) {
+                // A connection that cannot even be told is of no use; the rollback will show it.
+                let _ = runtime.block_on(within(limit, copy.abort("the rows end early")));
+                return Err(error);
+            }
+            if buffer.is_empty() {
+                return Ok(runtime.block_on(within(limit, copy.finish()))?);
+            }
+            runtime.block_on(within(limit, async { copy.send(buffer.as_slice()).await.map(drop) }))?;
+        }
+    }
+
+    /// Does all that `work` does, or nothing.
+    pub(crate) fn transaction<T, E: From<Problem>>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        // Whatever the default of the server is: what another writer commits while this one waits for its lock must
+        // be seen.
+        self.execute("begin isolation level read committed", &[])?;
+        let done = work(self);
+        let end = if done.is_ok() { "commit" } else { "rollback" };
+        match (self.execute(end, &[]), done) {
+            (Err(problem), Ok(_)) => Err(problem.into()),
+            // What cannot be rolled back was never committed.
+            (_, done) => done,
+        }
+    }
+
+    /// The parts, for a caller that waits by itself.
+    pub(crate) fn into_parts(self) -> (PgConnection, Runtime) {
+        (self.session, self.runtime)
+    }
+
+    /// How long to wait for any one answer.
+    pub(crate) fn limit(&self) -> Duration {
+        self.limit
+    }
+}
+
+/// A statement with its parameters. It is not kept by the server for another time: there is none, and poolers do
+/// not get along with it.
+pub(crate) fn query<'a>(sql: &str, parameters: &[&'a str]) -> Query<'a, Postgres, PgArguments> {
+    let query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
+    parameters.iter().fold(query, |query, parameter| query.bind(*parameter))
+}
+
+fn runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+/// Waits for an answer, but not for ever.
+pub(crate) async fn within<T>(
+    limit: Duration,
+    answer: impl Future<Output = sqlx::Result<T>>,
+) -> Result<T, Problem> {
+    match tokio::time::timeout(limit, answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(Problem::NoAnswer(limit.as_secs())),
+    }
+}
+
+async fn attempt(options: &PgConnectOptions, limit: Duration) -> Result<PgConnection, Problem> {
+    let connect = async {
+        let first = options.connect().await.map_err(unconnected);
+        // To prefer TLS is to do without it where it fails.
+        match (first, options.get_ssl_mode()) {
+            (Err(Problem::Tls(_)), PgSslMode::Prefer) => {
+                options.clone().ssl_mode(PgSslMode::Disable).connect().await.map_err(unconnected)
+            }
+            (first, _) => first,
+        }
+    };
+    tokio::time::timeout(limit, connect).await.unwrap_or(Err(Problem::NoAnswer(limit.as_secs())))
+}

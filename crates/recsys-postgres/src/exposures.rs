@@ -1,0 +1,321 @@
+//! Exposures as lines of canonical input, while they arrive.
+//!
+//! One statement reads them all, and so from one snapshot: what is inserted meanwhile is not seen, not even in
+//! part. A thread turns rows into lines and hands them over through a bounded queue; when nobody takes
+//! them, the server waits. However many rows there are, a few chunks are in memory.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+
+use futures_util::TryStreamExt;
+use recsys_core::id::Scope;
+use recsys_core::lines::LineFile;
+use recsys_core::timestamp;
+use recsys_core::window::Window;
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::postgres::PgRow;
+use sqlx::{Connection as _, Row};
+
+use crate::connection::{Connection, query, within};
+use crate::fault::{PostgresError, Problem};
+use crate::identifier::TableName;
+use crate::tenant::TenantId;
+
+const CHUNK_BYTES: usize = 1 << 16;
+
+/// Chunks that wait to be taken.
+const CHUNKS_WAITING: usize = 8;
+
+/// Which rows.
+#[derive(Debug, Clone, Copy)]
+pub struct ExposureQuery<'a> {
+    /// The table.
+    pub table: &'a TableName,
+    /// The id of the tenant.
+    pub tenant: &'a TenantId,
+    /// The name of the tenant, as the lines give it, and the surface.
+    pub scope: &'a Scope,
+    /// The days.
+    pub window: Window,
+}
+
+/// What was read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ExposureCounts {
+    /// All rows.
+    pub rows: u64,
+    /// Lines: one for each item of a row.
+    pub events: u64,
+    /// Rows that were skipped because they are of no session.
+    pub without_session: u64,
+    /// Rows of a session in which nothing was shown.
+    pub without_items: u64,
+}
+
+/// Exposures that are being read.
+pub struct Exposures {
+    /// The lines, by time and request id. Reading fails with a [`PostgresError`], which [`PostgresError::of`]
+    /// finds.
+    pub lines: LineFile,
+    /// What was read, once the lines are at their end.
+    pub tally: Tally,
+}
+
+/// The counts of what was read.
+#[derive(Debug, Clone, Default)]
+pub struct Tally(Arc<OnceLock<ExposureCounts>>);
+
+impl Tally {
+    /// The counts; none until the last line was read.
+    pub fn counts(&self) -> Option<ExposureCounts> {
+        self.0.get().copied()
+    }
+}
+
+impl Connection {
+    /// Begins to read exposures. A table that cannot be read is found out here, a row that cannot be understood
+    /// only when it is met.
+    pub fn exposures(mut self, query: ExposureQuery<'_>) -> Result<Exposures, PostgresError> {
+        let sql = format!(
+            "select (extract(epoch from occurred_at) * 1000000)::bigint, request_id::text, segment::text,
+                 encode(user_key, 'hex'), session_id::text, response::text
+             from {} where tenant_id = $1::uuid and surface = $2
+             and occurred_at >= $3::timestamptz and occurred_at < $4::timestamptz
+             order by occurred_at, request_id",
+            query.table.quoted()
+        );
+        let midnight = |day| format!("{day}T00:00:00Z");
+        let [start, end] = [query.window.start(), query.window.end()].map(midnight);
+        let surface = query.scope.surface.to_string();
+        let parameters = [query.tenant.as_str().to_owned(), surface, start, end];
+        let action = format!("read {} in", query.table);
+        self.execute(&format!("{sql} limit 0"), &parameters.each_ref().map(String::as_str))
+            .map_err(|problem| self.error(action.clone(), problem))?;
+        let (sender, receiver) = sync_channel(CHUNKS_WAITING);
+        let scope = query.scope.clone();
+        thread::spawn(move || pump(self, &sql, &parameters, &scope, &action, &sender));
+        let tally = Tally::default();
+        let reader = ExposureReader { pieces: receiver, chunk: Vec::new(), at: 0, tally: tally.clone() };
+        Ok(Exposures { lines: LineFile { name: query.table.to_string(), reader: Box::new(reader) }, tally })
+    }
+}
+
+/// What goes through the queue.
+enum Piece {
+    Lines(Vec<u8>),
+    End(Result<ExposureCounts, PostgresError>),
+}
+
+/// Nobody reads any more.
+struct Abandoned;
+
+enum Stop {
+    Abandoned,
+    Problem(Problem),
+}
+
+impl From<Abandoned> for Stop {
+    fn from(_: Abandoned) -> Self {
+        Self::Abandoned
+    }
+}
+
+impl From<Problem> for Stop {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+fn pump(
+    connection: Connection,
+    sql: &str,
+    parameters: &[String; 4],
+    scope: &Scope,
+    action: &str,
+    queue: &SyncSender<Piece>,
+) {
+    let limit = connection.limit();
+    let server = connection.server().to_owned();
+    let (mut session, runtime) = connection.into_parts();
+    let mut pumped = || -> Result<ExposureCounts, Stop> {
+        let mut encoder = Encoder { scope, counts: ExposureCounts::default(), chunk: Vec::new() };
+        let mut rows = query(sql, &parameters.each_ref().map(String::as_str)).fetch(&mut session);
+        while let Some(row) = runtime.block_on(within(limit, rows.try_next()))? {
+            encoder.add(&row)?;
+            if encoder.chunk.len() >= CHUNK_BYTES {
+                let lines = std::mem::replace(&mut encoder.chunk, Vec::with_capacity(CHUNK_BYTES * 2));
+                queue.send(Piece::Lines(lines)).map_err(|_| Abandoned)?;
+            }
+        }
+        queue.send(Piece::Lines(encoder.chunk)).map_err(|_| Abandoned)?;
+        Ok(encoder.counts)
+    };
+    let end = match pumped() {
+        Ok(counts) => Ok(counts),
+        Err(Stop::Problem(problem)) => Err(PostgresError { action: action.to_owned(), server, problem }),
+        Err(Stop::Abandoned) => return,
+    };
+    // Said while there is still a runtime; there may be nobody on the other side any more.
+    let _ = runtime.block_on(within(limit, session.close()));
+    let _ = queue.send(Piece::End(end));
+}
+
+/// A line.
+#[derive(Serialize)]
+struct Line<'a> {
+    v: u8,
+    ts: &'a str,
+    tenant: &'a str,
+    surface: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    segment: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<&'a str>,
+    session_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+    item_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rank: Option<i64>,
+}
+
+/// An element of `response.items[]`.
+struct Shown<'a> {
+    item_id: &'a str,
+    rank: Option<i64>,
+}
+
+/// The elements of `response.items[]`, or what is wrong with them. Fields that are not known are left alone.
+fn shown(response: &Value) -> Result<Vec<Shown<'_>>, String> {
+    let fields = match response {
+        Value::Null => return Ok(Vec::new()),
+        Value::Object(fields) => fields,
+        _ => return Err("response is not an object".to_owned()),
+    };
+    let items = match fields.get("items") {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(Value::Array(items)) => items,
+        Some(_) => return Err("response.items is not an array".to_owned()),
+    };
+    items.iter().enumerate().map(|(index, item)| element(index, item)).collect()
+}
+
+fn element(index: usize, item: &Value) -> Result<Shown<'_>, String> {
+    let wrong = |what: &str| format!("response.items[{index}]{what}");
+    let Value::Object(item) = item else { return Err(wrong(" is not an object")) };
+    let item_id = match item.get("item_id") {
+        Some(Value::String(item_id)) if item_id.trim().is_empty() => {
+            return Err(wrong(".item_id is empty"));
+        }
+        Some(Value::String(item_id)) => item_id,
+        None | Some(Value::Null) => return Err(wrong(" has no item_id")),
+        Some(_) => return Err(wrong(".item_id is not text")),
+    };
+    let rank = match item.get("rank") {
+        None | Some(Value::Null) => None,
+        Some(rank) => match rank.as_i64() {
+            Some(rank @ 0..) => Some(rank),
+            _ => return Err(wrong(&format!(".rank is {rank}; it must be an integer of 0 or more"))),
+        },
+    };
+    Ok(Shown { item_id, rank })
+}
+
+struct Encoder<'a> {
+    scope: &'a Scope,
+    counts: ExposureCounts,
+    chunk: Vec<u8>,
+}
+
+impl Encoder<'_> {
+    fn add(&mut self, row: &PgRow) -> Result<(), Problem> {
+        let text = |column| row.try_get::<Option<&str>, usize>(column);
+        let microseconds: i64 = row.try_get(0)?;
+        let (request_id, segment, user_id) = (text(1)?, text(2)?, text(3)?);
+        self.counts.rows += 1;
+        let Some(session_id) = text(4)?.filter(|session| !session.trim().is_empty()) else {
+            self.counts.without_session += 1;
+            return Ok(());
+        };
+        let ts = written(microseconds)?;
+        let malformed = |reason: String| Problem::Exposure {
+            ts: ts.clone(),
+            request_id: request_id.unwrap_or("unknown").to_owned(),
+            reason,
+        };
+        let response = text(5)?.map_or(Ok(Value::Null), serde_json::from_str);
+        let response = response.map_err(|error| malformed(format!("response: {error}")))?;
+        let items = shown(&response).map_err(malformed)?;
+        if items.is_empty() {
+            self.counts.without_items += 1;
+        }
+        for Shown { item_id, rank } in items {
+            let line = Line {
+                v: 1,
+                ts: &ts,
+                tenant: self.scope.tenant.as_str(),
+                surface: self.scope.surface.as_str(),
+                segment,
+                user_id: user_id.filter(|user| !user.is_empty()),
+                session_id,
+                request_id,
+                item_id,
+                rank,
+            };
+            serde_json::to_writer(&mut self.chunk, &line)
+                .map_err(|error| Problem::Answer(error.to_string()))?;
+            self.chunk.push(b'\n');
+            self.counts.events += 1;
+        }
+        Ok(())
+    }
+}
+
+fn written(microseconds: i64) -> Result<String, Problem> {
+    let mut text = Vec::new();
+    // The window is one of days that nanoseconds reach.
+    timestamp::write(microseconds.saturating_mul(1000), &mut text)
+        .map_err(|error| Problem::Answer(error.to_string()))?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+struct ExposureReader {
+    pieces: Receiver<Piece>,
+    chunk: Vec<u8>,
+    /// How much of the chunk was read.
+    at: usize,
+    tally: Tally,
+}
+
+impl Read for ExposureReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.chunk.len() {
+            if self.tally.counts().is_some() {
+                return Ok(0);
+            }
+            match self.pieces.recv() {
+                Ok(Piece::Lines(lines)) => (self.chunk, self.at) = (lines, 0),
+                Ok(Piece::End(Ok(counts))) => {
+                    let _ = self.tally.0.set(counts);
+                }
+                Ok(Piece::End(Err(error))) => return Err(io::Error::other(error)),
+                Err(_) => return Err(io::Error::other("the thread that reads exposures has ended early")),
+            }
+        }
+        let rest = &self.chunk[self.at..];
+        let taken = rest.len().min(buffer.len());
+        buffer[..taken].copy_from_slice(&rest[..taken]);
+        self.at += taken;
+        Ok(taken)
+    }
+}
+
+impl fmt::Debug for Exposures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exposures").field("name", &self.lines.name).field("tally", &self.tally).finish()
+    }
+}

@@ -1,0 +1,111 @@
+//! Names of tables that come from outside.
+//!
+//! A name is checked once; what passes is an identifier in double quotes, and so can stand in a statement.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The longest identifier. Postgres cuts longer ones, and would find another table.
+const MAX_BYTES: usize = 63;
+
+/// The name of a table: `table` or `schema.table`, as it was created.
+///
+/// Each part begins with a letter or an underscore and goes on with letters, digits and underscores, at most
+/// 63 bytes. It is always quoted, and so is taken to the letter: `Events` is not `events`. Names that
+/// need quotes for another reason, such as blanks, are refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableName {
+    schema: Option<String>,
+    table: String,
+}
+
+/// Why a name was refused.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error(
+    "{0:?} is not the name of a table; write table or schema.table, each of letters, digits and underscores, not \
+     beginning with a digit, at most 63 bytes"
+)]
+pub struct IdentifierError(String);
+
+impl TableName {
+    /// The name as it stands in a statement.
+    pub(crate) fn quoted(&self) -> String {
+        match &self.schema {
+            Some(schema) => format!("\"{schema}\".\"{}\"", self.table),
+            None => format!("\"{}\"", self.table),
+        }
+    }
+
+    /// A name from the contract, which needs no check.
+    pub(crate) fn known(table: &'static str) -> Self {
+        Self { schema: None, table: table.to_owned() }
+    }
+}
+
+/// The name as it was given.
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.schema {
+            Some(schema) => write!(f, "{schema}.{}", self.table),
+            None => f.write_str(&self.table),
+        }
+    }
+}
+
+impl FromStr for TableName {
+    type Err = IdentifierError;
+
+    fn from_str(name: &str) -> Result<Self, IdentifierError> {
+        let (schema, table) = match name.split_once('.') {
+            Some((schema, table)) => (Some(schema), table),
+            None => (None, name),
+        };
+        if schema.into_iter().chain([table]).all(is_identifier) {
+            Ok(Self { schema: schema.map(str::to_owned), table: table.to_owned() })
+        } else {
+            Err(IdentifierError(name.to_owned()))
+        }
+    }
+}
+
+fn is_identifier(part: &str) -> bool {
+    part.len() <= MAX_BYTES
+        && part.starts_with(|first: char| first.is_alphabetic() || first == '_')
+        && part.chars().all(|char| char.is_alphanumeric() || char == '_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_identifiers_pass_and_they_are_quoted() {
+        let quoted = |name: &str| name.parse::<TableName>().map(|name| name.quoted()).unwrap();
+        assert_eq!(quoted("exposure_events"), r#""exposure_events""#);
+        assert_eq!(quoted("_Logs.Events2"), r#""_Logs"."Events2""#);
+        assert_eq!(quoted("straße.größe"), r#""straße"."größe""#);
+        assert_eq!(quoted(&"x".repeat(63)).len(), 65);
+        let too_long = "x".repeat(64);
+        for bad in [
+            "",
+            ".",
+            "a.",
+            ".a",
+            "a.b.c",
+            "2a",
+            "a.2b",
+            "a b",
+            "a-b",
+            "a;drop table b",
+            "\"a\"",
+            "a\"",
+            "a'",
+            "a\0",
+            " a",
+            "a\n",
+            &too_long,
+        ] {
+            assert_eq!(bad.parse::<TableName>(), Err(IdentifierError(bad.to_owned())), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! What the writers of all tables have in common: they queue, and say what became of the rows.
+
+use crate::connection::Connection;
+use crate::fault::Problem;
+use crate::identifier::TableName;
+use crate::tenant::TenantId;
+
+/// What became of the rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Rows that were not there.
+    pub inserted: u64,
+    /// Rows that were there with other values.
+    pub updated: u64,
+    /// Rows that were there and were not given.
+    pub deleted: u64,
+    /// Rows that were there already and were not touched.
+    pub unchanged: u64,
+}
+
+impl Connection {
+    /// Waits, within a transaction, until no other one writes rows of the tenant and namespace into the table.
+    ///
+    /// The table goes by its number: one name may be another's, with the schema or without.
+    pub(crate) fn lock(
+        &mut self,
+        tenant: &TenantId,
+        namespace: &str,
+        table: &TableName,
+    ) -> Result<(), Problem> {
+        let sql = "select pg_advisory_xact_lock(
+            hashtextextended(concat_ws('/', 'recsys-pipelines', $1, $2, $3::regclass::oid), 0))::text";
+        self.rows(sql, &[tenant.as_str(), namespace, &table.quoted()])?;
+        Ok(())
+    }
+
+    /// Prepares, within a transaction, for the merge of a temporary table that was just filled.
+    pub(crate) fn before_merge(&mut self, incoming: &str) -> Result<(), Problem> {
+        self.execute(&format!("analyze {incoming}"), &[])?;
+        // A table that was filled a moment ago has no statistics yet; taken for almost empty, it would be
+        // searched from end to end for every row.
+        self.execute("set local enable_nestloop = off", &[])?;
+        Ok(())
+    }
+}

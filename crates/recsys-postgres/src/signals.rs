@@ -1,0 +1,183 @@
+//! Popularity and co-visitation of a day, as the serving side reads them.
+//!
+//! The rows of a (tenant, namespace, day) are replaced in one transaction: afterwards they are exactly those
+//! given, or, after a failure, exactly those from before. Rows go into a temporary table by `COPY`; a merge then
+//! removes, changes and inserts what differs. A row that is right already is not touched, `updated_at` included.
+//!
+//! Writers of the same tenant, namespace and table queue behind a lock that ends with the transaction.
+
+use csv::ByteRecord;
+use recsys_core::window::Day;
+
+use crate::connection::Connection;
+use crate::copy::{copy_rows, push_item};
+use crate::fault::{PostgresError, Problem};
+use crate::identifier::TableName;
+use crate::merge::Written;
+use crate::tenant::TenantId;
+
+/// Whose rows, and of which day.
+#[derive(Debug, Clone, Copy)]
+pub struct SignalTarget<'a> {
+    /// The tenant.
+    pub tenant: &'a TenantId,
+    /// The surface.
+    pub namespace: &'a str,
+    /// The day.
+    pub day: Day,
+}
+
+/// A row of `item_popularity_daily`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ItemScore<'a> {
+    /// The item.
+    pub item_id: &'a str,
+    /// How popular it is; below 10^12, and rounded to six decimals.
+    pub score: f64,
+}
+
+/// A row of `item_covisit_daily`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PairScore<'a> {
+    /// The item.
+    pub item_id: &'a str,
+    /// An item that occurs with it.
+    pub neighbor_id: &'a str,
+    /// How strongly; below 10^12, and rounded to six decimals.
+    pub score: f64,
+}
+
+/// The rows of a day. What is `None` stays as it is; what is empty is emptied.
+pub struct Signals<'a> {
+    /// For `item_popularity_daily`, each item once.
+    pub popularity: Option<Box<dyn Iterator<Item = ItemScore<'a>> + 'a>>,
+    /// For `item_covisit_daily`, each pair once.
+    pub covisit: Option<Box<dyn Iterator<Item = PairScore<'a>> + 'a>>,
+}
+
+/// What became of the rows of a day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignalsWritten {
+    /// In `item_popularity_daily`, if rows for it were given.
+    pub popularity: Option<Written>,
+    /// In `item_covisit_daily`, if rows for it were given.
+    pub covisit: Option<Written>,
+}
+
+const POPULARITY: &str = "item_popularity_daily";
+const COVISIT: &str = "item_covisit_daily";
+
+impl Connection {
+    /// Makes the rows of a day exactly those given, in one transaction.
+    pub fn replace_signals(
+        &mut self,
+        target: SignalTarget<'_>,
+        signals: Signals<'_>,
+    ) -> Result<SignalsWritten, PostgresError> {
+        let tables =
+            [signals.popularity.as_ref().map(|_| POPULARITY), signals.covisit.as_ref().map(|_| COVISIT)];
+        let tables: Vec<&'static str> = tables.into_iter().flatten().collect();
+        let written = self.transaction(|connection| {
+            // All locks before all work, and always in this order: then no writer waits for one that waits for it.
+            for &table in &tables {
+                connection.lock(target.tenant, target.namespace, &TableName::known(table))?;
+            }
+            let popularity = signals.popularity.map(|rows| {
+                let merge = Merge::new(target, POPULARITY, &["item_id"]);
+                merge.run(connection, rows, |row, fields| {
+                    push_item(fields, row.item_id)?;
+                    push_score(fields, row.item_id, row.score)
+                })
+            });
+            let popularity = popularity.transpose()?;
+            let covisit = signals.covisit.map(|rows| {
+                let merge = Merge::new(target, COVISIT, &["item_id", "neighbor_id"]);
+                merge.run(connection, rows, |row, fields| {
+                    push_item(fields, row.item_id)?;
+                    push_item(fields, row.neighbor_id)?;
+                    push_score(fields, row.item_id, row.score)
+                })
+            });
+            Ok(SignalsWritten { popularity, covisit: covisit.transpose()? })
+        });
+        written.map_err(|problem| self.error(format!("write {} in", tables.join(" and ")), problem))
+    }
+}
+
+/// A score as a field of `numeric(18,6)`.
+fn push_score(fields: &mut ByteRecord, item_id: &str, score: f64) -> Result<(), Problem> {
+    // Next to 10^12 the scores are 10^-4 apart: none is rounded up to it.
+    if !score.is_finite() || score.abs() >= 1e12 {
+        let reason = format!("has the score {score}, which does not fit numeric(18,6)");
+        return Err(Problem::Item { item_id: item_id.to_owned(), reason });
+    }
+    // Never with an exponent, and it reads back as the very number.
+    fields.push_field(score.to_string().as_bytes());
+    Ok(())
+}
+
+/// The merge of one table.
+struct Merge<'a> {
+    target: SignalTarget<'a>,
+    table: &'static str,
+    /// What names a row within the day.
+    keys: &'a [&'static str],
+}
+
+impl<'a> Merge<'a> {
+    fn new(target: SignalTarget<'a>, table: &'static str, keys: &'a [&'static str]) -> Self {
+        Self { target, table, keys }
+    }
+
+    fn run<R>(
+        &self,
+        connection: &mut Connection,
+        rows: impl Iterator<Item = R>,
+        write: impl Fn(&R, &mut ByteRecord) -> Result<(), Problem>,
+    ) -> Result<Written, Problem> {
+        let Self { target, table, keys } = self;
+        let incoming = format!("recsys_{table}");
+        let columns = keys.join(", ");
+        connection.execute(
+            &format!(
+                "create temporary table {incoming} on commit drop as select {columns}, score from {table} with no data"
+            ),
+            &[],
+        )?;
+        let given = copy_rows(connection, &incoming, rows.map(Ok::<R, Problem>), write)?;
+        connection.before_merge(&incoming)?;
+        let day = target.day.to_string();
+        let whose = [target.tenant.as_str(), target.namespace, &day];
+        let of_the_day = "t.tenant_id = $1::uuid and t.namespace = $2 and t.day = $3::date";
+        let same_key: Vec<String> = keys.iter().map(|key| format!("i.{key} = t.{key}")).collect();
+        let same_key = same_key.join(" and ");
+        let deleted = connection.execute(
+            &format!(
+                "delete from {table} t where {of_the_day} and not exists (select from {incoming} i where {same_key})"
+            ),
+            &whose,
+        )?;
+        let updated = connection.execute(
+            &format!(
+                "update {table} t set score = i.score, updated_at = now() from {incoming} i
+                 where {of_the_day} and {same_key} and t.score is distinct from i.score"
+            ),
+            &whose,
+        )?;
+        let inserted = connection.execute(
+            &format!(
+                "insert into {table} (tenant_id, namespace, {columns}, day, score, updated_at)
+                 select $1::uuid, $2, {columns}, $3::date, score, now() from {incoming} i
+                 where not exists (select from {table} t where {of_the_day} and {same_key})"
+            ),
+            &whose,
+        )?;
+        let count = format!("select count(*)::text from {table} t where {of_the_day}");
+        let found = connection.rows(&count, &whose)?.into_iter().flatten().flatten().next();
+        let found = found.and_then(|count| count.parse().ok()).unwrap_or(0);
+        if found != given {
+            return Err(Problem::Count { table: (*table).to_owned(), given, found });
+        }
+        Ok(Written { inserted, updated, deleted, unchanged: given - inserted - updated })
+    }
+}

@@ -1,0 +1,332 @@
+//! The tables of a pilot. A real installation has them already: they belong to the serving side.
+//!
+//! What is missing is created, in one transaction; what is there is compared, and never altered.
+
+use std::fmt;
+
+use crate::connection::Connection;
+use crate::fault::{PostgresError, Problem};
+use crate::identifier::TableName;
+
+/// The tables whose names can be chosen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableNames {
+    /// The tenants.
+    pub tenants: TableName,
+    /// The exposures.
+    pub exposures: TableName,
+}
+
+impl Default for TableNames {
+    fn default() -> Self {
+        Self { tenants: TableName::known("tenants"), exposures: TableName::known("exposure_events") }
+    }
+}
+
+/// What became of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TableState {
+    /// It was created.
+    Created,
+    /// It was there, and is what it must be.
+    Present,
+}
+
+/// Something about a table that is not what it must be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// The table.
+    pub table: String,
+    /// The column; none where it is about the primary key.
+    pub column: Option<String>,
+    /// What must be there.
+    pub expected: String,
+    /// What is there.
+    pub found: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { table, column, expected, found } = self;
+        match column {
+            Some(column) => write!(f, "{table}.{column} must be {expected}, and is {found}"),
+            None => write!(f, "the primary key of {table} must be {expected}, and is {found}"),
+        }
+    }
+}
+
+/// Why there are no tables.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// Tables that are there are not what they must be.
+    #[error(
+        "{}; nothing was created, and nothing is ever altered",
+        .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    )]
+    Shape(Vec<Difference>),
+    /// The server.
+    #[error(transparent)]
+    Postgres(PostgresError),
+}
+
+/// Whether a column may be null. A table that is only read is taken either way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Null {
+    Allowed,
+    Refused,
+}
+
+/// Whether this project writes a table, or only reads it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Usage {
+    Read,
+    Write,
+}
+
+struct Column {
+    name: &'static str,
+    kind: &'static str,
+    null: Null,
+    /// What follows the type where the column is created.
+    more: &'static str,
+}
+
+struct Table {
+    name: TableName,
+    usage: Usage,
+    columns: Vec<Column>,
+    key: &'static [&'static str],
+    /// The columns of an index beside the primary key.
+    index: &'static [&'static str],
+}
+
+const TIME: &str = "timestamp with time zone";
+
+fn column(name: &'static str, kind: &'static str) -> Column {
+    Column { name, kind, null: Null::Refused, more: "" }
+}
+
+impl Column {
+    fn or_null(self) -> Self {
+        Self { null: Null::Allowed, ..self }
+    }
+
+    fn with(self, more: &'static str) -> Self {
+        Self { more, ..self }
+    }
+
+    fn definition(&self) -> String {
+        let null = if self.null == Null::Refused { " not null" } else { "" };
+        format!("{} {}{null} {}", self.name, self.kind, self.more)
+    }
+}
+
+/// The tables of the contract.
+fn tables(names: &TableNames) -> [Table; 5] {
+    let updated_at = || column("updated_at", TIME).with("default now()");
+    let score = || column("score", "numeric(18,6)");
+    let [tenant, namespace, item] = ["tenant_id", "namespace", "item_id"];
+    [
+        Table {
+            name: names.tenants.clone(),
+            usage: Usage::Write,
+            columns: vec![
+                column("id", "uuid").with("default gen_random_uuid()"),
+                column("external_id", "text").with("unique"),
+                column("name", "text"),
+                column("status", "text").with("default 'active'"),
+                column("created_at", TIME).with("default now()"),
+            ],
+            key: &["id"],
+            index: &[],
+        },
+        Table {
+            name: TableName::known("item_tags"),
+            usage: Usage::Write,
+            columns: vec![
+                column(tenant, "uuid"),
+                column(namespace, "text"),
+                column(item, "text"),
+                column("tags", "text[]"),
+                column("price", "numeric").or_null(),
+                column("created_at", TIME).with("default now()"),
+                updated_at(),
+            ],
+            key: &["tenant_id", "namespace", "item_id"],
+            index: &[],
+        },
+        Table {
+            name: TableName::known("item_popularity_daily"),
+            usage: Usage::Write,
+            columns: vec![
+                column(tenant, "uuid"),
+                column(namespace, "text"),
+                column(item, "text"),
+                column("day", "date"),
+                score(),
+                updated_at(),
+            ],
+            key: &["tenant_id", "namespace", "item_id", "day"],
+            index: &["tenant_id", "namespace", "day"],
+        },
+        Table {
+            name: TableName::known("item_covisit_daily"),
+            usage: Usage::Write,
+            columns: vec![
+                column(tenant, "uuid"),
+                column(namespace, "text"),
+                column(item, "text"),
+                column("neighbor_id", "text"),
+                column("day", "date"),
+                score(),
+                updated_at(),
+            ],
+            key: &["tenant_id", "namespace", "item_id", "neighbor_id", "day"],
+            index: &["tenant_id", "namespace", "day"],
+        },
+        Table {
+            name: names.exposures.clone(),
+            usage: Usage::Read,
+            columns: vec![
+                column(tenant, "uuid"),
+                column("occurred_at", TIME),
+                column("request_id", "uuid"),
+                column("surface", "text"),
+                column("segment", "text").or_null(),
+                column("user_key", "bytea").or_null(),
+                column("session_id", "text").or_null(),
+                column("response", "jsonb"),
+            ],
+            key: &[],
+            index: &["tenant_id", "surface", "occurred_at"],
+        },
+    ]
+}
+
+impl Connection {
+    /// Creates the tables that are missing, in one transaction. If one that is there is not what it must be,
+    /// nothing is created. Columns that this project does not know do not matter, as long as rows can be
+    /// inserted without them.
+    pub fn init_tables(&mut self, names: &TableNames) -> Result<Vec<(TableName, TableState)>, InitError> {
+        let done = self.transaction(|connection| create_missing(connection, names));
+        done.map_err(|failure| match failure {
+            Failure::Shape(differences) => InitError::Shape(differences),
+            Failure::Problem(problem) => InitError::Postgres(self.error("create tables in", problem)),
+        })
+    }
+}
+
+enum Failure {
+    Shape(Vec<Difference>),
+    Problem(Problem),
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+fn create_missing(
+    connection: &mut Connection,
+    names: &TableNames,
+) -> Result<Vec<(TableName, TableState)>, Failure> {
+    // Two at once would both find nothing.
+    let lock = "select pg_advisory_xact_lock(hashtextextended('recsys-pipelines/init', 0))::text";
+    connection.rows(lock, &[])?;
+    let mut states = Vec::new();
+    let mut differences = Vec::new();
+    for table in tables(names) {
+        let found = connection.rows("select to_regclass($1)::oid::text", &[&table.name.quoted()])?;
+        let state = if let Some(oid) = found.into_iter().flatten().flatten().next() {
+            differences.extend(table.compare(connection, &oid)?);
+            TableState::Present
+        } else {
+            table.create(connection)?;
+            TableState::Created
+        };
+        states.push((table.name, state));
+    }
+    if differences.is_empty() { Ok(states) } else { Err(Failure::Shape(differences)) }
+}
+
+impl Table {
+    fn create(&self, connection: &mut Connection) -> Result<(), Problem> {
+        let mut lines: Vec<String> = self.columns.iter().map(Column::definition).collect();
+        if !self.key.is_empty() {
+            lines.push(format!("primary key ({})", self.key.join(", ")));
+        }
+        let name = self.name.quoted();
+        connection.execute(&format!("create table {name} ({})", lines.join(", ")), &[])?;
+        if !self.index.is_empty() {
+            connection.execute(&format!("create index on {name} ({})", self.index.join(", ")), &[])?;
+        }
+        Ok(())
+    }
+
+    fn compare(&self, connection: &mut Connection, oid: &str) -> Result<Vec<Difference>, Problem> {
+        let sql = "select attname::text, format_type(atttypid, atttypmod), attnotnull::text,
+                 (atthasdef or attidentity <> '')::text
+             from pg_attribute where attrelid = $1::oid and attnum > 0 and not attisdropped order by attnum";
+        let found: Vec<Found> = connection.rows(sql, &[oid])?.into_iter().map(Found::new).collect();
+        let difference = |column: &str, expected: String, found: String| Difference {
+            table: self.name.to_string(),
+            column: Some(column.to_owned()),
+            expected,
+            found,
+        };
+        let mut differences = Vec::new();
+        for Column { name, kind, null, .. } in &self.columns {
+            let not_null = *null == Null::Refused;
+            let expected = described(kind, not_null);
+            match found.iter().find(|found| found.name == *name) {
+                None => differences.push(difference(name, expected, "missing".to_owned())),
+                Some(found) => {
+                    let fits = self.usage == Usage::Read || found.not_null == not_null;
+                    if found.kind != *kind || !fits {
+                        differences.push(difference(name, expected, described(&found.kind, found.not_null)));
+                    }
+                }
+            }
+        }
+        let unknown =
+            found.iter().filter(|found| self.columns.iter().all(|column| column.name != found.name));
+        for found in unknown.filter(|_| self.usage == Usage::Write) {
+            if found.not_null && !found.has_default {
+                let expected = "null or have a default".to_owned();
+                differences.push(difference(&found.name, expected, described(&found.kind, true)));
+            }
+        }
+        let sql = "select string_agg(attname::text, ', ' order by place)
+             from pg_index, unnest(indkey) with ordinality as key (number, place)
+             join pg_attribute on attnum = number
+             where indrelid = $1::oid and indisprimary and attrelid = indrelid";
+        let key = connection.rows(sql, &[oid])?.into_iter().flatten().flatten().next();
+        let expected = self.key.join(", ");
+        let found = key.unwrap_or_else(|| "missing".to_owned());
+        if !expected.is_empty() && found != expected {
+            differences.push(Difference { table: self.name.to_string(), column: None, expected, found });
+        }
+        Ok(differences)
+    }
+}
+
+/// A column that is there.
+struct Found {
+    name: String,
+    kind: String,
+    not_null: bool,
+    has_default: bool,
+}
+
+impl Found {
+    fn new(row: Vec<Option<String>>) -> Self {
+        let mut texts = row.into_iter().map(Option::unwrap_or_default);
+        let mut next = || texts.next().unwrap_or_default();
+        Self { name: next(), kind: next(), not_null: next() == "true", has_default: next() == "true" }
+    }
+}
+
+fn described(kind: &str, not_null: bool) -> String {
+    format!("{kind} {}", if not_null { "not null" } else { "null" })
+}

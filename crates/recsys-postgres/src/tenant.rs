@@ -1,0 +1,75 @@
+//! Which rows are whose: from the name of a tenant to its id.
+
+use recsys_core::id::Tenant;
+
+use crate::connection::Connection;
+use crate::fault::{PostgresError, Problem};
+use crate::identifier::TableName;
+
+/// The id of a tenant, as the other tables refer to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantId(String);
+
+impl TenantId {
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What to do about a tenant that is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MissingTenant {
+    /// Fail.
+    Refuse,
+    /// Insert it, with its name as its `external_id`.
+    Create,
+}
+
+impl Connection {
+    /// Finds the tenant whose `external_id` or `id` this is.
+    pub fn tenant(
+        &mut self,
+        table: &TableName,
+        tenant: &Tenant,
+        missing: MissingTenant,
+    ) -> Result<TenantId, PostgresError> {
+        let found = self.find_or_create(table, tenant.as_str(), missing);
+        found.map_err(|problem| self.error(format!("look up a tenant in {table} of"), problem))
+    }
+
+    fn find_or_create(
+        &mut self,
+        table: &TableName,
+        tenant: &str,
+        missing: MissingTenant,
+    ) -> Result<TenantId, Problem> {
+        if let Some(id) = self.find(table, tenant)? {
+            return Ok(id);
+        }
+        if missing == MissingTenant::Create {
+            // Another writer may be faster; then its row is the tenant.
+            let sql = format!(
+                "insert into {} (external_id, name) values ($1, $1) on conflict do nothing",
+                table.quoted()
+            );
+            self.execute(&sql, &[tenant])?;
+            if let Some(id) = self.find(table, tenant)? {
+                return Ok(id);
+            }
+        }
+        Err(Problem::NoTenant { tenant: tenant.to_owned(), table: table.to_string() })
+    }
+
+    fn find(&mut self, table: &TableName, tenant: &str) -> Result<Option<TenantId>, Problem> {
+        let sql = format!(
+            "select id::text from {} where external_id = $1 or id::text = $1 limit 2",
+            table.quoted()
+        );
+        let mut ids = self.rows(&sql, &[tenant])?.into_iter().flatten().flatten();
+        match (ids.next(), ids.next()) {
+            (id, None) => Ok(id.map(TenantId)),
+            _ => Err(Problem::AmbiguousTenant { tenant: tenant.to_owned(), table: table.to_string() }),
+        }
+    }
+}

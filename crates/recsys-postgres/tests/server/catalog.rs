@@ -1,0 +1,151 @@
+//! The catalogue.
+
+use std::convert::Infallible;
+
+use recsys_postgres::{
+    CatalogError, CatalogRow, CatalogTarget, Class, Obsolete, PostgresError, TenantId, Written,
+};
+use recsys_testkit::postgres::Database;
+
+use crate::{DEMO, OTHER, assert_fails, lines, open, prepared};
+
+fn row(line: u64, item_id: &str, tags: &[&str], price: Option<&str>, created_at: Option<&str>) -> CatalogRow {
+    CatalogRow {
+        line,
+        item_id: item_id.to_owned(),
+        tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+        price: price.map(str::to_owned),
+        created_at: created_at.map(|at| at.parse().unwrap()),
+    }
+}
+
+fn write(
+    database: &Database,
+    tenant: &TenantId,
+    obsolete: Obsolete,
+    rows: &[CatalogRow],
+) -> Result<Written, CatalogError<Infallible>> {
+    let target = CatalogTarget { tenant, namespace: "home", obsolete };
+    open(database).write_catalog(target, rows.iter().cloned().map(Ok))
+}
+
+fn server_error<E: std::error::Error>(error: CatalogError<E>) -> PostgresError {
+    match error {
+        CatalogError::Postgres(error) => error,
+        other => panic!("{other}"),
+    }
+}
+
+fn written(inserted: u64, updated: u64, deleted: u64, unchanged: u64) -> Written {
+    Written { inserted, updated, deleted, unchanged }
+}
+
+fn table(database: &Database) -> Vec<String> {
+    lines(database, "select item_id, tags, price, created_at from item_tags order by 1, tenant_id, namespace")
+}
+
+fn traces(database: &Database) -> Vec<String> {
+    lines(database, "select item_id, ctid, xmin, xmax, updated_at from item_tags order by 1, 2")
+}
+
+#[test]
+fn rows_are_inserted_updated_and_otherwise_left_alone() {
+    let (database, demo) = prepared();
+    let first = [
+        row(2, "A", &["x", "y"], Some("9.90"), Some("2025-06-01T12:00:00+02:00")),
+        row(3, "B", &[], None, Some("2025-06-02T00:00:00.1234564Z")),
+        row(4, "C", &["it's", "a\"b", "c\\d", "e,f", "{g}", "", "NULL", "new\nline"], Some("1e3"), None),
+    ];
+    assert_eq!(write(&database, &demo, Obsolete::Keep, &first).unwrap(), written(3, 0, 0, 0));
+    let rows = table(&database);
+    assert_eq!(rows[0], "A {x,y} 9.90 2025-06-01 10:00:00+00");
+    assert_eq!(rows[1], "B {} - 2025-06-02 00:00:00.123456+00");
+    let tags = "{it's,\"a\\\"b\",\"c\\\\d\",\"e,f\",\"{g}\",\"\",\"NULL\",\"new\nline\"}";
+    assert!(rows[2].starts_with(&format!("C {tags} 1000 20")), "{}", rows[2]);
+
+    let before = traces(&database);
+    assert_eq!(write(&database, &demo, Obsolete::Remove, &first).unwrap(), written(0, 0, 0, 3));
+    // The same price in other digits, and the same time.
+    let same =
+        [row(2, "A", &["x", "y"], Some("9.9"), Some("2025-06-01T10:00:00Z")), row(3, "B", &[], None, None)];
+    assert_eq!(write(&database, &demo, Obsolete::Keep, &same).unwrap(), written(0, 0, 0, 2));
+    assert_eq!(traces(&database), before);
+
+    let changed = [
+        row(2, "A", &["y", "x"], Some("9.9"), None),
+        row(3, "B", &[], Some("0"), None),
+        row(4, "D", &[], None, Some("2025-01-01T00:00:00Z")),
+    ];
+    assert_eq!(write(&database, &demo, Obsolete::Remove, &changed).unwrap(), written(1, 2, 1, 0));
+    assert_eq!(
+        table(&database),
+        [
+            "A {y,x} 9.9 2025-06-01 10:00:00+00",
+            "B {} 0 2025-06-02 00:00:00.123456+00",
+            "D {} - 2025-01-01 00:00:00+00",
+        ]
+    );
+}
+
+#[test]
+fn only_the_namespace_is_pruned() {
+    let (database, demo) = prepared();
+    database.execute(&format!(
+        "insert into item_tags (tenant_id, namespace, item_id, tags) values
+             ('{DEMO}', 'home', 'A', '{{}}'), ('{DEMO}', 'cart', 'A', '{{}}'), ('{OTHER}', 'home', 'A', '{{}}')"
+    ));
+    assert_eq!(write(&database, &demo, Obsolete::Remove, &[]).unwrap(), written(0, 0, 1, 0));
+    assert_eq!(lines(&database, "select namespace from item_tags order by 1"), ["cart", "home"]);
+}
+
+#[test]
+fn an_item_given_twice_is_told_with_both_lines() {
+    let (database, demo) = prepared();
+    let rows = [
+        row(2, "A", &[], None, None),
+        row(5, "B", &[], None, None),
+        row(7, "B", &["x"], None, None),
+        row(9, "A", &[], None, None),
+    ];
+    let error = write(&database, &demo, Obsolete::Keep, &rows).unwrap_err();
+    assert_eq!(error.to_string(), "line 7: item \"B\" was already given on line 5; keep one of them");
+    assert_eq!(table(&database), [""; 0]);
+}
+
+#[test]
+fn a_row_that_fails_ends_it_all() {
+    #[derive(Debug, thiserror::Error)]
+    #[error("catalog.csv:20001: bad price")]
+    struct Bad;
+
+    let (database, demo) = prepared();
+    let good = (0..20_000).map(|n| Ok(row(n, &format!("item-{n}"), &["x"], None, None)));
+    let rows = good.chain([Err(Bad), Ok(row(1, "never", &[], None, None))]);
+    let mut connection = open(&database);
+    let target = CatalogTarget { tenant: &demo, namespace: "home", obsolete: Obsolete::Keep };
+    let error = connection.write_catalog(target, rows).unwrap_err();
+    assert_eq!(error.to_string(), "catalog.csv:20001: bad price");
+    assert_eq!(table(&database), [""; 0]);
+    // The connection is as good as new.
+    let rows = [Ok::<_, Bad>(row(1, "A", &[], None, None))].into_iter();
+    assert_eq!(connection.write_catalog(target, rows).unwrap(), written(1, 0, 0, 0));
+}
+
+#[test]
+fn what_does_not_fit_is_told_and_nothing_is_written() {
+    let (database, demo) = prepared();
+    for (bad, told) in [
+        (row(2, "a\0", &[], None, None), r#"item "a\0" contains U+0000"#),
+        (row(2, "A", &["x\0"], None, None), r#"item "A" has a tag that contains U+0000"#),
+        (row(2, "A", &[], Some("cheap"), None), "invalid input syntax for type numeric: \"cheap\""),
+        (row(2, "", &[], None, None), "item \"\" is empty"),
+    ] {
+        let rows = [row(1, "good", &[], None, None), bad];
+        let error = server_error(write(&database, &demo, Obsolete::Keep, &rows).unwrap_err());
+        assert_fails(&database, &error, Class::Data, &["cannot write item_tags in database", told]);
+    }
+    assert_eq!(table(&database), [""; 0]);
+    database.execute("drop table item_tags");
+    let error = server_error(write(&database, &demo, Obsolete::Keep, &[]).unwrap_err());
+    assert_fails(&database, &error, Class::Refusal, &["\"item_tags\" does not exist"]);
+}

@@ -1,0 +1,167 @@
+//! What becomes of connections.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use recsys_core::id::Tenant;
+use recsys_postgres::{Class, MissingTenant, Patience, TableNames};
+use recsys_testkit::postgres::Database;
+
+use crate::{PATIENCE, assert_fails, lines, open, prepared, try_open};
+
+fn with_password(url: &str, password: &str) -> String {
+    let (start, rest) = url.split_once('@').unwrap();
+    let (user, _) = start.rsplit_once(':').unwrap();
+    format!("{user}:{password}@{rest}")
+}
+
+#[test]
+fn a_wrong_password_is_refused_at_once() {
+    let database = Database::new();
+    let begun = Instant::now();
+    let patience = Patience { connect: Duration::from_mins(1), statement: None };
+    let error = try_open(&with_password(&database.url(), "hunter2"), patience).unwrap_err();
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    let server = format!("cannot connect to database {:?} at 127.0.0.1:", database.name());
+    assert_fails(
+        &database,
+        &error,
+        Class::Refusal,
+        &[&server, "password authentication failed", "check user"],
+    );
+}
+
+#[test]
+fn a_missing_database_is_refused() {
+    let database = Database::new();
+    let url = database.url().replace(database.name(), "nowhere");
+    let error = try_open(&url, PATIENCE).unwrap_err();
+    assert_fails(
+        &database,
+        &error,
+        Class::Refusal,
+        &["database \"nowhere\" at ", "create it or correct the DSN"],
+    );
+}
+
+#[test]
+fn a_server_that_is_down_is_tried_again_as_long_as_is_said() {
+    let database = Database::new();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("postgres://u:hunter2@{free}/shop");
+    for (seconds, least, most) in [(0, 0, 1), (1, 1, 5)] {
+        let begun = Instant::now();
+        let patience = Patience { connect: Duration::from_secs(seconds), statement: None };
+        let error = try_open(&url, patience).unwrap_err();
+        let took = begun.elapsed();
+        assert!((Duration::from_secs(least)..Duration::from_secs(most)).contains(&took), "{took:?}");
+        let server = format!("database \"shop\" at {free}: nobody answers");
+        assert_fails(&database, &error, Class::Transient, &[&server, "refused"]);
+    }
+}
+
+/// It starts while it is being waited for.
+#[test]
+fn a_server_that_comes_up_is_found() {
+    let database = Database::new();
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let target = database.url().split_once('@').unwrap().1.split('/').next().unwrap().to_owned();
+    let url = database.url().replace(&target, &address.to_string());
+    std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(500));
+        let listener = TcpListener::bind(address).unwrap();
+        let client = listener.accept().unwrap().0;
+        let server = std::net::TcpStream::connect(target).unwrap();
+        let (mut one, mut other) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+        std::thread::spawn(move || std::io::copy(&mut one, &mut other));
+        let _ = std::io::copy(&mut &server, &mut &client);
+    });
+    assert!(try_open(&url, PATIENCE).is_ok());
+}
+
+#[test]
+fn a_server_that_says_nothing_is_given_up() {
+    let database = Database::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://u:hunter2@{}/d?connect_timeout=1", listener.local_addr().unwrap());
+    let patience = Patience { connect: Duration::ZERO, statement: None };
+    let error = try_open(&url, patience).unwrap_err();
+    assert_fails(&database, &error, Class::Transient, &["no answer within 1 s"]);
+}
+
+#[test]
+fn something_else_than_postgres_is_one_line() {
+    let database = Database::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://u:hunter2@{}/d", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let _ = client.unwrap().write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        }
+    });
+    let patience = Patience { connect: Duration::ZERO, statement: None };
+    assert_fails(&database, &try_open(&url, patience).unwrap_err(), Class::Transient, &["database \"d\""]);
+}
+
+#[test]
+fn tls_that_the_server_lacks_is_refused_and_not_done_without() {
+    let database = Database::new();
+    for mode in ["require", "verify-ca", "verify-full"] {
+        let error = try_open(&format!("{}?sslmode={mode}", database.url()), PATIENCE).unwrap_err();
+        assert_fails(&database, &error, Class::Refusal, &["no secure connection", "sslmode"]);
+    }
+    for mode in ["disable", "prefer"] {
+        assert!(try_open(&format!("{}?sslmode={mode}", database.url()), PATIENCE).is_ok(), "{mode}");
+    }
+}
+
+#[test]
+fn the_server_knows_who_is_there() {
+    let database = Database::new();
+    let of_this = "select application_name from pg_stat_activity where datname = current_database()
+        and pid <> pg_backend_pid()";
+    let connection = open(&database);
+    assert_eq!(lines(&database, of_this), ["recsys-test"]);
+    assert_eq!(format!("{connection:?}").matches(database.name()).count(), 1);
+    assert!(!format!("{connection:?}").contains("recsys:"));
+    drop(connection);
+    let _named = try_open(&format!("{}?application_name=mine", database.url()), PATIENCE).unwrap();
+    assert!(lines(&database, of_this).contains(&"mine".to_owned()));
+}
+
+#[test]
+fn a_statement_ends_with_its_time() {
+    let (database, _) = prepared();
+    let patience = Patience { statement: Some(Duration::from_millis(300)), ..PATIENCE };
+    let mut connection = try_open(&database.url(), patience).unwrap();
+    let tenants = TableNames::default().tenants;
+    // Somebody else holds the table.
+    let url = database.url();
+    std::thread::scope(|scope| {
+        scope.spawn(|| database.execute("begin; lock table tenants; select pg_sleep(1.5); commit"));
+        std::thread::sleep(Duration::from_millis(300));
+        let error =
+            connection.tenant(&tenants, &Tenant::new("demo").unwrap(), MissingTenant::Refuse).unwrap_err();
+        assert_fails(
+            &database,
+            &error,
+            Class::Transient,
+            &["statement timeout", "statement_timeout_s", "tenants"],
+        );
+    });
+    assert!(try_open(&url, patience).is_ok());
+}
+
+#[test]
+fn a_connection_that_is_cut_is_transient() {
+    let (database, _) = prepared();
+    let mut connection = open(&database);
+    database.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'recsys-test'",
+    );
+    let tenant = Tenant::new("demo").unwrap();
+    let error =
+        connection.tenant(&TableNames::default().tenants, &tenant, MissingTenant::Refuse).unwrap_err();
+    assert_fails(&database, &error, Class::Transient, &["the connection was cut"]);
+}

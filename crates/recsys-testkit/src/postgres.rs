@@ -1,0 +1,124 @@
+//! A database of its own for a test, and what a reader from outside finds in it.
+//!
+//! Every call has a connection of its own, so that a test may call from several threads and cut off what it
+//! tests.
+
+use std::hash::{BuildHasher, RandomState};
+
+use sqlx::postgres::{PgConnectOptions, PgRow};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row};
+use tokio::runtime::{Builder, Runtime};
+
+/// A new database on the server that `DATABASE_URL` names, dropped with this value.
+#[derive(Debug)]
+pub struct Database {
+    server: String,
+    name: String,
+}
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+fn on<T>(url: &str, work: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>) -> sqlx::Result<T> {
+    runtime().block_on(async {
+        let options: PgConnectOptions = url.parse()?;
+        let mut connection = options.connect().await?;
+        let result = work(&mut connection).await;
+        // It may be cut off by now.
+        let _ = connection.close().await;
+        result
+    })
+}
+
+fn execute(url: &str, sql: &str) {
+    let done =
+        on(url, async |connection| sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(drop));
+    done.unwrap_or_else(|error| panic!("{sql}: {error}"));
+}
+
+fn texts(row: &PgRow) -> Vec<Option<String>> {
+    // A plain query is answered in text, whatever the types.
+    let text = |column| row.try_get_raw(column).unwrap().as_str().map(str::to_owned).ok();
+    (0..row.len()).map(text).collect()
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Database {
+    /// Creates an empty database. A test that needs it fails without a server; none is skipped.
+    pub fn new() -> Self {
+        let server = std::env::var("DATABASE_URL")
+            .unwrap_or_else(|error| panic!("DATABASE_URL: {error}; run it through scripts/with-services"));
+        let name = format!("test_{}_{:016x}", std::process::id(), RandomState::new().hash_one(0));
+        execute(&server, &format!("create database {name} template template0"));
+        Self { server, name }
+    }
+
+    /// The name of the database.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The URL of the database, with user and password.
+    pub fn url(&self) -> String {
+        let (start, query) = self.server.split_once('?').map_or((&*self.server, None), |(s, q)| (s, Some(q)));
+        let (_, authority) = start.split_once("://").expect("DATABASE_URL is a URL");
+        let authority = authority.split('/').next().unwrap_or_default();
+        let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+        format!("postgres://{authority}/{}{query}", self.name)
+    }
+
+    /// Runs one or more statements.
+    pub fn execute(&self, sql: &str) {
+        execute(&self.url(), sql);
+    }
+
+    /// The rows of a query, every value as Postgres writes it.
+    pub fn rows(&self, sql: &str) -> Vec<Vec<Option<String>>> {
+        let rows =
+            on(&self.url(), async |connection| sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await);
+        rows.unwrap_or_else(|error| panic!("{sql}: {error}")).iter().map(texts).collect()
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let sql = format!("drop database {} with (force)", self.name);
+        let dropped = on(&self.server, async |connection| {
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(drop)
+        });
+        // A test that has panicked shall tell its own story.
+        if !std::thread::panicking() {
+            dropped.unwrap_or_else(|error| panic!("{}: {error}", self.name));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_is_empty_its_own_and_gone_at_the_end() {
+        let (one, other) = (Database::new(), Database::new());
+        one.execute("create table t (a int, b text); insert into t values (1, 'x'), (2, null)");
+        let rows = one.rows("select a, b, array[a], null from t order by a");
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            rows,
+            [vec![text("1"), text("x"), text("{1}"), None], vec![text("2"), None, text("{2}"), None]]
+        );
+        assert_eq!(other.rows("select 1 from pg_tables where tablename = 't'"), [[None; 0]; 0]);
+        let name = one.name().to_owned();
+        drop(one);
+        assert!(
+            other.rows(&format!("select 1 from pg_database where datname = '{name}'")).is_empty(),
+            "{name}"
+        );
+    }
+}
