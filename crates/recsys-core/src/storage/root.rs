@@ -151,14 +151,13 @@ impl Roots {
         };
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let is_known = |client: &Client| client.bucket == bucket && client.section == section;
-        let at = clients.iter().position(is_known).map_or_else(
-            || {
-                let (store, service) = self.connect(scheme, &name, &bucket, &section)?;
-                clients.push(Client { bucket: bucket.clone(), section: section.clone(), store, service });
-                Ok(clients.len() - 1)
-            },
-            Ok::<_, RootError>,
-        )?;
+        let at = if let Some(at) = clients.iter().position(is_known) {
+            at
+        } else {
+            let (store, service) = self.connect(scheme, &name, &bucket, &section)?;
+            clients.push(Client { bucket: bucket.clone(), section: section.clone(), store, service });
+            clients.len() - 1
+        };
         let (store, service) = (Arc::clone(&clients[at].store), clients[at].service.clone());
         BucketStore::new(store, service, bucket, folder).map_err(RootError::Runtime)
     }
