@@ -172,7 +172,9 @@ pub fn db_signals(flags: &SignalsJob, driver: &dyn Driver) -> Result<(), JobErro
     let done = days.into_iter().try_for_each(|day| {
         let reports = write_signals(&ctx, &target, &flags.artifacts, &signals::KINDS, day)?;
         output.line(format_args!("{} {day}", ctx.scope));
-        reports.iter().for_each(|report| output.line(report));
+        for report in &reports {
+            output.line(report);
+        }
         document.days.extend(reports);
         Ok(())
     });

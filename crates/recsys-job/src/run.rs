@@ -78,7 +78,9 @@ pub(crate) fn run(flags: &RunJob, driver: &dyn Driver) -> Result<(), JobError> {
         published.artifacts.iter().for_each(|artifact| output.line(artifact));
         artifacts.iter().filter_map(ArtifactReport::notes).for_each(|notes| output.line(notes));
         output.line(&published);
-        signals.iter().for_each(|report| output.line(report));
+        for report in &signals {
+            output.line(report);
+        }
         document.days.push(Ran { day, source, canonical, artifacts, published, signals });
         Ok(())
     });
