@@ -8,6 +8,7 @@ mod exposures;
 mod signals;
 mod tables;
 mod tenant;
+mod tls;
 
 use std::time::Duration;
 
