@@ -6,6 +6,7 @@
 pub mod artifact;
 pub mod canonical;
 pub mod catalog;
+pub mod database;
 pub mod dictionary;
 pub mod event;
 pub mod events;

@@ -143,6 +143,62 @@ pub struct CatalogJob {
     pub common: CommonArgs,
 }
 
+/// Flags of `job_db_signals`.
+#[derive(Debug, Clone, Parser)]
+pub struct SignalsJob {
+    #[command(flatten)]
+    pub scope: ScopeArgs,
+    #[command(flatten)]
+    pub days: DayArgs,
+    #[command(flatten)]
+    pub artifacts: ArtifactArgs,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// Flags of `job_catalog`.
+#[derive(Debug, Clone, Parser)]
+pub struct CatalogTableJob {
+    /// Whose catalogue
+    #[arg(long)]
+    pub tenant: Tenant,
+
+    /// The surface, which is the namespace of the rows unless --namespace says otherwise
+    #[arg(long, required_unless_present = "namespace")]
+    pub surface: Option<Surface>,
+
+    /// The namespace of the rows [default: the surface]
+    #[arg(long, value_name = "NS")]
+    pub namespace: Option<Surface>,
+
+    /// The catalogue [default: catalog.path]
+    #[arg(long, value_name = "FILE")]
+    pub input: Option<String>,
+
+    /// How the catalogue is written: csv or jsonl [default: by its extension]
+    #[arg(long)]
+    pub format: Option<CatalogFormat>,
+
+    /// Delete the rows of the namespace that the catalogue does not have
+    #[arg(long)]
+    pub prune: bool,
+
+    /// Do everything but commit: says what would be inserted, updated and deleted
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Taken so that all jobs can be given the same flags; a catalogue has no days
+    #[arg(long, value_name = "DAY")]
+    pub start: Option<Day>,
+
+    /// Taken so that all jobs can be given the same flags; a catalogue has no days
+    #[arg(long, value_name = "DAY")]
+    pub end: Option<Day>,
+
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
 /// Flags of `job_publish`.
 #[derive(Debug, Clone, Parser)]
 pub struct PublishJob {
@@ -323,6 +379,28 @@ pub struct ConfigJob {
     pub common: CommonArgs,
 }
 
+/// Flags of `recsys-pipelines db init`.
+#[derive(Debug, Clone, Args)]
+pub struct DbInitJob {
+    /// Say what is missing, and create nothing
+    #[arg(long)]
+    pub dry_run: bool,
+
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// The commands of `recsys-pipelines db`.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum DbCommand {
+    /// Create the tables that are missing in the database of `db.dsn`
+    ///
+    /// For pilots: a real installation has its tables already. What is there is compared and never altered; if
+    /// a table is not what it must be, nothing is created and exit code 2 names every column.
+    #[command(after_help = EXIT_CODES)]
+    Init(DbInitJob),
+}
+
 /// The commands of `recsys-pipelines config`.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum ConfigCommand {
@@ -347,7 +425,7 @@ macro_rules! flags {
         })*
     };
 }
-flags!(DayJob, BuildJob, CatalogJob, PublishJob);
+flags!(DayJob, BuildJob, CatalogJob, CatalogTableJob, SignalsJob, PublishJob);
 
 /// Flags of `recsys-pipelines`.
 #[derive(Debug, Clone, Parser)]
@@ -409,6 +487,10 @@ pub enum PipelinesCommand {
     #[command(after_help = EXIT_CODES)]
     Gc(GcJob),
 
+    /// The database that signals are written to
+    #[command(subcommand)]
+    Db(DbCommand),
+
     /// The effective configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -424,6 +506,7 @@ impl Flags for Pipelines {
             PipelinesCommand::Verify(flags) => &flags.common,
             PipelinesCommand::Gc(flags) => &flags.common,
             PipelinesCommand::Diff(flags) => &flags.common,
+            PipelinesCommand::Db(DbCommand::Init(flags)) => &flags.common,
             PipelinesCommand::Config(ConfigCommand::Show(flags) | ConfigCommand::Check(flags)) => {
                 &flags.common
             }

@@ -1,5 +1,7 @@
 //! What a job works with: the configuration, the stores it names, the scope, the clock.
 
+use std::io::Read;
+
 use recsys_core::canonical::Canonical;
 use recsys_core::catalog::{Catalog, CatalogError, CatalogFormat};
 use recsys_core::id::Scope;
@@ -65,6 +67,14 @@ impl PublishedStores {
     }
 }
 
+/// A catalogue that is open.
+pub(crate) struct CatalogFile<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) format: CatalogFormat,
+    /// Its content, decompressed.
+    pub(crate) reader: Box<dyn Read + Send>,
+}
+
 impl Context {
     /// Reads the configuration and names the stores. Nothing is created yet.
     pub fn new(common: &CommonArgs, scope: &ScopeArgs) -> Result<Self, JobError> {
@@ -109,12 +119,12 @@ impl Context {
         Staging::new(&*self.artifacts)
     }
 
-    /// Reads the catalogue at `path`, or at the place that the configuration names.
-    pub(crate) fn catalog(
-        &self,
-        path: Option<&str>,
+    /// Opens the catalogue at `path`, or at the place that the configuration names.
+    pub(crate) fn open_catalog<'a>(
+        &'a self,
+        path: Option<&'a str>,
         format: Option<CatalogFormat>,
-    ) -> Result<Catalog, JobError> {
+    ) -> Result<CatalogFile<'a>, JobError> {
         let settings = &self.config.catalog;
         let path = path.or(settings.path.as_deref()).ok_or(ConfigError::CatalogMissing)?;
         // First, because it refuses what must not be repeated in a message.
@@ -123,6 +133,16 @@ impl Context {
         let format = format.ok_or_else(|| CatalogError::Format(path.to_owned()))?;
         let reader = open_decompressed(&*store, &file)?;
         let reader = reader.ok_or_else(|| CatalogError::Missing(path.to_owned()))?;
+        Ok(CatalogFile { path, format, reader })
+    }
+
+    /// Reads the catalogue at `path`, or at the place that the configuration names.
+    pub(crate) fn catalog(
+        &self,
+        path: Option<&str>,
+        format: Option<CatalogFormat>,
+    ) -> Result<Catalog, JobError> {
+        let CatalogFile { path, format, reader } = self.open_catalog(path, format)?;
         let catalog = Catalog::read(path, format, reader, &self.scope.surface, &self.config.limits)?;
         let Catalog { rows, foreign, rows_without_id, .. } = catalog;
         tracing::info!(path, rows, foreign, "read the catalogue");

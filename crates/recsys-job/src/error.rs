@@ -3,6 +3,7 @@
 use recsys_core::artifact::Kind;
 use recsys_core::canonical::CanonicalError;
 use recsys_core::catalog::CatalogError;
+use recsys_core::database::{CatalogWriteError, Class, DatabaseError};
 use recsys_core::gate::Refused;
 use recsys_core::limit::LimitExceeded;
 use recsys_core::lines::LinesError;
@@ -46,6 +47,9 @@ pub enum JobError {
     /// The catalogue could not be read.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// A database failed.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
     /// A gate refused a day.
     #[error(transparent)]
     Gate(#[from] Refused),
@@ -165,8 +169,14 @@ impl JobError {
                 CatalogError::Missing(_) | CatalogError::Format(_) => Exit::Usage,
                 CatalogError::NoItemColumn { .. }
                 | CatalogError::Row { .. }
-                | CatalogError::Duplicate { .. } => Exit::Refused,
+                | CatalogError::Duplicate { .. }
+                | CatalogError::NothingLeft { .. } => Exit::Refused,
                 CatalogError::Limit(_) => Exit::Limit,
+            },
+            Self::Database(error) => match error.class {
+                Class::Refusal => Exit::Usage,
+                Class::Transient => Exit::Failure,
+                Class::Data => Exit::Refused,
             },
             Self::Gate(_) | Self::Checkpoint { .. } | Self::Stale(_) | Self::Damaged(_) => Exit::Refused,
             Self::Registry(error) => registry(error),
@@ -209,6 +219,15 @@ impl JobError {
                 PublishError::Empty { .. } => Exit::Refused,
                 PublishError::UnknownCurrent { .. } | PublishError::SegmentSwitch { .. } => Exit::Usage,
             },
+        }
+    }
+}
+
+impl From<CatalogWriteError> for JobError {
+    fn from(error: CatalogWriteError) -> Self {
+        match error {
+            CatalogWriteError::Catalog(error) => Self::Catalog(error),
+            CatalogWriteError::Database(error) => Self::Database(error),
         }
     }
 }

@@ -2,18 +2,25 @@
 
 use recsys_core::artifact::Kind;
 use recsys_core::catalog::Catalog;
+use recsys_core::database::{Driver, Mode, Obsolete};
 use recsys_core::window::Day;
 use serde::Serialize;
 
-use crate::cli::{BuildJob, CatalogJob, ConfigCommand, DayJob, Pipelines, PipelinesCommand, PublishJob};
+use crate::cli::{
+    BuildJob, CatalogJob, CatalogTableJob, ConfigCommand, DayJob, DbCommand, Pipelines, PipelinesCommand,
+    PublishJob, ScopeArgs, SignalsJob,
+};
 use crate::context::Context;
+use crate::database::Target;
 use crate::error::JobError;
 use crate::operate;
 use crate::output::Output;
 use crate::run::run;
 use crate::steps::build::{Days, Document, Plan, artifact_key, build, complete, stage};
+use crate::steps::catalog::write_catalog;
 use crate::steps::ingest::{Ingest, IngestReport, Read, SourceReport, commit};
 use crate::steps::publish::{Publishing, check};
+use crate::steps::signals::{self, write_signals};
 use crate::steps::validate::validate;
 
 /// The document that a job prints with `--json`.
@@ -32,7 +39,7 @@ impl<'a, D: Serialize> Summary<'a, D> {
 }
 
 /// `job_ingest`: raw events → canonical data.
-pub fn ingest(flags: &DayJob) -> Result<(), JobError> {
+pub fn ingest(flags: &DayJob, driver: &dyn Driver) -> Result<(), JobError> {
     #[derive(Serialize)]
     struct Ingested {
         source: Option<SourceReport>,
@@ -42,7 +49,7 @@ pub fn ingest(flags: &DayJob) -> Result<(), JobError> {
     let days = ctx.days(flags.days.start, flags.days.end)?;
     let output = Output::new(flags.common.json);
     let mut document = Summary::new(&ctx);
-    let mut ingest = Ingest::open(&ctx, &days)?;
+    let mut ingest = Ingest::open(&ctx, driver, &days)?;
     let done = days.into_iter().try_for_each(|day| {
         let Read { rows, source } = ingest.read(day)?;
         let canonical = commit(&ctx, &rows, ctx.canonical().write(&rows)?)?;
@@ -150,10 +157,49 @@ pub fn publish_staged(flags: &PublishJob) -> Result<(), JobError> {
     output.end(&document, Ok(()))
 }
 
+/// `job_db_signals`: artifacts → the rows of each day in the database.
+pub fn db_signals(flags: &SignalsJob, driver: &dyn Driver) -> Result<(), JobError> {
+    let ctx = Context::new(&flags.common, &flags.scope)?;
+    let days = ctx.days(flags.days.start, flags.days.end)?;
+    let target = Target::required(&ctx, driver)?;
+    // Before anything is built: a wrong password is found out at once.
+    target.connect()?;
+    if let Some(segment) = &flags.artifacts.segment {
+        tracing::warn!(%segment, "the tables have no segment: these rows replace those of any other one");
+    }
+    let output = Output::new(flags.common.json);
+    let mut document = Summary::new(&ctx);
+    let done = days.into_iter().try_for_each(|day| {
+        let reports = write_signals(&ctx, &target, &flags.artifacts, &signals::KINDS, day)?;
+        output.line(format_args!("{} {day}", ctx.scope));
+        for report in &reports {
+            output.line(report);
+        }
+        document.days.extend(reports);
+        Ok(())
+    });
+    output.end(&document, done)
+}
+
+/// `job_catalog`: a catalogue → its rows in the database.
+pub fn catalog(flags: &CatalogTableJob, driver: &dyn Driver) -> Result<(), JobError> {
+    let namespace = flags.namespace.clone().or_else(|| flags.surface.clone());
+    let surface = namespace.ok_or_else(|| JobError::Usage("give --surface or --namespace".to_owned()))?;
+    let ctx = Context::new(&flags.common, &ScopeArgs { tenant: flags.tenant.clone(), surface })?;
+    let target = Target::required(&ctx, driver)?;
+    let file = ctx.open_catalog(flags.input.as_deref(), flags.format)?;
+    let obsolete = if flags.prune { Obsolete::Remove } else { Obsolete::Keep };
+    let mode = if flags.dry_run { Mode::DryRun } else { Mode::Write };
+    let report = write_catalog(&ctx, &target, file, obsolete, mode)?;
+    let output = Output::new(flags.common.json);
+    output.line(&report);
+    output.end(&report, Ok(()))
+}
+
 /// The commands of `recsys-pipelines`.
-pub fn pipelines(flags: &Pipelines) -> Result<(), JobError> {
+pub fn pipelines(flags: &Pipelines, driver: &dyn Driver) -> Result<(), JobError> {
     match &flags.command {
-        PipelinesCommand::Run(flags) => run(flags),
+        PipelinesCommand::Run(flags) => run(flags, driver),
         PipelinesCommand::Status(flags) => operate::status(flags),
         PipelinesCommand::History(flags) => operate::history(flags),
         PipelinesCommand::Rollback(flags) => operate::rollback(flags),
@@ -161,6 +207,7 @@ pub fn pipelines(flags: &Pipelines) -> Result<(), JobError> {
         PipelinesCommand::Gc(flags) => operate::gc(flags),
         PipelinesCommand::Diff(flags) => operate::diff(flags),
         PipelinesCommand::Config(ConfigCommand::Show(flags)) => operate::show(flags),
-        PipelinesCommand::Config(ConfigCommand::Check(flags)) => operate::check(flags),
+        PipelinesCommand::Config(ConfigCommand::Check(flags)) => operate::check(flags, driver),
+        PipelinesCommand::Db(DbCommand::Init(flags)) => operate::db_init(flags, driver),
     }
 }

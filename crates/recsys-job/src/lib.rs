@@ -10,6 +10,7 @@ pub mod error;
 pub mod jobs;
 
 mod checkpoint;
+mod database;
 mod entry;
 mod logging;
 mod operate;

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::thread::{self, ScopedJoinHandle};
 
-use recsys_core::artifact::{Encoded, Source};
+use recsys_core::artifact::{Encoded, Kind, Source};
 use recsys_core::canonical::DayRows;
 use recsys_core::catalog::Catalog;
+use recsys_core::database::Driver;
 use recsys_core::parallel;
 use recsys_core::staging::Staged;
 use recsys_core::window::Day;
@@ -14,16 +15,18 @@ use serde::Serialize;
 use crate::checkpoint;
 use crate::cli::{PublishFlags, RunJob};
 use crate::context::Context;
+use crate::database::Target;
 use crate::error::JobError;
 use crate::jobs::Summary;
 use crate::output::Output;
 use crate::steps::build::{ArtifactReport, Days, Document, Plan, build, complete, stage};
 use crate::steps::ingest::{Ingest, IngestReport, Read, SourceReport, commit};
 use crate::steps::publish::{PublishReport, Publishing, check};
+use crate::steps::signals::{self, SignalReport, write_signals};
 use crate::steps::validate::validate;
 
 /// `recsys-pipelines run`.
-pub(crate) fn run(flags: &RunJob) -> Result<(), JobError> {
+pub(crate) fn run(flags: &RunJob, driver: &dyn Driver) -> Result<(), JobError> {
     #[derive(Serialize)]
     struct Ran {
         day: Day,
@@ -31,6 +34,9 @@ pub(crate) fn run(flags: &RunJob) -> Result<(), JobError> {
         canonical: IngestReport,
         artifacts: Vec<ArtifactReport>,
         published: PublishReport,
+        /// Empty unless a database is configured.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        signals: Vec<SignalReport>,
     }
     let ctx = Context::new(&flags.common, &flags.scope)?;
     let output = Output::new(flags.common.json);
@@ -45,13 +51,23 @@ pub(crate) fn run(flags: &RunJob) -> Result<(), JobError> {
     let from_catalog = kinds.iter().any(|kind| kind.source() == Source::Catalog);
     let catalog = if from_catalog { ctx.catalog(None, None)? } else { Catalog::default() };
     let plan = Plan { kinds, args: &flags.artifacts, catalog: &catalog };
-    let mut ingest = Ingest::open(&ctx, &days)?;
+    let signal_kinds: Vec<Kind> = signals::KINDS.into_iter().filter(|kind| kinds.contains(kind)).collect();
+    let target = Target::configured(&ctx, driver).filter(|_| !signal_kinds.is_empty());
+    if let Some(target) = &target {
+        // Before any work: a wrong password is found out at once.
+        target.connect()?;
+    }
+    let mut ingest = Ingest::open(&ctx, driver, &days)?;
     let mut loaded = Days::default();
     let done = days.into_iter().try_for_each(|day| -> Result<(), JobError> {
         loaded.forget_before(plan.first_day(&ctx, day)?);
         let Read { rows, source } = ingest.read(day)?;
         let (canonical, artifacts, published) =
             run_day(&ctx, &plan, &flags.publish, &mut loaded, &rows, source.as_ref())?;
+        let signals = match &target {
+            Some(target) => write_signals(&ctx, target, &flags.artifacts, &signal_kinds, day)?,
+            None => Vec::new(),
+        };
         checkpoint::advance(&ctx, day)?;
 
         output.line(format_args!("{} {day}", ctx.scope));
@@ -62,7 +78,10 @@ pub(crate) fn run(flags: &RunJob) -> Result<(), JobError> {
         published.artifacts.iter().for_each(|artifact| output.line(artifact));
         artifacts.iter().filter_map(ArtifactReport::notes).for_each(|notes| output.line(notes));
         output.line(&published);
-        document.days.push(Ran { day, source, canonical, artifacts, published });
+        for report in &signals {
+            output.line(report);
+        }
+        document.days.push(Ran { day, source, canonical, artifacts, published, signals });
         Ok(())
     });
     // The days before the one that failed are published, whatever became of it.

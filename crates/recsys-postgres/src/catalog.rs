@@ -4,79 +4,20 @@
 //! touched, `updated_at` included. Writers of the same tenant and namespace queue.
 
 use csv::ByteRecord;
-use jiff::Timestamp;
+use recsys_core::catalog::CatalogError;
+use recsys_core::database::{CatalogTarget, CatalogWriteError, ItemRow, Obsolete, TableName, Written};
 
 use crate::connection::Connection;
 use crate::copy::{copy_rows, push_item};
-use crate::fault::{PostgresError, Problem};
-use crate::identifier::TableName;
-use crate::merge::Written;
-use crate::tenant::TenantId;
+use crate::fault::Problem;
 
-/// Whose catalogue.
-#[derive(Debug, Clone, Copy)]
-pub struct CatalogTarget<'a> {
-    /// The tenant.
-    pub tenant: &'a TenantId,
-    /// The surface.
-    pub namespace: &'a str,
-    /// What to do with the others.
-    pub obsolete: Obsolete,
-}
-
-/// What to do with rows that are there and are not given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Obsolete {
-    /// They stay as they are.
-    Keep,
-    /// They are removed.
-    Remove,
-}
-
-/// A row of `item_tags`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CatalogRow {
-    /// Where it stands in its file, for the error about an item that is given twice.
-    pub line: u64,
-    /// The item.
-    pub item_id: String,
-    /// Its tags, in their order.
-    pub tags: Vec<String>,
-    /// Its price, if it has one: a decimal number.
-    pub price: Option<String>,
-    /// Since when there is such an item. Without it, what is there stays; a new row gets the time of the write.
-    pub created_at: Option<Timestamp>,
-}
-
-/// Why a catalogue was not written.
-#[derive(Debug, thiserror::Error)]
-pub enum CatalogError<E: std::error::Error + 'static> {
-    /// The rows could not be had.
-    #[error(transparent)]
-    Rows(E),
-    /// An item is given twice.
-    #[error("line {line}: item {item_id:?} was already given on line {first_line}; keep one of them")]
-    Duplicate {
-        /// The item.
-        item_id: String,
-        /// Its first row.
-        first_line: u64,
-        /// Its second row.
-        line: u64,
-    },
-    /// The server.
-    #[error(transparent)]
-    Postgres(PostgresError),
-}
-
-/// The same before it is known which server it was.
-enum Failure<E> {
-    Rows(E),
-    Duplicate { item_id: String, first_line: u64, line: u64 },
+/// A failure before it is known which server it was.
+enum Failure {
+    Catalog(CatalogError),
     Problem(Problem),
 }
 
-impl<E> From<Problem> for Failure<E> {
+impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
         Self::Problem(problem)
     }
@@ -88,28 +29,26 @@ const INCOMING: &str = "recsys_item_tags";
 impl Connection {
     /// Inserts and updates rows, in one transaction. The first row that is an error ends it, and nothing is
     /// written.
-    pub fn write_catalog<E: std::error::Error + 'static>(
+    pub fn write_catalog(
         &mut self,
         target: CatalogTarget<'_>,
-        rows: impl Iterator<Item = Result<CatalogRow, E>>,
-    ) -> Result<Written, CatalogError<E>> {
-        self.transaction(|connection| merge(connection, target, rows)).map_err(|failure| match failure {
-            Failure::Rows(error) => CatalogError::Rows(error),
-            Failure::Duplicate { item_id, first_line, line } => {
-                CatalogError::Duplicate { item_id, first_line, line }
-            }
+        rows: impl Iterator<Item = Result<ItemRow, CatalogError>>,
+    ) -> Result<Written, CatalogWriteError> {
+        let written = self.transaction(target.mode, |connection| merge(connection, target, rows));
+        written.map_err(|failure| match failure {
+            Failure::Catalog(error) => CatalogWriteError::Catalog(error),
             Failure::Problem(problem) => {
-                CatalogError::Postgres(self.error(format!("write {TABLE} in"), problem))
+                CatalogWriteError::Database(self.error(format!("write {TABLE} in"), problem).into())
             }
         })
     }
 }
 
-fn merge<E>(
+fn merge(
     connection: &mut Connection,
     target: CatalogTarget<'_>,
-    rows: impl Iterator<Item = Result<CatalogRow, E>>,
-) -> Result<Written, Failure<E>> {
+    rows: impl Iterator<Item = Result<ItemRow, CatalogError>>,
+) -> Result<Written, Failure> {
     connection.lock(target.tenant, target.namespace, &TableName::known(TABLE))?;
     connection.execute(
         &format!(
@@ -118,10 +57,10 @@ fn merge<E>(
         ),
         &[],
     )?;
-    let given = copy_rows(connection, INCOMING, rows.map(|row| row.map_err(Failure::Rows)), push_row)?;
+    let given = copy_rows(connection, INCOMING, rows.map(|row| row.map_err(Failure::Catalog)), push_row)?;
     connection.before_merge(INCOMING)?;
-    if let Some(duplicate) = duplicate(connection)? {
-        return Err(duplicate);
+    if let Some(duplicate) = duplicate(connection, target.file)? {
+        return Err(Failure::Catalog(duplicate));
     }
     let whose = [target.tenant.as_str(), target.namespace];
     let of_the_namespace = "t.tenant_id = $1::uuid and t.namespace = $2";
@@ -157,7 +96,7 @@ fn merge<E>(
 }
 
 /// The first item that is given twice.
-fn duplicate<E>(connection: &mut Connection) -> Result<Option<Failure<E>>, Problem> {
+fn duplicate(connection: &mut Connection, file: &str) -> Result<Option<CatalogError>, Problem> {
     let sql = format!(
         "select item_id, lines[1]::text, lines[2]::text from (
              select item_id, array_agg(line order by line) as lines from {INCOMING}
@@ -167,10 +106,11 @@ fn duplicate<E>(connection: &mut Connection) -> Result<Option<Failure<E>>, Probl
     let mut row = connection.rows(&sql, &[])?.into_iter().flatten().flatten();
     let Some(item_id) = row.next() else { return Ok(None) };
     let mut line = || row.next().and_then(|line| line.parse().ok()).unwrap_or(0);
-    Ok(Some(Failure::Duplicate { item_id, first_line: line(), line: line() }))
+    let (first_line, line) = (line(), line());
+    Ok(Some(CatalogError::Duplicate { name: file.to_owned(), item_id, first_line, line }))
 }
 
-fn push_row(row: &CatalogRow, fields: &mut ByteRecord) -> Result<(), Problem> {
+fn push_row(row: &ItemRow, fields: &mut ByteRecord) -> Result<(), Problem> {
     fields.push_field(row.line.to_string().as_bytes());
     push_item(fields, &row.item_id)?;
     if row.tags.iter().any(|tag| tag.contains('\0')) {

@@ -10,19 +10,10 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Row};
 use tokio::runtime::Runtime;
 
+use recsys_core::database::{Mode, Patience};
+
 use crate::dsn::Dsn;
 use crate::fault::{PostgresError, Problem, unconnected};
-
-/// How long to wait for a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
-    /// After this a connection that cannot be made is not tried again. Only what may heal is tried again: a
-    /// server that is down, starting or full, never a wrong password.
-    pub connect: Duration,
-    /// After this the server stops a statement. The time in which it waits for rows to be given or taken, or
-    /// for another writer, counts. None, and zero, mean never.
-    pub statement: Option<Duration>,
-}
 
 /// How much later than the server the client gives up on a statement: by then the network is to blame.
 const GRACE: Duration = Duration::from_secs(30);
@@ -105,6 +96,12 @@ impl Connection {
         rows.iter().map(texts).collect::<Result<_, sqlx::Error>>().map_err(Problem::from)
     }
 
+    /// The number that a query yields as text; 0 when it yields none.
+    pub(crate) fn number(&mut self, sql: &str, parameters: &[&str]) -> Result<u64, Problem> {
+        let number = self.rows(sql, parameters)?.into_iter().flatten().flatten().next();
+        Ok(number.and_then(|number| number.parse().ok()).unwrap_or(0))
+    }
+
     /// Sends what `fill` puts into the buffer to a `COPY … FROM STDIN`, until it leaves it empty.
     ///
     /// `fill` runs outside of the runtime, and may wait for another one.
@@ -134,13 +131,14 @@ impl Connection {
     /// Does all that `work` does, or nothing.
     pub(crate) fn transaction<T, E: From<Problem>>(
         &mut self,
+        mode: Mode,
         work: impl FnOnce(&mut Self) -> Result<T, E>,
     ) -> Result<T, E> {
         // Whatever the default of the server is: what another writer commits while this one waits for its lock must
         // be seen.
         self.execute("begin isolation level read committed", &[])?;
         let done = work(self);
-        let end = if done.is_ok() { "commit" } else { "rollback" };
+        let end = if done.is_ok() && mode == Mode::Write { "commit" } else { "rollback" };
         match (self.execute(end, &[]), done) {
             (Err(problem), Ok(_)) => Err(problem.into()),
             // What cannot be rolled back was never committed.

@@ -4,17 +4,16 @@
 //! part. A thread turns rows into lines and hands them over through a bounded queue; when nobody takes
 //! them, the server waits. However many rows there are, a few chunks are in memory.
 
-use std::fmt;
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use futures_util::TryStreamExt;
+use recsys_core::database::{DatabaseError, ExposureCounts, ExposureQuery, Exposures, Tally};
 use recsys_core::id::Scope;
 use recsys_core::lines::LineFile;
 use recsys_core::timestamp;
-use recsys_core::window::Window;
+
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::postgres::PgRow;
@@ -22,59 +21,11 @@ use sqlx::{Connection as _, Row};
 
 use crate::connection::{Connection, query, within};
 use crate::fault::{PostgresError, Problem};
-use crate::identifier::TableName;
-use crate::tenant::TenantId;
 
 const CHUNK_BYTES: usize = 1 << 16;
 
 /// Chunks that wait to be taken.
 const CHUNKS_WAITING: usize = 8;
-
-/// Which rows.
-#[derive(Debug, Clone, Copy)]
-pub struct ExposureQuery<'a> {
-    /// The table.
-    pub table: &'a TableName,
-    /// The id of the tenant.
-    pub tenant: &'a TenantId,
-    /// The name of the tenant, as the lines give it, and the surface.
-    pub scope: &'a Scope,
-    /// The days.
-    pub window: Window,
-}
-
-/// What was read.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ExposureCounts {
-    /// All rows.
-    pub rows: u64,
-    /// Lines: one for each item of a row.
-    pub events: u64,
-    /// Rows that were skipped because they are of no session.
-    pub without_session: u64,
-    /// Rows of a session in which nothing was shown.
-    pub without_items: u64,
-}
-
-/// Exposures that are being read.
-pub struct Exposures {
-    /// The lines, by time and request id. Reading fails with a [`PostgresError`], which [`PostgresError::of`]
-    /// finds.
-    pub lines: LineFile,
-    /// What was read, once the lines are at their end.
-    pub tally: Tally,
-}
-
-/// The counts of what was read.
-#[derive(Debug, Clone, Default)]
-pub struct Tally(Arc<OnceLock<ExposureCounts>>);
-
-impl Tally {
-    /// The counts; none until the last line was read.
-    pub fn counts(&self) -> Option<ExposureCounts> {
-        self.0.get().copied()
-    }
-}
 
 impl Connection {
     /// Begins to read exposures. A table that cannot be read is found out here, a row that cannot be understood
@@ -300,9 +251,9 @@ impl Read for ExposureReader {
             match self.pieces.recv() {
                 Ok(Piece::Lines(lines)) => (self.chunk, self.at) = (lines, 0),
                 Ok(Piece::End(Ok(counts))) => {
-                    let _ = self.tally.0.set(counts);
+                    self.tally.set(counts);
                 }
-                Ok(Piece::End(Err(error))) => return Err(io::Error::other(error)),
+                Ok(Piece::End(Err(error))) => return Err(io::Error::other(DatabaseError::from(error))),
                 Err(_) => return Err(io::Error::other("the thread that reads exposures has ended early")),
             }
         }
@@ -311,11 +262,5 @@ impl Read for ExposureReader {
         buffer[..taken].copy_from_slice(&rest[..taken]);
         self.at += taken;
         Ok(taken)
-    }
-}
-
-impl fmt::Debug for Exposures {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Exposures").field("name", &self.lines.name).field("tally", &self.tally).finish()
     }
 }

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::io::{self, ErrorKind};
 
+use recsys_core::database::{Class, DatabaseError};
 use sqlx::postgres::PgDatabaseError;
 
 /// Something that was asked of a server and not done.
@@ -17,17 +18,6 @@ pub struct PostgresError {
     pub server: String,
     /// What is wrong.
     pub problem: Problem,
-}
-
-/// Who can help.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
-    /// It will be the same the next time: somebody must change a setting, a permission or a table.
-    Refusal,
-    /// The next time may go well.
-    Transient,
-    /// The rows are not what they must be.
-    Data,
 }
 
 /// What is wrong with a server, with what it was asked, or with the rows.
@@ -89,6 +79,15 @@ pub enum Problem {
         /// The rows that are there.
         found: u64,
     },
+    /// The rows of a day would be replaced by none.
+    Emptied {
+        /// The table.
+        table: String,
+        /// The day.
+        day: String,
+        /// The rows that are there.
+        rows: u64,
+    },
     /// A row of exposures that cannot be understood.
     Exposure {
         /// When it happened.
@@ -121,7 +120,11 @@ impl Problem {
             | Self::Cut(_)
             | Self::Conflict(_)
             | Self::Answer(_) => Class::Transient,
-            Self::Value(_) | Self::Item { .. } | Self::Count { .. } | Self::Exposure { .. } => Class::Data,
+            Self::Value(_)
+            | Self::Item { .. }
+            | Self::Count { .. }
+            | Self::Emptied { .. }
+            | Self::Exposure { .. } => Class::Data,
         }
     }
 
@@ -167,6 +170,10 @@ impl fmt::Display for Problem {
                 f,
                 "{given} rows were given for {table} and {found} would be there; is an item given twice?"
             ),
+            Self::Emptied { table, day, rows } => write!(
+                f,
+                "no row was given for {day}, and {table} has {rows}, which stay; set validation.min_events to 0 if the day is empty indeed"
+            ),
             Self::Exposure { ts, request_id, reason } => {
                 write!(f, "the row of {ts}, request {request_id}, is malformed: {reason}")
             }
@@ -188,7 +195,13 @@ impl PostgresError {
 
     /// The error of a server, if that is what made a reader fail.
     pub fn of(error: &io::Error) -> Option<&Self> {
-        error.get_ref()?.downcast_ref()
+        DatabaseError::of(error)?.cause.downcast_ref()
+    }
+}
+
+impl From<PostgresError> for DatabaseError {
+    fn from(error: PostgresError) -> Self {
+        Self::new(error.class(), error)
     }
 }
 

@@ -10,22 +10,17 @@
 mod catalog;
 mod connection;
 mod copy;
+mod driver;
 mod dsn;
 mod exposures;
 mod fault;
-mod identifier;
 mod merge;
 mod signals;
 mod tables;
 mod tenant;
 
-pub use catalog::{CatalogError, CatalogRow, CatalogTarget, Obsolete};
-pub use connection::{Connection, Patience};
+pub use connection::Connection;
+pub use driver::Postgres;
 pub use dsn::{Dsn, DsnError};
-pub use exposures::{ExposureCounts, ExposureQuery, Exposures, Tally};
-pub use fault::{Class, PostgresError, Problem};
-pub use identifier::{IdentifierError, TableName};
-pub use merge::Written;
-pub use signals::{ItemScore, PairScore, SignalTarget, Signals, SignalsWritten};
-pub use tables::{Difference, InitError, TableNames, TableState};
-pub use tenant::{MissingTenant, TenantId};
+pub use fault::{PostgresError, Problem};
+pub use tables::{Difference, InitError};

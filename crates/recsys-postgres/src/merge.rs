@@ -1,22 +1,9 @@
-//! What the writers of all tables have in common: they queue, and say what became of the rows.
+//! What the writers of all tables have in common: they queue, and their rows wait in a temporary table.
+
+use recsys_core::database::{TableName, TenantId};
 
 use crate::connection::Connection;
 use crate::fault::Problem;
-use crate::identifier::TableName;
-use crate::tenant::TenantId;
-
-/// What became of the rows.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Written {
-    /// Rows that were not there.
-    pub inserted: u64,
-    /// Rows that were there with other values.
-    pub updated: u64,
-    /// Rows that were there and were not given.
-    pub deleted: u64,
-    /// Rows that were there already and were not touched.
-    pub unchanged: u64,
-}
 
 impl Connection {
     /// Waits, within a transaction, until no other one writes rows of the tenant and namespace into the table.

@@ -7,62 +7,11 @@
 //! Writers of the same tenant, namespace and table queue behind a lock that ends with the transaction.
 
 use csv::ByteRecord;
-use recsys_core::window::Day;
+use recsys_core::database::{Emptying, Mode, SignalTarget, Signals, SignalsWritten, TableName, Written};
 
 use crate::connection::Connection;
 use crate::copy::{copy_rows, push_item};
 use crate::fault::{PostgresError, Problem};
-use crate::identifier::TableName;
-use crate::merge::Written;
-use crate::tenant::TenantId;
-
-/// Whose rows, and of which day.
-#[derive(Debug, Clone, Copy)]
-pub struct SignalTarget<'a> {
-    /// The tenant.
-    pub tenant: &'a TenantId,
-    /// The surface.
-    pub namespace: &'a str,
-    /// The day.
-    pub day: Day,
-}
-
-/// A row of `item_popularity_daily`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ItemScore<'a> {
-    /// The item.
-    pub item_id: &'a str,
-    /// How popular it is; below 10^12, and rounded to six decimals.
-    pub score: f64,
-}
-
-/// A row of `item_covisit_daily`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct PairScore<'a> {
-    /// The item.
-    pub item_id: &'a str,
-    /// An item that occurs with it.
-    pub neighbor_id: &'a str,
-    /// How strongly; below 10^12, and rounded to six decimals.
-    pub score: f64,
-}
-
-/// The rows of a day. What is `None` stays as it is; what is empty is emptied.
-pub struct Signals<'a> {
-    /// For `item_popularity_daily`, each item once.
-    pub popularity: Option<Box<dyn Iterator<Item = ItemScore<'a>> + 'a>>,
-    /// For `item_covisit_daily`, each pair once.
-    pub covisit: Option<Box<dyn Iterator<Item = PairScore<'a>> + 'a>>,
-}
-
-/// What became of the rows of a day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SignalsWritten {
-    /// In `item_popularity_daily`, if rows for it were given.
-    pub popularity: Option<Written>,
-    /// In `item_covisit_daily`, if rows for it were given.
-    pub covisit: Option<Written>,
-}
 
 const POPULARITY: &str = "item_popularity_daily";
 const COVISIT: &str = "item_covisit_daily";
@@ -77,7 +26,7 @@ impl Connection {
         let tables =
             [signals.popularity.as_ref().map(|_| POPULARITY), signals.covisit.as_ref().map(|_| COVISIT)];
         let tables: Vec<&'static str> = tables.into_iter().flatten().collect();
-        let written = self.transaction(|connection| {
+        let written = self.transaction(Mode::Write, |connection| {
             // All locks before all work, and always in this order: then no writer waits for one that waits for it.
             for &table in &tables {
                 connection.lock(target.tenant, target.namespace, &TableName::known(table))?;
@@ -149,6 +98,13 @@ impl<'a> Merge<'a> {
         let day = target.day.to_string();
         let whose = [target.tenant.as_str(), target.namespace, &day];
         let of_the_day = "t.tenant_id = $1::uuid and t.namespace = $2 and t.day = $3::date";
+        let count = format!("select count(*)::text from {table} t where {of_the_day}");
+        if given == 0 && target.emptying == Emptying::Refused {
+            let rows = connection.number(&count, &whose)?;
+            if rows > 0 {
+                return Err(Problem::Emptied { table: (*table).to_owned(), day, rows });
+            }
+        }
         let same_key: Vec<String> = keys.iter().map(|key| format!("i.{key} = t.{key}")).collect();
         let same_key = same_key.join(" and ");
         let deleted = connection.execute(
@@ -172,9 +128,8 @@ impl<'a> Merge<'a> {
             ),
             &whose,
         )?;
-        let count = format!("select count(*)::text from {table} t where {of_the_day}");
-        let found = connection.rows(&count, &whose)?.into_iter().flatten().flatten().next();
-        let found = found.and_then(|count| count.parse().ok()).unwrap_or(0);
+        let found = connection.number(&count, &whose)?;
+
         if found != given {
             return Err(Problem::Count { table: (*table).to_owned(), given, found });
         }

@@ -4,33 +4,10 @@
 
 use std::fmt;
 
+use recsys_core::database::{Mode, TableName, TableNames, TableState};
+
 use crate::connection::Connection;
 use crate::fault::{PostgresError, Problem};
-use crate::identifier::TableName;
-
-/// The tables whose names can be chosen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TableNames {
-    /// The tenants.
-    pub tenants: TableName,
-    /// The exposures.
-    pub exposures: TableName,
-}
-
-impl Default for TableNames {
-    fn default() -> Self {
-        Self { tenants: TableName::known("tenants"), exposures: TableName::known("exposure_events") }
-    }
-}
-
-/// What became of a table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TableState {
-    /// It was created.
-    Created,
-    /// It was there, and is what it must be.
-    Present,
-}
 
 /// Something about a table that is not what it must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,21 +98,21 @@ impl Column {
     }
 }
 
-/// The tables of the contract.
-fn tables(names: &TableNames) -> [Table; 5] {
+/// The tables of the serving side, and the exposures where they are in this database.
+fn tables(names: &TableNames) -> Vec<Table> {
     let updated_at = || column("updated_at", TIME).with("default now()");
     let score = || column("score", "numeric(18,6)");
     let [tenant, namespace, item] = ["tenant_id", "namespace", "item_id"];
-    [
+    let mut tables = vec![
         Table {
             name: names.tenants.clone(),
-            usage: Usage::Write,
+            // Written only when a missing tenant is to be created.
+            usage: Usage::Read,
             columns: vec![
                 column("id", "uuid").with("default gen_random_uuid()"),
                 column("external_id", "text").with("unique"),
                 column("name", "text"),
                 column("status", "text").with("default 'active'"),
-                column("created_at", TIME).with("default now()"),
             ],
             key: &["id"],
             index: &[],
@@ -184,31 +161,36 @@ fn tables(names: &TableNames) -> [Table; 5] {
             key: &["tenant_id", "namespace", "item_id", "neighbor_id", "day"],
             index: &["tenant_id", "namespace", "day"],
         },
-        Table {
-            name: names.exposures.clone(),
-            usage: Usage::Read,
-            columns: vec![
-                column(tenant, "uuid"),
-                column("occurred_at", TIME),
-                column("request_id", "uuid"),
-                column("surface", "text"),
-                column("segment", "text").or_null(),
-                column("user_key", "bytea").or_null(),
-                column("session_id", "text").or_null(),
-                column("response", "jsonb"),
-            ],
-            key: &[],
-            index: &["tenant_id", "surface", "occurred_at"],
-        },
-    ]
+    ];
+    tables.extend(names.exposures.clone().map(|name| Table {
+        name,
+        usage: Usage::Read,
+        columns: vec![
+            column(tenant, "uuid"),
+            column("occurred_at", TIME),
+            column("request_id", "uuid"),
+            column("surface", "text"),
+            column("segment", "text").or_null(),
+            column("user_key", "bytea").or_null(),
+            column("session_id", "text").or_null(),
+            column("response", "jsonb"),
+        ],
+        key: &[],
+        index: &["tenant_id", "surface", "occurred_at"],
+    }));
+    tables
 }
 
 impl Connection {
     /// Creates the tables that are missing, in one transaction. If one that is there is not what it must be,
     /// nothing is created. Columns that this project does not know do not matter, as long as rows can be
     /// inserted without them.
-    pub fn init_tables(&mut self, names: &TableNames) -> Result<Vec<(TableName, TableState)>, InitError> {
-        let done = self.transaction(|connection| create_missing(connection, names));
+    pub fn init_tables(
+        &mut self,
+        names: &TableNames,
+        mode: Mode,
+    ) -> Result<Vec<(TableName, TableState)>, InitError> {
+        let done = self.transaction(mode, |connection| create_missing(connection, names));
         done.map_err(|failure| match failure {
             Failure::Shape(differences) => InitError::Shape(differences),
             Failure::Problem(problem) => InitError::Postgres(self.error("create tables in", problem)),

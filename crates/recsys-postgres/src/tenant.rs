@@ -2,29 +2,10 @@
 
 use recsys_core::id::Tenant;
 
+use recsys_core::database::{MissingTenant, TableName, TenantId};
+
 use crate::connection::Connection;
 use crate::fault::{PostgresError, Problem};
-use crate::identifier::TableName;
-
-/// The id of a tenant, as the other tables refer to it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TenantId(String);
-
-impl TenantId {
-    /// The id as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// What to do about a tenant that is not there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MissingTenant {
-    /// Fail.
-    Refuse,
-    /// Insert it, with its name as its `external_id`.
-    Create,
-}
 
 impl Connection {
     /// Finds the tenant whose `external_id` or `id` this is.
@@ -68,7 +49,7 @@ impl Connection {
         );
         let mut ids = self.rows(&sql, &[tenant])?.into_iter().flatten().flatten();
         match (ids.next(), ids.next()) {
-            (id, None) => Ok(id.map(TenantId)),
+            (id, None) => Ok(id.map(TenantId::new)),
             _ => Err(Problem::AmbiguousTenant { tenant: tenant.to_owned(), table: table.to_string() }),
         }
     }

@@ -45,6 +45,14 @@ pub enum CatalogError {
         /// Its second row.
         line: u64,
     },
+    /// What is there would be pruned down to nothing.
+    #[error("{name} names no item of namespace {namespace}; nothing is pruned")]
+    NothingLeft {
+        /// The file.
+        name: String,
+        /// The namespace.
+        namespace: String,
+    },
     /// There are more rows than allowed.
     #[error(transparent)]
     Limit(#[from] LimitExceeded),

@@ -11,6 +11,7 @@ use figment::error::Kind as FigmentKind;
 use figment::providers::{Env, Format, Json, Serialized, Toml, Yaml};
 use figment::value::{Dict, Value};
 use figment::{Figment, Provider};
+use recsys_core::database::DatabaseError;
 use recsys_core::storage::RootError;
 
 use super::Config;
@@ -65,6 +66,17 @@ pub enum ConfigError {
         /// What is wrong with it.
         source: RootError,
     },
+    /// A DSN that cannot be understood.
+    #[error("setting {key}: {source}")]
+    Dsn {
+        /// The setting.
+        key: &'static str,
+        /// What is wrong with it.
+        source: DatabaseError,
+    },
+    /// Nobody said which database to write to.
+    #[error("setting db.dsn is missing; set it in the config file or as {ENV_PREFIX}DB__DSN")]
+    DsnMissing,
     /// Nobody said where raw events are.
     #[error("setting raw_events_dir is missing; set it in the config file or as {ENV_PREFIX}RAW_EVENTS_DIR")]
     RawDirMissing,

@@ -4,12 +4,14 @@ mod load;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use recsys_core::artifact::Kind;
 use recsys_core::catalog::CatalogFormat;
+use recsys_core::database::{self, TableName};
 use recsys_core::gate::Validation;
 use recsys_core::limit::Limits;
-use recsys_core::storage::{Patience, Roots, S3Settings};
+use recsys_core::storage::{Patience, Roots, S3Settings, Secret};
 use serde::{Deserialize, Serialize};
 
 pub use load::ConfigError;
@@ -33,9 +35,9 @@ pub struct Config {
     /// Where records, history and manifests go.
     pub registry_dir: Option<String>,
     /// Where raw events come from.
-    pub raw_source: Source,
+    pub raw_source: RawSource,
     /// Where blobs go.
-    pub object_store: Source,
+    pub object_store: ObjectStore,
     /// How manifests are swapped.
     pub registry: RegistrySettings,
     /// How long to wait for services.
@@ -46,28 +48,44 @@ pub struct Config {
     pub window_days: BTreeMap<Kind, NonZeroU32>,
     /// The catalogue that `content_sim` is built from.
     pub catalog: CatalogSettings,
+    /// The database that signals and the catalogue are written to.
+    pub db: DbSettings,
     /// What a day must look like.
     pub validation: Validation,
     /// What a run may hold.
     pub limits: Limits,
 }
 
-/// A place that can be of several types.
+/// Where raw events come from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Source {
+pub struct RawSource {
+    /// Which of the others says where it is.
+    pub r#type: RawType,
+    /// The folder: a path or a URL.
+    pub dir: Option<String>,
+    /// A bucket, and how to reach it. Where `dir` is an `s3://` URL, only how to reach it.
+    pub s3: S3Settings,
+    /// A table of exposures.
+    pub postgres: PostgresSource,
+}
+
+/// Where blobs go.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ObjectStore {
     /// Whether `dir` or `s3` says where it is.
-    pub r#type: SourceType,
+    pub r#type: StoreType,
     /// The folder: a path or a URL.
     pub dir: Option<String>,
     /// A bucket, and how to reach it. Where `dir` is an `s3://` URL, only how to reach it.
     pub s3: S3Settings,
 }
 
-/// The types of places.
+/// The types of places that raw events come from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum SourceType {
+pub enum RawType {
     /// What `dir` says.
     #[default]
     Fs,
@@ -75,6 +93,61 @@ pub enum SourceType {
     S3,
     /// The bucket of `s3`, too.
     Minio,
+    /// The table of `postgres`.
+    Postgres,
+}
+
+/// The types of places that blobs go to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoreType {
+    /// What `dir` says.
+    #[default]
+    Fs,
+    /// The bucket of `s3`.
+    S3,
+    /// The bucket of `s3`, too.
+    Minio,
+}
+
+/// Exposures in a table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PostgresSource {
+    /// The server and database; `db.dsn` unless set.
+    pub dsn: Option<Secret>,
+    /// The tenants.
+    pub tenant_table: TableName,
+    /// The exposures.
+    pub exposure_table: TableName,
+}
+
+impl Default for PostgresSource {
+    fn default() -> Self {
+        Self {
+            dsn: None,
+            tenant_table: TableName::known("tenants"),
+            exposure_table: TableName::known("exposure_events"),
+        }
+    }
+}
+
+/// The database that signals and the catalogue are written to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DbSettings {
+    /// The server and database.
+    pub dsn: Option<Secret>,
+    /// Whether a tenant that is not there is inserted.
+    pub auto_create_tenant: bool,
+    /// Seconds after which the server stops a statement; 0 is never. Holds for reading exposures, too.
+    pub statement_timeout_s: u32,
+}
+
+impl Default for DbSettings {
+    fn default() -> Self {
+        Self { dsn: None, auto_create_tenant: false, statement_timeout_s: 3600 }
+    }
 }
 
 /// How manifests are swapped.
@@ -116,13 +189,14 @@ impl Default for Config {
             artifacts_dir: None,
             object_store_dir: None,
             registry_dir: None,
-            raw_source: Source::default(),
-            object_store: Source::default(),
+            raw_source: RawSource::default(),
+            object_store: ObjectStore::default(),
             registry: RegistrySettings::default(),
             storage: Patience::default(),
             artifact_kinds: vec![Kind::Popularity, Kind::Cooc],
             window_days: BTreeMap::new(),
             catalog: CatalogSettings::default(),
+            db: DbSettings::default(),
             validation: Validation::default(),
             limits: Limits::default(),
         }
@@ -134,19 +208,50 @@ impl Config {
         set.cloned().unwrap_or_else(|| format!("{}/{name}", self.out_dir.trim_end_matches('/')))
     }
 
+    fn raw_bucket(&self) -> Bucket<'_> {
+        let RawSource { r#type, dir, s3, .. } = &self.raw_source;
+        Bucket { is_named: matches!(r#type, RawType::S3 | RawType::Minio), dir: dir.as_deref(), s3 }
+    }
+
+    fn object_bucket(&self) -> Bucket<'_> {
+        let ObjectStore { r#type, dir, s3 } = &self.object_store;
+        Bucket { is_named: matches!(r#type, StoreType::S3 | StoreType::Minio), dir: dir.as_deref(), s3 }
+    }
+
+    /// The database of the exposures, and the setting that names it.
+    pub(crate) fn raw_dsn(&self) -> Result<(&'static str, &Secret), ConfigError> {
+        match (&self.raw_source.postgres.dsn, &self.db.dsn) {
+            (Some(dsn), _) => Ok(("raw_source.postgres.dsn", dsn)),
+            (None, Some(dsn)) => Ok(("db.dsn", dsn)),
+            (None, None) => {
+                let problem = "is missing; the type says that events are in a table";
+                Err(ConfigError::Value { key: "raw_source.postgres.dsn", problem })
+            }
+        }
+    }
+
+    /// How long to wait for a database.
+    pub(crate) fn database_patience(&self) -> database::Patience {
+        let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+        database::Patience {
+            connect: seconds(self.storage.retry_timeout_s),
+            statement: Some(seconds(self.db.statement_timeout_s)),
+        }
+    }
+
     /// The `s3` section that is for raw events and for nothing else, if the type says so.
     pub(crate) fn raw_section(&self) -> Option<&S3Settings> {
-        self.raw_source.own_section()
+        self.raw_bucket().own_section()
     }
 
     /// The `s3` section that is for blobs and for nothing else, if the type says so.
     pub(crate) fn object_section(&self) -> Option<&S3Settings> {
-        self.object_store.own_section()
+        self.object_bucket().own_section()
     }
 
     /// Where raw events are.
     pub fn raw_dir(&self) -> Result<String, ConfigError> {
-        if let Some(url) = self.raw_source.bucket_url("raw_source.s3.bucket")? {
+        if let Some(url) = self.raw_bucket().url("raw_source.s3.bucket")? {
             return Ok(url);
         }
         let dir = self.raw_source.dir.as_ref().or(self.raw_events_dir.as_ref());
@@ -170,7 +275,7 @@ impl Config {
 
     /// Where blobs go.
     pub fn object_store_dir(&self) -> Result<String, ConfigError> {
-        if let Some(url) = self.object_store.bucket_url("object_store.s3.bucket")? {
+        if let Some(url) = self.object_bucket().url("object_store.s3.bucket")? {
             return Ok(url);
         }
         let dir = self.object_store.dir.as_ref().or(self.object_store_dir.as_ref());
@@ -199,8 +304,12 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        for (key, source) in [("raw_source.s3", &self.raw_source), ("object_store.s3", &self.object_store)] {
-            source.s3.check().map_err(|problem| ConfigError::S3 { key, problem })?;
+        for (key, s3) in [("raw_source.s3", &self.raw_source.s3), ("object_store.s3", &self.object_store.s3)]
+        {
+            s3.check().map_err(|problem| ConfigError::S3 { key, problem })?;
+        }
+        if self.raw_source.r#type == RawType::Postgres {
+            self.raw_dsn()?;
         }
         let raw_dir = self.raw_dir();
         if let Err(error @ ConfigError::Value { .. }) = raw_dir {
@@ -250,30 +359,33 @@ impl Config {
     }
 }
 
-impl Source {
-    fn own_section(&self) -> Option<&S3Settings> {
-        match self.r#type {
-            SourceType::Fs => None,
-            SourceType::S3 | SourceType::Minio => Some(&self.s3),
-        }
+/// A place that may be a bucket.
+struct Bucket<'a> {
+    /// Whether the type says that it is the bucket of `s3`.
+    is_named: bool,
+    dir: Option<&'a str>,
+    s3: &'a S3Settings,
+}
+
+impl<'a> Bucket<'a> {
+    fn own_section(&self) -> Option<&'a S3Settings> {
+        self.is_named.then_some(self.s3)
     }
 
     /// The URL of the bucket of `s3`, when the type says that this is the place.
-    fn bucket_url(&self, key: &'static str) -> Result<Option<String>, ConfigError> {
-        match (self.r#type, &self.s3.bucket) {
-            (SourceType::Fs, _) => Ok(None),
-            (SourceType::S3 | SourceType::Minio, Some(bucket)) => {
+    fn url(&self, key: &'static str) -> Result<Option<String>, ConfigError> {
+        if !self.is_named {
+            return Ok(None);
+        }
+        match (&self.s3.bucket, self.dir) {
+            (Some(bucket), _) => {
                 // It becomes part of a URL, in which these have a meaning.
                 let prefix = self.s3.prefix.as_deref().unwrap_or_default().trim_matches('/');
                 let prefix = prefix.replace('%', "%25").replace('?', "%3F").replace('#', "%23");
                 Ok(Some(format!("s3://{bucket}/{prefix}")))
             }
-            (SourceType::S3 | SourceType::Minio, None) => match &self.dir {
-                Some(dir) if dir.starts_with("s3://") => Ok(Some(dir.clone())),
-                _ => {
-                    Err(ConfigError::Value { key, problem: "is missing; the type says that it is a bucket" })
-                }
-            },
+            (None, Some(dir)) if dir.starts_with("s3://") => Ok(Some(dir.to_owned())),
+            _ => Err(ConfigError::Value { key, problem: "is missing; the type says that it is a bucket" }),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The operator's commands: what is current, what was, what changed, whether it is intact, and back.
 
+mod db;
 mod diff;
 mod gc;
 mod history;
@@ -14,6 +15,7 @@ use recsys_core::id::Scope;
 use recsys_core::publish::{HistoryEntry, Registry, RegistryError};
 use serde::Serialize;
 
+pub(crate) use db::db_init;
 pub(crate) use diff::diff;
 pub(crate) use gc::gc;
 pub(crate) use history::history;

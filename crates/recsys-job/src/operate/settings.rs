@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use recsys_core::database::Driver;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::table;
 use crate::cli::ConfigJob;
 use crate::config::Config;
+use crate::database;
 use crate::error::JobError;
 use crate::output::Output;
 
@@ -36,8 +38,9 @@ pub(crate) fn show(flags: &ConfigJob) -> Result<(), JobError> {
 }
 
 /// `recsys-pipelines config check`.
-pub(crate) fn check(flags: &ConfigJob) -> Result<(), JobError> {
-    Config::load(flags.common.config.as_deref())?;
+pub(crate) fn check(flags: &ConfigJob, driver: &dyn Driver) -> Result<(), JobError> {
+    let config = Config::load(flags.common.config.as_deref())?;
+    database::check(&config, driver)?;
     let output = Output::new(flags.common.json);
     output.line("the configuration is valid");
     output.end(&serde_json::json!({"valid": true}), Ok(()))

@@ -5,15 +5,17 @@ use std::fmt;
 use std::sync::Arc;
 
 use recsys_core::canonical::{Counts, DayRows, PendingDay, Replaced, read_days};
+use recsys_core::database::{DatabaseError, Driver, ExposureCounts, ExposureQuery, Exposures, MissingTenant};
 use recsys_core::gate::Refused;
-use recsys_core::lines::LineFile;
+use recsys_core::lines::{LineFile, LinesError};
 use recsys_core::raw::Raw;
 use recsys_core::storage::Store;
-use recsys_core::window::Day;
+use recsys_core::window::{Day, Window};
 use serde::Serialize;
 
-use crate::config::Config;
+use crate::config::{Config, PostgresSource, RawType};
 use crate::context::Context;
+use crate::database;
 use crate::error::JobError;
 
 /// What was found in a set of raw files.
@@ -27,17 +29,25 @@ pub(crate) struct SourceReport {
     foreign: u64,
     /// Events outside the days asked for.
     outside: u64,
+    /// The rows that the lines were made of, when they come from a table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    table: Option<ExposureCounts>,
 }
 
 impl SourceReport {
     fn new(files: Vec<String>, counts: Counts) -> Self {
         let Counts { lines, foreign, outside } = counts;
-        Self { files, lines, foreign, outside }
+        Self { files, lines, foreign, outside, table: None }
     }
 
     /// What was found, in a phrase.
     pub(crate) fn found(&self) -> String {
         let files = if self.files.is_empty() { "no raw file".to_owned() } else { self.files.join(", ") };
+        if let Some(ExposureCounts { rows, events, without_session, without_items }) = self.table {
+            return format!(
+                "{files}: {rows} rows, {without_session} without a session, {without_items} without items; {events} events"
+            );
+        }
         let Self { lines, foreign, outside, .. } = self;
         format!("{files}: {lines} lines, {foreign} foreign, {outside} outside the days asked for")
     }
@@ -83,32 +93,40 @@ pub(crate) struct Read {
 }
 
 /// Ingests the days of a range, one after the other.
-///
-/// A flat file holds all days, so it is read once, when it is opened; files by day are read as their day
-/// comes.
 #[derive(Debug)]
 pub(crate) struct Ingest<'a> {
     ctx: &'a Context,
-    store: Box<dyn Store>,
-    flat: Option<Flat>,
+    source: Source<'a>,
 }
 
 #[derive(Debug)]
-struct Flat {
-    days: BTreeMap<Day, DayRows>,
-    /// Reported with the first day.
-    source: Option<SourceReport>,
+enum Source<'a> {
+    /// A flat file holds all days, so it is read once, when it is opened.
+    Flat {
+        days: BTreeMap<Day, DayRows>,
+        /// Reported with the first day.
+        source: Option<SourceReport>,
+    },
+    /// Files by day are read as their day comes.
+    Days(Box<dyn Store>),
+    /// So are the rows of a table.
+    Table(&'a dyn Driver),
 }
 
 impl<'a> Ingest<'a> {
     /// Opens the raw events of `days`.
-    pub(crate) fn open(ctx: &'a Context, days: &[Day]) -> Result<Self, JobError> {
+    pub(crate) fn open(ctx: &'a Context, driver: &'a dyn Driver, days: &[Day]) -> Result<Self, JobError> {
+        if ctx.config.raw_source.r#type == RawType::Postgres {
+            return Ok(Self { ctx, source: Source::Table(driver) });
+        }
         let store = ctx.raw_store()?;
         let raw = Raw::new(&*store, &ctx.scope)?;
         let files = raw.flat()?;
-        let (&[first, ..], &[.., last]) = (days, days) else { return Ok(Self { ctx, store, flat: None }) };
+        let (&[first, ..], &[.., last]) = (days, days) else {
+            return Ok(Self { ctx, source: Source::Days(store) });
+        };
         if files.is_empty() {
-            return Ok(Self { ctx, store, flat: None });
+            return Ok(Self { ctx, source: Source::Days(store) });
         }
         for day in days {
             // Only worth a warning, so a file that cannot be opened is no failure.
@@ -118,17 +136,23 @@ impl<'a> Ingest<'a> {
         }
         let (days, source) = read(ctx, files, first, last)?;
         let days = days.into_iter().map(|rows| (rows.day, rows)).collect();
-        Ok(Self { ctx, store, flat: Some(Flat { days, source: Some(source) }) })
+        Ok(Self { ctx, source: Source::Flat { days, source: Some(source) } })
     }
 
     /// Reads one of the days and checks that it may replace what is there.
     pub(crate) fn read(&mut self, day: Day) -> Result<Read, JobError> {
-        let (rows, source) = if let Some(flat) = &mut self.flat {
-            (flat.days.remove(&day), flat.source.take())
-        } else {
-            let files = Raw::new(&*self.store, &self.ctx.scope)?.day(day)?;
-            let (mut days, source) = read(self.ctx, files, day, day)?;
-            (days.pop(), Some(source))
+        let (rows, source) = match &mut self.source {
+            Source::Flat { days, source } => (days.remove(&day), source.take()),
+            Source::Days(store) => {
+                let files = Raw::new(&**store, &self.ctx.scope)?.day(day)?;
+                let (mut days, source) = read(self.ctx, files, day, day)?;
+                (days.pop(), Some(source))
+            }
+            Source::Table(driver) => {
+                let Exposures { lines, tally } = exposures(self.ctx, *driver, day)?;
+                let (mut days, source) = read(self.ctx, vec![lines], day, day)?;
+                (days.pop(), Some(SourceReport { table: tally.counts(), ..source }))
+            }
         };
         let rows = rows.ok_or_else(|| JobError::Usage(format!("day {day} is not one of those opened")))?;
         let Config { limits, validation, .. } = &self.ctx.config;
@@ -141,6 +165,17 @@ impl<'a> Ingest<'a> {
         }
         Ok(Read { rows: Arc::new(rows), source })
     }
+}
+
+/// Begins to read the exposures of a day from a table.
+fn exposures(ctx: &Context, driver: &dyn Driver, day: Day) -> Result<Exposures, JobError> {
+    let (key, dsn) = ctx.config.raw_dsn()?;
+    let PostgresSource { tenant_table, exposure_table, .. } = &ctx.config.raw_source.postgres;
+    let mut database = database::connect(&ctx.config, driver, key, dsn)?;
+    let tenant = database.tenant(tenant_table, &ctx.scope.tenant, MissingTenant::Refuse)?;
+    let window = Window::ending_with(day, 1)?;
+    let query = ExposureQuery { table: exposure_table, tenant: &tenant, scope: &ctx.scope, window };
+    Ok(database.exposures(query)?)
 }
 
 /// Puts a day's canonical file in place.
@@ -162,6 +197,15 @@ fn read(
     last: Day,
 ) -> Result<(Vec<DayRows>, SourceReport), JobError> {
     let names = files.iter().map(|file| file.name.clone()).collect();
-    let (days, counts) = read_days(files, &ctx.scope, first, last)?;
-    Ok((days, SourceReport::new(names, counts)))
+    match read_days(files, &ctx.scope, first, last) {
+        Ok((days, counts)) => Ok((days, SourceReport::new(names, counts))),
+        // A database says by itself what it was asked for.
+        Err(LinesError::Read { source, .. }) if DatabaseError::of(&source).is_some() => {
+            Err(source.downcast::<DatabaseError>().map_or_else(
+                |source| LinesError::Read { name: names.concat(), source }.into(),
+                JobError::Database,
+            ))
+        }
+        Err(error) => Err(error.into()),
+    }
 }

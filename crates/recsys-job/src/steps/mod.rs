@@ -1,6 +1,8 @@
 //! The steps that jobs and `run` are made of. Each returns a report that can be printed or serialized.
 
 pub(crate) mod build;
+pub(crate) mod catalog;
 pub(crate) mod ingest;
 pub(crate) mod publish;
+pub(crate) mod signals;
 pub(crate) mod validate;

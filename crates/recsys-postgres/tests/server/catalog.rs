@@ -1,16 +1,16 @@
 //! The catalogue.
 
-use std::convert::Infallible;
-
-use recsys_postgres::{
-    CatalogError, CatalogRow, CatalogTarget, Class, Obsolete, PostgresError, TenantId, Written,
+use recsys_core::catalog::CatalogError;
+use recsys_core::database::{
+    CatalogTarget, CatalogWriteError, Class, ItemRow, Mode, Obsolete, TenantId, Written,
 };
+use recsys_postgres::PostgresError;
 use recsys_testkit::postgres::Database;
 
 use crate::{DEMO, OTHER, assert_fails, lines, open, prepared};
 
-fn row(line: u64, item_id: &str, tags: &[&str], price: Option<&str>, created_at: Option<&str>) -> CatalogRow {
-    CatalogRow {
+fn row(line: u64, item_id: &str, tags: &[&str], price: Option<&str>, created_at: Option<&str>) -> ItemRow {
+    ItemRow {
         line,
         item_id: item_id.to_owned(),
         tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
@@ -19,20 +19,24 @@ fn row(line: u64, item_id: &str, tags: &[&str], price: Option<&str>, created_at:
     }
 }
 
+fn target(tenant: &TenantId, obsolete: Obsolete) -> CatalogTarget<'_> {
+    CatalogTarget { tenant, namespace: "home", obsolete, mode: Mode::Write, file: "catalog.csv" }
+}
+
 fn write(
     database: &Database,
     tenant: &TenantId,
     obsolete: Obsolete,
-    rows: &[CatalogRow],
-) -> Result<Written, CatalogError<Infallible>> {
-    let target = CatalogTarget { tenant, namespace: "home", obsolete };
-    open(database).write_catalog(target, rows.iter().cloned().map(Ok))
+    rows: &[ItemRow],
+) -> Result<Written, CatalogWriteError> {
+    let to = target(tenant, obsolete);
+    open(database).write_catalog(to, rows.iter().cloned().map(Ok))
 }
 
-fn server_error<E: std::error::Error>(error: CatalogError<E>) -> PostgresError {
+fn server_error(error: CatalogWriteError) -> PostgresError {
     match error {
-        CatalogError::Postgres(error) => error,
-        other => panic!("{other}"),
+        CatalogWriteError::Database(error) => *error.cause.downcast().unwrap(),
+        CatalogWriteError::Catalog(other) => panic!("{other}"),
     }
 }
 
@@ -108,27 +112,24 @@ fn an_item_given_twice_is_told_with_both_lines() {
         row(9, "A", &[], None, None),
     ];
     let error = write(&database, &demo, Obsolete::Keep, &rows).unwrap_err();
-    assert_eq!(error.to_string(), "line 7: item \"B\" was already given on line 5; keep one of them");
+    assert_eq!(error.to_string(), "catalog.csv:7: item \"B\" was already given on line 5; keep one of them");
     assert_eq!(table(&database), [""; 0]);
 }
 
 #[test]
 fn a_row_that_fails_ends_it_all() {
-    #[derive(Debug, thiserror::Error)]
-    #[error("catalog.csv:20001: bad price")]
-    struct Bad;
-
     let (database, demo) = prepared();
+    let bad = CatalogError::Row { name: "catalog.csv".into(), line: 20_001, reason: "bad price".into() };
     let good = (0..20_000).map(|n| Ok(row(n, &format!("item-{n}"), &["x"], None, None)));
-    let rows = good.chain([Err(Bad), Ok(row(1, "never", &[], None, None))]);
+    let rows = good.chain([Err(bad), Ok(row(1, "never", &[], None, None))]);
     let mut connection = open(&database);
-    let target = CatalogTarget { tenant: &demo, namespace: "home", obsolete: Obsolete::Keep };
-    let error = connection.write_catalog(target, rows).unwrap_err();
+    let to = target(&demo, Obsolete::Keep);
+    let error = connection.write_catalog(to, rows).unwrap_err();
     assert_eq!(error.to_string(), "catalog.csv:20001: bad price");
     assert_eq!(table(&database), [""; 0]);
     // The connection is as good as new.
-    let rows = [Ok::<_, Bad>(row(1, "A", &[], None, None))].into_iter();
-    assert_eq!(connection.write_catalog(target, rows).unwrap(), written(1, 0, 0, 0));
+    let rows = [Ok(row(1, "A", &[], None, None))].into_iter();
+    assert_eq!(connection.write_catalog(to, rows).unwrap(), written(1, 0, 0, 0));
 }
 
 #[test]
@@ -148,4 +149,22 @@ fn what_does_not_fit_is_told_and_nothing_is_written() {
     database.execute("drop table item_tags");
     let error = server_error(write(&database, &demo, Obsolete::Keep, &[]).unwrap_err());
     assert_fails(&database, &error, Class::Refusal, &["\"item_tags\" does not exist"]);
+}
+
+#[test]
+fn a_dry_run_counts_and_changes_nothing() {
+    let (database, demo) = prepared();
+    let first = [row(2, "A", &["x"], None, None), row(3, "B", &[], None, None)];
+    write(&database, &demo, Obsolete::Keep, &first).unwrap();
+    let rows_with_time = "select item_id, tags, updated_at from item_tags order by 1";
+    let before = lines(&database, rows_with_time);
+    let dry = CatalogTarget { mode: Mode::DryRun, ..target(&demo, Obsolete::Remove) };
+    let rows = [row(2, "A", &["y"], None, None), row(3, "C", &[], None, None)];
+    let mut connection = open(&database);
+    assert_eq!(connection.write_catalog(dry, rows.iter().cloned().map(Ok)).unwrap(), written(1, 1, 1, 0));
+    assert_eq!(lines(&database, rows_with_time), before);
+    // The connection is not in a transaction any more.
+    let wet = CatalogTarget { mode: Mode::Write, ..dry };
+    assert_eq!(connection.write_catalog(wet, rows.into_iter().map(Ok)).unwrap(), written(1, 1, 1, 0));
+    assert_eq!(lines(&database, "select item_id, tags from item_tags order by 1"), ["A {y}", "C {}"]);
 }

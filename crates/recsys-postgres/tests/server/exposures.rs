@@ -3,11 +3,10 @@
 use std::io::{self, Read};
 use std::time::Duration;
 
+use recsys_core::database::{Class, ExposureCounts, ExposureQuery, Patience, TableName, Tally, TenantId};
 use recsys_core::event::RawExposure;
 use recsys_core::window::Window;
-use recsys_postgres::{
-    Class, ExposureCounts, ExposureQuery, Patience, PostgresError, TableNames, Tally, TenantId,
-};
+use recsys_postgres::PostgresError;
 use recsys_testkit::postgres::Database;
 
 use crate::{DEMO, OTHER, PATIENCE, assert_fails, day, lines, open, prepared, scope, try_open};
@@ -24,8 +23,8 @@ fn begin(
     patience: Patience,
     window: Window,
 ) -> Result<(Lines, Tally), PostgresError> {
-    let names = TableNames::default();
-    let query = ExposureQuery { table: &names.exposures, tenant, scope: &scope(), window };
+    let table = TableName::known("exposure_events");
+    let query = ExposureQuery { table: &table, tenant, scope: &scope(), window };
     let exposures = try_open(&database.url(), patience)?.exposures(query)?;
     assert_eq!(exposures.lines.name, "exposure_events");
     Ok((exposures.lines.reader, exposures.tally))
@@ -237,13 +236,9 @@ fn a_reader_that_is_cut_off_or_too_slow_fails() {
 #[test]
 fn a_table_that_cannot_be_read_is_found_out_before_the_first_line() {
     let (database, demo) = prepared();
-    let names = TableNames { exposures: "logs.events".parse().unwrap(), ..TableNames::default() };
-    let query = ExposureQuery {
-        table: &names.exposures,
-        tenant: &demo,
-        scope: &scope(),
-        window: window("2026-01-01", 1),
-    };
+    let table = "logs.events".parse::<TableName>().unwrap();
+    let query =
+        ExposureQuery { table: &table, tenant: &demo, scope: &scope(), window: window("2026-01-01", 1) };
     let error = open(&database).exposures(query).unwrap_err();
     let parts = ["cannot read logs.events in", "relation \"logs.events\" does not exist"];
     assert_fails(&database, &error, Class::Refusal, &parts);

@@ -8,13 +8,15 @@ mod exposures;
 mod signals;
 mod tables;
 mod tenant;
+mod tls;
 
 use std::time::Duration;
 
+use recsys_core::database::{Class, MissingTenant, Mode, Patience, TableNames, TenantId};
 use recsys_core::id::{Scope, Surface, Tenant};
 use recsys_core::storage::Secret;
 use recsys_core::window::Day;
-use recsys_postgres::{Class, Connection, Dsn, MissingTenant, Patience, PostgresError, TableNames, TenantId};
+use recsys_postgres::{Connection, Dsn, PostgresError};
 use recsys_testkit::postgres::Database;
 
 /// Of the tenant `demo`.
@@ -45,7 +47,7 @@ fn day(text: &str) -> Day {
 fn prepared() -> (Database, TenantId) {
     let database = Database::new();
     let mut connection = open(&database);
-    connection.init_tables(&TableNames::default()).unwrap();
+    connection.init_tables(&TableNames::default(), Mode::Write).unwrap();
     database.execute(&format!(
         "insert into tenants (id, external_id, name) values ('{DEMO}', 'demo', 'Demo'), ('{OTHER}', 'other', 'Other')"
     ));

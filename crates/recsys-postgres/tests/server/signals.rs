@@ -4,10 +4,10 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use recsys_postgres::{
-    Class, Connection, ItemScore, PairScore, Patience, PostgresError, SignalTarget, Signals, SignalsWritten,
-    TenantId, Written,
+use recsys_core::database::{
+    Class, Emptying, ItemScore, PairScore, Patience, SignalTarget, Signals, SignalsWritten, TenantId, Written,
 };
+use recsys_postgres::{Connection, PostgresError};
 use recsys_testkit::postgres::Database;
 
 use crate::{DEMO, OTHER, PATIENCE, assert_fails, day, lines, open, prepared, try_open};
@@ -32,7 +32,7 @@ fn replace(
     popularity: Popularity<'_>,
     covisit: Covisit<'_>,
 ) -> Result<SignalsWritten, PostgresError> {
-    let target = SignalTarget { tenant, namespace: "home", day: day(on) };
+    let target = SignalTarget { tenant, namespace: "home", day: day(on), emptying: Emptying::Allowed };
     let signals = Signals { popularity: Some(items(popularity)), covisit: Some(pairs(covisit)) };
     connection.replace_signals(target, signals)
 }
@@ -106,7 +106,8 @@ fn other_tenants_namespaces_days_and_tables_are_left_alone() {
              ('{DEMO}', 'home', 'A', 'B', '{DAY}', 1), ('{OTHER}', 'home', 'A', 'B', '{DAY}', 1)"
     ));
     let before = traces(&database);
-    let target = SignalTarget { tenant: &demo, namespace: "home", day: day(DAY) };
+    let target =
+        SignalTarget { tenant: &demo, namespace: "home", day: day(DAY), emptying: Emptying::Allowed };
     let signals = Signals { popularity: Some(items(&[("Z", 1.0)])), covisit: None };
     let done = open(&database).replace_signals(target, signals).unwrap();
     assert_eq!(done, SignalsWritten { popularity: Some(written(1, 0, 0, 0)), covisit: None });
@@ -316,7 +317,8 @@ fn who_waits_too_long_for_another_writer_says_so() {
         }
         ItemScore { item_id: ["a", "b"][n], score: 1.0 }
     });
-    let target = SignalTarget { tenant: &demo, namespace: "home", day: day(DAY) };
+    let target =
+        SignalTarget { tenant: &demo, namespace: "home", day: day(DAY), emptying: Emptying::Allowed };
     thread::scope(|scope| {
         let mut connection = open(&database);
         let writer = scope.spawn(move || {
@@ -344,4 +346,27 @@ fn a_stricter_default_of_the_server_changes_nothing() {
         }
     });
     assert_eq!(both(&database).len(), 2);
+}
+
+#[test]
+fn rows_are_not_replaced_by_none_unless_that_is_allowed() {
+    let (database, demo) = prepared();
+    let mut connection = open(&database);
+    let target =
+        SignalTarget { tenant: &demo, namespace: "home", day: day(DAY), emptying: Emptying::Refused };
+    let signals = |popularity: Popularity<'static>, covisit: Covisit<'static>| Signals {
+        popularity: Some(items(popularity)),
+        covisit: Some(pairs(covisit)),
+    };
+    // Nothing is replaced by nothing.
+    connection.replace_signals(target, signals(&[], &[])).unwrap();
+    connection.replace_signals(target, signals(&[("A", 1.0)], &[("A", "B", 1.0), ("B", "A", 1.0)])).unwrap();
+    let before = both(&database);
+    let error = connection.replace_signals(target, signals(&[("B", 1.0)], &[])).unwrap_err();
+    let parts = ["no row was given for 2026-01-01, and item_covisit_daily has 2", "validation.min_events"];
+    assert_fails(&database, &error, Class::Data, &parts);
+    assert_eq!(both(&database), before);
+    let target = SignalTarget { emptying: Emptying::Allowed, ..target };
+    connection.replace_signals(target, signals(&[], &[])).unwrap();
+    assert_eq!(both(&database), [""; 0]);
 }

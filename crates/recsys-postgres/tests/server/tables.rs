@@ -1,6 +1,7 @@
 //! The tables of a pilot.
 
-use recsys_postgres::{InitError, TableName, TableNames, TableState};
+use recsys_core::database::{Mode, TableName, TableNames, TableState};
+use recsys_postgres::InitError;
 use recsys_testkit::postgres::Database;
 
 use crate::{lines, open};
@@ -9,7 +10,7 @@ const NAMES: [&str; 5] =
     ["tenants", "item_tags", "item_popularity_daily", "item_covisit_daily", "exposure_events"];
 
 fn init(database: &Database, names: &TableNames) -> Result<Vec<(String, TableState)>, InitError> {
-    let states = open(database).init_tables(names)?;
+    let states = open(database).init_tables(names, Mode::Write)?;
     Ok(states.into_iter().map(|(name, state)| (name.to_string(), state)).collect())
 }
 
@@ -109,7 +110,7 @@ fn tables_of_other_names_and_schemas_are_taken() {
              surface text, segment text not null, user_key bytea, session_id text, response jsonb, v int not null)",
     );
     let name = |name: &str| name.parse::<TableName>().unwrap();
-    let names = TableNames { tenants: name("logs.customers"), exposures: name("logs.Events") };
+    let names = TableNames { tenants: name("logs.customers"), exposures: Some(name("logs.Events")) };
     let states = init(&database, &names).unwrap();
     assert_eq!(states[0], ("logs.customers".to_owned(), TableState::Created));
     assert_eq!(states[4], ("logs.Events".to_owned(), TableState::Present));
@@ -118,7 +119,23 @@ fn tables_of_other_names_and_schemas_are_taken() {
     crate::assert_fails(
         &database,
         &error,
-        recsys_postgres::Class::Refusal,
+        recsys_core::database::Class::Refusal,
         &["cannot create tables in database", "schema \"nowhere\" does not exist"],
     );
+}
+
+#[test]
+fn a_dry_run_says_what_is_missing_and_creates_nothing() {
+    let database = Database::new();
+    let states = open(&database).init_tables(&TableNames::default(), Mode::DryRun).unwrap();
+    assert!(states.iter().all(|(_, state)| *state == TableState::Created));
+    assert_eq!(schema(&database), [""; 0]);
+}
+
+#[test]
+fn exposures_that_are_elsewhere_are_not_created() {
+    let database = Database::new();
+    let names = TableNames { exposures: None, ..TableNames::default() };
+    let states = init(&database, &names).unwrap();
+    assert_eq!(states.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), NAMES[..4]);
 }

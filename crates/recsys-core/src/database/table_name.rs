@@ -5,6 +5,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// The longest identifier. Postgres cuts longer ones, and would find another table.
 const MAX_BYTES: usize = 63;
 
@@ -29,15 +31,15 @@ pub struct IdentifierError(String);
 
 impl TableName {
     /// The name as it stands in a statement.
-    pub(crate) fn quoted(&self) -> String {
+    pub fn quoted(&self) -> String {
         match &self.schema {
             Some(schema) => format!("\"{schema}\".\"{}\"", self.table),
             None => format!("\"{}\"", self.table),
         }
     }
 
-    /// A name from the contract, which needs no check.
-    pub(crate) fn known(table: &'static str) -> Self {
+    /// A name that the code knows, and that needs no check.
+    pub fn known(table: &'static str) -> Self {
         Self { schema: None, table: table.to_owned() }
     }
 }
@@ -65,6 +67,18 @@ impl FromStr for TableName {
         } else {
             Err(IdentifierError(name.to_owned()))
         }
+    }
+}
+
+impl Serialize for TableName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for TableName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

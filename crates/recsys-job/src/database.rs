@@ -1,0 +1,61 @@
+//! How a job gets to a database: with the settings, and the driver that its binary brought along.
+
+use recsys_core::database::{Database, Driver, MissingTenant, TableName, TenantId};
+use recsys_core::storage::Secret;
+
+use crate::config::{Config, ConfigError};
+use crate::context::Context;
+use crate::error::JobError;
+
+/// What the server's list of sessions shows.
+const APPLICATION: &str = "recsys-pipelines";
+
+/// Checks every DSN, without asking a server.
+pub(crate) fn check(config: &Config, driver: &dyn Driver) -> Result<(), ConfigError> {
+    let raw = config.raw_source.postgres.dsn.as_ref();
+    for (key, dsn) in [("db.dsn", config.db.dsn.as_ref()), ("raw_source.postgres.dsn", raw)] {
+        dsn.map_or(Ok(()), |dsn| driver.check(dsn)).map_err(|source| ConfigError::Dsn { key, source })?;
+    }
+    Ok(())
+}
+
+/// Connects to the database that setting `key` names.
+pub(crate) fn connect(
+    config: &Config,
+    driver: &dyn Driver,
+    key: &'static str,
+    dsn: &Secret,
+) -> Result<Box<dyn Database>, JobError> {
+    driver.check(dsn).map_err(|source| ConfigError::Dsn { key, source })?;
+    Ok(driver.connect(dsn, APPLICATION, config.database_patience())?)
+}
+
+/// The database that signals and the catalogue are written to, and whose rows they are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Target<'a> {
+    ctx: &'a Context,
+    driver: &'a dyn Driver,
+    dsn: &'a Secret,
+}
+
+impl<'a> Target<'a> {
+    /// The database of `db.dsn`, if that is set.
+    pub(crate) fn configured(ctx: &'a Context, driver: &'a dyn Driver) -> Option<Self> {
+        Some(Self { ctx, driver, dsn: ctx.config.db.dsn.as_ref()? })
+    }
+
+    /// The database of `db.dsn`.
+    pub(crate) fn required(ctx: &'a Context, driver: &'a dyn Driver) -> Result<Self, JobError> {
+        Ok(Self::configured(ctx, driver).ok_or(ConfigError::DsnMissing)?)
+    }
+
+    /// Connects, and finds the tenant.
+    pub(crate) fn connect(&self) -> Result<(Box<dyn Database>, TenantId), JobError> {
+        let Self { ctx, driver, dsn } = *self;
+        let mut database = connect(&ctx.config, driver, "db.dsn", dsn)?;
+        let missing =
+            if ctx.config.db.auto_create_tenant { MissingTenant::Create } else { MissingTenant::Refuse };
+        let tenant = database.tenant(&TableName::known("tenants"), &ctx.scope.tenant, missing)?;
+        Ok((database, tenant))
+    }
+}

@@ -1,0 +1,88 @@
+//! The driver that the binaries are given.
+
+use recsys_core::catalog::CatalogError;
+use recsys_core::database::{
+    CatalogTarget, CatalogWriteError, Class, Database, DatabaseError, Driver, ExposureQuery, Exposures,
+    ItemRow, MissingTenant, Mode, Patience, SignalTarget, Signals, SignalsWritten, TableName, TableNames,
+    TableState, TenantId, Written,
+};
+use recsys_core::id::Tenant;
+use recsys_core::storage::Secret;
+
+use crate::connection::Connection;
+use crate::dsn::{Dsn, DsnError};
+use crate::tables::InitError;
+
+/// Connects to servers of Postgres.
+#[derive(Debug, Clone, Copy)]
+pub struct Postgres;
+
+impl Driver for Postgres {
+    fn check(&self, dsn: &Secret) -> Result<(), DatabaseError> {
+        Dsn::parse(dsn)?;
+        Ok(())
+    }
+
+    fn connect(
+        &self,
+        dsn: &Secret,
+        application: &str,
+        patience: Patience,
+    ) -> Result<Box<dyn Database>, DatabaseError> {
+        Ok(Box::new(Connection::open(&Dsn::parse(dsn)?, application, patience)?))
+    }
+}
+
+impl Database for Connection {
+    fn tenant(
+        &mut self,
+        table: &TableName,
+        tenant: &Tenant,
+        missing: MissingTenant,
+    ) -> Result<TenantId, DatabaseError> {
+        Ok(Self::tenant(self, table, tenant, missing)?)
+    }
+
+    fn exposures(self: Box<Self>, query: ExposureQuery<'_>) -> Result<Exposures, DatabaseError> {
+        Ok(Self::exposures(*self, query)?)
+    }
+
+    fn replace_signals(
+        &mut self,
+        target: SignalTarget<'_>,
+        signals: Signals<'_>,
+    ) -> Result<SignalsWritten, DatabaseError> {
+        Ok(Self::replace_signals(self, target, signals)?)
+    }
+
+    fn write_catalog(
+        &mut self,
+        target: CatalogTarget<'_>,
+        rows: &mut dyn Iterator<Item = Result<ItemRow, CatalogError>>,
+    ) -> Result<Written, CatalogWriteError> {
+        Self::write_catalog(self, target, rows)
+    }
+
+    fn init_tables(
+        &mut self,
+        names: &TableNames,
+        mode: Mode,
+    ) -> Result<Vec<(TableName, TableState)>, DatabaseError> {
+        Ok(Self::init_tables(self, names, mode)?)
+    }
+}
+
+impl From<DsnError> for DatabaseError {
+    fn from(error: DsnError) -> Self {
+        Self::new(Class::Refusal, error)
+    }
+}
+
+impl From<InitError> for DatabaseError {
+    fn from(error: InitError) -> Self {
+        match error {
+            InitError::Shape(_) => Self::new(Class::Refusal, error),
+            InitError::Postgres(error) => error.into(),
+        }
+    }
+}
