@@ -1,6 +1,5 @@
 //! `recsys-pipelines run`: every step, day by day, each day published before the next one begins.
 
-use std::sync::Arc;
 use std::thread::{self, ScopedJoinHandle};
 
 use recsys_core::artifact::{Encoded, Kind, Source};
@@ -97,16 +96,17 @@ fn run_day(
     plan: &Plan<'_>,
     flags: &PublishFlags,
     loaded: &mut Days,
-    rows: &Arc<DayRows>,
+    rows: &DayRows,
     source: Option<&SourceReport>,
 ) -> Result<(IngestReport, Vec<ArtifactReport>, PublishReport), JobError> {
     let day = rows.day;
     loaded.insert(rows);
+    loaded.keep_to_the_budget(ctx)?;
     // A window of several days is hashed from their files, so this day's must be there first.
     let file_needed = plan.first_day(ctx, day)? < day;
     thread::scope(|scope| {
         let writing = scope.spawn(|| ctx.canonical().write(rows));
-        let built = validate(ctx, day, rows.rows.len(), source).and_then(|_| build(ctx, plan, loaded, day));
+        let built = validate(ctx, day, rows.len(), source).and_then(|_| build(ctx, plan, loaded, day));
         let pending = joined(writing)?;
         loaded.set_hash(day, pending.hash().to_owned());
         let commit = move || commit(ctx, rows, pending);

@@ -256,6 +256,7 @@ mod tests {
     use crate::catalog::Catalog;
     use crate::events::EventTable;
     use crate::limit::Limits;
+    use crate::spill::Budget;
 
     fn key(kind: Kind) -> ArtifactKey {
         ArtifactKey {
@@ -268,7 +269,8 @@ mod tests {
 
     fn empty(kind: Kind) -> Encoded {
         let (events, catalog) = (EventTable::default(), Catalog::default());
-        let inputs = Inputs { events: &events, catalog: &catalog };
+        let budget = Budget::default();
+        let inputs = Inputs { events: &events, catalog: &catalog, budget: &budget };
         let built = kind.build(&inputs, &Limits::default()).unwrap();
         Draft::new(&key(kind), &built.payload).finish("2026-01-02T00:00:00Z", &sha256(b""))
     }

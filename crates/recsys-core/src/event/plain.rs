@@ -124,7 +124,7 @@ fn first_special(bytes: &[u8]) -> Option<usize> {
         }
         at += 8;
     }
-    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | ..=0x1f);
+    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
     bytes[at..].iter().position(is_special).map(|position| at + position)
 }
 
