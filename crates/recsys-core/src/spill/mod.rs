@@ -53,6 +53,11 @@ impl Budget {
         self.memory_bytes / 2
     }
 
+    /// What documents that are parsed at the same time may take.
+    pub fn documents(&self) -> usize {
+        self.memory_bytes / 4
+    }
+
     /// What a kind that counts pairs within sessions may take.
     pub(crate) fn session_pairs(&self) -> usize {
         self.memory_bytes / 4

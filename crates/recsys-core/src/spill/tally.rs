@@ -187,10 +187,14 @@ mod tests {
             share in 0..3000usize,
         ) {
             let mut expected = BTreeMap::new();
-            keys.iter().for_each(|key| *expected.entry(*key).or_insert(0u64) += 1);
+            for key in &keys {
+                *expected.entry(*key).or_insert(0u64) += 1;
+            }
             let budget = Budget::default();
             let mut tally = Tally::new(&budget, share);
-            keys.iter().for_each(|key| tally.push(*key).unwrap());
+            for key in &keys {
+                tally.push(*key).unwrap();
+            }
             let mut counted = Vec::new();
             tally.finish().unwrap().for_each(|key, count| { counted.push((key, count)); Ok::<_, StoreError>(()) }).unwrap();
             prop_assert_eq!(counted, expected.into_iter().collect::<Vec<_>>());

@@ -52,7 +52,9 @@ mod tests {
         let numbers: Vec<u64> =
             (0..64).flat_map(|bit| [(1u64 << bit) - 1, 1 << bit]).chain([u64::MAX]).collect();
         let mut out = Vec::new();
-        numbers.iter().for_each(|number| put_varint(&mut out, *number));
+        for number in &numbers {
+            put_varint(&mut out, *number);
+        }
         let mut bytes = Bytes(&out);
         assert_eq!(numbers.iter().map(|_| bytes.varint()).collect::<Vec<_>>(), numbers);
         assert!(bytes.0.is_empty());

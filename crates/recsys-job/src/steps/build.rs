@@ -11,6 +11,7 @@ use recsys_core::canonical::DayRows;
 use recsys_core::catalog::Catalog;
 use recsys_core::events::{EventTable, TableError};
 use recsys_core::id::Segment;
+use recsys_core::publish::Unfit;
 use recsys_core::window::{Day, Window};
 use serde::Serialize;
 
@@ -27,7 +28,7 @@ pub(crate) struct ArtifactReport {
     window: Window,
     version: String,
     /// Rows of the outermost list.
-    rows: u64,
+    pub(crate) rows: u64,
     bytes: u64,
     /// The file.
     staged: String,
@@ -215,10 +216,12 @@ fn build_window(
     let limits = &ctx.config.limits;
     let mut events = EventTable::default();
     let mut empty_days = Vec::new();
+    let mut fit_in_memory = true;
     if keys.iter().any(|key| key.kind.source() == Source::Events) {
         let loaded = days.load(ctx, window)?;
         empty_days = loaded.iter().filter(|(_, rows)| rows.is_none()).map(|(day, _)| *day).collect();
         let rows: Vec<&DayRows> = loaded.into_iter().filter_map(|(_, rows)| rows).collect();
+        fit_in_memory = rows.iter().all(|rows| rows.bytes_in_memory() > 0);
         if let Some(segment) = &plan.args.segment
             && !rows.iter().any(|day| day.has_segment(segment))
         {
@@ -240,6 +243,10 @@ fn build_window(
         if built.skipped_sessions > 0 {
             tracing::warn!(%kind, skipped_sessions = built.skipped_sessions, "oversized sessions left out");
         }
+        built.payload.check(limits).map_err(|defect| match defect.into() {
+            Unfit::Limit(exceeded) => JobError::Limit(exceeded.in_place(kind)),
+            source => JobError::Unfit { name: kind.to_string(), source },
+        })?;
         let empty_days = if kind.source() == Source::Events { empty_days.clone() } else { Vec::new() };
         Ok(BuiltArtifact {
             key: key.clone(),
@@ -249,6 +256,10 @@ fn build_window(
             skipped_sessions: built.skipped_sessions,
         })
     };
+    if !fit_in_memory {
+        // The content of each kind is then large, too: one at a time.
+        return keys.iter().map(one).collect();
+    }
     // The first failure in the order of kinds, whichever thread fails first.
     keys.par_iter().map(one).collect::<Vec<_>>().into_iter().collect()
 }

@@ -15,6 +15,7 @@ use crate::config::{Config, PostgresSource, RawType};
 use crate::context::Context;
 use crate::database;
 use crate::error::JobError;
+use crate::progress::Progress;
 
 /// What was found in a set of raw files.
 #[derive(Debug, Clone, Serialize)]
@@ -119,7 +120,9 @@ impl<'a> Ingest<'a> {
         }
         let store = ctx.raw_store()?;
         let raw = Raw::new(&*store, &ctx.scope)?;
-        let files = raw.flat()?;
+        let progress = Progress::begin();
+        let watched = progress.watch(&*store);
+        let files = Raw::new(&watched, &ctx.scope)?.flat()?;
         let (&[first, ..], &[.., last]) = (days, days) else {
             return Ok(Self { ctx, source: Source::Days(store) });
         };
@@ -132,7 +135,7 @@ impl<'a> Ingest<'a> {
                 tracing::warn!(%day, flat = %files[0].name, "the day's own raw file is not read: the flat file wins");
             }
         }
-        let (days, source) = read(ctx, files, first, last)?;
+        let (days, source) = read(ctx, &progress, files, first, last)?;
         Ok(Self { ctx, source: Source::Flat { days, source: Some(source) } })
     }
 
@@ -141,13 +144,15 @@ impl<'a> Ingest<'a> {
         let (rows, source) = match &mut self.source {
             Source::Flat { days, source } => (days.take(day)?, source.take()),
             Source::Days(store) => {
-                let files = Raw::new(&**store, &self.ctx.scope)?.day(day)?;
-                let (mut days, source) = read(self.ctx, files, day, day)?;
+                let progress = Progress::begin();
+                let watched = progress.watch(&**store);
+                let files = Raw::new(&watched, &self.ctx.scope)?.day(day)?;
+                let (mut days, source) = read(self.ctx, &progress, files, day, day)?;
                 (days.take(day)?, Some(source))
             }
             Source::Table(driver) => {
                 let Exposures { lines, tally } = exposures(self.ctx, *driver, day)?;
-                let (mut days, source) = read(self.ctx, vec![lines], day, day)?;
+                let (mut days, source) = read(self.ctx, &Progress::begin(), vec![lines], day, day)?;
                 (days.take(day)?, Some(SourceReport { table: tally.counts(), ..source }))
             }
         };
@@ -189,11 +194,13 @@ pub(crate) fn commit(
 
 fn read(
     ctx: &Context,
+    progress: &Progress,
     files: Vec<LineFile>,
     first: Day,
     last: Day,
 ) -> Result<(Gathered, SourceReport), JobError> {
     let names = files.iter().map(|file| file.name.clone()).collect();
+    let files = files.into_iter().map(|file| progress.count_lines(file)).collect();
     match gather(files, &ctx.scope, first, last, &ctx.budget) {
         Ok((days, counts)) => Ok((days, SourceReport::new(names, counts))),
         // A database says by itself what it was asked for.
