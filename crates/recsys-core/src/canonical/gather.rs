@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use super::rows::{DayRows, Names, Row, Rows};
 use super::runs::{DiskRun, merge};
+use super::sort::sort;
 use crate::dictionary::{Dictionary, Interner, Strings, union};
 use crate::event::{Exposure, RawExposure};
 use crate::id::Scope;
@@ -100,7 +101,7 @@ fn sorted(shards: Vec<Shard>) -> (Names, Vec<Row>, Strings) {
             rows.append(&mut shard_rows);
         }
     }
-    rows.par_sort_unstable();
+    sort(&mut rows);
     let names = Names {
         sessions: Arc::new(sessions),
         items: Arc::new(items),

@@ -309,16 +309,19 @@ impl Config {
     }
 
     /// The memory that a run may take, and where it puts what exceeds it.
-    ///
-    /// Not in the system's folder if that can be helped: it is in memory, often enough.
     pub(crate) fn budget(&self) -> Budget {
+        Budget::new(self.resources.memory_bytes, self.temp_dir())
+    }
+
+    /// Where temporary files go: not in the system's folder if that can be helped, because it is in memory on
+    /// many systems.
+    fn temp_dir(&self) -> PathBuf {
         let out_dir = self.out_dir.strip_prefix("file://").unwrap_or(&self.out_dir);
-        let temp_dir = match &self.resources.temp_dir {
+        match &self.resources.temp_dir {
             Some(dir) => PathBuf::from(dir),
             None if out_dir.contains("://") => std::env::temp_dir(),
             None => PathBuf::from(out_dir),
-        };
-        Budget::new(self.resources.memory_bytes, temp_dir)
+        }
     }
 
     /// Every setting with its value; folders that are not set are where they default to.
@@ -329,6 +332,7 @@ impl Config {
         effective.artifacts_dir = Some(self.artifacts_dir());
         effective.object_store_dir = self.object_store_dir().ok();
         effective.registry_dir = Some(self.registry_dir());
+        effective.resources.temp_dir = Some(self.temp_dir().display().to_string());
         serde_json::to_value(effective).unwrap_or_default()
     }
 
