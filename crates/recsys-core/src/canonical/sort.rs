@@ -26,11 +26,15 @@ pub(super) fn sort(rows: &mut [Row]) {
     let stretch = |row: &Row| usize::try_from(row.ts.abs_diff(first) / width).unwrap_or(STRETCHES - 1);
 
     let mut ends = vec![0; STRETCHES];
-    rows.iter().for_each(|row| ends[stretch(row)] += 1);
+    for row in &*rows {
+        ends[stretch(row)] += 1;
+    }
     let mut next = vec![0; STRETCHES];
-    for number in 1..STRETCHES {
-        next[number] = ends[number - 1];
-        ends[number] += ends[number - 1];
+    let mut begun = 0;
+    for (next, end) in next.iter_mut().zip(&mut ends) {
+        *next = begun;
+        begun += *end;
+        *end = begun;
     }
     for number in 0..STRETCHES {
         while next[number] < ends[number] {
