@@ -24,6 +24,8 @@ pub struct Connection {
     session: PgConnection,
     runtime: Runtime,
     server: String,
+    /// After this the server stops a statement.
+    statement: Option<Duration>,
     /// How long to wait for any one answer.
     limit: Duration,
 }
@@ -57,15 +59,7 @@ impl Connection {
             .call()
             .map_err(error)?;
         let limit = statement.map_or(Duration::MAX, |statement| statement.saturating_add(GRACE));
-        let mut connection = Self { session, runtime, server, limit };
-        if let Some(timeout) = statement {
-            // Not a parameter of the connection: poolers know none of those.
-            let milliseconds = timeout.as_millis().to_string();
-            connection
-                .execute("select set_config('statement_timeout', $1, false)", &[&milliseconds])
-                .map_err(|problem| connection.error("connect to", problem))?;
-        }
-        Ok(connection)
+        Ok(Self { session, runtime, server, statement, limit })
     }
 
     /// Database, host and port.
@@ -128,6 +122,23 @@ impl Connection {
         }
     }
 
+    /// Begins a transaction.
+    ///
+    /// Every statement is part of one: between two that are not, a pooler may change the session of the server, even
+    /// between the parts of one with parameters. For the same reason the timeout is that of the transaction.
+    pub(crate) fn begin(&mut self, characteristics: &str) -> Result<(), Problem> {
+        // What Postgres keeps as a number of milliseconds has 31 bits.
+        let milliseconds = self.statement.map(|timeout| timeout.as_millis().min(i32::MAX as u128));
+        let timeout = milliseconds.map(|timeout| format!("; set local statement_timeout = {timeout}"));
+        self.command(&format!("begin {characteristics}{}", timeout.unwrap_or_default()))
+    }
+
+    /// Runs statements that have no parameters, in one message.
+    pub(crate) fn command(&mut self, sql: &str) -> Result<(), Problem> {
+        let done = within(self.limit, sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.session));
+        self.runtime.block_on(done).map(drop)
+    }
+
     /// Does all that `work` does, or nothing.
     pub(crate) fn transaction<T, E: From<Problem>>(
         &mut self,
@@ -136,10 +147,10 @@ impl Connection {
     ) -> Result<T, E> {
         // Whatever the default of the server is: what another writer commits while this one waits for its lock must
         // be seen.
-        self.execute("begin isolation level read committed", &[])?;
+        self.begin("isolation level read committed")?;
         let done = work(self);
         let end = if done.is_ok() && mode == Mode::Write { "commit" } else { "rollback" };
-        match (self.execute(end, &[]), done) {
+        match (self.command(end), done) {
             (Err(problem), Ok(_)) => Err(problem.into()),
             // What cannot be rolled back was never committed.
             (_, done) => done,

@@ -44,7 +44,10 @@ impl Connection {
         let surface = query.scope.surface.to_string();
         let parameters = [query.tenant.as_str().to_owned(), surface, start, end];
         let action = format!("read {} in", query.table);
-        self.execute(&format!("{sql} limit 0"), &parameters.each_ref().map(String::as_str))
+        self.begin("isolation level repeatable read, read only")
+            .and_then(|()| {
+                self.execute(&format!("{sql} limit 0"), &parameters.each_ref().map(String::as_str))
+            })
             .map_err(|problem| self.error(action.clone(), problem))?;
         let (sender, receiver) = sync_channel(CHUNKS_WAITING);
         let scope = query.scope.clone();
@@ -111,6 +114,7 @@ fn pump(
         Err(Stop::Abandoned) => return,
     };
     // Said while there is still a runtime; there may be nobody on the other side any more.
+    let _ = runtime.block_on(within(limit, sqlx::raw_sql("commit").execute(&mut session)));
     let _ = runtime.block_on(within(limit, session.close()));
     let _ = queue.send(Piece::End(end));
 }

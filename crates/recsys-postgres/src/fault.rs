@@ -33,6 +33,8 @@ pub enum Problem {
     Shape(String),
     /// The user may not do this; the server's words.
     Denied(String),
+    /// The server, or this database of it, is only read; its words.
+    ReadOnly(String),
     /// No secure connection can be made; why.
     Tls(String),
     /// The table of tenants does not have this one.
@@ -41,6 +43,8 @@ pub enum Problem {
         tenant: String,
         /// The table.
         table: String,
+        /// Whether a setting would have it created.
+        can_be_created: bool,
     },
     /// One row of the table of tenants has this as its name, another one as its id.
     AmbiguousTenant {
@@ -110,6 +114,7 @@ impl Problem {
             | Self::NoTable(_)
             | Self::Shape(_)
             | Self::Denied(_)
+            | Self::ReadOnly(_)
             | Self::Tls(_)
             | Self::NoTenant { .. }
             | Self::AmbiguousTenant { .. } => Class::Refusal,
@@ -144,13 +149,15 @@ impl fmt::Display for Problem {
             }
             Self::Shape(text) => write!(f, "the table is not what it must be: {text}"),
             Self::Denied(text) => write!(f, "{text}; grant it to the user of the DSN"),
+            Self::ReadOnly(text) => write!(f, "{text}; write to the primary, not to a standby of it"),
             Self::Tls(cause) => {
                 write!(f, "no secure connection: {cause}; check sslmode and sslrootcert of the DSN")
             }
-            Self::NoTenant { tenant, table } => {
+            Self::NoTenant { tenant, table, can_be_created } => {
+                let create = if *can_be_created { ", set db.auto_create_tenant," } else { "" };
                 write!(
                     f,
-                    "no row of {table} has {tenant:?} as external_id or id; insert it, set db.auto_create_tenant, or correct the tenant"
+                    "no row of {table} has {tenant:?} as external_id or id; insert it{create} or correct the tenant"
                 )
             }
             Self::AmbiguousTenant { tenant, table } => {
@@ -160,7 +167,7 @@ impl fmt::Display for Problem {
             Self::Busy(text) => write!(f, "the server takes no connection now: {text}"),
             Self::NoAnswer(seconds) => write!(f, "no answer within {seconds} s"),
             Self::Cancelled(text) => {
-                write!(f, "{text}; if it only needs more time, raise statement_timeout_s")
+                write!(f, "{text}; if it only needs more time, raise db.statement_timeout_s")
             }
             Self::Cut(cause) => write!(f, "the connection was cut: {cause}"),
             Self::Conflict(text) => write!(f, "another writer was in the way: {text}; try again"),
@@ -237,10 +244,11 @@ fn answered(answer: &PgDatabaseError) -> Problem {
     match (class, code) {
         ("28", _) => Problem::Login(text),
         (_, "3D000") => Problem::NoDatabase,
-        (_, "42501" | "25006") => Problem::Denied(text),
+        (_, "42501") => Problem::Denied(text),
+        (_, "25006") => Problem::ReadOnly(text),
         (_, "42P01" | "3F000") => Problem::NoTable(text),
         ("42", _) => Problem::Shape(text),
-        ("22" | "23", _) => {
+        ("22" | "23", _) | (_, "54000") => {
             // What it is about is not in the message itself.
             let more = [answer.detail(), answer.r#where()].into_iter().flatten();
             let more: Vec<&str> = more.map(|text| text.lines().next().unwrap_or_default()).collect();

@@ -2,7 +2,7 @@
 
 use recsys_core::id::Tenant;
 
-use recsys_core::database::{MissingTenant, TableName, TenantId};
+use recsys_core::database::{MissingTenant, Mode, TableName, TenantId};
 
 use crate::connection::Connection;
 use crate::fault::{PostgresError, Problem};
@@ -15,7 +15,9 @@ impl Connection {
         tenant: &Tenant,
         missing: MissingTenant,
     ) -> Result<TenantId, PostgresError> {
-        let found = self.find_or_create(table, tenant.as_str(), missing);
+        let found = self.transaction(Mode::Write, |connection| {
+            connection.find_or_create(table, tenant.as_str(), missing)
+        });
         found.map_err(|problem| self.error(format!("look up a tenant in {table} of"), problem))
     }
 
@@ -39,7 +41,8 @@ impl Connection {
                 return Ok(id);
             }
         }
-        Err(Problem::NoTenant { tenant: tenant.to_owned(), table: table.to_string() })
+        let can_be_created = missing != MissingTenant::Refuse;
+        Err(Problem::NoTenant { tenant: tenant.to_owned(), table: table.to_string(), can_be_created })
     }
 
     fn find(&mut self, table: &TableName, tenant: &str) -> Result<Option<TenantId>, Problem> {

@@ -137,6 +137,8 @@ impl TenantId {
 pub enum MissingTenant {
     /// Fail.
     Refuse,
+    /// Fail, and name the setting that would have it inserted.
+    Advise,
     /// Insert it, with its name as its external id.
     Create,
 }
