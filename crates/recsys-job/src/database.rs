@@ -52,6 +52,16 @@ impl<'a> Target<'a> {
         Ok(Self::configured(ctx, driver).ok_or(ConfigError::DsnMissing)?)
     }
 
+    /// Finds out at once whether the database and the tenant are there, before there is anything to write. A tenant
+    /// that may be created is, but only when it gets rows.
+    pub(crate) fn check(&self) -> Result<(), JobError> {
+        let Self { ctx, driver, dsn } = *self;
+        if ctx.config.db.auto_create_tenant {
+            return connect(&ctx.config, driver, "db.dsn", dsn).map(drop);
+        }
+        self.connect(Mode::Write).map(drop)
+    }
+
     /// Connects, and finds the tenant. A dry run creates none.
     pub(crate) fn connect(&self, mode: Mode) -> Result<(Box<dyn Database>, TenantId), JobError> {
         let Self { ctx, driver, dsn } = *self;

@@ -163,7 +163,7 @@ pub fn db_signals(flags: &SignalsJob, driver: &dyn Driver) -> Result<(), JobErro
     let days = ctx.days(flags.days.start, flags.days.end)?;
     let target = Target::required(&ctx, driver)?;
     // Before anything is built: a wrong password is found out at once.
-    target.connect(Mode::Write)?;
+    target.check()?;
     warn_of_segment(&flags.artifacts);
     let output = Output::new(flags.common.json);
     let mut document = Summary::new(&ctx);

@@ -6,7 +6,7 @@ use std::thread::{self, ScopedJoinHandle};
 use recsys_core::artifact::{Encoded, Kind, Source};
 use recsys_core::canonical::DayRows;
 use recsys_core::catalog::Catalog;
-use recsys_core::database::{Driver, Mode};
+use recsys_core::database::Driver;
 use recsys_core::parallel;
 use recsys_core::staging::Staged;
 use recsys_core::window::Day;
@@ -55,7 +55,7 @@ pub(crate) fn run(flags: &RunJob, driver: &dyn Driver) -> Result<(), JobError> {
     let target = Target::configured(&ctx, driver).filter(|_| !signal_kinds.is_empty());
     if let Some(target) = &target {
         // Before any work: a wrong password is found out at once.
-        target.connect(Mode::Write)?;
+        target.check()?;
         warn_of_segment(&flags.artifacts);
     }
     let mut ingest = Ingest::open(&ctx, driver, &days)?;
