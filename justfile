@@ -49,6 +49,10 @@ bench *flags:
 bench-jobs *flags:
     ./scripts/bench.py jobs {{flags}}
 
+# Look for inputs that break a check: just fuzz event 600
+fuzz target seconds:
+    ./scripts/fuzz {{target}} {{seconds}}
+
 # Write docs/reference/cli.md anew from --help, and the API documentation
 docs:
     UPDATE_DOCS=1 cargo test -p recsys-pipelines --test docs the_command_line_reference

@@ -13,6 +13,7 @@ import collections
 import json
 import os
 import pathlib
+import re
 import shutil
 import statistics
 import subprocess
@@ -37,11 +38,15 @@ LIMITS = {
 Usage = collections.namedtuple("Usage", ["wall_s", "cpu_s", "peak_mib"])
 
 
+UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+
+
 def count(text):
-    """A number such as 1000, 500k or 10M."""
-    units = {"k": 1_000, "m": 1_000_000}
-    digits, unit = (text[:-1], units[text[-1].lower()]) if text[-1:].lower() in units else (text, 1)
-    return int(digits) * unit
+    """A number such as 1000, 500k, 10M or 1GiB."""
+    digits, unit = re.fullmatch("([0-9]*)(.*)", text.lower()).groups()
+    if not digits or unit not in UNITS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number such as 1000, 500k, 10M or 1GiB")
+    return int(digits) * UNITS[unit]
 
 
 def parse_arguments():
@@ -54,7 +59,7 @@ def parse_arguments():
         "--rounds", type=int, default=5, metavar="N", help="how often each is measured (default: 5)"
     )
     parser.add_argument(
-        "--memory-bytes", type=count, metavar="N", help="resources.memory_bytes of recsys-pipelines, such as 512M"
+        "--memory-bytes", type=count, metavar="N", help="resources.memory_bytes of recsys-pipelines, such as 1GiB"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document, with every measurement")
     parser.add_argument(
@@ -109,7 +114,8 @@ def measure(command):
     """Runs a command to its end: time that passed, processor time and peak memory.
 
     The kernel's figures of the process hold those of the children that it waited for; peak memory is that of the
-    largest of them. The programs measured here have threads, but no children.
+    largest of them. The programs measured here have threads, but no children. A program begins as a copy of this one,
+    so no peak is below the ten to twenty MiB that this one has.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RECSYS_")}
     # What an earlier program has written is on the disk now, and not on its way there.
