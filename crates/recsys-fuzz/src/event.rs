@@ -33,12 +33,15 @@ struct Event {
     rank: Option<i64>,
 }
 
-/// Takes bytes as a line: the parser and the slow reading agree on whether it is an event of the scope, on every
+/// Takes bytes as lines: the parser and the slow reading agree on whether each is an event of the scope, on every
 /// field of it, and its time is written as it is read.
 pub fn event(data: &[u8]) {
-    // What cuts files into lines refuses other text, and leaves no line end in a line.
+    // What cuts files into lines refuses other text.
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let line = text.split('\n').next().unwrap_or_default();
+    text.split('\n').for_each(check);
+}
+
+fn check(line: &str) {
     let parsed = parse(line);
     assert_eq!(parsed, slow(line).unwrap_or(Verdict::Refused), "{line:?}");
     if let Verdict::Taken(event) = parsed {
