@@ -22,9 +22,24 @@ pub struct Strings {
 }
 
 impl Strings {
-    fn push(&mut self, value: &str) {
+    pub(crate) fn push(&mut self, value: &str) {
         self.text.push_str(value);
         self.ends.push(self.text.len());
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.text.clear();
+        self.ends.clear();
+    }
+
+    /// What they take in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.text.len() + self.ends.len() * size_of::<usize>()
+    }
+
+    /// Whether all of them stand in compact JSON as they are.
+    pub(crate) fn are_plain(&self) -> bool {
+        json::is_plain(&self.text)
     }
 
     /// How many strings there are.
@@ -47,7 +62,7 @@ impl Strings {
         &self.text[start..self.ends[id]]
     }
 
-    /// Each of them as JSON, quotes included.
+    /// Each of them as compact JSON, quotes included.
     pub(crate) fn quoted(&self) -> Self {
         let mut quoted = Self { text: String::with_capacity(self.text.len()), ends: self.ends.clone() };
         let mut json = Vec::new();
@@ -105,6 +120,12 @@ impl Interner {
         *last
     }
 
+    /// What it takes in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        // A number and a byte of the table for each string, and as much again that is free.
+        self.strings.bytes() + self.strings.len() * 10
+    }
+
     /// The strings, in the order of their numbers.
     pub fn into_strings(self) -> Strings {
         self.strings
@@ -148,6 +169,16 @@ impl Dictionary {
         None
     }
 
+    /// The strings, in byte order, alone.
+    pub(crate) fn into_strings(self) -> Strings {
+        self.0
+    }
+
+    /// Adds a string that comes after all others.
+    pub(crate) fn push_last(&mut self, value: &str) {
+        self.0.push(value);
+    }
+
     /// The strings, in byte order.
     pub fn strings(&self) -> &Strings {
         &self.0
@@ -164,28 +195,46 @@ impl Dictionary {
     }
 }
 
-fn number(len: usize) -> u32 {
+pub(crate) fn number(len: usize) -> u32 {
     u32::try_from(len).expect("more than four billion distinct strings")
 }
 
 /// One dictionary of all strings in `parts`, and for each part the new number of each of its strings.
 pub fn union(parts: &[&Strings]) -> (Dictionary, Vec<Vec<u32>>) {
-    let mut all: Vec<(&str, u32, u32)> = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
+    let mut all: Vec<Placed> = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
     for (part, strings) in parts.iter().enumerate() {
-        all.extend(strings.iter().enumerate().map(|(id, text)| (text, number(part), number(id))));
+        let place = |(id, text)| Placed { start: start(text), part: number(part), id: number(id) };
+        all.extend(strings.iter().enumerate().map(place));
     }
-    all.par_sort_unstable();
-    let mut dictionary = Strings::default();
+    let text = |placed: &Placed| parts[placed.part as usize].get(placed.id);
+    all.par_sort_unstable_by(|a, b| a.start.cmp(&b.start).then_with(|| text(a).cmp(text(b))));
+    let mut dictionary = Dictionary::default();
     let mut renumbered: Vec<Vec<u32>> = parts.iter().map(|part| vec![0; part.len()]).collect();
-    let mut previous = None;
-    for (text, part, id) in all {
-        if previous != Some(text) {
-            dictionary.push(text);
-            previous = Some(text);
+    let mut previous: Option<&Placed> = None;
+    for placed in &all {
+        if !previous.is_some_and(|previous| previous.start == placed.start && text(previous) == text(placed))
+        {
+            dictionary.0.push(text(placed));
         }
-        renumbered[part as usize][id as usize] = number(dictionary.len() - 1);
+        previous = Some(placed);
+        renumbered[placed.part as usize][placed.id as usize] = number(dictionary.len() - 1);
     }
-    (Dictionary(dictionary), renumbered)
+    (dictionary, renumbered)
+}
+
+/// A string of a part. Most comparisons end with the first bytes, which are at hand.
+struct Placed {
+    start: u128,
+    part: u32,
+    id: u32,
+}
+
+/// The first bytes as a number that compares as they do; a shorter string is padded.
+fn start(text: &str) -> u128 {
+    let mut bytes = [0; 16];
+    let length = text.len().min(16);
+    bytes[..length].copy_from_slice(&text.as_bytes()[..length]);
+    u128::from_be_bytes(bytes)
 }
 
 #[cfg(test)]

@@ -124,6 +124,11 @@ fn without_exponent(number: &[u8]) -> Vec<u8> {
     [sign, whole, dot, fraction].concat()
 }
 
+/// Whether `text` stands in compact JSON as it is, but for the quotes.
+pub(crate) fn is_plain(text: &str) -> bool {
+    !text.bytes().any(|byte| matches!(byte, 0..=0x1f | b'"' | b'\\' | b'<' | b'>' | b'&' | 0xe2))
+}
+
 /// Writes `value` as compact JSON.
 pub fn write(value: &impl Serialize, out: impl Write) -> io::Result<()> {
     value.serialize(&mut Serializer::with_formatter(out, Compact)).map_err(io::Error::from)

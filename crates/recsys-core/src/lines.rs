@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use crate::event::Fault;
+use crate::storage::StoreError;
 
 /// The longest line taken, in bytes. An exposure is a few hundred; a line this long is a missing line end.
 pub const MAX_LINE_BYTES: usize = 1 << 20;
@@ -50,6 +51,30 @@ pub enum LinesError {
         /// Where in the line, and which rule.
         fault: Fault,
     },
+    /// What the lines hold could not be put aside.
+    #[error(transparent)]
+    Temporary(#[from] StoreError),
+}
+
+/// Why the work on a line stops all work.
+#[derive(Debug)]
+pub enum Stop {
+    /// The line breaks a rule.
+    Fault(Fault),
+    /// What the lines hold could not be put aside, which is not the line's fault.
+    Temporary(StoreError),
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Temporary(error)
+    }
 }
 
 fn column(fault: &Fault) -> String {
@@ -67,10 +92,21 @@ struct Block {
 struct Earliest {
     failed: AtomicBool,
     fault: Mutex<Option<(usize, u64, Fault)>>,
+    temporary: Mutex<Option<StoreError>>,
 }
 
 impl Earliest {
-    fn report(&self, file: usize, line: u64, fault: Fault) {
+    fn report(&self, file: usize, line: u64, stop: Stop) {
+        match stop {
+            Stop::Fault(fault) => self.report_fault(file, line, fault),
+            Stop::Temporary(error) => {
+                *self.temporary.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                self.failed.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn report_fault(&self, file: usize, line: u64, fault: Fault) {
         let mut slot = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
         if slot.as_ref().is_none_or(|(f, l, _)| (file, line) < (*f, *l)) {
             *slot = Some((file, line, fault));
@@ -81,10 +117,10 @@ impl Earliest {
 
 /// Calls `work` with every line that is not blank, without its line end, on all threads; returns the
 /// workers' states.
-pub fn for_each_line<S: Send>(
+pub fn for_each_line<S: Send, E: Into<Stop>>(
     files: Vec<LineFile>,
     init: impl Fn() -> S + Sync,
-    work: impl Fn(&mut S, &str) -> Result<(), Fault> + Sync,
+    work: impl Fn(&mut S, &str) -> Result<(), E> + Sync,
 ) -> Result<Vec<S>, LinesError> {
     let workers = rayon::current_num_threads();
     let names: Vec<String> = files.iter().map(|file| file.name.clone()).collect();
@@ -112,6 +148,9 @@ pub fn for_each_line<S: Send>(
     if let Some((file, line, fault)) = fault {
         return Err(LinesError::Line { name: names[file].clone(), line, fault });
     }
+    if let Some(error) = earliest.temporary.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(error.into());
+    }
     read?;
     Ok(states.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
 }
@@ -137,7 +176,7 @@ fn cut_into_blocks(
                 return Ok(());
             }
             if bytes.len() > MAX_LINE_BYTES {
-                earliest.report(file, first_line, too_long());
+                earliest.report_fault(file, first_line, too_long());
             }
             continue;
         }
@@ -159,18 +198,18 @@ pub(crate) fn too_long() -> Fault {
     Fault::new(format!("the line is longer than {MAX_LINE_BYTES} bytes; is a line end missing?"))
 }
 
-fn worker<S>(
+fn worker<S, E: Into<Stop>>(
     mut state: S,
     queue: &Mutex<Receiver<Block>>,
     spare: &Mutex<Vec<Vec<u8>>>,
     earliest: &Earliest,
-    work: &impl Fn(&mut S, &str) -> Result<(), Fault>,
+    work: &impl Fn(&mut S, &str) -> Result<(), E>,
 ) -> S {
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(mut block) = next else { return state };
-        if let Err((line, fault)) = work_through(&block, &mut state, work) {
-            earliest.report(block.file, block.first_line + line, fault);
+        if let Err((line, stop)) = work_through(&block, &mut state, work) {
+            earliest.report(block.file, block.first_line + line, stop);
         }
         block.bytes.clear();
         spare.lock().unwrap_or_else(PoisonError::into_inner).push(block.bytes);
@@ -178,11 +217,11 @@ fn worker<S>(
 }
 
 /// Works through a block up to its first bad line, counted from 0 within the block.
-fn work_through<S>(
+fn work_through<S, E: Into<Stop>>(
     block: &Block,
     state: &mut S,
-    work: &impl Fn(&mut S, &str) -> Result<(), Fault>,
-) -> Result<(), (u64, Fault)> {
+    work: &impl Fn(&mut S, &str) -> Result<(), E>,
+) -> Result<(), (u64, Stop)> {
     let mut bytes = block.bytes.as_slice();
     if block.first_line == 1 {
         bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
@@ -203,15 +242,15 @@ fn work_through<S>(
         let line = line.strip_suffix('\n').unwrap_or(line);
         let line = line.strip_suffix('\r').unwrap_or(line);
         if line.len() > MAX_LINE_BYTES {
-            return Err((number, too_long()));
+            return Err((number, too_long().into()));
         }
         if !line.trim_ascii().is_empty() {
-            work(state, line).map_err(|fault| (number, fault))?;
+            work(state, line).map_err(|stop| (number, stop.into()))?;
         }
         number += 1;
     }
     match broken {
-        Some(fault) => Err((number, fault)),
+        Some(fault) => Err((number, fault.into())),
         None => Ok(()),
     }
 }

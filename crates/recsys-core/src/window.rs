@@ -27,6 +27,9 @@ pub enum DayError {
 }
 
 impl Day {
+    /// The length of a day.
+    pub(crate) const NS: i64 = 86_400_000_000_000;
+
     const FIRST: Date = date(1678, 1, 1);
     const LAST: Date = date(2261, 12, 31);
 
@@ -64,7 +67,7 @@ impl Day {
 
     /// Midnight at which the day ends, in nanoseconds since 1970-01-01T00:00:00Z.
     pub fn end_ns(self) -> i64 {
-        self.start_ns() + 86_400_000_000_000
+        self.start_ns() + Self::NS
     }
 }
 

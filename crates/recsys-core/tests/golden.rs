@@ -11,12 +11,14 @@ use recsys_core::catalog::{Catalog, CatalogFormat};
 use recsys_core::events::EventTable;
 use recsys_core::hash::sha256;
 use recsys_core::lines::LineFile;
+use recsys_core::spill::Budget;
 use recsys_testkit::golden::{Case, cases};
 
 fn build_all(case: &Case) {
     let raw = case.dir.join("exposure.jsonl");
     let file = LineFile { name: raw.display().to_string(), reader: Box::new(File::open(&raw).unwrap()) };
-    let (days, _) = read_days(vec![file], &case.scope, case.first_day(), case.last_day()).unwrap();
+    let budget = Budget::default();
+    let (days, _) = read_days(vec![file], &case.scope, case.first_day(), case.last_day(), &budget).unwrap();
     let days: Vec<&DayRows> = days.iter().collect();
     let events = EventTable::new(&days, case.segment.as_ref(), &case.limits).unwrap();
     let catalog = match File::open(case.dir.join("catalog.csv")) {
@@ -28,7 +30,7 @@ fn build_all(case: &Case) {
         Err(_) => Catalog::default(),
     };
     for (kind, expected) in &case.versions {
-        let inputs = Inputs { events: &events, catalog: &catalog };
+        let inputs = Inputs { events: &events, catalog: &catalog, budget: &budget };
         let built = kind.build(&inputs, &case.limits).unwrap();
         let key = ArtifactKey {
             kind: *kind,

@@ -9,18 +9,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
 
-use common::{DAYS, cases, day, files, key_for, layout, lines, payload, scope, text};
+use common::{DAYS, budget, cases, day, files, key_for, layout, lines, payload, scope, text};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use recsys_core::artifact::user_lists::UserItems;
-use recsys_core::artifact::{ArtifactKey, Draft, Inputs, ItemCount, Kind, Payload, version};
+use recsys_core::artifact::{ArtifactKey, BuildError, Draft, Inputs, ItemCount, Kind, Payload, version};
 use recsys_core::canonical::{Canonical, DayRows, Replaced, read_days};
 use recsys_core::catalog::{Catalog, CatalogError, CatalogFormat};
-use recsys_core::events::EventTable;
+use recsys_core::events::{EventTable, TableError};
 use recsys_core::hash::sha256;
 use recsys_core::id::{Segment, Surface};
 use recsys_core::limit::{LimitExceeded, Limits, OversizedSessions};
+use recsys_core::spill::Budget;
 use recsys_core::storage::LocalStore;
 use recsys_core::window::Window;
 use recsys_testkit::generate::{Random, busy_day};
@@ -400,10 +401,17 @@ fn key(kind: Kind, segment: Option<&Segment>, window: Window) -> ArtifactKey {
 }
 
 /// Compares the document of every kind that is built from events.
-fn compare(table: &EventTable, events: &[Event], segment: Option<&Segment>, window: Window, limits: &Limits) {
+fn compare(
+    table: &EventTable,
+    events: &[Event],
+    segment: Option<&Segment>,
+    window: Window,
+    limits: &Limits,
+    budget: &Budget,
+) {
     assert_eq!(table.len(), events.len());
     let catalog = Catalog::default();
-    let inputs = Inputs { events: table, catalog: &catalog };
+    let inputs = Inputs { events: table, catalog: &catalog, budget };
     for kind in [Kind::Popularity, Kind::Cooc, Kind::Implicit, Kind::SessionSeq] {
         let (expected, skipped) = match kind {
             Kind::Popularity => (naive_popularity(events, limits), 0),
@@ -412,7 +420,7 @@ fn compare(table: &EventTable, events: &[Event], segment: Option<&Segment>, wind
             _ => match naive_cooc(events, limits) {
                 Ok(expected) => expected,
                 Err(oversized) => {
-                    refused(&kind.build(&inputs, limits).unwrap_err(), &oversized, limits);
+                    refused(&exceeded(kind.build(&inputs, limits).unwrap_err()), &oversized, limits);
                     continue;
                 }
             },
@@ -426,6 +434,13 @@ fn compare(table: &EventTable, events: &[Event], segment: Option<&Segment>, wind
         let (version, text) = finished(&key, &expected, BUILT_AT, &source_hash);
         assert_eq!(String::from_utf8(encoded.bytes).unwrap(), text);
         assert_eq!(encoded.version, version);
+    }
+}
+
+fn exceeded(error: BuildError) -> LimitExceeded {
+    match error {
+        BuildError::Limit(exceeded) => exceeded,
+        BuildError::Temporary(error) => panic!("{error}"),
     }
 }
 
@@ -465,6 +480,7 @@ proptest! {
         window_days in 1..=3u32,
         segment in segment(),
         limits in limits(),
+        budget in budget(),
     ) {
         let window = Window::ending_with(day(DAYS[2]), window_days).unwrap();
         let names: Vec<String> = window.days().map(|day| day.to_string()).collect();
@@ -472,14 +488,14 @@ proptest! {
         let expected = read(&lines, &names);
         let scope = scope();
         let (first, last) = (window.start(), day(DAYS[2]));
-        let (days, counts) = read_days(layout.files(&lines), &scope, first, last).unwrap();
+        let (days, counts) = read_days(layout.files(&lines), &scope, first, last, &budget).unwrap();
         assert_eq!(
             (counts.lines, counts.foreign, counts.outside),
             (expected.lines, expected.foreign, expected.outside)
         );
         for day in &days {
             let name = day.day.to_string();
-            assert_eq!(day.rows.len(), expected.days.get(&name).map_or(0, Vec::len));
+            assert_eq!(day.len(), expected.days.get(&name).map_or(0, Vec::len));
             assert_eq!(day.duplicates, expected.duplicates.get(&name).copied().unwrap_or_default());
         }
         let events = in_segment(&expected, segment);
@@ -488,14 +504,14 @@ proptest! {
         // All days with one dictionary, as ingest has them, and each with its own, as jobs read them.
         let together: Vec<&DayRows> = days.iter().collect();
         let table = EventTable::new(&together, segment.as_ref(), &limits).unwrap();
-        compare(&table, &events, segment.as_ref(), window, &limits);
+        compare(&table, &events, segment.as_ref(), window, &limits, &budget);
         let apart: Vec<DayRows> = window
             .days()
-            .flat_map(|day| read_days(layout.files(&lines), &scope, day, day).unwrap().0)
+            .flat_map(|day| read_days(layout.files(&lines), &scope, day, day, &budget).unwrap().0)
             .collect();
         let apart: Vec<&DayRows> = apart.iter().collect();
         let table = EventTable::new(&apart, segment.as_ref(), &limits).unwrap();
-        compare(&table, &events, segment.as_ref(), window, &limits);
+        compare(&table, &events, segment.as_ref(), window, &limits, &budget);
     }
 
     #[test]
@@ -512,7 +528,7 @@ proptest! {
             ("max_users_per_run", distinct(|event| event.user.as_ref())),
         ];
         let (days, _) =
-            read_days(files([lines.join("\n").into_bytes()]), &scope(), day(DAYS[0]), day(DAYS[2])).unwrap();
+            read_days(files([lines.join("\n").into_bytes()]), &scope(), day(DAYS[0]), day(DAYS[2]), &Budget::default()).unwrap();
         let days: Vec<&DayRows> = days.iter().collect();
         let segment = segment.map(|segment| Segment::new(segment).unwrap());
         let table = |limit: &str, max: u64| {
@@ -522,7 +538,7 @@ proptest! {
         for (limit, value) in seen {
             prop_assert!(table(limit, value).is_ok());
             if value > 0 {
-                let exceeded = table(limit, value - 1).unwrap_err();
+                let Err(TableError::Limit(exceeded)) = table(limit, value - 1) else { panic!("{limit}") };
                 prop_assert_eq!((exceeded.limit, exceeded.value, exceeded.max), (limit, value, value - 1));
             }
         }
@@ -540,11 +556,25 @@ fn cooc_with_many_rows_agrees() {
     }
     let lines: Vec<String> = events.iter().map(recsys_testkit::generate::Exposure::line).collect();
     let expected = read(&lines, &DAYS);
-    let (days, _) =
-        read_days(files([lines.join("\n").into_bytes()]), &scope(), day(DAYS[2]), day(DAYS[2])).unwrap();
+    let (days, _) = read_days(
+        files([lines.join("\n").into_bytes()]),
+        &scope(),
+        day(DAYS[2]),
+        day(DAYS[2]),
+        &Budget::default(),
+    )
+    .unwrap();
     let days: Vec<&DayRows> = days.iter().collect();
     let window = Window::ending_with(day(DAYS[2]), 1).unwrap();
-    for (most, support) in [(5, 1), (1500, 1), (1000, 2), (100_000, 2)] {
+    for (most, support, memory) in [
+        (5, 1, 1 << 30),
+        (1500, 1, 1 << 30),
+        (1000, 2, 1 << 30),
+        (100_000, 2, 1 << 30),
+        (1500, 1, 1 << 16),
+        (5, 2, 1 << 12),
+    ] {
+        let budget = Budget::new(memory, std::env::temp_dir());
         let limits = Limits {
             max_items_per_artifact: most,
             max_neighbors_per_item: 4,
@@ -559,7 +589,7 @@ fn cooc_with_many_rows_agrees() {
             }
             let segment = segment.map(|segment| Segment::new(segment).unwrap());
             let table = EventTable::new(&days, segment.as_ref(), &limits).unwrap();
-            compare(&table, &events, segment.as_ref(), window, &limits);
+            compare(&table, &events, segment.as_ref(), window, &limits, &budget);
         }
     }
 }
@@ -570,13 +600,13 @@ proptest! {
     #![proptest_config(cases(60))]
 
     #[test]
-    fn canonical_files_agree(lines in lines(), layout in layout()) {
+    fn canonical_files_agree(lines in lines(), layout in layout(), budget in budget()) {
         let expected = read(&lines, &DAYS);
         let root = tempfile::tempdir().unwrap();
         let store = LocalStore::new(root.path()).unwrap();
         let scope = scope();
         let canonical = Canonical::new(&store, &scope);
-        let (days, _) = read_days(layout.files(&lines), &scope, day(DAYS[0]), day(DAYS[2])).unwrap();
+        let (days, _) = read_days(layout.files(&lines), &scope, day(DAYS[0]), day(DAYS[2]), &budget).unwrap();
         let mut all = String::new();
         for rows in &days {
             let name = rows.day.to_string();
@@ -785,7 +815,8 @@ proptest! {
             });
             let expected = Json::List(tagged.collect());
             let events = EventTable::default();
-            let inputs = Inputs { events: &events, catalog: &catalog };
+            let budget = Budget::default();
+            let inputs = Inputs { events: &events, catalog: &catalog, budget: &budget };
             let built = Kind::ContentSim.build(&inputs, &Limits::default()).unwrap();
             built.payload.check(&Limits::default()).unwrap();
             let key = key(Kind::ContentSim, None, Window::ending_with(day(DAYS[0]), 1).unwrap());

@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use common::{DAYS, Layout, cases, day, files, key_for, layout, lines, payload, scope, text};
+use common::{DAYS, Layout, budget, cases, day, files, key_for, layout, lines, payload, scope, text};
 use proptest::prelude::*;
 use recsys_core::artifact::{ArtifactKey, Draft, Inputs, ItemCount, Kind, Payload, popularity, version};
 use recsys_core::canonical::{Canonical, CanonicalError, DayRows, Replaced, read_days};
@@ -19,6 +19,7 @@ use recsys_core::hash::sha256;
 use recsys_core::id::Segment;
 use recsys_core::limit::{Limits, OversizedSessions};
 use recsys_core::lines::{LineFile, for_each_line};
+use recsys_core::spill::Budget;
 use recsys_core::storage::LocalStore;
 use recsys_core::window::Window;
 use recsys_testkit::generate::{Exposure, Random, busy_day};
@@ -27,16 +28,24 @@ use serde_json::Value;
 const EVENT_KINDS: [Kind; 4] = [Kind::Popularity, Kind::Cooc, Kind::Implicit, Kind::SessionSeq];
 
 fn read(files: Vec<LineFile>) -> Vec<DayRows> {
-    read_days(files, &scope(), day(DAYS[0]), day(DAYS[2])).unwrap().0
+    read_within(files, &Budget::default())
+}
+
+fn read_within(files: Vec<LineFile>, budget: &Budget) -> Vec<DayRows> {
+    read_days(files, &scope(), day(DAYS[0]), day(DAYS[2]), budget).unwrap().0
 }
 
 /// The version of each kind that is built from events.
 fn versions(days: &[DayRows], segment: Option<&str>, limits: &Limits) -> Vec<String> {
+    versions_within(days, segment, limits, &Budget::default())
+}
+
+fn versions_within(days: &[DayRows], segment: Option<&str>, limits: &Limits, budget: &Budget) -> Vec<String> {
     let days: Vec<&DayRows> = days.iter().collect();
     let segment = segment.map(|segment| Segment::new(segment).unwrap());
     let events = EventTable::new(&days, segment.as_ref(), limits).unwrap();
     let catalog = Catalog::default();
-    let inputs = Inputs { events: &events, catalog: &catalog };
+    let inputs = Inputs { events: &events, catalog: &catalog, budget };
     let window = Window::ending_with(day(DAYS[2]), 3).unwrap();
     let version = |kind: Kind| {
         let built = kind.build(&inputs, limits).unwrap();
@@ -149,7 +158,7 @@ proptest! {
         let mut loaded = Vec::new();
         for (day, bytes) in days.iter().zip(&bytes) {
             prop_assert_eq!(canonical.exists(day.day).unwrap(), bytes.is_some());
-            let found = canonical.load(day.day).unwrap();
+            let found = canonical.load(day.day, &Budget::default()).unwrap();
             prop_assert_eq!(found.is_some(), bytes.is_some());
             if let (Some((rows, hash)), Some(bytes)) = (found, bytes) {
                 prop_assert_eq!(hash, sha256(bytes));
@@ -223,9 +232,39 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(cases(150))]
+
+    #[test]
+    fn the_budget_does_not_show(
+        lines in lines(),
+        layout in layout(),
+        reading in budget(),
+        building in budget(),
+        segment in proptest::sample::select(&[None, Some("new"), Some("unheard of")][..]),
+    ) {
+        let (expected, days) = (read(layout.files(&lines)), read_within(layout.files(&lines), &reading));
+        let (one, other) = (Folder::new(), Folder::new());
+        prop_assert_eq!(one.write(&expected), other.write(&days));
+        prop_assert_eq!(one.bytes(&expected), other.bytes(&days));
+        let outline = |days: &[DayRows]| -> Vec<_> {
+            days.iter().map(|day| (day.day, day.len(), day.duplicates)).collect()
+        };
+        prop_assert_eq!(outline(&expected), outline(&days));
+        // A day that was read into memory and is put aside later.
+        let aside: Vec<DayRows> = expected.iter().map(|day| day.spilled(&reading).unwrap()).collect();
+        prop_assert!(aside.iter().all(|day| day.bytes_in_memory() == 0));
+        for limits in [narrow(), Limits::default()] {
+            let expected = versions(&expected, segment, &limits);
+            prop_assert_eq!(&expected, &versions_within(&days, segment, &limits, &building));
+            prop_assert_eq!(&expected, &versions_within(&aside, segment, &limits, &building));
+        }
+    }
+}
+
 /// Lines of several blocks, so that every thread gets some.
 #[test]
-fn the_number_of_threads_does_not_show() {
+fn neither_the_number_of_threads_nor_the_budget_shows() {
     let mut random = Random(3);
     let mut lines: Vec<String> = DAYS
         .iter()
@@ -241,22 +280,26 @@ fn the_number_of_threads_does_not_show() {
     let size: usize = contents.iter().map(Vec::len).sum();
     assert!(size > 4 << 20, "{size} bytes are too few to be cut into blocks");
     let limits = Limits { max_items_per_artifact: 300, ..Limits::default() };
-    let run = |threads: usize| {
+    let run = |threads: usize, memory: u64| {
+        let budget = Budget::new(memory, std::env::temp_dir());
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let days = read(files(contents.clone()));
+            let days = read_within(files(contents.clone()), &budget);
             let folder = Folder::new();
             folder.write(&days);
             let duplicates: Vec<u64> = days.iter().map(|day| day.duplicates).collect();
-            let versions = [None, Some("segment-1")].map(|segment| versions(&days, segment, &limits));
+            let versions =
+                [None, Some("segment-1")].map(|segment| versions_within(&days, segment, &limits, &budget));
             (folder.bytes(&days), duplicates, versions)
         })
     };
-    let alone = run(1);
+    let alone = run(1, 1 << 30);
     assert!(alone.0.iter().flatten().map(Vec::len).sum::<usize>() > 3 << 20);
     assert!(alone.1.iter().all(|duplicates| *duplicates > 100));
-    for threads in [2, 7, 7] {
-        assert!(run(threads) == alone, "{threads} threads give another result");
+    for (threads, memory) in
+        [(2, 1 << 30), (7, 1 << 30), (7, 1 << 30), (1, 1 << 18), (2, 1 << 21), (7, 1 << 16)]
+    {
+        assert!(run(threads, memory) == alone, "{threads} threads with {memory} bytes give another result");
     }
 }
 
@@ -274,7 +317,7 @@ fn canonical_data_with_strangers_is_refused() {
         fs::write(&path, lines.concat()).unwrap();
     };
     write(&events);
-    assert_eq!(canonical.load(day(DAYS[1])).unwrap().unwrap().0.rows.len(), 3);
+    assert_eq!(canonical.load(day(DAYS[1]), &Budget::default()).unwrap().unwrap().0.len(), 3);
     let strangers: [fn(&mut Exposure); 4] = [
         |event| event.ts = format!("{}T00:00:00Z", DAYS[2]),
         |event| event.ts = format!("{}T23:59:59.999999999Z", DAYS[0]),
@@ -285,21 +328,21 @@ fn canonical_data_with_strangers_is_refused() {
         let kept = events[1].clone();
         stranger(&mut events[1]);
         write(&events);
-        let error = canonical.load(day(DAYS[1])).unwrap_err();
+        let error = canonical.load(day(DAYS[1]), &Budget::default()).unwrap_err();
         assert!(matches!(&error, CanonicalError::Strangers { count: 1, .. }), "{error}");
         assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
         events[1] = kept;
     }
     write(&events);
     fs::write(&path, &fs::read(&path).unwrap()[..100]).unwrap();
-    assert!(matches!(canonical.load(day(DAYS[1])), Err(CanonicalError::Lines(_))));
+    assert!(matches!(canonical.load(day(DAYS[1]), &Budget::default()), Err(CanonicalError::Lines(_))));
 }
 
 /// An event is an object, as the contract has it; a list of the fields in some order is not.
 #[test]
 fn an_event_that_is_a_list_is_refused() {
     let list = r#"[1,"2026-01-01T00:00:00Z","demo","home",null,null,"s",null,"A",null]"#;
-    let read = read_days(files([list.into()]), &scope(), day(DAYS[0]), day(DAYS[0]));
+    let read = read_days(files([list.into()]), &scope(), day(DAYS[0]), day(DAYS[0]), &Budget::default());
     assert!(read.is_err(), "taken: {:?}", read.unwrap().0);
 }
 

@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use recsys_core::canonical::{Counts, read_days};
+use recsys_core::event::Fault;
 use recsys_core::id::{Scope, Surface, Tenant};
 use recsys_core::lines::{LineFile, LinesError, for_each_line};
 use recsys_core::raw::{Raw, RawError};
+use recsys_core::spill::Budget;
 use recsys_core::storage::LocalStore;
 use recsys_core::window::Day;
 
@@ -80,7 +82,7 @@ impl Folder {
     fn lines(&self) -> Result<Vec<String>, LinesError> {
         let take = |taken: &mut Vec<String>, line: &str| {
             taken.push(line.to_owned());
-            Ok(())
+            Ok::<_, Fault>(())
         };
         let mut lines = for_each_line(self.files().unwrap(), Vec::new, take)?.concat();
         lines.sort();
@@ -89,7 +91,7 @@ impl Folder {
 
     /// Whether the files cannot be read to their ends, and the one that is to blame is named.
     fn is_unreadable(&self, name: &Path) -> bool {
-        let read = read_days(self.files().unwrap(), &self.scope, day(), day());
+        let read = read_days(self.files().unwrap(), &self.scope, day(), day(), &Budget::default());
         matches!(read, Err(LinesError::Read { name: named, .. }) if Path::new(&named) == name)
     }
 }
@@ -181,7 +183,7 @@ fn names_of_files_are_those_on_the_disk() {
     folder.put_day("jsonl.gz", gz(line("A") + "{\n"));
     let files = folder.files().unwrap();
     assert_eq!(names(&files), [format!("{DAY}.jsonl"), format!("{DAY}.jsonl.gz")]);
-    let error = read_days(files, &folder.scope, day(), day()).unwrap_err().to_string();
+    let error = read_days(files, &folder.scope, day(), day(), &Budget::default()).unwrap_err().to_string();
     let name = folder.path(&format!("demo/home/exposure.{DAY}.jsonl.gz"));
     assert!(error.starts_with(&format!("{}:2:", name.display())), "{error}");
 }
@@ -302,8 +304,9 @@ fn byte_order_marks_and_line_ends_do_not_count_in_compressed_files() {
         folder.put_day(extension, bytes);
         let expected = [line("A"), line("B"), line("C")];
         assert_eq!(folder.lines().unwrap(), expected.each_ref().map(|line| line.trim_end()), "{extension}");
-        let (days, counts) = read_days(folder.files().unwrap(), &folder.scope, day(), day()).unwrap();
-        assert_eq!(days[0].rows.len(), 3);
+        let (days, counts) =
+            read_days(folder.files().unwrap(), &folder.scope, day(), day(), &Budget::default()).unwrap();
+        assert_eq!(days[0].len(), 3);
         assert_eq!(counts, Counts { lines: 3, foreign: 0, outside: 0 });
     }
     // The mark begins each file, not only the first.
@@ -315,6 +318,7 @@ fn byte_order_marks_and_line_ends_do_not_count_in_compressed_files() {
     // Anywhere else it is not skipped.
     let folder = Folder::new();
     folder.put_day("jsonl", format!("{}\u{feff}{}", line("A"), line("B")));
-    let error = read_days(folder.files().unwrap(), &folder.scope, day(), day()).unwrap_err();
+    let error =
+        read_days(folder.files().unwrap(), &folder.scope, day(), day(), &Budget::default()).unwrap_err();
     assert!(matches!(error, LinesError::Line { line: 2, .. }), "{error}");
 }

@@ -6,6 +6,7 @@ use recsys_core::canonical::Canonical;
 use recsys_core::catalog::{Catalog, CatalogError, CatalogFormat};
 use recsys_core::id::Scope;
 use recsys_core::raw::open_decompressed;
+use recsys_core::spill::Budget;
 use recsys_core::staging::Staging;
 use recsys_core::storage::{Roots, Store, Unconditional};
 use recsys_core::window::Day;
@@ -20,6 +21,8 @@ use crate::error::JobError;
 pub struct Context {
     pub(crate) config: Config,
     pub(crate) scope: Scope,
+    /// The memory that events and counts may take.
+    pub(crate) budget: Budget,
     pub(crate) clock: Clock,
     pub(crate) canonical: Box<dyn Store>,
     pub(crate) artifacts: Box<dyn Store>,
@@ -83,6 +86,7 @@ impl Context {
         Ok(Self {
             scope: Scope { tenant: scope.tenant.clone(), surface: scope.surface.clone() },
             clock: Clock::from_env()?,
+            budget: config.budget(),
             canonical: roots.open(&config.canonical_dir())?,
             artifacts: roots.open(&config.artifacts_dir())?,
             published: PublishedStores::open(&config, &roots)?,

@@ -1,6 +1,6 @@
 //! Every way a job can fail, and the exit code that tells the orchestrator whether to try again.
 
-use recsys_core::artifact::Kind;
+use recsys_core::artifact::{BuildError, Kind};
 use recsys_core::canonical::CanonicalError;
 use recsys_core::catalog::CatalogError;
 use recsys_core::database::{CatalogWriteError, Class, DatabaseError};
@@ -125,11 +125,20 @@ pub enum JobError {
     },
 }
 
+impl From<BuildError> for JobError {
+    fn from(error: BuildError) -> Self {
+        match error {
+            BuildError::Limit(exceeded) => Self::Limit(exceeded),
+            BuildError::Temporary(error) => Self::Store(error),
+        }
+    }
+}
+
 /// What to do about raw events that could not be read.
 fn advice(error: &LinesError) -> &'static str {
     match error {
         LinesError::Line { .. } => "; correct the line or take it out",
-        LinesError::Read { .. } => "",
+        LinesError::Read { .. } | LinesError::Temporary(_) => "",
     }
 }
 
@@ -242,6 +251,7 @@ fn store(error: &StoreError) -> Exit {
 fn lines(error: &LinesError) -> Exit {
     match error {
         LinesError::Read { source, .. } if is_refusal(source) => Exit::Usage,
+        LinesError::Temporary(error) => store(error),
         LinesError::Read { .. } => Exit::Failure,
         LinesError::Line { .. } => Exit::Refused,
     }

@@ -70,7 +70,7 @@ pub fn validate_days(flags: &DayJob) -> Result<(), JobError> {
     let output = Output::new(flags.common.json);
     let mut document = Summary::new(&ctx);
     let done = ctx.days(flags.days.start, flags.days.end)?.into_iter().try_for_each(|day| {
-        let events = ctx.canonical().load(day)?.map_or(0, |(rows, _)| rows.rows.len());
+        let events = ctx.canonical().load(day, &ctx.budget)?.map_or(0, |(rows, _)| rows.len());
         let report = validate(&ctx, day, events, None)?;
         output.line(format_args!("{} {day}", ctx.scope));
         output.line(&report);

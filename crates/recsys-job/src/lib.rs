@@ -15,6 +15,7 @@ mod entry;
 mod logging;
 mod operate;
 mod output;
+mod progress;
 mod run;
 mod steps;
 

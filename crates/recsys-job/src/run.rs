@@ -1,14 +1,13 @@
 //! `recsys-pipelines run`: every step, day by day, each day published before the next one begins.
 
-use std::sync::Arc;
 use std::thread::{self, ScopedJoinHandle};
 
-use recsys_core::artifact::{Encoded, Kind, Source};
+use recsys_core::artifact::{Kind, Source};
 use recsys_core::canonical::DayRows;
 use recsys_core::catalog::Catalog;
 use recsys_core::database::Driver;
 use recsys_core::parallel;
-use recsys_core::staging::Staged;
+use recsys_core::publish::Candidate;
 use recsys_core::window::Day;
 use serde::Serialize;
 
@@ -21,7 +20,7 @@ use crate::jobs::Summary;
 use crate::output::Output;
 use crate::steps::build::{ArtifactReport, Days, Document, Plan, build, complete, stage};
 use crate::steps::ingest::{Ingest, IngestReport, Read, SourceReport, commit};
-use crate::steps::publish::{PublishReport, Publishing, check};
+use crate::steps::publish::{PublishReport, Publishing};
 use crate::steps::signals::{self, SignalReport, warn_of_segment, write_signals};
 use crate::steps::validate::validate;
 
@@ -98,16 +97,17 @@ fn run_day(
     plan: &Plan<'_>,
     flags: &PublishFlags,
     loaded: &mut Days,
-    rows: &Arc<DayRows>,
+    rows: &DayRows,
     source: Option<&SourceReport>,
 ) -> Result<(IngestReport, Vec<ArtifactReport>, PublishReport), JobError> {
     let day = rows.day;
     loaded.insert(rows);
+    loaded.keep_to_the_budget(ctx)?;
     // A window of several days is hashed from their files, so this day's must be there first.
     let file_needed = plan.first_day(ctx, day)? < day;
     thread::scope(|scope| {
         let writing = scope.spawn(|| ctx.canonical().write(rows));
-        let built = validate(ctx, day, rows.rows.len(), source).and_then(|_| build(ctx, plan, loaded, day));
+        let built = validate(ctx, day, rows.len(), source).and_then(|_| build(ctx, plan, loaded, day));
         let pending = joined(writing)?;
         loaded.set_hash(day, pending.hash().to_owned());
         let commit = move || commit(ctx, rows, pending);
@@ -134,14 +134,13 @@ fn stage_and_store<'a>(
     flags: &PublishFlags,
     documents: Vec<Document>,
 ) -> Result<(Vec<ArtifactReport>, Publishing<'a>), JobError> {
-    let (documents, reports): (Vec<_>, Vec<_>) = documents
+    let (candidates, reports): (Vec<_>, Vec<_>) = documents
         .into_iter()
-        .map(|Document { key, encoded: Encoded { bytes, version }, report }| {
-            let name = ctx.staging().name(&key);
-            ((key, Staged { name, version, bytes }), report)
+        .map(|Document { key, encoded, report }| {
+            let rows = usize::try_from(report.rows).unwrap_or(usize::MAX);
+            (Candidate::built(key, encoded, rows), report)
         })
         .unzip();
-    let candidates = check(ctx, documents)?;
     let mut publishing = Publishing::begin(ctx, flags);
     thread::scope(|scope| {
         let staging = scope.spawn(|| {

@@ -1,5 +1,7 @@
 //! How the benchmarks call the library: the one place to change when an entry point does.
 
+use std::sync::LazyLock;
+
 use recsys_core::artifact::{ArtifactKey, Draft, Encoded, Inputs, Kind, Payload, version};
 use recsys_core::canonical::{Canonical, DayRows, read_days};
 use recsys_core::catalog::{Catalog, CatalogFormat};
@@ -7,9 +9,12 @@ use recsys_core::event::RawExposure;
 use recsys_core::events::EventTable;
 use recsys_core::id::{Scope, Surface, Tenant};
 use recsys_core::limit::Limits;
-use recsys_core::lines::{LineFile, for_each_line};
+use recsys_core::lines::{LineFile, Stop, for_each_line};
+use recsys_core::spill::Budget;
 use recsys_core::storage::LocalStore;
 use recsys_core::window::{Day, Window};
+
+static BUDGET: LazyLock<Budget> = LazyLock::new(Budget::default);
 
 pub(crate) fn scope() -> Scope {
     let (tenant, surface) = (Tenant::new("demo"), Surface::new("home"));
@@ -39,14 +44,14 @@ fn file(text: &'static [u8]) -> Vec<LineFile> {
 pub(crate) fn parse_all(text: &'static [u8], scope: &Scope) -> u64 {
     let work = |events: &mut u64, line: &str| {
         *events += u64::from(parse(line, scope));
-        Ok(())
+        Ok::<_, Stop>(())
     };
     for_each_line(file(text), u64::default, work).expect("good lines").into_iter().sum()
 }
 
 /// The events of the day in canonical order.
 pub(crate) fn sort(text: &'static [u8], scope: &Scope) -> DayRows {
-    let (mut days, _) = read_days(file(text), scope, day(), day()).expect("good lines");
+    let (mut days, _) = read_days(file(text), scope, day(), day(), &BUDGET).expect("good lines");
     days.pop().expect("one day")
 }
 
@@ -66,7 +71,7 @@ pub(crate) fn catalog(csv: &[u8]) -> Catalog {
 }
 
 pub(crate) fn build<'a>(kind: Kind, events: &'a EventTable, catalog: &'a Catalog) -> Payload<'a> {
-    kind.build(&Inputs { events, catalog }, &limits()).expect("within the limits").payload
+    kind.build(&Inputs { events, catalog, budget: &BUDGET }, &limits()).expect("within the limits").payload
 }
 
 fn key(kind: Kind) -> ArtifactKey {

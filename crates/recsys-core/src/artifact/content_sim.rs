@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::compare::{Items, Outline};
 use super::ranking::check_sorted;
-use super::{Built, Defect, Inputs, KindPayload, Source};
+use super::{BuildError, Built, Defect, Inputs, KindPayload, Source};
 use crate::json;
-use crate::limit::{LimitExceeded, Limits};
+use crate::limit::Limits;
 
 /// An item and its tags.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,7 +33,7 @@ impl<'a> KindPayload<'a> for Payload<'a> {
     const SOURCE: Source = Source::Catalog;
 
     /// The catalogue's items that have at least one tag.
-    fn build(inputs: &Inputs<'a>, _: &Limits) -> Result<Built<Self>, LimitExceeded> {
+    fn build(inputs: &Inputs<'a>, _: &Limits) -> Result<Built<Self>, BuildError> {
         let tagged = inputs.catalog.items.iter().filter(|item| !item.tags.is_empty());
         let items = tagged.map(|item| TaggedItem {
             item_id: Cow::Borrowed(item.item_id.as_str()),

@@ -5,6 +5,9 @@
 //! so memory is the two directions of the session–item relation, one counting array for each thread, and
 //! the best rows; it does not grow with the number of pairs. A row depends on nothing but its sessions,
 //! so neither the number of threads nor the order in which rows are taken shows in the result.
+//!
+//! Where the relation does not fit in memory, as many sessions are taken at a time as do. The counts of each
+//! such part are written as a sorted run, and the runs are summed before anything is dropped or cut.
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -14,11 +17,13 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::compare::{Items, Outline, RowsOf, Weight};
+use super::pair::{high, low, pair};
 use super::ranking::{check_ranked, check_sorted, keep_best};
-use super::{Built, Defect, Inputs, ItemCount, KindPayload, Source, item_count};
-use crate::events::EventTable;
+use super::{BuildError, Built, Defect, Inputs, ItemCount, KindPayload, Source, item_count};
 use crate::json;
-use crate::limit::{LimitExceeded, Limits, OversizedSessions};
+use crate::limit::{Limits, OversizedSessions};
+use crate::spill::{Blocks, Budget, Counted, RunWriter, Tally};
+use crate::storage::StoreError;
 
 /// The neighbours of one item.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,10 +52,27 @@ impl<'a> KindPayload<'a> for Payload<'a> {
     /// Pairs in fewer than `min_cooc_support` sessions are dropped, each row keeps its best
     /// `max_neighbors_per_item`, and of the rows the `max_items_per_artifact` with the greatest totals of
     /// kept counts stay.
-    fn build(inputs: &Inputs<'a>, limits: &Limits) -> Result<Built<Self>, LimitExceeded> {
-        let items = &inputs.events.items;
-        let (sessions, skipped_sessions) = sessions(inputs.events, limits)?;
-        let rows = finish(count(&sessions, items.len(), limits), limits.max_items_per_artifact);
+    fn build(inputs: &Inputs<'a>, limits: &Limits) -> Result<Built<Self>, BuildError> {
+        let items = &*inputs.events.items;
+        let budget = inputs.budget;
+        let mut runs = Vec::new();
+        let mut last = Lists::default();
+        let skipped_sessions = for_each_chunk(inputs, limits, |sessions| {
+            if !last.ids.is_empty() {
+                runs.push(write_run(&Relation::new(std::mem::take(&mut last), items.len()), budget)?);
+            }
+            last = sessions;
+            Ok(())
+        })?;
+        let relation = Relation::new(last, items.len());
+        let rows = if runs.is_empty() {
+            rows(&relation, limits)
+        } else {
+            runs.push(write_run(&relation, budget)?);
+            drop(relation);
+            summed_rows(Counted::merged(budget, budget.session_pairs(), runs)?, limits)?
+        };
+        let rows = finish(rows, limits.max_items_per_artifact);
         let neighbors = rows.into_iter().map(|row| Neighbors {
             item_id: Cow::Borrowed(items.get(row.item)),
             items: row.kept.iter().map(|(item, count)| item_count(items, *item, u64::from(*count))).collect(),
@@ -85,10 +107,16 @@ impl<'a> KindPayload<'a> for Payload<'a> {
 }
 
 /// Lists of ids, end to end.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, PartialEq)]
 struct Lists {
     starts: Vec<usize>,
     ids: Vec<u32>,
+}
+
+impl Default for Lists {
+    fn default() -> Self {
+        Self { starts: vec![0], ids: Vec::new() }
+    }
 }
 
 impl Lists {
@@ -96,47 +124,73 @@ impl Lists {
         let list = list as usize;
         &self.ids[self.starts[list]..self.starts[list + 1]]
     }
-}
 
-/// The distinct items of each session that has at least two, and how many sessions were skipped for their
-/// size.
-fn sessions(table: &EventTable, limits: &Limits) -> Result<(Lists, u64), LimitExceeded> {
-    let pack = |(session, item): (&u32, &u32)| u64::from(*session) << 32 | u64::from(*item);
-    let mut pairs: Vec<u64> = table.session.par_iter().zip(&table.item).map(pack).collect();
-    pairs.par_sort_unstable();
-    pairs.dedup();
-    let mut lists = Lists { starts: vec![0], ids: Vec::with_capacity(pairs.len()) };
-    let mut skipped = 0;
-    for session in pairs.chunk_by(|a, b| a >> 32 == b >> 32) {
-        if session.len() < 2 {
-            continue;
-        }
-        if let Err(exceeded) =
-            limits.check("max_items_per_session", limits.max_items_per_session, session.len())
-        {
-            if limits.oversized_sessions == OversizedSessions::Skip {
-                skipped += 1;
-                continue;
-            }
-            let id = table.sessions.get(high(session[0]));
-            let mut exceeded = exceeded.in_place(format_args!("session {id:?}"));
-            exceeded.alternative = ", or set limits.oversized_sessions to skip";
-            return Err(exceeded);
-        }
-        lists.ids.extend(session.iter().map(|pair| low(*pair)));
-        lists.starts.push(lists.ids.len());
+    fn push(&mut self, list: &[u32]) {
+        self.ids.extend_from_slice(list);
+        self.starts.push(self.ids.len());
     }
-    Ok((lists, skipped))
+
+    /// What they and their transpose take in memory.
+    fn bytes(&self) -> usize {
+        2 * (size_of_val(&self.ids[..]) + size_of_val(&self.starts[..]))
+    }
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "the upper half of 64 bits")]
-fn high(pair: u64) -> u32 {
-    (pair >> 32) as u32
+/// Each session with each of its items.
+fn session_items(inputs: &Inputs<'_>) -> Result<Counted, StoreError> {
+    // The sorted pairs and the lists that are made of them are in memory together.
+    let mut tally = Tally::new(inputs.budget, inputs.budget.session_pairs() / 2);
+    inputs.events.for_each(|events| {
+        events
+            .session
+            .iter()
+            .zip(events.item)
+            .try_for_each(|(session, item)| tally.push(pair(*session, *item)))
+    })?;
+    tally.finish()
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "the lower half of 64 bits")]
-fn low(pair: u64) -> u32 {
-    pair as u32
+/// The distinct items of each session that has at least two, as many sessions at a time as fit in memory;
+/// returns how many sessions were skipped for their size.
+fn for_each_chunk(
+    inputs: &Inputs<'_>,
+    limits: &Limits,
+    mut take: impl FnMut(Lists) -> Result<(), StoreError>,
+) -> Result<u64, BuildError> {
+    let share = inputs.budget.session_pairs() / 2;
+    let mut skipped = 0;
+    let mut chunk = Lists::default();
+    let (mut session, mut items) = (0, Vec::new());
+    let mut end_session = |session: u32, items: &mut Vec<u32>, chunk: &mut Lists| {
+        if items.len() >= 2 {
+            match limits.check("max_items_per_session", limits.max_items_per_session, items.len()) {
+                Ok(()) => chunk.push(items),
+                Err(_) if limits.oversized_sessions == OversizedSessions::Skip => skipped += 1,
+                Err(exceeded) => {
+                    let id = inputs.events.sessions.get(session);
+                    let mut exceeded = exceeded.in_place(format_args!("session {id:?}"));
+                    exceeded.alternative = ", or set limits.oversized_sessions to skip";
+                    return Err(exceeded);
+                }
+            }
+        }
+        items.clear();
+        Ok(())
+    };
+    session_items(inputs)?.for_each(|pair, _| {
+        if high(pair) != session {
+            end_session(session, &mut items, &mut chunk)?;
+            session = high(pair);
+            if chunk.bytes() >= share {
+                take(std::mem::take(&mut chunk))?;
+            }
+        }
+        items.push(low(pair));
+        Ok::<_, BuildError>(())
+    })?;
+    end_session(session, &mut items, &mut chunk)?;
+    take(chunk)?;
+    Ok(skipped)
 }
 
 /// The sessions of each item: the transpose of `sessions`.
@@ -159,6 +213,53 @@ fn transpose(sessions: &Lists, items: usize) -> Lists {
     Lists { starts, ids }
 }
 
+/// Both directions of the relation between sessions and items.
+struct Relation {
+    sessions: Lists,
+    sessions_of: Lists,
+    items: usize,
+}
+
+impl Relation {
+    fn new(sessions: Lists, items: usize) -> Self {
+        Self { sessions_of: transpose(&sessions, items), sessions, items }
+    }
+
+    /// Items that occur with others, from `first` on.
+    fn items(&self, first: usize, count: usize) -> impl Iterator<Item = u32> {
+        let items = (0..=u32::MAX).take(self.items).skip(first).take(count);
+        items.filter(|item| !self.sessions_of.get(*item).is_empty())
+    }
+
+    /// Counts the sessions that `item` shares with each other one.
+    fn count(&self, item: u32, scratch: &mut Scratch) -> Vec<(u32, u32)> {
+        let Scratch { counts, met } = scratch;
+        for session in self.sessions_of.get(item) {
+            for other in self.sessions.get(*session) {
+                let count = &mut counts[*other as usize];
+                if *count == 0 {
+                    met.push(*other);
+                }
+                *count += 1;
+            }
+        }
+        let counted = met.drain(..).map(|other| (other, std::mem::take(&mut counts[other as usize])));
+        counted.filter(|(other, _)| *other != item).collect()
+    }
+}
+
+/// What counting a row takes, all zero between rows.
+struct Scratch {
+    counts: Vec<u32>,
+    met: Vec<u32>,
+}
+
+impl Scratch {
+    fn new(items: usize) -> Self {
+        Self { counts: vec![0; items], met: Vec::new() }
+    }
+}
+
 #[derive(Debug)]
 struct Row {
     item: u32,
@@ -169,9 +270,35 @@ struct Row {
 }
 
 impl Row {
+    fn new(item: u32, mut kept: Vec<(u32, u32)>, limits: &Limits) -> Self {
+        kept.retain(|(_, count)| *count >= limits.min_cooc_support);
+        keep_best(&mut kept, limits.max_neighbors_per_item);
+        kept.shrink_to_fit();
+        Self { item, total: kept.iter().map(|(_, count)| u64::from(*count)).sum(), kept }
+    }
+
     /// Better rows first; ties by item id.
     fn rank(&self) -> (Reverse<u64>, u32) {
         (Reverse(self.total), self.item)
+    }
+}
+
+/// The best rows seen so far, and a few more.
+struct BestRows {
+    rows: Vec<Row>,
+    most: usize,
+}
+
+impl BestRows {
+    fn new(limits: &Limits) -> Self {
+        Self { rows: Vec::new(), most: limits.max_items_per_artifact }
+    }
+
+    fn push(&mut self, row: Row) {
+        self.rows.push(row);
+        if self.rows.len() > 2 * self.most.max(1024) {
+            keep_best_rows(&mut self.rows, self.most);
+        }
     }
 }
 
@@ -179,49 +306,70 @@ impl Row {
 /// of a rare one's.
 const BATCH_ROWS: usize = 16;
 
-/// Counts the row of every item that occurs with another; each thread returns the best it has seen, at
-/// least `max_items_per_artifact` if there are as many.
-fn count(sessions: &Lists, items: usize, limits: &Limits) -> Vec<Row> {
-    let sessions_of = transpose(sessions, items);
+/// The row of every item that occurs with another; each thread returns the best it has seen, at least
+/// `max_items_per_artifact` if there are as many.
+fn rows(relation: &Relation, limits: &Limits) -> Vec<Row> {
     let next = AtomicUsize::new(0);
     let per_thread: Vec<Vec<Row>> = rayon::broadcast(|_| {
-        let mut counts = vec![0u32; items];
-        let mut met: Vec<u32> = Vec::new();
-        let mut rows: Vec<Row> = Vec::new();
+        let mut scratch = Scratch::new(relation.items);
+        let mut best = BestRows::new(limits);
         loop {
             let first = next.fetch_add(BATCH_ROWS, Ordering::Relaxed);
-            if first >= items {
-                return rows;
+            if first >= relation.items {
+                return best.rows;
             }
-            let batch = (0..=u32::MAX).take(items).skip(first).take(BATCH_ROWS);
-            for item in batch.filter(|item| !sessions_of.get(*item).is_empty()) {
-                for session in sessions_of.get(item) {
-                    for other in sessions.get(*session) {
-                        let count = &mut counts[*other as usize];
-                        if *count == 0 {
-                            met.push(*other);
-                        }
-                        *count += 1;
-                    }
-                }
-                let mut kept: Vec<(u32, u32)> = Vec::new();
-                for other in met.drain(..) {
-                    let count = std::mem::take(&mut counts[other as usize]);
-                    if other != item && count >= limits.min_cooc_support {
-                        kept.push((other, count));
-                    }
-                }
-                keep_best(&mut kept, limits.max_neighbors_per_item);
-                kept.shrink_to_fit();
-                let total = kept.iter().map(|(_, count)| u64::from(*count)).sum();
-                rows.push(Row { item, total, kept });
-            }
-            if rows.len() > 2 * limits.max_items_per_artifact.max(1024) {
-                keep_best_rows(&mut rows, limits.max_items_per_artifact);
+            for item in relation.items(first, BATCH_ROWS) {
+                best.push(Row::new(item, relation.count(item, &mut scratch), limits));
             }
         }
     });
     per_thread.into_iter().flatten().collect()
+}
+
+/// Batches whose rows are in memory together before they are written.
+const BATCHES: usize = 16;
+
+/// Writes the counts of all pairs of a relation.
+fn write_run(relation: &Relation, budget: &Budget) -> Result<Blocks, StoreError> {
+    let mut run = RunWriter::new(budget)?;
+    for first in (0..relation.items).step_by(BATCH_ROWS * BATCHES) {
+        let batches: Vec<Vec<(u64, u32)>> = (0..BATCHES)
+            .into_par_iter()
+            .map_init(
+                || Scratch::new(relation.items),
+                |scratch, batch| {
+                    let mut counts = Vec::new();
+                    for item in relation.items(first + batch * BATCH_ROWS, BATCH_ROWS) {
+                        let mut row = relation.count(item, scratch);
+                        row.sort_unstable();
+                        counts.extend(row.into_iter().map(|(other, count)| (pair(item, other), count)));
+                    }
+                    counts
+                },
+            )
+            .collect();
+        batches.iter().flatten().try_for_each(|(pair, count)| run.push(*pair, u64::from(*count)))?;
+    }
+    run.finish()
+}
+
+/// The rows of counted pairs.
+fn summed_rows(counted: Counted, limits: &Limits) -> Result<Vec<Row>, StoreError> {
+    let mut best = BestRows::new(limits);
+    let mut item = 0;
+    let mut row: Vec<(u32, u32)> = Vec::new();
+    counted.for_each(|pair, count| {
+        if high(pair) != item && !row.is_empty() {
+            best.push(Row::new(item, std::mem::take(&mut row), limits));
+        }
+        item = high(pair);
+        row.push((low(pair), u32::try_from(count).unwrap_or(u32::MAX)));
+        Ok::<_, StoreError>(())
+    })?;
+    if !row.is_empty() {
+        best.push(Row::new(item, row, limits));
+    }
+    Ok(best.rows)
 }
 
 fn keep_best_rows(rows: &mut Vec<Row>, most: usize) {

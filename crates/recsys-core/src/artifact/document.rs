@@ -112,6 +112,8 @@ pub struct Encoded {
     pub bytes: Vec<u8>,
     /// The version it states.
     pub version: String,
+    /// All that it states of its build.
+    pub build: BuildInfo,
 }
 
 impl Draft {
@@ -130,7 +132,7 @@ impl Draft {
         let build = BuildInfo { built_at, version: version.clone(), source_hash };
         bytes.extend_from_slice(&json::to_vec(&build));
         bytes.push(b'}');
-        Encoded { bytes, version }
+        Encoded { bytes, version, build }
     }
 }
 
@@ -256,6 +258,7 @@ mod tests {
     use crate::catalog::Catalog;
     use crate::events::EventTable;
     use crate::limit::Limits;
+    use crate::spill::Budget;
 
     fn key(kind: Kind) -> ArtifactKey {
         ArtifactKey {
@@ -268,7 +271,8 @@ mod tests {
 
     fn empty(kind: Kind) -> Encoded {
         let (events, catalog) = (EventTable::default(), Catalog::default());
-        let inputs = Inputs { events: &events, catalog: &catalog };
+        let budget = Budget::default();
+        let inputs = Inputs { events: &events, catalog: &catalog, budget: &budget };
         let built = kind.build(&inputs, &Limits::default()).unwrap();
         Draft::new(&key(kind), &built.payload).finish("2026-01-02T00:00:00Z", &sha256(b""))
     }

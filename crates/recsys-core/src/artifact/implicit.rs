@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::compare::{Outline, RowsOf};
-use super::user_lists::{self, UserItems, pair};
-use super::{Built, Defect, Inputs, KindPayload, Source};
-use crate::limit::{LimitExceeded, Limits};
+use super::user_lists::{self, UserItems, pairs};
+use super::{BuildError, Built, Defect, Inputs, KindPayload, Source};
+use crate::limit::Limits;
 
 /// Users by id.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,11 +18,9 @@ impl<'a> KindPayload<'a> for Payload<'a> {
     const ROWS: RowsOf = RowsOf::Users;
 
     /// The score is the number of events of the user with the item; events without a user do not count.
-    fn build(inputs: &Inputs<'a>, limits: &Limits) -> Result<Built<Self>, LimitExceeded> {
-        let table = inputs.events;
-        let known = table.user.iter().zip(&table.item).filter(|(user, _)| **user > 0);
-        let pairs = known.map(|(user, item)| pair(user - 1, *item)).collect();
-        Ok(Built::from(Self(user_lists::count(table, pairs, limits))))
+    fn build(inputs: &Inputs<'a>, limits: &Limits) -> Result<Built<Self>, BuildError> {
+        let counted = pairs(inputs, |_| true)?;
+        Ok(Built::from(Self(user_lists::rows(inputs.events, counted, limits)?)))
     }
 
     fn check(&self, limits: &Limits) -> Result<(), Defect> {

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::compare::{Outline, RowsOf};
 use super::document::{self, Artifact};
-use super::{Built, Defect, DocumentError, Inputs, KindPayload, Source};
-use crate::limit::{LimitExceeded, Limits};
+use super::{BuildError, Built, Defect, DocumentError, Inputs, KindPayload, Source};
+use crate::limit::Limits;
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $variant:ident = $name:literal in $module:ident;)*) => {
@@ -49,7 +49,7 @@ macro_rules! kinds {
                 self,
                 inputs: &Inputs<'a>,
                 limits: &Limits,
-            ) -> Result<Built<Payload<'a>>, LimitExceeded> {
+            ) -> Result<Built<Payload<'a>>, BuildError> {
                 match self {
                     $(Self::$variant => {
                         let built = super::$module::Payload::build(inputs, limits)?;

@@ -14,6 +14,7 @@ pub mod user_lists;
 
 mod document;
 mod kinds;
+mod pair;
 mod ranking;
 
 use std::borrow::Cow;
@@ -30,6 +31,8 @@ use crate::events::EventTable;
 use crate::id::{NO_SEGMENT, Scope, Segment};
 use crate::json;
 use crate::limit::{LimitExceeded, Limits};
+use crate::spill::Budget;
+use crate::storage::StoreError;
 use crate::window::Window;
 
 /// What an artifact is of.
@@ -61,13 +64,27 @@ pub enum Source {
     Catalog,
 }
 
-/// All that a builder may look at. A kind reads only what its [`Source`] names.
+/// All that a builder may look at and work with. Of events and catalogue, a kind reads only what its
+/// [`Source`] names.
 #[derive(Debug, Clone, Copy)]
 pub struct Inputs<'a> {
     /// The events of the window and segment.
     pub events: &'a EventTable,
     /// The items of the surface.
     pub catalog: &'a Catalog,
+    /// The memory it may take, and where to put the rest.
+    pub budget: &'a Budget,
+}
+
+/// Why a builder made nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The events hold more than the limits allow.
+    #[error(transparent)]
+    Limit(#[from] LimitExceeded),
+    /// A temporary file cannot be written or read.
+    #[error(transparent)]
+    Temporary(#[from] StoreError),
 }
 
 /// What a builder made.
@@ -112,7 +129,7 @@ pub(crate) trait KindPayload<'a>: Serialize + Deserialize<'a> {
     const ROWS: RowsOf = RowsOf::Items;
 
     /// Builds the content.
-    fn build(inputs: &Inputs<'a>, limits: &Limits) -> Result<Built<Self>, LimitExceeded>;
+    fn build(inputs: &Inputs<'a>, limits: &Limits) -> Result<Built<Self>, BuildError>;
 
     /// Checks order, scores and limits.
     fn check(&self, limits: &Limits) -> Result<(), Defect>;

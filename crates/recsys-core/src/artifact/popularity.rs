@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::compare::{Items, Outline, Weight};
 use super::ranking::{check_ranked, keep_best};
-use super::{Built, Defect, Inputs, ItemCount, KindPayload, Source, item_count};
-use crate::limit::{LimitExceeded, Limits};
+use super::{BuildError, Built, Defect, Inputs, ItemCount, KindPayload, Source, item_count};
+use crate::limit::Limits;
+use crate::storage::StoreError;
 
 /// Items by count descending, then item id.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,12 +18,15 @@ impl<'a> KindPayload<'a> for Payload<'a> {
     const SOURCE: Source = Source::Events;
 
     /// Counts the events of each item; keeps the first `max_items_per_artifact`.
-    fn build(inputs: &Inputs<'a>, limits: &Limits) -> Result<Built<Self>, LimitExceeded> {
+    fn build(inputs: &Inputs<'a>, limits: &Limits) -> Result<Built<Self>, BuildError> {
         let table = inputs.events;
         let mut counts = vec![0u64; table.items.len()];
-        for item in &table.item {
-            counts[*item as usize] += 1;
-        }
+        table.for_each(|events| {
+            for item in events.item {
+                counts[*item as usize] += 1;
+            }
+            Ok::<_, StoreError>(())
+        })?;
         let mut ranked: Vec<(u32, u64)> = (0..).zip(counts).collect();
         keep_best(&mut ranked, limits.max_items_per_artifact);
         let items = ranked.into_iter().map(|(item, count)| item_count(&table.items, item, count));

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::compare::{Outline, RowsOf};
-use super::user_lists::{self, UserItems, pair};
-use super::{Built, Defect, Inputs, KindPayload, Source};
-use crate::limit::{LimitExceeded, Limits};
+use super::user_lists::{self, UserItems, pairs};
+use super::{BuildError, Built, Defect, Inputs, KindPayload, Source};
+use crate::limit::Limits;
 
 /// Users by id. A user with a single event has an empty list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,13 +18,10 @@ impl<'a> KindPayload<'a> for Payload<'a> {
     const ROWS: RowsOf = RowsOf::Users;
 
     /// A user's events in canonical order: every event but the first counts one for its item.
-    fn build(inputs: &Inputs<'a>, limits: &Limits) -> Result<Built<Self>, LimitExceeded> {
-        let table = inputs.events;
-        let mut seen = vec![false; table.users.len()];
-        let known = table.user.iter().zip(&table.item).filter(|(user, _)| **user > 0);
-        let later = known.filter(|(user, _)| std::mem::replace(&mut seen[**user as usize - 1], true));
-        let pairs = later.map(|(user, item)| pair(user - 1, *item)).collect();
-        Ok(Built::from(Self(user_lists::count(table, pairs, limits))))
+    fn build(inputs: &Inputs<'a>, limits: &Limits) -> Result<Built<Self>, BuildError> {
+        let mut seen = vec![false; inputs.events.users.len()];
+        let counted = pairs(inputs, |user| std::mem::replace(&mut seen[user as usize], true))?;
+        Ok(Built::from(Self(user_lists::rows(inputs.events, counted, limits)?)))
     }
 
     fn check(&self, limits: &Limits) -> Result<(), Defect> {

@@ -5,12 +5,15 @@ use std::borrow::Cow;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::Defect;
 use super::compare::{Items, Outline, RowsOf, Weight};
+use super::pair::{high, low, pair};
 use super::ranking::{check_ranked, check_sorted, keep_best};
+use super::{Defect, Inputs};
 use crate::events::EventTable;
 use crate::json;
 use crate::limit::Limits;
+use crate::spill::{Counted, Tally};
+use crate::storage::StoreError;
 
 /// An item and its score.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,21 +41,27 @@ pub struct UserItems<'a> {
 
 json::object!(UserItems<'a> and Serialize);
 
-/// A pair of user and item as one sortable number.
-pub(super) fn pair(user: u32, item: u32) -> u64 {
-    u64::from(user) << 32 | u64::from(item)
+/// Counts the pairs of user and item of the events whose user is known and which `takes` takes.
+pub(super) fn pairs(inputs: &Inputs<'_>, mut takes: impl FnMut(u32) -> bool) -> Result<Counted, StoreError> {
+    let mut tally = Tally::new(inputs.budget, inputs.budget.user_items());
+    inputs.events.for_each(|events| {
+        for (user, item) in events.user.iter().zip(events.item) {
+            if let Some(user) = user.checked_sub(1).filter(|user| takes(*user)) {
+                tally.push(pair(user, *item))?;
+            }
+        }
+        Ok::<_, StoreError>(())
+    })?;
+    tally.finish()
 }
 
-/// A row for every user of the table: the items paired with the user, by how often the pair occurs.
-pub(super) fn count<'a>(table: &'a EventTable, mut pairs: Vec<u64>, limits: &Limits) -> Vec<UserItems<'a>> {
-    pairs.par_sort_unstable();
-    let users: Vec<(u32, &str)> = (0..).zip(table.users.strings().iter()).collect();
-    let row = |&(user, user_id): &(u32, &'a str)| {
-        let start = pairs.partition_point(|&p| p < pair(user, 0));
-        let own = &pairs[start..];
-        let own = &own[..own.partition_point(|&p| p <= pair(user, u32::MAX))];
-        let counted = own.chunk_by(|a, b| a == b);
-        let mut ranked: Vec<(u32, usize)> = counted.map(|same| (item(same[0]), same.len())).collect();
+/// A row for every user of the table: the items paired with the user, by how often the pair was counted.
+pub(super) fn rows<'a>(
+    table: &'a EventTable,
+    counted: Counted,
+    limits: &Limits,
+) -> Result<Vec<UserItems<'a>>, StoreError> {
+    let row = |user_id: &'a str, mut ranked: Vec<(u32, u64)>| {
         keep_best(&mut ranked, limits.max_items_per_user);
         let items = ranked.into_iter().map(|(item, count)| ItemScore {
             item_id: Cow::Borrowed(table.items.get(item)),
@@ -60,16 +69,36 @@ pub(super) fn count<'a>(table: &'a EventTable, mut pairs: Vec<u64>, limits: &Lim
         });
         UserItems { user_id: Cow::Borrowed(user_id), items: items.collect() }
     };
-    users.par_iter().map(row).collect()
-}
-
-#[allow(clippy::cast_possible_truncation, reason = "the lower half of 64 bits")]
-fn item(pair: u64) -> u32 {
-    pair as u32
+    let mut users = (0u32..).zip(table.users.strings().iter());
+    if let Counted::Memory(pairs) = counted {
+        let users: Vec<(u32, &str)> = users.collect();
+        let row = |&(user, user_id): &(u32, &'a str)| {
+            let start = pairs.partition_point(|&p| p < pair(user, 0));
+            let own = &pairs[start..];
+            let own = &own[..own.partition_point(|&p| p <= pair(user, u32::MAX))];
+            row(user_id, own.chunk_by(|a, b| a == b).map(|same| (low(same[0]), same.len() as u64)).collect())
+        };
+        return Ok(users.par_iter().map(row).collect());
+    }
+    let mut rows = Vec::with_capacity(table.users.len());
+    let mut current = users.next();
+    let mut ranked = Vec::new();
+    counted.for_each(|pair, count| {
+        while let Some((_, user_id)) = current.filter(|(user, _)| *user < high(pair)) {
+            rows.push(row(user_id, std::mem::take(&mut ranked)));
+            current = users.next();
+        }
+        ranked.push((low(pair), count));
+        Ok::<_, StoreError>(())
+    })?;
+    for (_, user_id) in current.into_iter().chain(users) {
+        rows.push(row(user_id, std::mem::take(&mut ranked)));
+    }
+    Ok(rows)
 }
 
 #[allow(clippy::cast_precision_loss, reason = "no window holds 2^53 events")]
-fn exact(count: usize) -> f64 {
+fn exact(count: u64) -> f64 {
     count as f64
 }
 

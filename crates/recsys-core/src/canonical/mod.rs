@@ -1,21 +1,27 @@
 //! Canonical data: one file for each day, the same bytes for the same events.
 //!
-//! Reading, filtering, ordering and dropping repeated deliveries happen in [`read_days`]; this module writes
+//! Reading, filtering, ordering and dropping repeated deliveries happen in [`gather`]; this module writes
 //! the result, and reads it back for jobs that start from canonical data. A day's file is replaced as a
 //! whole: a crash leaves the old file or the new one.
 
 mod encode;
+mod gather;
+mod row_file;
 mod rows;
+mod runs;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use rows::{Counts, DayRows, Names, Row, read_days};
+pub use gather::{Counts, Gathered, gather, read_days};
+pub use rows::DayRows;
+pub(crate) use rows::{Columns, Names};
 
 use crate::hash::{HashWriter, TeeReader};
 use crate::id::Scope;
 use crate::lines::{LineFile, LinesError};
+use crate::spill::Budget;
 use crate::storage::{Commit, Condition, PendingWrite, Store, StoreError};
 use crate::window::{Day, Window};
 
@@ -84,29 +90,22 @@ impl<'a> Canonical<'a> {
         let key = self.key(day.day);
         let mut hash = HashWriter::default();
         let mut pending = None;
-        if !day.rows.is_empty() {
+        if !day.is_empty() {
             let file = pending.insert(self.store.begin(&key)?);
-            encode::write_lines(self.scope, day, |bytes| {
-                hash.write_all(bytes)?;
-                file.write_all(bytes)
-            })
-            .map_err(|source| StoreError {
-                action: "write",
-                target: self.store.name(&key),
-                source,
-            })?;
+            let failed = |source| StoreError { action: "write", target: self.store.name(&key), source };
+            encode::write_lines(self.scope, day, &mut hash, |bytes| file.write_all(bytes).map_err(failed))?;
         }
         Ok(PendingDay { store: self.store, key, pending, hash: hash.finish() })
     }
 
     /// Reads a day's file. Returns its events and the SHA-256 of its bytes.
-    pub fn load(&self, day: Day) -> Result<Option<(DayRows, String)>, CanonicalError> {
+    pub fn load(&self, day: Day, budget: &Budget) -> Result<Option<(DayRows, String)>, CanonicalError> {
         let Some(reader) = self.store.open(&self.key(day))? else { return Ok(None) };
         let name = self.name(day);
         let hash = SharedHash::default();
         let reader = Box::new(TeeReader { reader, copy: hash.clone() });
         let file = LineFile { name: name.clone(), reader };
-        let (mut days, counts) = read_days(vec![file], self.scope, day, day)?;
+        let (mut days, counts) = read_days(vec![file], self.scope, day, day, budget)?;
         let count = counts.foreign + counts.outside;
         if count > 0 {
             return Err(CanonicalError::Strangers { name, count });

@@ -1,13 +1,12 @@
-//! Events as rows of integers, in canonical order.
+//! The events of a day as rows of integers, in canonical order, in memory or in temporary files.
 
 use std::sync::Arc;
 
-use rayon::prelude::*;
-
-use crate::dictionary::{Dictionary, Interner, Strings, union};
-use crate::event::{Exposure, Fault, RawExposure};
-use crate::id::{Scope, Segment};
-use crate::lines::{LineFile, LinesError, for_each_line};
+use super::row_file::RowFile;
+use crate::dictionary::{Dictionary, Strings};
+use crate::id::Segment;
+use crate::spill::Budget;
+use crate::storage::StoreError;
 use crate::window::Day;
 
 /// One event. Ids point into [`Names`]; in an optional field 0 (for `rank`: -1) is absent and `id + 1`
@@ -16,24 +15,23 @@ use crate::window::Day;
 /// The fields stand in the order that canonical data is sorted by, and ids compare as their strings do, so
 /// the derived order is the canonical order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Row {
-    pub(crate) ts: i64,
-    pub(crate) session: u32,
-    pub(crate) request: u32,
-    pub(crate) rank: i64,
-    pub(crate) item: u32,
-    pub(crate) user: u32,
-    pub(crate) segment: u32,
+pub(super) struct Row {
+    pub(super) ts: i64,
+    pub(super) session: u32,
+    pub(super) request: u32,
+    pub(super) rank: i64,
+    pub(super) item: u32,
+    pub(super) user: u32,
+    pub(super) segment: u32,
 }
 
-/// What the ids of rows stand for.
+/// What the ids of rows stand for. Not those of requests: nothing bounds their number but that of events.
 #[derive(Debug, Default)]
-pub struct Names {
-    pub(crate) sessions: Dictionary,
-    pub(crate) requests: Dictionary,
-    pub(crate) items: Dictionary,
-    pub(crate) users: Dictionary,
-    pub(crate) segments: Dictionary,
+pub(crate) struct Names {
+    pub(crate) sessions: Arc<Dictionary>,
+    pub(crate) items: Arc<Dictionary>,
+    pub(crate) users: Arc<Dictionary>,
+    pub(crate) segments: Arc<Dictionary>,
 }
 
 /// The events of one day, sorted and without repeated deliveries.
@@ -41,189 +39,129 @@ pub struct Names {
 pub struct DayRows {
     /// The UTC day.
     pub day: Day,
-    /// The events in canonical order.
-    pub rows: Vec<Row>,
     /// How many repeated deliveries were dropped.
     pub duplicates: u64,
     pub(crate) names: Arc<Names>,
+    rows: Arc<Rows>,
 }
 
+#[derive(Debug)]
+pub(super) enum Rows {
+    Memory { rows: Vec<Row>, requests: Strings },
+    File(RowFile),
+}
+
+/// Some of a day's rows; the ids of requests point into `requests`.
+pub(super) struct Batch<'a> {
+    pub(super) rows: &'a [Row],
+    pub(super) requests: &'a Strings,
+}
+
+/// The columns that builders read, of some of a day's rows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Columns<'a> {
+    pub(crate) session: &'a [u32],
+    pub(crate) item: &'a [u32],
+    /// 0 when unknown, `id + 1` for the user `id`.
+    pub(crate) user: &'a [u32],
+    /// 0 when there is none, `id + 1` for the segment `id`.
+    pub(crate) segment: &'a [u32],
+}
+
+/// Rows that are turned into columns at a time.
+const COLUMN_ROWS: usize = 1 << 12;
+
 impl DayRows {
+    pub(super) fn new(day: Day, duplicates: u64, names: Names, rows: Rows) -> Self {
+        Self { day, duplicates, names: Arc::new(names), rows: Arc::new(rows) }
+    }
+
+    /// How many events there are.
+    pub fn len(&self) -> usize {
+        match &*self.rows {
+            Rows::Memory { rows, .. } => rows.len(),
+            Rows::File(file) => file.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Whether any event of the day is of `segment`.
     pub fn has_segment(&self, segment: &Segment) -> bool {
         self.names.segments.find(segment.as_str()).is_some()
     }
-}
 
-/// What was found in a set of files besides the events that were taken.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Lines that are not blank.
-    pub lines: u64,
-    /// Events of another tenant or surface.
-    pub foreign: u64,
-    /// Events outside the days asked for.
-    pub outside: u64,
-}
-
-/// What one thread has read.
-#[derive(Default)]
-struct Shard {
-    rows: Vec<Row>,
-    counts: Counts,
-    sessions: Interner,
-    requests: Interner,
-    items: Interner,
-    users: Interner,
-    segments: Interner,
-}
-
-impl Shard {
-    fn push(&mut self, event: &Exposure<'_>) {
-        fn id(interner: &mut Interner, text: Option<&str>) -> u32 {
-            text.map_or(0, |text| interner.intern(text) + 1)
-        }
-        self.rows.push(Row {
-            ts: event.ts,
-            session: self.sessions.intern(event.session_id),
-            request: id(&mut self.requests, event.request_id),
-            rank: event.rank.unwrap_or(-1),
-            item: self.items.intern(event.item_id),
-            user: id(&mut self.users, event.user_id),
-            segment: id(&mut self.segments, event.segment),
-        });
-    }
-
-    fn line(&mut self, line: &str, scope: &Scope, start_ns: i64, end_ns: i64) -> Result<(), Fault> {
-        self.counts.lines += 1;
-        let raw = RawExposure::parse(line)?;
-        match raw.check(scope)? {
-            None => self.counts.foreign += 1,
-            Some(event) if event.ts < start_ns || event.ts >= end_ns => self.counts.outside += 1,
-            Some(event) => self.push(&event),
-        }
-        Ok(())
-    }
-}
-
-/// Reads the events of the days `first` to `last` from `files`, in whatever order they stand there.
-///
-/// A day without events is an empty day. The result does not depend on the order of lines or files.
-pub fn read_days(
-    files: Vec<LineFile>,
-    scope: &Scope,
-    first: Day,
-    last: Day,
-) -> Result<(Vec<DayRows>, Counts), LinesError> {
-    let (start_ns, end_ns) = (first.start_ns(), last.end_ns());
-    let shards =
-        for_each_line(files, Shard::default, |shard, line| shard.line(line, scope, start_ns, end_ns))?;
-
-    let mut counts = Counts::default();
-    let mut shard_rows = Vec::new();
-    let (mut sessions, mut requests, mut items, mut users, mut segments) =
-        (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for shard in shards {
-        counts.lines += shard.counts.lines;
-        counts.foreign += shard.counts.foreign;
-        counts.outside += shard.counts.outside;
-        shard_rows.push(shard.rows);
-        sessions.push(shard.sessions.into_strings());
-        requests.push(shard.requests.into_strings());
-        items.push(shard.items.into_strings());
-        users.push(shard.users.into_strings());
-        segments.push(shard.segments.into_strings());
-    }
-    let (sessions, session_ids) = sorted(&sessions);
-    let (requests, request_ids) = sorted(&requests);
-    let (items, item_ids) = sorted(&items);
-    let (users, user_ids) = sorted(&users);
-    let (segments, segment_ids) = sorted(&segments);
-
-    let optional = |ids: &[u32], id: u32| if id == 0 { 0 } else { ids[id as usize - 1] + 1 };
-    let mut rows = Vec::new();
-    for (shard, mut shard_rows) in shard_rows.into_iter().enumerate() {
-        shard_rows.par_iter_mut().for_each(|row| {
-            row.session = session_ids[shard][row.session as usize];
-            row.request = optional(&request_ids[shard], row.request);
-            row.item = item_ids[shard][row.item as usize];
-            row.user = optional(&user_ids[shard], row.user);
-            row.segment = optional(&segment_ids[shard], row.segment);
-        });
-        if rows.is_empty() {
-            rows = shard_rows;
-        } else {
-            rows.append(&mut shard_rows);
+    /// What the events take in memory.
+    pub fn bytes_in_memory(&self) -> usize {
+        match &*self.rows {
+            Rows::Memory { rows, requests } => size_of_val(&rows[..]) + requests.bytes(),
+            Rows::File(_) => 0,
         }
     }
-    rows.par_sort_unstable();
-    let names = Names { sessions, requests, items, users, segments };
-    Ok((split_by_day(rows, names, first, last), counts))
-}
 
-fn sorted(parts: &[Strings]) -> (Dictionary, Vec<Vec<u32>>) {
-    union(&parts.iter().collect::<Vec<_>>())
-}
-
-fn split_by_day(mut rows: Vec<Row>, names: Names, first: Day, last: Day) -> Vec<DayRows> {
-    if first == last {
-        return vec![day_rows(first, rows, Arc::new(names))];
+    /// The same day with its events in a temporary file.
+    pub fn spilled(&self, budget: &Budget) -> Result<Self, StoreError> {
+        let mut file = RowFile::create(budget)?;
+        self.for_each_batch(|Batch { rows, requests }| {
+            rows.iter().try_for_each(|row| file.push(*row, row.request_in(requests)))
+        })?;
+        let rows = Arc::new(Rows::File(file.finish()?));
+        Ok(Self { rows, ..self.clone() })
     }
-    let mut days = Vec::new();
-    let mut numbers = Vec::new();
-    // From the last day backwards, so that each day's rows are split off the end.
-    let mut day = last;
-    loop {
-        let start = if day == first { 0 } else { rows.partition_point(|row| row.ts < day.start_ns()) };
-        let mut own = rows.split_off(start);
-        let own_names = Names {
-            sessions: own_strings(&mut own, &names.sessions, &mut numbers, 0, |row| &mut row.session),
-            requests: own_strings(&mut own, &names.requests, &mut numbers, 1, |row| &mut row.request),
-            items: own_strings(&mut own, &names.items, &mut numbers, 0, |row| &mut row.item),
-            users: own_strings(&mut own, &names.users, &mut numbers, 1, |row| &mut row.user),
-            segments: own_strings(&mut own, &names.segments, &mut numbers, 1, |row| &mut row.segment),
-        };
-        days.push(day_rows(day, own, Arc::new(own_names)));
-        match day.plus(-1) {
-            Ok(earlier) if day > first => day = earlier,
-            _ => break,
+
+    /// Calls `take` with all rows, in order.
+    pub(super) fn for_each_batch<E: From<StoreError>>(
+        &self,
+        mut take: impl FnMut(Batch<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match &*self.rows {
+            Rows::Memory { rows, requests } => take(Batch { rows, requests }),
+            Rows::File(file) => {
+                let mut block = file.block();
+                for number in 0..file.blocks() {
+                    block.read(file, number)?;
+                    take(Batch { rows: &block.rows, requests: &block.requests })?;
+                }
+                Ok(())
+            }
         }
     }
-    days.reverse();
-    days
-}
 
-fn day_rows(day: Day, mut rows: Vec<Row>, names: Arc<Names>) -> DayRows {
-    let before = rows.len();
-    rows.dedup_by(|row, kept| row.request != 0 && row == kept);
-    let duplicates = (before - rows.len()) as u64;
-    DayRows { day, rows, duplicates, names }
-}
-
-/// The strings that `rows` use in one field, which is renumbered. The work is that of the rows, however many
-/// strings there are in all. `base` is 0 where every row has the field, 1 where 0 stands for absent;
-/// `numbers` is a buffer to use again.
-fn own_strings(
-    rows: &mut [Row],
-    all: &Dictionary,
-    numbers: &mut Vec<u32>,
-    base: u32,
-    field: fn(&mut Row) -> &mut u32,
-) -> Dictionary {
-    let mut used: Vec<u32> = rows.iter_mut().filter_map(|row| field(row).checked_sub(base)).collect();
-    used.sort_unstable();
-    used.dedup();
-    if numbers.len() < all.len() {
-        numbers.resize(all.len(), 0);
-    }
-    for (new, old) in (base..).zip(&used) {
-        numbers[*old as usize] = new;
-    }
-    for row in rows {
-        let id = field(row);
-        if let Some(old) = id.checked_sub(base) {
-            *id = numbers[old as usize];
+    /// Calls `take` with the columns of all rows, in order.
+    pub(crate) fn for_each<E: From<StoreError>>(
+        &self,
+        mut take: impl FnMut(Columns<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match &*self.rows {
+            Rows::Memory { rows, .. } => {
+                let (mut session, mut item, mut user, mut segment) =
+                    (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+                rows.chunks(COLUMN_ROWS).try_for_each(|rows| {
+                    let fill = |column: &mut Vec<u32>, field: fn(&Row) -> u32| {
+                        column.clear();
+                        column.extend(rows.iter().map(field));
+                    };
+                    fill(&mut session, |row| row.session);
+                    fill(&mut item, |row| row.item);
+                    fill(&mut user, |row| row.user);
+                    fill(&mut segment, |row| row.segment);
+                    take(Columns { session: &session, item: &item, user: &user, segment: &segment })
+                })
+            }
+            Rows::File(file) => {
+                let (mut bytes, mut ids) = (Vec::new(), Vec::new());
+                (0..file.blocks()).try_for_each(|number| take(file.columns(number, &mut bytes, &mut ids)?))
+            }
         }
     }
-    all.select(&used)
+}
+
+impl Row {
+    /// The request of the row, when the ids of requests point into `requests`.
+    pub(super) fn request_in(self, requests: &Strings) -> Option<&str> {
+        self.request.checked_sub(1).map(|id| requests.get(id))
+    }
 }

@@ -15,6 +15,7 @@ use recsys_core::artifact::{
 };
 use recsys_core::id::{Scope, Segment, Surface, Tenant};
 use recsys_core::lines::LineFile;
+use recsys_core::spill::Budget;
 use recsys_core::window::{Day, Window};
 use recsys_testkit::generate::Exposure;
 
@@ -190,6 +191,12 @@ pub(crate) fn lines() -> impl Strategy<Value = Vec<String>> {
         }
         events.iter().map(|(event, spelling)| spelling.line(event)).collect()
     })
+}
+
+/// From a budget that nothing exceeds to one that everything does.
+pub(crate) fn budget() -> impl Strategy<Value = Budget> {
+    select(&[1u64 << 30, 1 << 30, 0, 500, 4000, 20_000][..])
+        .prop_map(|bytes| Budget::new(bytes, std::env::temp_dir()))
 }
 
 /// How lines are spread over files.

@@ -16,6 +16,7 @@ use recsys_core::publish::{
     Candidate, Change, HistoryEntry, Manifest, Options, PublishError, Published, Publisher, Reason, Registry,
     RollbackError, RollbackPlan, Target,
 };
+use recsys_core::spill::Budget;
 use recsys_core::storage::Store;
 use recsys_core::window::Window;
 use recsys_testkit::place::Place;
@@ -42,14 +43,16 @@ pub(crate) fn candidates(day: u32) -> Vec<Candidate> {
     }
     let day = date.parse().unwrap();
     let file = LineFile { name: date, reader: Box::new(Cursor::new(lines)) };
-    let (days, _) = read_days(vec![file], &scope(), day, day).unwrap();
+    let (days, _) = read_days(vec![file], &scope(), day, day, &Budget::default()).unwrap();
     let days: Vec<&DayRows> = days.iter().collect();
     let limits = Limits::default();
     let events = EventTable::new(&days, None, &limits).unwrap();
     let window = Window::ending_with(day, 1).unwrap();
     let catalog = Catalog::default();
+    let budget = Budget::default();
     let build = |kind: &Kind| {
-        let built = kind.build(&Inputs { events: &events, catalog: &catalog }, &limits).unwrap();
+        let built =
+            kind.build(&Inputs { events: &events, catalog: &catalog, budget: &budget }, &limits).unwrap();
         let key = ArtifactKey { kind: *kind, scope: scope(), segment: None, window };
         let encoded = Draft::new(&key, &built.payload).finish("2026-01-09T00:00:00Z", &sha256(b""));
         Candidate::check(&key, &encoded.version, encoded.bytes, &limits).unwrap()

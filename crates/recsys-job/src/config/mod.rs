@@ -4,6 +4,7 @@ mod load;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use recsys_core::artifact::Kind;
@@ -11,6 +12,7 @@ use recsys_core::catalog::CatalogFormat;
 use recsys_core::database::{self, TableName};
 use recsys_core::gate::Validation;
 use recsys_core::limit::Limits;
+use recsys_core::spill::Budget;
 use recsys_core::storage::{Patience, Roots, S3Settings, Secret};
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +56,24 @@ pub struct Config {
     pub validation: Validation,
     /// What a run may hold.
     pub limits: Limits,
+    /// What a run may use of the machine.
+    pub resources: Resources,
+}
+
+/// What a run may use of the machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Resources {
+    /// The memory that the events and counts of a run may take. What exceeds it goes to temporary files.
+    pub memory_bytes: u64,
+    /// Where temporary files go: a path. `out_dir` unless set, or the system's folder where that is a URL.
+    pub temp_dir: Option<String>,
+}
+
+impl Default for Resources {
+    fn default() -> Self {
+        Self { memory_bytes: Budget::DEFAULT_BYTES, temp_dir: None }
+    }
 }
 
 /// Where raw events come from.
@@ -199,6 +219,7 @@ impl Default for Config {
             db: DbSettings::default(),
             validation: Validation::default(),
             limits: Limits::default(),
+            resources: Resources::default(),
         }
     }
 }
@@ -287,6 +308,19 @@ impl Config {
         self.below_out_dir(self.registry_dir.as_ref(), "registry")
     }
 
+    /// The memory that a run may take, and where it puts what exceeds it.
+    ///
+    /// Not in the system's folder if that can be helped: it is in memory, often enough.
+    pub(crate) fn budget(&self) -> Budget {
+        let out_dir = self.out_dir.strip_prefix("file://").unwrap_or(&self.out_dir);
+        let temp_dir = match &self.resources.temp_dir {
+            Some(dir) => PathBuf::from(dir),
+            None if out_dir.contains("://") => std::env::temp_dir(),
+            None => PathBuf::from(out_dir),
+        };
+        Budget::new(self.resources.memory_bytes, temp_dir)
+    }
+
     /// Every setting with its value; folders that are not set are where they default to.
     pub(crate) fn to_value(&self) -> serde_json::Value {
         let mut effective = self.clone();
@@ -340,6 +374,16 @@ impl Config {
                 return Err(ConfigError::Value { key, problem: "is empty; give a path or leave it out" });
             }
             roots.open_document(path).map_err(|source| ConfigError::Root { key, source })?;
+        }
+        if self.resources.memory_bytes < Budget::LEAST_BYTES {
+            let problem = "must be at least 67108864 (64 MiB)";
+            return Err(ConfigError::Value { key: "resources.memory_bytes", problem });
+        }
+        if let Some(dir) = &self.resources.temp_dir
+            && (dir.trim().is_empty() || dir.contains("://"))
+        {
+            let problem = "must be a path: what is put there is too much to send over a network";
+            return Err(ConfigError::Value { key: "resources.temp_dir", problem });
         }
         if self.storage.timeout_s == 0 {
             return Err(ConfigError::Value { key: "storage.timeout_s", problem: "must be at least 1" });

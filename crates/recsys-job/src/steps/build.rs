@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
 use std::num::NonZeroU32;
-use std::sync::Arc;
 
 use rayon::prelude::*;
 use recsys_core::artifact::{ArtifactKey, Draft, Encoded, Inputs, Kind, Source};
 use recsys_core::canonical::DayRows;
 use recsys_core::catalog::Catalog;
-use recsys_core::events::EventTable;
+use recsys_core::events::{EventTable, TableError};
 use recsys_core::id::Segment;
+use recsys_core::publish::Unfit;
 use recsys_core::window::{Day, Window};
 use serde::Serialize;
 
@@ -28,7 +28,7 @@ pub(crate) struct ArtifactReport {
     window: Window,
     version: String,
     /// Rows of the outermost list.
-    rows: u64,
+    pub(crate) rows: u64,
     bytes: u64,
     /// The file.
     staged: String,
@@ -67,15 +67,15 @@ pub(crate) struct Days(BTreeMap<Day, Loaded>);
 #[derive(Debug)]
 struct Loaded {
     /// The events; none when the day has no canonical file.
-    rows: Option<Arc<DayRows>>,
+    rows: Option<DayRows>,
     /// The hash of the day's file, once it is known.
     hash: Option<String>,
 }
 
 impl Days {
     /// Keeps a day that was just ingested, and whose file may still be on its way to the disk.
-    pub(crate) fn insert(&mut self, rows: &Arc<DayRows>) {
-        let loaded = (!rows.rows.is_empty()).then(|| Arc::clone(rows));
+    pub(crate) fn insert(&mut self, rows: &DayRows) {
+        let loaded = (!rows.is_empty()).then(|| rows.clone());
         self.0.insert(rows.day, Loaded { rows: loaded, hash: None });
     }
 
@@ -88,11 +88,29 @@ impl Days {
     fn load(&mut self, ctx: &Context, window: Window) -> Result<Vec<(Day, Option<&DayRows>)>, JobError> {
         for day in window.days() {
             if let Entry::Vacant(entry) = self.0.entry(day) {
-                let (rows, hash) = ctx.canonical().load(day)?.unzip();
-                entry.insert(Loaded { rows: rows.map(Arc::new), hash });
+                let (rows, hash) = ctx.canonical().load(day, &ctx.budget)?.unzip();
+                entry.insert(Loaded { rows, hash });
+                self.keep_to_the_budget(ctx)?;
             }
         }
-        Ok(window.days().map(|day| (day, self.0[&day].rows.as_deref())).collect())
+        Ok(window.days().map(|day| (day, self.0[&day].rows.as_ref())).collect())
+    }
+
+    /// Moves the events of days to temporary files, the earliest first, until the rest fits in memory.
+    pub(crate) fn keep_to_the_budget(&mut self, ctx: &Context) -> Result<(), JobError> {
+        let days = || self.0.values().filter_map(|loaded| loaded.rows.as_ref());
+        let mut bytes: usize = days().map(DayRows::bytes_in_memory).sum();
+        for rows in self.0.values_mut().filter_map(|loaded| loaded.rows.as_mut()) {
+            if bytes <= ctx.budget.events() {
+                break;
+            }
+            let own = rows.bytes_in_memory();
+            if own > 0 {
+                *rows = rows.spilled(&ctx.budget)?;
+                bytes -= own;
+            }
+        }
+        Ok(())
     }
 
     /// The hash of the window's canonical bytes. One day's may be known; those of several are read again, and
@@ -198,17 +216,21 @@ fn build_window(
     let limits = &ctx.config.limits;
     let mut events = EventTable::default();
     let mut empty_days = Vec::new();
+    let mut fit_in_memory = true;
     if keys.iter().any(|key| key.kind.source() == Source::Events) {
         let loaded = days.load(ctx, window)?;
         empty_days = loaded.iter().filter(|(_, rows)| rows.is_none()).map(|(day, _)| *day).collect();
         let rows: Vec<&DayRows> = loaded.into_iter().filter_map(|(_, rows)| rows).collect();
+        fit_in_memory = rows.iter().all(|rows| rows.bytes_in_memory() > 0);
         if let Some(segment) = &plan.args.segment
             && !rows.iter().any(|day| day.has_segment(segment))
         {
             tracing::warn!(%segment, %window, "no event of the segment; only those without one are taken");
         }
-        events = EventTable::new(&rows, plan.args.segment.as_ref(), limits)
-            .map_err(|exceeded| exceeded.in_place(format_args!("window {window}")))?;
+        events = EventTable::new(&rows, plan.args.segment.as_ref(), limits).map_err(|error| match error {
+            TableError::Limit(exceeded) => exceeded.in_place(format_args!("window {window}")).into(),
+            TableError::Temporary(error) => JobError::Store(error),
+        })?;
         if let [first, ..] = empty_days[..] {
             let days = empty_days.len();
             tracing::warn!(%window, days, %first, "no canonical data for some days; they count as empty");
@@ -216,10 +238,15 @@ fn build_window(
     }
     let one = |key: &ArtifactKey| {
         let kind = key.kind;
-        let built = kind.build(&Inputs { events: &events, catalog: plan.catalog }, limits)?;
+        let built =
+            kind.build(&Inputs { events: &events, catalog: plan.catalog, budget: &ctx.budget }, limits)?;
         if built.skipped_sessions > 0 {
             tracing::warn!(%kind, skipped_sessions = built.skipped_sessions, "oversized sessions left out");
         }
+        built.payload.check(limits).map_err(|defect| match defect.into() {
+            Unfit::Limit(exceeded) => JobError::Limit(exceeded.in_place(kind)),
+            source => JobError::Unfit { name: kind.to_string(), source },
+        })?;
         let empty_days = if kind.source() == Source::Events { empty_days.clone() } else { Vec::new() };
         Ok(BuiltArtifact {
             key: key.clone(),
@@ -229,6 +256,10 @@ fn build_window(
             skipped_sessions: built.skipped_sessions,
         })
     };
+    if !fit_in_memory {
+        // The content of each kind is then large, too: one at a time.
+        return keys.iter().map(one).collect();
+    }
     // The first failure in the order of kinds, whichever thread fails first.
     keys.par_iter().map(one).collect::<Vec<_>>().into_iter().collect()
 }

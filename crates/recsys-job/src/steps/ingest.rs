@@ -1,10 +1,8 @@
 //! Raw events → canonical data.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 
-use recsys_core::canonical::{Counts, DayRows, PendingDay, Replaced, read_days};
+use recsys_core::canonical::{Counts, DayRows, Gathered, PendingDay, Replaced, gather};
 use recsys_core::database::{DatabaseError, Driver, ExposureCounts, ExposureQuery, Exposures, MissingTenant};
 use recsys_core::gate::Refused;
 use recsys_core::lines::{LineFile, LinesError};
@@ -17,6 +15,7 @@ use crate::config::{Config, PostgresSource, RawType};
 use crate::context::Context;
 use crate::database;
 use crate::error::JobError;
+use crate::progress::Progress;
 
 /// What was found in a set of raw files.
 #[derive(Debug, Clone, Serialize)]
@@ -88,7 +87,7 @@ impl fmt::Display for IngestReport {
 /// The events of a day, not written yet.
 #[derive(Debug)]
 pub(crate) struct Read {
-    pub(crate) rows: Arc<DayRows>,
+    pub(crate) rows: DayRows,
     pub(crate) source: Option<SourceReport>,
 }
 
@@ -103,7 +102,7 @@ pub(crate) struct Ingest<'a> {
 enum Source<'a> {
     /// A flat file holds all days, so it is read once, when it is opened.
     Flat {
-        days: BTreeMap<Day, DayRows>,
+        days: Gathered,
         /// Reported with the first day.
         source: Option<SourceReport>,
     },
@@ -121,7 +120,9 @@ impl<'a> Ingest<'a> {
         }
         let store = ctx.raw_store()?;
         let raw = Raw::new(&*store, &ctx.scope)?;
-        let files = raw.flat()?;
+        let progress = Progress::begin();
+        let watched = progress.watch(&*store);
+        let files = Raw::new(&watched, &ctx.scope)?.flat()?;
         let (&[first, ..], &[.., last]) = (days, days) else {
             return Ok(Self { ctx, source: Source::Days(store) });
         };
@@ -134,36 +135,37 @@ impl<'a> Ingest<'a> {
                 tracing::warn!(%day, flat = %files[0].name, "the day's own raw file is not read: the flat file wins");
             }
         }
-        let (days, source) = read(ctx, files, first, last)?;
-        let days = days.into_iter().map(|rows| (rows.day, rows)).collect();
+        let (days, source) = read(ctx, &progress, files, first, last)?;
         Ok(Self { ctx, source: Source::Flat { days, source: Some(source) } })
     }
 
     /// Reads one of the days and checks that it may replace what is there.
     pub(crate) fn read(&mut self, day: Day) -> Result<Read, JobError> {
         let (rows, source) = match &mut self.source {
-            Source::Flat { days, source } => (days.remove(&day), source.take()),
+            Source::Flat { days, source } => (days.take(day)?, source.take()),
             Source::Days(store) => {
-                let files = Raw::new(&**store, &self.ctx.scope)?.day(day)?;
-                let (mut days, source) = read(self.ctx, files, day, day)?;
-                (days.pop(), Some(source))
+                let progress = Progress::begin();
+                let watched = progress.watch(&**store);
+                let files = Raw::new(&watched, &self.ctx.scope)?.day(day)?;
+                let (mut days, source) = read(self.ctx, &progress, files, day, day)?;
+                (days.take(day)?, Some(source))
             }
             Source::Table(driver) => {
                 let Exposures { lines, tally } = exposures(self.ctx, *driver, day)?;
-                let (mut days, source) = read(self.ctx, vec![lines], day, day)?;
-                (days.pop(), Some(SourceReport { table: tally.counts(), ..source }))
+                let (mut days, source) = read(self.ctx, &Progress::begin(), vec![lines], day, day)?;
+                (days.take(day)?, Some(SourceReport { table: tally.counts(), ..source }))
             }
         };
         let rows = rows.ok_or_else(|| JobError::Usage(format!("day {day} is not one of those opened")))?;
         let Config { limits, validation, .. } = &self.ctx.config;
         limits
-            .check("max_events_per_run", limits.max_events_per_run, rows.rows.len())
+            .check("max_events_per_run", limits.max_events_per_run, rows.len())
             .map_err(|exceeded| exceeded.in_place(format_args!("day {day}")))?;
         let canonical = self.ctx.canonical();
-        if rows.rows.is_empty() && validation.min_events > 0 && canonical.exists(day)? {
+        if rows.is_empty() && validation.min_events > 0 && canonical.exists(day)? {
             return Err(Refused::Erasure { day, canonical: canonical.name(day) }.into());
         }
-        Ok(Read { rows: Arc::new(rows), source })
+        Ok(Read { rows, source })
     }
 }
 
@@ -185,19 +187,21 @@ pub(crate) fn commit(
     pending: PendingDay<'_>,
 ) -> Result<IngestReport, JobError> {
     let replaced = pending.commit()?;
-    let (day, events, duplicates) = (rows.day, rows.rows.len() as u64, rows.duplicates);
+    let (day, events, duplicates) = (rows.day, rows.len() as u64, rows.duplicates);
     tracing::info!(%day, events, duplicates, "ingested");
     Ok(IngestReport { day, events, duplicates, canonical: ctx.canonical().name(day), replaced })
 }
 
 fn read(
     ctx: &Context,
+    progress: &Progress,
     files: Vec<LineFile>,
     first: Day,
     last: Day,
-) -> Result<(Vec<DayRows>, SourceReport), JobError> {
+) -> Result<(Gathered, SourceReport), JobError> {
     let names = files.iter().map(|file| file.name.clone()).collect();
-    match read_days(files, &ctx.scope, first, last) {
+    let files = files.into_iter().map(|file| progress.count_lines(file)).collect();
+    match gather(files, &ctx.scope, first, last, &ctx.budget) {
         Ok((days, counts)) => Ok((days, SourceReport::new(names, counts))),
         // A database says by itself what it was asked for.
         Err(LinesError::Read { source, .. }) if DatabaseError::of(&source).is_some() => {

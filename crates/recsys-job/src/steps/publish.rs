@@ -54,15 +54,22 @@ impl fmt::Display for PublishReport {
 /// Checks documents before they are published.
 pub(crate) fn check(
     ctx: &Context,
-    documents: impl IntoIterator<Item = (ArtifactKey, Staged), IntoIter: ExactSizeIterator + Send>,
+    documents: impl IntoIterator<Item = (ArtifactKey, Staged)>,
 ) -> Result<Vec<Candidate>, JobError> {
-    parallel::try_map(documents, |(key, staged)| {
+    let check = |(key, staged): (ArtifactKey, Staged)| {
         let Staged { name, version, bytes } = staged;
         Candidate::check(&key, &version, bytes, &ctx.config.limits).map_err(|source| match source {
             Unfit::Limit(exceeded) => JobError::Limit(exceeded.in_place(name)),
             source => JobError::Unfit { name, source },
         })
-    })
+    };
+    let documents: Vec<_> = documents.into_iter().collect();
+    let bytes: usize = documents.iter().map(|(_, staged)| staged.bytes.len()).sum();
+    if bytes > ctx.budget.documents() {
+        // What is parsed of a document takes about as much memory again.
+        return documents.into_iter().map(check).collect();
+    }
+    parallel::try_map(documents, check)
 }
 
 /// Publishes staged artifacts: first the blobs, in as many batches as fit memory, then all else at once.

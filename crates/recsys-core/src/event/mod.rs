@@ -3,6 +3,8 @@
 //! A line is read once, borrowing from the buffer it lies in. What comes out is trimmed, checked and in
 //! the types the tables take; a line that breaks a rule becomes a [`Fault`] that says which rule.
 
+mod plain;
+
 use serde::Deserialize;
 
 use crate::id::Scope;
@@ -51,7 +53,7 @@ impl Fault {
 }
 
 /// A line as its producer wrote it. A `null` is the same as an absent field.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(remote = "Self")]
 pub struct RawExposure<'a> {
     v: Option<i64>,
@@ -88,7 +90,10 @@ fn optional<'a>(text: Option<&'a Text<'_>>) -> Option<&'a str> {
 impl<'a> RawExposure<'a> {
     /// Reads the JSON of one line.
     pub fn parse(line: &'a str) -> Result<Self, Fault> {
-        serde_json::from_str(line).map_err(|error| Fault::json(&error))
+        match plain::parse(line) {
+            Some(raw) => Ok(raw),
+            None => serde_json::from_str(line).map_err(|error| Fault::json(&error)),
+        }
     }
 
     /// Applies the rules of the event. `None` is an event of another tenant or surface.

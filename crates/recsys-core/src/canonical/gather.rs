@@ -1,0 +1,259 @@
+//! Lines → the events of each day, sorted and without repeated deliveries.
+//!
+//! Each thread collects the events of each day as rows of numbers, with dictionaries of its own. What a
+//! thread holds beyond its share of the budget becomes a sorted run in temporary files. Of a day of which
+//! nothing was written, the threads' rows are put together and sorted in memory; of any other day, the runs
+//! are merged.
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use super::rows::{DayRows, Names, Row, Rows};
+use super::runs::{DiskRun, merge};
+use crate::dictionary::{Dictionary, Interner, Strings, union};
+use crate::event::{Exposure, RawExposure};
+use crate::id::Scope;
+use crate::lines::{LineFile, LinesError, Stop, for_each_line};
+use crate::spill::Budget;
+use crate::storage::StoreError;
+use crate::window::Day;
+
+/// What was found in a set of files besides the events that were taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Lines that are not blank.
+    pub lines: u64,
+    /// Events of another tenant or surface.
+    pub foreign: u64,
+    /// Events outside the days asked for.
+    pub outside: u64,
+}
+
+/// Events of one day, in the order in which one thread has read them.
+#[derive(Debug, Default)]
+struct Shard {
+    rows: Vec<Row>,
+    sessions: Interner,
+    requests: Interner,
+    items: Interner,
+    users: Interner,
+    segments: Interner,
+}
+
+impl Shard {
+    fn push(&mut self, event: &Exposure<'_>) {
+        fn id(interner: &mut Interner, text: Option<&str>) -> u32 {
+            text.map_or(0, |text| interner.intern(text) + 1)
+        }
+        self.rows.push(Row {
+            ts: event.ts,
+            session: self.sessions.intern(event.session_id),
+            request: id(&mut self.requests, event.request_id),
+            rank: event.rank.unwrap_or(-1),
+            item: self.items.intern(event.item_id),
+            user: id(&mut self.users, event.user_id),
+            segment: id(&mut self.segments, event.segment),
+        });
+    }
+
+    /// What it takes in memory.
+    fn bytes(&self) -> usize {
+        let Self { rows, sessions, requests, items, users, segments } = self;
+        let strings = [sessions, requests, items, users, segments];
+        size_of_val(&rows[..]) + strings.iter().map(|interner| interner.bytes()).sum::<usize>()
+    }
+}
+
+/// Puts the rows of shards in order.
+fn sorted(shards: Vec<Shard>) -> (Names, Vec<Row>, Strings) {
+    let mut shard_rows = Vec::new();
+    let (mut sessions, mut requests, mut items, mut users, mut segments) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for shard in shards {
+        shard_rows.push(shard.rows);
+        sessions.push(shard.sessions.into_strings());
+        requests.push(shard.requests.into_strings());
+        items.push(shard.items.into_strings());
+        users.push(shard.users.into_strings());
+        segments.push(shard.segments.into_strings());
+    }
+    let ((sessions, session_ids), (requests, request_ids)) =
+        rayon::join(|| one_dictionary(sessions), || one_dictionary(requests));
+    let ((items, item_ids), (users, user_ids)) =
+        rayon::join(|| one_dictionary(items), || one_dictionary(users));
+    let (segments, segment_ids) = one_dictionary(segments);
+
+    let optional = |ids: &[u32], id: u32| if id == 0 { 0 } else { ids[id as usize - 1] + 1 };
+    let mut rows = Vec::new();
+    for (shard, mut shard_rows) in shard_rows.into_iter().enumerate() {
+        shard_rows.par_iter_mut().for_each(|row| {
+            row.session = session_ids[shard][row.session as usize];
+            row.request = optional(&request_ids[shard], row.request);
+            row.item = item_ids[shard][row.item as usize];
+            row.user = optional(&user_ids[shard], row.user);
+            row.segment = optional(&segment_ids[shard], row.segment);
+        });
+        if rows.is_empty() {
+            rows = shard_rows;
+        } else {
+            rows.append(&mut shard_rows);
+        }
+    }
+    rows.par_sort_unstable();
+    let names = Names {
+        sessions: Arc::new(sessions),
+        items: Arc::new(items),
+        users: Arc::new(users),
+        segments: Arc::new(segments),
+    };
+    (names, rows, requests.into_strings())
+}
+
+fn one_dictionary(parts: Vec<Strings>) -> (Dictionary, Vec<Vec<u32>>) {
+    let united = union(&parts.iter().collect::<Vec<_>>());
+    drop(parts);
+    united
+}
+
+/// What one thread has read.
+struct Worker<'a> {
+    budget: &'a Budget,
+    share: usize,
+    /// By the number of the day.
+    days: Vec<Shard>,
+    runs: Vec<(usize, DiskRun)>,
+    counts: Counts,
+    /// Events until the memory is looked at again.
+    unlooked: usize,
+}
+
+impl Worker<'_> {
+    fn line(&mut self, line: &str, scope: &Scope, first: Day, end_ns: i64) -> Result<(), Stop> {
+        self.counts.lines += 1;
+        let raw = RawExposure::parse(line)?;
+        match raw.check(scope)? {
+            None => self.counts.foreign += 1,
+            Some(event) if event.ts < first.start_ns() || event.ts >= end_ns => self.counts.outside += 1,
+            Some(event) => {
+                let day = usize::try_from((event.ts - first.start_ns()) / Day::NS).unwrap_or_default();
+                if day >= self.days.len() {
+                    self.days.resize_with(day + 1, Shard::default);
+                }
+                self.days[day].push(&event);
+                if self.unlooked == 0 {
+                    self.keep_to_the_budget()?;
+                }
+                self.unlooked = self.unlooked.saturating_sub(1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the largest day's events to a file when the share is used.
+    fn keep_to_the_budget(&mut self) -> Result<(), StoreError> {
+        /// More than an event takes, whatever its strings.
+        const EVENT_BYTES: usize = 1 << 9;
+        let used: usize = self.days.iter().map(Shard::bytes).sum();
+        if used >= self.share
+            && let Some((number, shard)) =
+                self.days.iter_mut().enumerate().max_by_key(|(_, shard)| shard.bytes())
+        {
+            let (names, rows, requests) = sorted(vec![std::mem::take(shard)]);
+            self.runs.push((number, DiskRun::write(self.budget, &names, &rows, &requests)?));
+        }
+        self.unlooked = self.share.saturating_sub(used) / EVENT_BYTES;
+        Ok(())
+    }
+}
+
+/// The events of a range of days, each of which is put in order when it is taken.
+#[derive(Debug)]
+pub struct Gathered {
+    budget: Budget,
+    first: Day,
+    days: Vec<Option<Parts>>,
+}
+
+#[derive(Debug, Default)]
+struct Parts {
+    shards: Vec<Shard>,
+    runs: Vec<DiskRun>,
+}
+
+/// Reads the events of the days `first` to `last` from `files`, in whatever order they stand there.
+///
+/// A day without events is an empty day. The result does not depend on the order of lines or files, nor on
+/// the budget.
+pub fn gather(
+    files: Vec<LineFile>,
+    scope: &Scope,
+    first: Day,
+    last: Day,
+    budget: &Budget,
+) -> Result<(Gathered, Counts), LinesError> {
+    let end_ns = last.end_ns();
+    let worker = || Worker {
+        budget,
+        share: budget.events() / rayon::current_num_threads(),
+        days: Vec::new(),
+        runs: Vec::new(),
+        counts: Counts::default(),
+        unlooked: 0,
+    };
+    let workers = for_each_line(files, worker, |worker, line| worker.line(line, scope, first, end_ns))?;
+
+    let count = usize::try_from((end_ns - first.start_ns()) / Day::NS).unwrap_or_default();
+    let mut days: Vec<_> = (0..count).map(|_| Some(Parts::default())).collect();
+    let mut counts = Counts::default();
+    for worker in workers {
+        counts.lines += worker.counts.lines;
+        counts.foreign += worker.counts.foreign;
+        counts.outside += worker.counts.outside;
+        for (day, shard) in worker.days.into_iter().enumerate() {
+            days[day].get_or_insert_default().shards.push(shard);
+        }
+        for (day, run) in worker.runs {
+            days[day].get_or_insert_default().runs.push(run);
+        }
+    }
+    Ok((Gathered { budget: budget.clone(), first, days }, counts))
+}
+
+impl Gathered {
+    /// The events of a day, in order; `None` when they are taken already, or were not asked for.
+    pub fn take(&mut self, day: Day) -> Result<Option<DayRows>, StoreError> {
+        let number = usize::try_from((day.start_ns() - self.first.start_ns()) / Day::NS).ok();
+        let parts = number.and_then(|number| self.days.get_mut(number)).and_then(Option::take);
+        let Some(Parts { mut shards, mut runs }) = parts else { return Ok(None) };
+        if runs.is_empty() {
+            let (names, mut rows, requests) = sorted(shards);
+            let before = rows.len();
+            rows.dedup_by(|row, kept| row.request != 0 && row == kept);
+            let duplicates = (before - rows.len()) as u64;
+            return Ok(Some(DayRows::new(day, duplicates, names, Rows::Memory { rows, requests })));
+        }
+        // One after the other, so that at most one is sorted in memory beside the rest.
+        shards.retain(|shard| !shard.rows.is_empty());
+        while let Some(shard) = shards.pop() {
+            let (names, rows, requests) = sorted(vec![shard]);
+            runs.push(DiskRun::write(&self.budget, &names, &rows, &requests)?);
+        }
+        let (rows, names, duplicates) = merge(&self.budget, runs)?;
+        Ok(Some(DayRows::new(day, duplicates, names, Rows::File(rows))))
+    }
+}
+
+/// Reads the events of the days `first` to `last` as [`gather`] does, all of them.
+pub fn read_days(
+    files: Vec<LineFile>,
+    scope: &Scope,
+    first: Day,
+    last: Day,
+    budget: &Budget,
+) -> Result<(Vec<DayRows>, Counts), LinesError> {
+    let (mut gathered, counts) = gather(files, scope, first, last, budget)?;
+    let days = std::iter::successors(Some(first), |day| day.next().ok()).take_while(|day| *day <= last);
+    let days: Result<Vec<_>, _> = days.map(|day| gathered.take(day)).collect();
+    Ok((days?.into_iter().flatten().collect(), counts))
+}

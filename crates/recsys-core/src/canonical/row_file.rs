@@ -1,0 +1,159 @@
+//! Rows in temporary files.
+//!
+//! Two files with blocks of the same rows: one of the columns that every builder reads, and one of the rest,
+//! which only the canonical file needs. Requests stand in it as text.
+
+use super::rows::{Columns, Row};
+use crate::dictionary::{Strings, number};
+use crate::spill::{BlockWriter, Blocks, Budget, Bytes, put_varint};
+use crate::storage::StoreError;
+
+const BLOCK_ROWS: usize = 1 << 13;
+
+/// Rows in the order in which they were pushed.
+#[derive(Debug)]
+pub(super) struct RowFile {
+    columns: Blocks,
+    rest: Blocks,
+    rows: usize,
+}
+
+/// Rows that are being written.
+pub(super) struct RowWriter {
+    columns: BlockWriter,
+    rest: BlockWriter,
+    rows: usize,
+    block: [Vec<u32>; 4],
+    block_rest: Vec<u8>,
+    bytes: Vec<u8>,
+    last_ts: i64,
+    last_request: String,
+}
+
+impl RowWriter {
+    /// Adds a row, whose `request` is not looked at: the text is.
+    pub(super) fn push(&mut self, row: Row, request: Option<&str>) -> Result<(), StoreError> {
+        let fields = [row.session, row.item, row.user, row.segment];
+        self.block.iter_mut().zip(fields).for_each(|(column, field)| column.push(field));
+        let rest = &mut self.block_rest;
+        put_varint(rest, row.ts.wrapping_sub(self.last_ts).cast_unsigned());
+        put_varint(rest, row.rank.wrapping_add(1).cast_unsigned());
+        self.last_ts = row.ts;
+        match request {
+            None => put_varint(rest, 0),
+            Some(request) if request == self.last_request => put_varint(rest, 1),
+            Some(request) => {
+                put_varint(rest, request.len() as u64 + 2);
+                rest.extend_from_slice(request.as_bytes());
+                self.last_request.clear();
+                self.last_request.push_str(request);
+            }
+        }
+        self.rows += 1;
+        if self.rows.is_multiple_of(BLOCK_ROWS) { self.write_block() } else { Ok(()) }
+    }
+
+    fn write_block(&mut self) -> Result<(), StoreError> {
+        self.bytes.clear();
+        for column in &mut self.block {
+            self.bytes.extend(column.iter().flat_map(|id| id.to_le_bytes()));
+            column.clear();
+        }
+        self.columns.write(&self.bytes)?;
+        self.rest.write(&self.block_rest)?;
+        self.block_rest.clear();
+        self.last_ts = 0;
+        self.last_request.clear();
+        Ok(())
+    }
+
+    pub(super) fn finish(mut self) -> Result<RowFile, StoreError> {
+        if !self.rows.is_multiple_of(BLOCK_ROWS) {
+            self.write_block()?;
+        }
+        Ok(RowFile { columns: self.columns.finish(), rest: self.rest.finish(), rows: self.rows })
+    }
+}
+
+impl RowFile {
+    pub(super) fn create(budget: &Budget) -> Result<RowWriter, StoreError> {
+        Ok(RowWriter {
+            columns: BlockWriter::new(budget)?,
+            rest: BlockWriter::new(budget)?,
+            rows: 0,
+            block: Default::default(),
+            block_rest: Vec::new(),
+            bytes: Vec::new(),
+            last_ts: 0,
+            last_request: String::new(),
+        })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.rows
+    }
+
+    pub(super) fn blocks(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// Reads the columns of a block into `ids`.
+    pub(super) fn columns<'a>(
+        &self,
+        number: usize,
+        bytes: &mut Vec<u8>,
+        ids: &'a mut Vec<u32>,
+    ) -> Result<Columns<'a>, StoreError> {
+        self.columns.read(number, bytes)?;
+        ids.clear();
+        let (words, _) = bytes.as_chunks();
+        ids.extend(words.iter().map(|word| u32::from_le_bytes(*word)));
+        let (session, rest) = ids.split_at(ids.len() / 4);
+        let (item, rest) = rest.split_at(session.len());
+        let (user, segment) = rest.split_at(session.len());
+        Ok(Columns { session, item, user, segment })
+    }
+
+    /// A block to read into.
+    pub(super) fn block(&self) -> RowBlock {
+        let capacity = self.rows.min(BLOCK_ROWS);
+        RowBlock { rows: Vec::with_capacity(capacity), ..RowBlock::default() }
+    }
+}
+
+/// The rows of one block; the ids of requests point into `requests`.
+#[derive(Debug, Default)]
+pub(super) struct RowBlock {
+    pub(super) rows: Vec<Row>,
+    pub(super) requests: Strings,
+    bytes: Vec<u8>,
+    ids: Vec<u32>,
+}
+
+impl RowBlock {
+    /// Reads a block of `file` in place of what is there.
+    pub(super) fn read(&mut self, file: &RowFile, block: usize) -> Result<(), StoreError> {
+        let Columns { session, item, user, segment } = file.columns(block, &mut self.bytes, &mut self.ids)?;
+        file.rest.read(block, &mut self.bytes)?;
+        self.rows.clear();
+        self.requests.clear();
+        let mut rest = Bytes(&self.bytes);
+        let mut ts = 0i64;
+        for (((session, item), user), segment) in session.iter().zip(item).zip(user).zip(segment) {
+            ts = ts.wrapping_add(rest.varint().cast_signed());
+            let rank = rest.varint().cast_signed().wrapping_sub(1);
+            let request = match rest.varint() {
+                0 => 0,
+                1 => number(self.requests.len()),
+                length => {
+                    let text = rest.take(usize::try_from(length - 2).unwrap_or(usize::MAX));
+                    self.requests.push(std::str::from_utf8(text).unwrap_or_default());
+                    number(self.requests.len())
+                }
+            };
+            let (session, item, user, segment) = (*session, *item, *user, *segment);
+            self.rows.push(Row { ts, session, request, rank, item, user, segment });
+        }
+        Ok(())
+    }
+}

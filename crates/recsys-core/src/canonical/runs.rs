@@ -1,0 +1,243 @@
+//! Sorted runs of a day's events, and their merge.
+//!
+//! A run stands for itself: its rows, and the strings that they use, in byte order. The strings of all runs
+//! are merged first, which gives each run its way into the common dictionary; then the rows are, by numbers
+//! alone but for requests.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use super::row_file::{RowBlock, RowFile};
+use super::rows::{Names, Row};
+use crate::dictionary::{Dictionary, Strings, number};
+use crate::spill::{BlockWriter, Blocks, Budget, Bytes, Merge, Run, put_varint};
+use crate::storage::StoreError;
+
+const BLOCK_BYTES: usize = 1 << 16;
+
+/// Sorted rows in temporary files, with all that they need.
+#[derive(Debug)]
+pub(super) struct DiskRun {
+    rows: RowFile,
+    sessions: Blocks,
+    items: Blocks,
+    users: Blocks,
+    segments: Blocks,
+}
+
+impl DiskRun {
+    /// Writes rows that are sorted; the ids of requests point into `requests`.
+    pub(super) fn write(
+        budget: &Budget,
+        names: &Names,
+        rows: &[Row],
+        requests: &Strings,
+    ) -> Result<Self, StoreError> {
+        let mut file = RowFile::create(budget)?;
+        rows.iter().try_for_each(|row| file.push(*row, row.request_in(requests)))?;
+        Self::new(budget, names, file.finish()?)
+    }
+
+    fn new(budget: &Budget, names: &Names, rows: RowFile) -> Result<Self, StoreError> {
+        Ok(Self {
+            rows,
+            sessions: write_strings(budget, names.sessions.strings())?,
+            items: write_strings(budget, names.items.strings())?,
+            users: write_strings(budget, names.users.strings())?,
+            segments: write_strings(budget, names.segments.strings())?,
+        })
+    }
+}
+
+/// The rows of all runs in order, what their ids stand for, and how many repeated deliveries were dropped.
+pub(super) fn merge(budget: &Budget, mut runs: Vec<DiskRun>) -> Result<(RowFile, Names, u64), StoreError> {
+    let fan_in = Budget::fan_in(budget.events());
+    let mut duplicates = 0;
+    loop {
+        let rest = if runs.len() > fan_in { runs.split_off(fan_in) } else { Vec::new() };
+        let (rows, names, dropped) = merge_once(budget, runs)?;
+        duplicates += dropped;
+        if rest.is_empty() {
+            return Ok((rows, names, duplicates));
+        }
+        runs = rest;
+        runs.push(DiskRun::new(budget, &names, rows)?);
+    }
+}
+
+fn merge_once(budget: &Budget, runs: Vec<DiskRun>) -> Result<(RowFile, Names, u64), StoreError> {
+    let (mut rows, mut sessions, mut items, mut users, mut segments) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for run in runs {
+        rows.push(run.rows);
+        sessions.push(run.sessions);
+        items.push(run.items);
+        users.push(run.users);
+        segments.push(run.segments);
+    }
+    let (sessions, session_ids) = merge_strings(sessions)?;
+    let (items, item_ids) = merge_strings(items)?;
+    let (users, user_ids) = merge_strings(users)?;
+    let (segments, segment_ids) = merge_strings(segments)?;
+    let names = Names { sessions, items, users, segments };
+    let ids = session_ids.into_iter().zip(item_ids).zip(user_ids).zip(segment_ids);
+    let runs = rows.into_iter().zip(ids).map(|(file, (((sessions, items), users), segments))| {
+        let block = file.block();
+        RowRun { file, next_block: 0, block, at: 0, sessions, items, users, segments }
+    });
+    let mut merge = Merge::new(runs.collect())?;
+    let mut merged = RowFile::create(budget)?;
+    let mut last: Option<Row> = None;
+    let mut last_request = String::new();
+    let mut duplicates = 0;
+    while let Some((_, run)) = merge.front() {
+        let row = run.row();
+        let request = row.request_in(&run.block.requests);
+        // Numbers of requests are those of a block: only their text compares.
+        let repeated = request.is_some_and(|request| {
+            last.is_some_and(|last| Row { request: row.request, ..last } == row && request == last_request)
+        });
+        if repeated {
+            duplicates += 1;
+        } else {
+            merged.push(row, request)?;
+            // Without a request nothing is a repetition: the row after such a one is not either.
+            last = request.is_some().then_some(row);
+            if let Some(request) = request.filter(|request| *request != last_request) {
+                last_request.clear();
+                last_request.push_str(request);
+            }
+        }
+        merge.advance()?;
+    }
+    Ok((merged.finish()?, names, duplicates))
+}
+
+struct RowRun {
+    file: RowFile,
+    next_block: usize,
+    block: RowBlock,
+    /// The place after the row in front.
+    at: usize,
+    sessions: Vec<u32>,
+    items: Vec<u32>,
+    users: Vec<u32>,
+    segments: Vec<u32>,
+}
+
+impl RowRun {
+    fn row(&self) -> Row {
+        self.block.rows[self.at - 1]
+    }
+
+    fn request(&self) -> Option<&str> {
+        self.row().request_in(&self.block.requests)
+    }
+}
+
+impl Run for RowRun {
+    fn is_before(&self, other: &Self) -> bool {
+        let (a, b) = (self.row(), other.row());
+        let order = (a.ts, a.session).cmp(&(b.ts, b.session));
+        let order = order.then_with(|| self.request().cmp(&other.request()));
+        let rest = |row: Row| (row.rank, row.item, row.user, row.segment);
+        order.then_with(|| rest(a).cmp(&rest(b))) == Ordering::Less
+    }
+
+    fn advance(&mut self) -> Result<bool, StoreError> {
+        if self.at == self.block.rows.len() {
+            if self.next_block == self.file.blocks() {
+                return Ok(false);
+            }
+            self.block.read(&self.file, self.next_block)?;
+            self.next_block += 1;
+            self.at = 0;
+            let optional = |ids: &[u32], id: u32| if id == 0 { 0 } else { ids[id as usize - 1] + 1 };
+            for row in &mut self.block.rows {
+                row.session = self.sessions[row.session as usize];
+                row.item = self.items[row.item as usize];
+                row.user = optional(&self.users, row.user);
+                row.segment = optional(&self.segments, row.segment);
+            }
+        }
+        self.at += 1;
+        Ok(true)
+    }
+}
+
+/// Writes strings that are in order: of each, how many bytes it shares with the one before, and the rest.
+fn write_strings(budget: &Budget, strings: &Strings) -> Result<Blocks, StoreError> {
+    let mut blocks = BlockWriter::new(budget)?;
+    let mut bytes = Vec::new();
+    let mut last: &[u8] = b"";
+    for text in strings.iter().map(str::as_bytes) {
+        let shared = last.iter().zip(text).take_while(|(a, b)| a == b).count();
+        put_varint(&mut bytes, shared as u64);
+        put_varint(&mut bytes, (text.len() - shared) as u64);
+        bytes.extend_from_slice(&text[shared..]);
+        last = text;
+        if bytes.len() >= BLOCK_BYTES {
+            blocks.write(&bytes)?;
+            bytes.clear();
+        }
+    }
+    if !bytes.is_empty() {
+        blocks.write(&bytes)?;
+    }
+    Ok(blocks.finish())
+}
+
+/// One dictionary of all strings, and for each part the new number of each of its strings.
+fn merge_strings(parts: Vec<Blocks>) -> Result<(Arc<Dictionary>, Vec<Vec<u32>>), StoreError> {
+    let mut renumbered = vec![Vec::new(); parts.len()];
+    let runs = parts.into_iter().map(|blocks| StringRun {
+        blocks,
+        next_block: 0,
+        bytes: Vec::new(),
+        at: 0,
+        text: Vec::new(),
+    });
+    let mut merge = Merge::new(runs.collect())?;
+    let mut dictionary = Dictionary::default();
+    while let Some((part, run)) = merge.front() {
+        let text = std::str::from_utf8(&run.text).unwrap_or_default();
+        if dictionary.is_empty() || dictionary.get(number(dictionary.len() - 1)) != text {
+            dictionary.push_last(text);
+        }
+        renumbered[part].push(number(dictionary.len() - 1));
+        merge.advance()?;
+    }
+    Ok((Arc::new(dictionary), renumbered))
+}
+
+struct StringRun {
+    blocks: Blocks,
+    next_block: usize,
+    bytes: Vec<u8>,
+    at: usize,
+    text: Vec<u8>,
+}
+
+impl Run for StringRun {
+    fn is_before(&self, other: &Self) -> bool {
+        self.text < other.text
+    }
+
+    fn advance(&mut self) -> Result<bool, StoreError> {
+        if self.at == self.bytes.len() {
+            if self.next_block == self.blocks.len() {
+                return Ok(false);
+            }
+            self.blocks.read(self.next_block, &mut self.bytes)?;
+            self.next_block += 1;
+            self.at = 0;
+        }
+        let mut rest = Bytes(&self.bytes[self.at..]);
+        let mut length = || usize::try_from(rest.varint()).unwrap_or(usize::MAX);
+        let (shared, own) = (length(), length());
+        self.text.truncate(shared);
+        self.text.extend_from_slice(rest.take(own));
+        self.at = self.bytes.len() - rest.0.len();
+        Ok(true)
+    }
+}

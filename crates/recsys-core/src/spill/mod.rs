@@ -1,0 +1,91 @@
+//! What does not fit in memory: sorted runs in temporary files, and their merge.
+//!
+//! A [`Budget`] says how much memory the working set of ingest and of the builders may take. What exceeds a
+//! share of it is sorted and written to a temporary file as a run; in the end the runs are merged. As long
+//! as nothing exceeds its share, no file is touched. Counts are exact integers and merges are by the full
+//! order of what is sorted, so the budget never shows in a result.
+//!
+//! The files have no name: they are gone when the process is, however it ends, and no other process can
+//! mistake them for leftovers.
+
+mod blocks;
+mod merge;
+mod tally;
+mod varint;
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub(crate) use blocks::{BlockWriter, Blocks};
+pub(crate) use merge::{Merge, Run};
+pub(crate) use tally::{Counted, RunWriter, Tally};
+pub(crate) use varint::{Bytes, put_varint};
+
+use crate::storage::StoreError;
+
+/// How much memory a run may take for what it works on, and where the rest goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Budget {
+    memory_bytes: usize,
+    temp_dir: PathBuf,
+}
+
+/// What a merge holds of each of its runs.
+const RUN_BYTES: usize = 1 << 20;
+
+impl Budget {
+    /// `memory_bytes` unless set.
+    pub const DEFAULT_BYTES: u64 = 2 << 30;
+
+    /// The least that is worth working with: below it, most of the memory is not the working set's.
+    pub const LEAST_BYTES: u64 = 64 << 20;
+
+    /// A budget of `memory_bytes`; what exceeds it goes to the folder `temp_dir`, which is created when it is
+    /// needed.
+    pub fn new(memory_bytes: u64, temp_dir: impl Into<PathBuf>) -> Self {
+        let memory_bytes = usize::try_from(memory_bytes).unwrap_or(usize::MAX);
+        Self { memory_bytes, temp_dir: temp_dir.into() }
+    }
+
+    /// What the events that are read, and those of the days that are kept, may take.
+    pub fn events(&self) -> usize {
+        self.memory_bytes / 2
+    }
+
+    /// What documents that are parsed at the same time may take.
+    pub fn documents(&self) -> usize {
+        self.memory_bytes / 4
+    }
+
+    /// What a kind that counts pairs within sessions may take.
+    pub(crate) fn session_pairs(&self) -> usize {
+        self.memory_bytes / 4
+    }
+
+    /// What a kind that counts the items of users may take.
+    pub(crate) fn user_items(&self) -> usize {
+        self.memory_bytes / 8
+    }
+
+    /// How many runs are merged at a time, when `share` bytes may be used.
+    pub(crate) fn fan_in(share: usize) -> usize {
+        (share / RUN_BYTES).clamp(2, 64)
+    }
+
+    /// A temporary file without a name.
+    fn file(&self) -> Result<File, StoreError> {
+        let create = |dir: &Path| fs::create_dir_all(dir).and_then(|()| tempfile::tempfile_in(dir));
+        create(&self.temp_dir).map_err(|source| self.failed("create", source))
+    }
+
+    fn failed(&self, action: &'static str, source: io::Error) -> StoreError {
+        StoreError { action, target: format!("a temporary file in {}", self.temp_dir.display()), source }
+    }
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self::new(Self::DEFAULT_BYTES, std::env::temp_dir())
+    }
+}

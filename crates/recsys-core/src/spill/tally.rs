@@ -1,0 +1,203 @@
+//! Counting keys of which there may be more than fit in memory.
+
+use rayon::prelude::*;
+
+use super::{BlockWriter, Blocks, Budget, Bytes, Merge, Run, put_varint};
+use crate::storage::StoreError;
+
+const BLOCK_BYTES: usize = 1 << 16;
+
+/// Keys and how often each was pushed.
+#[derive(Debug)]
+pub(crate) struct Tally<'a> {
+    budget: &'a Budget,
+    share: usize,
+    keys: Vec<u64>,
+    runs: Vec<Blocks>,
+}
+
+impl<'a> Tally<'a> {
+    /// A tally that takes `share` bytes of memory.
+    pub(crate) fn new(budget: &'a Budget, share: usize) -> Self {
+        Self { budget, share, keys: Vec::new(), runs: Vec::new() }
+    }
+
+    /// Counts `key` once.
+    #[inline]
+    pub(crate) fn push(&mut self, key: u64) -> Result<(), StoreError> {
+        if self.keys.len() >= (self.share / size_of::<u64>()).max(16) {
+            self.spill()?;
+        }
+        self.keys.push(key);
+        Ok(())
+    }
+
+    fn spill(&mut self) -> Result<(), StoreError> {
+        self.keys.par_sort_unstable();
+        let mut run = RunWriter::new(self.budget)?;
+        for same in self.keys.chunk_by(|a, b| a == b) {
+            run.push(same[0], same.len() as u64)?;
+        }
+        self.runs.push(run.finish()?);
+        self.keys.clear();
+        Ok(())
+    }
+
+    /// The keys in order with their counts.
+    pub(crate) fn finish(mut self) -> Result<Counted, StoreError> {
+        if self.runs.is_empty() {
+            self.keys.par_sort_unstable();
+            return Ok(Counted::Memory(self.keys));
+        }
+        self.spill()?;
+        drop(self.keys);
+        Counted::merged(self.budget, self.share, self.runs)
+    }
+}
+
+/// Keys in order with their counts.
+#[derive(Debug)]
+pub(crate) enum Counted {
+    /// Each key as often as it was counted.
+    Memory(Vec<u64>),
+    /// Runs, in each of which a key stands once.
+    Runs(Vec<Blocks>),
+}
+
+impl Counted {
+    /// The sum of runs, of which at most so many are left as can be merged at a time.
+    pub(crate) fn merged(budget: &Budget, share: usize, mut runs: Vec<Blocks>) -> Result<Self, StoreError> {
+        let fan_in = Budget::fan_in(share);
+        while runs.len() > fan_in {
+            let rest = runs.split_off(fan_in);
+            let mut sum = RunWriter::new(budget)?;
+            Self::Runs(runs).for_each(|key, count| sum.push(key, count))?;
+            runs = rest;
+            runs.push(sum.finish()?);
+        }
+        Ok(Self::Runs(runs))
+    }
+
+    /// Calls `take` with each key and its count, in the order of the keys.
+    pub(crate) fn for_each<E: From<StoreError>>(
+        self,
+        mut take: impl FnMut(u64, u64) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let runs = match self {
+            Self::Memory(keys) => {
+                return keys.chunk_by(|a, b| a == b).try_for_each(|same| take(same[0], same.len() as u64));
+            }
+            Self::Runs(runs) => runs,
+        };
+        let mut merge = Merge::new(runs.into_iter().map(KeyRun::new).collect())?;
+        let Some((_, run)) = merge.front() else { return Ok(()) };
+        let (mut key, mut count) = (run.key, 0);
+        while let Some((_, run)) = merge.front() {
+            if run.key != key {
+                take(key, count)?;
+                (key, count) = (run.key, 0);
+            }
+            count += run.count;
+            merge.advance()?;
+        }
+        take(key, count)
+    }
+}
+
+/// Writes a run: keys in order, each once, with their counts.
+pub(crate) struct RunWriter {
+    blocks: BlockWriter,
+    bytes: Vec<u8>,
+    last: u64,
+}
+
+impl RunWriter {
+    pub(crate) fn new(budget: &Budget) -> Result<Self, StoreError> {
+        Ok(Self { blocks: BlockWriter::new(budget)?, bytes: Vec::new(), last: 0 })
+    }
+
+    pub(crate) fn push(&mut self, key: u64, count: u64) -> Result<(), StoreError> {
+        put_varint(&mut self.bytes, key - self.last);
+        put_varint(&mut self.bytes, count);
+        self.last = key;
+        if self.bytes.len() >= BLOCK_BYTES {
+            self.blocks.write(&self.bytes)?;
+            self.bytes.clear();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn finish(mut self) -> Result<Blocks, StoreError> {
+        if !self.bytes.is_empty() {
+            self.blocks.write(&self.bytes)?;
+        }
+        Ok(self.blocks.finish())
+    }
+}
+
+struct KeyRun {
+    blocks: Blocks,
+    next_block: usize,
+    bytes: Vec<u8>,
+    at: usize,
+    key: u64,
+    count: u64,
+}
+
+impl KeyRun {
+    fn new(blocks: Blocks) -> Self {
+        Self { blocks, next_block: 0, bytes: Vec::new(), at: 0, key: 0, count: 0 }
+    }
+}
+
+impl Run for KeyRun {
+    fn is_before(&self, other: &Self) -> bool {
+        self.key < other.key
+    }
+
+    fn advance(&mut self) -> Result<bool, StoreError> {
+        if self.at == self.bytes.len() {
+            if self.next_block == self.blocks.len() {
+                return Ok(false);
+            }
+            self.blocks.read(self.next_block, &mut self.bytes)?;
+            self.next_block += 1;
+            self.at = 0;
+        }
+        let mut rest = Bytes(&self.bytes[self.at..]);
+        self.key += rest.varint();
+        self.count = rest.varint();
+        self.at = self.bytes.len() - rest.0.len();
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn the_share_never_shows(
+            keys in proptest::collection::vec(prop_oneof![0..40u64, any::<u64>()], 0..600),
+            share in 0..3000usize,
+        ) {
+            let mut expected = BTreeMap::new();
+            for key in &keys {
+                *expected.entry(*key).or_insert(0u64) += 1;
+            }
+            let budget = Budget::default();
+            let mut tally = Tally::new(&budget, share);
+            for key in &keys {
+                tally.push(*key).unwrap();
+            }
+            let mut counted = Vec::new();
+            tally.finish().unwrap().for_each(|key, count| { counted.push((key, count)); Ok::<_, StoreError>(()) }).unwrap();
+            prop_assert_eq!(counted, expected.into_iter().collect::<Vec<_>>());
+        }
+    }
+}

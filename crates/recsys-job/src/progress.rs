@@ -1,0 +1,191 @@
+//! How far the reading of raw events is: a bar on a terminal, a log line now and then elsewhere.
+//!
+//! Bytes are counted as they come from the store, where their number is known beforehand also of compressed
+//! files; events are counted as lines. Nothing is shown of what is done within seconds.
+
+use std::io::{self, IsTerminal, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use recsys_core::lines::LineFile;
+use recsys_core::storage::{Commit, Condition, Conditions, Listed, PendingWrite, Store, StoreError, Tag};
+
+/// What is done within this time needs no bar.
+const PATIENCE: Duration = Duration::from_secs(2);
+const REDRAW: Duration = Duration::from_millis(200);
+const LOG_EVERY: Duration = Duration::from_secs(10);
+
+/// What has been read so far.
+#[derive(Debug, Default)]
+struct Seen {
+    bytes: AtomicU64,
+    total_bytes: AtomicU64,
+    lines: AtomicU64,
+}
+
+/// What is being read; shown until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    seen: Arc<Seen>,
+    /// Dropped to end the thread.
+    end: Option<Sender<()>>,
+    shower: Option<JoinHandle<()>>,
+}
+
+impl Progress {
+    /// Begins to show what is read.
+    pub(crate) fn begin() -> Self {
+        let seen = Arc::new(Seen::default());
+        let (end, ended) = channel::<()>();
+        let shown = Arc::clone(&seen);
+        let shower = thread::spawn(move || {
+            let begun = Instant::now();
+            let mut show: Box<dyn FnMut()> = if io::stderr().is_terminal() {
+                let bar = bar();
+                Box::new(move || draw(&bar, &shown, begun))
+            } else {
+                Box::new(move || log(&shown, begun))
+            };
+            let (mut wait, then) =
+                if io::stderr().is_terminal() { (PATIENCE, REDRAW) } else { (LOG_EVERY, LOG_EVERY) };
+            while ended.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
+                show();
+                wait = then;
+            }
+        });
+        Self { seen, end: Some(end), shower: Some(shower) }
+    }
+
+    /// A store that counts the bytes read from it.
+    pub(crate) fn watch<'a>(&self, store: &'a dyn Store) -> Watched<'a> {
+        Watched { store, seen: Arc::clone(&self.seen) }
+    }
+
+    /// A file that counts its lines.
+    pub(crate) fn count_lines(&self, file: LineFile) -> LineFile {
+        let LineFile { name, reader } = file;
+        let reader = Counting { reader, seen: Arc::clone(&self.seen), count: count_lines };
+        LineFile { name, reader: Box::new(reader) }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.end = None;
+        if let Some(shower) = self.shower.take() {
+            // It shows, and has nothing to say of its own.
+            let _ = shower.join();
+        }
+    }
+}
+
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    let template = "{bar:30} {bytes}/{total_bytes}, {bytes_per_sec}, {msg}, {eta} left";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn draw(bar: &ProgressBar, seen: &Seen, begun: Instant) {
+    bar.set_length(seen.total_bytes.load(Ordering::Relaxed));
+    bar.set_message(format!("{} events/s", per_second(seen.lines.load(Ordering::Relaxed), begun)));
+    bar.set_position(seen.bytes.load(Ordering::Relaxed));
+}
+
+fn log(seen: &Seen, begun: Instant) {
+    let (bytes, total_bytes) = (seen.bytes.load(Ordering::Relaxed), seen.total_bytes.load(Ordering::Relaxed));
+    let events = seen.lines.load(Ordering::Relaxed);
+    let seconds_left = total_bytes.saturating_sub(bytes) / per_second(bytes, begun).max(1);
+    let events_per_second = per_second(events, begun);
+    tracing::info!(bytes, total_bytes, events, events_per_second, seconds_left, "reading");
+}
+
+fn per_second(count: u64, begun: Instant) -> u64 {
+    let milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    count.saturating_mul(1000) / milliseconds.max(1)
+}
+
+struct Counting {
+    reader: Box<dyn Read + Send>,
+    seen: Arc<Seen>,
+    count: fn(&Seen, &[u8]),
+}
+
+fn count_bytes(seen: &Seen, bytes: &[u8]) {
+    seen.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+}
+
+fn count_lines(seen: &Seen, bytes: &[u8]) {
+    seen.lines.fetch_add(memchr::memchr_iter(b'\n', bytes).count() as u64, Ordering::Relaxed);
+}
+
+impl Read for Counting {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        (self.count)(&self.seen, &buffer[..read]);
+        Ok(read)
+    }
+}
+
+/// A store that counts the bytes read from it.
+#[derive(Debug)]
+pub(crate) struct Watched<'a> {
+    store: &'a dyn Store,
+    seen: Arc<Seen>,
+}
+
+impl Store for Watched<'_> {
+    fn open(&self, key: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
+        let Some(reader) = self.store.open(key)? else { return Ok(None) };
+        // What cannot be looked at can be read all the same.
+        let bytes = self.store.look(key).ok().flatten().map_or(0, |listed| listed.bytes);
+        self.seen.total_bytes.fetch_add(bytes, Ordering::Relaxed);
+        Ok(Some(Box::new(Counting { reader, seen: Arc::clone(&self.seen), count: count_bytes })))
+    }
+
+    fn uri(&self, key: &str) -> String {
+        self.store.uri(key)
+    }
+
+    fn name(&self, key: &str) -> String {
+        self.store.name(key)
+    }
+
+    fn root_exists(&self) -> Result<bool, StoreError> {
+        self.store.root_exists()
+    }
+
+    fn read_tagged(&self, key: &str) -> Result<Option<(Vec<u8>, Tag)>, StoreError> {
+        self.store.read_tagged(key)
+    }
+
+    fn begin(&self, key: &str) -> Result<Box<dyn PendingWrite + '_>, StoreError> {
+        self.store.begin(key)
+    }
+
+    fn put(&self, key: &str, bytes: &[u8], condition: Condition) -> Result<Commit, StoreError> {
+        self.store.put(key, bytes, condition)
+    }
+
+    fn remove(&self, key: &str) -> Result<bool, StoreError> {
+        self.store.remove(key)
+    }
+
+    fn look(&self, key: &str) -> Result<Option<Listed>, StoreError> {
+        self.store.look(key)
+    }
+
+    fn list(&self, folder: &str) -> Result<Vec<Listed>, StoreError> {
+        self.store.list(folder)
+    }
+
+    fn conditions(&self) -> Result<Conditions, StoreError> {
+        self.store.conditions()
+    }
+}
