@@ -40,6 +40,19 @@ smoke:
 golden:
     cargo test --workspace --test golden
 
+# Measure each step on made-up events, then whole runs against DuckDB: just bench --events 10M --rounds 3
+bench *flags:
+    cargo bench -p recsys-core --bench steps
+    ./scripts/bench.py compare {{flags}}
+
+# Measure each job alone against reading the same bytes with wc -l
+bench-jobs *flags:
+    ./scripts/bench.py jobs {{flags}}
+
+# Look for inputs that break a check: just fuzz event 600
+fuzz target seconds:
+    ./scripts/fuzz {{target}} {{seconds}}
+
 # Write docs/reference/cli.md anew from --help, and the API documentation
 docs:
     UPDATE_DOCS=1 cargo test -p recsys-pipelines --test docs the_command_line_reference

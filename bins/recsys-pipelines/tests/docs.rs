@@ -6,14 +6,16 @@
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use recsys_testkit::console::run_page;
 use recsys_testkit::golden::repository;
+use recsys_testkit::postgres::Database;
 use recsys_testkit::s3::S3;
 use recsys_testkit::sandbox::{Sandbox, binaries};
 use serde_json::Value;
 
-const BINARIES: [&str; 9] = [
+const BINARIES: [&str; 11] = [
     "recsys-pipelines",
     "job_ingest",
     "job_validate",
@@ -23,6 +25,8 @@ const BINARIES: [&str; 9] = [
     "job_session_seq",
     "job_content_sim",
     "job_publish",
+    "job_db_signals",
+    "job_catalog",
 ];
 
 fn pages(folder: &Path) -> Vec<PathBuf> {
@@ -40,7 +44,8 @@ fn pages(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// The page runs in a folder that begins as a copy of what a clone has. `BUCKET_URL` names a folder of a
-/// bucket that is its own, the settings lead the binaries there, and the `AWS_*` variables other programs.
+/// bucket that is its own, the settings lead the binaries there, and the `AWS_*` variables other programs. A page
+/// that speaks of `DATABASE_URL` has an empty database, and the setting that leads the binaries there.
 fn run(page: &Path) -> usize {
     let sandbox = Sandbox::new();
     for folder in ["configs", "testdata", "schemas"] {
@@ -49,12 +54,26 @@ fn run(page: &Path) -> usize {
     let path = format!("{}:{}", binaries().display(), std::env::var("PATH").unwrap());
     let s3 = S3::from_env();
     let bucket_url = format!("s3://{}/{}", s3.bucket, S3::unique_prefix());
+    let database = fs::read_to_string(page).unwrap().contains("DATABASE_URL").then(Database::new);
     run_page(page, sandbox.path(), |command| {
         sandbox.prepare(command);
         command.env("PATH", &path).env("BUCKET_URL", &bucket_url).envs(s3.settings());
         command.env("AWS_ENDPOINT_URL", &s3.endpoint).env("AWS_REGION", "us-east-1");
         command.env("AWS_ACCESS_KEY_ID", &s3.access_key).env("AWS_SECRET_ACCESS_KEY", &s3.secret_key);
+        command.env_remove("DATABASE_URL");
+        if let Some(database) = &database {
+            command.env("DATABASE_URL", database.url()).env("RECSYS_PIPELINES__DB__DSN", database.url());
+        }
     })
+}
+
+#[test]
+fn psql_is_there_for_the_pages_that_ask_a_database() {
+    let version = Command::new("psql").arg("--version").output();
+    assert!(
+        version.is_ok_and(|output| output.status.success()),
+        "psql is not on the PATH; it comes with PostgreSQL, which scripts/setup installs"
+    );
 }
 
 #[test]
@@ -96,6 +115,8 @@ fn the_command_line_reference_is_what_the_programs_say() {
             &["verify"],
             &["diff"],
             &["gc"],
+            &["db"],
+            &["db", "init"],
             &["config"],
             &["config", "show"],
             &["config", "check"],

@@ -103,6 +103,16 @@ fn byte_order_mark_line_ends_and_the_last_line_without_one() {
 }
 
 #[test]
+fn a_byte_order_mark_behind_a_blank_line_is_part_of_a_name() {
+    for end in ["\n", "\r\n", "\r"] {
+        let text = format!("{end}\u{feff}id,item_id\nA,B\n");
+        assert_eq!(items(Csv, &text), ["B: "], "{text:?}");
+        let expected = "items.txt:1: the header has no column item_id (or itemid, or id)";
+        assert_eq!(error(Csv, format!("{end}\u{feff}id\nA\n")), expected);
+    }
+}
+
+#[test]
 fn quoted_fields_hold_separators_quotes_and_line_ends() {
     let text = "id,tags,note\n\"A,1\",\"x,y\",\"a\nb\"\n\"B\"\"2\"\"\",z,\"\r\n\"\n\"C\nD\",\"u\nv,w\",\n";
     assert_eq!(items(Csv, text), ["A,1: x, y", "B\"2\": z", "C\nD: u\nv, w"]);

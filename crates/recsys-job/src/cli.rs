@@ -95,6 +95,10 @@ pub struct PublishFlags {
     /// Let a kind move to another segment than the current one's
     #[arg(long)]
     pub switch_segment: bool,
+
+    /// Let an artifact differ from the current one by more than `validation.max_artifact_change`
+    #[arg(long)]
+    pub allow_large_change: bool,
 }
 
 /// Flags of `job_ingest` and `job_validate`.

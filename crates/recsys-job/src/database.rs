@@ -1,9 +1,9 @@
 //! How a job gets to a database: with the settings, and the driver that its binary brought along.
 
-use recsys_core::database::{Database, Driver, MissingTenant, TableName, TenantId};
+use recsys_core::database::{Database, Driver, MissingTenant, Mode, TableName, TenantId};
 use recsys_core::storage::Secret;
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, RawType};
 use crate::context::Context;
 use crate::error::JobError;
 
@@ -12,6 +12,9 @@ const APPLICATION: &str = "recsys-pipelines";
 
 /// Checks every DSN, without asking a server.
 pub(crate) fn check(config: &Config, driver: &dyn Driver) -> Result<(), ConfigError> {
+    if config.raw_source.r#type == RawType::Postgres {
+        config.raw_dsn()?;
+    }
     let raw = config.raw_source.postgres.dsn.as_ref();
     for (key, dsn) in [("db.dsn", config.db.dsn.as_ref()), ("raw_source.postgres.dsn", raw)] {
         dsn.map_or(Ok(()), |dsn| driver.check(dsn)).map_err(|source| ConfigError::Dsn { key, source })?;
@@ -49,12 +52,25 @@ impl<'a> Target<'a> {
         Ok(Self::configured(ctx, driver).ok_or(ConfigError::DsnMissing)?)
     }
 
-    /// Connects, and finds the tenant.
-    pub(crate) fn connect(&self) -> Result<(Box<dyn Database>, TenantId), JobError> {
+    /// Finds out at once whether the database and the tenant are there, before there is anything to write. A tenant
+    /// that may be created is, but only when it gets rows.
+    pub(crate) fn check(&self) -> Result<(), JobError> {
+        let Self { ctx, driver, dsn } = *self;
+        if ctx.config.db.auto_create_tenant {
+            return connect(&ctx.config, driver, "db.dsn", dsn).map(drop);
+        }
+        self.connect(Mode::Write).map(drop)
+    }
+
+    /// Connects, and finds the tenant. A dry run creates none.
+    pub(crate) fn connect(&self, mode: Mode) -> Result<(Box<dyn Database>, TenantId), JobError> {
         let Self { ctx, driver, dsn } = *self;
         let mut database = connect(&ctx.config, driver, "db.dsn", dsn)?;
-        let missing =
-            if ctx.config.db.auto_create_tenant { MissingTenant::Create } else { MissingTenant::Refuse };
+        let missing = match (ctx.config.db.auto_create_tenant, mode) {
+            (true, Mode::Write) => MissingTenant::Create,
+            (true, Mode::DryRun) => MissingTenant::Refuse,
+            (false, _) => MissingTenant::Advise,
+        };
         let tenant = database.tenant(&TableName::known("tenants"), &ctx.scope.tenant, missing)?;
         Ok((database, tenant))
     }

@@ -225,8 +225,10 @@ impl JobError {
                 PublishError::Vanished(_) => Exit::Failure,
                 PublishError::Blob { source, .. } => unfit(source),
                 PublishError::Registry(error) => registry(error),
-                PublishError::Empty { .. } => Exit::Refused,
-                PublishError::UnknownCurrent { .. } | PublishError::SegmentSwitch { .. } => Exit::Usage,
+                PublishError::Empty { .. } | PublishError::Changed { .. } => Exit::Refused,
+                PublishError::UnknownCurrent { .. }
+                | PublishError::Incomparable { .. }
+                | PublishError::SegmentSwitch { .. } => Exit::Usage,
             },
         }
     }

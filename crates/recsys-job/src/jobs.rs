@@ -20,7 +20,7 @@ use crate::steps::build::{Days, Document, Plan, artifact_key, build, complete, s
 use crate::steps::catalog::write_catalog;
 use crate::steps::ingest::{Ingest, IngestReport, Read, SourceReport, commit};
 use crate::steps::publish::{Publishing, check};
-use crate::steps::signals::{self, write_signals};
+use crate::steps::signals::{self, warn_of_segment, write_signals};
 use crate::steps::validate::validate;
 
 /// The document that a job prints with `--json`.
@@ -163,10 +163,8 @@ pub fn db_signals(flags: &SignalsJob, driver: &dyn Driver) -> Result<(), JobErro
     let days = ctx.days(flags.days.start, flags.days.end)?;
     let target = Target::required(&ctx, driver)?;
     // Before anything is built: a wrong password is found out at once.
-    target.connect()?;
-    if let Some(segment) = &flags.artifacts.segment {
-        tracing::warn!(%segment, "the tables have no segment: these rows replace those of any other one");
-    }
+    target.check()?;
+    warn_of_segment(&flags.artifacts);
     let output = Output::new(flags.common.json);
     let mut document = Summary::new(&ctx);
     let done = days.into_iter().try_for_each(|day| {

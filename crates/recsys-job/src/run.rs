@@ -21,7 +21,7 @@ use crate::output::Output;
 use crate::steps::build::{ArtifactReport, Days, Document, Plan, build, complete, stage};
 use crate::steps::ingest::{Ingest, IngestReport, Read, SourceReport, commit};
 use crate::steps::publish::{PublishReport, Publishing};
-use crate::steps::signals::{self, SignalReport, write_signals};
+use crate::steps::signals::{self, SignalReport, warn_of_segment, write_signals};
 use crate::steps::validate::validate;
 
 /// `recsys-pipelines run`.
@@ -54,7 +54,8 @@ pub(crate) fn run(flags: &RunJob, driver: &dyn Driver) -> Result<(), JobError> {
     let target = Target::configured(&ctx, driver).filter(|_| !signal_kinds.is_empty());
     if let Some(target) = &target {
         // Before any work: a wrong password is found out at once.
-        target.connect()?;
+        target.check()?;
+        warn_of_segment(&flags.artifacts);
     }
     let mut ingest = Ingest::open(&ctx, driver, &days)?;
     let mut loaded = Days::default();

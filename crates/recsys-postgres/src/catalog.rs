@@ -57,12 +57,23 @@ fn merge(
         ),
         &[],
     )?;
-    let given = copy_rows(connection, INCOMING, rows.map(|row| row.map_err(Failure::Catalog)), push_row)?;
+    let time = connection.writing_time()?;
+    let rows = rows.map(|row| row.map_err(Failure::Catalog));
+    let given = copy_rows(connection, INCOMING, rows, |row, fields| {
+        push_row(row, fields).map_err(|problem| {
+            Failure::Catalog(CatalogError::Row {
+                name: target.file.to_owned(),
+                line: row.line,
+                reason: problem.to_string(),
+            })
+        })
+    })?;
     connection.before_merge(INCOMING)?;
     if let Some(duplicate) = duplicate(connection, target.file)? {
         return Err(Failure::Catalog(duplicate));
     }
     let whose = [target.tenant.as_str(), target.namespace];
+    let timed = [target.tenant.as_str(), target.namespace, &time];
     let of_the_namespace = "t.tenant_id = $1::uuid and t.namespace = $2";
     let deleted = match target.obsolete {
         Obsolete::Keep => 0,
@@ -77,22 +88,32 @@ fn merge(
     let updated = connection.execute(
         &format!(
             "update {TABLE} t set tags = i.tags, price = i.price,
-                 created_at = coalesce(i.created_at, t.created_at), updated_at = now()
+                 created_at = coalesce(i.created_at, t.created_at), updated_at = $3::timestamptz
              from {INCOMING} i where {of_the_namespace} and i.item_id = t.item_id
              and (t.tags, t.price, t.created_at)
                  is distinct from (i.tags, i.price, coalesce(i.created_at, t.created_at))"
         ),
-        &whose,
+        &timed,
     )?;
     let inserted = connection.execute(
         &format!(
             "insert into {TABLE} (tenant_id, namespace, item_id, tags, price, created_at, updated_at)
-             select $1::uuid, $2, item_id, tags, price, coalesce(created_at, now()), now() from {INCOMING} i
+             select $1::uuid, $2, item_id, tags, price, coalesce(created_at, $3::timestamptz), $3::timestamptz from {INCOMING} i
              where not exists (select from {TABLE} t where {of_the_namespace} and i.item_id = t.item_id)"
+        ),
+        &timed,
+    )?;
+    let found = connection.number(
+        &format!(
+            "select count(*)::text from {TABLE} t join {INCOMING} i on i.item_id = t.item_id where {of_the_namespace}
+             and (t.tags, t.price) is not distinct from (i.tags, i.price)"
         ),
         &whose,
     )?;
-    Ok(Written { inserted, updated, deleted, unchanged: given - inserted - updated })
+    match given.checked_sub(inserted + updated) {
+        Some(unchanged) if found == given => Ok(Written { inserted, updated, deleted, unchanged }),
+        _ => Err(Problem::Count { table: TABLE.to_owned(), given, found }.into()),
+    }
 }
 
 /// The first item that is given twice.

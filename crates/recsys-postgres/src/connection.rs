@@ -18,14 +18,21 @@ use crate::fault::{PostgresError, Problem, unconnected};
 /// How much later than the server the client gives up on a statement: by then the network is to blame.
 const GRACE: Duration = Duration::from_secs(30);
 
+/// How long the server waits for the next statement of a transaction. What lies between two of them is no work.
+const IDLE: Duration = Duration::from_mins(1);
+
 /// An open connection.
 pub struct Connection {
     // First, so that it is dropped before its runtime.
     session: PgConnection,
     runtime: Runtime,
     server: String,
+    /// After this the server stops a statement.
+    statement: Option<Duration>,
     /// How long to wait for any one answer.
     limit: Duration,
+    /// Whether an answer did not come: then no other one will.
+    is_lost: bool,
 }
 
 impl fmt::Debug for Connection {
@@ -44,7 +51,7 @@ impl Connection {
         if options.get_application_name().is_none() {
             options = options.application_name(application);
         }
-        let statement = patience.statement.filter(|timeout| !timeout.is_zero());
+        let statement = patience.statement;
         let begun = Instant::now();
         let delays = ExponentialBuilder::default()
             .with_jitter()
@@ -56,16 +63,10 @@ impl Connection {
             .when(|problem: &Problem| problem.may_heal() && begun.elapsed() < patience.connect)
             .call()
             .map_err(error)?;
-        let limit = statement.map_or(Duration::MAX, |statement| statement.saturating_add(GRACE));
-        let mut connection = Self { session, runtime, server, limit };
-        if let Some(timeout) = statement {
-            // Not a parameter of the connection: poolers know none of those.
-            let milliseconds = timeout.as_millis().to_string();
-            connection
-                .execute("select set_config('statement_timeout', $1, false)", &[&milliseconds])
-                .map_err(|problem| connection.error("connect to", problem))?;
-        }
-        Ok(connection)
+        let limit = statement
+            .filter(|timeout| !timeout.is_zero())
+            .map_or(Duration::MAX, |statement| statement.saturating_add(GRACE));
+        Ok(Self { session, runtime, server, statement, limit, is_lost: false })
     }
 
     /// Database, host and port.
@@ -81,7 +82,8 @@ impl Connection {
     /// Runs a statement; parameters are text, which the statement casts. Returns the number of rows it changed.
     pub(crate) fn execute(&mut self, sql: &str, parameters: &[&str]) -> Result<u64, Problem> {
         let done = within(self.limit, query(sql, parameters).execute(&mut self.session));
-        Ok(self.runtime.block_on(done)?.rows_affected())
+        let done = self.runtime.block_on(done);
+        Ok(self.noted(done)?.rows_affected())
     }
 
     /// The rows of a query whose columns are all text.
@@ -91,7 +93,8 @@ impl Connection {
         parameters: &[&str],
     ) -> Result<Vec<Vec<Option<String>>>, Problem> {
         let rows = within(self.limit, query(sql, parameters).fetch_all(&mut self.session));
-        let rows = self.runtime.block_on(rows)?;
+        let rows = self.runtime.block_on(rows);
+        let rows = self.noted(rows)?;
         let texts = |row: &PgRow| (0..row.len()).map(|column| row.try_get(column)).collect();
         rows.iter().map(texts).collect::<Result<_, sqlx::Error>>().map_err(Problem::from)
     }
@@ -110,22 +113,54 @@ impl Connection {
         sql: &str,
         mut fill: impl FnMut(&mut Vec<u8>) -> Result<(), E>,
     ) -> Result<u64, E> {
-        let Self { session, runtime, limit, .. } = self;
+        let Self { session, runtime, limit, is_lost, .. } = self;
         let limit = *limit;
-        let mut copy = runtime.block_on(within(limit, session.copy_in_raw(sql)))?;
+        let mut noted = |problem: Problem| {
+            *is_lost |= problem.ends_connection();
+            problem
+        };
+        let mut copy = runtime.block_on(within(limit, session.copy_in_raw(sql))).map_err(&mut noted)?;
         let mut buffer = Vec::new();
         loop {
             buffer.clear();
             if let Err(error) = fill(&mut buffer) {
                 // A connection that cannot even be told is of no use; the rollback will show it.
-                let _ = runtime.block_on(within(limit, copy.abort("the rows end early")));
+                let _ = runtime.block_on(within(limit, copy.abort("the rows end early"))).map_err(&mut noted);
                 return Err(error);
             }
             if buffer.is_empty() {
-                return Ok(runtime.block_on(within(limit, copy.finish()))?);
+                return Ok(runtime.block_on(within(limit, copy.finish())).map_err(noted)?);
             }
-            runtime.block_on(within(limit, async { copy.send(buffer.as_slice()).await.map(drop) }))?;
+            let sent = async { copy.send(buffer.as_slice()).await.map(drop) };
+            runtime.block_on(within(limit, sent)).map_err(&mut noted)?;
         }
+    }
+
+    /// Notes whether a problem is the end of the connection.
+    fn noted<T>(&mut self, done: Result<T, Problem>) -> Result<T, Problem> {
+        self.is_lost |= done.as_ref().is_err_and(Problem::ends_connection);
+        done
+    }
+
+    /// Begins a transaction.
+    ///
+    /// Every statement is part of one: between two that are not, a pooler may change the session of the server, even
+    /// between the parts of one with parameters. For the same reason the timeout is that of the transaction.
+    pub(crate) fn begin(&mut self, characteristics: &str) -> Result<(), Problem> {
+        // What Postgres keeps as a number of milliseconds has 31 bits.
+        let milliseconds = self.statement.map(|timeout| timeout.as_millis().min(i32::MAX as u128));
+        let timeout = milliseconds.map(|timeout| format!("; set local statement_timeout = {timeout}"));
+        let timeout = timeout.unwrap_or_default();
+        // A client that has stopped in the middle must not keep the others waiting.
+        let idle = format!("set local idle_in_transaction_session_timeout = {}", IDLE.as_millis());
+        self.command(&format!("begin {characteristics}{timeout}; {idle}"))
+    }
+
+    /// Runs statements that have no parameters, in one message.
+    pub(crate) fn command(&mut self, sql: &str) -> Result<(), Problem> {
+        let done = within(self.limit, sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.session));
+        let done = self.runtime.block_on(done);
+        self.noted(done).map(drop)
     }
 
     /// Does all that `work` does, or nothing.
@@ -136,10 +171,14 @@ impl Connection {
     ) -> Result<T, E> {
         // Whatever the default of the server is: what another writer commits while this one waits for its lock must
         // be seen.
-        self.execute("begin isolation level read committed", &[])?;
+        self.begin("isolation level read committed")?;
         let done = work(self);
+        if self.is_lost {
+            // The server rolls back what it has lost the client of; to ask it to would only cost the time again.
+            return done;
+        }
         let end = if done.is_ok() && mode == Mode::Write { "commit" } else { "rollback" };
-        match (self.execute(end, &[]), done) {
+        match (self.command(end), done) {
             (Err(problem), Ok(_)) => Err(problem.into()),
             // What cannot be rolled back was never committed.
             (_, done) => done,

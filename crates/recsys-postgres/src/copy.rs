@@ -14,7 +14,7 @@ pub(crate) fn copy_rows<R, E: From<Problem>>(
     connection: &mut Connection,
     table: &str,
     mut rows: impl Iterator<Item = Result<R, E>>,
-    write: impl Fn(&R, &mut ByteRecord) -> Result<(), Problem>,
+    write: impl Fn(&R, &mut ByteRecord) -> Result<(), E>,
 ) -> Result<u64, E> {
     let sql = format!("copy {table} from stdin with (format csv)");
     let mut fields = ByteRecord::new();

@@ -64,6 +64,27 @@ const PARAMETERS: [&str; 12] = [
     "user",
 ];
 
+/// Parameters that other clients take, which would be ignored here.
+const FOREIGN: [&str; 12] = [
+    "channel_binding",
+    "client_encoding",
+    "gssencmode",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_count",
+    "krbsrvname",
+    "require_auth",
+    "sslcrl",
+    "sslpassword",
+    "target_session_attrs",
+];
+
+/// Whether a name is one that is known but for a letter. Any other may be the rest of a password.
+fn resembles_known(name: &str) -> bool {
+    PARAMETERS.iter().any(|known| strsim::damerau_levenshtein(name, known) == 1)
+}
+
 /// As long as libpq's clients commonly wait.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -101,9 +122,10 @@ impl Dsn {
                     return Err(DsnError::Value { parameter: "port", expected: "a number up to 65535" });
                 }
                 known if PARAMETERS.contains(&known) => passed_on.push((name, value)),
-                unknown if unknown.chars().all(|char| char.is_ascii_alphabetic() || "_-".contains(char)) => {
+                foreign if FOREIGN.contains(&foreign) || resembles_known(foreign) => {
                     return Err(DsnError::Parameter(name));
                 }
+                // It may be the rest of a password.
                 _ => return Err(DsnError::Form),
             }
         }
@@ -232,11 +254,13 @@ mod tests {
             "postgres://u:1/hunter2/d",
             "postgres://u:1?hunter2@h/d",
             "postgres://u:1?hunter2=@h/d",
+            "postgres://u:1?hunter=@h/d",
+            "postgres://u@h/d?password=hunter&hunter=1",
             "postgres://u:hunter2@a,b/d",
         ] {
             let error = parse(dsn).unwrap_err();
             assert_eq!(error, DsnError::Form, "{dsn}");
-            assert!(!format!("{error} {error:?}").contains("hunter2"), "{dsn}");
+            assert!(!format!("{error} {error:?}").contains("hunter"), "{dsn}");
         }
     }
 
@@ -262,7 +286,9 @@ mod tests {
         for wrong in ["sslmode=allow", "sslmode=", "sslmode=Require", "sslmode=require&sslrootcert=system"] {
             assert!(matches!(mode(wrong), Err(DsnError::Value { parameter: "sslmode", .. })), "{wrong}");
         }
-        assert_eq!(mode("sslmod=require"), Err(DsnError::Parameter("sslmod".into())));
+        for foreign in ["sslmod", "channel_binding", "target_session_attrs"] {
+            assert_eq!(mode(&format!("{foreign}=require")), Err(DsnError::Parameter(foreign.into())));
+        }
         let error = mode("sslmode=verify-ca&sslrootcert=/nowhere").unwrap_err().to_string();
         assert!(
             error.starts_with(r#"sslrootcert "/nowhere" of the DSN cannot be read: No such file"#),

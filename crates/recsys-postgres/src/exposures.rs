@@ -4,6 +4,7 @@
 //! part. A thread turns rows into lines and hands them over through a bounded queue; when nobody takes
 //! them, the server waits. However many rows there are, a few chunks are in memory.
 
+use std::borrow::Cow;
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
@@ -11,11 +12,11 @@ use std::thread;
 use futures_util::TryStreamExt;
 use recsys_core::database::{DatabaseError, ExposureCounts, ExposureQuery, Exposures, Tally};
 use recsys_core::id::Scope;
-use recsys_core::lines::LineFile;
+use recsys_core::lines::{LineFile, MAX_LINE_BYTES};
 use recsys_core::timestamp;
 
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use sqlx::postgres::PgRow;
 use sqlx::{Connection as _, Row};
 
@@ -44,7 +45,10 @@ impl Connection {
         let surface = query.scope.surface.to_string();
         let parameters = [query.tenant.as_str().to_owned(), surface, start, end];
         let action = format!("read {} in", query.table);
-        self.execute(&format!("{sql} limit 0"), &parameters.each_ref().map(String::as_str))
+        self.begin("isolation level repeatable read, read only")
+            .and_then(|()| {
+                self.execute(&format!("{sql} limit 0"), &parameters.each_ref().map(String::as_str))
+            })
             .map_err(|problem| self.error(action.clone(), problem))?;
         let (sender, receiver) = sync_channel(CHUNKS_WAITING);
         let scope = query.scope.clone();
@@ -110,8 +114,11 @@ fn pump(
         Err(Stop::Problem(problem)) => Err(PostgresError { action: action.to_owned(), server, problem }),
         Err(Stop::Abandoned) => return,
     };
-    // Said while there is still a runtime; there may be nobody on the other side any more.
-    let _ = runtime.block_on(within(limit, session.close()));
+    // A connection on which something has failed is not worth a word: nobody may be there to answer.
+    if end.is_ok() {
+        let _ = runtime.block_on(within(limit, sqlx::raw_sql("commit").execute(&mut session)));
+        let _ = runtime.block_on(within(limit, session.close()));
+    }
     let _ = queue.send(Piece::End(end));
 }
 
@@ -136,40 +143,70 @@ struct Line<'a> {
 
 /// An element of `response.items[]`.
 struct Shown<'a> {
-    item_id: &'a str,
+    item_id: Cow<'a, str>,
     rank: Option<i64>,
 }
 
-/// The elements of `response.items[]`, or what is wrong with them. Fields that are not known are left alone.
-fn shown(response: &Value) -> Result<Vec<Shown<'_>>, String> {
-    let fields = match response {
-        Value::Null => return Ok(Vec::new()),
-        Value::Object(fields) => fields,
-        _ => return Err("response is not an object".to_owned()),
-    };
-    let items = match fields.get("items") {
-        None | Some(Value::Null) => return Ok(Vec::new()),
-        Some(Value::Array(items)) => items,
-        Some(_) => return Err("response.items is not an array".to_owned()),
-    };
-    items.iter().enumerate().map(|(index, item)| element(index, item)).collect()
+#[derive(Deserialize)]
+struct Response<'a> {
+    #[serde(borrow)]
+    items: Option<&'a RawValue>,
 }
 
-fn element(index: usize, item: &Value) -> Result<Shown<'_>, String> {
-    let wrong = |what: &str| format!("response.items[{index}]{what}");
-    let Value::Object(item) = item else { return Err(wrong(" is not an object")) };
-    let item_id = match item.get("item_id") {
-        Some(Value::String(item_id)) if item_id.trim().is_empty() => {
-            return Err(wrong(".item_id is empty"));
+/// Text, borrowed where nothing in it is escaped.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+#[derive(Deserialize)]
+struct Element<'a> {
+    #[serde(borrow)]
+    item_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    rank: Option<&'a RawValue>,
+}
+
+/// The elements of `response.items[]`, or what is wrong with them. Fields that are not known are passed over, however
+/// large or deep they are.
+fn shown(response: &str) -> Result<Vec<Shown<'_>>, String> {
+    let items = match response.trim_ascii_start().as_bytes().first() {
+        Some(b'{') => {
+            serde_json::from_str::<Response>(response).map_err(|error| format!("response: {error}"))?.items
         }
-        Some(Value::String(item_id)) => item_id,
-        None | Some(Value::Null) => return Err(wrong(" has no item_id")),
+        Some(b'n') => None,
+        _ => return Err("response is not an object".to_owned()),
+    };
+    let items: Vec<&RawValue> = match items.map(RawValue::get) {
+        None | Some("null") => return Ok(Vec::new()),
+        Some(items) if items.starts_with('[') => {
+            serde_json::from_str(items).map_err(|error| format!("response.items: {error}"))?
+        }
+        Some(_) => return Err("response.items is not an array".to_owned()),
+    };
+    items.into_iter().enumerate().map(|(index, item)| element(index, item.get())).collect()
+}
+
+fn element(index: usize, item: &str) -> Result<Shown<'_>, String> {
+    let wrong = |what: &str| format!("response.items[{index}]{what}");
+    if !item.starts_with('{') {
+        return Err(wrong(" is not an object"));
+    }
+    let Element { item_id, rank } =
+        serde_json::from_str(item).map_err(|error| wrong(&format!(": {error}")))?;
+    let item_id: Cow<'_, str> = match item_id.map(RawValue::get) {
+        None | Some("null") => return Err(wrong(" has no item_id")),
+        Some(text) if text.starts_with('"') => {
+            serde_json::from_str::<Text>(text).map_err(|error| wrong(&format!(".item_id: {error}")))?.0
+        }
         Some(_) => return Err(wrong(".item_id is not text")),
     };
-    let rank = match item.get("rank") {
-        None | Some(Value::Null) => None,
-        Some(rank) => match rank.as_i64() {
-            Some(rank @ 0..) => Some(rank),
+    if item_id.trim().is_empty() {
+        return Err(wrong(".item_id is empty"));
+    }
+    let rank = match rank.map(RawValue::get) {
+        None | Some("null") => None,
+        Some(rank) => match rank.parse() {
+            Ok(rank @ 0_i64..) => Some(rank),
             _ => return Err(wrong(&format!(".rank is {rank}; it must be an integer of 0 or more"))),
         },
     };
@@ -198,13 +235,12 @@ impl Encoder<'_> {
             request_id: request_id.unwrap_or("unknown").to_owned(),
             reason,
         };
-        let response = text(5)?.map_or(Ok(Value::Null), serde_json::from_str);
-        let response = response.map_err(|error| malformed(format!("response: {error}")))?;
-        let items = shown(&response).map_err(malformed)?;
+        let items = shown(text(5)?.unwrap_or("null")).map_err(malformed)?;
         if items.is_empty() {
             self.counts.without_items += 1;
         }
-        for Shown { item_id, rank } in items {
+        for (index, Shown { item_id, rank }) in items.into_iter().enumerate() {
+            let start = self.chunk.len();
             let line = Line {
                 v: 1,
                 ts: &ts,
@@ -214,11 +250,16 @@ impl Encoder<'_> {
                 user_id: user_id.filter(|user| !user.is_empty()),
                 session_id,
                 request_id,
-                item_id,
+                item_id: &item_id,
                 rank,
             };
             serde_json::to_writer(&mut self.chunk, &line)
                 .map_err(|error| Problem::Answer(error.to_string()))?;
+            if self.chunk.len() - start > MAX_LINE_BYTES {
+                let reason =
+                    format!("response.items[{index}] makes an event of more than {MAX_LINE_BYTES} bytes");
+                return Err(malformed(reason));
+            }
             self.chunk.push(b'\n');
             self.counts.events += 1;
         }

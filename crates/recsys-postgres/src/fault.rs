@@ -27,12 +27,16 @@ pub enum Problem {
     Login(String),
     /// There is no such database.
     NoDatabase,
-    /// There is no such table or schema; the server's words.
+    /// There is no such table; the server's words.
     NoTable(String),
+    /// There is no such schema, or none to create in; the server's words.
+    NoSchema(String),
     /// A table is not what it must be; the server's words.
     Shape(String),
     /// The user may not do this; the server's words.
     Denied(String),
+    /// The server, or this database of it, is only read; its words.
+    ReadOnly(String),
     /// No secure connection can be made; why.
     Tls(String),
     /// The table of tenants does not have this one.
@@ -41,6 +45,8 @@ pub enum Problem {
         tenant: String,
         /// The table.
         table: String,
+        /// Whether a setting would have it created.
+        can_be_created: bool,
     },
     /// One row of the table of tenants has this as its name, another one as its id.
     AmbiguousTenant {
@@ -55,8 +61,12 @@ pub enum Problem {
     Busy(String),
     /// No answer came in this many seconds.
     NoAnswer(u64),
-    /// The server stopped a statement, as it does after the statement timeout; its words.
+    /// The server stopped a statement after its time; its words.
+    TimedOut(String),
+    /// Somebody stopped a statement; the server's words.
     Cancelled(String),
+    /// The server has no room left; its words.
+    Full(String),
     /// The connection was cut; why.
     Cut(String),
     /// Another writer was in the way; the server's words.
@@ -108,15 +118,19 @@ impl Problem {
             Self::Login(_)
             | Self::NoDatabase
             | Self::NoTable(_)
+            | Self::NoSchema(_)
             | Self::Shape(_)
             | Self::Denied(_)
+            | Self::ReadOnly(_)
             | Self::Tls(_)
             | Self::NoTenant { .. }
             | Self::AmbiguousTenant { .. } => Class::Refusal,
             Self::Unreachable(_)
             | Self::Busy(_)
             | Self::NoAnswer(_)
+            | Self::TimedOut(_)
             | Self::Cancelled(_)
+            | Self::Full(_)
             | Self::Cut(_)
             | Self::Conflict(_)
             | Self::Answer(_) => Class::Transient,
@@ -126,6 +140,11 @@ impl Problem {
             | Self::Emptied { .. }
             | Self::Exposure { .. } => Class::Data,
         }
+    }
+
+    /// Whether nothing more can be asked on the connection.
+    pub(crate) fn ends_connection(&self) -> bool {
+        matches!(self, Self::NoAnswer(_) | Self::Cut(_) | Self::Unreachable(_))
     }
 
     /// Whether a connection that could not be made may be made a little later.
@@ -142,25 +161,34 @@ impl fmt::Display for Problem {
             Self::NoTable(text) => {
                 write!(f, "{text}; create it (`recsys-pipelines db init` for a pilot) or correct its name")
             }
+            Self::NoSchema(text) => {
+                write!(f, "{text}; create the schema, or correct the name or the search_path of the user")
+            }
             Self::Shape(text) => write!(f, "the table is not what it must be: {text}"),
             Self::Denied(text) => write!(f, "{text}; grant it to the user of the DSN"),
+            Self::ReadOnly(text) => write!(f, "{text}; write to the primary, not to a standby of it"),
             Self::Tls(cause) => {
                 write!(f, "no secure connection: {cause}; check sslmode and sslrootcert of the DSN")
             }
-            Self::NoTenant { tenant, table } => {
+            Self::NoTenant { tenant, table, can_be_created } => {
+                let create = if *can_be_created { ", set db.auto_create_tenant," } else { "" };
                 write!(
                     f,
-                    "no row of {table} has {tenant:?} as external_id or id; insert it, set db.auto_create_tenant, or correct the tenant"
+                    "no row of {table} has {tenant:?} as external_id or id; insert it{create} or correct the tenant"
                 )
             }
             Self::AmbiguousTenant { tenant, table } => {
-                write!(f, "{tenant:?} is the external_id of one row of {table} and the id of another one")
+                write!(f, "more than one row of {table} has {tenant:?} as external_id or id; make it one")
             }
             Self::Unreachable(cause) => write!(f, "nobody answers ({cause}); is the server running there?"),
             Self::Busy(text) => write!(f, "the server takes no connection now: {text}"),
             Self::NoAnswer(seconds) => write!(f, "no answer within {seconds} s"),
             Self::Cancelled(text) => {
-                write!(f, "{text}; if it only needs more time, raise statement_timeout_s")
+                write!(f, "{text}; somebody, or a tool, stopped the statement on the server")
+            }
+            Self::Full(text) => write!(f, "{text}; make room on the disk of the server"),
+            Self::TimedOut(text) => {
+                write!(f, "{text}; if it only needs more time, raise db.statement_timeout_s")
             }
             Self::Cut(cause) => write!(f, "the connection was cut: {cause}"),
             Self::Conflict(text) => write!(f, "another writer was in the way: {text}; try again"),
@@ -168,7 +196,8 @@ impl fmt::Display for Problem {
             Self::Item { item_id, reason } => write!(f, "item {item_id:?} {reason}"),
             Self::Count { table, given, found } => write!(
                 f,
-                "{given} rows were given for {table} and {found} would be there; is an item given twice?"
+                "{given} rows were given for {table} and {found} would be there; does a trigger, a rule or row security \
+                 change what is written, or has the table a row twice?"
             ),
             Self::Emptied { table, day, rows } => write!(
                 f,
@@ -237,9 +266,15 @@ fn answered(answer: &PgDatabaseError) -> Problem {
     match (class, code) {
         ("28", _) => Problem::Login(text),
         (_, "3D000") => Problem::NoDatabase,
-        (_, "42501" | "25006") => Problem::Denied(text),
-        (_, "42P01" | "3F000") => Problem::NoTable(text),
+        (_, "42501") => Problem::Denied(text),
+        (_, "25006") => Problem::ReadOnly(text),
+        (_, "3F000") => Problem::NoSchema(text),
+        (_, "42P01") => Problem::NoTable(text),
         ("42", _) => Problem::Shape(text),
+        // A merge inserts only what it has not found.
+        (_, "23505") => Problem::Conflict(text),
+        (_, "54000") => Problem::Value(format!("{text}; an item id is too long for the key")),
+        (_, "53100") => Problem::Full(text),
         ("22" | "23", _) => {
             // What it is about is not in the message itself.
             let more = [answer.detail(), answer.r#where()].into_iter().flatten();
@@ -248,6 +283,7 @@ fn answered(answer: &PgDatabaseError) -> Problem {
             Problem::Value(format!("{text}{more}"))
         }
         (_, "53300" | "57P03") => Problem::Busy(text),
+        (_, "57014") if text.contains("statement timeout") => Problem::TimedOut(text),
         (_, "57014") => Problem::Cancelled(text),
         ("08", _) | (_, "57P01" | "57P02" | "57P05" | "25P03") => Problem::Cut(text),
         ("40", _) | (_, "55P03") => Problem::Conflict(text),

@@ -23,4 +23,4 @@ pub use connection::Connection;
 pub use driver::Postgres;
 pub use dsn::{Dsn, DsnError};
 pub use fault::{PostgresError, Problem};
-pub use tables::{Difference, InitError};
+pub use tables::{Difference, InitError, Part};

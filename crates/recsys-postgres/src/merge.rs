@@ -21,6 +21,13 @@ impl Connection {
         Ok(())
     }
 
+    /// The time at which rows are written, for all rows of a transaction the same: later than that of whatever a writer
+    /// has written that this one has waited for. Not the beginning of the transaction, which may be long past.
+    pub(crate) fn writing_time(&mut self) -> Result<String, Problem> {
+        let time = self.rows("select clock_timestamp()::text", &[])?.into_iter().flatten().flatten().next();
+        time.ok_or_else(|| Problem::Answer("the server does not say what time it is".to_owned()))
+    }
+
     /// Prepares, within a transaction, for the merge of a temporary table that was just filled.
     pub(crate) fn before_merge(&mut self, incoming: &str) -> Result<(), Problem> {
         self.execute(&format!("analyze {incoming}"), &[])?;

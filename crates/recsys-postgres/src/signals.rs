@@ -31,8 +31,9 @@ impl Connection {
             for &table in &tables {
                 connection.lock(target.tenant, target.namespace, &TableName::known(table))?;
             }
+            let time = connection.writing_time()?;
             let popularity = signals.popularity.map(|rows| {
-                let merge = Merge::new(target, POPULARITY, &["item_id"]);
+                let merge = Merge { target, table: POPULARITY, keys: &["item_id"], time: &time };
                 merge.run(connection, rows, |row, fields| {
                     push_item(fields, row.item_id)?;
                     push_score(fields, row.item_id, row.score)
@@ -40,14 +41,16 @@ impl Connection {
             });
             let popularity = popularity.transpose()?;
             let covisit = signals.covisit.map(|rows| {
-                let merge = Merge::new(target, COVISIT, &["item_id", "neighbor_id"]);
+                let merge = Merge { target, table: COVISIT, keys: &["item_id", "neighbor_id"], time: &time };
                 merge.run(connection, rows, |row, fields| {
                     push_item(fields, row.item_id)?;
                     push_item(fields, row.neighbor_id)?;
                     push_score(fields, row.item_id, row.score)
                 })
             });
-            Ok(SignalsWritten { popularity, covisit: covisit.transpose()? })
+            let written = SignalsWritten { popularity, covisit: covisit.transpose()? };
+            check_emptying(target, &written)?;
+            Ok(written)
         });
         written.map_err(|problem| self.error(format!("write {} in", tables.join(" and ")), problem))
     }
@@ -65,26 +68,41 @@ fn push_score(fields: &mut ByteRecord, item_id: &str, score: f64) -> Result<(), 
     Ok(())
 }
 
+/// Refuses what leaves not one row of all, where there were some. A day with popular items and no pairs is a day.
+fn check_emptying(target: SignalTarget<'_>, written: &SignalsWritten) -> Result<(), Problem> {
+    let tables = [(POPULARITY, written.popularity), (COVISIT, written.covisit)];
+    let is_empty = |written: &Written| written.inserted + written.updated + written.unchanged == 0;
+    if target.emptying == Emptying::Allowed
+        || !tables.iter().filter_map(|(_, written)| *written).all(|w| is_empty(&w))
+    {
+        return Ok(());
+    }
+    for (table, written) in tables {
+        if let Some(Written { deleted: rows @ 1.., .. }) = written {
+            return Err(Problem::Emptied { table: table.to_owned(), day: target.day.to_string(), rows });
+        }
+    }
+    Ok(())
+}
+
 /// The merge of one table.
 struct Merge<'a> {
     target: SignalTarget<'a>,
     table: &'static str,
     /// What names a row within the day.
     keys: &'a [&'static str],
+    /// When the rows are written.
+    time: &'a str,
 }
 
-impl<'a> Merge<'a> {
-    fn new(target: SignalTarget<'a>, table: &'static str, keys: &'a [&'static str]) -> Self {
-        Self { target, table, keys }
-    }
-
+impl Merge<'_> {
     fn run<R>(
         &self,
         connection: &mut Connection,
         rows: impl Iterator<Item = R>,
         write: impl Fn(&R, &mut ByteRecord) -> Result<(), Problem>,
     ) -> Result<Written, Problem> {
-        let Self { target, table, keys } = self;
+        let Self { target, table, keys, time } = self;
         let incoming = format!("recsys_{table}");
         let columns = keys.join(", ");
         connection.execute(
@@ -97,14 +115,9 @@ impl<'a> Merge<'a> {
         connection.before_merge(&incoming)?;
         let day = target.day.to_string();
         let whose = [target.tenant.as_str(), target.namespace, &day];
+        let timed = [target.tenant.as_str(), target.namespace, &day, time];
         let of_the_day = "t.tenant_id = $1::uuid and t.namespace = $2 and t.day = $3::date";
         let count = format!("select count(*)::text from {table} t where {of_the_day}");
-        if given == 0 && target.emptying == Emptying::Refused {
-            let rows = connection.number(&count, &whose)?;
-            if rows > 0 {
-                return Err(Problem::Emptied { table: (*table).to_owned(), day, rows });
-            }
-        }
         let same_key: Vec<String> = keys.iter().map(|key| format!("i.{key} = t.{key}")).collect();
         let same_key = same_key.join(" and ");
         let deleted = connection.execute(
@@ -115,18 +128,18 @@ impl<'a> Merge<'a> {
         )?;
         let updated = connection.execute(
             &format!(
-                "update {table} t set score = i.score, updated_at = now() from {incoming} i
+                "update {table} t set score = i.score, updated_at = $4::timestamptz from {incoming} i
                  where {of_the_day} and {same_key} and t.score is distinct from i.score"
             ),
-            &whose,
+            &timed,
         )?;
         let inserted = connection.execute(
             &format!(
                 "insert into {table} (tenant_id, namespace, {columns}, day, score, updated_at)
-                 select $1::uuid, $2, {columns}, $3::date, score, now() from {incoming} i
+                 select $1::uuid, $2, {columns}, $3::date, score, $4::timestamptz from {incoming} i
                  where not exists (select from {table} t where {of_the_day} and {same_key})"
             ),
-            &whose,
+            &timed,
         )?;
         let found = connection.number(&count, &whose)?;
 

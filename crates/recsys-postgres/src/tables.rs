@@ -14,20 +14,32 @@ use crate::fault::{PostgresError, Problem};
 pub struct Difference {
     /// The table.
     pub table: String,
-    /// The column; none where it is about the primary key.
-    pub column: Option<String>,
+    /// What about it.
+    pub part: Part,
     /// What must be there.
     pub expected: String,
     /// What is there.
     pub found: String,
 }
 
+/// A part of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// The table itself.
+    Itself,
+    /// A column.
+    Column(String),
+    /// The primary key.
+    Key,
+}
+
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { table, column, expected, found } = self;
-        match column {
-            Some(column) => write!(f, "{table}.{column} must be {expected}, and is {found}"),
-            None => write!(f, "the primary key of {table} must be {expected}, and is {found}"),
+        let Self { table, part, expected, found } = self;
+        match part {
+            Part::Itself => write!(f, "{table} must be {expected}, and is {found}"),
+            Part::Column(column) => write!(f, "{table}.{column} must be {expected}, and is {found}"),
+            Part::Key => write!(f, "the primary key of {table} must be {expected}, and is {found}"),
         }
     }
 }
@@ -77,6 +89,7 @@ struct Table {
     index: &'static [&'static str],
 }
 
+const UNIQUE: &str = "unique";
 const TIME: &str = "timestamp with time zone";
 
 fn column(name: &'static str, kind: &'static str) -> Column {
@@ -110,7 +123,7 @@ fn tables(names: &TableNames) -> Vec<Table> {
             usage: Usage::Read,
             columns: vec![
                 column("id", "uuid").with("default gen_random_uuid()"),
-                column("external_id", "text").with("unique"),
+                column("external_id", "text").with(UNIQUE),
                 column("name", "text"),
                 column("status", "text").with("default 'active'"),
             ],
@@ -253,11 +266,19 @@ impl Table {
         let found: Vec<Found> = connection.rows(sql, &[oid])?.into_iter().map(Found::new).collect();
         let difference = |column: &str, expected: String, found: String| Difference {
             table: self.name.to_string(),
-            column: Some(column.to_owned()),
+            part: Part::Column(column.to_owned()),
             expected,
             found,
         };
         let mut differences = Vec::new();
+        let sql =
+            "select case relkind when 'S' then 'a sequence' when 'i' then 'an index' when 'I' then 'an index'
+                 when 'c' then 'a type' end
+             from pg_class where oid = $1::oid";
+        if let Some(other) = connection.rows(sql, &[oid])?.into_iter().flatten().flatten().next() {
+            let (table, expected) = (self.name.to_string(), "a table".to_owned());
+            return Ok(vec![Difference { table, part: Part::Itself, expected, found: other }]);
+        }
         for Column { name, kind, null, .. } in &self.columns {
             let not_null = *null == Null::Refused;
             let expected = described(kind, not_null);
@@ -282,12 +303,20 @@ impl Table {
         let sql = "select string_agg(attname::text, ', ' order by place)
              from pg_index, unnest(indkey) with ordinality as key (number, place)
              join pg_attribute on attnum = number
-             where indrelid = $1::oid and indisprimary and attrelid = indrelid";
+             where indrelid = $1::oid and indisprimary and attrelid = indrelid and place <= indnkeyatts";
         let key = connection.rows(sql, &[oid])?.into_iter().flatten().flatten().next();
         let expected = self.key.join(", ");
         let found = key.unwrap_or_else(|| "missing".to_owned());
+        let sql =
+            "select 1::text from pg_index join pg_attribute on attrelid = indrelid and attnum = indkey[0]
+             where indrelid = $1::oid and indisunique and indnkeyatts = 1 and attname = $2";
+        for Column { name, .. } in self.columns.iter().filter(|column| column.more == UNIQUE) {
+            if connection.rows(sql, &[oid, name])?.is_empty() {
+                differences.push(difference(name, UNIQUE.to_owned(), "not".to_owned()));
+            }
+        }
         if !expected.is_empty() && found != expected {
-            differences.push(Difference { table: self.name.to_string(), column: None, expected, found });
+            differences.push(Difference { table: self.name.to_string(), part: Part::Key, expected, found });
         }
         Ok(differences)
     }

@@ -2,7 +2,7 @@
 
 use recsys_core::id::Tenant;
 
-use recsys_core::database::{MissingTenant, TableName, TenantId};
+use recsys_core::database::{MissingTenant, Mode, TableName, TenantId};
 
 use crate::connection::Connection;
 use crate::fault::{PostgresError, Problem};
@@ -15,7 +15,9 @@ impl Connection {
         tenant: &Tenant,
         missing: MissingTenant,
     ) -> Result<TenantId, PostgresError> {
-        let found = self.find_or_create(table, tenant.as_str(), missing);
+        let found = self.transaction(Mode::Write, |connection| {
+            connection.find_or_create(table, tenant.as_str(), missing)
+        });
         found.map_err(|problem| self.error(format!("look up a tenant in {table} of"), problem))
     }
 
@@ -28,10 +30,10 @@ impl Connection {
         if let Some(id) = self.find(table, tenant)? {
             return Ok(id);
         }
-        if missing == MissingTenant::Create {
+        if missing == MissingTenant::Create && !looks_like_an_id(tenant) {
             // Another writer may be faster; then its row is the tenant.
             let sql = format!(
-                "insert into {} (external_id, name) values ($1, $1) on conflict do nothing",
+                "insert into {} (id, external_id, name) values (gen_random_uuid(), $1, $1) on conflict do nothing",
                 table.quoted()
             );
             self.execute(&sql, &[tenant])?;
@@ -39,12 +41,13 @@ impl Connection {
                 return Ok(id);
             }
         }
-        Err(Problem::NoTenant { tenant: tenant.to_owned(), table: table.to_string() })
+        let can_be_created = missing == MissingTenant::Advise && !looks_like_an_id(tenant);
+        Err(Problem::NoTenant { tenant: tenant.to_owned(), table: table.to_string(), can_be_created })
     }
 
     fn find(&mut self, table: &TableName, tenant: &str) -> Result<Option<TenantId>, Problem> {
         let sql = format!(
-            "select id::text from {} where external_id = $1 or id::text = $1 limit 2",
+            "select id::text from {} where external_id = $1 or id::text = lower($1) limit 2",
             table.quoted()
         );
         let mut ids = self.rows(&sql, &[tenant])?.into_iter().flatten().flatten();
@@ -53,4 +56,9 @@ impl Connection {
             _ => Err(Problem::AmbiguousTenant { tenant: tenant.to_owned(), table: table.to_string() }),
         }
     }
+}
+
+/// Whether a tenant is named by an id. One that is not there is a mistake, not the name of a new tenant.
+fn looks_like_an_id(tenant: &str) -> bool {
+    tenant.len() == 36 && tenant.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
 }

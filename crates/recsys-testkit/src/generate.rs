@@ -55,13 +55,24 @@ impl Exposure {
 pub struct Random(pub u64);
 
 impl Random {
-    /// The next number below `end`.
-    #[allow(clippy::cast_possible_truncation, reason = "smaller than `end`")]
-    pub fn below(&mut self, end: usize) -> usize {
+    /// The next 64 bits.
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) % end as u64) as usize
+        mixed ^ (mixed >> 31)
+    }
+
+    /// The next number below `end`.
+    #[allow(clippy::cast_possible_truncation, reason = "smaller than `end`")]
+    pub fn below(&mut self, end: usize) -> usize {
+        (self.bits() % end as u64) as usize
+    }
+
+    /// The next number from 0 up to, but not, 1.
+    #[allow(clippy::cast_precision_loss, reason = "53 bits are what a fraction holds")]
+    pub fn fraction(&mut self) -> f64 {
+        (self.bits() >> 11) as f64 / (1u64 << 53) as f64
     }
 }
 

@@ -15,3 +15,4 @@ pub mod remote;
 pub mod s3;
 pub mod sandbox;
 pub mod syscall;
+pub mod workload;

@@ -50,8 +50,10 @@ fn a_job_that_is_killed_leaves_the_day_wholly_old_or_wholly_new() {
     for round in 0..10 {
         write_day(&pilot, 5 + round);
         // How long it takes is found out by doing it, and undone by writing the rows that were there.
+        let job = spawn(&pilot);
+        writes(&pilot);
         let begun = Instant::now();
-        pilot.run("job_db_signals", DAY).ok();
+        Finished::from(job.wait_with_output().unwrap()).ok();
         let took = begun.elapsed();
         let new = pilot.signals();
         assert_ne!(new, old);
@@ -60,6 +62,7 @@ fn a_job_that_is_killed_leaves_the_day_wholly_old_or_wholly_new() {
         restore(&pilot, &old);
         let part = u32::try_from(RandomState::new().hash_one(round) % 1000).unwrap();
         let mut job = spawn(&pilot);
+        writes(&pilot);
         thread::sleep(took * part / 1000);
         job.kill().unwrap();
         let finished = job.wait_with_output().unwrap();
@@ -104,6 +107,18 @@ fn restore(pilot: &Pilot, signals: &[String]) {
         pilot
             .database
             .execute(&format!("insert into item_covisit_daily {columns} values {}", rows.join(",")));
+    }
+}
+
+/// Waits until the job has begun the transaction in which it writes.
+fn writes(pilot: &Pilot) {
+    let sessions = format!(
+        "select 1 from pg_stat_activity where datname = '{}' and query like '%advisory%' or query like 'create temporary%'",
+        pilot.database.name()
+    );
+    let begun = Instant::now();
+    while pilot.lines(&sessions).is_empty() {
+        assert!(begun.elapsed() < Duration::from_mins(1), "the job does not begin to write");
     }
 }
 

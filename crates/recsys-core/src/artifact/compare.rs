@@ -94,6 +94,16 @@ pub enum RowsOf {
     Users,
 }
 
+impl RowsOf {
+    /// What the rows are of, in the plural.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Items => "items",
+            Self::Users => "users",
+        }
+    }
+}
+
 /// What a comparison sees of an artifact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outline<'a> {

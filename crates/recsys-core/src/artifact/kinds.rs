@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize};
 
-use super::compare::Outline;
+use super::compare::{Outline, RowsOf};
 use super::document::{self, Artifact};
 use super::{BuildError, Built, Defect, DocumentError, Inputs, KindPayload, Source};
 use crate::limit::Limits;
@@ -37,6 +37,11 @@ macro_rules! kinds {
             /// What the kind is built from.
             pub fn source(self) -> Source {
                 match self { $(Self::$variant => <super::$module::Payload as KindPayload>::SOURCE),* }
+            }
+
+            /// Whom its rows are of.
+            pub fn rows_of(self) -> RowsOf {
+                match self { $(Self::$variant => <super::$module::Payload as KindPayload>::ROWS),* }
             }
 
             /// Builds the content.

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use document::{Artifact, BuildInfo, DocumentError, Draft, Encoded, version};
 pub use kinds::{Kind, Payload, UnknownKind};
 
-use self::compare::Outline;
+use self::compare::{Outline, RowsOf};
 use crate::catalog::Catalog;
 use crate::dictionary::Dictionary;
 use crate::events::EventTable;
@@ -125,6 +125,8 @@ pub(crate) trait KindPayload<'a>: Serialize + Deserialize<'a> {
     const FIELD: &'static str;
     /// What it is built from.
     const SOURCE: Source;
+    /// Whom its rows are of.
+    const ROWS: RowsOf = RowsOf::Items;
 
     /// Builds the content.
     fn build(inputs: &Inputs<'a>, limits: &Limits) -> Result<Built<Self>, BuildError>;

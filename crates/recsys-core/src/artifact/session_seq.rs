@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::compare::Outline;
+use super::compare::{Outline, RowsOf};
 use super::user_lists::{self, UserItems, pairs};
 use super::{BuildError, Built, Defect, Inputs, KindPayload, Source};
 use crate::limit::Limits;
@@ -15,6 +15,7 @@ pub struct Payload<'a>(#[serde(borrow)] pub Vec<UserItems<'a>>);
 impl<'a> KindPayload<'a> for Payload<'a> {
     const FIELD: &'static str = "users";
     const SOURCE: Source = Source::Events;
+    const ROWS: RowsOf = RowsOf::Users;
 
     /// A user's events in canonical order: every event but the first counts one for its item.
     fn build(inputs: &Inputs<'a>, limits: &Limits) -> Result<Built<Self>, BuildError> {

@@ -50,14 +50,12 @@ impl<'a> Record<'a> {
 
 impl<R: Read> Records<R> {
     pub(super) fn new(reader: R) -> Self {
-        Self {
-            reader: BufReader::with_capacity(1 << 16, reader),
-            parser: Box::new(Reader::new()),
-            line: 1,
-            text: vec![0; 1 << 10],
-            ends: vec![0; 1 << 4],
-            width: None,
-        }
+        let (mut text, mut ends) = (vec![0; 1 << 10], vec![0; 1 << 4]);
+        let mut parser = Box::new(Reader::new());
+        // The parser skips a byte order mark where it begins to read, which may be behind blank lines, and only if
+        // its three bytes arrive together. It has begun now: what is left of the marks is text.
+        parser.read_record(b"\n", &mut text, &mut ends);
+        Self { reader: BufReader::with_capacity(1 << 16, reader), parser, line: 1, text, ends, width: None }
     }
 
     /// The next record, or `None` at the end of the file `name`.

@@ -112,7 +112,7 @@ pub struct Patience {
     /// server that is down, starting or full, never a wrong password.
     pub connect: Duration,
     /// After this the server stops a statement. The time in which it waits for rows to be given or taken, or
-    /// for another writer, counts. None, and zero, mean never.
+    /// for another writer, counts. Zero means never, none what the server is set to.
     pub statement: Option<Duration>,
 }
 
@@ -137,6 +137,8 @@ impl TenantId {
 pub enum MissingTenant {
     /// Fail.
     Refuse,
+    /// Fail, and name the setting that would have it inserted.
+    Advise,
     /// Insert it, with its name as its external id.
     Create,
 }

@@ -42,6 +42,7 @@ pub use registry::{Change, Registry, RegistryError};
 pub use rollback::{RollbackError, RollbackPlan, Target};
 
 use crate::artifact::{ArtifactKey, Kind};
+use crate::gate::{Move, Share};
 use crate::id::Scope;
 use crate::limit::Limits;
 use crate::parallel;
@@ -88,6 +89,30 @@ pub enum PublishError {
         /// Where its blob should be.
         uri: String,
     },
+    /// The artifact differs too much from the current one.
+    #[error(
+        "gate max_artifact_change refused {kind}: {}, more than {most} of what is current; blob and record are \
+         stored and what is current stays; if this is right, pass --allow-large-change",
+        .moves.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    )]
+    Changed {
+        /// The kind.
+        kind: Kind,
+        /// What has changed too much.
+        moves: Vec<Move>,
+        /// The share that is allowed.
+        most: Share,
+    },
+    /// This publisher cannot look at the current artifact.
+    #[error(
+        "cannot compare the new {kind} with the current one: {source} Pass --allow-large-change to publish all the same"
+    )]
+    Incomparable {
+        /// The kind.
+        kind: Kind,
+        /// Why not.
+        source: BlobError,
+    },
     /// The current artifact is of another segment.
     #[error(
         "the current {kind} is of segment {current}, this one is of {new}; \
@@ -112,6 +137,17 @@ pub struct Options {
     pub switch_segment: bool,
     /// An artifact without a row may take the place of one that has some.
     pub allow_empty: bool,
+    /// By how much an artifact may differ from the current one of its kind and segment; none is any amount.
+    pub max_change: Option<Share>,
+}
+
+/// How far a publish has come when it is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Nothing is written yet.
+    Plan,
+    /// Blobs and records are in place.
+    Swap,
 }
 
 /// What became of one artifact.
@@ -169,7 +205,7 @@ impl Publisher<'_> {
         let planned: Vec<Stored> = candidates.iter().map(|candidate| self.stored(candidate)).collect();
         // A publish that would be refused at the end is refused before anything is written.
         let (current, _) = Registry::new(self.registry).manifest(scope)?.unzip();
-        let (_, fates) = self.judge(scope, current.as_ref(), &planned)?;
+        let (_, fates) = self.judge(scope, current.as_ref(), &planned, Stage::Plan)?;
         if fates.contains(&Fate::Published) {
             Registry::new(self.registry).check_store()?;
         }
@@ -267,6 +303,7 @@ impl Publisher<'_> {
         scope: &Scope,
         current: Option<&Manifest>,
         candidates: &[Stored],
+        stage: Stage,
     ) -> Result<(BTreeMap<Kind, String>, Vec<Fate>), PublishError> {
         let none = BTreeMap::new();
         let old = current.map_or(&none, |manifest| &manifest.current);
@@ -284,7 +321,7 @@ impl Publisher<'_> {
             let uri = &candidate.uri;
             fates[number] = match old.get(&kind) {
                 Some(old) if old == uri => Fate::AlreadyCurrent,
-                Some(old) => self.judge_move(scope, candidate, old)?,
+                Some(old) => self.judge_move(scope, candidate, old, stage)?,
                 None => Fate::Published,
             };
             if fates[number] == Fate::Published {
@@ -295,7 +332,13 @@ impl Publisher<'_> {
     }
 
     /// Whether a kind may move from the artifact at `old` to `candidate`.
-    fn judge_move(&self, scope: &Scope, candidate: &Stored, old: &str) -> Result<Fate, PublishError> {
+    fn judge_move(
+        &self,
+        scope: &Scope,
+        candidate: &Stored,
+        old: &str,
+        stage: Stage,
+    ) -> Result<Fate, PublishError> {
         let kind = candidate.key.kind;
         let Some(current) = self.current_key(scope, kind, old)? else {
             if self.options.allow_older_window {
@@ -316,7 +359,34 @@ impl Publisher<'_> {
         if candidate.rows == 0 && !self.options.allow_empty && self.has_rows(scope, kind, old)? {
             return Err(PublishError::Empty { kind });
         }
+        // Another segment is another thing, which nothing can be told from.
+        let comparable = stage == Stage::Swap && current.segment == candidate.key.segment;
+        if let Some(most) = self.options.max_change.filter(|_| comparable) {
+            let moves = self.moves(scope, candidate, old)?;
+            let moves: Vec<Move> = moves.into_iter().filter(|number| number.exceeds(most)).collect();
+            if !moves.is_empty() {
+                return Err(PublishError::Changed { kind, moves, most });
+            }
+        }
         Ok(Fate::Published)
+    }
+
+    /// The sizes of the current artifact and of its successor. None when the current one is gone or damaged.
+    fn moves(&self, scope: &Scope, candidate: &Stored, old: &str) -> Result<Vec<Move>, PublishError> {
+        let kind = candidate.key.kind;
+        let current = match read_blob(self.objects, scope, kind, old) {
+            Ok(current) => current,
+            Err(BlobError::Store(error)) => return Err(error.into()),
+            Err(source @ BlobError::Elsewhere { .. }) => {
+                return Err(PublishError::Incomparable { kind, source });
+            }
+            Err(BlobError::Missing(_) | BlobError::Damaged { .. } | BlobError::Other { .. }) => {
+                return Ok(Vec::new());
+            }
+        };
+        let rows =
+            Move { what: kind.rows_of().as_str(), before: current.rows as u64, after: candidate.rows as u64 };
+        Ok(vec![rows, Move { what: "bytes", before: current.bytes, after: candidate.bytes }])
     }
 
     /// Whether the current artifact of a kind has rows, or may have: one that this publisher cannot look at
@@ -335,7 +405,7 @@ impl Publisher<'_> {
         let mut fates = Vec::new();
         let change = Change { reason: Reason::Publish, by: self.by.clone(), now: self.now };
         let decide = |current: Option<&Manifest>| {
-            let (pointers, judged) = self.judge(scope, current, candidates)?;
+            let (pointers, judged) = self.judge(scope, current, candidates, Stage::Swap)?;
             fates = judged;
             Ok::<_, PublishError>(fates.contains(&Fate::Published).then_some(pointers))
         };

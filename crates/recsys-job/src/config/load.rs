@@ -81,7 +81,9 @@ pub enum ConfigError {
     #[error("setting raw_events_dir is missing; set it in the config file or as {ENV_PREFIX}RAW_EVENTS_DIR")]
     RawDirMissing,
     /// Nobody said where the catalogue is.
-    #[error("setting catalog.path is missing; content_sim is built from the catalogue")]
+    #[error(
+        "setting catalog.path is missing: there is no catalogue to read; set it, or name a file with --input where there is such a flag"
+    )]
     CatalogMissing,
 }
 

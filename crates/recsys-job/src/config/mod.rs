@@ -245,7 +245,7 @@ impl Config {
             (Some(dsn), _) => Ok(("raw_source.postgres.dsn", dsn)),
             (None, Some(dsn)) => Ok(("db.dsn", dsn)),
             (None, None) => {
-                let problem = "is missing; the type says that events are in a table";
+                let problem = "is missing, and so is db.dsn; the type says that events are in a table";
                 Err(ConfigError::Value { key: "raw_source.postgres.dsn", problem })
             }
         }
@@ -345,9 +345,6 @@ impl Config {
         for (key, s3) in [("raw_source.s3", &self.raw_source.s3), ("object_store.s3", &self.object_store.s3)]
         {
             s3.check().map_err(|problem| ConfigError::S3 { key, problem })?;
-        }
-        if self.raw_source.r#type == RawType::Postgres {
-            self.raw_dsn()?;
         }
         let raw_dir = self.raw_dir();
         if let Err(error @ ConfigError::Value { .. }) = raw_dir {

@@ -69,7 +69,7 @@ pub(crate) fn write_catalog(
         counts: RowCounts::default(),
         must_have_one: obsolete == Obsolete::Remove,
     };
-    let (mut database, tenant) = target.connect()?;
+    let (mut database, tenant) = target.connect(mode)?;
     let whose = CatalogTarget { tenant: &tenant, namespace, obsolete, mode, file: path };
     let written = database.write_catalog(whose, &mut rows)?;
     let counts = rows.counts;

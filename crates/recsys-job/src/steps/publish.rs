@@ -86,6 +86,7 @@ impl<'a> Publishing<'a> {
             allow_older_window: flags.allow_older_window,
             switch_segment: flags.switch_segment,
             allow_empty: ctx.config.validation.min_events == 0,
+            max_change: ctx.config.validation.max_artifact_change.filter(|_| !flags.allow_large_change),
         };
         let publisher = Publisher {
             objects: &*ctx.published.objects,

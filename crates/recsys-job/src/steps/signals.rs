@@ -4,7 +4,7 @@ use std::fmt;
 
 use recsys_core::artifact::{Artifact, ArtifactKey, Kind, Payload};
 use recsys_core::catalog::Catalog;
-use recsys_core::database::{Emptying, ItemScore, PairScore, SignalTarget, Signals, Written};
+use recsys_core::database::{Emptying, ItemScore, Mode, PairScore, SignalTarget, Signals, Written};
 use recsys_core::staging::{Staged, StagingError};
 use recsys_core::window::Day;
 use serde::Serialize;
@@ -38,6 +38,13 @@ impl fmt::Display for SignalReport {
             ArtifactSource::Built => "just built",
         };
         write!(f, "  {:<12} {written}, from {kind} {version:.12} ({source})", "database")
+    }
+}
+
+/// Says, before signals are written, what their tables cannot.
+pub(crate) fn warn_of_segment(args: &ArtifactArgs) {
+    if let Some(segment) = &args.segment {
+        tracing::warn!(%segment, "the signal tables have no segment: these rows replace those of any other one");
     }
 }
 
@@ -93,7 +100,10 @@ pub(crate) fn write_signals(
         }
     }
     // Late, because a connection that waits for a build may be cut off.
-    let (mut database, tenant) = target.connect()?;
+    let is_empty = artifacts.iter().all(|artifact| artifact.payload.is_empty());
+    // No tenant is created for nothing: it may be a slip of the pen.
+    let mode = if is_empty { Mode::DryRun } else { Mode::Write };
+    let (mut database, tenant) = target.connect(mode)?;
     let emptying = if ctx.config.validation.min_events == 0 { Emptying::Allowed } else { Emptying::Refused };
     let namespace = ctx.scope.surface.as_str();
     let rows = SignalTarget { tenant: &tenant, namespace, day, emptying };
@@ -146,6 +156,11 @@ fn staged(ctx: &Context, key: &ArtifactKey) -> Result<Option<Vec<u8>>, JobError>
         }
     };
     let build = match key.kind.parse(&bytes) {
+        // Lists cut longer than the limits are now, or an item that is there twice.
+        Ok(artifact) if artifact.payload.check(&ctx.config.limits).is_err() => {
+            tracing::warn!(name, "what is staged does not keep the limits; building it");
+            return Ok(None);
+        }
         Ok(artifact) if artifact.key == *key => artifact.build,
         Ok(_) => {
             tracing::warn!(name, "what is staged is of something else; building it");

@@ -136,11 +136,18 @@ fn a_row_that_fails_ends_it_all() {
 fn what_does_not_fit_is_told_and_nothing_is_written() {
     let (database, demo) = prepared();
     for (bad, told) in [
-        (row(2, "a\0", &[], None, None), r#"item "a\0" contains U+0000"#),
-        (row(2, "A", &["x\0"], None, None), r#"item "A" has a tag that contains U+0000"#),
-        (row(2, "A", &[], Some("cheap"), None), "invalid input syntax for type numeric: \"cheap\""),
-        (row(2, "", &[], None, None), "item \"\" is empty"),
+        (row(2, "a\0", &[], None, None), r#"catalog.csv:2: item "a\0" contains U+0000"#),
+        (row(7, "A", &["x\0"], None, None), r#"catalog.csv:7: item "A" has a tag that contains U+0000"#),
+        (row(2, "", &[], None, None), "catalog.csv:2: item \"\" is empty"),
     ] {
+        let rows = [row(1, "good", &[], None, None), bad];
+        let error = write(&database, &demo, Obsolete::Keep, &rows).unwrap_err();
+        assert!(matches!(error, CatalogWriteError::Catalog(CatalogError::Row { .. })), "{error:?}");
+        assert!(error.to_string().starts_with(told), "{error}");
+    }
+    let told = "invalid input syntax for type numeric: \"cheap\"";
+    {
+        let bad = row(2, "A", &[], Some("cheap"), None);
         let rows = [row(1, "good", &[], None, None), bad];
         let error = server_error(write(&database, &demo, Obsolete::Keep, &rows).unwrap_err());
         assert_fails(&database, &error, Class::Data, &["cannot write item_tags in database", told]);
@@ -167,4 +174,28 @@ fn a_dry_run_counts_and_changes_nothing() {
     let wet = CatalogTarget { mode: Mode::Write, ..dry };
     assert_eq!(connection.write_catalog(wet, rows.into_iter().map(Ok)).unwrap(), written(1, 1, 1, 0));
     assert_eq!(lines(&database, "select item_id, tags from item_tags order by 1"), ["A {y}", "C {}"]);
+}
+
+#[test]
+fn rows_that_something_else_changes_on_their_way_are_no_success() {
+    let (database, demo) = prepared();
+    let rows = [row(2, "A", &["x"], Some("1"), None)];
+    database.execute(
+        "create function noop() returns trigger language plpgsql as 'begin return null; end';
+         create trigger noop before insert or update on item_tags for each row execute function noop()",
+    );
+    let error = server_error(write(&database, &demo, Obsolete::Keep, &rows).unwrap_err());
+    assert_fails(
+        &database,
+        &error,
+        Class::Data,
+        &["1 rows were given for item_tags and 0 would be there", "trigger"],
+    );
+    // A table without its key, in which a row stands twice.
+    database.execute("drop trigger noop on item_tags; alter table item_tags drop constraint item_tags_pkey");
+    write(&database, &demo, Obsolete::Keep, &rows).unwrap();
+    database.execute("insert into item_tags select * from item_tags; update item_tags set price = 0");
+    let error = server_error(write(&database, &demo, Obsolete::Keep, &rows).unwrap_err());
+    assert_fails(&database, &error, Class::Data, &["1 rows were given for item_tags and 2 would be there"]);
+    assert_eq!(lines(&database, "select price from item_tags"), ["0", "0"]);
 }

@@ -246,3 +246,35 @@ fn a_table_that_cannot_be_read_is_found_out_before_the_first_line() {
     let error = open(&database).exposures(query).unwrap_err();
     assert_fails(&database, &error, Class::Refusal, &["not what it must be: column", "does not exist"]);
 }
+
+#[test]
+fn what_is_not_known_of_a_response_does_not_matter_however_odd_it_is() {
+    let (database, demo) = prepared();
+    let deep = format!("{}{}", "[".repeat(5000), "]".repeat(5000));
+    let response = format!(
+        r#"'{{"debug": {deep}, "items": [{{"item_id": "A\u0042", "score": 1e400, "more": {{"x": {deep}}}}}, {{"item_id": "C", "rank": 9223372036854775807}}]}}'"#
+    );
+    database.execute("alter table exposure_events alter column response type json");
+    insert(&database, &shown(&response));
+    let (text, counts) = read(&database, &demo, window("2026-01-01", 1)).unwrap();
+    assert_eq!(counts.events, 2);
+    assert!(
+        text.contains(r#""item_id":"AB""#) && text.contains(r#""item_id":"C","rank":9223372036854775807"#),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_event_that_is_too_long_names_its_row() {
+    let (database, demo) = prepared();
+    insert(
+        &database,
+        &shown(r#"('{"items": [{"item_id": "A"}, {"item_id": "' || repeat('x', 1100000) || '"}]}')::jsonb"#),
+    );
+    let error = read(&database, &demo, window("2026-01-01", 1)).unwrap_err();
+    let parts = [
+        "the row of 2026-01-01T08:00:00.5Z, request 0",
+        "response.items[1] makes an event of more than 1048576 bytes",
+    ];
+    assert_fails(&database, PostgresError::of(&error).unwrap(), Class::Data, &parts);
+}

@@ -272,11 +272,11 @@ fn what_does_not_fit_is_named_and_nothing_is_written() {
     assert_fails(&database, &error, Class::Data, &[r#"item "b\0c" contains U+0000"#]);
     let error = replace(&mut connection, &demo, DAY, &[("", 1.0)], &[]).unwrap_err();
     assert_fails(&database, &error, Class::Data, &[r#"item "" is empty"#]);
-    // New ones collide; of those that are there, one would get lost.
-    for twice in ["new", "old"] {
+    // New ones collide, as those of another writer do; of those that are there, one would get lost.
+    for (twice, class) in [("new", Class::Transient), ("old", Class::Data)] {
         let rows = [(twice, 1.0), (twice, 2.0)];
         let error = replace(&mut connection, &demo, DAY, &rows, &[]).unwrap_err();
-        assert_fails(&database, &error, Class::Data, &["item_popularity_daily"]);
+        assert_fails(&database, &error, class, &["item_popularity_daily"]);
     }
     assert_eq!(both(&database), before);
     // The connection is as good as new.
@@ -362,10 +362,13 @@ fn rows_are_not_replaced_by_none_unless_that_is_allowed() {
     connection.replace_signals(target, signals(&[], &[])).unwrap();
     connection.replace_signals(target, signals(&[("A", 1.0)], &[("A", "B", 1.0), ("B", "A", 1.0)])).unwrap();
     let before = both(&database);
-    let error = connection.replace_signals(target, signals(&[("B", 1.0)], &[])).unwrap_err();
-    let parts = ["no row was given for 2026-01-01, and item_covisit_daily has 2", "validation.min_events"];
+    let error = connection.replace_signals(target, signals(&[], &[])).unwrap_err();
+    let parts = ["no row was given for 2026-01-01, and item_popularity_daily has 1", "validation.min_events"];
     assert_fails(&database, &error, Class::Data, &parts);
     assert_eq!(both(&database), before);
+    // A day with popular items and no pairs is a day.
+    connection.replace_signals(target, signals(&[("B", 1.0)], &[])).unwrap();
+    assert_eq!(both(&database).len(), 1);
     let target = SignalTarget { emptying: Emptying::Allowed, ..target };
     connection.replace_signals(target, signals(&[], &[])).unwrap();
     assert_eq!(both(&database), [""; 0]);

@@ -76,7 +76,7 @@ fn an_existing_table_of_another_shape_is_told_column_by_column_and_left_alone() 
         "create table item_popularity_daily (tenant_id uuid not null, namespace varchar(20), item_id text not null,
              day date, score double precision, region text not null, note text, n int not null default 1,
              primary key (tenant_id, item_id));
-         create table tenants (id uuid primary key, external_id text not null, name text not null,
+         create table tenants (id uuid primary key, external_id text not null unique, name text not null,
              status text not null, created_at timestamptz not null)",
     );
     let before = schema(&database);
@@ -138,4 +138,22 @@ fn exposures_that_are_elsewhere_are_not_created() {
     let names = TableNames { exposures: None, ..TableNames::default() };
     let states = init(&database, &names).unwrap();
     assert_eq!(states.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), NAMES[..4]);
+}
+
+#[test]
+fn columns_beside_the_key_do_not_matter_and_a_missing_unique_name_does() {
+    let database = Database::new();
+    init(&database, &TableNames::default()).unwrap();
+    database.execute(
+        "alter table item_tags drop constraint item_tags_pkey;
+         alter table item_tags add primary key (tenant_id, namespace, item_id) include (price)",
+    );
+    init(&database, &TableNames::default()).unwrap();
+    database.execute("alter table tenants drop constraint tenants_external_id_key; drop table item_tags; create sequence item_tags");
+    let Err(InitError::Shape(differences)) = init(&database, &TableNames::default()) else { panic!() };
+    let told: Vec<String> = differences.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        ["tenants.external_id must be unique, and is not", "item_tags must be a table, and is a sequence"]
+    );
 }

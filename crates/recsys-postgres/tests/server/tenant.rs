@@ -42,13 +42,33 @@ fn a_tenant_that_is_not_there_is_refused_or_created_once() {
 }
 
 #[test]
+fn an_id_is_found_in_capitals_too_and_never_taken_for_a_new_name() {
+    let (database, demo) = prepared();
+    let (mut connection, table) = (open(&database), TableNames::default().tenants);
+    let capitals = tenant(&DEMO.to_uppercase());
+    assert_eq!(connection.tenant(&table, &capitals, MissingTenant::Create).unwrap(), demo);
+    let unknown = tenant("00000000-0000-0000-0000-0000000000FF");
+    let error = connection.tenant(&table, &unknown, MissingTenant::Create).unwrap_err();
+    assert_fails(
+        &database,
+        &error,
+        Class::Refusal,
+        &["no row of tenants has", "insert it or correct the tenant"],
+    );
+    // The contract promises no default for the id.
+    database.execute("alter table tenants alter column id drop default");
+    connection.tenant(&table, &tenant("new"), MissingTenant::Create).unwrap();
+    assert_eq!(lines(&database, "select count(*) from tenants"), ["3"]);
+}
+
+#[test]
 fn one_name_for_two_tenants_is_refused() {
     let (database, _) = prepared();
     database.execute(&format!("update tenants set external_id = '{DEMO}' where id = '{OTHER}'"));
     let error = open(&database)
         .tenant(&TableNames::default().tenants, &tenant(DEMO), MissingTenant::Create)
         .unwrap_err();
-    assert_fails(&database, &error, Class::Refusal, &["one row of tenants and the id of another one"]);
+    assert_fails(&database, &error, Class::Refusal, &["more than one row of tenants has"]);
 }
 
 #[test]
