@@ -236,6 +236,10 @@ pub struct RunJob {
     #[arg(long)]
     pub incremental: bool,
 
+    /// With --incremental, do the last N days up to the checkpoint again, with what has arrived since
+    #[arg(long, value_name = "N", requires = "incremental", default_value_t = 0)]
+    pub reprocess_days: u32,
+
     #[command(flatten)]
     pub artifacts: ArtifactArgs,
     #[command(flatten)]
