@@ -37,6 +37,7 @@ impl Validator {
 fn schema_of(path: &str) -> Option<String> {
     let parts: Vec<&str> = path.split('/').collect();
     Some(match parts[..] {
+        ["canonical", _, _, "reports", _] => "day-report".to_owned(),
         ["canonical", ..] => "canonical-exposure".to_owned(),
         ["artifacts", _, _, _, kind, _, file] if file != "current.version" => format!("artifact-{kind}"),
         ["objects", _, _, kind, _] => format!("artifact-{kind}"),
@@ -79,7 +80,7 @@ fn every_file_that_a_run_writes_is_valid() {
     seen.dedup();
     let kinds = ["content_sim", "cooc", "implicit", "popularity", "session_seq"];
     let mut expected: Vec<String> = kinds.iter().map(|kind| format!("artifact-{kind}")).collect();
-    expected.extend(["canonical-exposure", "history", "manifest", "record"].map(str::to_owned));
+    expected.extend(["canonical-exposure", "day-report", "history", "manifest", "record"].map(str::to_owned));
     assert_eq!(seen, expected);
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::gate::{Check, DayCounts, Past};
 use crate::id::{Scope, Surface, Tenant};
+use crate::json;
 use crate::storage::{Condition, Store, StoreError};
 use crate::window::Day;
 
@@ -77,10 +78,7 @@ impl<'a> Reports<'a> {
 
     /// Writes the report of a day in place of an older one.
     pub fn write(&self, report: &DayReport) -> Result<(), StoreError> {
-        let mut bytes =
-            serde_json::to_vec_pretty(report).expect("a report is made of text and finite numbers");
-        bytes.push(b'\n');
-        self.store.put(&self.key(report.day), &bytes, Condition::Always)?;
+        self.store.put(&self.key(report.day), &json::readable(report), Condition::Always)?;
         Ok(())
     }
 }

@@ -91,9 +91,10 @@ impl Judged {
         ctx.reports().write(&report(ctx, day, canonical_hash, counts, duplicates, Some(verdict)))?;
         let report =
             ValidateReport { day, counts, duplicates, past, checks, report: ctx.reports().name(day) };
-        match report.unjudged() {
-            Some(note) => tracing::warn!(%day, passed, "judged; {note}"),
-            None => tracing::info!(%day, passed, "judged"),
+        if let Some(note) = report.unjudged() {
+            tracing::warn!(%day, passed, "judged; {note}");
+        } else {
+            tracing::info!(%day, passed, "judged");
         }
         Ok(report)
     }
