@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::cli::{
     BuildJob, CatalogJob, CatalogTableJob, ConfigCommand, DayJob, DbCommand, Pipelines, PipelinesCommand,
-    PublishJob, ScopeArgs, SignalsJob,
+    PublishJob, ScopeArgs,
 };
 use crate::context::Context;
 use crate::database::Target;
@@ -171,7 +171,7 @@ pub fn publish_staged(flags: &PublishJob) -> Result<(), JobError> {
 }
 
 /// `job_db_signals`: artifacts → the rows of each day in the database.
-pub fn db_signals(flags: &SignalsJob, driver: &dyn Driver) -> Result<(), JobError> {
+pub fn db_signals(flags: &BuildJob, driver: &dyn Driver) -> Result<(), JobError> {
     let ctx = Context::new(&flags.common, &flags.scope)?;
     let days = ctx.days(flags.days.start, flags.days.end)?;
     let target = Target::required(&ctx, driver)?;
