@@ -12,6 +12,8 @@ use crate::window::Day;
 pub struct Validation {
     /// The least number of events a day may have. An empty day is suspicious; 0 allows it.
     pub min_events: u64,
+    /// What share of a day's lines may break a rule; they are set aside. With 0, the first one stops the job.
+    pub max_invalid_ratio: Share,
     /// By how much an artifact may differ from the current one of its kind, as a share of the current one's rows
     /// and of its bytes. Unset, it may differ by any amount.
     pub max_artifact_change: Option<Share>,
@@ -19,12 +21,12 @@ pub struct Validation {
 
 impl Default for Validation {
     fn default() -> Self {
-        Self { min_events: 1, max_artifact_change: None }
+        Self { min_events: 1, max_invalid_ratio: Share::default(), max_artifact_change: None }
     }
 }
 
 /// A part of something, or a multiple of it: 0.5 is half, 2 is twice as much. Never negative, always finite.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(try_from = "f64", into = "f64")]
 pub struct Share(f64);
 
