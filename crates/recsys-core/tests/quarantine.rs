@@ -92,7 +92,7 @@ impl Folder {
     }
 
     fn file(&self, folder: &str) -> Option<Vec<u8>> {
-        fs::read(self.root.path().join(format!("demo/home/{folder}/{}.jsonl", DAY))).ok()
+        fs::read(self.root.path().join(format!("demo/home/{folder}/{DAY}.jsonl"))).ok()
     }
 
     fn replace(&self, bad: Option<&SetAside>) -> Replaced {
@@ -124,8 +124,11 @@ fn quarantined(contents: &[Vec<u8>]) -> Result<Outcome, LinesError> {
     Ok(Outcome { kept, counts, canonical })
 }
 
-/// What strict mode says: nothing, or file, line, column and reason.
-fn strict(contents: &[Vec<u8>]) -> Result<Option<Vec<u8>>, (String, u64, Option<u64>, String)> {
+/// The file, the line, the column and the reason.
+type FirstBad = (String, u64, Option<u64>, String);
+
+/// What strict mode makes of some files: the canonical file, or the first bad line.
+fn strict(contents: &[Vec<u8>]) -> Result<Option<Vec<u8>>, FirstBad> {
     let (scope, folder) = (scope(), Folder::new());
     let read = read_days(files(contents), &scope, day(), day(), &Budget::default());
     match read {
@@ -142,8 +145,7 @@ fn strict(contents: &[Vec<u8>]) -> Result<Option<Vec<u8>>, (String, u64, Option<
 
 fn good(item: &str) -> String {
     format!(
-        r#"{{"v":1,"ts":"{}T08:00:00Z","tenant":"demo","surface":"home","session_id":"s","item_id":"{item}","rank":0}}"#,
-        DAY
+        r#"{{"v":1,"ts":"{DAY}T08:00:00Z","tenant":"demo","surface":"home","session_id":"s","item_id":"{item}","rank":0}}"#
     )
 }
 
@@ -348,7 +350,7 @@ fn a_line_of_any_length_is_kept_up_to_a_bound() {
                 ends.as_bytes(),
             ]
             .concat();
-            let outcome = quarantined(&[content.clone()]).unwrap();
+            let outcome = quarantined(std::slice::from_ref(&content)).unwrap();
             let lines: Vec<u64> = outcome.kept.iter().map(|kept| kept.line).collect();
             assert_eq!(lines, [1, 3, 5, 6], "{length} {ends:?}");
             for kept in &outcome.kept {
@@ -368,7 +370,7 @@ fn a_line_of_any_length_is_kept_up_to_a_bound() {
     }
     // Exactly as long as it may be, and characters that take six times their length as JSON.
     let content = vec![0; MAX_KEPT_LINE_BYTES];
-    let outcome = quarantined(&[content.clone()]).unwrap();
+    let outcome = quarantined(std::slice::from_ref(&content)).unwrap();
     assert!(outcome.kept.len() == 1 && outcome.kept[0].bytes == content);
 }
 
