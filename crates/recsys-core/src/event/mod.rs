@@ -193,10 +193,7 @@ mod tests {
             let reason = reason(&GOOD.replace(from, &to));
             assert!(reason.len() < 500, "{} bytes", reason.len());
             assert!(reason.contains("é…é"), "{reason}");
-            assert!(
-                reason.ends_with("is not an RFC 3339 time") || reason.ends_with("expected i64"),
-                "{reason}"
-            );
+            assert!(reason.ends_with("T08:00:00Z") || reason.ends_with("expected i64"), "{reason}");
         }
     }
 
