@@ -89,8 +89,7 @@ fn every_quarantined_line_is_valid() {
     let sandbox = Sandbox::new();
     let raw = b"{\n\"\\ud800\"\n\xff\n\n\0\n{\"v\":2}\r\n";
     sandbox.write("raw/demo/home/exposure.2026-01-02.jsonl", raw);
-    let config =
-        json!({"out_dir": ".out", "raw_events_dir": "raw", "validation": {"max_invalid_ratio": 1}});
+    let config = json!({"out_dir": ".out", "raw_events_dir": "raw", "validation": {"max_invalid_ratio": 1}});
     sandbox.write("config.json", config.to_string());
     sandbox.run("job_ingest", "--config config.json --tenant demo --surface home --start 2026-01-02").ok();
     let files = sandbox.snapshot(".out");
