@@ -137,3 +137,176 @@ fn a_current_artifact_that_cannot_be_looked_at_is_not_replaced_blindly() {
     moved(&run).fails(2, &["cannot compare the new", "is not in the object store", "--allow-large-change"]);
     moved(&format!("{run} --allow-large-change")).ok();
 }
+
+/// The report of a day.
+fn report(days: &Days, day: &str) -> serde_json::Value {
+    let path = days.0.join(format!("out/canonical/demo/home/reports/{day}.json"));
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn a_day_is_judged_by_the_days_before_it() {
+    let volume = json!({"max_volume_drop": 0.5, "max_volume_spike": 1.0, "lookback_days": 4});
+    let days = Days::new(&volume);
+    // Too little is known of the past of the first days, and they say so.
+    for (day, known) in [("2026-01-01", 0), ("2026-01-02", 1)] {
+        days.write(day, 4, 10);
+        let run = days.run(day, "");
+        let note = format!("its volume is not judged: {known} of the 4 days before it are known");
+        assert!(run.ok().stdout.contains(&note), "{run:?}");
+        assert_eq!(report(&days, day)["verdict"]["passed"], true);
+        assert_eq!(report(&days, day)["verdict"]["past"]["sufficient"], false);
+    }
+    // Half of the days, and not one of fewer than half, is enough.
+    days.write("2026-01-03", 2, 9);
+    let parts = [
+        "gates refused 2026-01-03",
+        "events 18 against a median of 40, max_volume_drop allows 0.5",
+        "raw/demo/home/exposure.2026-01-03.jsonl",
+    ];
+    days.run("2026-01-03", "").fails(3, &parts);
+    let refused = report(&days, "2026-01-03");
+    assert_eq!((&refused["verdict"]["passed"], &refused["counts"]["events"]), (&json!(false), &json!(18)));
+    let checks = refused["verdict"]["checks"].as_array().unwrap();
+    let failed: Vec<_> = checks.iter().filter(|check| check["passed"] == false).collect();
+    assert_eq!(failed.len(), 1, "{checks:?}");
+    assert_eq!(
+        *failed[0],
+        json!({"gate": "max_volume_drop", "of": "events", "value": 18, "median": 40.0, "allowed": 0.5, "passed": false})
+    );
+    // What is current stays, and the day's data is there to be looked at.
+    assert!(days.current().iter().all(|uri| !uri.is_empty()));
+    days.0
+        .run("job_validate", &format!("{SCOPE} --start 2026-01-03"))
+        .fails(3, &["events 18 against a median of 40"]);
+    assert_eq!(report(&days, "2026-01-03"), refused);
+
+    // And in the other direction: twice as much is allowed, more is not.
+    days.write("2026-01-03", 4, 20);
+    days.run("2026-01-03", "").ok();
+    days.write("2026-01-03", 9, 10);
+    days.run("2026-01-03", "").fails(
+        3,
+        &["events 90 against a median of 40, max_volume_spike allows 1", "users 9 against a median of 4"],
+    );
+}
+
+#[test]
+fn the_chain_of_jobs_writes_the_reports_that_run_writes() {
+    let reports = |chain: bool| {
+        let days =
+            Days::new(&json!({"max_volume_drop": 0.9, "lookback_days": 2, "max_duplicate_share": 0.5}));
+        for day in ["2026-01-01", "2026-01-02", "2026-01-03"] {
+            days.write(day, 3, 5);
+            if chain {
+                let line = format!("{SCOPE} --start {day}");
+                days.0.run("job_ingest", &line).ok();
+                assert_eq!(report(&days, day).get("verdict"), None);
+                days.0.run("job_validate", &line).ok();
+                // Ingested once more with the same events, the verdict stays.
+                let before = days.0.snapshot("out/canonical");
+                days.0.run("job_ingest", &line).ok();
+                assert_eq!(days.0.snapshot("out/canonical"), before);
+            } else {
+                days.run(day, "").ok();
+            }
+        }
+        let snapshot = days.0.snapshot("out/canonical");
+        snapshot.into_iter().map(|(name, (_, bytes))| (name, bytes)).collect::<Vec<_>>()
+    };
+    let by_run = reports(false);
+    assert_eq!(by_run.len(), 6);
+    assert_eq!(reports(true), by_run);
+}
+
+#[test]
+fn duplicates_guests_and_giant_sessions_can_be_refused() {
+    let event = |request: &str, user: &str, session: &str| {
+        json!({"v": 1, "ts": "2026-01-01T08:00:00Z", "tenant": "demo", "surface": "home", "session_id": session,
+            "item_id": "A", "request_id": request, "user_id": user}).to_string()
+    };
+    let lines = [
+        event("1", "u", "s"),
+        event("1", "u", "s"),
+        event("2", "", "s"),
+        event("3", "u", "s"),
+        event("4", "u", "t"),
+    ];
+    let days =
+        Days::new(&json!({"max_duplicate_share": 0.2, "max_guest_share": 0.25, "max_session_events": 3}));
+    days.0.write("raw/exposure.jsonl", lines.join("\n"));
+    days.run("2026-01-01", "").ok();
+    let counts = &report(&days, "2026-01-01");
+    assert_eq!(
+        counts["counts"],
+        json!({"events": 4, "sessions": 2, "items": 1, "users": 1, "guest_events": 1, "largest_session": 3})
+    );
+    assert_eq!(counts["duplicates"], 1);
+    for (setting, value, told) in [
+        ("max_duplicate_share", json!(0.19), "share of duplicates 0.2"),
+        ("max_guest_share", json!(0.24), "share of guests 0.25"),
+        ("max_session_events", json!(2), "events of the largest session 3"),
+    ] {
+        days.configure(&json!({setting: value}));
+        days.run("2026-01-01", "").fails(3, &["gates refused 2026-01-01", told, setting]);
+        days.0.run("job_validate", &format!("{SCOPE} --start 2026-01-01")).fails(3, &[told]);
+    }
+}
+
+#[test]
+fn a_day_that_is_ingested_again_says_what_came_and_went() {
+    let days = Days::new(&json!({}));
+    let ingest = || -> serde_json::Value {
+        let finished = days.0.run("job_ingest", &format!("{SCOPE} --start 2026-01-01 --json"));
+        let document: serde_json::Value = serde_json::from_str(&finished.ok().stdout).unwrap();
+        document["days"][0]["canonical"].clone()
+    };
+    days.write("2026-01-01", 2, 3);
+    let first = ingest();
+    assert_eq!((&first["replaced"], first.get("changes")), (&json!("written"), None));
+    assert_eq!(ingest()["changes"], json!({"in": 0, "out": 0}));
+    days.write("2026-01-01", 3, 2);
+    let changed = ingest();
+    // Items 0 and 1 of users 0 and 1 stay, their item 2 goes, and two items of user 2 come.
+    assert_eq!((&changed["replaced"], &changed["changes"]), (&json!("written"), &json!({"in": 2, "out": 2})));
+    let said = {
+        days.write("2026-01-01", 3, 3);
+        days.0.run("job_ingest", &format!("{SCOPE} --start 2026-01-01"))
+    };
+    assert!(said.ok().stdout.contains("written (3 in, 0 out)"), "{said:?}");
+}
+
+#[test]
+fn late_events_get_in_when_the_last_days_are_done_again() {
+    let days = Days::new(&json!({}));
+    for day in ["2026-01-02", "2026-01-03", "2026-01-04"] {
+        days.write(day, 2, 2);
+    }
+    let incremental =
+        |flags: &str| days.0.run("recsys-pipelines", &format!("run {SCOPE} --incremental {flags}"));
+    incremental("--start 2026-01-02 --end 2026-01-03").ok();
+    // A straggler of a day that is published; the next day is there by now.
+    days.write("2026-01-02", 2, 3);
+    let said = incremental("--end 2026-01-04 --reprocess-days 5 --window-days 3");
+    let text = &said.ok().stdout;
+    assert!(text.contains("(2 in, 0 out)"), "{text}");
+    // Not the days before the first, of which there never was anything.
+    let done: Vec<&str> = text.lines().filter(|line| line.starts_with("demo/home")).collect();
+    assert_eq!(done, ["demo/home 2026-01-02", "demo/home 2026-01-03", "demo/home 2026-01-04"]);
+    let popularity = days.current().into_iter().find(|uri| uri.contains("/popularity/")).unwrap();
+    let blob = std::fs::read(popularity.strip_prefix("file://").unwrap()).unwrap();
+    let document: serde_json::Value = serde_json::from_slice(&blob).unwrap();
+    assert_eq!(
+        document["items"],
+        json!([
+            {"item_id": "i000", "count": 6}, {"item_id": "i001", "count": 6}, {"item_id": "i002", "count": 2},
+        ])
+    );
+    // With nothing new, the last day alone is done again.
+    let again = incremental("--end 2026-01-04 --reprocess-days 1 --window-days 3");
+    assert_eq!(again.ok().stdout.matches("demo/home 2026").count(), 1);
+    assert!(incremental("--end 2026-01-04").ok().stdout.contains("nothing to do"));
+    days.0
+        .run("recsys-pipelines", &format!("run {SCOPE} --start 2026-01-02 --reprocess-days 1"))
+        .fails(2, &["--incremental"]);
+}

@@ -430,7 +430,9 @@ fn a_day_that_lost_its_events_loses_its_file_when_that_is_allowed() {
         let document: Value = serde_json::from_str(&finished.ok().stdout).unwrap();
         assert_eq!(document["days"][0]["canonical"]["replaced"], "removed");
         assert_eq!(document["days"][0]["artifacts"][0]["rows"], 0);
-        assert!(sandbox.snapshot("out/canonical").is_empty());
+        assert_eq!(document["days"][0]["canonical"]["changes"]["in"], 0);
+        let left: Vec<String> = sandbox.snapshot("out/canonical").into_keys().collect();
+        assert_eq!(left, ["demo/home/reports/2026-01-01.json"]);
         read_published(&sandbox.join(MANIFEST)).unwrap();
     }
 }

@@ -38,6 +38,7 @@ fn schema_of(path: &str) -> Option<String> {
     let parts: Vec<&str> = path.split('/').collect();
     Some(match parts[..] {
         ["canonical", _, _, "quarantine", _] => "quarantine-line".to_owned(),
+        ["canonical", _, _, "reports", _] => "day-report".to_owned(),
         ["canonical", ..] => "canonical-exposure".to_owned(),
         ["artifacts", _, _, _, kind, _, file] if file != "current.version" => format!("artifact-{kind}"),
         ["objects", _, _, kind, _] => format!("artifact-{kind}"),
@@ -80,7 +81,7 @@ fn every_file_that_a_run_writes_is_valid() {
     seen.dedup();
     let kinds = ["content_sim", "cooc", "implicit", "popularity", "session_seq"];
     let mut expected: Vec<String> = kinds.iter().map(|kind| format!("artifact-{kind}")).collect();
-    expected.extend(["canonical-exposure", "history", "manifest", "record"].map(str::to_owned));
+    expected.extend(["canonical-exposure", "day-report", "history", "manifest", "record"].map(str::to_owned));
     assert_eq!(seen, expected);
 }
 
@@ -92,7 +93,8 @@ fn every_quarantined_line_is_valid() {
     let config = json!({"out_dir": ".out", "raw_events_dir": "raw", "validation": {"max_invalid_ratio": 1}});
     sandbox.write("config.json", config.to_string());
     sandbox.run("job_ingest", "--config config.json --tenant demo --surface home --start 2026-01-02").ok();
-    let files = sandbox.snapshot(".out");
+    let mut files = sandbox.snapshot(".out");
+    files.retain(|path, _| path.contains("/quarantine/"));
     assert_eq!(files.len(), 1);
     let mut validator = Validator::new();
     for (path, (_, bytes)) in files {

@@ -144,6 +144,13 @@ pub fn to_vec(value: &impl Serialize) -> Vec<u8> {
     out
 }
 
+/// A document as people read it: indented, with a final line end.
+pub(crate) fn readable(document: &impl Serialize) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec_pretty(document).expect("documents of this crate always serialize");
+    bytes.push(b'\n');
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -20,6 +20,7 @@ pub mod parallel;
 pub mod publish;
 pub mod quarantine;
 pub mod raw;
+pub mod report;
 pub mod spill;
 pub mod staging;
 pub mod storage;

@@ -112,7 +112,7 @@ pub struct DayJob {
     pub common: CommonArgs,
 }
 
-/// Flags of the jobs that build from events.
+/// Flags of the jobs that build from events, and of `job_db_signals`.
 #[derive(Debug, Clone, Parser)]
 pub struct BuildJob {
     #[command(flatten)]
@@ -143,19 +143,6 @@ pub struct CatalogJob {
     #[arg(long)]
     pub format: Option<CatalogFormat>,
 
-    #[command(flatten)]
-    pub common: CommonArgs,
-}
-
-/// Flags of `job_db_signals`.
-#[derive(Debug, Clone, Parser)]
-pub struct SignalsJob {
-    #[command(flatten)]
-    pub scope: ScopeArgs,
-    #[command(flatten)]
-    pub days: DayArgs,
-    #[command(flatten)]
-    pub artifacts: ArtifactArgs,
     #[command(flatten)]
     pub common: CommonArgs,
 }
@@ -235,6 +222,10 @@ pub struct RunJob {
     /// Begin with the day after the last one published, as the checkpoint has it
     #[arg(long)]
     pub incremental: bool,
+
+    /// With --incremental, do the last N days up to the checkpoint again, with what has arrived since
+    #[arg(long, value_name = "N", requires = "incremental", default_value_t = 0)]
+    pub reprocess_days: u32,
 
     #[command(flatten)]
     pub artifacts: ArtifactArgs,
@@ -429,7 +420,7 @@ macro_rules! flags {
         })*
     };
 }
-flags!(DayJob, BuildJob, CatalogJob, CatalogTableJob, SignalsJob, PublishJob);
+flags!(DayJob, BuildJob, CatalogJob, CatalogTableJob, PublishJob);
 
 /// Flags of `recsys-pipelines`.
 #[derive(Debug, Clone, Parser)]

@@ -6,6 +6,7 @@ use recsys_core::canonical::Canonical;
 use recsys_core::catalog::{Catalog, CatalogError, CatalogFormat};
 use recsys_core::id::Scope;
 use recsys_core::raw::open_decompressed;
+use recsys_core::report::Reports;
 use recsys_core::spill::Budget;
 use recsys_core::staging::Staging;
 use recsys_core::storage::{Roots, Store, Unconditional};
@@ -117,6 +118,10 @@ impl Context {
 
     pub(crate) fn canonical(&self) -> Canonical<'_> {
         Canonical::new(&*self.canonical, &self.scope)
+    }
+
+    pub(crate) fn reports(&self) -> Reports<'_> {
+        Reports::new(&*self.canonical, &self.scope)
     }
 
     pub(crate) fn staging(&self) -> Staging<'_> {

@@ -3,12 +3,14 @@
 use recsys_core::artifact::Kind;
 use recsys_core::catalog::Catalog;
 use recsys_core::database::{Driver, Mode, Obsolete};
+use recsys_core::gate::DayCounts;
+use recsys_core::hash::sha256;
 use recsys_core::window::Day;
 use serde::Serialize;
 
 use crate::cli::{
     BuildJob, CatalogJob, CatalogTableJob, ConfigCommand, DayJob, DbCommand, Pipelines, PipelinesCommand,
-    PublishJob, ScopeArgs, SignalsJob,
+    PublishJob, ScopeArgs,
 };
 use crate::context::Context;
 use crate::database::Target;
@@ -21,7 +23,7 @@ use crate::steps::catalog::write_catalog;
 use crate::steps::ingest::{Ingest, IngestReport, Read, SourceReport, commit};
 use crate::steps::publish::{Publishing, check};
 use crate::steps::signals::{self, warn_of_segment, write_signals};
-use crate::steps::validate::validate;
+use crate::steps::validate::{judge, report_counts};
 
 /// The document that a job prints with `--json`.
 #[derive(Debug, Serialize)]
@@ -52,7 +54,10 @@ pub fn ingest(flags: &DayJob, driver: &dyn Driver) -> Result<(), JobError> {
     let mut ingest = Ingest::open(&ctx, driver, &days)?;
     let done = days.into_iter().try_for_each(|day| {
         let Read { rows, source } = ingest.read(day)?;
-        let canonical = commit(&ctx, &rows, ctx.canonical().write(&rows)?)?;
+        let pending = ctx.canonical().write(&rows)?;
+        let hash = pending.hash().to_owned();
+        let canonical = commit(&ctx, &rows, pending)?;
+        report_counts(&ctx, &rows, &hash)?;
         output.line(format_args!("{} {day}", ctx.scope));
         if let Some(source) = &source {
             output.line(source);
@@ -70,8 +75,16 @@ pub fn validate_days(flags: &DayJob) -> Result<(), JobError> {
     let output = Output::new(flags.common.json);
     let mut document = Summary::new(&ctx);
     let done = ctx.days(flags.days.start, flags.days.end)?.into_iter().try_for_each(|day| {
-        let events = ctx.canonical().load(day, &ctx.budget)?.map_or(0, |(rows, _)| rows.len());
-        let report = validate(&ctx, day, events, None)?;
+        let (counts, hash) = match ctx.canonical().load(day, &ctx.budget)? {
+            Some((rows, hash)) => (DayCounts::of(&rows)?, hash),
+            None => (DayCounts::default(), sha256(b"")),
+        };
+        // What was dropped is known to whoever has ingested the day.
+        let ingested = ctx.reports().read(day)?.filter(|report| report.canonical_hash == hash);
+        let judged = judge(&ctx, day, counts, ingested.and_then(|report| report.duplicates))?;
+        let verdict = judged.verdict(&ctx, None);
+        let report = judged.write(&ctx, hash)?;
+        verdict?;
         output.line(format_args!("{} {day}", ctx.scope));
         output.line(&report);
         document.days.push(report);
@@ -158,7 +171,7 @@ pub fn publish_staged(flags: &PublishJob) -> Result<(), JobError> {
 }
 
 /// `job_db_signals`: artifacts → the rows of each day in the database.
-pub fn db_signals(flags: &SignalsJob, driver: &dyn Driver) -> Result<(), JobError> {
+pub fn db_signals(flags: &BuildJob, driver: &dyn Driver) -> Result<(), JobError> {
     let ctx = Context::new(&flags.common, &flags.scope)?;
     let days = ctx.days(flags.days.start, flags.days.end)?;
     let target = Target::required(&ctx, driver)?;

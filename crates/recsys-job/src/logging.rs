@@ -22,12 +22,13 @@ fn discreet() -> FilterFn {
     })
 }
 
-/// Sets up logging. `RUST_LOG` chooses the level; without it, warnings and errors are shown.
+/// Sets up logging. `RUST_LOG` chooses the level; without it, warnings, errors and the progress
+/// of what takes long are shown.
 pub(crate) fn init(format: Option<LogFormat>) -> Result<(), JobError> {
     let filter = match std::env::var("RUST_LOG") {
         Ok(directives) if !directives.is_empty() => EnvFilter::try_new(&directives)
             .map_err(|error| JobError::Usage(format!("RUST_LOG is {directives:?}: {error}")))?,
-        _ => EnvFilter::new("warn"),
+        _ => EnvFilter::new("warn,recsys_job::progress=info"),
     };
     let terminal = io::stderr().is_terminal();
     let format = format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json });

@@ -1,4 +1,4 @@
-//! How far the reading of raw events is: a bar on a terminal, a log line now and then elsewhere.
+//! How far the reading of events is, and what is being built: a bar on a terminal, a log line now and then elsewhere.
 //!
 //! Bytes are counted as they come from the store, where their number is known beforehand also of compressed
 //! files; events are counted as lines. Nothing is shown of what is done within seconds.
@@ -11,6 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use recsys_core::artifact::Kind;
 use recsys_core::lines::LineFile;
 use recsys_core::storage::{Commit, Condition, Conditions, Listed, PendingWrite, Store, StoreError, Tag};
 
@@ -27,42 +28,73 @@ struct Seen {
     lines: AtomicU64,
 }
 
+/// Shows something now and then until it is dropped.
+#[derive(Debug)]
+struct Shower {
+    /// Dropped to end the thread.
+    end: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Shower {
+    /// `draw` is for terminals, `log` for all else.
+    fn begin(draw: impl FnMut() + Send + 'static, log: impl FnMut() + Send + 'static) -> Self {
+        let (end, ended) = channel::<()>();
+        let thread = thread::spawn(move || {
+            let (mut show, mut wait, then): (Box<dyn FnMut()>, _, _) = if io::stderr().is_terminal() {
+                (Box::new(draw), PATIENCE, REDRAW)
+            } else {
+                (Box::new(log), LOG_EVERY, LOG_EVERY)
+            };
+            while ended.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
+                show();
+                wait = then;
+            }
+        });
+        Self { end: Some(end), thread: Some(thread) }
+    }
+}
+
+impl Drop for Shower {
+    fn drop(&mut self) {
+        self.end = None;
+        if let Some(thread) = self.thread.take() {
+            // It shows, and has nothing to say of its own.
+            let _ = thread.join();
+        }
+    }
+}
+
 /// What is being read; shown until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Progress {
     seen: Arc<Seen>,
-    /// Dropped to end the thread.
-    end: Option<Sender<()>>,
-    shower: Option<JoinHandle<()>>,
+    _shower: Shower,
 }
 
 impl Progress {
     /// Begins to show what is read.
     pub(crate) fn begin() -> Self {
         let seen = Arc::new(Seen::default());
-        let (end, ended) = channel::<()>();
-        let shown = Arc::clone(&seen);
-        let shower = thread::spawn(move || {
-            let begun = Instant::now();
-            let mut show: Box<dyn FnMut()> = if io::stderr().is_terminal() {
-                let bar = bar();
-                Box::new(move || draw(&bar, &shown, begun))
-            } else {
-                Box::new(move || log(&shown, begun))
-            };
-            let (mut wait, then) =
-                if io::stderr().is_terminal() { (PATIENCE, REDRAW) } else { (LOG_EVERY, LOG_EVERY) };
-            while ended.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
-                show();
-                wait = then;
-            }
-        });
-        Self { seen, end: Some(end), shower: Some(shower) }
+        let (drawn, logged, begun) = (Arc::clone(&seen), Arc::clone(&seen), Instant::now());
+        let mut shown = None;
+        let draw = move || draw(shown.get_or_insert_with(bar), &drawn, begun);
+        let shower = Shower::begin(draw, move || log(&logged, begun));
+        Self { seen, _shower: shower }
     }
 
-    /// A store that counts the bytes read from it.
+    /// A store of compressed or plain files that counts the bytes read from it.
     pub(crate) fn watch<'a>(&self, store: &'a dyn Store) -> Watched<'a> {
-        Watched { store, seen: Arc::clone(&self.seen) }
+        Watched { store, seen: Arc::clone(&self.seen), count: count_bytes }
+    }
+
+    /// A store of plain files that counts the bytes and lines read from it.
+    pub(crate) fn watch_lines<'a>(&self, store: &'a dyn Store) -> Watched<'a> {
+        let count = |seen: &Seen, bytes: &[u8]| {
+            count_bytes(seen, bytes);
+            count_lines(seen, bytes);
+        };
+        Watched { store, seen: Arc::clone(&self.seen), count }
     }
 
     /// A file that counts its lines.
@@ -73,13 +105,30 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.end = None;
-        if let Some(shower) = self.shower.take() {
-            // It shows, and has nothing to say of its own.
-            let _ = shower.join();
-        }
+/// What is being built, which has no end that could be told beforehand; shown until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Building {
+    _shower: Shower,
+}
+
+impl Building {
+    /// Begins to show that `kinds` are built.
+    pub(crate) fn begin(kinds: &[Kind]) -> Self {
+        let names: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+        let (kinds, begun) = (names.join(", "), Instant::now());
+        let mut spinner = None;
+        let message = format!("building {kinds}");
+        let draw = move || {
+            let spinner = spinner.get_or_insert_with(|| {
+                let style = ProgressStyle::with_template("{spinner} {msg}, {elapsed}");
+                let spinner =
+                    ProgressBar::new_spinner().with_elapsed(begun.elapsed()).with_message(message.clone());
+                style.map_or(spinner.clone(), |style| spinner.with_style(style))
+            });
+            spinner.tick();
+        };
+        let log = move || tracing::info!(%kinds, seconds = begun.elapsed().as_secs(), "building");
+        Self { _shower: Shower::begin(draw, log) }
     }
 }
 
@@ -138,6 +187,7 @@ impl Read for Counting {
 pub(crate) struct Watched<'a> {
     store: &'a dyn Store,
     seen: Arc<Seen>,
+    count: fn(&Seen, &[u8]),
 }
 
 impl Store for Watched<'_> {
@@ -146,7 +196,7 @@ impl Store for Watched<'_> {
         // What cannot be looked at can be read all the same.
         let bytes = self.store.look(key).ok().flatten().map_or(0, |listed| listed.bytes);
         self.seen.total_bytes.fetch_add(bytes, Ordering::Relaxed);
-        Ok(Some(Box::new(Counting { reader, seen: Arc::clone(&self.seen), count: count_bytes })))
+        Ok(Some(Box::new(Counting { reader, seen: Arc::clone(&self.seen), count: self.count })))
     }
 
     fn uri(&self, key: &str) -> String {

@@ -6,6 +6,7 @@ use recsys_core::artifact::{Kind, Source};
 use recsys_core::canonical::DayRows;
 use recsys_core::catalog::Catalog;
 use recsys_core::database::Driver;
+use recsys_core::gate::DayCounts;
 use recsys_core::parallel;
 use recsys_core::publish::Candidate;
 use recsys_core::window::Day;
@@ -22,7 +23,7 @@ use crate::steps::build::{ArtifactReport, Days, Document, Plan, build, complete,
 use crate::steps::ingest::{Ingest, IngestReport, Read, SourceReport, commit};
 use crate::steps::publish::{PublishReport, Publishing};
 use crate::steps::signals::{self, SignalReport, warn_of_segment, write_signals};
-use crate::steps::validate::validate;
+use crate::steps::validate::{ValidateReport, judge};
 
 /// `recsys-pipelines run`.
 pub(crate) fn run(flags: &RunJob, driver: &dyn Driver) -> Result<(), JobError> {
@@ -31,6 +32,7 @@ pub(crate) fn run(flags: &RunJob, driver: &dyn Driver) -> Result<(), JobError> {
         day: Day,
         source: Option<SourceReport>,
         canonical: IngestReport,
+        validated: ValidateReport,
         artifacts: Vec<ArtifactReport>,
         published: PublishReport,
         /// Empty unless a database is configured.
@@ -62,7 +64,7 @@ pub(crate) fn run(flags: &RunJob, driver: &dyn Driver) -> Result<(), JobError> {
     let done = days.into_iter().try_for_each(|day| -> Result<(), JobError> {
         loaded.forget_before(plan.first_day(&ctx, day)?);
         let Read { rows, source } = ingest.read(day)?;
-        let (canonical, artifacts, published) =
+        let RanDay { canonical, validated, artifacts, published } =
             run_day(&ctx, &plan, &flags.publish, &mut loaded, &rows, source.as_ref())?;
         let signals = match &target {
             Some(target) => write_signals(&ctx, target, &flags.artifacts, &signal_kinds, day)?,
@@ -75,17 +77,29 @@ pub(crate) fn run(flags: &RunJob, driver: &dyn Driver) -> Result<(), JobError> {
             output.line(source);
         }
         output.line(&canonical);
+        if validated.past.lookback_days > 0 {
+            output.line(&validated);
+        }
+
         published.artifacts.iter().for_each(|artifact| output.line(artifact));
         artifacts.iter().filter_map(ArtifactReport::notes).for_each(|notes| output.line(notes));
         output.line(&published);
         for report in &signals {
             output.line(report);
         }
-        document.days.push(Ran { day, source, canonical, artifacts, published, signals });
+        document.days.push(Ran { day, source, canonical, validated, artifacts, published, signals });
         Ok(())
     });
     // The days before the one that failed are published, whatever became of it.
     output.end(&document, done)
+}
+
+/// What became of a day.
+struct RanDay {
+    canonical: IngestReport,
+    validated: ValidateReport,
+    artifacts: Vec<ArtifactReport>,
+    published: PublishReport,
 }
 
 /// Writes a day's canonical file, and builds, stages and publishes its artifacts.
@@ -99,7 +113,7 @@ fn run_day(
     loaded: &mut Days,
     rows: &DayRows,
     source: Option<&SourceReport>,
-) -> Result<(IngestReport, Vec<ArtifactReport>, PublishReport), JobError> {
+) -> Result<RanDay, JobError> {
     let day = rows.day;
     loaded.insert(rows);
     loaded.keep_to_the_budget(ctx)?;
@@ -107,11 +121,18 @@ fn run_day(
     let file_needed = plan.first_day(ctx, day)? < day;
     thread::scope(|scope| {
         let writing = scope.spawn(|| ctx.canonical().write(rows));
-        let built = validate(ctx, day, rows.len(), source).and_then(|_| build(ctx, plan, loaded, day));
+        let counts = DayCounts::of(rows)?;
+        let judged = judge(ctx, day, counts, Some(rows.duplicates));
+        let verdict = judged.as_ref().map_or(Ok(()), |judged| judged.verdict(ctx, source));
+        let built = verdict.and_then(|()| build(ctx, plan, loaded, day));
         let pending = joined(writing)?;
-        loaded.set_hash(day, pending.hash().to_owned());
-        let commit = move || commit(ctx, rows, pending);
-        let in_place: Box<dyn FnOnce() -> Result<IngestReport, JobError>> = if file_needed {
+        let hash = pending.hash().to_owned();
+        loaded.set_hash(day, hash.clone());
+        let commit = move || -> Result<(IngestReport, ValidateReport), JobError> {
+            let canonical = commit(ctx, rows, pending)?;
+            Ok((canonical, judged?.write(ctx, hash)?))
+        };
+        let in_place: Box<dyn FnOnce() -> Result<(IngestReport, ValidateReport), JobError>> = if file_needed {
             let report = commit()?;
             Box::new(|| Ok(report))
         } else {
@@ -122,9 +143,9 @@ fn run_day(
             let documents = complete(ctx, plan, loaded, built)?;
             stage_and_store(ctx, flags, documents)
         });
-        let canonical = in_place()?;
+        let (canonical, validated) = in_place()?;
         let (artifacts, publishing) = stored?;
-        Ok((canonical, artifacts, publishing.finish()?))
+        Ok(RanDay { canonical, validated, artifacts, published: publishing.finish()? })
     })
 }
 
@@ -172,7 +193,11 @@ fn run_days(ctx: &Context, flags: &RunJob, checkpoint: Option<Day>) -> Result<Ve
             if last > end {
                 tracing::warn!(checkpoint = %last, %end, "the checkpoint is later than the last day to run");
             }
-            if last >= end { Ok(Vec::new()) } else { ctx.days(last.next()?, Some(end)) }
+            let mut days = late_days(ctx, flags.reprocess_days, last, end)?;
+            if last < end {
+                days.extend(ctx.days(last.next()?, Some(end))?);
+            }
+            Ok(days)
         }
         (None, Some(start)) => ctx.days(start, Some(flags.end.map_or_else(yesterday, Ok)?)),
         (None, None) => {
@@ -180,4 +205,17 @@ fn run_days(ctx: &Context, flags: &RunJob, checkpoint: Option<Day>) -> Result<Ve
             Err(JobError::Usage(line))
         }
     }
+}
+
+/// The days up to the checkpoint that are done again, because events may have arrived since. One that was never
+/// ingested is no late day.
+fn late_days(ctx: &Context, count: u32, last: Day, end: Day) -> Result<Vec<Day>, JobError> {
+    let mut days = Vec::new();
+    for before in (0..i64::from(count)).rev() {
+        let day = last.plus(-before)?;
+        if day <= end && ctx.canonical().exists(day)? {
+            days.push(day);
+        }
+    }
+    Ok(days)
 }

@@ -185,7 +185,7 @@ fn a_value_that_does_not_fit_is_refused() {
 fn an_item_that_postgres_cannot_hold_is_refused() {
     let pilot = prepared();
     let before = pilot.traces();
-    pilot.write_sessions(&[("s1", &["A", "b\0c"]), ("s2", &["A"])]);
+    pilot.write_sessions(&[("s1", &["A", "b\0c"][..]), ("s2", &["A"])]);
     pilot.run("job_ingest", DAY).ok();
     pilot
         .run("job_db_signals", DAY)

@@ -25,12 +25,6 @@ fn write_day(pilot: &Pilot, salt: usize) {
             )
         })
         .collect();
-    let sessions: Vec<(&str, Vec<&str>)> = sessions
-        .iter()
-        .map(|(session, items)| (session.as_str(), items.iter().map(String::as_str).collect()))
-        .collect();
-    let sessions: Vec<(&str, &[&str])> =
-        sessions.iter().map(|(session, items)| (*session, items.as_slice())).collect();
     pilot.write_sessions(&sessions);
     pilot.run("job_ingest", DAY).ok();
     pilot.run("job_popularity", DAY).ok();
@@ -199,7 +193,7 @@ fn blocked(pilot: &Pilot) -> String {
 fn changed() -> Pilot {
     let pilot = ingested();
     pilot.run("job_db_signals", DAY).ok();
-    pilot.write_sessions(&[("s1", &["A", "B"]), ("s2", &["A", "C", "D"])]);
+    pilot.write_sessions(&[("s1", &["A", "B"][..]), ("s2", &["A", "C", "D"])]);
     pilot.run("job_ingest", DAY).ok();
     pilot
 }

@@ -92,13 +92,13 @@ impl Pilot {
     }
 
     /// Raw events of the day: sessions, and the items shown in each.
-    fn write_sessions(&self, sessions: &[(&str, &[&str])]) {
+    fn write_sessions<S: AsRef<str>>(&self, sessions: &[(S, impl AsRef<[S]>)]) {
         let mut lines = String::new();
         for (session, items) in sessions {
-            for item in *items {
+            for item in items.as_ref() {
                 let event = json!({
                     "v": 1, "ts": "2026-01-01T08:00:00Z", "tenant": "demo", "surface": "home",
-                    "session_id": session, "item_id": item,
+                    "session_id": session.as_ref(), "item_id": item.as_ref(),
                 });
                 lines += &format!("{event}\n");
             }

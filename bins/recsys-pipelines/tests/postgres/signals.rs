@@ -113,7 +113,7 @@ fn with_an_item_gone_exactly_its_rows_go() {
     let all =
         "select (select count(*) from item_popularity_daily), (select count(*) from item_covisit_daily)";
     assert_eq!(pilot.lines(all), ["8 24"]);
-    pilot.write_sessions(&[("s1", &["A", "B"]), ("s2", &["A", "B"]), ("s3", &["D"]), ("s4", &["D"])]);
+    pilot.write_sessions(&[("s1", &["A", "B"][..]), ("s2", &["A", "B"]), ("s3", &["D"]), ("s4", &["D"])]);
     pilot.run("job_ingest", DAY).ok();
     let document = pilot.document("job_db_signals", DAY);
     // What is staged is of yesterday's data.
@@ -280,12 +280,6 @@ fn writers_of_one_day_and_of_different_days_all_succeed() {
             (format!("s{session}"), (0..6).map(|n| format!("i{}", (session * 7 + n * 13) % 97)).collect())
         })
         .collect();
-    let sessions: Vec<(&str, Vec<&str>)> = sessions
-        .iter()
-        .map(|(session, items)| (session.as_str(), items.iter().map(String::as_str).collect()))
-        .collect();
-    let sessions: Vec<(&str, &[&str])> =
-        sessions.iter().map(|(session, items)| (*session, items.as_slice())).collect();
     pilot.write_sessions(&sessions);
     let text = std::fs::read_to_string(pilot.sandbox.join("raw/exposure.jsonl")).unwrap();
     pilot.sandbox.write("raw/exposure.jsonl", format!("{text}{}", text.replace("2026-01-01", "2026-01-02")));

@@ -4,6 +4,7 @@
 //! the result, and reads it back for jobs that start from canonical data. A day's file is replaced as a
 //! whole: a crash leaves the old file or the new one.
 
+mod changes;
 mod encode;
 mod gather;
 mod row_file;
@@ -12,12 +13,15 @@ mod runs;
 mod sort;
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io::{self, BufReader, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use changes::Changes;
 pub use gather::{Counts, Gathered, gather, read_days};
 pub use rows::DayRows;
 pub(crate) use rows::{Columns, Names};
+
+use changes::Comparison;
 
 use crate::hash::{HashWriter, TeeReader};
 use crate::id::Scope;
@@ -97,6 +101,17 @@ impl<'a> Canonical<'a> {
             encode::write_lines(self.scope, day, &mut hash, |bytes| file.write_all(bytes).map_err(failed))?;
         }
         Ok(PendingDay { store: self.store, key, pending, hash: hash.finish() })
+    }
+
+    /// How the events of a day differ from those of its file; none when it has no file.
+    pub fn changes(&self, day: &DayRows) -> Result<Option<Changes>, StoreError> {
+        let key = self.key(day.day);
+        let Some(reader) = self.store.open(&key)? else { return Ok(None) };
+        let failed = |source| StoreError { action: "read", target: self.store.name(&key), source };
+        let mut comparison = Comparison::new(BufReader::new(reader)).map_err(failed)?;
+        let mut hash = HashWriter::default();
+        encode::write_lines(self.scope, day, &mut hash, |lines| comparison.push(lines).map_err(failed))?;
+        comparison.finish().map(Some).map_err(failed)
     }
 
     /// Reads a day's file. Returns its events and the SHA-256 of its bytes.

@@ -20,10 +20,3 @@ impl<'de> Deserialize<'de> for V1 {
         }
     }
 }
-
-/// A document as people read it: indented, with a final line end.
-pub(super) fn readable(document: &impl Serialize) -> Vec<u8> {
-    let mut bytes = serde_json::to_vec_pretty(document).expect("documents of this crate always serialize");
-    bytes.push(b'\n');
-    bytes
-}

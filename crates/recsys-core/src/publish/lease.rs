@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::format::{V1, readable};
+use super::format::V1;
 use super::registry::RegistryError;
 use crate::id::Scope;
+use crate::json::readable;
 use crate::storage::{Commit, Condition, Store, StoreError, Tag};
 
 /// How often a lease is renewed.

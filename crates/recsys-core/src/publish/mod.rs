@@ -44,10 +44,10 @@ pub use rollback::{RollbackError, RollbackPlan, Target};
 use crate::artifact::{ArtifactKey, Kind};
 use crate::gate::{Move, Share};
 use crate::id::Scope;
+use crate::json::readable;
 use crate::limit::Limits;
 use crate::parallel;
 use crate::storage::{Commit, Condition, Store, StoreError};
-use format::readable;
 
 /// Why nothing new is current.
 #[derive(Debug, thiserror::Error)]

@@ -9,13 +9,14 @@ use jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
-use super::format::{V1, readable};
+use super::format::V1;
 use super::history::{HistoryEntry, Reason};
 use super::lease;
 use super::manifest::Manifest;
 use super::record::Record;
 use crate::artifact::Kind;
 use crate::id::Scope;
+use crate::json::readable;
 use crate::storage::{Commit, Condition, Conditions, Listed, Store, StoreError, Tag};
 
 /// Lost races after which a swap gives up. Each one means that another publisher succeeded.

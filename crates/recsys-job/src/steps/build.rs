@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 
 use rayon::prelude::*;
 use recsys_core::artifact::{ArtifactKey, Draft, Encoded, Inputs, Kind, Source};
-use recsys_core::canonical::DayRows;
+use recsys_core::canonical::{Canonical, DayRows};
 use recsys_core::catalog::Catalog;
 use recsys_core::events::{EventTable, TableError};
 use recsys_core::id::Segment;
@@ -18,6 +18,7 @@ use serde::Serialize;
 use crate::cli::ArtifactArgs;
 use crate::context::Context;
 use crate::error::JobError;
+use crate::progress::{Building, Progress};
 
 /// A staged artifact.
 #[derive(Debug, Clone, Serialize)]
@@ -88,7 +89,9 @@ impl Days {
     fn load(&mut self, ctx: &Context, window: Window) -> Result<Vec<(Day, Option<&DayRows>)>, JobError> {
         for day in window.days() {
             if let Entry::Vacant(entry) = self.0.entry(day) {
-                let (rows, hash) = ctx.canonical().load(day, &ctx.budget)?.unzip();
+                let progress = Progress::begin();
+                let watched = progress.watch_lines(&*ctx.canonical);
+                let (rows, hash) = Canonical::new(&watched, &ctx.scope).load(day, &ctx.budget)?.unzip();
                 entry.insert(Loaded { rows, hash });
                 self.keep_to_the_budget(ctx)?;
             }
@@ -236,6 +239,8 @@ fn build_window(
             tracing::warn!(%window, days, %first, "no canonical data for some days; they count as empty");
         }
     }
+    let kinds: Vec<Kind> = keys.iter().map(|key| key.kind).collect();
+    let _building = Building::begin(&kinds);
     let one = |key: &ArtifactKey| {
         let kind = key.kind;
         let built =

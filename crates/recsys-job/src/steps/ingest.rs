@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use recsys_core::canonical::{Counts, DayRows, Gathered, PendingDay, Replaced, gather};
+use recsys_core::canonical::{Changes, Counts, DayRows, Gathered, PendingDay, Replaced, gather};
 use recsys_core::database::{DatabaseError, Driver, ExposureCounts, ExposureQuery, Exposures, MissingTenant};
 use recsys_core::gate::Refused;
 use recsys_core::lines::{LineFile, LinesError};
@@ -77,6 +77,9 @@ pub(crate) struct IngestReport {
     /// The canonical file.
     canonical: String,
     replaced: Replaced,
+    /// How the events differ from those that were there before; absent for a day that was not there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changes: Option<Changes>,
 }
 
 impl fmt::Display for IngestReport {
@@ -88,7 +91,14 @@ impl fmt::Display for IngestReport {
             Replaced::Empty => "no file for an empty day",
         };
         let Self { events, duplicates, canonical, .. } = self;
-        write!(f, "  canonical    {canonical}: {events} events, {duplicates} duplicates dropped, {replaced}")
+        write!(
+            f,
+            "  canonical    {canonical}: {events} events, {duplicates} duplicates dropped, {replaced}"
+        )?;
+        match self.changes {
+            Some(Changes { entered, left }) if entered + left > 0 => write!(f, " ({entered} in, {left} out)"),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -207,10 +217,19 @@ pub(crate) fn commit(
     rows: &DayRows,
     pending: PendingDay<'_>,
 ) -> Result<IngestReport, JobError> {
-    let replaced = pending.commit()?;
     let (day, events, duplicates) = (rows.day, rows.len() as u64, rows.duplicates);
-    tracing::info!(%day, events, duplicates, "ingested");
-    Ok(IngestReport { day, events, duplicates, canonical: ctx.canonical().name(day), replaced })
+    // The report says without a look at the data whether it is the same.
+    let is_same = ctx.reports().read(day)?.is_some_and(|report| report.canonical_hash == pending.hash());
+    let changes = if is_same && ctx.canonical().exists(day)? {
+        Some(Changes::default())
+    } else {
+        ctx.canonical().changes(rows)?
+    };
+    let replaced = pending.commit()?;
+
+    let Changes { entered, left } = changes.unwrap_or(Changes { entered: events, left: 0 });
+    tracing::info!(%day, events, duplicates, entered, left, "ingested");
+    Ok(IngestReport { day, events, duplicates, canonical: ctx.canonical().name(day), replaced, changes })
 }
 
 fn read(

@@ -158,7 +158,7 @@ fn a_connection_that_is_cut_is_transient() {
     let (database, _) = prepared();
     let mut connection = open(&database);
     database.execute(
-        "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'recsys-test'",
+        "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'recsys-test' and datname = current_database()",
     );
     let tenant = Tenant::new("demo").unwrap();
     let error =

@@ -1,29 +1,8 @@
-//! Gates: what a day must look like before anything is built from it, and an artifact before it becomes current.
+//! Shares, and how far a number has moved.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-
-use crate::window::Day;
-
-/// What a day must look like. Each field is the setting of the same name under `validation`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Validation {
-    /// The least number of events a day may have. An empty day is suspicious; 0 allows it.
-    pub min_events: u64,
-    /// What share of a day's lines may break a rule; they are set aside. With 0, the first one stops the job.
-    pub max_invalid_ratio: Share,
-    /// By how much an artifact may differ from the current one of its kind, as a share of the current one's rows
-    /// and of its bytes. Unset, it may differ by any amount.
-    pub max_artifact_change: Option<Share>,
-}
-
-impl Default for Validation {
-    fn default() -> Self {
-        Self { min_events: 1, max_invalid_ratio: Share::default(), max_artifact_change: None }
-    }
-}
 
 /// A part of something, or a multiple of it: 0.5 is half, 2 is twice as much. Never negative, always finite.
 #[derive(Debug, Clone, Copy, Default, PartialEq, PartialOrd, Serialize, Deserialize)]
@@ -87,49 +66,6 @@ impl fmt::Display for Move {
         let Self { what, before, after } = self;
         write!(f, "{what} from {before} to {after}")?;
         self.change().map_or(Ok(()), |change| write!(f, " ({:+.1} %)", change * 100.0))
-    }
-}
-
-/// A gate that refused a day.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// The day has too few events.
-    #[error(
-        "gate min_events refused {day}: {events} events, at least {min_events} expected{found}; \
-         if the day is right, lower validation.min_events"
-    )]
-    MinEvents {
-        /// The day.
-        day: Day,
-        /// The events it has.
-        events: u64,
-        /// The events it should have at least.
-        min_events: u64,
-        /// What was found in its place, as ` (…)`, or empty.
-        found: String,
-    },
-    /// There are no raw events any more, but there were when the day was ingested before.
-    #[error(
-        "gate min_events refused {day}: there are no raw events, and {canonical} would be erased; \
-         if that is right, set validation.min_events to 0"
-    )]
-    Erasure {
-        /// The day.
-        day: Day,
-        /// The canonical file.
-        canonical: String,
-    },
-}
-
-impl Validation {
-    /// Judges a day by its canonical events. `found` says what else there was, when that is known.
-    pub fn check(&self, day: Day, events: usize, found: Option<String>) -> Result<(), Refused> {
-        let (events, min_events) = (events as u64, self.min_events);
-        if events < min_events {
-            let found = found.map(|found| format!(" ({found})")).unwrap_or_default();
-            return Err(Refused::MinEvents { day, events, min_events, found });
-        }
-        Ok(())
     }
 }
 

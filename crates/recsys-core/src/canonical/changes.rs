@@ -1,0 +1,184 @@
+//! What a day that is ingested again has more and less than before.
+//!
+//! Both files are in the order of time, and the same event is the same line. So they are read side by side, and
+//! of each moment the lines of the one are counted against those of the other. One moment is in memory at a time.
+
+use std::io::{self, BufRead};
+
+use crate::timestamp;
+
+/// How a day's events differ from those that were there before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Changes {
+    /// Events that were not there.
+    #[serde(rename = "in")]
+    pub entered: u64,
+    /// Events that are not there any more.
+    #[serde(rename = "out")]
+    pub left: u64,
+}
+
+/// Lines of one moment, end to end.
+#[derive(Debug, Default)]
+struct Moment {
+    /// Nanoseconds since 1970; none before the first line, and for lines that say no time.
+    ts: Option<i64>,
+    lines: Vec<u8>,
+}
+
+impl Moment {
+    fn count(&self) -> u64 {
+        memchr::memchr_iter(b'\n', &self.lines).count() as u64
+    }
+
+    fn sorted(&self) -> Vec<&[u8]> {
+        let mut lines: Vec<&[u8]> = self.lines.split_inclusive(|byte| *byte == b'\n').collect();
+        lines.sort_unstable();
+        lines
+    }
+}
+
+/// Compares lines that come one after the other with those of a file.
+pub(super) struct Comparison<R> {
+    old: R,
+    /// The next line of the file; empty at its end.
+    next: Vec<u8>,
+    next_ts: Option<i64>,
+    new: Moment,
+    /// A buffer to use again.
+    same: Moment,
+    changes: Changes,
+}
+
+impl<R: BufRead> Comparison<R> {
+    pub(super) fn new(old: R) -> io::Result<Self> {
+        let (next, new, same) = (Vec::new(), Moment::default(), Moment::default());
+        let mut comparison = Self { old, next, next_ts: None, new, same, changes: Changes::default() };
+        comparison.advance()?;
+        Ok(comparison)
+    }
+
+    /// Takes lines that follow those before.
+    pub(super) fn push(&mut self, lines: &[u8]) -> io::Result<()> {
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            // Most lines are of the moment of the line before.
+            let ts = time_of(line);
+            if ts != self.new.ts {
+                self.settle()?;
+                self.new.ts = ts;
+            }
+            self.new.lines.extend_from_slice(line);
+        }
+        Ok(())
+    }
+
+    /// The result, when there are no more lines.
+    pub(super) fn finish(mut self) -> io::Result<Changes> {
+        self.settle()?;
+        while !self.next.is_empty() {
+            self.changes.left += 1;
+            self.advance()?;
+        }
+        Ok(self.changes)
+    }
+
+    /// Counts the moment that is complete.
+    fn settle(&mut self) -> io::Result<()> {
+        if self.new.lines.is_empty() {
+            return Ok(());
+        }
+        while !self.next.is_empty() && self.next_ts < self.new.ts {
+            self.changes.left += 1;
+            self.advance()?;
+        }
+        self.same.lines.clear();
+        while !self.next.is_empty() && self.next_ts == self.new.ts {
+            self.same.lines.append(&mut self.next);
+            self.advance()?;
+        }
+        if self.same.lines != self.new.lines {
+            let common = common(&self.same.sorted(), &self.new.sorted());
+            self.changes.left += self.same.count() - common;
+            self.changes.entered += self.new.count() - common;
+        }
+        self.new.lines.clear();
+        Ok(())
+    }
+
+    fn advance(&mut self) -> io::Result<()> {
+        self.next.clear();
+        self.old.read_until(b'\n', &mut self.next)?;
+        if !self.next.is_empty() && !self.next.ends_with(b"\n") {
+            self.next.push(b'\n');
+        }
+        self.next_ts = time_of(&self.next);
+        Ok(())
+    }
+}
+
+/// How many lines two sorted lists have in common, each as often as both have it.
+fn common(left: &[&[u8]], right: &[&[u8]]) -> u64 {
+    let (mut at, mut count) = (0, 0);
+    for line in left {
+        while right.get(at).is_some_and(|other| other < line) {
+            at += 1;
+        }
+        if right.get(at) == Some(line) {
+            (at, count) = (at + 1, count + 1);
+        }
+    }
+    count
+}
+
+/// The time of a canonical line.
+fn time_of(line: &[u8]) -> Option<i64> {
+    const FIELD: &[u8] = b"\"ts\":\"";
+    let start = memchr::memmem::find(line, FIELD)? + FIELD.len();
+    let end = start + memchr::memchr(b'"', &line[start..])?;
+    timestamp::parse(std::str::from_utf8(&line[start..end]).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(events: &[(u32, &str)]) -> Vec<u8> {
+        let line = |(second, item): &(u32, &str)| {
+            format!("{{\"v\":1,\"ts\":\"2026-01-01T00:00:{second:02}Z\",\"item_id\":\"{item}\"}}\n")
+        };
+        events.iter().map(line).collect::<String>().into_bytes()
+    }
+
+    fn changes(old: &[(u32, &str)], new: &[(u32, &str)]) -> (u64, u64) {
+        let old = lines(old);
+        let mut comparison = Comparison::new(&old[..]).unwrap();
+        // In pieces of one line and in one piece, it is the same.
+        let mut whole = Comparison::new(&old[..]).unwrap();
+        for event in new {
+            comparison.push(&lines(&[*event])).unwrap();
+        }
+        whole.push(&lines(new)).unwrap();
+        let changes = comparison.finish().unwrap();
+        assert_eq!(whole.finish().unwrap(), changes);
+        (changes.entered, changes.left)
+    }
+
+    #[test]
+    fn events_that_came_and_went_are_counted() {
+        let day = [(1, "a"), (1, "b"), (2, "a"), (5, "c"), (5, "c")];
+        assert_eq!(changes(&day, &day), (0, 0));
+        assert_eq!(changes(&[], &day), (5, 0));
+        assert_eq!(changes(&day, &[]), (0, 5));
+        assert_eq!(changes(&day, &day[1..4]), (0, 2));
+        assert_eq!(changes(&day[..4], &day), (1, 0));
+        assert_eq!(changes(&day, &[(0, "x"), (1, "b"), (1, "z"), (3, "a"), (5, "c"), (9, "y")]), (4, 3));
+        assert_eq!(changes(&[(1, "a")], &[(2, "a")]), (1, 1));
+    }
+
+    #[test]
+    fn a_file_without_an_end_of_line_counts_its_last_line() {
+        let mut comparison = Comparison::new(&b"{\"ts\":\"2026-01-01T00:00:00Z\"}"[..]).unwrap();
+        comparison.push(b"{\"ts\":\"2026-01-01T00:00:00Z\"}\n").unwrap();
+        assert_eq!(comparison.finish().unwrap(), Changes::default());
+    }
+}
