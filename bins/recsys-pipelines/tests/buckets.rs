@@ -85,6 +85,34 @@ fn run_and_the_chain_of_jobs_need_no_disk_and_give_what_they_give_on_one() {
     assert_eq!(portable(&chained), without_checkpoint);
 }
 
+/// With raw events and quarantine in the bucket, as on a disk.
+#[test]
+fn bad_lines_are_set_aside_in_a_bucket() {
+    let mut remote = Remote::new();
+    remote.config["validation"] = json!({"max_invalid_ratio": 0.1});
+    remote.write_config();
+    let raw = remote.key("raw/demo/home/exposure.2026-01-01.jsonl");
+    let good = remote.s3.get(&raw).unwrap();
+    remote.s3.put(&raw, [b"\xff\n", good.as_slice()].concat());
+    let ingest = || run(&remote, "job_ingest", &format!("{SCOPE} --start 2026-01-01"));
+    let name = "out/canonical/demo/home/quarantine/2026-01-01.jsonl";
+    let summary = format!("  quarantine   s3://{}/{}: 1 lines", remote.s3.bucket, remote.key(name));
+    assert!(ingest().stdout.contains(&summary));
+    let line = concat!(
+        r#"{"file":"demo/home/exposure.2026-01-01.jsonl","line":1,"column":1,"byte_offset":0,"#,
+        r#""reason":"the line is not UTF-8","base64":"/w=="}"#
+    );
+    let objects = remote.objects("out");
+    assert_eq!(objects[name], format!("{line}\n").into_bytes());
+    ingest();
+    assert_eq!(remote.objects("out"), objects);
+    remote.s3.put(&raw, good);
+    ingest();
+    let mut expected = objects;
+    expected.remove(name);
+    assert_eq!(remote.objects("out"), expected);
+}
+
 #[test]
 fn the_operators_commands_work_on_a_bucket() {
     let remote = Remote::new();

@@ -37,6 +37,7 @@ impl Validator {
 fn schema_of(path: &str) -> Option<String> {
     let parts: Vec<&str> = path.split('/').collect();
     Some(match parts[..] {
+        ["canonical", _, _, "quarantine", _] => "quarantine-line".to_owned(),
         ["canonical", _, _, "reports", _] => "day-report".to_owned(),
         ["canonical", ..] => "canonical-exposure".to_owned(),
         ["artifacts", _, _, _, kind, _, file] if file != "current.version" => format!("artifact-{kind}"),
@@ -82,6 +83,40 @@ fn every_file_that_a_run_writes_is_valid() {
     let mut expected: Vec<String> = kinds.iter().map(|kind| format!("artifact-{kind}")).collect();
     expected.extend(["canonical-exposure", "day-report", "history", "manifest", "record"].map(str::to_owned));
     assert_eq!(seen, expected);
+}
+
+#[test]
+fn every_quarantined_line_is_valid() {
+    let sandbox = Sandbox::new();
+    let raw = b"{\n\"\\ud800\"\n\xff\n\n\0\n{\"v\":2}\r\n";
+    sandbox.write("raw/demo/home/exposure.2026-01-02.jsonl", raw);
+    let config = json!({"out_dir": ".out", "raw_events_dir": "raw", "validation": {"max_invalid_ratio": 1}});
+    sandbox.write("config.json", config.to_string());
+    sandbox.run("job_ingest", "--config config.json --tenant demo --surface home --start 2026-01-02").ok();
+    let mut files = sandbox.snapshot(".out");
+    files.retain(|path, _| path.contains("/quarantine/"));
+    assert_eq!(files.len(), 1);
+    let mut validator = Validator::new();
+    for (path, (_, bytes)) in files {
+        let name = schema_of(&path).unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        assert_eq!((name.as_str(), text.lines().count()), ("quarantine-line", 5));
+        for line in text.lines() {
+            let line: Value = serde_json::from_str(line).unwrap();
+            validator.is_valid(&name, &line).unwrap();
+            // Both forms of the bytes at once, or neither.
+            let mut both = line.clone();
+            both["text"] = json!("x");
+            both["base64"] = json!("eA==");
+            let mut neither = line.clone();
+            neither.as_object_mut().unwrap().retain(|key, _| key != "text" && key != "base64");
+            let mut more = line.clone();
+            more["unheard_of"] = json!(1);
+            for wrong in [both, neither, more] {
+                assert!(validator.is_valid(&name, &wrong).is_err(), "{wrong}");
+            }
+        }
+    }
 }
 
 #[test]

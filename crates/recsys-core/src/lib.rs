@@ -18,6 +18,7 @@ pub mod limit;
 pub mod lines;
 pub mod parallel;
 pub mod publish;
+pub mod quarantine;
 pub mod raw;
 pub mod report;
 pub mod spill;

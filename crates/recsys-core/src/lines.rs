@@ -5,7 +5,8 @@
 //! file. Each worker keeps a state of its own; the caller merges them. Which worker sees which block is up
 //! to the scheduler, so the merge must not depend on it.
 //!
-//! The first bad line in file order is the one reported, whichever thread meets which line first.
+//! The first bad line in file order is the one reported, whichever thread meets which line first. Or bad lines
+//! are put aside, all of them, and the work goes on.
 
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,12 +15,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use crate::event::Fault;
+use crate::quarantine::{Aside, Place, Stretch};
 use crate::storage::StoreError;
 
 /// The longest line taken, in bytes. An exposure is a few hundred; a line this long is a missing line end.
 pub const MAX_LINE_BYTES: usize = 1 << 20;
 
+/// The longest line that is put aside, in bytes. It is held in memory as a whole.
+pub const MAX_KEPT_LINE_BYTES: usize = 1 << 24;
+
 const BLOCK_BYTES: usize = 1 << 20;
+
+/// The byte order mark at the beginning of a file, which is no part of its first line.
+const MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// A file of lines.
 pub struct LineFile {
@@ -82,8 +90,8 @@ fn column(fault: &Fault) -> String {
 }
 
 struct Block {
-    file: usize,
-    first_line: u64,
+    /// Where its first line is.
+    start: Place,
     bytes: Vec<u8>,
 }
 
@@ -122,6 +130,17 @@ pub fn for_each_line<S: Send, E: Into<Stop>>(
     init: impl Fn() -> S + Sync,
     work: impl Fn(&mut S, &str) -> Result<(), E> + Sync,
 ) -> Result<Vec<S>, LinesError> {
+    for_each_good_line(files, None, init, work)
+}
+
+/// Does the same, and puts lines that break a rule `aside` where that is given, as if they were not there.
+/// Only a line that is too long even for that is an error.
+pub fn for_each_good_line<S: Send, E: Into<Stop>>(
+    files: Vec<LineFile>,
+    aside: Option<&Aside>,
+    init: impl Fn() -> S + Sync,
+    work: impl Fn(&mut S, &str) -> Result<(), E> + Sync,
+) -> Result<Vec<S>, LinesError> {
     let workers = rayon::current_num_threads();
     let names: Vec<String> = files.iter().map(|file| file.name.clone()).collect();
     let earliest = Earliest::default();
@@ -133,11 +152,11 @@ pub fn for_each_line<S: Send, E: Into<Stop>>(
         let (init, work, spare, earliest) = (&init, &work, &spare, &earliest);
         let handles: Vec<_> = (0..workers)
             .map(|_| Arc::clone(&receiver))
-            .map(|queue| scope.spawn(move || worker(init(), &queue, spare, earliest, work)))
+            .map(|queue| scope.spawn(move || worker(init(), &queue, spare, earliest, aside, work)))
             .collect();
         drop(receiver);
         let read = files.into_iter().enumerate().try_for_each(|(file, LineFile { name, reader })| {
-            cut_into_blocks(file, reader, &sender, spare, earliest)
+            cut_into_blocks(file, reader, &sender, spare, earliest, aside)
                 .map_err(|source| LinesError::Read { name, source })
         });
         drop(sender);
@@ -161,13 +180,16 @@ fn cut_into_blocks(
     queue: &SyncSender<Block>,
     spare: &Mutex<Vec<Vec<u8>>>,
     earliest: &Earliest,
+    aside: Option<&Aside>,
 ) -> io::Result<()> {
+    /// Of so many bytes without a line end, neither a mark before nor a carriage return after makes a line.
+    const TOO_LONG: usize = MAX_LINE_BYTES + MARK.len() + 1;
     let buffer = || {
         let mut spare = spare.lock().unwrap_or_else(PoisonError::into_inner);
         spare.pop().unwrap_or_else(|| Vec::with_capacity(2 * BLOCK_BYTES))
     };
     let mut bytes = buffer();
-    let mut first_line = 1;
+    let mut start = Place { file, line: 1, byte_offset: 0 };
     while !earliest.failed.load(Ordering::Relaxed) {
         let read = reader.by_ref().take(BLOCK_BYTES as u64).read_to_end(&mut bytes)?;
         let end = if read == 0 { bytes.len() } else { memchr::memrchr(b'\n', &bytes).map_or(0, |at| at + 1) };
@@ -175,8 +197,21 @@ fn cut_into_blocks(
             if read == 0 {
                 return Ok(());
             }
-            if bytes.len() > MAX_LINE_BYTES {
-                earliest.report_fault(file, first_line, too_long());
+            if bytes.len() > TOO_LONG {
+                let Some(aside) = aside else {
+                    earliest.report_fault(file, start.line, too_long());
+                    continue;
+                };
+                // Here and not by a worker, so that no more than one such line is in memory.
+                let Some(end) = read_long_line(&mut reader, &mut bytes)? else {
+                    earliest.report_fault(file, start.line, too_long_to_keep());
+                    continue;
+                };
+                if let Err(error) = set_long_line_aside(aside, start, &bytes[..end]) {
+                    earliest.report(file, start.line, Stop::Temporary(error));
+                }
+                start = Place { line: start.line + 1, byte_offset: start.byte_offset + end as u64, ..start };
+                bytes = bytes.split_off(end);
             }
             continue;
         }
@@ -184,18 +219,58 @@ fn cut_into_blocks(
         rest.extend_from_slice(&bytes[end..]);
         bytes.truncate(end);
         let lines = memchr::memchr_iter(b'\n', &bytes).count() as u64;
-        if queue.send(Block { file, first_line, bytes }).is_err() {
+        if queue.send(Block { start, bytes }).is_err() {
             // Every worker has panicked, which the join brings to light.
             return Ok(());
         }
-        first_line += lines;
+        start = Place { line: start.line + lines, byte_offset: start.byte_offset + end as u64, ..start };
         bytes = rest;
     }
     Ok(())
 }
 
+/// Reads on to the end of a line of which `bytes` are the beginning, and perhaps somewhat further. Returns
+/// where the line ends, line end included; `None` when it is too long to be kept.
+fn read_long_line(reader: &mut impl Read, bytes: &mut Vec<u8>) -> io::Result<Option<usize>> {
+    while bytes.len() <= MAX_KEPT_LINE_BYTES {
+        let before = bytes.len();
+        let read = reader.take(BLOCK_BYTES as u64).read_to_end(bytes)?;
+        let line_end = memchr::memchr(b'\n', &bytes[before..]).map(|at| before + at);
+        if line_end.is_some() || read == 0 {
+            let length = line_end.unwrap_or(bytes.len());
+            return Ok((length <= MAX_KEPT_LINE_BYTES).then(|| line_end.map_or(length, |at| at + 1)));
+        }
+    }
+    Ok(None)
+}
+
+fn set_long_line_aside(aside: &Aside, mut place: Place, bytes: &[u8]) -> Result<(), StoreError> {
+    let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    let line = without_mark(&mut place, line);
+    let mut stretch = aside.stretch(place.file, place.line);
+    stretch.keep(place, line, &too_long())?;
+    stretch.finish()
+}
+
+/// Takes the byte order mark off the first line of a file.
+fn without_mark<'a>(place: &mut Place, bytes: &'a [u8]) -> &'a [u8] {
+    match bytes.strip_prefix(MARK) {
+        Some(rest) if place.line == 1 => {
+            place.byte_offset += MARK.len() as u64;
+            rest
+        }
+        _ => bytes,
+    }
+}
+
 pub(crate) fn too_long() -> Fault {
     Fault::new(format!("the line is longer than {MAX_LINE_BYTES} bytes; is a line end missing?"))
+}
+
+fn too_long_to_keep() -> Fault {
+    Fault::new(format!(
+        "the line is longer than {MAX_KEPT_LINE_BYTES} bytes, too long even to be set aside; is a line end missing?"
+    ))
 }
 
 fn worker<S, E: Into<Stop>>(
@@ -203,55 +278,94 @@ fn worker<S, E: Into<Stop>>(
     queue: &Mutex<Receiver<Block>>,
     spare: &Mutex<Vec<Vec<u8>>>,
     earliest: &Earliest,
+    aside: Option<&Aside>,
     work: &impl Fn(&mut S, &str) -> Result<(), E>,
 ) -> S {
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(mut block) = next else { return state };
-        if let Err((line, stop)) = work_through(&block, &mut state, work) {
-            earliest.report(block.file, block.first_line + line, stop);
+        if let Err((line, stop)) = work_through(&block, &mut state, aside, work) {
+            earliest.report(block.start.file, line, stop);
         }
         block.bytes.clear();
         spare.lock().unwrap_or_else(PoisonError::into_inner).push(block.bytes);
     }
 }
 
-/// Works through a block up to its first bad line, counted from 0 within the block.
+/// Works through a block, up to its first bad line unless those are put aside. An error comes with its line.
 fn work_through<S, E: Into<Stop>>(
     block: &Block,
     state: &mut S,
+    aside: Option<&Aside>,
     work: &impl Fn(&mut S, &str) -> Result<(), E>,
 ) -> Result<(), (u64, Stop)> {
-    let mut bytes = block.bytes.as_slice();
-    if block.first_line == 1 {
-        bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+    let mut place = block.start;
+    let mut rest = without_mark(&mut place, &block.bytes);
+    let mut bad = BadLines { aside, start: block.start, stretch: None };
+    while !rest.is_empty() {
+        // One pass over the whole block; what follows the last good byte is a bad line's business.
+        let (text, broken) = match std::str::from_utf8(rest) {
+            Ok(text) => (text, None),
+            Err(error) => {
+                let (good, other) = rest.split_at(error.valid_up_to());
+                let start = memchr::memrchr(b'\n', good).map_or(0, |at| at + 1);
+                let end = memchr::memchr(b'\n', other).map_or(rest.len(), |at| good.len() + at + 1);
+                let fault =
+                    Fault { column: Some(good.len() - start + 1), reason: "the line is not UTF-8".into() };
+                let text = std::str::from_utf8(&good[..start]).unwrap_or_default();
+                (text, Some((&rest[start..end], fault)))
+            }
+        };
+        for line in text.split_inclusive('\n') {
+            if let Err(stop) = work_on_line(line, state, work) {
+                bad.take(place, line.as_bytes(), stop).map_err(|stop| (place.line, stop))?;
+            }
+            place.line += 1;
+            place.byte_offset += line.len() as u64;
+        }
+        rest = &rest[text.len()..];
+        if let Some((line, fault)) = broken {
+            bad.take(place, line, fault.into()).map_err(|stop| (place.line, stop))?;
+            place.line += 1;
+            place.byte_offset += line.len() as u64;
+            rest = &rest[line.len()..];
+        }
     }
-    // One pass over the whole block; what follows the last good byte is a bad line's business.
-    let (text, broken) = match std::str::from_utf8(bytes) {
-        Ok(text) => (text, None),
-        Err(error) => {
-            let (good, _) = bytes.split_at(error.valid_up_to());
-            let line_start = memchr::memrchr(b'\n', good).map_or(0, |at| at + 1);
-            let fault =
-                Fault { column: Some(good.len() - line_start + 1), reason: "the line is not UTF-8".into() };
-            (std::str::from_utf8(&good[..line_start]).unwrap_or_default(), Some(fault))
-        }
-    };
-    let mut number = 0;
-    for line in text.split_inclusive('\n') {
-        let line = line.strip_suffix('\n').unwrap_or(line);
-        let line = line.strip_suffix('\r').unwrap_or(line);
-        if line.len() > MAX_LINE_BYTES {
-            return Err((number, too_long().into()));
-        }
-        if !line.trim_ascii().is_empty() {
-            work(state, line).map_err(|stop| (number, stop.into()))?;
-        }
-        number += 1;
+    bad.finish().map_err(|error| (block.start.line, error.into()))
+}
+
+fn work_on_line<S, E: Into<Stop>>(
+    line: &str,
+    state: &mut S,
+    work: &impl Fn(&mut S, &str) -> Result<(), E>,
+) -> Result<(), Stop> {
+    let line = line.strip_suffix('\n').unwrap_or(line);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    if line.len() > MAX_LINE_BYTES {
+        return Err(too_long().into());
     }
-    match broken {
-        Some(fault) => Err((number, fault.into())),
-        None => Ok(()),
+    if line.trim_ascii().is_empty() { Ok(()) } else { work(state, line).map_err(Into::into) }
+}
+
+/// What becomes of the bad lines of a block.
+struct BadLines<'a> {
+    /// None when the first one stops the work.
+    aside: Option<&'a Aside>,
+    start: Place,
+    stretch: Option<Stretch<'a>>,
+}
+
+impl BadLines<'_> {
+    /// Puts a line aside, if that is what is wrong and where it goes.
+    fn take(&mut self, place: Place, line: &[u8], stop: Stop) -> Result<(), Stop> {
+        let (Some(aside), Stop::Fault(fault)) = (self.aside, &stop) else { return Err(stop) };
+        let Place { file, line: first_line, .. } = self.start;
+        let stretch = self.stretch.get_or_insert_with(|| aside.stretch(file, first_line));
+        Ok(stretch.keep(place, line.strip_suffix(b"\n").unwrap_or(line), fault)?)
+    }
+
+    fn finish(self) -> Result<(), StoreError> {
+        self.stretch.map_or(Ok(()), Stretch::finish)
     }
 }
 

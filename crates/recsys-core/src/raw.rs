@@ -58,6 +58,12 @@ impl<'a> Raw<'a> {
         Ok(!self.day(day)?.is_empty())
     }
 
+    /// The name of a file without that of the root: the same wherever the root is.
+    pub fn below_root<'n>(&self, name: &'n str) -> &'n str {
+        let root = self.store.name("");
+        name.strip_prefix(root.trim_end_matches('/')).map_or(name, |rest| rest.trim_start_matches('/'))
+    }
+
     fn variants(&self, stem: &str) -> Result<Vec<LineFile>, RawError> {
         let mut files = Vec::new();
         for extension in ["jsonl", "jsonl.gz", "jsonl.zst"] {

@@ -10,6 +10,7 @@ use recsys_core::lines::LinesError;
 use recsys_core::publish::{
     BlobError, GarbageError, LookupError, PublishError, RegistryError, RollbackError, Unfit,
 };
+use recsys_core::quarantine::TooManyInvalid;
 use recsys_core::raw::RawError;
 use recsys_core::staging::StagingError;
 use recsys_core::storage::{RootError, StoreError, is_refusal};
@@ -53,6 +54,9 @@ pub enum JobError {
     /// A gate refused a day.
     #[error(transparent)]
     Gate(#[from] Refused),
+    /// Too many raw lines are bad.
+    #[error(transparent)]
+    Invalid(#[from] TooManyInvalid),
     /// A limit was exceeded.
     #[error(transparent)]
     Limit(#[from] LimitExceeded),
@@ -187,7 +191,11 @@ impl JobError {
                 Class::Transient => Exit::Failure,
                 Class::Data => Exit::Refused,
             },
-            Self::Gate(_) | Self::Checkpoint { .. } | Self::Stale(_) | Self::Damaged(_) => Exit::Refused,
+            Self::Gate(_)
+            | Self::Invalid(_)
+            | Self::Checkpoint { .. }
+            | Self::Stale(_)
+            | Self::Damaged(_) => Exit::Refused,
             Self::Registry(error) => registry(error),
             Self::Root(_)
             | Self::NoRegistry(_)

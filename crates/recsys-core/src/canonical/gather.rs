@@ -15,7 +15,8 @@ use super::sort::sort;
 use crate::dictionary::{Dictionary, Interner, Strings, union};
 use crate::event::{Exposure, RawExposure};
 use crate::id::Scope;
-use crate::lines::{LineFile, LinesError, Stop, for_each_line};
+use crate::lines::{LineFile, LinesError, Stop, for_each_good_line};
+use crate::quarantine::Aside;
 use crate::spill::Budget;
 use crate::storage::StoreError;
 use crate::window::Day;
@@ -131,9 +132,10 @@ struct Worker<'a> {
 
 impl Worker<'_> {
     fn line(&mut self, line: &str, scope: &Scope, first: Day, end_ns: i64) -> Result<(), Stop> {
-        self.counts.lines += 1;
         let raw = RawExposure::parse(line)?;
-        match raw.check(scope)? {
+        let event = raw.check(scope)?;
+        self.counts.lines += 1;
+        match event {
             None => self.counts.foreign += 1,
             Some(event) if event.ts < first.start_ns() || event.ts >= end_ns => self.counts.outside += 1,
             Some(event) => {
@@ -185,13 +187,15 @@ struct Parts {
 /// Reads the events of the days `first` to `last` from `files`, in whatever order they stand there.
 ///
 /// A day without events is an empty day. The result does not depend on the order of lines or files, nor on
-/// the budget.
+/// the budget. Lines that break a rule go `aside`, where that is given, and are counted; else the first one is
+/// an error.
 pub fn gather(
     files: Vec<LineFile>,
     scope: &Scope,
     first: Day,
     last: Day,
     budget: &Budget,
+    aside: Option<&Aside>,
 ) -> Result<(Gathered, Counts), LinesError> {
     let end_ns = last.end_ns();
     let worker = || Worker {
@@ -202,11 +206,12 @@ pub fn gather(
         counts: Counts::default(),
         unlooked: 0,
     };
-    let workers = for_each_line(files, worker, |worker, line| worker.line(line, scope, first, end_ns))?;
+    let workers =
+        for_each_good_line(files, aside, worker, |worker, line| worker.line(line, scope, first, end_ns))?;
 
     let count = usize::try_from((end_ns - first.start_ns()) / Day::NS).unwrap_or_default();
     let mut days: Vec<_> = (0..count).map(|_| Some(Parts::default())).collect();
-    let mut counts = Counts::default();
+    let mut counts = Counts { lines: aside.map_or(0, Aside::lines), ..Counts::default() };
     for worker in workers {
         counts.lines += worker.counts.lines;
         counts.foreign += worker.counts.foreign;
@@ -253,7 +258,7 @@ pub fn read_days(
     last: Day,
     budget: &Budget,
 ) -> Result<(Vec<DayRows>, Counts), LinesError> {
-    let (mut gathered, counts) = gather(files, scope, first, last, budget)?;
+    let (mut gathered, counts) = gather(files, scope, first, last, budget, None)?;
     let days = std::iter::successors(Some(first), |day| day.next().ok()).take_while(|day| *day <= last);
     let days: Result<Vec<_>, _> = days.map(|day| gathered.take(day)).collect();
     Ok((days?.into_iter().flatten().collect(), counts))

@@ -39,17 +39,30 @@ pub struct Fault {
     pub reason: String,
 }
 
+/// Bytes of a reason: it may repeat a part of the line, and a line may be a megabyte long.
+const MAX_REASON_BYTES: usize = 400;
+
 impl Fault {
     pub(crate) fn new(reason: impl Into<String>) -> Self {
-        Self { column: None, reason: reason.into() }
+        Self { column: None, reason: shortened(reason.into()) }
     }
 
     /// What the JSON library says of a single line, without its own idea of the line's number.
     pub(crate) fn json(error: &serde_json::Error) -> Self {
         let reason = error.to_string();
         let reason = reason.rsplit_once(" at line ").map_or(reason.as_str(), |(reason, _)| reason);
-        Self { column: Some(error.column()), reason: reason.to_owned() }
+        Self { column: Some(error.column()), reason: shortened(reason.to_owned()) }
     }
+}
+
+/// Takes out the middle of a reason that is too long: what it says of the line stands at its ends.
+fn shortened(reason: String) -> String {
+    if reason.len() <= MAX_REASON_BYTES {
+        return reason;
+    }
+    let head = reason.floor_char_boundary(MAX_REASON_BYTES / 2);
+    let tail = reason.ceil_char_boundary(reason.len() - MAX_REASON_BYTES / 2);
+    format!("{}…{}", &reason[..head], &reason[tail..])
 }
 
 /// A line as its producer wrote it. A `null` is the same as an absent field.
@@ -169,6 +182,19 @@ mod tests {
         assert!(with(r#""v":1"#, r#""v":"1""#).starts_with("column 8: invalid type: string"));
         assert!(reason("[]").contains("column"));
         assert!(reason(&GOOD[..40]).contains("EOF while parsing a string"));
+    }
+
+    #[test]
+    fn a_reason_does_not_repeat_a_megabyte() {
+        for (from, to) in [
+            ("08:00:00Z", "é".repeat(500_000)),
+            (r#""rank":0"#, format!("\"rank\":\"{}\"", "é".repeat(500_000))),
+        ] {
+            let reason = reason(&GOOD.replace(from, &to));
+            assert!(reason.len() < 500, "{} bytes", reason.len());
+            assert!(reason.contains("é…é"), "{reason}");
+            assert!(reason.ends_with("T08:00:00Z") || reason.ends_with("expected i64"), "{reason}");
+        }
     }
 
     #[test]

@@ -19,6 +19,8 @@ use crate::window::Day;
 pub struct Validation {
     /// The least number of events a day may have. An empty day is suspicious; 0 allows it.
     pub min_events: u64,
+    /// What share of a day's lines may break a rule; they are set aside. With 0, the first one stops the job.
+    pub max_invalid_ratio: Share,
     /// By what share the events, sessions, items and users of a day may each fall below their median of the days before.
     pub max_volume_drop: Option<Share>,
     /// By what share they may each rise above it.
@@ -40,6 +42,7 @@ impl Default for Validation {
     fn default() -> Self {
         Self {
             min_events: 1,
+            max_invalid_ratio: Share::default(),
             max_volume_drop: None,
             max_volume_spike: None,
             lookback_days: 7,

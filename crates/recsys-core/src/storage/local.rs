@@ -18,6 +18,7 @@ use std::thread::{self, JoinHandle};
 use jiff::Timestamp;
 use tempfile::NamedTempFile;
 
+use super::watched_file::WatchedFile;
 use super::{Commit, Condition, Conditions, Listed, PendingWrite, Store, StoreError, Tag, same_content};
 use crate::hash::sha256;
 use crate::id::SCRATCH;
@@ -150,6 +151,7 @@ impl Store for LocalStore {
             let source = io::Error::new(ErrorKind::NotFound, "it is a link to a file that does not exist");
             return Err(failed("open", &path)(source));
         }
+        let file = file.map(WatchedFile::new).transpose().map_err(failed("look at", &path))?;
         Ok(file.map(|file| Box::new(file) as Box<dyn Read + Send>))
     }
 

@@ -12,6 +12,7 @@ mod root;
 mod s3;
 mod secret;
 mod unconditional;
+mod watched_file;
 
 use std::fmt::Debug;
 use std::io::{self, Read, Write};

@@ -392,6 +392,10 @@ impl Config {
         if self.storage.timeout_s == 0 {
             return Err(ConfigError::Value { key: "storage.timeout_s", problem: "must be at least 1" });
         }
+        if f64::from(self.validation.max_invalid_ratio) > 1.0 {
+            let problem = "must be at most 1, which is every line";
+            return Err(ConfigError::Value { key: "validation.max_invalid_ratio", problem });
+        }
         if self.artifact_kinds.is_empty() {
             let problem = "is empty; name at least one kind";
             return Err(ConfigError::Value { key: "artifact_kinds", problem });

@@ -6,6 +6,7 @@ use recsys_core::canonical::{Changes, Counts, DayRows, Gathered, PendingDay, Rep
 use recsys_core::database::{DatabaseError, Driver, ExposureCounts, ExposureQuery, Exposures, MissingTenant};
 use recsys_core::gate::Refused;
 use recsys_core::lines::{LineFile, LinesError};
+use recsys_core::quarantine::{Aside, SetAside};
 use recsys_core::raw::Raw;
 use recsys_core::storage::Store;
 use recsys_core::window::{Day, Window};
@@ -16,6 +17,7 @@ use crate::context::Context;
 use crate::database;
 use crate::error::JobError;
 use crate::progress::Progress;
+use crate::steps::quarantine::{QuarantineReport, aside, quarantine};
 
 /// What was found in a set of raw files.
 #[derive(Debug, Clone, Serialize)]
@@ -28,6 +30,9 @@ pub(crate) struct SourceReport {
     foreign: u64,
     /// Events outside the days asked for.
     outside: u64,
+    /// Lines that break a rule, and what became of them.
+    #[serde(flatten)]
+    invalid: QuarantineReport,
     /// The rows that the lines were made of, when they come from a table.
     #[serde(skip_serializing_if = "Option::is_none")]
     table: Option<ExposureCounts>,
@@ -36,7 +41,7 @@ pub(crate) struct SourceReport {
 impl SourceReport {
     fn new(files: Vec<String>, counts: Counts) -> Self {
         let Counts { lines, foreign, outside } = counts;
-        Self { files, lines, foreign, outside, table: None }
+        Self { files, lines, foreign, outside, invalid: QuarantineReport::default(), table: None }
     }
 
     /// What was found, in a phrase.
@@ -47,14 +52,17 @@ impl SourceReport {
                 "{files}: {rows} rows, {without_session} without a session, {without_items} without items; {events} events"
             );
         }
-        let Self { lines, foreign, outside, .. } = self;
-        format!("{files}: {lines} lines, {foreign} foreign, {outside} outside the days asked for")
+        let Self { lines, foreign, outside, invalid, .. } = self;
+        format!(
+            "{files}: {lines} lines, {foreign} foreign, {outside} outside the days asked for{}",
+            invalid.found()
+        )
     }
 }
 
 impl fmt::Display for SourceReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "  read         {}", self.found())
+        write!(f, "  read         {}{}", self.found(), self.invalid)
     }
 }
 
@@ -111,15 +119,20 @@ pub(crate) struct Ingest<'a> {
 #[derive(Debug)]
 enum Source<'a> {
     /// A flat file holds all days, so it is read once, when it is opened.
-    Flat {
-        days: Gathered,
-        /// Reported with the first day.
-        source: Option<SourceReport>,
-    },
+    Flat(Box<Flat>),
     /// Files by day are read as their day comes.
     Days(Box<dyn Store>),
     /// So are the rows of a table.
     Table(&'a dyn Driver),
+}
+
+#[derive(Debug)]
+struct Flat {
+    days: Gathered,
+    /// Reported with the first day.
+    source: Option<SourceReport>,
+    /// So are bad lines: of which day they are nobody can tell.
+    bad: Option<SetAside>,
 }
 
 impl<'a> Ingest<'a> {
@@ -145,27 +158,35 @@ impl<'a> Ingest<'a> {
                 tracing::warn!(%day, flat = %files[0].name, "the day's own raw file is not read: the flat file wins");
             }
         }
-        let (days, source) = read(ctx, &progress, files, first, last)?;
-        Ok(Self { ctx, source: Source::Flat { days, source: Some(source) } })
+        let aside = aside(ctx, &raw, &files);
+        let (days, source, bad) = read(ctx, &progress, files, first, last, aside)?;
+        Ok(Self { ctx, source: Source::Flat(Box::new(Flat { days, source: Some(source), bad })) })
     }
 
-    /// Reads one of the days and checks that it may replace what is there.
+    /// Reads one of the days, puts its bad lines into quarantine and checks that it may replace what is there.
     pub(crate) fn read(&mut self, day: Day) -> Result<Read, JobError> {
-        let (rows, source) = match &mut self.source {
-            Source::Flat { days, source } => (days.take(day)?, source.take()),
+        let (rows, mut source, bad) = match &mut self.source {
+            Source::Flat(flat) => (flat.days.take(day)?, flat.source.take(), flat.bad.take()),
             Source::Days(store) => {
                 let progress = Progress::begin();
                 let watched = progress.watch(&**store);
-                let files = Raw::new(&watched, &self.ctx.scope)?.day(day)?;
-                let (mut days, source) = read(self.ctx, &progress, files, day, day)?;
-                (days.take(day)?, Some(source))
+                let raw = Raw::new(&watched, &self.ctx.scope)?;
+                let files = raw.day(day)?;
+                let aside = aside(self.ctx, &raw, &files);
+                let (mut days, source, bad) = read(self.ctx, &progress, files, day, day, aside)?;
+                (days.take(day)?, Some(source), bad)
             }
             Source::Table(driver) => {
                 let Exposures { lines, tally } = exposures(self.ctx, *driver, day)?;
-                let (mut days, source) = read(self.ctx, &Progress::begin(), vec![lines], day, day)?;
-                (days.take(day)?, Some(SourceReport { table: tally.counts(), ..source }))
+                // A row is not a line that a producer wrote: one that is malformed is an error in any case.
+                let (mut days, source, _) = read(self.ctx, &Progress::begin(), vec![lines], day, day, None)?;
+                (days.take(day)?, Some(SourceReport { table: tally.counts(), ..source }), None)
             }
         };
+        let report = quarantine(self.ctx, day, source.as_ref().map_or(0, |source| source.lines), bad)?;
+        if let Some(source) = &mut source {
+            source.invalid = report;
+        }
         let rows = rows.ok_or_else(|| JobError::Usage(format!("day {day} is not one of those opened")))?;
         let Config { limits, validation, .. } = &self.ctx.config;
         limits
@@ -217,11 +238,12 @@ fn read(
     files: Vec<LineFile>,
     first: Day,
     last: Day,
-) -> Result<(Gathered, SourceReport), JobError> {
+    aside: Option<Aside>,
+) -> Result<(Gathered, SourceReport, Option<SetAside>), JobError> {
     let names = files.iter().map(|file| file.name.clone()).collect();
     let files = files.into_iter().map(|file| progress.count_lines(file)).collect();
-    match gather(files, &ctx.scope, first, last, &ctx.budget) {
-        Ok((days, counts)) => Ok((days, SourceReport::new(names, counts))),
+    match gather(files, &ctx.scope, first, last, &ctx.budget, aside.as_ref()) {
+        Ok((days, counts)) => Ok((days, SourceReport::new(names, counts), aside.map(Aside::finish))),
         // A database says by itself what it was asked for.
         Err(LinesError::Read { source, .. }) if DatabaseError::of(&source).is_some() => {
             Err(source.downcast::<DatabaseError>().map_or_else(

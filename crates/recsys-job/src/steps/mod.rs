@@ -4,5 +4,6 @@ pub(crate) mod build;
 pub(crate) mod catalog;
 pub(crate) mod ingest;
 pub(crate) mod publish;
+pub(crate) mod quarantine;
 pub(crate) mod signals;
 pub(crate) mod validate;

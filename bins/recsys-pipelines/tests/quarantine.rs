@@ -1,0 +1,379 @@
+//! Bad raw lines and files, as the binaries meet them: strict mode stops at the first, quarantine mode sets
+//! aside exactly the bad ones, and what cannot be read to its end is an error in both.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use recsys_testkit::sandbox::{Finished, Sandbox, bytes};
+use serde_json::{Value, json};
+
+const SCOPE: &str = "--config config.json --tenant demo --surface home";
+const DAY: &str = "2026-01-01";
+const RAW: &str = "raw/demo/home/exposure.2026-01-01.jsonl";
+const CANONICAL: &str = "out/canonical/demo/home/exposures/2026-01-01.jsonl";
+const QUARANTINE: &str = "out/canonical/demo/home/quarantine/2026-01-01.jsonl";
+
+fn good(day: &str, item: &str) -> String {
+    format!(
+        r#"{{"v":1,"ts":"{day}T08:00:00Z","tenant":"demo","surface":"home","session_id":"s","item_id":"{item}"}}"#
+    )
+}
+
+/// So many good lines of the day.
+fn good_lines(count: usize) -> String {
+    (0..count).map(|number| good(DAY, &format!("i{}", number % 100)) + "\n").collect()
+}
+
+fn gz(text: impl AsRef<[u8]>) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(text.as_ref()).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// A folder with raw events.
+struct Feed(Sandbox);
+
+impl Feed {
+    fn new(max_invalid_ratio: f64) -> Self {
+        let feed = Self(Sandbox::new());
+        fs::create_dir(feed.0.join("raw")).unwrap();
+        feed.configure(&json!({"max_invalid_ratio": max_invalid_ratio}));
+        feed
+    }
+
+    fn configure(&self, validation: &Value) {
+        self.0.write(
+            "config.json",
+            json!({"raw_events_dir": "raw", "out_dir": "out",
+            "artifact_kinds": ["popularity"], "validation": validation})
+            .to_string(),
+        );
+    }
+
+    fn ingest(&self) -> Finished {
+        self.0.run("job_ingest", &format!("{SCOPE} --start {DAY}"))
+    }
+
+    fn run(&self) -> Finished {
+        self.0.run("recsys-pipelines", &format!("run {SCOPE} --start {DAY}"))
+    }
+
+    fn text(&self, path: &str) -> String {
+        fs::read_to_string(self.0.join(path)).unwrap()
+    }
+
+    /// The lines of a quarantine file.
+    fn kept(&self, path: &str) -> Vec<Value> {
+        self.text(path).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    fn exists(&self, path: &str) -> bool {
+        self.0.join(path).exists()
+    }
+
+    /// Begins to ingest, and returns when the raw file is open.
+    fn begin(&self) -> Child {
+        let mut command = self.0.command("job_ingest");
+        command.args(SCOPE.split(' ')).args(["--start", DAY]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().unwrap();
+        let (descriptors, begun) = (format!("/proc/{}/fd", child.id()), Instant::now());
+        let raw = fs::metadata(self.0.join(RAW)).unwrap().ino();
+        let is_open = || {
+            let entries = fs::read_dir(&descriptors).into_iter().flatten().flatten();
+            entries.filter_map(|entry| fs::metadata(entry.path()).ok()).any(|file| file.ino() == raw)
+        };
+        while !is_open() {
+            assert!(begun.elapsed() < Duration::from_mins(2), "it does not open the file");
+        }
+        child
+    }
+}
+
+fn finished(child: Child) -> Finished {
+    child.wait_with_output().unwrap().into()
+}
+
+/// Bad lines as a producer writes them, and what the message has after `file:line`.
+fn bad_lines() -> Vec<(Vec<u8>, &'static str)> {
+    let line = good(DAY, "A");
+    let with = |from: &str, to: &str| line.replacen(from, to, 1).into_bytes();
+    vec![
+        (b"{\"v\":1,".to_vec(), ":7: EOF"),
+        (line.as_bytes()[..50].to_vec(), ":50: EOF"),
+        (with("\"v\":1", "\"v\":\"1\""), ":8: invalid type"),
+        (with("\"item_id\"", "\"item\""), ": field `item_id` is missing"),
+        (with("T08", " 08"), ": field `ts`"),
+        (with("\"A\"", "\"A\0\""), ":98: control character"),
+        (with("\"A\"", "\"\\ud800\""), ": unexpected end of hex escape"),
+        (with("\"A\"", "\"A\",\"item_id\":\"A\""), ": duplicate field `item_id`"),
+        (with("}", ",\"rank\":1e400}"), ": number out of range"),
+        (with("}", ",\"rank\":-0}"), ": invalid type: floating point"),
+        (with("}", ",\"rank\":01}"), ": invalid number"),
+        (with("}", ",\"rank\":1.0}"), ": invalid type: floating point"),
+        (with("}", ",\"rank\":9223372036854775808}"), ": invalid value"),
+        (with("}", ",\"rank\":-9223372036854775808}"), ": field `rank` is -9223372036854775808"),
+        (with("\"A\"", &"[".repeat(100_000)), ": invalid type: sequence"),
+        (with("\"v\"", &format!("\"{}\":1,\"v\"", "k".repeat(1 << 20))), ": the line is longer than 1048576"),
+        (format!("\u{feff}{line}").into_bytes(), ":1: expected value"),
+        (format!("{line}\r{line}").into_bytes(), ": trailing characters"),
+        (b"\xff\xfe".to_vec(), ":1: the line is not UTF-8"),
+    ]
+}
+
+#[test]
+fn strict_mode_names_the_line_and_quarantine_mode_sets_it_aside() {
+    let (strict, lenient) = (Feed::new(0.0), Feed::new(0.5));
+    strict.0.write(RAW, good_lines(3));
+    strict.ingest().ok();
+    let canonical = strict.text(CANONICAL);
+    for (bad, said) in bad_lines() {
+        let shown = String::from_utf8_lossy(&bad[..bad.len().min(100)]).into_owned();
+        let lines = good_lines(3);
+        let (head, tail) = lines.split_at(good(DAY, "i0").len() + 1);
+        let raw = [b"\r\n", head.as_bytes(), &bad, b"\n", tail.as_bytes()].concat();
+        for feed in [&strict, &lenient] {
+            feed.0.write(RAW, &raw);
+        }
+        let finished = lenient.ingest();
+        assert!(finished.ok().stdout.contains("4 lines, 0 foreign, 0 outside the days asked for, 1 invalid"));
+        assert!(lenient.text(CANONICAL) == canonical, "{shown}");
+        let kept = lenient.kept(QUARANTINE);
+        assert_eq!(kept.len(), 1, "{shown}");
+        assert_eq!(kept[0]["line"], 3);
+        assert_eq!(kept[0]["byte_offset"], 2 + head.len());
+        let column = kept[0].get("column").map(|column| format!(":{column}")).unwrap_or_default();
+        let message = format!("{column}: {}", kept[0]["reason"].as_str().unwrap());
+        assert!(message.contains(said), "{message}");
+
+        strict.ingest().fails(3, &[&format!("{RAW}:3{message}; correct the line or take it out")]);
+        assert!(strict.text(CANONICAL) == canonical && !strict.exists(QUARANTINE), "{shown}");
+        match std::str::from_utf8(&bad) {
+            Ok(text) => assert!(kept[0]["text"] == text, "{shown}"),
+            Err(_) => assert_eq!(kept[0]["base64"], "//4="),
+        }
+    }
+}
+
+#[test]
+fn two_files_of_a_day_of_which_one_is_bad() {
+    let feed = Feed::new(0.5);
+    feed.0.write(RAW, good(DAY, "A") + "\n{\n" + &good(DAY, "B") + "\n");
+    feed.0.write(&format!("{RAW}.gz"), gz(good(DAY, "C") + "\r\n" + &good(DAY, "D") + "\n"));
+    let finished = feed.run();
+    let file = QUARANTINE;
+    assert!(finished.ok().stdout.contains(&format!("  quarantine   {file}: 1 lines, 20.00 % of those read")));
+    assert!(finished.stdout.contains("5 lines, 0 foreign, 0 outside the days asked for, 1 invalid"));
+    assert!(finished.stderr.contains("invalid lines are set aside"), "{finished:?}");
+    let text = feed.text(QUARANTINE);
+    assert_eq!(
+        text,
+        "{\"file\":\"demo/home/exposure.2026-01-01.jsonl\",\"line\":2,\"column\":1,\"byte_offset\":100,\
+         \"reason\":\"EOF while parsing an object\",\"text\":\"{\"}\n"
+    );
+    // The same again changes nothing, and neither does another place.
+    let before = feed.0.snapshot("out/canonical");
+    let folders: Vec<&str> = before.keys().filter_map(|name| name.split('/').nth(2)).collect();
+    assert_eq!(folders, ["exposures", "quarantine", "reports"]);
+    feed.ingest().ok();
+    assert_eq!(feed.0.snapshot("out/canonical"), before);
+    fs::rename(feed.0.join("raw"), feed.0.join("elsewhere")).unwrap();
+    let mut command = feed.0.command("job_ingest");
+    command.env("RECSYS_PIPELINES__RAW_EVENTS_DIR", feed.0.join("elsewhere"));
+    let json: Finished =
+        command.args(SCOPE.split(' ')).args(["--start", DAY, "--json"]).output().unwrap().into();
+    assert_eq!(feed.0.snapshot("out/canonical"), before);
+    let document: Value = serde_json::from_str(&json.ok().stdout).unwrap();
+    let source = &document["days"][0]["source"];
+    assert_eq!((&source["lines"], &source["invalid"]), (&json!(5), &json!(1)));
+    assert_eq!((&source["invalid_ratio"], &source["quarantine"]), (&json!(0.2), &json!(file)));
+
+    // Strict mode removes what is not true any more, and only then.
+    fs::rename(feed.0.join("elsewhere"), feed.0.join("raw")).unwrap();
+    feed.configure(&json!({}));
+    feed.ingest().fails(3, &[&format!("{RAW}:2:1: EOF")]);
+    assert_eq!(feed.0.snapshot("out/canonical"), before);
+    feed.0.write(RAW, good(DAY, "A") + "\n\n" + &good(DAY, "B") + "\n");
+    feed.ingest().ok();
+    assert!(!feed.exists(QUARANTINE));
+    assert_eq!(
+        feed.text(CANONICAL),
+        String::from_utf8(before["demo/home/exposures/2026-01-01.jsonl"].1.clone()).unwrap()
+    );
+}
+
+#[test]
+fn too_many_bad_lines_are_refused_before_anything_else_changes() {
+    let feed = Feed::new(0.25);
+    feed.0.write(RAW, good_lines(3) + "bad\n");
+    feed.run().ok();
+    let before = feed.0.snapshot("out");
+    feed.0.write(RAW, good(DAY, "X") + "\nbad 1\n\n" + &good_lines(1) + "bad 2\n");
+    let parts = [
+        "gate max_invalid_ratio refused 2026-01-01",
+        "2 of 4 lines are invalid (50.0 %), more than 0.25",
+        QUARANTINE,
+        "the first is demo/home/exposure.2026-01-01.jsonl:2:1: expected value",
+        "validation.max_invalid_ratio",
+    ];
+    feed.run().fails(3, &parts);
+    feed.ingest().fails(3, &parts);
+    let after = feed.0.snapshot("out");
+    let changed: Vec<&String> = after.keys().filter(|name| after.get(*name) != before.get(*name)).collect();
+    assert_eq!(changed, ["canonical/demo/home/quarantine/2026-01-01.jsonl"]);
+    assert_eq!(after.len(), before.len());
+    let texts: Vec<Value> = feed.kept(QUARANTINE).iter().map(|line| line["text"].clone()).collect();
+    assert_eq!(texts, ["bad 1", "bad 2"]);
+
+    // A day of nothing but bad lines does not erase what is there, whatever is allowed.
+    feed.configure(&json!({"max_invalid_ratio": 1}));
+    feed.0.write(RAW, "bad\n".repeat(10));
+    let finished = feed.run();
+    assert_eq!(finished.code, Some(3), "{finished:?}");
+    assert!(finished.stderr.contains("would be erased"), "{finished:?}");
+    assert_eq!(feed.kept(QUARANTINE).len(), 10);
+    assert_eq!(
+        bytes(&feed.0.snapshot("out"))["canonical/demo/home/exposures/2026-01-01.jsonl"],
+        bytes(&before)["canonical/demo/home/exposures/2026-01-01.jsonl"]
+    );
+}
+
+#[test]
+fn bad_lines_of_a_flat_file_belong_to_the_first_day_that_is_read() {
+    let feed = Feed::new(0.5);
+    let days = ["2026-01-01", "2026-01-02", "2026-01-03"];
+    let text: String = days.map(|day| good(day, "A") + "\nbad after " + day + "\n").concat();
+    feed.0.write("raw/exposure.jsonl", text);
+    let ingest = |flags: &str| feed.0.run("job_ingest", &format!("{SCOPE} {flags}"));
+    let kept = || -> Vec<(String, usize)> {
+        let files = feed.0.snapshot("out/canonical/demo/home/quarantine");
+        files.into_iter().map(|(name, (_, text))| (name, text.split(|b| *b == b'\n').count() - 1)).collect()
+    };
+    ingest("--start 2026-01-02").ok();
+    assert_eq!(kept(), [("2026-01-02.jsonl".to_owned(), 3)]);
+    // The range is read once, and what was kept for a day within it has moved to its first.
+    ingest("--start 2026-01-01 --end 2026-01-03").ok();
+    assert_eq!(kept(), [("2026-01-01.jsonl".to_owned(), 3)]);
+    assert_eq!(feed.kept(QUARANTINE)[0]["file"], "exposure.jsonl");
+    // The ratio is that of the file, and refuses the range.
+    let before = feed.0.snapshot("out/canonical");
+    feed.configure(&json!({"max_invalid_ratio": 0.4}));
+    ingest("--start 2026-01-01 --end 2026-01-03").fails(3, &["3 of 6 lines are invalid"]);
+    assert_eq!(feed.0.snapshot("out/canonical"), before);
+}
+
+#[test]
+fn a_compressed_file_that_breaks_off_is_an_error_in_any_mode() {
+    let text = good_lines(5000) + "bad\n";
+    for ratio in [0.0, 1.0] {
+        for (extension, bytes) in [("gz", gz(&text)), ("zst", zstd::encode_all(text.as_bytes(), 1).unwrap())]
+        {
+            let feed = Feed::new(ratio);
+            let name = format!("{RAW}.{extension}");
+            for length in [10, bytes.len() / 2, bytes.len() - 1] {
+                feed.0.write(&name, &bytes[..length]);
+                let finished = feed.ingest();
+                // What strict mode meets first is up to where it breaks off.
+                if ratio > 0.0 || length < bytes.len() - 1 {
+                    finished.fails(1, &["cannot read", &name]);
+                } else {
+                    assert!(matches!(finished.code, Some(1 | 3)), "{finished:?}");
+                }
+                assert!(!feed.exists("out/canonical/demo"));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_read() {
+    for ratio in [0.0, 1.0] {
+        let feed = Feed::new(ratio);
+        let lines = good_lines(400_000);
+        let raw = |change: &dyn Fn(&mut File)| {
+            feed.0.write(RAW, &lines);
+            let child = feed.begin();
+            change(&mut File::options().append(true).open(feed.0.join(RAW)).unwrap());
+            finished(child)
+        };
+        // At the end of a line and within one.
+        let line = lines.find('\n').unwrap() as u64 + 1;
+        for length in [300_000 * line, 300_000 * line + 7, 0] {
+            let shrunk = raw(&|file| file.set_len(length).unwrap());
+            shrunk.fails(1, &["cannot read", RAW, "it became shorter while it was read"]);
+        }
+        let half = raw(&|file| file.write_all(&good(DAY, "late").as_bytes()[..50]).unwrap());
+        half.fails(1, &["cannot read", RAW, "somebody is writing it", "ended within a line"]);
+        assert!(!feed.exists("out/canonical/demo"));
+        // Whole lines are taken as far as they go.
+        raw(&|file| file.write_all((good(DAY, "late") + "\n").as_bytes()).unwrap()).ok();
+        assert!(feed.text(CANONICAL).contains("late"));
+        assert!(!feed.exists(QUARANTINE));
+    }
+}
+
+/// The most memory that a process has used, in KiB.
+fn peak(child: &mut Child) -> u64 {
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    while child.try_wait().unwrap().is_none() {
+        let text = fs::read_to_string(Path::new(&status)).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        peak = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(peak);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    peak
+}
+
+#[test]
+fn a_day_of_bad_lines_needs_no_memory_for_them() {
+    let feed = Feed::new(1.0);
+    let peak_of = |lines: usize| {
+        feed.0.write(RAW, [&b"\xff".repeat(999)[..], b"\n"].concat().repeat(lines));
+        let mut command: Command = feed.0.command("job_ingest");
+        let mut child = command
+            .args(SCOPE.split(' '))
+            .args(["--start", DAY])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let peak = peak(&mut child);
+        assert!(child.wait().unwrap().success());
+        assert_eq!(feed.text(QUARANTINE).lines().count(), lines);
+        peak
+    };
+    let (few, many) = (peak_of(10_000), peak_of(120_000));
+    assert!(many < few + 32 * 1024, "{few} KiB for 10 MB of bad lines, {many} KiB for 120 MB");
+}
+
+#[test]
+fn a_line_that_is_too_long_to_be_kept_stops_the_day() {
+    let feed = Feed::new(1.0);
+    feed.0.write(RAW, good_lines(3) + "bad\n" + &"x".repeat(20_000_000));
+    let parts =
+        [&format!("{RAW}:5: the line is longer than 16777216 bytes"), "too long even to be set aside"];
+    feed.ingest().fails(3, &parts);
+    assert!(!feed.exists("out/canonical/demo"));
+    feed.0.write(RAW, good_lines(3) + "bad\n" + &"x".repeat(10_000_000));
+    feed.ingest().ok();
+    assert_eq!(feed.kept(QUARANTINE)[1]["text"].as_str().unwrap().len(), 10_000_000);
+}
+
+#[test]
+fn a_ratio_that_makes_no_sense_is_refused() {
+    let feed = Feed::new(0.0);
+    for (ratio, part) in
+        [(json!(1.01), "must be at most 1"), (json!(-0.1), "-0.1 is not a share"), (json!("half"), "half")]
+    {
+        feed.configure(&json!({"max_invalid_ratio": ratio}));
+        feed.ingest().fails(2, &["validation.max_invalid_ratio", part]);
+    }
+}

@@ -1,0 +1,98 @@
+//! Bad input is kept, not dropped: the lines of a day that break a rule, in a file of their own.
+//!
+//! While files are read, bad lines are put [`Aside`]; afterwards they take the place of what the day's
+//! quarantine file held before, as a whole. The same input gives the same bytes, and a day without bad lines
+//! has no such file.
+
+mod aside;
+mod line;
+
+pub(crate) use aside::Stretch;
+pub use aside::{Aside, SetAside};
+
+use crate::canonical::Replaced;
+use crate::gate::Share;
+use crate::id::Scope;
+use crate::storage::{Commit, Condition, Store, StoreError};
+use crate::window::Day;
+
+/// Where a line is. The derived order is that of the files and their lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    /// The number of the file.
+    pub(crate) file: usize,
+    /// The line, counted from 1.
+    pub(crate) line: u64,
+    /// Where its first byte is in the decompressed file, counted from 0.
+    pub(crate) byte_offset: u64,
+}
+
+/// A day of which too many lines are bad.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error(
+    "gate max_invalid_ratio refused {day}: {invalid} of {lines} lines are invalid ({percent:.1} %), more than {max}; \
+     they are in {quarantine}, the first is {first}; correct them, or raise validation.max_invalid_ratio if the day \
+     is right without them",
+    percent = ratio(*.invalid, *.lines) * 100.0
+)]
+pub struct TooManyInvalid {
+    /// The day.
+    pub day: Day,
+    /// The lines that break a rule.
+    pub invalid: u64,
+    /// All lines that are not blank.
+    pub lines: u64,
+    /// What share of them may be invalid.
+    pub max: Share,
+    /// The quarantine file.
+    pub quarantine: String,
+    /// Where the first invalid line is, and what is wrong with it.
+    pub first: String,
+}
+
+/// What part of `lines` is invalid.
+#[allow(clippy::cast_precision_loss, reason = "a share needs no more than 53 bits")]
+pub fn ratio(invalid: u64, lines: u64) -> f64 {
+    if invalid == 0 { 0.0 } else { invalid as f64 / lines as f64 }
+}
+
+/// The quarantine files of one tenant and surface.
+#[derive(Debug, Clone, Copy)]
+pub struct Quarantine<'a> {
+    store: &'a dyn Store,
+    scope: &'a Scope,
+}
+
+impl<'a> Quarantine<'a> {
+    /// The files of `scope` below `store`, which is that of canonical data.
+    pub fn new(store: &'a dyn Store, scope: &'a Scope) -> Self {
+        Self { store, scope }
+    }
+
+    fn key(&self, day: Day) -> String {
+        format!("{}/quarantine/{day}.jsonl", self.scope.prefix())
+    }
+
+    /// What messages call the file of a day.
+    pub fn name(&self, day: Day) -> String {
+        self.store.name(&self.key(day))
+    }
+
+    /// Puts the bad lines of a day in place of those that its file held before, or removes the file when there
+    /// are none.
+    pub fn replace(&self, day: Day, lines: Option<&SetAside>) -> Result<Replaced, StoreError> {
+        let key = self.key(day);
+        let Some(lines) = lines.filter(|lines| lines.lines() > 0) else {
+            return Ok(if self.store.remove(&key)? { Replaced::Removed } else { Replaced::Empty });
+        };
+        let mut pending = self.store.begin(&key)?;
+        lines.for_each_block(|bytes| {
+            let failed = |source| StoreError { action: "write", target: self.store.name(&key), source };
+            pending.write_all(bytes).map_err(failed)
+        })?;
+        Ok(match pending.commit(Condition::Always)? {
+            Commit::Unchanged => Replaced::Unchanged,
+            Commit::Written | Commit::Refused => Replaced::Written,
+        })
+    }
+}

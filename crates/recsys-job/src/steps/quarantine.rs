@@ -1,0 +1,76 @@
+//! Bad lines → the quarantine file of their day, and the gate on how many there may be.
+
+use std::fmt;
+
+use recsys_core::canonical::Replaced;
+use recsys_core::lines::LineFile;
+use recsys_core::quarantine::{Aside, Quarantine, SetAside, TooManyInvalid, ratio};
+use recsys_core::raw::Raw;
+use recsys_core::window::Day;
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::error::JobError;
+
+/// The bad lines among those that were read.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct QuarantineReport {
+    /// How many there are.
+    invalid: u64,
+    /// What part of all lines that is.
+    invalid_ratio: f64,
+    /// The file they are in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quarantine: Option<String>,
+}
+
+impl QuarantineReport {
+    /// The end of a phrase that says what was found.
+    pub(crate) fn found(&self) -> String {
+        if self.invalid == 0 { String::new() } else { format!(", {} invalid", self.invalid) }
+    }
+}
+
+/// A line of its own after what was read, or nothing.
+impl fmt::Display for QuarantineReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { invalid, invalid_ratio, quarantine } = self;
+        let Some(file) = quarantine else { return Ok(()) };
+        write!(f, "\n  quarantine   {file}: {invalid} lines, {:.2} % of those read", invalid_ratio * 100.0)
+    }
+}
+
+/// Where the bad lines of `files` go while they are read; none when the first of them is to stop the job.
+pub(crate) fn aside(ctx: &Context, raw: &Raw<'_>, files: &[LineFile]) -> Option<Aside> {
+    let is_strict = f64::from(ctx.config.validation.max_invalid_ratio) <= 0.0;
+    let names = files.iter().map(|file| raw.below_root(&file.name).to_owned()).collect();
+    (!is_strict).then(|| Aside::new(names, &ctx.budget))
+}
+
+/// Puts the bad lines of a day in place of those that its quarantine file held before, and checks that there are
+/// not too many among the `lines` that were read.
+///
+/// The file is written in either case, so that one can look at them.
+pub(crate) fn quarantine(
+    ctx: &Context,
+    day: Day,
+    lines: u64,
+    bad: Option<SetAside>,
+) -> Result<QuarantineReport, JobError> {
+    let files = Quarantine::new(&*ctx.canonical, &ctx.scope);
+    let replaced = files.replace(day, bad.as_ref())?;
+    let Some(bad) = bad.filter(|bad| bad.lines() > 0) else {
+        if replaced == Replaced::Removed {
+            tracing::info!(%day, quarantine = files.name(day), "no line is invalid any more; the quarantine file is gone");
+        }
+        return Ok(QuarantineReport::default());
+    };
+    let (invalid, invalid_ratio, quarantine) = (bad.lines(), ratio(bad.lines(), lines), files.name(day));
+    let max = ctx.config.validation.max_invalid_ratio;
+    if invalid_ratio > max.into() {
+        let first = bad.first().unwrap_or_default().to_owned();
+        return Err(TooManyInvalid { day, invalid, lines, max, quarantine, first }.into());
+    }
+    tracing::warn!(%day, invalid, lines, invalid_ratio, quarantine, "invalid lines are set aside");
+    Ok(QuarantineReport { invalid, invalid_ratio, quarantine: Some(quarantine) })
+}
