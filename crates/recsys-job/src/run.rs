@@ -6,6 +6,7 @@ use recsys_core::artifact::{Kind, Source};
 use recsys_core::canonical::DayRows;
 use recsys_core::catalog::Catalog;
 use recsys_core::database::Driver;
+use recsys_core::event::Stream;
 use recsys_core::parallel;
 use recsys_core::publish::Candidate;
 use recsys_core::window::Day;
@@ -20,6 +21,7 @@ use crate::jobs::Summary;
 use crate::output::Output;
 use crate::steps::build::{ArtifactReport, Days, Document, Plan, build, complete, stage};
 use crate::steps::ingest::{Ingest, IngestReport, Read, SourceReport, commit};
+use crate::steps::outcomes::{DayOutcomes, OutcomeReport, Outcomes};
 use crate::steps::publish::{PublishReport, Publishing};
 use crate::steps::signals::{self, SignalReport, warn_of_segment, write_signals};
 use crate::steps::validate::validate;
@@ -31,6 +33,8 @@ pub(crate) fn run(flags: &RunJob, driver: &dyn Driver) -> Result<(), JobError> {
         day: Day,
         source: Option<SourceReport>,
         canonical: IngestReport,
+        /// None where the source has no outcomes.
+        outcomes: Option<OutcomeReport>,
         artifacts: Vec<ArtifactReport>,
         published: PublishReport,
         /// Empty unless a database is configured.
@@ -58,12 +62,14 @@ pub(crate) fn run(flags: &RunJob, driver: &dyn Driver) -> Result<(), JobError> {
         warn_of_segment(&flags.artifacts);
     }
     let mut ingest = Ingest::open(&ctx, driver, &days)?;
+    let mut outcomes = Outcomes::open(&ctx, &days)?;
     let mut loaded = Days::default();
     let done = days.into_iter().try_for_each(|day| -> Result<(), JobError> {
         loaded.forget_before(plan.first_day(&ctx, day)?);
         let Read { rows, source } = ingest.read(day)?;
-        let (canonical, artifacts, published) =
-            run_day(&ctx, &plan, &flags.publish, &mut loaded, &rows, source.as_ref())?;
+        let events = DayEvents { rows: &rows, source: source.as_ref(), outcomes: &outcomes.read(day)? };
+        let ((canonical, outcomes), artifacts, published) =
+            run_day(&ctx, &plan, &flags.publish, &mut loaded, events)?;
         let signals = match &target {
             Some(target) => write_signals(&ctx, target, &flags.artifacts, &signal_kinds, day)?,
             None => Vec::new(),
@@ -75,43 +81,61 @@ pub(crate) fn run(flags: &RunJob, driver: &dyn Driver) -> Result<(), JobError> {
             output.line(source);
         }
         output.line(&canonical);
+        outcomes.iter().filter_map(OutcomeReport::line).for_each(|outcomes| output.line(outcomes));
         published.artifacts.iter().for_each(|artifact| output.line(artifact));
         artifacts.iter().filter_map(ArtifactReport::notes).for_each(|notes| output.line(notes));
         output.line(&published);
         for report in &signals {
             output.line(report);
         }
-        document.days.push(Ran { day, source, canonical, artifacts, published, signals });
+        document.days.push(Ran { day, source, canonical, outcomes, artifacts, published, signals });
         Ok(())
     });
     // The days before the one that failed are published, whatever became of it.
     output.end(&document, done)
 }
 
-/// Writes a day's canonical file, and builds, stages and publishes its artifacts.
+/// What was read of a day.
+#[derive(Clone, Copy)]
+struct DayEvents<'a> {
+    rows: &'a DayRows,
+    source: Option<&'a SourceReport>,
+    outcomes: &'a DayOutcomes<'a>,
+}
+
+/// What became of a day's exposures and of its outcomes.
+type Committed = (IngestReport, Option<OutcomeReport>);
+
+/// Writes a day's canonical files, and builds, stages and publishes its artifacts.
 ///
-/// The canonical file is written while the artifacts are built from memory, and flushed while they are
+/// The canonical files are written while the artifacts are built from memory, and flushed while they are
 /// staged and stored. Nothing becomes current before it is in place.
 fn run_day(
     ctx: &Context,
     plan: &Plan<'_>,
     flags: &PublishFlags,
     loaded: &mut Days,
-    rows: &DayRows,
-    source: Option<&SourceReport>,
-) -> Result<(IngestReport, Vec<ArtifactReport>, PublishReport), JobError> {
+    DayEvents { rows, source, outcomes }: DayEvents<'_>,
+) -> Result<(Committed, Vec<ArtifactReport>, PublishReport), JobError> {
     let day = rows.day;
     loaded.insert(rows);
+    if plan.counts_outcomes(ctx) {
+        outcomes.rows().into_iter().for_each(|outcomes| loaded.insert(outcomes));
+    }
     loaded.keep_to_the_budget(ctx)?;
-    // A window of several days is hashed from their files, so this day's must be there first.
-    let file_needed = plan.first_day(ctx, day)? < day;
+    // A window of several days, and one with outcomes, is hashed from its files, so this day's must be there
+    // first.
+    let file_needed = plan.first_day(ctx, day)? < day || plan.counts_outcomes(ctx);
     thread::scope(|scope| {
-        let writing = scope.spawn(|| ctx.canonical().write(rows));
+        let writing = scope.spawn(|| Ok::<_, JobError>((ctx.canonical().write(rows)?, outcomes.write()?)));
         let built = validate(ctx, day, rows.len(), source).and_then(|_| build(ctx, plan, loaded, day));
-        let pending = joined(writing)?;
-        loaded.set_hash(day, pending.hash().to_owned());
-        let commit = move || commit(ctx, rows, pending);
-        let in_place: Box<dyn FnOnce() -> Result<IngestReport, JobError>> = if file_needed {
+        let (pending, pending_outcomes) = joined(writing)?;
+        loaded.set_hash(Stream::Exposures, day, pending.hash());
+        if let Some(pending) = &pending_outcomes {
+            loaded.set_hash(Stream::Outcomes, day, pending.hash());
+        }
+        let commit = move || Ok((commit(ctx, rows, pending)?, outcomes.commit(pending_outcomes)?));
+        let in_place: Box<dyn FnOnce() -> Result<Committed, JobError>> = if file_needed {
             let report = commit()?;
             Box::new(|| Ok(report))
         } else {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use recsys_core::canonical::{Counts, DayRows, Gathered, PendingDay, Replaced, gather};
 use recsys_core::database::{DatabaseError, Driver, ExposureCounts, ExposureQuery, Exposures, MissingTenant};
+use recsys_core::event::Stream;
 use recsys_core::gate::Refused;
 use recsys_core::lines::{LineFile, LinesError};
 use recsys_core::raw::Raw;
@@ -39,6 +40,11 @@ impl SourceReport {
         Self { files, lines, foreign, outside, table: None }
     }
 
+    /// Whether there was nothing to read.
+    pub(crate) fn has_no_file(&self) -> bool {
+        self.files.is_empty()
+    }
+
     /// What was found, in a phrase.
     pub(crate) fn found(&self) -> String {
         let files = if self.files.is_empty() { "no raw file".to_owned() } else { self.files.join(", ") };
@@ -68,11 +74,18 @@ pub(crate) struct IngestReport {
     duplicates: u64,
     /// The canonical file.
     canonical: String,
-    replaced: Replaced,
+    pub(crate) replaced: Replaced,
 }
 
 impl fmt::Display for IngestReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "  canonical    {}", self.became())
+    }
+}
+
+impl IngestReport {
+    /// What became of the day, in a phrase.
+    pub(crate) fn became(&self) -> String {
         let replaced = match self.replaced {
             Replaced::Written => "written",
             Replaced::Unchanged => "unchanged",
@@ -80,7 +93,7 @@ impl fmt::Display for IngestReport {
             Replaced::Empty => "no file for an empty day",
         };
         let Self { events, duplicates, canonical, .. } = self;
-        write!(f, "  canonical    {canonical}: {events} events, {duplicates} duplicates dropped, {replaced}")
+        format!("{canonical}: {events} events, {duplicates} duplicates dropped, {replaced}")
     }
 }
 
@@ -91,10 +104,11 @@ pub(crate) struct Read {
     pub(crate) source: Option<SourceReport>,
 }
 
-/// Ingests the days of a range, one after the other.
+/// Ingests a stream of events of the days of a range, one after the other.
 #[derive(Debug)]
 pub(crate) struct Ingest<'a> {
     ctx: &'a Context,
+    stream: Stream,
     source: Source<'a>,
 }
 
@@ -113,21 +127,34 @@ enum Source<'a> {
 }
 
 impl<'a> Ingest<'a> {
-    /// Opens the raw events of `days`.
+    /// Opens the raw exposures of `days`.
     pub(crate) fn open(ctx: &'a Context, driver: &'a dyn Driver, days: &[Day]) -> Result<Self, JobError> {
         if ctx.config.raw_source.r#type == RawType::Postgres {
-            return Ok(Self { ctx, source: Source::Table(driver) });
+            return Ok(Self { ctx, stream: Stream::Exposures, source: Source::Table(driver) });
         }
+        Self::open_files(ctx, Stream::Exposures, days)
+    }
+
+    /// Opens the raw outcomes of `days`. A table of exposures has none, and says nothing of those that were
+    /// ingested before.
+    pub(crate) fn outcomes(ctx: &'a Context, days: &[Day]) -> Result<Option<Self>, JobError> {
+        if ctx.config.raw_source.r#type == RawType::Postgres {
+            return Ok(None);
+        }
+        Self::open_files(ctx, Stream::Outcomes, days).map(Some)
+    }
+
+    fn open_files(ctx: &'a Context, stream: Stream, days: &[Day]) -> Result<Self, JobError> {
         let store = ctx.raw_store()?;
-        let raw = Raw::new(&*store, &ctx.scope)?;
+        let raw = Raw::new(&*store, &ctx.scope)?.of(stream);
         let progress = Progress::begin();
         let watched = progress.watch(&*store);
-        let files = Raw::new(&watched, &ctx.scope)?.flat()?;
+        let files = Raw::new(&watched, &ctx.scope)?.of(stream).flat()?;
         let (&[first, ..], &[.., last]) = (days, days) else {
-            return Ok(Self { ctx, source: Source::Days(store) });
+            return Ok(Self { ctx, stream, source: Source::Days(store) });
         };
         if files.is_empty() {
-            return Ok(Self { ctx, source: Source::Days(store) });
+            return Ok(Self { ctx, stream, source: Source::Days(store) });
         }
         for day in days {
             // Only worth a warning, so a file that cannot be opened is no failure.
@@ -135,8 +162,8 @@ impl<'a> Ingest<'a> {
                 tracing::warn!(%day, flat = %files[0].name, "the day's own raw file is not read: the flat file wins");
             }
         }
-        let (days, source) = read(ctx, &progress, files, first, last)?;
-        Ok(Self { ctx, source: Source::Flat { days, source: Some(source) } })
+        let (days, source) = read(ctx, stream, &progress, files, first, last)?;
+        Ok(Self { ctx, stream, source: Source::Flat { days, source: Some(source) } })
     }
 
     /// Reads one of the days and checks that it may replace what is there.
@@ -146,22 +173,26 @@ impl<'a> Ingest<'a> {
             Source::Days(store) => {
                 let progress = Progress::begin();
                 let watched = progress.watch(&**store);
-                let files = Raw::new(&watched, &self.ctx.scope)?.day(day)?;
-                let (mut days, source) = read(self.ctx, &progress, files, day, day)?;
+                let files = Raw::new(&watched, &self.ctx.scope)?.of(self.stream).day(day)?;
+                let (mut days, source) = read(self.ctx, self.stream, &progress, files, day, day)?;
                 (days.take(day)?, Some(source))
             }
             Source::Table(driver) => {
                 let Exposures { lines, tally } = exposures(self.ctx, *driver, day)?;
-                let (mut days, source) = read(self.ctx, &Progress::begin(), vec![lines], day, day)?;
+                let (mut days, source) =
+                    read(self.ctx, self.stream, &Progress::begin(), vec![lines], day, day)?;
                 (days.take(day)?, Some(SourceReport { table: tally.counts(), ..source }))
             }
         };
         let rows = rows.ok_or_else(|| JobError::Usage(format!("day {day} is not one of those opened")))?;
         let Config { limits, validation, .. } = &self.ctx.config;
-        limits
-            .check("max_events_per_run", limits.max_events_per_run, rows.len())
-            .map_err(|exceeded| exceeded.in_place(format_args!("day {day}")))?;
-        let canonical = self.ctx.canonical();
+        limits.check("max_events_per_run", limits.max_events_per_run, rows.len()).map_err(|exceeded| {
+            match self.stream {
+                Stream::Exposures => exceeded.in_place(format_args!("day {day}")),
+                Stream::Outcomes => exceeded.in_place(format_args!("the outcomes of {day}")),
+            }
+        })?;
+        let canonical = self.ctx.canonical().of(self.stream);
         if rows.is_empty() && validation.min_events > 0 && canonical.exists(day)? {
             return Err(Refused::Erasure { day, canonical: canonical.name(day) }.into());
         }
@@ -188,12 +219,14 @@ pub(crate) fn commit(
 ) -> Result<IngestReport, JobError> {
     let replaced = pending.commit()?;
     let (day, events, duplicates) = (rows.day, rows.len() as u64, rows.duplicates);
-    tracing::info!(%day, events, duplicates, "ingested");
-    Ok(IngestReport { day, events, duplicates, canonical: ctx.canonical().name(day), replaced })
+    tracing::info!(%day, stream = rows.stream.as_str(), events, duplicates, "ingested");
+    let canonical = ctx.canonical().of(rows.stream).name(day);
+    Ok(IngestReport { day, events, duplicates, canonical, replaced })
 }
 
 fn read(
     ctx: &Context,
+    stream: Stream,
     progress: &Progress,
     files: Vec<LineFile>,
     first: Day,
@@ -201,7 +234,7 @@ fn read(
 ) -> Result<(Gathered, SourceReport), JobError> {
     let names = files.iter().map(|file| file.name.clone()).collect();
     let files = files.into_iter().map(|file| progress.count_lines(file)).collect();
-    match gather(files, &ctx.scope, first, last, &ctx.budget) {
+    match gather(stream, files, &ctx.scope, first, last, &ctx.budget) {
         Ok((days, counts)) => Ok((days, SourceReport::new(names, counts))),
         // A database says by itself what it was asked for.
         Err(LinesError::Read { source, .. }) if DatabaseError::of(&source).is_some() => {
