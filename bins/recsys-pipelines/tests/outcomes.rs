@@ -5,6 +5,7 @@
 use std::fmt::Write;
 use std::fs;
 
+use recsys_testkit::remote::Remote;
 use recsys_testkit::sandbox::{Finished, Sandbox, Snapshot, bytes};
 use serde_json::{Value, json};
 
@@ -314,4 +315,27 @@ fn weights_that_make_no_sense_are_refused() {
     let shown: Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
     assert_eq!(shown["weights.click"]["value"], 7);
     assert_eq!(shown["weights.exposure"]["value"], 1);
+}
+
+#[test]
+fn outcomes_in_a_bucket_are_those_on_a_disk() {
+    let disk = shop(&weights(1, 5, 20));
+    run(&disk, "--start 2026-01-01 --end 2026-01-03");
+    let mut remote = Remote::new();
+    for day in DAYS {
+        let name = format!("raw/demo/home/outcome.{day}.jsonl");
+        remote.s3.put(&remote.key(&name), fs::read(disk.join(&name)).unwrap());
+    }
+    remote.config["weights"] = weights(1, 5, 20)["weights"].clone();
+    remote.config["artifact_kinds"] = json!(["popularity", "cooc", "implicit", "session_seq"]);
+    remote.write_config();
+    remote.run("recsys-pipelines", &format!("run {SCOPE} --start 2026-01-01 --end 2026-01-03")).ok();
+    let objects = remote.objects("out");
+    for (name, bytes) in bytes(&disk.snapshot("out")) {
+        // What is staged or stored has its time of building in it.
+        let of_content = name.starts_with("canonical/") || name.ends_with("current.version");
+        if of_content {
+            assert_eq!(objects[&format!("out/{name}")], bytes, "{name}");
+        }
+    }
 }

@@ -89,7 +89,7 @@ impl Outcome {
 }
 
 fn decimal(value: f64) -> String {
-    let (_, text) = VALUES.iter().find(|(raw, _)| raw.parse::<f64>().unwrap() == value).unwrap();
+    let (_, text) = VALUES.iter().find(|(raw, _)| raw.parse() == Ok(value)).unwrap();
     // The standard library never writes an exponent with `{}`, and these are the shortest.
     if text.is_empty() { format!("{value}") } else { (*text).to_owned() }
 }
@@ -171,7 +171,7 @@ fn outcome_line() -> impl Strategy<Value = String> {
                 match id {
                     Some(id) => drop(line.insert(field.into(), json!(padded(NAMES[id])))),
                     None if more => {
-                        drop(line.insert(field.into(), if pad { json!(" ") } else { Value::Null }))
+                        drop(line.insert(field.into(), if pad { json!(" ") } else { Value::Null }));
                     }
                     None => {}
                 }

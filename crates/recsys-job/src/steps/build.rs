@@ -180,13 +180,16 @@ fn streams(ctx: &Context, kind: Kind) -> &'static [Stream] {
     }
 }
 
+/// The SHA-256 of each file of a window.
+type FileHashes = BTreeMap<(Stream, Day), String>;
+
 /// The SHA-256 of the canonical bytes that a kind is built from, stream by stream and day by day, and that of
 /// each file.
 pub(crate) fn window_hash(
     ctx: &Context,
     kind: Kind,
     window: Window,
-) -> Result<(String, BTreeMap<(Stream, Day), String>), JobError> {
+) -> Result<(String, FileHashes), JobError> {
     let mut hash = HashWriter::default();
     let mut files = BTreeMap::new();
     for stream in streams(ctx, kind) {
@@ -278,9 +281,7 @@ fn build_window(
     let mut empty_days = Vec::new();
     let mut fit_in_memory = true;
     if keys.iter().any(|key| key.kind.source() == Source::Events) {
-        let weights = ctx.config.weights;
-        let weighs = keys.iter().any(|key| key.kind.weighs());
-        let counts_outcomes = weighs && weights.count_outcomes();
+        let counts_outcomes = keys.iter().any(|key| streams(ctx, key.kind).contains(&Stream::Outcomes));
         days.load(ctx, Stream::Exposures, window)?;
         if counts_outcomes {
             days.load(ctx, Stream::Outcomes, window)?;
@@ -306,8 +307,8 @@ fn build_window(
         };
         let segment = plan.args.segment.as_ref();
         events = EventTable::new(&rows, segment, limits).map_err(failed)?;
-        if weighs {
-            events.weigh(weights, &rows, &outcomes, segment, limits).map_err(failed)?;
+        if keys.iter().any(|key| key.kind.weighs()) {
+            events.weigh(ctx.config.weights, &rows, &outcomes, segment, limits).map_err(failed)?;
         }
         if let [first, ..] = empty_days[..] {
             let days = empty_days.len();
