@@ -39,7 +39,8 @@ fn schema_of(path: &str) -> Option<String> {
     Some(match parts[..] {
         ["canonical", _, _, "quarantine", _] => "quarantine-line".to_owned(),
         ["canonical", _, _, "reports", _] => "day-report".to_owned(),
-        ["canonical", ..] => "canonical-exposure".to_owned(),
+        ["canonical", _, _, "exposures", _] => "canonical-exposure".to_owned(),
+        ["canonical", _, _, "outcomes", _] => "canonical-outcome".to_owned(),
         ["artifacts", _, _, _, kind, _, file] if file != "current.version" => format!("artifact-{kind}"),
         ["objects", _, _, kind, _] => format!("artifact-{kind}"),
         ["registry", "records", ..] => "record".to_owned(),
@@ -49,11 +50,19 @@ fn schema_of(path: &str) -> Option<String> {
     })
 }
 
+const OUTCOMES: [&str; 4] = [
+    r#"{"ts":"2026-01-02T08:00:00.50+01:00","tenant":"demo","surface":"home","item_id":" tent ","event_type":"click"}"#,
+    r#"{"v":1,"ts":"2026-01-02T08:00:00Z","tenant":"demo","surface":"home","item_id":"tent","event_type":" conversion ","value":-1.5e-9,"user_id":"u01","session_id":"s","request_id":"r","campaign":{}}"#,
+    r#"{"v":null,"ts":"2026-01-02T08:00:00Z","tenant":"demo","surface":"home","item_id":"tent","event_type":"click","value":1e3,"user_id":" ","session_id":null}"#,
+    r#"{"ts":"2026-01-02T08:00:00Z","tenant":"demo","surface":"home","item_id":"<&>","event_type":"click","value":19.90}"#,
+];
+
 #[test]
 fn every_file_that_a_run_writes_is_valid() {
     let sandbox = Sandbox::new();
     sandbox.copy("testdata", "testdata");
     sandbox.copy("configs", "configs");
+    sandbox.write("testdata/events/shop/demo/home/outcome.2026-01-02.jsonl", OUTCOMES.join("\n"));
     for flags in ["", "--segment new --switch-segment", "--window-days 2 --switch-segment"] {
         let line = format!(
             "run --config configs/env/shop.json --tenant demo --surface home --start 2026-01-02 {flags}"
@@ -81,7 +90,10 @@ fn every_file_that_a_run_writes_is_valid() {
     seen.dedup();
     let kinds = ["content_sim", "cooc", "implicit", "popularity", "session_seq"];
     let mut expected: Vec<String> = kinds.iter().map(|kind| format!("artifact-{kind}")).collect();
-    expected.extend(["canonical-exposure", "day-report", "history", "manifest", "record"].map(str::to_owned));
+    expected.extend(
+        ["canonical-exposure", "canonical-outcome", "day-report", "history", "manifest", "record"]
+            .map(str::to_owned),
+    );
     assert_eq!(seen, expected);
 }
 
@@ -144,5 +156,34 @@ fn every_sample_event_is_valid_and_what_ingest_refuses_is_not() {
         let mut bad = good.clone();
         bad[field] = value;
         assert!(validator.is_valid("exposure", &bad).is_err(), "{field}");
+    }
+}
+
+#[test]
+fn the_schema_of_outcomes_takes_what_ingest_takes() {
+    let mut validator = Validator::new();
+    for line in OUTCOMES {
+        validator.is_valid("outcome", &serde_json::from_str(line).unwrap()).unwrap();
+    }
+    let good: Value = serde_json::from_str(OUTCOMES[1]).unwrap();
+    for (field, value) in [
+        ("v", json!(2)),
+        ("ts", json!("noon")),
+        ("tenant", json!(" ")),
+        ("surface", json!(null)),
+        ("item_id", json!("")),
+        ("event_type", json!("view")),
+        ("event_type", json!(null)),
+        ("value", json!("1")),
+        ("session_id", json!(1)),
+    ] {
+        let mut bad = good.clone();
+        bad[field] = value;
+        assert!(validator.is_valid("outcome", &bad).is_err(), "{field}");
+        let sandbox = Sandbox::new();
+        sandbox.write("raw/outcome.jsonl", bad.to_string());
+        sandbox.write("config.json", r#"{"out_dir":"out","raw_events_dir":"raw"}"#);
+        let line = "--config config.json --tenant demo --surface home --start 2026-01-02";
+        sandbox.run("job_ingest", line).fails(3, &["raw/outcome.jsonl:1:"]);
     }
 }

@@ -1,16 +1,21 @@
 //! The table that every builder reads.
 //!
-//! Three columns in canonical order, one entry for each event of the window and segment: which session,
+//! Three columns in canonical order, one entry for each exposure of the window and segment: which session,
 //! which item, which user. Ids are dense and in the byte order of the strings they stand for. The columns
 //! are not copied: they are read from the days as often as a builder asks for them, some events at a time.
+//!
+//! Where events are weighed, a second table stands beside it: of the exposures and outcomes whose weight is
+//! not 0, each type by itself with its weight. It has no sessions, and its order means nothing.
 
 use std::sync::Arc;
 
 use crate::canonical::{Columns, DayRows, Names};
 use crate::dictionary::{Dictionary, Strings, union};
+use crate::event::OutcomeType;
 use crate::id::Segment;
 use crate::limit::{LimitExceeded, Limits};
 use crate::storage::StoreError;
+use crate::weights::{TooHeavy, Weights, check_sum};
 
 /// The events of a window, column by column.
 #[derive(Debug, Default)]
@@ -20,14 +25,18 @@ pub struct EventTable {
     pub(crate) sessions: Arc<Dictionary>,
     pub(crate) items: Arc<Dictionary>,
     pub(crate) users: Arc<Dictionary>,
+    /// The table of weighted events, where they count otherwise than these do.
+    weighed: Option<Box<EventTable>>,
 }
 
-/// The events of one day.
+/// The events of one day, of one weight.
 #[derive(Debug)]
 struct Part {
     rows: DayRows,
     wanted: Wanted,
-    sessions: Way,
+    weight: u64,
+    /// None where sessions do not count.
+    sessions: Option<Way>,
     items: Way,
     users: Way,
 }
@@ -38,14 +47,19 @@ pub enum TableError {
     /// It holds more than the limits allow.
     #[error(transparent)]
     Limit(#[from] LimitExceeded),
+    /// Its events weigh more than can be counted.
+    #[error(transparent)]
+    Heavy(#[from] TooHeavy),
     /// A temporary file cannot be read.
     #[error(transparent)]
     Temporary(#[from] StoreError),
 }
 
-/// Some events: which session, item and user (0 when unknown, `id + 1` for the user `id`).
+/// Some events of the same weight: which session, item and user (0 when unknown, `id + 1` for the user `id`).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Events<'a> {
+    pub(crate) weight: u64,
+    /// Empty in a table of weighted events.
     pub(crate) session: &'a [u32],
     pub(crate) item: &'a [u32],
     pub(crate) user: &'a [u32],
@@ -62,21 +76,75 @@ impl EventTable {
         self.len == 0
     }
 
-    /// Takes the events of `days`, which must be in order, whose segment is `segment` or absent; without a
+    /// Takes the exposures of `days`, which must be in order, whose segment is `segment` or absent; without a
     /// segment, all of them.
     ///
     /// # Errors
     /// When the window holds more than `limits` allow.
     pub fn new(days: &[&DayRows], segment: Option<&Segment>, limits: &Limits) -> Result<Self, TableError> {
-        let used: Vec<Used> = days.iter().map(|day| Used::new(day, segment)).collect::<Result<_, _>>()?;
+        let chosen = days.iter().map(|day| Chosen { day, wanted: Wanted::new(day, segment), weight: 1 });
+        Self::of(chosen.collect(), Sessions::Count, limits)
+    }
+
+    /// Lets the events of `exposures` and `outcomes` count by their weights in the kinds that weigh events.
+    ///
+    /// An outcome has no segment, so it counts for every one, as an exposure without a segment does.
+    ///
+    /// # Errors
+    /// When both together hold more than `limits` allow, or weigh more than can be counted exactly.
+    pub fn weigh(
+        &mut self,
+        weights: Weights,
+        exposures: &[&DayRows],
+        outcomes: &[&DayRows],
+        segment: Option<&Segment>,
+        limits: &Limits,
+    ) -> Result<(), TableError> {
+        if weights.are_plain() {
+            return Ok(());
+        }
+        let shown = exposures.iter().map(|day| {
+            let wanted = Wanted::new(day, segment);
+            Chosen { day, wanted, weight: weights.exposure }
+        });
+        let came = outcomes.iter().flat_map(|day| {
+            let of_type =
+                |outcome: OutcomeType, weight| Chosen { day, wanted: Wanted::of_type(day, outcome), weight };
+            [of_type(OutcomeType::Click, weights.click), of_type(OutcomeType::Conversion, weights.conversion)]
+        });
+        // What counts nothing is not there: neither its items nor its users.
+        let chosen = shown.chain(came).filter(|chosen| chosen.weight > 0).collect();
+        self.weighed = Some(Box::new(Self::of(chosen, Sessions::Ignore, limits)?));
+        Ok(())
+    }
+
+    /// The table that kinds take which weigh events: this one, unless [`weigh`](Self::weigh) made another.
+    pub(crate) fn weighed(&self) -> &Self {
+        self.weighed.as_deref().unwrap_or(self)
+    }
+
+    /// Whether each event counts one.
+    pub(crate) fn counts_ones(&self) -> bool {
+        self.days.iter().all(|part| part.weight == 1)
+    }
+
+    fn of(chosen: Vec<Chosen<'_>>, of_sessions: Sessions, limits: &Limits) -> Result<Self, TableError> {
+        let used: Vec<Used> = chosen.iter().map(Used::new).collect::<Result<_, _>>()?;
         let len = used.iter().map(|used| used.events).sum();
         limits.check("max_events_per_run", limits.max_events_per_run, len)?;
+        check_sum(used.iter().zip(&chosen).map(|(used, chosen)| (used.events, chosen.weight)))?;
 
         let column = |dictionary: fn(&Names) -> &Arc<Dictionary>, ids: fn(&Used) -> Option<&[u32]>| {
-            let parts = days.iter().zip(&used).map(|(day, used)| (dictionary(&day.names), ids(used)));
+            let parts = chosen.iter().zip(&used).map(|(part, used)| (dictionary(&part.day.names), ids(used)));
             one_dictionary(&parts.collect::<Vec<_>>())
         };
-        let (sessions, session_ways) = column(|names| &names.sessions, |used| used.sessions.as_deref());
+        let (sessions, session_ways) = match of_sessions {
+            Sessions::Count => {
+                let (sessions, ways) = column(|names| &names.sessions, |used| used.sessions.as_deref());
+                (sessions, ways.into_iter().map(Some).collect())
+            }
+            Sessions::Ignore => (Arc::default(), chosen.iter().map(|_| None).collect::<Vec<_>>()),
+        };
         limits.check("max_sessions_per_run", limits.max_sessions_per_run, sessions.len())?;
         let (items, item_ways) = column(|names| &names.items, |used| used.items.as_deref());
         limits.check("max_distinct_items_per_run", limits.max_distinct_items_per_run, items.len())?;
@@ -84,14 +152,11 @@ impl EventTable {
         limits.check("max_users_per_run", limits.max_users_per_run, users.len())?;
 
         let ways = session_ways.into_iter().zip(item_ways).zip(user_ways);
-        let parts = days.iter().zip(used).zip(ways).map(|((day, used), ((sessions, items), users))| Part {
-            rows: (*day).clone(),
-            wanted: used.wanted,
-            sessions,
-            items,
-            users,
+        let parts = chosen.into_iter().zip(ways).map(|(part, ((sessions, items), users))| {
+            let Chosen { day, wanted, weight } = part;
+            Part { rows: day.clone(), wanted, weight, sessions, items, users }
         });
-        Ok(Self { days: parts.collect(), len, sessions, items, users })
+        Ok(Self { days: parts.collect(), len, sessions, items, users, weighed: None })
     }
 
     /// Calls `take` with all events, in order, some at a time.
@@ -102,19 +167,22 @@ impl EventTable {
         let (mut session, mut item, mut user) = (Vec::new(), Vec::new(), Vec::new());
         self.days.iter().try_for_each(|day| {
             day.rows.for_each(|columns| {
+                let weight = day.weight;
                 if day.is_as_it_is() {
                     let Columns { session, item, user, .. } = columns;
-                    return take(Events { session, item, user });
+                    return take(Events { weight, session, item, user });
                 }
                 session.clear();
                 item.clear();
                 user.clear();
                 for row in day.wanted.rows(columns.segment) {
-                    session.push(day.sessions.lead(columns.session[row]));
+                    if let Some(sessions) = &day.sessions {
+                        session.push(sessions.lead(columns.session[row]));
+                    }
                     item.push(day.items.lead(columns.item[row]));
                     user.push(columns.user[row].checked_sub(1).map_or(0, |id| day.users.lead(id) + 1));
                 }
-                take(Events { session: &session, item: &item, user: &user })
+                take(Events { weight, session: &session, item: &item, user: &user })
             })
         })
     }
@@ -122,17 +190,33 @@ impl EventTable {
 
 impl Part {
     fn is_as_it_is(&self) -> bool {
-        let ways = [&self.sessions, &self.items, &self.users];
-        matches!(self.wanted, Wanted::All) && ways.iter().all(|way| matches!(way, Way::Same))
+        let ways = self.sessions.iter().chain([&self.items, &self.users]);
+        matches!(self.wanted, Wanted::All) && ways.into_iter().all(|way| matches!(way, Way::Same))
     }
 }
 
-/// Which rows of a day belong to the segment.
+/// Whether a table has a column of sessions.
+#[derive(Clone, Copy)]
+enum Sessions {
+    Count,
+    Ignore,
+}
+
+/// Some rows of a day, and what each of them counts.
+struct Chosen<'a> {
+    day: &'a DayRows,
+    wanted: Wanted,
+    weight: u64,
+}
+
+/// Which rows of a day are taken.
 #[derive(Debug)]
 enum Wanted {
     All,
     /// Rows without a segment, and those with this one if the day knows it.
     Segment(Option<u32>),
+    /// Outcomes of this type if the day knows it. The type is where exposures have the segment.
+    Type(Option<u32>),
 }
 
 impl Wanted {
@@ -141,6 +225,10 @@ impl Wanted {
             None => Self::All,
             Some(segment) => Self::Segment(day.names.segments.find(segment.as_str()).map(|id| id + 1)),
         }
+    }
+
+    fn of_type(day: &DayRows, outcome: OutcomeType) -> Self {
+        Self::Type(day.names.segments.find(outcome.as_str()).map(|id| id + 1))
     }
 
     /// The places of the rows that belong to it.
@@ -152,13 +240,13 @@ impl Wanted {
         match self {
             Self::All => true,
             Self::Segment(segment) => of_row == 0 || Some(of_row) == *segment,
+            Self::Type(outcome) => Some(of_row) == *outcome,
         }
     }
 }
 
 /// What the wanted rows of a day use. A segment uses only some of a day's strings; without one it is all.
 struct Used {
-    wanted: Wanted,
     events: usize,
     sessions: Option<Vec<u32>>,
     items: Option<Vec<u32>>,
@@ -166,10 +254,9 @@ struct Used {
 }
 
 impl Used {
-    fn new(day: &DayRows, segment: Option<&Segment>) -> Result<Self, StoreError> {
-        let wanted = Wanted::new(day, segment);
+    fn new(&Chosen { day, ref wanted, .. }: &Chosen<'_>) -> Result<Self, StoreError> {
         if matches!(wanted, Wanted::All) {
-            return Ok(Self { wanted, events: day.len(), sessions: None, items: None, users: None });
+            return Ok(Self { events: day.len(), sessions: None, items: None, users: None });
         }
         let names = &day.names;
         let mut sessions = vec![false; names.sessions.len()];
@@ -189,7 +276,7 @@ impl Used {
         })?;
         let ids =
             |used: Vec<bool>| Some((0..).zip(used).filter(|(_, used)| *used).map(|(id, _)| id).collect());
-        Ok(Self { wanted, events, sessions: ids(sessions), items: ids(items), users: ids(users) })
+        Ok(Self { events, sessions: ids(sessions), items: ids(items), users: ids(users) })
     }
 }
 

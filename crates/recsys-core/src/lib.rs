@@ -25,4 +25,5 @@ pub mod spill;
 pub mod staging;
 pub mod storage;
 pub mod timestamp;
+pub mod weights;
 pub mod window;

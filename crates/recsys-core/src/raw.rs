@@ -1,6 +1,7 @@
 //! Where raw events come from.
 //!
-//! A flat `exposure.jsonl` if there is one, else `<tenant>/<surface>/exposure.<day>.jsonl` for each day.
+//! A flat `exposure.jsonl` if there is one, else `<tenant>/<surface>/exposure.<day>.jsonl` for each day; the
+//! same with `outcome`.
 //! Beside each, or in its place, a `.jsonl.gz` and a `.jsonl.zst` are read: what producers split over
 //! several files is one day's data. A missing day is an empty day; a file that cannot be read is an error.
 
@@ -10,6 +11,7 @@ use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 
+use crate::event::Stream;
 use crate::id::Scope;
 use crate::lines::LineFile;
 use crate::storage::{Store, StoreError};
@@ -26,31 +28,38 @@ pub enum RawError {
     Store(#[from] StoreError),
 }
 
-/// The raw events below a root.
+/// The raw events of a stream below a root.
 #[derive(Debug, Clone, Copy)]
 pub struct Raw<'a> {
     store: &'a dyn Store,
     scope: &'a Scope,
+    stream: Stream,
 }
 
 impl<'a> Raw<'a> {
-    /// The events of `scope` below `store`, which must exist.
+    /// The exposures of `scope` below `store`, which must exist.
     pub fn new(store: &'a dyn Store, scope: &'a Scope) -> Result<Self, RawError> {
         if store.root_exists()? {
-            Ok(Self { store, scope })
+            Ok(Self { store, scope, stream: Stream::Exposures })
         } else {
             Err(RawError::MissingRoot(store.name("").trim_end_matches('/').to_owned()))
         }
     }
 
+    /// The events of `stream` in the same place.
+    #[must_use]
+    pub fn of(self, stream: Stream) -> Self {
+        Self { stream, ..self }
+    }
+
     /// The flat files, which hold every day, tenant and surface. Empty when the layout is by day.
     pub fn flat(&self) -> Result<Vec<LineFile>, RawError> {
-        self.variants("exposure")
+        self.variants(self.stream.raw_stem())
     }
 
     /// The files of one day. Empty when the day has none.
     pub fn day(&self, day: Day) -> Result<Vec<LineFile>, RawError> {
-        self.variants(&format!("{}/exposure.{day}", self.scope.prefix()))
+        self.variants(&format!("{}/{}.{day}", self.scope.prefix(), self.stream.raw_stem()))
     }
 
     /// Whether a day has a file of its own.

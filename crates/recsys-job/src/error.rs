@@ -14,7 +14,8 @@ use recsys_core::quarantine::TooManyInvalid;
 use recsys_core::raw::RawError;
 use recsys_core::staging::StagingError;
 use recsys_core::storage::{RootError, StoreError, is_refusal};
-use recsys_core::window::{Day, DayError};
+use recsys_core::weights::TooHeavy;
+use recsys_core::window::{Day, DayError, Window};
 
 use crate::config::ConfigError;
 
@@ -60,6 +61,14 @@ pub enum JobError {
     /// A limit was exceeded.
     #[error(transparent)]
     Limit(#[from] LimitExceeded),
+    /// The weights of a window's events add up to more than can be counted.
+    #[error("window {window}: {source}")]
+    Heavy {
+        /// The window.
+        window: Window,
+        /// What they add up to.
+        source: TooHeavy,
+    },
     /// Staged artifacts could not be read or written.
     #[error(transparent)]
     Staging(#[from] StagingError),
@@ -222,7 +231,7 @@ impl JobError {
                 | RollbackError::Lookup(_)
                 | RollbackError::NoKind { .. } => Exit::Usage,
             },
-            Self::Limit(_) => Exit::Limit,
+            Self::Limit(_) | Self::Heavy { .. } => Exit::Limit,
             Self::Staging(error) => match error {
                 StagingError::Store(error) => store(error),
                 StagingError::Pointer(_) | StagingError::Dangling { .. } => Exit::Refused,

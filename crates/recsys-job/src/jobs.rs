@@ -21,6 +21,7 @@ use crate::run::run;
 use crate::steps::build::{Days, Document, Plan, artifact_key, build, complete, stage};
 use crate::steps::catalog::write_catalog;
 use crate::steps::ingest::{Ingest, IngestReport, Read, SourceReport, commit};
+use crate::steps::outcomes::{OutcomeReport, Outcomes};
 use crate::steps::publish::{Publishing, check};
 use crate::steps::signals::{self, warn_of_segment, write_signals};
 use crate::steps::validate::{judge, report_counts};
@@ -46,24 +47,30 @@ pub fn ingest(flags: &DayJob, driver: &dyn Driver) -> Result<(), JobError> {
     struct Ingested {
         source: Option<SourceReport>,
         canonical: IngestReport,
+        /// None where the source has no outcomes.
+        outcomes: Option<OutcomeReport>,
     }
     let ctx = Context::new(&flags.common, &flags.scope)?;
     let days = ctx.days(flags.days.start, flags.days.end)?;
     let output = Output::new(flags.common.json);
     let mut document = Summary::new(&ctx);
     let mut ingest = Ingest::open(&ctx, driver, &days)?;
+    let mut outcomes = Outcomes::open(&ctx, &days)?;
     let done = days.into_iter().try_for_each(|day| {
         let Read { rows, source } = ingest.read(day)?;
-        let pending = ctx.canonical().write(&rows)?;
+        let outcomes = outcomes.read(day)?;
+        let (pending, pending_outcomes) = (ctx.canonical().write(&rows)?, outcomes.write()?);
         let hash = pending.hash().to_owned();
         let canonical = commit(&ctx, &rows, pending)?;
         report_counts(&ctx, &rows, &hash)?;
+        let outcomes = outcomes.commit(pending_outcomes)?;
         output.line(format_args!("{} {day}", ctx.scope));
         if let Some(source) = &source {
             output.line(source);
         }
         output.line(&canonical);
-        document.days.push(Ingested { source, canonical });
+        outcomes.iter().filter_map(OutcomeReport::line).for_each(|outcomes| output.line(outcomes));
+        document.days.push(Ingested { source, canonical, outcomes });
         Ok(())
     });
     output.end(&document, done)

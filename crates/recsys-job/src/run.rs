@@ -6,6 +6,7 @@ use recsys_core::artifact::{Kind, Source};
 use recsys_core::canonical::DayRows;
 use recsys_core::catalog::Catalog;
 use recsys_core::database::Driver;
+use recsys_core::event::Stream;
 use recsys_core::gate::DayCounts;
 use recsys_core::parallel;
 use recsys_core::publish::Candidate;
@@ -21,6 +22,7 @@ use crate::jobs::Summary;
 use crate::output::Output;
 use crate::steps::build::{ArtifactReport, Days, Document, Plan, build, complete, stage};
 use crate::steps::ingest::{Ingest, IngestReport, Read, SourceReport, commit};
+use crate::steps::outcomes::{DayOutcomes, OutcomeReport, Outcomes};
 use crate::steps::publish::{PublishReport, Publishing};
 use crate::steps::signals::{self, SignalReport, warn_of_segment, write_signals};
 use crate::steps::validate::{ValidateReport, judge};
@@ -33,6 +35,8 @@ pub(crate) fn run(flags: &RunJob, driver: &dyn Driver) -> Result<(), JobError> {
         source: Option<SourceReport>,
         canonical: IngestReport,
         validated: ValidateReport,
+        /// None where the source has no outcomes.
+        outcomes: Option<OutcomeReport>,
         artifacts: Vec<ArtifactReport>,
         published: PublishReport,
         /// Empty unless a database is configured.
@@ -60,12 +64,15 @@ pub(crate) fn run(flags: &RunJob, driver: &dyn Driver) -> Result<(), JobError> {
         warn_of_segment(&flags.artifacts);
     }
     let mut ingest = Ingest::open(&ctx, driver, &days)?;
+    let mut outcomes = Outcomes::open(&ctx, &days)?;
     let mut loaded = Days::default();
     let done = days.into_iter().try_for_each(|day| -> Result<(), JobError> {
         loaded.forget_before(plan.first_day(&ctx, day)?);
         let Read { rows, source } = ingest.read(day)?;
-        let RanDay { canonical, validated, artifacts, published } =
-            run_day(&ctx, &plan, &flags.publish, &mut loaded, &rows, source.as_ref())?;
+        let events = DayEvents { rows: &rows, source: source.as_ref(), outcomes: &outcomes.read(day)? };
+        let RanDay { in_place, artifacts, published } =
+            run_day(&ctx, &plan, &flags.publish, &mut loaded, events)?;
+        let InPlace { canonical, validated, outcomes } = in_place;
         let signals = match &target {
             Some(target) => write_signals(&ctx, target, &flags.artifacts, &signal_kinds, day)?,
             None => Vec::new(),
@@ -80,59 +87,89 @@ pub(crate) fn run(flags: &RunJob, driver: &dyn Driver) -> Result<(), JobError> {
         if validated.past.lookback_days > 0 {
             output.line(&validated);
         }
-
+        outcomes.iter().filter_map(OutcomeReport::line).for_each(|outcomes| output.line(outcomes));
         published.artifacts.iter().for_each(|artifact| output.line(artifact));
         artifacts.iter().filter_map(ArtifactReport::notes).for_each(|notes| output.line(notes));
         output.line(&published);
         for report in &signals {
             output.line(report);
         }
-        document.days.push(Ran { day, source, canonical, validated, artifacts, published, signals });
+        document.days.push(Ran {
+            day,
+            source,
+            canonical,
+            validated,
+            outcomes,
+            artifacts,
+            published,
+            signals,
+        });
         Ok(())
     });
     // The days before the one that failed are published, whatever became of it.
     output.end(&document, done)
 }
 
-/// What became of a day.
-struct RanDay {
+/// What was read of a day.
+#[derive(Clone, Copy)]
+struct DayEvents<'a> {
+    rows: &'a DayRows,
+    source: Option<&'a SourceReport>,
+    outcomes: &'a DayOutcomes<'a>,
+}
+
+/// What became of the files of a day.
+struct InPlace {
     canonical: IngestReport,
     validated: ValidateReport,
+    outcomes: Option<OutcomeReport>,
+}
+
+/// What became of a day.
+struct RanDay {
+    in_place: InPlace,
     artifacts: Vec<ArtifactReport>,
     published: PublishReport,
 }
 
-/// Writes a day's canonical file, and builds, stages and publishes its artifacts.
+/// Writes a day's canonical files, and builds, stages and publishes its artifacts.
 ///
-/// The canonical file is written while the artifacts are built from memory, and flushed while they are
+/// The canonical files are written while the artifacts are built from memory, and flushed while they are
 /// staged and stored. Nothing becomes current before it is in place.
 fn run_day(
     ctx: &Context,
     plan: &Plan<'_>,
     flags: &PublishFlags,
     loaded: &mut Days,
-    rows: &DayRows,
-    source: Option<&SourceReport>,
+    DayEvents { rows, source, outcomes }: DayEvents<'_>,
 ) -> Result<RanDay, JobError> {
     let day = rows.day;
     loaded.insert(rows);
+    if plan.counts_outcomes(ctx) {
+        outcomes.rows().into_iter().for_each(|outcomes| loaded.insert(outcomes));
+    }
     loaded.keep_to_the_budget(ctx)?;
-    // A window of several days is hashed from their files, so this day's must be there first.
-    let file_needed = plan.first_day(ctx, day)? < day;
+    // A window of several days, and one with outcomes, is hashed from its files, so this day's must be there
+    // first.
+    let file_needed = plan.first_day(ctx, day)? < day || plan.counts_outcomes(ctx);
     thread::scope(|scope| {
-        let writing = scope.spawn(|| ctx.canonical().write(rows));
+        let writing = scope.spawn(|| Ok::<_, JobError>((ctx.canonical().write(rows)?, outcomes.write()?)));
         let counts = DayCounts::of(rows)?;
         let judged = judge(ctx, day, counts, Some(rows.duplicates));
         let verdict = judged.as_ref().map_or(Ok(()), |judged| judged.verdict(ctx, source));
         let built = verdict.and_then(|()| build(ctx, plan, loaded, day));
-        let pending = joined(writing)?;
+        let (pending, pending_outcomes) = joined(writing)?;
         let hash = pending.hash().to_owned();
-        loaded.set_hash(day, hash.clone());
-        let commit = move || -> Result<(IngestReport, ValidateReport), JobError> {
+        loaded.set_hash(Stream::Exposures, day, &hash);
+        if let Some(pending) = &pending_outcomes {
+            loaded.set_hash(Stream::Outcomes, day, pending.hash());
+        }
+        let commit = move || -> Result<InPlace, JobError> {
             let canonical = commit(ctx, rows, pending)?;
-            Ok((canonical, judged?.write(ctx, hash)?))
+            let outcomes = outcomes.commit(pending_outcomes)?;
+            Ok(InPlace { canonical, validated: judged?.write(ctx, hash)?, outcomes })
         };
-        let in_place: Box<dyn FnOnce() -> Result<(IngestReport, ValidateReport), JobError>> = if file_needed {
+        let in_place: Box<dyn FnOnce() -> Result<InPlace, JobError>> = if file_needed {
             let report = commit()?;
             Box::new(|| Ok(report))
         } else {
@@ -143,9 +180,9 @@ fn run_day(
             let documents = complete(ctx, plan, loaded, built)?;
             stage_and_store(ctx, flags, documents)
         });
-        let (canonical, validated) = in_place()?;
+        let in_place = in_place()?;
         let (artifacts, publishing) = stored?;
-        Ok(RanDay { canonical, validated, artifacts, published: publishing.finish()? })
+        Ok(RanDay { in_place, artifacts, published: publishing.finish()? })
     })
 }
 

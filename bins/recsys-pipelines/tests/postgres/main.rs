@@ -8,6 +8,7 @@ mod ingest;
 mod init;
 mod interruptions;
 mod linkage;
+mod outcomes;
 mod pooler;
 mod signals;
 

@@ -1,9 +1,9 @@
-//! `implicit`: how often each user was shown each item.
+//! `implicit`: how often each user was shown each item, or what the events weigh.
 
 use serde::{Deserialize, Serialize};
 
 use super::compare::{Outline, RowsOf};
-use super::user_lists::{self, UserItems, pairs};
+use super::user_lists::{self, UserItems, pairs, weighed_pairs};
 use super::{BuildError, Built, Defect, Inputs, KindPayload, Source};
 use crate::limit::Limits;
 
@@ -16,11 +16,18 @@ impl<'a> KindPayload<'a> for Payload<'a> {
     const FIELD: &'static str = "users";
     const SOURCE: Source = Source::Events;
     const ROWS: RowsOf = RowsOf::Users;
+    const WEIGHS: bool = true;
 
-    /// The score is the number of events of the user with the item; events without a user do not count.
+    /// The score is the sum of the weights of the user's events with the item; events without a user do not
+    /// count.
     fn build(inputs: &Inputs<'a>, limits: &Limits) -> Result<Built<Self>, BuildError> {
-        let counted = pairs(inputs, |_| true)?;
-        Ok(Built::from(Self(user_lists::rows(inputs.events, counted, limits)?)))
+        let table = inputs.events.weighed();
+        if table.counts_ones() {
+            let counted = pairs(table, inputs.budget, |_| true)?;
+            return Ok(Built::from(Self(user_lists::rows(table, counted, limits)?)));
+        }
+        let counted = weighed_pairs(table, inputs.budget)?;
+        Ok(Built::from(Self(user_lists::rows(table, counted, limits)?)))
     }
 
     fn check(&self, limits: &Limits) -> Result<(), Defect> {

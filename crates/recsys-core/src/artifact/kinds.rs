@@ -44,6 +44,11 @@ macro_rules! kinds {
                 match self { $(Self::$variant => <super::$module::Payload as KindPayload>::ROWS),* }
             }
 
+            /// Whether it counts weighted events, outcomes among them, rather than exposures alone.
+            pub fn weighs(self) -> bool {
+                match self { $(Self::$variant => <super::$module::Payload as KindPayload>::WEIGHS),* }
+            }
+
             /// Builds the content.
             pub fn build<'a>(
                 self,

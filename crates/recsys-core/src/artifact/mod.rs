@@ -127,6 +127,8 @@ pub(crate) trait KindPayload<'a>: Serialize + Deserialize<'a> {
     const SOURCE: Source;
     /// Whom its rows are of.
     const ROWS: RowsOf = RowsOf::Items;
+    /// Whether it counts weighted events, outcomes among them, rather than exposures alone.
+    const WEIGHS: bool = false;
 
     /// Builds the content.
     fn build(inputs: &Inputs<'a>, limits: &Limits) -> Result<Built<Self>, BuildError>;

@@ -1,4 +1,4 @@
-//! `popularity`: how often each item was shown.
+//! `popularity`: how often each item was shown, or what its events weigh.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,14 +16,16 @@ pub struct Payload<'a>(#[serde(borrow)] pub Vec<ItemCount<'a>>);
 impl<'a> KindPayload<'a> for Payload<'a> {
     const FIELD: &'static str = "items";
     const SOURCE: Source = Source::Events;
+    const WEIGHS: bool = true;
 
-    /// Counts the events of each item; keeps the first `max_items_per_artifact`.
+    /// Adds up the weights of the events of each item; keeps the first `max_items_per_artifact`.
     fn build(inputs: &Inputs<'a>, limits: &Limits) -> Result<Built<Self>, BuildError> {
-        let table = inputs.events;
+        let table = inputs.events.weighed();
         let mut counts = vec![0u64; table.items.len()];
         table.for_each(|events| {
             for item in events.item {
-                counts[*item as usize] += 1;
+                // The table has checked that no sum overflows.
+                counts[*item as usize] += events.weight;
             }
             Ok::<_, StoreError>(())
         })?;

@@ -20,7 +20,8 @@ impl<'a> KindPayload<'a> for Payload<'a> {
     /// A user's events in canonical order: every event but the first counts one for its item.
     fn build(inputs: &Inputs<'a>, limits: &Limits) -> Result<Built<Self>, BuildError> {
         let mut seen = vec![false; inputs.events.users.len()];
-        let counted = pairs(inputs, |user| std::mem::replace(&mut seen[user as usize], true))?;
+        let counted =
+            pairs(inputs.events, inputs.budget, |user| std::mem::replace(&mut seen[user as usize], true))?;
         Ok(Built::from(Self(user_lists::rows(inputs.events, counted, limits)?)))
     }
 

@@ -5,14 +5,14 @@ use std::borrow::Cow;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::Defect;
 use super::compare::{Items, Outline, RowsOf, Weight};
 use super::pair::{high, low, pair};
 use super::ranking::{check_ranked, check_sorted, keep_best};
-use super::{Defect, Inputs};
 use crate::events::EventTable;
 use crate::json;
 use crate::limit::Limits;
-use crate::spill::{Counted, Tally};
+use crate::spill::{Budget, Counted, Entry, Tally, Weighed, sums};
 use crate::storage::StoreError;
 
 /// An item and its score.
@@ -42,9 +42,13 @@ pub struct UserItems<'a> {
 json::object!(UserItems<'a> and Serialize);
 
 /// Counts the pairs of user and item of the events whose user is known and which `takes` takes.
-pub(super) fn pairs(inputs: &Inputs<'_>, mut takes: impl FnMut(u32) -> bool) -> Result<Counted, StoreError> {
-    let mut tally = Tally::new(inputs.budget, inputs.budget.user_items());
-    inputs.events.for_each(|events| {
+pub(super) fn pairs(
+    table: &EventTable,
+    budget: &Budget,
+    mut takes: impl FnMut(u32) -> bool,
+) -> Result<Counted, StoreError> {
+    let mut tally = Tally::new(budget, budget.user_items());
+    table.for_each(|events| {
         for (user, item) in events.user.iter().zip(events.item) {
             if let Some(user) = user.checked_sub(1).filter(|user| takes(*user)) {
                 tally.push(pair(user, *item))?;
@@ -55,10 +59,24 @@ pub(super) fn pairs(inputs: &Inputs<'_>, mut takes: impl FnMut(u32) -> bool) -> 
     tally.finish()
 }
 
+/// Adds up the weights of the events of each pair of user and item, where the user is known.
+pub(super) fn weighed_pairs(table: &EventTable, budget: &Budget) -> Result<Counted<Weighed>, StoreError> {
+    let mut tally = Tally::new(budget, budget.user_items());
+    table.for_each(|events| {
+        for (user, item) in events.user.iter().zip(events.item) {
+            if let Some(user) = user.checked_sub(1) {
+                tally.push(Weighed { key: pair(user, *item), weight: events.weight })?;
+            }
+        }
+        Ok::<_, StoreError>(())
+    })?;
+    tally.finish()
+}
+
 /// A row for every user of the table: the items paired with the user, by how often the pair was counted.
-pub(super) fn rows<'a>(
+pub(super) fn rows<'a, E: Entry>(
     table: &'a EventTable,
-    counted: Counted,
+    counted: Counted<E>,
     limits: &Limits,
 ) -> Result<Vec<UserItems<'a>>, StoreError> {
     let row = |user_id: &'a str, mut ranked: Vec<(u32, u64)>| {
@@ -73,10 +91,10 @@ pub(super) fn rows<'a>(
     if let Counted::Memory(pairs) = counted {
         let users: Vec<(u32, &str)> = users.collect();
         let row = |&(user, user_id): &(u32, &'a str)| {
-            let start = pairs.partition_point(|&p| p < pair(user, 0));
+            let start = pairs.partition_point(|p| p.key() < pair(user, 0));
             let own = &pairs[start..];
-            let own = &own[..own.partition_point(|&p| p <= pair(user, u32::MAX))];
-            row(user_id, own.chunk_by(|a, b| a == b).map(|same| (low(same[0]), same.len() as u64)).collect())
+            let own = &own[..own.partition_point(|p| p.key() <= pair(user, u32::MAX))];
+            row(user_id, sums(own).map(|(pair, count)| (low(pair), count)).collect())
         };
         return Ok(users.par_iter().map(row).collect());
     }
@@ -97,7 +115,10 @@ pub(super) fn rows<'a>(
     Ok(rows)
 }
 
-#[allow(clippy::cast_precision_loss, reason = "no window holds 2^53 events")]
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "no window holds 2^53 events, and the table has checked what they weigh"
+)]
 fn exact(count: u64) -> f64 {
     count as f64
 }

@@ -13,6 +13,7 @@ use std::thread;
 
 use super::rows::{Batch, DayRows, Row};
 use crate::dictionary::Strings;
+use crate::event::{Stream, value_of};
 use crate::hash::HashWriter;
 use crate::id::Scope;
 use crate::json;
@@ -43,6 +44,11 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// Whether a string is the empty one.
+    fn is_empty(&self, id: u32) -> bool {
+        self.strings.get(id).len() == if self.quote { 0 } else { 2 }
+    }
+
     fn write(&self, name: &[u8], id: u32, out: &mut Vec<u8>) {
         out.extend_from_slice(name);
         let text = self.strings.get(id).as_bytes();
@@ -58,6 +64,7 @@ impl<'a> Field<'a> {
 
 /// What the lines of a day are made of.
 struct Fields<'a> {
+    stream: Stream,
     scope: Vec<u8>,
     sessions: Field<'a>,
     items: Field<'a>,
@@ -73,6 +80,7 @@ impl<'a> Fields<'a> {
         fields.extend(json::to_vec(&scope.surface));
         let names = &day.names;
         Self {
+            stream: day.stream,
             scope: fields,
             sessions: Field::new(names.sessions.strings()),
             items: Field::new(names.items.strings()),
@@ -150,8 +158,13 @@ fn make_lines(
         let requests = Field::new(requests);
         rows.chunks(CHUNK_ROWS).try_for_each(|rows| {
             let mut text = spare.try_recv().unwrap_or_default();
-            let written =
-                rows.iter().try_for_each(|row| write_line(&fields, &requests, row, &mut second, &mut text));
+            let written = rows.iter().try_for_each(|row| {
+                write_start(&fields, row, &mut second, &mut text)?;
+                match fields.stream {
+                    Stream::Exposures => write_exposure(&fields, &requests, row, &mut text),
+                    Stream::Outcomes => write_outcome(&fields, &requests, row, &mut text),
+                }
+            });
             written.map_err(|source| {
                 let target = format!("an event of {}", day.day);
                 StoreError { action: "write", target, source }
@@ -161,13 +174,8 @@ fn make_lines(
     })
 }
 
-fn write_line(
-    fields: &Fields<'_>,
-    requests: &Field<'_>,
-    row: &Row,
-    second: &mut Second,
-    out: &mut Vec<u8>,
-) -> io::Result<()> {
+/// What every line begins with.
+fn write_start(fields: &Fields<'_>, row: &Row, second: &mut Second, out: &mut Vec<u8>) -> io::Result<()> {
     out.extend_from_slice(b"{\"v\":1,\"ts\":\"");
     if row.ts % NS_PER_SECOND != 0 {
         timestamp::write(row.ts, out)?;
@@ -180,6 +188,10 @@ fn write_line(
         out.extend_from_slice(&second.text);
     }
     out.extend_from_slice(&fields.scope);
+    Ok(())
+}
+
+fn write_exposure(fields: &Fields<'_>, requests: &Field<'_>, row: &Row, out: &mut Vec<u8>) -> io::Result<()> {
     if row.segment > 0 {
         fields.segments.write(b",\"segment\":", row.segment - 1, out);
     }
@@ -194,6 +206,26 @@ fn write_line(
     if row.rank >= 0 {
         out.extend_from_slice(b",\"rank\":");
         json::write(&row.rank, &mut *out)?;
+    }
+    out.extend_from_slice(b"}\n");
+    Ok(())
+}
+
+fn write_outcome(fields: &Fields<'_>, requests: &Field<'_>, row: &Row, out: &mut Vec<u8>) -> io::Result<()> {
+    if row.user > 0 {
+        fields.users.write(b",\"user_id\":", row.user - 1, out);
+    }
+    if !fields.sessions.is_empty(row.session) {
+        fields.sessions.write(b",\"session_id\":", row.session, out);
+    }
+    if row.request > 0 {
+        requests.write(b",\"request_id\":", row.request - 1, out);
+    }
+    fields.items.write(b",\"item_id\":", row.item, out);
+    fields.segments.write(b",\"event_type\":", row.segment - 1, out);
+    if let Some(value) = value_of(row.rank) {
+        out.extend_from_slice(b",\"value\":");
+        json::write(&value, &mut *out)?;
     }
     out.extend_from_slice(b"}\n");
     Ok(())

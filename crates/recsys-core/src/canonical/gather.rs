@@ -13,7 +13,7 @@ use super::rows::{DayRows, Names, Row, Rows};
 use super::runs::{DiskRun, merge};
 use super::sort::sort;
 use crate::dictionary::{Dictionary, Interner, Strings, union};
-use crate::event::{Exposure, RawExposure};
+use crate::event::{Exposure, RawExposure, RawOutcome, Stream};
 use crate::id::Scope;
 use crate::lines::{LineFile, LinesError, Stop, for_each_good_line};
 use crate::quarantine::Aside;
@@ -67,8 +67,8 @@ impl Shard {
     }
 }
 
-/// Puts the rows of shards in order.
-fn sorted(shards: Vec<Shard>) -> (Names, Vec<Row>, Strings) {
+/// Puts the rows of shards in the order of `stream`.
+fn sorted(stream: Stream, shards: Vec<Shard>) -> (Names, Vec<Row>, Strings) {
     let mut shard_rows = Vec::new();
     let (mut sessions, mut requests, mut items, mut users, mut segments) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -102,7 +102,10 @@ fn sorted(shards: Vec<Shard>) -> (Names, Vec<Row>, Strings) {
             rows.append(&mut shard_rows);
         }
     }
-    sort(&mut rows);
+    match stream {
+        Stream::Exposures => sort(&mut rows),
+        Stream::Outcomes => rows.par_sort_unstable_by(|a, b| a.in_order(b, stream)),
+    }
     let names = Names {
         sessions: Arc::new(sessions),
         items: Arc::new(items),
@@ -120,6 +123,7 @@ fn one_dictionary(parts: Vec<Strings>) -> (Dictionary, Vec<Vec<u32>>) {
 
 /// What one thread has read.
 struct Worker<'a> {
+    stream: Stream,
     budget: &'a Budget,
     share: usize,
     /// By the number of the day.
@@ -132,8 +136,14 @@ struct Worker<'a> {
 
 impl Worker<'_> {
     fn line(&mut self, line: &str, scope: &Scope, first: Day, end_ns: i64) -> Result<(), Stop> {
-        let raw = RawExposure::parse(line)?;
-        let event = raw.check(scope)?;
+        match self.stream {
+            Stream::Exposures => self.take(RawExposure::parse(line)?.check(scope)?, first, end_ns),
+            Stream::Outcomes => self.take(RawOutcome::parse(line)?.check(scope)?, first, end_ns),
+        }
+    }
+
+    /// Takes a good line; the bad ones are counted where they are set aside.
+    fn take(&mut self, event: Option<Exposure<'_>>, first: Day, end_ns: i64) -> Result<(), Stop> {
         self.counts.lines += 1;
         match event {
             None => self.counts.foreign += 1,
@@ -162,7 +172,7 @@ impl Worker<'_> {
             && let Some((number, shard)) =
                 self.days.iter_mut().enumerate().max_by_key(|(_, shard)| shard.bytes())
         {
-            let (names, rows, requests) = sorted(vec![std::mem::take(shard)]);
+            let (names, rows, requests) = sorted(self.stream, vec![std::mem::take(shard)]);
             self.runs.push((number, DiskRun::write(self.budget, &names, &rows, &requests)?));
         }
         self.unlooked = self.share.saturating_sub(used) / EVENT_BYTES;
@@ -173,6 +183,7 @@ impl Worker<'_> {
 /// The events of a range of days, each of which is put in order when it is taken.
 #[derive(Debug)]
 pub struct Gathered {
+    stream: Stream,
     budget: Budget,
     first: Day,
     days: Vec<Option<Parts>>,
@@ -184,12 +195,13 @@ struct Parts {
     runs: Vec<DiskRun>,
 }
 
-/// Reads the events of the days `first` to `last` from `files`, in whatever order they stand there.
+/// Reads the events of the days `first` to `last` from `files` of `stream`, in whatever order they stand there.
 ///
 /// A day without events is an empty day. The result does not depend on the order of lines or files, nor on
 /// the budget. Lines that break a rule go `aside`, where that is given, and are counted; else the first one is
 /// an error.
 pub fn gather(
+    stream: Stream,
     files: Vec<LineFile>,
     scope: &Scope,
     first: Day,
@@ -199,8 +211,9 @@ pub fn gather(
 ) -> Result<(Gathered, Counts), LinesError> {
     let end_ns = last.end_ns();
     let worker = || Worker {
+        stream,
         budget,
-        share: budget.events() / rayon::current_num_threads(),
+        share: budget.events_of(stream) / rayon::current_num_threads(),
         days: Vec::new(),
         runs: Vec::new(),
         counts: Counts::default(),
@@ -223,7 +236,7 @@ pub fn gather(
             days[day].get_or_insert_default().runs.push(run);
         }
     }
-    Ok((Gathered { budget: budget.clone(), first, days }, counts))
+    Ok((Gathered { stream, budget: budget.clone(), first, days }, counts))
 }
 
 impl Gathered {
@@ -233,24 +246,25 @@ impl Gathered {
         let parts = number.and_then(|number| self.days.get_mut(number)).and_then(Option::take);
         let Some(Parts { mut shards, mut runs }) = parts else { return Ok(None) };
         if runs.is_empty() {
-            let (names, mut rows, requests) = sorted(shards);
+            let (names, mut rows, requests) = sorted(self.stream, shards);
             let before = rows.len();
             rows.dedup_by(|row, kept| row.request != 0 && row == kept);
             let duplicates = (before - rows.len()) as u64;
-            return Ok(Some(DayRows::new(day, duplicates, names, Rows::Memory { rows, requests })));
+            let rows = Rows::Memory { rows, requests };
+            return Ok(Some(DayRows::new(self.stream, day, duplicates, names, rows)));
         }
         // One after the other, so that at most one is sorted in memory beside the rest.
         shards.retain(|shard| !shard.rows.is_empty());
         while let Some(shard) = shards.pop() {
-            let (names, rows, requests) = sorted(vec![shard]);
+            let (names, rows, requests) = sorted(self.stream, vec![shard]);
             runs.push(DiskRun::write(&self.budget, &names, &rows, &requests)?);
         }
-        let (rows, names, duplicates) = merge(&self.budget, runs)?;
-        Ok(Some(DayRows::new(day, duplicates, names, Rows::File(rows))))
+        let (rows, names, duplicates) = merge(self.stream, &self.budget, runs)?;
+        Ok(Some(DayRows::new(self.stream, day, duplicates, names, Rows::File(rows))))
     }
 }
 
-/// Reads the events of the days `first` to `last` as [`gather`] does, all of them.
+/// Reads the exposures of the days `first` to `last` as [`gather`] does, all of them.
 pub fn read_days(
     files: Vec<LineFile>,
     scope: &Scope,
@@ -258,7 +272,19 @@ pub fn read_days(
     last: Day,
     budget: &Budget,
 ) -> Result<(Vec<DayRows>, Counts), LinesError> {
-    let (mut gathered, counts) = gather(files, scope, first, last, budget, None)?;
+    read_days_of(Stream::Exposures, files, scope, first, last, budget)
+}
+
+/// Reads the events of the days `first` to `last` as [`gather`] does, all of them.
+pub fn read_days_of(
+    stream: Stream,
+    files: Vec<LineFile>,
+    scope: &Scope,
+    first: Day,
+    last: Day,
+    budget: &Budget,
+) -> Result<(Vec<DayRows>, Counts), LinesError> {
+    let (mut gathered, counts) = gather(stream, files, scope, first, last, budget, None)?;
     let days = std::iter::successors(Some(first), |day| day.next().ok()).take_while(|day| *day <= last);
     let days: Result<Vec<_>, _> = days.map(|day| gathered.take(day)).collect();
     Ok((days?.into_iter().flatten().collect(), counts))

@@ -17,12 +17,13 @@ use std::io::{self, BufReader, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use changes::Changes;
-pub use gather::{Counts, Gathered, gather, read_days};
+pub use gather::{Counts, Gathered, gather, read_days, read_days_of};
 pub use rows::DayRows;
 pub(crate) use rows::{Columns, Names};
 
 use changes::Comparison;
 
+use crate::event::Stream;
 use crate::hash::{HashWriter, TeeReader};
 use crate::id::Scope;
 use crate::lines::{LineFile, LinesError};
@@ -63,21 +64,28 @@ pub enum Replaced {
     Empty,
 }
 
-/// The canonical data of one tenant and surface.
+/// The canonical data of one tenant and surface: of one stream, where it is read.
 #[derive(Debug, Clone, Copy)]
 pub struct Canonical<'a> {
     store: &'a dyn Store,
     scope: &'a Scope,
+    stream: Stream,
 }
 
 impl<'a> Canonical<'a> {
-    /// The data of `scope` below `store`.
+    /// The exposures of `scope` below `store`.
     pub fn new(store: &'a dyn Store, scope: &'a Scope) -> Self {
-        Self { store, scope }
+        Self { store, scope, stream: Stream::Exposures }
+    }
+
+    /// The data of `stream` in the same place.
+    #[must_use]
+    pub fn of(self, stream: Stream) -> Self {
+        Self { stream, ..self }
     }
 
     fn key(&self, day: Day) -> String {
-        format!("{}/exposures/{day}.jsonl", self.scope.prefix())
+        format!("{}/{}/{day}.jsonl", self.scope.prefix(), self.stream.as_str())
     }
 
     /// What messages call the file of a day.
@@ -90,9 +98,9 @@ impl<'a> Canonical<'a> {
         Ok(self.store.open(&self.key(day))?.is_some())
     }
 
-    /// Writes a day's file aside; [`PendingDay::commit`] puts it in place.
+    /// Writes a day's file of its own stream aside; [`PendingDay::commit`] puts it in place.
     pub fn write(&self, day: &DayRows) -> Result<PendingDay<'a>, StoreError> {
-        let key = self.key(day.day);
+        let key = self.of(day.stream).key(day.day);
         let mut hash = HashWriter::default();
         let mut pending = None;
         if !day.is_empty() {
@@ -121,7 +129,7 @@ impl<'a> Canonical<'a> {
         let hash = SharedHash::default();
         let reader = Box::new(TeeReader { reader, copy: hash.clone() });
         let file = LineFile { name: name.clone(), reader };
-        let (mut days, counts) = read_days(vec![file], self.scope, day, day, budget)?;
+        let (mut days, counts) = read_days_of(self.stream, vec![file], self.scope, day, day, budget)?;
         let count = counts.foreign + counts.outside;
         if count > 0 {
             return Err(CanonicalError::Strangers { name, count });
@@ -134,17 +142,30 @@ impl<'a> Canonical<'a> {
     /// a file.
     pub fn window_hash(&self, window: Window) -> Result<(String, BTreeMap<Day, String>), StoreError> {
         let mut hash = HashWriter::default();
+        let days = self.hash_window(window, &mut hash)?;
+        Ok((hash.finish(), days))
+    }
+
+    /// Adds the bytes of all days of a window to `hash`; returns the SHA-256 of each day that has a file.
+    pub fn hash_window(
+        &self,
+        window: Window,
+        hash: &mut HashWriter,
+    ) -> Result<BTreeMap<Day, String>, StoreError> {
         let mut days = BTreeMap::new();
         for day in window.days() {
             let key = self.key(day);
             if let Some(reader) = self.store.open(&key)? {
                 let mut own = HashWriter::default();
-                io::copy(&mut TeeReader { reader, copy: &mut own }, &mut hash)
-                    .map_err(|source| StoreError { action: "read", target: self.store.name(&key), source })?;
+                io::copy(&mut TeeReader { reader, copy: &mut own }, hash).map_err(|source| StoreError {
+                    action: "read",
+                    target: self.store.name(&key),
+                    source,
+                })?;
                 days.insert(day, own.finish());
             }
         }
-        Ok((hash.finish(), days))
+        Ok(days)
     }
 }
 

@@ -1,9 +1,11 @@
 //! The events of a day as rows of integers, in canonical order, in memory or in temporary files.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::row_file::RowFile;
 use crate::dictionary::{Dictionary, Strings};
+use crate::event::Stream;
 use crate::id::Segment;
 use crate::spill::Budget;
 use crate::storage::StoreError;
@@ -13,7 +15,10 @@ use crate::window::Day;
 /// stands for `id`.
 ///
 /// The fields stand in the order that canonical data is sorted by, and ids compare as their strings do, so
-/// the derived order is the canonical order.
+/// the derived order is the canonical order of exposures.
+///
+/// In an outcome the segment is the type, and `rank` is what [`value_of`](crate::event::value_of) reads. Its
+/// order is that of [`Row::in_order`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Row {
     pub(super) ts: i64,
@@ -37,6 +42,8 @@ pub(crate) struct Names {
 /// The events of one day, sorted and without repeated deliveries.
 #[derive(Debug, Clone)]
 pub struct DayRows {
+    /// What the events are.
+    pub stream: Stream,
     /// The UTC day.
     pub day: Day,
     /// How many repeated deliveries were dropped.
@@ -64,7 +71,7 @@ pub(crate) struct Columns<'a> {
     pub(crate) item: &'a [u32],
     /// 0 when unknown, `id + 1` for the user `id`.
     pub(crate) user: &'a [u32],
-    /// 0 when there is none, `id + 1` for the segment `id`.
+    /// 0 when there is none, `id + 1` for the segment `id`; of an outcome, the type.
     pub(crate) segment: &'a [u32],
 }
 
@@ -72,8 +79,8 @@ pub(crate) struct Columns<'a> {
 const COLUMN_ROWS: usize = 1 << 12;
 
 impl DayRows {
-    pub(super) fn new(day: Day, duplicates: u64, names: Names, rows: Rows) -> Self {
-        Self { day, duplicates, names: Arc::new(names), rows: Arc::new(rows) }
+    pub(super) fn new(stream: Stream, day: Day, duplicates: u64, names: Names, rows: Rows) -> Self {
+        Self { stream, day, duplicates, names: Arc::new(names), rows: Arc::new(rows) }
     }
 
     /// How many events there are.
@@ -163,5 +170,17 @@ impl Row {
     /// The request of the row, when the ids of requests point into `requests`.
     pub(super) fn request_in(self, requests: &Strings) -> Option<&str> {
         self.request.checked_sub(1).map(|id| requests.get(id))
+    }
+
+    /// The canonical order of two events of `stream`.
+    pub(super) fn in_order(&self, other: &Self, stream: Stream) -> Ordering {
+        let first = |row: &Self| (row.ts, row.session, row.request);
+        first(self).cmp(&first(other)).then_with(|| self.in_order_after_request(other, stream))
+    }
+
+    /// The canonical order of two events of `stream` that agree in time, session and request.
+    pub(super) fn in_order_after_request(&self, other: &Self, stream: Stream) -> Ordering {
+        let rest = |row: &Self| (row.item, row.user, row.segment);
+        stream.order(self.rank.cmp(&other.rank), rest(self).cmp(&rest(other)))
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::row_file::{RowBlock, RowFile};
 use super::rows::{Names, Row};
 use crate::dictionary::{Dictionary, Strings, number};
+use crate::event::Stream;
 use crate::spill::{BlockWriter, Blocks, Budget, Bytes, Merge, Run, put_varint};
 use crate::storage::StoreError;
 
@@ -49,13 +50,18 @@ impl DiskRun {
     }
 }
 
-/// The rows of all runs in order, what their ids stand for, and how many repeated deliveries were dropped.
-pub(super) fn merge(budget: &Budget, mut runs: Vec<DiskRun>) -> Result<(RowFile, Names, u64), StoreError> {
-    let fan_in = Budget::fan_in(budget.events());
+/// The rows of all runs in the order of `stream`, what their ids stand for, and how many repeated deliveries
+/// were dropped.
+pub(super) fn merge(
+    stream: Stream,
+    budget: &Budget,
+    mut runs: Vec<DiskRun>,
+) -> Result<(RowFile, Names, u64), StoreError> {
+    let fan_in = Budget::fan_in(budget.events_of(stream));
     let mut duplicates = 0;
     loop {
         let rest = if runs.len() > fan_in { runs.split_off(fan_in) } else { Vec::new() };
-        let (rows, names, dropped) = merge_once(budget, runs)?;
+        let (rows, names, dropped) = merge_once(stream, budget, runs)?;
         duplicates += dropped;
         if rest.is_empty() {
             return Ok((rows, names, duplicates));
@@ -65,7 +71,11 @@ pub(super) fn merge(budget: &Budget, mut runs: Vec<DiskRun>) -> Result<(RowFile,
     }
 }
 
-fn merge_once(budget: &Budget, runs: Vec<DiskRun>) -> Result<(RowFile, Names, u64), StoreError> {
+fn merge_once(
+    stream: Stream,
+    budget: &Budget,
+    runs: Vec<DiskRun>,
+) -> Result<(RowFile, Names, u64), StoreError> {
     let (mut rows, mut sessions, mut items, mut users, mut segments) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for run in runs {
@@ -83,7 +93,7 @@ fn merge_once(budget: &Budget, runs: Vec<DiskRun>) -> Result<(RowFile, Names, u6
     let ids = session_ids.into_iter().zip(item_ids).zip(user_ids).zip(segment_ids);
     let runs = rows.into_iter().zip(ids).map(|(file, (((sessions, items), users), segments))| {
         let block = file.block();
-        RowRun { file, next_block: 0, block, at: 0, sessions, items, users, segments }
+        RowRun { stream, file, next_block: 0, block, at: 0, sessions, items, users, segments }
     });
     let mut merge = Merge::new(runs.collect())?;
     let mut merged = RowFile::create(budget)?;
@@ -114,6 +124,7 @@ fn merge_once(budget: &Budget, runs: Vec<DiskRun>) -> Result<(RowFile, Names, u6
 }
 
 struct RowRun {
+    stream: Stream,
     file: RowFile,
     next_block: usize,
     block: RowBlock,
@@ -140,8 +151,7 @@ impl Run for RowRun {
         let (a, b) = (self.row(), other.row());
         let order = (a.ts, a.session).cmp(&(b.ts, b.session));
         let order = order.then_with(|| self.request().cmp(&other.request()));
-        let rest = |row: Row| (row.rank, row.item, row.user, row.segment);
-        order.then_with(|| rest(a).cmp(&rest(b))) == Ordering::Less
+        order.then_with(|| a.in_order_after_request(&b, self.stream)) == Ordering::Less
     }
 
     fn advance(&mut self) -> Result<bool, StoreError> {

@@ -1,9 +1,15 @@
-//! The exposure: one line of JSON that says what was shown to whom.
+//! The exposure: one line of JSON that says what was shown to whom; beside it, the outcome.
 //!
 //! A line is read once, borrowing from the buffer it lies in. What comes out is trimmed, checked and in
 //! the types the tables take; a line that breaks a rule becomes a [`Fault`] that says which rule.
 
+mod outcome;
 mod plain;
+mod stream;
+
+pub(crate) use outcome::value_of;
+pub use outcome::{OutcomeType, RawOutcome};
+pub use stream::Stream;
 
 use serde::Deserialize;
 

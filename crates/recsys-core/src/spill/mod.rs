@@ -19,9 +19,10 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use blocks::{BlockWriter, Blocks};
 pub(crate) use merge::{Merge, Run};
-pub(crate) use tally::{Counted, RunWriter, Tally};
+pub(crate) use tally::{Counted, Entry, RunWriter, Tally, Weighed, sums};
 pub(crate) use varint::{Bytes, put_varint};
 
+use crate::event::Stream;
 use crate::storage::StoreError;
 
 /// How much memory a run may take for what it works on, and where the rest goes.
@@ -51,6 +52,14 @@ impl Budget {
     /// What the events that are read, and those of the days that are kept, may take.
     pub fn events(&self) -> usize {
         self.memory_bytes / 2
+    }
+
+    /// What the events of a stream that are read may take. Those of the other one may be in memory already.
+    pub(crate) fn events_of(&self, stream: Stream) -> usize {
+        match stream {
+            Stream::Exposures => self.events(),
+            Stream::Outcomes => self.events() / 4,
+        }
     }
 
     /// What documents that are parsed at the same time may take.

@@ -7,71 +7,112 @@ use crate::storage::StoreError;
 
 const BLOCK_BYTES: usize = 1 << 16;
 
-/// Keys and how often each was pushed.
+/// What is counted: a key, and how much it counts.
+pub(crate) trait Entry: Copy + Ord + Send + Sync {
+    fn key(&self) -> u64;
+    fn count(&self) -> u64;
+}
+
+/// A key by itself counts one.
+impl Entry for u64 {
+    fn key(&self) -> u64 {
+        *self
+    }
+
+    fn count(&self) -> u64 {
+        1
+    }
+}
+
+/// A key that counts more than one. Whoever counts has seen to it that no sum overflows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Weighed {
+    pub(crate) key: u64,
+    pub(crate) weight: u64,
+}
+
+impl Entry for Weighed {
+    fn key(&self) -> u64 {
+        self.key
+    }
+
+    fn count(&self) -> u64 {
+        self.weight
+    }
+}
+
+/// Each key of sorted entries with the sum of its counts.
+pub(crate) fn sums<E: Entry>(entries: &[E]) -> impl Iterator<Item = (u64, u64)> {
+    entries
+        .chunk_by(|a, b| a.key() == b.key())
+        .map(|same| (same[0].key(), same.iter().map(Entry::count).sum()))
+}
+
+/// Entries that are counted by their keys.
 #[derive(Debug)]
-pub(crate) struct Tally<'a> {
+pub(crate) struct Tally<'a, E = u64> {
     budget: &'a Budget,
     share: usize,
-    keys: Vec<u64>,
+    entries: Vec<E>,
     runs: Vec<Blocks>,
 }
 
-impl<'a> Tally<'a> {
+impl<'a, E: Entry> Tally<'a, E> {
     /// A tally that takes `share` bytes of memory.
     pub(crate) fn new(budget: &'a Budget, share: usize) -> Self {
-        Self { budget, share, keys: Vec::new(), runs: Vec::new() }
+        Self { budget, share, entries: Vec::new(), runs: Vec::new() }
     }
 
-    /// Counts `key` once.
+    /// Counts `entry`.
     #[inline]
-    pub(crate) fn push(&mut self, key: u64) -> Result<(), StoreError> {
-        if self.keys.len() >= (self.share / size_of::<u64>()).max(16) {
+    pub(crate) fn push(&mut self, entry: E) -> Result<(), StoreError> {
+        if self.entries.len() >= (self.share / size_of::<E>()).max(16) {
             self.spill()?;
         }
-        self.keys.push(key);
+        self.entries.push(entry);
         Ok(())
     }
 
     fn spill(&mut self) -> Result<(), StoreError> {
-        self.keys.par_sort_unstable();
+        self.entries.par_sort_unstable();
         let mut run = RunWriter::new(self.budget)?;
-        for same in self.keys.chunk_by(|a, b| a == b) {
-            run.push(same[0], same.len() as u64)?;
+        for (key, count) in sums(&self.entries) {
+            run.push(key, count)?;
         }
         self.runs.push(run.finish()?);
-        self.keys.clear();
+        self.entries.clear();
         Ok(())
     }
 
     /// The keys in order with their counts.
-    pub(crate) fn finish(mut self) -> Result<Counted, StoreError> {
+    pub(crate) fn finish(mut self) -> Result<Counted<E>, StoreError> {
         if self.runs.is_empty() {
-            self.keys.par_sort_unstable();
-            return Ok(Counted::Memory(self.keys));
+            self.entries.par_sort_unstable();
+            return Ok(Counted::Memory(self.entries));
         }
         self.spill()?;
-        drop(self.keys);
+        drop(self.entries);
         Counted::merged(self.budget, self.share, self.runs)
     }
 }
 
 /// Keys in order with their counts.
 #[derive(Debug)]
-pub(crate) enum Counted {
-    /// Each key as often as it was counted.
-    Memory(Vec<u64>),
+pub(crate) enum Counted<E = u64> {
+    /// Each entry as often as it was counted.
+    Memory(Vec<E>),
     /// Runs, in each of which a key stands once.
     Runs(Vec<Blocks>),
 }
 
-impl Counted {
+impl<E: Entry> Counted<E> {
     /// The sum of runs, of which at most so many are left as can be merged at a time.
     pub(crate) fn merged(budget: &Budget, share: usize, mut runs: Vec<Blocks>) -> Result<Self, StoreError> {
         let fan_in = Budget::fan_in(share);
         while runs.len() > fan_in {
             let rest = runs.split_off(fan_in);
             let mut sum = RunWriter::new(budget)?;
-            Self::Runs(runs).for_each(|key, count| sum.push(key, count))?;
+            Counted::<E>::Runs(runs).for_each(|key, count| sum.push(key, count))?;
             runs = rest;
             runs.push(sum.finish()?);
         }
@@ -79,14 +120,12 @@ impl Counted {
     }
 
     /// Calls `take` with each key and its count, in the order of the keys.
-    pub(crate) fn for_each<E: From<StoreError>>(
+    pub(crate) fn for_each<F: From<StoreError>>(
         self,
-        mut take: impl FnMut(u64, u64) -> Result<(), E>,
-    ) -> Result<(), E> {
+        mut take: impl FnMut(u64, u64) -> Result<(), F>,
+    ) -> Result<(), F> {
         let runs = match self {
-            Self::Memory(keys) => {
-                return keys.chunk_by(|a, b| a == b).try_for_each(|same| take(same[0], same.len() as u64));
-            }
+            Self::Memory(entries) => return sums(&entries).try_for_each(|(key, count)| take(key, count)),
             Self::Runs(runs) => runs,
         };
         let mut merge = Merge::new(runs.into_iter().map(KeyRun::new).collect())?;

@@ -14,6 +14,7 @@ use recsys_core::gate::Validation;
 use recsys_core::limit::Limits;
 use recsys_core::spill::Budget;
 use recsys_core::storage::{Patience, Roots, S3Settings, Secret};
+use recsys_core::weights::Weights;
 use serde::{Deserialize, Serialize};
 
 pub use load::ConfigError;
@@ -48,6 +49,8 @@ pub struct Config {
     pub artifact_kinds: Vec<Kind>,
     /// Days in the window of a kind; 1 unless set.
     pub window_days: BTreeMap<Kind, NonZeroU32>,
+    /// What an event counts in `popularity` and `implicit`.
+    pub weights: Weights,
     /// The catalogue that `content_sim` is built from.
     pub catalog: CatalogSettings,
     /// The database that signals and the catalogue are written to.
@@ -215,6 +218,7 @@ impl Default for Config {
             storage: Patience::default(),
             artifact_kinds: vec![Kind::Popularity, Kind::Cooc],
             window_days: BTreeMap::new(),
+            weights: Weights::default(),
             catalog: CatalogSettings::default(),
             db: DbSettings::default(),
             validation: Validation::default(),
@@ -395,6 +399,10 @@ impl Config {
         if f64::from(self.validation.max_invalid_ratio) > 1.0 {
             let problem = "must be at most 1, which is every line";
             return Err(ConfigError::Value { key: "validation.max_invalid_ratio", problem });
+        }
+        let Weights { exposure, click, conversion } = self.weights;
+        if [exposure, click, conversion] == [0, 0, 0] {
+            return Err(ConfigError::Value { key: "weights", problem: "are all 0; then nothing counts" });
         }
         if self.artifact_kinds.is_empty() {
             let problem = "is empty; name at least one kind";

@@ -9,7 +9,9 @@ use rayon::prelude::*;
 use recsys_core::artifact::{ArtifactKey, Draft, Encoded, Inputs, Kind, Source};
 use recsys_core::canonical::{Canonical, DayRows};
 use recsys_core::catalog::Catalog;
+use recsys_core::event::Stream;
 use recsys_core::events::{EventTable, TableError};
+use recsys_core::hash::HashWriter;
 use recsys_core::id::Segment;
 use recsys_core::publish::Unfit;
 use recsys_core::window::{Day, Window};
@@ -63,7 +65,11 @@ impl fmt::Display for ArtifactReport {
 
 /// Canonical days in memory: those that were just ingested, and those that a window reaches back to.
 #[derive(Debug, Default)]
-pub(crate) struct Days(BTreeMap<Day, Loaded>);
+pub(crate) struct Days {
+    exposures: BTreeMap<Day, Loaded>,
+    /// Empty unless outcomes count.
+    outcomes: BTreeMap<Day, Loaded>,
+}
 
 #[derive(Debug)]
 struct Loaded {
@@ -74,36 +80,59 @@ struct Loaded {
 }
 
 impl Days {
+    fn of(&self, stream: Stream) -> &BTreeMap<Day, Loaded> {
+        match stream {
+            Stream::Exposures => &self.exposures,
+            Stream::Outcomes => &self.outcomes,
+        }
+    }
+
+    fn of_mut(&mut self, stream: Stream) -> &mut BTreeMap<Day, Loaded> {
+        match stream {
+            Stream::Exposures => &mut self.exposures,
+            Stream::Outcomes => &mut self.outcomes,
+        }
+    }
+
     /// Keeps a day that was just ingested, and whose file may still be on its way to the disk.
     pub(crate) fn insert(&mut self, rows: &DayRows) {
         let loaded = (!rows.is_empty()).then(|| rows.clone());
-        self.0.insert(rows.day, Loaded { rows: loaded, hash: None });
+        self.of_mut(rows.stream).insert(rows.day, Loaded { rows: loaded, hash: None });
     }
 
     /// Forgets the days that no window from `day` on reaches back to.
     pub(crate) fn forget_before(&mut self, day: Day) {
-        self.0 = self.0.split_off(&day);
+        self.exposures = self.exposures.split_off(&day);
+        self.outcomes = self.outcomes.split_off(&day);
     }
 
-    /// The days of a window, from memory where they are there.
-    fn load(&mut self, ctx: &Context, window: Window) -> Result<Vec<(Day, Option<&DayRows>)>, JobError> {
+    /// Reads the days of a window that are not in memory.
+    fn load(&mut self, ctx: &Context, stream: Stream, window: Window) -> Result<(), JobError> {
         for day in window.days() {
-            if let Entry::Vacant(entry) = self.0.entry(day) {
+            if let Entry::Vacant(entry) = self.of_mut(stream).entry(day) {
                 let progress = Progress::begin();
                 let watched = progress.watch_lines(&*ctx.canonical);
-                let (rows, hash) = Canonical::new(&watched, &ctx.scope).load(day, &ctx.budget)?.unzip();
+                let canonical = Canonical::new(&watched, &ctx.scope).of(stream);
+                let (rows, hash) = canonical.load(day, &ctx.budget)?.unzip();
                 entry.insert(Loaded { rows, hash });
                 self.keep_to_the_budget(ctx)?;
             }
         }
-        Ok(window.days().map(|day| (day, self.0[&day].rows.as_ref())).collect())
+        Ok(())
+    }
+
+    /// The days of a window that is loaded.
+    fn rows(&self, stream: Stream, window: Window) -> impl Iterator<Item = (Day, Option<&DayRows>)> {
+        window.days().map(move |day| (day, self.of(stream)[&day].rows.as_ref()))
     }
 
     /// Moves the events of days to temporary files, the earliest first, until the rest fits in memory.
     pub(crate) fn keep_to_the_budget(&mut self, ctx: &Context) -> Result<(), JobError> {
-        let days = || self.0.values().filter_map(|loaded| loaded.rows.as_ref());
-        let mut bytes: usize = days().map(DayRows::bytes_in_memory).sum();
-        for rows in self.0.values_mut().filter_map(|loaded| loaded.rows.as_mut()) {
+        let days = || self.exposures.values().chain(self.outcomes.values());
+        let mut bytes: usize =
+            days().filter_map(|loaded| loaded.rows.as_ref()).map(DayRows::bytes_in_memory).sum();
+        let days = self.exposures.values_mut().chain(self.outcomes.values_mut());
+        for rows in days.filter_map(|loaded| loaded.rows.as_mut()) {
             if bytes <= ctx.budget.events() {
                 break;
             }
@@ -116,32 +145,62 @@ impl Days {
         Ok(())
     }
 
-    /// The hash of the window's canonical bytes. One day's may be known; those of several are read again, and
-    /// must still be what was built from.
-    fn source_hash(&self, ctx: &Context, window: Window) -> Result<String, JobError> {
+    /// The hash of the canonical bytes that a kind is built from. That of one day's exposures may be known;
+    /// others are read again, and must still be what was built from.
+    fn source_hash(&self, ctx: &Context, kind: Kind, window: Window) -> Result<String, JobError> {
         let mut days = window.days();
-        if let (Some(Loaded { hash: Some(hash), .. }), None) =
-            (days.next().and_then(|day| self.0.get(&day)), days.next())
+        if let ([Stream::Exposures], Some(Loaded { hash: Some(hash), .. }), None) =
+            (streams(ctx, kind), days.next().and_then(|day| self.exposures.get(&day)), days.next())
         {
             return Ok(hash.clone());
         }
-        let (hash, by_day) = ctx.canonical().window_hash(window)?;
-        let changed = |day: &Day| match &self.0[day] {
-            Loaded { rows: Some(_), hash } => hash.as_ref() != by_day.get(day),
-            Loaded { rows: None, .. } => by_day.contains_key(day),
-        };
-        match window.days().find(changed) {
-            Some(day) => Err(JobError::Changed(day)),
-            None => Ok(hash),
+        let (hash, by_day) = window_hash(ctx, kind, window)?;
+        for stream in streams(ctx, kind) {
+            let changed = |day: &Day| match &self.of(*stream)[day] {
+                Loaded { rows: Some(_), hash } => hash.as_ref() != by_day.get(&(*stream, *day)),
+                Loaded { rows: None, .. } => by_day.contains_key(&(*stream, *day)),
+            };
+            if let Some(day) = window.days().find(changed) {
+                return Err(JobError::Changed(day));
+            }
         }
+        Ok(hash)
     }
 
     /// Notes the hash of a day's file.
-    pub(crate) fn set_hash(&mut self, day: Day, hash: String) {
-        if let Some(loaded) = self.0.get_mut(&day) {
-            loaded.hash = Some(hash);
+    pub(crate) fn set_hash(&mut self, stream: Stream, day: Day, hash: &str) {
+        if let Some(loaded) = self.of_mut(stream).get_mut(&day) {
+            loaded.hash = Some(hash.to_owned());
         }
     }
+}
+
+/// The canonical data that a kind is built from.
+fn streams(ctx: &Context, kind: Kind) -> &'static [Stream] {
+    if kind.weighs() && ctx.config.weights.count_outcomes() {
+        &[Stream::Exposures, Stream::Outcomes]
+    } else {
+        &[Stream::Exposures]
+    }
+}
+
+/// The SHA-256 of each file of a window.
+type FileHashes = BTreeMap<(Stream, Day), String>;
+
+/// The SHA-256 of the canonical bytes that a kind is built from, stream by stream and day by day, and that of
+/// each file.
+pub(crate) fn window_hash(
+    ctx: &Context,
+    kind: Kind,
+    window: Window,
+) -> Result<(String, FileHashes), JobError> {
+    let mut hash = HashWriter::default();
+    let mut files = BTreeMap::new();
+    for stream in streams(ctx, kind) {
+        let days = ctx.canonical().of(*stream).hash_window(window, &mut hash)?;
+        files.extend(days.into_iter().map(|(day, own)| ((*stream, day), own)));
+    }
+    Ok((hash.finish(), files))
 }
 
 /// What to build.
@@ -157,6 +216,11 @@ impl Plan<'_> {
     /// The key of a kind's artifact for a day.
     pub(crate) fn key(&self, ctx: &Context, kind: Kind, day: Day) -> Result<ArtifactKey, JobError> {
         artifact_key(ctx, self.args, kind, day)
+    }
+
+    /// Whether any of the kinds counts outcomes.
+    pub(crate) fn counts_outcomes(&self, ctx: &Context) -> bool {
+        self.kinds.iter().any(|kind| streams(ctx, *kind).contains(&Stream::Outcomes))
     }
 
     /// The first day that the windows of `day` reach back to.
@@ -221,19 +285,35 @@ fn build_window(
     let mut empty_days = Vec::new();
     let mut fit_in_memory = true;
     if keys.iter().any(|key| key.kind.source() == Source::Events) {
-        let loaded = days.load(ctx, window)?;
+        let counts_outcomes = keys.iter().any(|key| streams(ctx, key.kind).contains(&Stream::Outcomes));
+        days.load(ctx, Stream::Exposures, window)?;
+        if counts_outcomes {
+            days.load(ctx, Stream::Outcomes, window)?;
+        }
+        let loaded: Vec<_> = days.rows(Stream::Exposures, window).collect();
         empty_days = loaded.iter().filter(|(_, rows)| rows.is_none()).map(|(day, _)| *day).collect();
         let rows: Vec<&DayRows> = loaded.into_iter().filter_map(|(_, rows)| rows).collect();
-        fit_in_memory = rows.iter().all(|rows| rows.bytes_in_memory() > 0);
+        let outcomes: Vec<&DayRows> = if counts_outcomes {
+            days.rows(Stream::Outcomes, window).filter_map(|(_, rows)| rows).collect()
+        } else {
+            Vec::new()
+        };
+        fit_in_memory = rows.iter().chain(&outcomes).all(|rows| rows.bytes_in_memory() > 0);
         if let Some(segment) = &plan.args.segment
             && !rows.iter().any(|day| day.has_segment(segment))
         {
             tracing::warn!(%segment, %window, "no event of the segment; only those without one are taken");
         }
-        events = EventTable::new(&rows, plan.args.segment.as_ref(), limits).map_err(|error| match error {
+        let failed = |error| match error {
             TableError::Limit(exceeded) => exceeded.in_place(format_args!("window {window}")).into(),
+            TableError::Heavy(error) => JobError::Heavy { window, source: error },
             TableError::Temporary(error) => JobError::Store(error),
-        })?;
+        };
+        let segment = plan.args.segment.as_ref();
+        events = EventTable::new(&rows, segment, limits).map_err(failed)?;
+        if keys.iter().any(|key| key.kind.weighs()) {
+            events.weigh(ctx.config.weights, &rows, &outcomes, segment, limits).map_err(failed)?;
+        }
         if let [first, ..] = empty_days[..] {
             let days = empty_days.len();
             tracing::warn!(%window, days, %first, "no canonical data for some days; they count as empty");
@@ -285,17 +365,18 @@ pub(crate) fn complete(
     built: Vec<BuiltArtifact>,
 ) -> Result<Vec<Document>, JobError> {
     let mut documents = Vec::new();
-    let mut hashes: BTreeMap<Window, String> = BTreeMap::new();
+    let mut hashes: BTreeMap<(Window, &[Stream]), String> = BTreeMap::new();
     for artifact in built {
         let BuiltArtifact { key, draft, rows, empty_days, skipped_sessions } = artifact;
-        let source_hash = match (key.kind.source(), hashes.get(&key.window)) {
+        let source = (key.window, streams(ctx, key.kind));
+        let source_hash = match (key.kind.source(), hashes.get(&source)) {
             (Source::Catalog, _) => plan.catalog.source_hash.clone(),
             (Source::Events, Some(hash)) => hash.clone(),
-            (Source::Events, None) => days.source_hash(ctx, key.window)?,
+            (Source::Events, None) => days.source_hash(ctx, key.kind, key.window)?,
         };
         let encoded = draft.finish(&ctx.clock.now().to_string(), &source_hash);
         if key.kind.source() == Source::Events {
-            hashes.insert(key.window, source_hash);
+            hashes.insert(source, source_hash);
         }
         let limits = &ctx.config.limits;
         limits.check_artifact_bytes(encoded.bytes.len()).map_err(|exceeded| exceeded.in_place(key.kind))?;

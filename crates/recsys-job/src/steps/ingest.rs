@@ -4,6 +4,7 @@ use std::fmt;
 
 use recsys_core::canonical::{Changes, Counts, DayRows, Gathered, PendingDay, Replaced, gather};
 use recsys_core::database::{DatabaseError, Driver, ExposureCounts, ExposureQuery, Exposures, MissingTenant};
+use recsys_core::event::Stream;
 use recsys_core::gate::Refused;
 use recsys_core::lines::{LineFile, LinesError};
 use recsys_core::quarantine::{Aside, SetAside};
@@ -44,6 +45,11 @@ impl SourceReport {
         Self { files, lines, foreign, outside, invalid: QuarantineReport::default(), table: None }
     }
 
+    /// Whether there was nothing to read.
+    pub(crate) fn has_no_file(&self) -> bool {
+        self.files.is_empty()
+    }
+
     /// What was found, in a phrase.
     pub(crate) fn found(&self) -> String {
         let files = if self.files.is_empty() { "no raw file".to_owned() } else { self.files.join(", ") };
@@ -76,7 +82,7 @@ pub(crate) struct IngestReport {
     duplicates: u64,
     /// The canonical file.
     canonical: String,
-    replaced: Replaced,
+    pub(crate) replaced: Replaced,
     /// How the events differ from those that were there before; absent for a day that was not there.
     #[serde(skip_serializing_if = "Option::is_none")]
     changes: Option<Changes>,
@@ -84,6 +90,13 @@ pub(crate) struct IngestReport {
 
 impl fmt::Display for IngestReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "  canonical    {}", self.became())
+    }
+}
+
+impl IngestReport {
+    /// What became of the day, in a phrase.
+    pub(crate) fn became(&self) -> String {
         let replaced = match self.replaced {
             Replaced::Written => "written",
             Replaced::Unchanged => "unchanged",
@@ -91,14 +104,11 @@ impl fmt::Display for IngestReport {
             Replaced::Empty => "no file for an empty day",
         };
         let Self { events, duplicates, canonical, .. } = self;
-        write!(
-            f,
-            "  canonical    {canonical}: {events} events, {duplicates} duplicates dropped, {replaced}"
-        )?;
-        match self.changes {
-            Some(Changes { entered, left }) if entered + left > 0 => write!(f, " ({entered} in, {left} out)"),
-            _ => Ok(()),
-        }
+        let changes = match self.changes {
+            Some(Changes { entered, left }) if entered + left > 0 => format!(" ({entered} in, {left} out)"),
+            _ => String::new(),
+        };
+        format!("{canonical}: {events} events, {duplicates} duplicates dropped, {replaced}{changes}")
     }
 }
 
@@ -109,10 +119,11 @@ pub(crate) struct Read {
     pub(crate) source: Option<SourceReport>,
 }
 
-/// Ingests the days of a range, one after the other.
+/// Ingests a stream of events of the days of a range, one after the other.
 #[derive(Debug)]
 pub(crate) struct Ingest<'a> {
     ctx: &'a Context,
+    stream: Stream,
     source: Source<'a>,
 }
 
@@ -136,21 +147,34 @@ struct Flat {
 }
 
 impl<'a> Ingest<'a> {
-    /// Opens the raw events of `days`.
+    /// Opens the raw exposures of `days`.
     pub(crate) fn open(ctx: &'a Context, driver: &'a dyn Driver, days: &[Day]) -> Result<Self, JobError> {
         if ctx.config.raw_source.r#type == RawType::Postgres {
-            return Ok(Self { ctx, source: Source::Table(driver) });
+            return Ok(Self { ctx, stream: Stream::Exposures, source: Source::Table(driver) });
         }
+        Self::open_files(ctx, Stream::Exposures, days)
+    }
+
+    /// Opens the raw outcomes of `days`. A table of exposures has none, and says nothing of those that were
+    /// ingested before.
+    pub(crate) fn outcomes(ctx: &'a Context, days: &[Day]) -> Result<Option<Self>, JobError> {
+        if ctx.config.raw_source.r#type == RawType::Postgres {
+            return Ok(None);
+        }
+        Self::open_files(ctx, Stream::Outcomes, days).map(Some)
+    }
+
+    fn open_files(ctx: &'a Context, stream: Stream, days: &[Day]) -> Result<Self, JobError> {
         let store = ctx.raw_store()?;
-        let raw = Raw::new(&*store, &ctx.scope)?;
+        let raw = Raw::new(&*store, &ctx.scope)?.of(stream);
         let progress = Progress::begin();
         let watched = progress.watch(&*store);
-        let files = Raw::new(&watched, &ctx.scope)?.flat()?;
+        let files = Raw::new(&watched, &ctx.scope)?.of(stream).flat()?;
         let (&[first, ..], &[.., last]) = (days, days) else {
-            return Ok(Self { ctx, source: Source::Days(store) });
+            return Ok(Self { ctx, stream, source: Source::Days(store) });
         };
         if files.is_empty() {
-            return Ok(Self { ctx, source: Source::Days(store) });
+            return Ok(Self { ctx, stream, source: Source::Days(store) });
         }
         for day in days {
             // Only worth a warning, so a file that cannot be opened is no failure.
@@ -158,9 +182,9 @@ impl<'a> Ingest<'a> {
                 tracing::warn!(%day, flat = %files[0].name, "the day's own raw file is not read: the flat file wins");
             }
         }
-        let aside = aside(ctx, &raw, &files);
-        let (days, source, bad) = read(ctx, &progress, files, first, last, aside)?;
-        Ok(Self { ctx, source: Source::Flat(Box::new(Flat { days, source: Some(source), bad })) })
+        let aside = aside(ctx, stream, &raw, &files);
+        let (days, source, bad) = read(ctx, stream, &progress, files, (first, last), aside)?;
+        Ok(Self { ctx, stream, source: Source::Flat(Box::new(Flat { days, source: Some(source), bad })) })
     }
 
     /// Reads one of the days, puts its bad lines into quarantine and checks that it may replace what is there.
@@ -170,29 +194,37 @@ impl<'a> Ingest<'a> {
             Source::Days(store) => {
                 let progress = Progress::begin();
                 let watched = progress.watch(&**store);
-                let raw = Raw::new(&watched, &self.ctx.scope)?;
+                let raw = Raw::new(&watched, &self.ctx.scope)?.of(self.stream);
                 let files = raw.day(day)?;
-                let aside = aside(self.ctx, &raw, &files);
-                let (mut days, source, bad) = read(self.ctx, &progress, files, day, day, aside)?;
+                let aside = aside(self.ctx, self.stream, &raw, &files);
+                let (mut days, source, bad) =
+                    read(self.ctx, self.stream, &progress, files, (day, day), aside)?;
                 (days.take(day)?, Some(source), bad)
             }
             Source::Table(driver) => {
                 let Exposures { lines, tally } = exposures(self.ctx, *driver, day)?;
                 // A row is not a line that a producer wrote: one that is malformed is an error in any case.
-                let (mut days, source, _) = read(self.ctx, &Progress::begin(), vec![lines], day, day, None)?;
+                let (mut days, source, _) =
+                    read(self.ctx, self.stream, &Progress::begin(), vec![lines], (day, day), None)?;
                 (days.take(day)?, Some(SourceReport { table: tally.counts(), ..source }), None)
             }
         };
-        let report = quarantine(self.ctx, day, source.as_ref().map_or(0, |source| source.lines), bad)?;
-        if let Some(source) = &mut source {
-            source.invalid = report;
+        if self.stream == Stream::Exposures {
+            let lines = source.as_ref().map_or(0, |source| source.lines);
+            let report = quarantine(self.ctx, day, lines, bad)?;
+            if let Some(source) = &mut source {
+                source.invalid = report;
+            }
         }
         let rows = rows.ok_or_else(|| JobError::Usage(format!("day {day} is not one of those opened")))?;
         let Config { limits, validation, .. } = &self.ctx.config;
-        limits
-            .check("max_events_per_run", limits.max_events_per_run, rows.len())
-            .map_err(|exceeded| exceeded.in_place(format_args!("day {day}")))?;
-        let canonical = self.ctx.canonical();
+        limits.check("max_events_per_run", limits.max_events_per_run, rows.len()).map_err(|exceeded| {
+            match self.stream {
+                Stream::Exposures => exceeded.in_place(format_args!("day {day}")),
+                Stream::Outcomes => exceeded.in_place(format_args!("the outcomes of {day}")),
+            }
+        })?;
+        let canonical = self.ctx.canonical().of(self.stream);
         if rows.is_empty() && validation.min_events > 0 && canonical.exists(day)? {
             return Err(Refused::Erasure { day, canonical: canonical.name(day) }.into());
         }
@@ -218,31 +250,30 @@ pub(crate) fn commit(
     pending: PendingDay<'_>,
 ) -> Result<IngestReport, JobError> {
     let (day, events, duplicates) = (rows.day, rows.len() as u64, rows.duplicates);
+    let canonical = ctx.canonical().of(rows.stream);
     // The report says without a look at the data whether it is the same.
-    let is_same = ctx.reports().read(day)?.is_some_and(|report| report.canonical_hash == pending.hash());
-    let changes = if is_same && ctx.canonical().exists(day)? {
-        Some(Changes::default())
-    } else {
-        ctx.canonical().changes(rows)?
-    };
+    let reported = ctx.reports().read(day)?.filter(|_| rows.stream == Stream::Exposures);
+    let is_same = reported.is_some_and(|report| report.canonical_hash == pending.hash());
+    let changes =
+        if is_same && canonical.exists(day)? { Some(Changes::default()) } else { canonical.changes(rows)? };
     let replaced = pending.commit()?;
 
     let Changes { entered, left } = changes.unwrap_or(Changes { entered: events, left: 0 });
-    tracing::info!(%day, events, duplicates, entered, left, "ingested");
-    Ok(IngestReport { day, events, duplicates, canonical: ctx.canonical().name(day), replaced, changes })
+    tracing::info!(%day, stream = rows.stream.as_str(), events, duplicates, entered, left, "ingested");
+    Ok(IngestReport { day, events, duplicates, canonical: canonical.name(day), replaced, changes })
 }
 
 fn read(
     ctx: &Context,
+    stream: Stream,
     progress: &Progress,
     files: Vec<LineFile>,
-    first: Day,
-    last: Day,
+    (first, last): (Day, Day),
     aside: Option<Aside>,
 ) -> Result<(Gathered, SourceReport, Option<SetAside>), JobError> {
     let names = files.iter().map(|file| file.name.clone()).collect();
     let files = files.into_iter().map(|file| progress.count_lines(file)).collect();
-    match gather(files, &ctx.scope, first, last, &ctx.budget, aside.as_ref()) {
+    match gather(stream, files, &ctx.scope, first, last, &ctx.budget, aside.as_ref()) {
         Ok((days, counts)) => Ok((days, SourceReport::new(names, counts), aside.map(Aside::finish))),
         // A database says by itself what it was asked for.
         Err(LinesError::Read { source, .. }) if DatabaseError::of(&source).is_some() => {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use recsys_core::canonical::Replaced;
+use recsys_core::event::Stream;
 use recsys_core::lines::LineFile;
 use recsys_core::quarantine::{Aside, Quarantine, SetAside, TooManyInvalid, ratio};
 use recsys_core::raw::Raw;
@@ -40,9 +41,10 @@ impl fmt::Display for QuarantineReport {
     }
 }
 
-/// Where the bad lines of `files` go while they are read; none when the first of them is to stop the job.
-pub(crate) fn aside(ctx: &Context, raw: &Raw<'_>, files: &[LineFile]) -> Option<Aside> {
-    let is_strict = f64::from(ctx.config.validation.max_invalid_ratio) <= 0.0;
+/// Where the bad lines of `files` go while they are read; none when the first of them is to stop the job, as one of
+/// outcomes does in any case.
+pub(crate) fn aside(ctx: &Context, stream: Stream, raw: &Raw<'_>, files: &[LineFile]) -> Option<Aside> {
+    let is_strict = stream == Stream::Outcomes || f64::from(ctx.config.validation.max_invalid_ratio) <= 0.0;
     let names = files.iter().map(|file| raw.below_root(&file.name).to_owned()).collect();
     (!is_strict).then(|| Aside::new(names, &ctx.budget))
 }

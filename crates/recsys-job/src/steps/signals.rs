@@ -13,7 +13,7 @@ use crate::cli::ArtifactArgs;
 use crate::context::Context;
 use crate::database::Target;
 use crate::error::JobError;
-use crate::steps::build::{Days, Plan, artifact_key, build, complete};
+use crate::steps::build::{Days, Plan, artifact_key, build, complete, window_hash};
 
 /// The kinds that become rows.
 pub(crate) const KINDS: [Kind; 2] = [Kind::Popularity, Kind::Cooc];
@@ -171,7 +171,7 @@ fn staged(ctx: &Context, key: &ArtifactKey) -> Result<Option<Vec<u8>>, JobError>
             return Ok(None);
         }
     };
-    let (hash, _) = ctx.canonical().window_hash(key.window)?;
+    let (hash, _) = window_hash(ctx, key.kind, key.window)?;
     if build.source_hash != hash {
         tracing::info!(name, "the canonical data is not what this was built from any more; building it");
         return Ok(None);
