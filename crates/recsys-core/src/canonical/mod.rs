@@ -1,6 +1,6 @@
 //! Canonical data: one file for each day, the same bytes for the same events.
 //!
-//! Reading, filtering, ordering and dropping repeated deliveries happen in [`gather`]; this module writes
+//! Reading, filtering, ordering and dropping repeated deliveries happen in [`gather()`]; this module writes
 //! the result, and reads it back for jobs that start from canonical data. A day's file is replaced as a
 //! whole: a crash leaves the old file or the new one.
 

@@ -275,8 +275,8 @@ impl Validation {
 mod tests {
     use super::*;
 
-    fn share(number: f64) -> Option<Share> {
-        Some(number.try_into().unwrap())
+    fn share(number: f64) -> Share {
+        number.try_into().unwrap()
     }
 
     fn past(events: u64) -> Past {
@@ -297,8 +297,11 @@ mod tests {
 
     #[test]
     fn a_day_is_compared_with_the_median_in_both_directions() {
-        let validation =
-            Validation { max_volume_drop: share(0.5), max_volume_spike: share(1.0), ..Validation::default() };
+        let validation = Validation {
+            max_volume_drop: Some(share(0.5)),
+            max_volume_spike: Some(share(1.0)),
+            ..Validation::default()
+        };
         for (before, expected) in [
             (100, vec![]),
             (200, vec![]),
@@ -319,8 +322,8 @@ mod tests {
     #[test]
     fn duplicates_guests_and_giant_sessions_are_gated_where_that_is_set() {
         let validation = Validation {
-            max_duplicate_share: share(0.2),
-            max_guest_share: share(0.3),
+            max_duplicate_share: Some(share(0.2)),
+            max_guest_share: Some(share(0.3)),
             max_session_events: Some(12),
             ..Validation::default()
         };
@@ -332,23 +335,23 @@ mod tests {
             [(Gate::MaxDuplicateShare, Subject::DuplicateShare)]
         );
         let stricter = Validation {
-            max_guest_share: share(0.29),
+            max_guest_share: Some(share(0.29)),
             max_session_events: Some(11),
             ..Validation::default()
         };
         assert_eq!(
             failed(&stricter, None, &Past::default()),
-            [
-                (Gate::MaxGuestShare, Subject::GuestShare.into()),
-                (Gate::MaxSessionEvents, Subject::LargestSession.into())
-            ]
+            [(Gate::MaxGuestShare, Subject::GuestShare), (Gate::MaxSessionEvents, Subject::LargestSession)]
         );
     }
 
     #[test]
     fn a_refusal_names_every_gate_with_its_figures() {
-        let validation =
-            Validation { max_volume_drop: share(0.5), max_session_events: Some(3), ..Validation::default() };
+        let validation = Validation {
+            max_volume_drop: Some(share(0.5)),
+            max_session_events: Some(3),
+            ..Validation::default()
+        };
         let checks = validation.judge(&DAY, None, &past(1000));
         let day = "2026-01-08".parse().unwrap();
         let refused = validation.verdict(day, &checks, Some("what was read".to_owned())).unwrap_err();
