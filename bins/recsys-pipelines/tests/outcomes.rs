@@ -339,3 +339,44 @@ fn outcomes_in_a_bucket_are_those_on_a_disk() {
         }
     }
 }
+
+#[test]
+fn bad_outcomes_are_set_aside_beside_bad_exposures() {
+    let sandbox = shop(&json!({"validation": {"max_invalid_ratio": 0.1}}));
+    let line = format!("{SCOPE} --start 2026-01-01");
+    let (exposures, outcomes) =
+        ("raw/demo/home/exposure.2026-01-01.jsonl", "raw/demo/home/outcome.2026-01-01.jsonl");
+    let folder = "out/canonical/demo/home/quarantine";
+    let good = fs::read_to_string(sandbox.join(outcomes)).unwrap();
+    let good_exposures = fs::read(sandbox.join(exposures)).unwrap();
+    run_pinned(&sandbox, "job_ingest", &line);
+    let before = sandbox.snapshot(CANONICAL);
+    for path in [exposures, outcomes] {
+        let text = fs::read_to_string(sandbox.join(path)).unwrap();
+        sandbox.write(path, format!("broken\n{text}"));
+    }
+    let ingested = run_pinned(&sandbox, "job_ingest", &line);
+    assert!(ingested.stdout.contains("quarantine/outcomes/2026-01-01.jsonl: 1 lines"), "{}", ingested.stdout);
+    for (name, file) in [("2026-01-01.jsonl", "exposure"), ("outcomes/2026-01-01.jsonl", "outcome")] {
+        let text = fs::read_to_string(sandbox.join(format!("{folder}/{name}"))).unwrap();
+        let set_aside: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(set_aside["text"], "broken");
+        assert!(set_aside["file"].as_str().unwrap().ends_with(&format!("{file}.2026-01-01.jsonl")));
+    }
+    assert_eq!(sandbox.snapshot(CANONICAL), before);
+
+    // Too many of the one are not made up for by none of the other.
+    sandbox.write(exposures, good_exposures);
+    sandbox.write(outcomes, format!("{}{good}", "broken\n".repeat(5)));
+    sandbox
+        .run("job_ingest", &line)
+        .fails(3, &["max_invalid_ratio", "5 of 39", "quarantine/outcomes/2026-01-01.jsonl"]);
+    assert_eq!(sandbox.snapshot(CANONICAL), before);
+    // An event more and one less are counted as such.
+    let others: Vec<&str> = good.lines().skip(1).collect();
+    let more = others[0].replace("\"value\":", "\"value\":1");
+    sandbox.write(outcomes, format!("{}\n{more}\n", others.join("\n")));
+    let ingested = run_pinned(&sandbox, "job_ingest", &line);
+    assert!(ingested.stdout.contains("written (1 in, 1 out)"), "{}", ingested.stdout);
+    assert!(!sandbox.join(format!("{folder}/outcomes/2026-01-01.jsonl")).exists());
+}

@@ -11,6 +11,7 @@ pub(crate) use aside::Stretch;
 pub use aside::{Aside, SetAside};
 
 use crate::canonical::Replaced;
+use crate::event::Stream;
 use crate::gate::Share;
 use crate::id::Scope;
 use crate::storage::{Commit, Condition, Store, StoreError};
@@ -61,16 +62,27 @@ pub fn ratio(invalid: u64, lines: u64) -> f64 {
 pub struct Quarantine<'a> {
     store: &'a dyn Store,
     scope: &'a Scope,
+    stream: Stream,
 }
 
 impl<'a> Quarantine<'a> {
-    /// The files of `scope` below `store`, which is that of canonical data.
+    /// The files of exposures of `scope` below `store`, which is that of canonical data.
     pub fn new(store: &'a dyn Store, scope: &'a Scope) -> Self {
-        Self { store, scope }
+        Self { store, scope, stream: Stream::Exposures }
+    }
+
+    /// The files of `stream` in the same place.
+    #[must_use]
+    pub fn of(self, stream: Stream) -> Self {
+        Self { stream, ..self }
     }
 
     fn key(&self, day: Day) -> String {
-        format!("{}/quarantine/{day}.jsonl", self.scope.prefix())
+        let prefix = self.scope.prefix();
+        match self.stream {
+            Stream::Exposures => format!("{prefix}/quarantine/{day}.jsonl"),
+            Stream::Outcomes => format!("{prefix}/quarantine/outcomes/{day}.jsonl"),
+        }
     }
 
     /// What messages call the file of a day.

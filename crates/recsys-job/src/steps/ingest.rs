@@ -50,6 +50,11 @@ impl SourceReport {
         self.files.is_empty()
     }
 
+    /// What was found, and where the bad lines are.
+    pub(crate) fn described(&self) -> String {
+        format!("{}{}", self.found(), self.invalid)
+    }
+
     /// What was found, in a phrase.
     pub(crate) fn found(&self) -> String {
         let files = if self.files.is_empty() { "no raw file".to_owned() } else { self.files.join(", ") };
@@ -68,7 +73,7 @@ impl SourceReport {
 
 impl fmt::Display for SourceReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "  read         {}{}", self.found(), self.invalid)
+        write!(f, "  read         {}", self.described())
     }
 }
 
@@ -182,7 +187,7 @@ impl<'a> Ingest<'a> {
                 tracing::warn!(%day, flat = %files[0].name, "the day's own raw file is not read: the flat file wins");
             }
         }
-        let aside = aside(ctx, stream, &raw, &files);
+        let aside = aside(ctx, &raw, &files);
         let (days, source, bad) = read(ctx, stream, &progress, files, (first, last), aside)?;
         Ok(Self { ctx, stream, source: Source::Flat(Box::new(Flat { days, source: Some(source), bad })) })
     }
@@ -196,7 +201,7 @@ impl<'a> Ingest<'a> {
                 let watched = progress.watch(&**store);
                 let raw = Raw::new(&watched, &self.ctx.scope)?.of(self.stream);
                 let files = raw.day(day)?;
-                let aside = aside(self.ctx, self.stream, &raw, &files);
+                let aside = aside(self.ctx, &raw, &files);
                 let (mut days, source, bad) =
                     read(self.ctx, self.stream, &progress, files, (day, day), aside)?;
                 (days.take(day)?, Some(source), bad)
@@ -209,12 +214,10 @@ impl<'a> Ingest<'a> {
                 (days.take(day)?, Some(SourceReport { table: tally.counts(), ..source }), None)
             }
         };
-        if self.stream == Stream::Exposures {
-            let lines = source.as_ref().map_or(0, |source| source.lines);
-            let report = quarantine(self.ctx, day, lines, bad)?;
-            if let Some(source) = &mut source {
-                source.invalid = report;
-            }
+        let lines = source.as_ref().map_or(0, |source| source.lines);
+        let report = quarantine(self.ctx, self.stream, day, lines, bad)?;
+        if let Some(source) = &mut source {
+            source.invalid = report;
         }
         let rows = rows.ok_or_else(|| JobError::Usage(format!("day {day} is not one of those opened")))?;
         let Config { limits, validation, .. } = &self.ctx.config;

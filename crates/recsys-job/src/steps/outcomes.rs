@@ -21,7 +21,7 @@ impl fmt::Display for OutcomeReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { source, canonical } = self;
         if let Some(source) = source {
-            writeln!(f, "  outcomes     {}", source.found())?;
+            writeln!(f, "  outcomes     {}", source.described())?;
         }
         write!(f, "  outcomes     {}", canonical.became())
     }

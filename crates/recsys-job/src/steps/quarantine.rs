@@ -41,10 +41,9 @@ impl fmt::Display for QuarantineReport {
     }
 }
 
-/// Where the bad lines of `files` go while they are read; none when the first of them is to stop the job, as one of
-/// outcomes does in any case.
-pub(crate) fn aside(ctx: &Context, stream: Stream, raw: &Raw<'_>, files: &[LineFile]) -> Option<Aside> {
-    let is_strict = stream == Stream::Outcomes || f64::from(ctx.config.validation.max_invalid_ratio) <= 0.0;
+/// Where the bad lines of `files` go while they are read; none when the first of them is to stop the job.
+pub(crate) fn aside(ctx: &Context, raw: &Raw<'_>, files: &[LineFile]) -> Option<Aside> {
+    let is_strict = f64::from(ctx.config.validation.max_invalid_ratio) <= 0.0;
     let names = files.iter().map(|file| raw.below_root(&file.name).to_owned()).collect();
     (!is_strict).then(|| Aside::new(names, &ctx.budget))
 }
@@ -55,11 +54,12 @@ pub(crate) fn aside(ctx: &Context, stream: Stream, raw: &Raw<'_>, files: &[LineF
 /// The file is written in either case, so that one can look at them.
 pub(crate) fn quarantine(
     ctx: &Context,
+    stream: Stream,
     day: Day,
     lines: u64,
     bad: Option<SetAside>,
 ) -> Result<QuarantineReport, JobError> {
-    let files = Quarantine::new(&*ctx.canonical, &ctx.scope);
+    let files = Quarantine::new(&*ctx.canonical, &ctx.scope).of(stream);
     let replaced = files.replace(day, bad.as_ref())?;
     let Some(bad) = bad.filter(|bad| bad.lines() > 0) else {
         if replaced == Replaced::Removed {
