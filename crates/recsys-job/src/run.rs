@@ -2,14 +2,14 @@
 
 use std::thread::{self, ScopedJoinHandle};
 
-use recsys_core::artifact::{Kind, Source};
+use recsys_core::artifact::{Encoded, Kind, Source};
 use recsys_core::canonical::DayRows;
 use recsys_core::catalog::Catalog;
 use recsys_core::database::Driver;
 use recsys_core::event::Stream;
 use recsys_core::gate::DayCounts;
 use recsys_core::parallel;
-use recsys_core::publish::Candidate;
+use recsys_core::staging::Staged;
 use recsys_core::window::Day;
 use serde::Serialize;
 
@@ -23,7 +23,7 @@ use crate::output::Output;
 use crate::steps::build::{ArtifactReport, Days, Document, Plan, build, complete, stage};
 use crate::steps::ingest::{Ingest, IngestReport, Read, SourceReport, commit};
 use crate::steps::outcomes::{DayOutcomes, OutcomeReport, Outcomes};
-use crate::steps::publish::{PublishReport, Publishing};
+use crate::steps::publish::{PublishReport, Publishing, check};
 use crate::steps::signals::{self, SignalReport, warn_of_segment, write_signals};
 use crate::steps::validate::{ValidateReport, judge};
 
@@ -192,13 +192,14 @@ fn stage_and_store<'a>(
     flags: &PublishFlags,
     documents: Vec<Document>,
 ) -> Result<(Vec<ArtifactReport>, Publishing<'a>), JobError> {
-    let (candidates, reports): (Vec<_>, Vec<_>) = documents
+    let (documents, reports): (Vec<_>, Vec<_>) = documents
         .into_iter()
-        .map(|Document { key, encoded, report }| {
-            let rows = usize::try_from(report.rows).unwrap_or(usize::MAX);
-            (Candidate::built(key, encoded, rows), report)
+        .map(|Document { key, encoded: Encoded { bytes, version }, report }| {
+            let name = ctx.staging().name(&key);
+            ((key, Staged { name, version, bytes }), report)
         })
         .unzip();
+    let candidates = check(ctx, documents)?;
     let mut publishing = Publishing::begin(ctx, flags);
     thread::scope(|scope| {
         let staging = scope.spawn(|| {

@@ -25,10 +25,10 @@ fn csv_and_json_lines_become_the_same_rows() {
     let report = run(&pilot, "--input catalog.csv");
     let counts = ["rows", "foreign", "rows_without_id", "inserted", "updated", "deleted", "unchanged"];
     assert_eq!(counts.map(|count| report[count].as_u64().unwrap()), [4, 1, 1, 2, 0, 0, 0]);
-    let expected =
-        ["home A {red,shoes} 9.90 2025-06-01 10:00:00+00", "home B {blue,red} - 2025-06-02 00:00:00+00"];
     // A price is a number: its zeros at the end say nothing.
-    let expected = expected.map(|line| line.replace("9.90", "9.9"));
+    let expected =
+        ["home A {red,shoes} 9.9 2025-06-01 10:00:00+00", "home B {blue,red} - 2025-06-02 00:00:00+00"];
+
     assert_eq!(items(&pilot), expected);
     pilot.sandbox.write(
         "catalog.jsonl",

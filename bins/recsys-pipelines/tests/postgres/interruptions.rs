@@ -107,7 +107,8 @@ fn restore(pilot: &Pilot, signals: &[String]) {
 /// Waits until the job has begun the transaction in which it writes.
 fn writes(pilot: &Pilot) {
     let sessions = format!(
-        "select 1 from pg_stat_activity where datname = '{}' and query like '%advisory%' or query like 'create temporary%'",
+        "select 1 from pg_stat_activity where datname = '{}' and application_name = 'recsys-pipelines' \
+         and (query like '%advisory%' or query like 'create temporary%')",
         pilot.database.name()
     );
     let begun = Instant::now();

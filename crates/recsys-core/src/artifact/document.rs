@@ -112,8 +112,6 @@ pub struct Encoded {
     pub bytes: Vec<u8>,
     /// The version it states.
     pub version: String,
-    /// All that it states of its build.
-    pub build: BuildInfo,
 }
 
 impl Draft {
@@ -132,7 +130,7 @@ impl Draft {
         let build = BuildInfo { built_at, version: version.clone(), source_hash };
         bytes.extend_from_slice(&json::to_vec(&build));
         bytes.push(b'}');
-        Encoded { bytes, version, build }
+        Encoded { bytes, version }
     }
 }
 

@@ -64,6 +64,15 @@ pub enum Replaced {
     Empty,
 }
 
+impl From<Commit> for Replaced {
+    fn from(commit: Commit) -> Self {
+        match commit {
+            Commit::Unchanged => Self::Unchanged,
+            Commit::Written | Commit::Refused => Self::Written,
+        }
+    }
+}
+
 /// The canonical data of one tenant and surface: of one stream, where it is read.
 #[derive(Debug, Clone, Copy)]
 pub struct Canonical<'a> {
@@ -138,15 +147,7 @@ impl<'a> Canonical<'a> {
         Ok(days.pop().map(|rows| (rows, hash)))
     }
 
-    /// The SHA-256 of the bytes of all days of a window, one after the other, and that of each day that has
-    /// a file.
-    pub fn window_hash(&self, window: Window) -> Result<(String, BTreeMap<Day, String>), StoreError> {
-        let mut hash = HashWriter::default();
-        let days = self.hash_window(window, &mut hash)?;
-        Ok((hash.finish(), days))
-    }
-
-    /// Adds the bytes of all days of a window to `hash`; returns the SHA-256 of each day that has a file.
+    /// Adds the bytes of all days of a window to `hash`, one after the other; returns the SHA-256 of each day that has a file.
     pub fn hash_window(
         &self,
         window: Window,
@@ -189,10 +190,7 @@ impl PendingDay<'_> {
         let Some(pending) = self.pending else {
             return Ok(if self.store.remove(&self.key)? { Replaced::Removed } else { Replaced::Empty });
         };
-        Ok(match pending.commit(Condition::Always)? {
-            Commit::Unchanged => Replaced::Unchanged,
-            Commit::Written | Commit::Refused => Replaced::Written,
-        })
+        Ok(pending.commit(Condition::Always)?.into())
     }
 }
 

@@ -11,7 +11,7 @@ use super::row_file::{RowBlock, RowFile};
 use super::rows::{Names, Row};
 use crate::dictionary::{Dictionary, Strings, number};
 use crate::event::Stream;
-use crate::spill::{BlockWriter, Blocks, Budget, Bytes, Merge, Run, put_varint};
+use crate::spill::{BlockWriter, Blocks, Budget, Entries, Merge, Run, put_varint};
 use crate::storage::StoreError;
 
 const BLOCK_BYTES: usize = 1 << 16;
@@ -200,13 +200,7 @@ fn write_strings(budget: &Budget, strings: &Strings) -> Result<Blocks, StoreErro
 /// One dictionary of all strings, and for each part the new number of each of its strings.
 fn merge_strings(parts: Vec<Blocks>) -> Result<(Arc<Dictionary>, Vec<Vec<u32>>), StoreError> {
     let mut renumbered = vec![Vec::new(); parts.len()];
-    let runs = parts.into_iter().map(|blocks| StringRun {
-        blocks,
-        next_block: 0,
-        bytes: Vec::new(),
-        at: 0,
-        text: Vec::new(),
-    });
+    let runs = parts.into_iter().map(|blocks| StringRun { entries: Entries::new(blocks), text: Vec::new() });
     let mut merge = Merge::new(runs.collect())?;
     let mut dictionary = Dictionary::default();
     while let Some((part, run)) = merge.front() {
@@ -221,10 +215,7 @@ fn merge_strings(parts: Vec<Blocks>) -> Result<(Arc<Dictionary>, Vec<Vec<u32>>),
 }
 
 struct StringRun {
-    blocks: Blocks,
-    next_block: usize,
-    bytes: Vec<u8>,
-    at: usize,
+    entries: Entries,
     text: Vec<u8>,
 }
 
@@ -234,20 +225,11 @@ impl Run for StringRun {
     }
 
     fn advance(&mut self) -> Result<bool, StoreError> {
-        if self.at == self.bytes.len() {
-            if self.next_block == self.blocks.len() {
-                return Ok(false);
-            }
-            self.blocks.read(self.next_block, &mut self.bytes)?;
-            self.next_block += 1;
-            self.at = 0;
-        }
-        let mut rest = Bytes(&self.bytes[self.at..]);
-        let mut length = || usize::try_from(rest.varint()).unwrap_or(usize::MAX);
-        let (shared, own) = (length(), length());
-        self.text.truncate(shared);
-        self.text.extend_from_slice(rest.take(own));
-        self.at = self.bytes.len() - rest.0.len();
-        Ok(true)
+        self.entries.next(|entry| {
+            let mut length = || usize::try_from(entry.varint()).unwrap_or(usize::MAX);
+            let (shared, own) = (length(), length());
+            self.text.truncate(shared);
+            self.text.extend_from_slice(entry.take(own));
+        })
     }
 }

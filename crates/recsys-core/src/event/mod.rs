@@ -106,6 +106,30 @@ fn optional<'a>(text: Option<&'a Text<'_>>) -> Option<&'a str> {
     text.map(|text| text.0.trim()).filter(|text| !text.is_empty())
 }
 
+/// The `ts` of an event of `scope`; none when it is of another tenant or surface.
+///
+/// Of a foreign event only the version, tenant and surface are judged: what else another tenant's producer got
+/// wrong is not this tenant's failure, as long as the line can be read at all.
+fn own_ts(
+    scope: &Scope,
+    tenant: Option<&Text<'_>>,
+    surface: Option<&Text<'_>>,
+    ts: Option<&Text<'_>>,
+) -> Result<Option<i64>, Fault> {
+    let tenant = required("tenant", tenant)?;
+    let surface = required("surface", surface)?;
+    if tenant != scope.tenant.as_str() || surface != scope.surface.as_str() {
+        return Ok(None);
+    }
+    let ts = required("ts", ts)?;
+    let parsed = timestamp::parse(ts);
+    parsed.map(Some).map_err(|reason| Fault::new(format!("field `ts`: {ts:?} {reason}")))
+}
+
+fn unknown_version(v: i64) -> Fault {
+    Fault::new(format!("field `v` is {v}; only version 1 is known"))
+}
+
 impl<'a> RawExposure<'a> {
     /// Reads the JSON of one line.
     pub fn parse(line: &'a str) -> Result<Self, Fault> {
@@ -116,22 +140,15 @@ impl<'a> RawExposure<'a> {
     }
 
     /// Applies the rules of the event. `None` is an event of another tenant or surface.
-    ///
-    /// Of a foreign event only the version, tenant and surface are judged: what else another tenant's producer
-    /// got wrong is not this tenant's failure, as long as the line can be read at all.
     pub fn check(&self, scope: &Scope) -> Result<Option<Exposure<'_>>, Fault> {
         match self.v {
             Some(1) => {}
-            Some(v) => return Err(Fault::new(format!("field `v` is {v}; only version 1 is known"))),
+            Some(v) => return Err(unknown_version(v)),
             None => return Err(Fault::new("field `v` is missing")),
         }
-        let tenant = required("tenant", self.tenant.as_ref())?;
-        let surface = required("surface", self.surface.as_ref())?;
-        if tenant != scope.tenant.as_str() || surface != scope.surface.as_str() {
-            return Ok(None);
-        }
-        let ts = required("ts", self.ts.as_ref())?;
-        let ts = timestamp::parse(ts).map_err(|reason| Fault::new(format!("field `ts`: {ts:?} {reason}")))?;
+        let (tenant, surface, ts) = (self.tenant.as_ref(), self.surface.as_ref(), self.ts.as_ref());
+        let Some(ts) = own_ts(scope, tenant, surface, ts)? else { return Ok(None) };
+
         if let Some(rank @ ..0) = self.rank {
             return Err(Fault::new(format!("field `rank` is {rank}; it must be 0 or more")));
         }

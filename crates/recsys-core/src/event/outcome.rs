@@ -6,10 +6,9 @@
 
 use serde::Deserialize;
 
-use super::{Exposure, Fault, optional, required};
+use super::{Exposure, Fault, optional, own_ts, required, unknown_version};
 use crate::id::Scope;
 use crate::json::{self, Text};
-use crate::timestamp;
 
 /// What came of an exposure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,19 +61,14 @@ impl<'a> RawOutcome<'a> {
         serde_json::from_str(line).map_err(|error| Fault::json(&error))
     }
 
-    /// Applies the rules of the event. `None` is an event of another tenant or surface, of which nothing else
-    /// is judged.
+    /// Applies the rules of the event. `None` is an event of another tenant or surface.
     pub(crate) fn check(&self, scope: &Scope) -> Result<Option<Exposure<'_>>, Fault> {
         if let Some(v) = self.v.filter(|v| *v != 1) {
-            return Err(Fault::new(format!("field `v` is {v}; only version 1 is known")));
+            return Err(unknown_version(v));
         }
-        let tenant = required("tenant", self.tenant.as_ref())?;
-        let surface = required("surface", self.surface.as_ref())?;
-        if tenant != scope.tenant.as_str() || surface != scope.surface.as_str() {
-            return Ok(None);
-        }
-        let ts = required("ts", self.ts.as_ref())?;
-        let ts = timestamp::parse(ts).map_err(|reason| Fault::new(format!("field `ts`: {ts:?} {reason}")))?;
+        let (tenant, surface, ts) = (self.tenant.as_ref(), self.surface.as_ref(), self.ts.as_ref());
+        let Some(ts) = own_ts(scope, tenant, surface, ts)? else { return Ok(None) };
+
         let item_id = required("item_id", self.item_id.as_ref())?;
         let event_type = match required("event_type", self.event_type.as_ref())? {
             "click" => OutcomeType::Click,

@@ -1,6 +1,6 @@
 //! An artifact that passed every check and may be published.
 
-use crate::artifact::{ArtifactKey, BuildInfo, Defect, DocumentError, Encoded};
+use crate::artifact::{ArtifactKey, BuildInfo, Defect, DocumentError};
 use crate::limit::{LimitExceeded, Limits};
 
 /// An artifact to publish, checked.
@@ -61,28 +61,11 @@ pub enum Unfit {
     Limit(#[from] LimitExceeded),
 }
 
-impl From<Defect> for Unfit {
-    fn from(defect: Defect) -> Self {
-        match defect {
-            Defect::Content(reason) => Self::Content(reason),
-            Defect::Limit(exceeded) => exceeded.into(),
-        }
-    }
-}
-
 fn describe(key: &ArtifactKey) -> String {
     format!("{} {} {} {}", key.kind, key.scope, key.segment_folder(), key.window)
 }
 
 impl Candidate {
-    /// A document of `rows` rows that this process has built and encoded. Its content was checked before it
-    /// was encoded, and its version was computed from the bytes it consists of: reading it would tell
-    /// nothing new.
-    pub fn built(key: ArtifactKey, encoded: Encoded, rows: usize) -> Self {
-        let Encoded { bytes, build, .. } = encoded;
-        Self { key, bytes, build, rows }
-    }
-
     /// Checks a document: schema, key, version, order, limits.
     pub fn check(key: &ArtifactKey, version: &str, bytes: Vec<u8>, limits: &Limits) -> Result<Self, Unfit> {
         limits.check_artifact_bytes(bytes.len())?;
@@ -94,7 +77,10 @@ impl Candidate {
         if artifact.key != *key {
             return Err(Unfit::Key { expected: describe(key), actual: describe(&artifact.key) });
         }
-        artifact.payload.check(limits)?;
+        artifact.payload.check(limits).map_err(|defect| match defect {
+            Defect::Content(reason) => Unfit::Content(reason),
+            Defect::Limit(exceeded) => exceeded.into(),
+        })?;
         let rows = artifact.payload.len();
         let build = artifact.build;
         Ok(Self { key: key.clone(), bytes, build, rows })

@@ -14,7 +14,7 @@ use crate::canonical::Replaced;
 use crate::event::Stream;
 use crate::gate::Share;
 use crate::id::Scope;
-use crate::storage::{Commit, Condition, Store, StoreError};
+use crate::storage::{Condition, Store, StoreError};
 use crate::window::Day;
 
 /// Where a line is. The derived order is that of the files and their lines.
@@ -102,9 +102,6 @@ impl<'a> Quarantine<'a> {
             let failed = |source| StoreError { action: "write", target: self.store.name(&key), source };
             pending.write_all(bytes).map_err(failed)
         })?;
-        Ok(match pending.commit(Condition::Always)? {
-            Commit::Unchanged => Replaced::Unchanged,
-            Commit::Written | Commit::Refused => Replaced::Written,
-        })
+        Ok(pending.commit(Condition::Always)?.into())
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 
 use zstd::bulk::{Compressor, Decompressor};
 
-use super::Budget;
+use super::{Budget, Bytes};
 use crate::storage::StoreError;
 
 /// Temporary data is written once and read once or twice: speed counts for more than size.
@@ -78,5 +78,36 @@ impl Blocks {
             Ok(())
         };
         read().map_err(|source| self.budget.failed("read", source))
+    }
+}
+
+/// Blocks that are read from the first to the last, an entry at a time. No entry spans two blocks.
+#[derive(Debug)]
+pub(crate) struct Entries {
+    blocks: Blocks,
+    next_block: usize,
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+impl Entries {
+    pub(crate) fn new(blocks: Blocks) -> Self {
+        Self { blocks, next_block: 0, bytes: Vec::new(), at: 0 }
+    }
+
+    /// Reads the next entry with `read`; `false` at the end.
+    pub(crate) fn next(&mut self, read: impl FnOnce(&mut Bytes<'_>)) -> Result<bool, StoreError> {
+        if self.at == self.bytes.len() {
+            if self.next_block == self.blocks.len() {
+                return Ok(false);
+            }
+            self.blocks.read(self.next_block, &mut self.bytes)?;
+            self.next_block += 1;
+            self.at = 0;
+        }
+        let mut rest = Bytes(&self.bytes[self.at..]);
+        read(&mut rest);
+        self.at = self.bytes.len() - rest.0.len();
+        Ok(true)
     }
 }

@@ -17,7 +17,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub(crate) use blocks::{BlockWriter, Blocks};
+pub(crate) use blocks::{BlockWriter, Blocks, Entries};
 pub(crate) use merge::{Merge, Run};
 pub(crate) use tally::{Counted, Entry, RunWriter, Tally, Weighed, sums};
 pub(crate) use varint::{Bytes, put_varint};

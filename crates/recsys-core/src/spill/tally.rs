@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{BlockWriter, Blocks, Budget, Bytes, Merge, Run, put_varint};
+use super::{BlockWriter, Blocks, Budget, Entries, Merge, Run, put_varint};
 use crate::storage::StoreError;
 
 const BLOCK_BYTES: usize = 1 << 16;
@@ -175,17 +175,14 @@ impl RunWriter {
 }
 
 struct KeyRun {
-    blocks: Blocks,
-    next_block: usize,
-    bytes: Vec<u8>,
-    at: usize,
+    entries: Entries,
     key: u64,
     count: u64,
 }
 
 impl KeyRun {
     fn new(blocks: Blocks) -> Self {
-        Self { blocks, next_block: 0, bytes: Vec::new(), at: 0, key: 0, count: 0 }
+        Self { entries: Entries::new(blocks), key: 0, count: 0 }
     }
 }
 
@@ -195,19 +192,10 @@ impl Run for KeyRun {
     }
 
     fn advance(&mut self) -> Result<bool, StoreError> {
-        if self.at == self.bytes.len() {
-            if self.next_block == self.blocks.len() {
-                return Ok(false);
-            }
-            self.blocks.read(self.next_block, &mut self.bytes)?;
-            self.next_block += 1;
-            self.at = 0;
-        }
-        let mut rest = Bytes(&self.bytes[self.at..]);
-        self.key += rest.varint();
-        self.count = rest.varint();
-        self.at = self.bytes.len() - rest.0.len();
-        Ok(true)
+        self.entries.next(|entry| {
+            self.key += entry.varint();
+            self.count = entry.varint();
+        })
     }
 }
 

@@ -13,7 +13,7 @@ use recsys_core::event::Stream;
 use recsys_core::events::{EventTable, TableError};
 use recsys_core::hash::HashWriter;
 use recsys_core::id::Segment;
-use recsys_core::publish::Unfit;
+
 use recsys_core::window::{Day, Window};
 use serde::Serialize;
 
@@ -31,7 +31,7 @@ pub(crate) struct ArtifactReport {
     window: Window,
     version: String,
     /// Rows of the outermost list.
-    pub(crate) rows: u64,
+    rows: u64,
     bytes: u64,
     /// The file.
     staged: String,
@@ -147,24 +147,30 @@ impl Days {
 
     /// The hash of the canonical bytes that a kind is built from. That of one day's exposures may be known;
     /// others are read again, and must still be what was built from.
-    fn source_hash(&self, ctx: &Context, kind: Kind, window: Window) -> Result<String, JobError> {
+    fn source_hash(
+        &self,
+        ctx: &Context,
+        hashes: &mut WindowHashes,
+        kind: Kind,
+        window: Window,
+    ) -> Result<String, JobError> {
         let mut days = window.days();
         if let ([Stream::Exposures], Some(Loaded { hash: Some(hash), .. }), None) =
             (streams(ctx, kind), days.next().and_then(|day| self.exposures.get(&day)), days.next())
         {
             return Ok(hash.clone());
         }
-        let (hash, by_day) = window_hash(ctx, kind, window)?;
+        let WindowHash { hash, files } = hashes.get(ctx, kind, window)?;
         for stream in streams(ctx, kind) {
             let changed = |day: &Day| match &self.of(*stream)[day] {
-                Loaded { rows: Some(_), hash } => hash.as_ref() != by_day.get(&(*stream, *day)),
-                Loaded { rows: None, .. } => by_day.contains_key(&(*stream, *day)),
+                Loaded { rows: Some(_), hash } => hash.as_ref() != files.get(&(*stream, *day)),
+                Loaded { rows: None, .. } => files.contains_key(&(*stream, *day)),
             };
             if let Some(day) = window.days().find(changed) {
                 return Err(JobError::Changed(day));
             }
         }
-        Ok(hash)
+        Ok(hash.clone())
     }
 
     /// Notes the hash of a day's file.
@@ -184,23 +190,34 @@ fn streams(ctx: &Context, kind: Kind) -> &'static [Stream] {
     }
 }
 
-/// The SHA-256 of each file of a window.
-type FileHashes = BTreeMap<(Stream, Day), String>;
+/// The SHA-256 of the canonical bytes of a window, stream by stream and day by day.
+#[derive(Debug)]
+pub(crate) struct WindowHash {
+    pub(crate) hash: String,
+    /// That of each file.
+    files: BTreeMap<(Stream, Day), String>,
+}
 
-/// The SHA-256 of the canonical bytes that a kind is built from, stream by stream and day by day, and that of
-/// each file.
-pub(crate) fn window_hash(
-    ctx: &Context,
-    kind: Kind,
-    window: Window,
-) -> Result<(String, FileHashes), JobError> {
-    let mut hash = HashWriter::default();
-    let mut files = BTreeMap::new();
-    for stream in streams(ctx, kind) {
-        let days = ctx.canonical().of(*stream).hash_window(window, &mut hash)?;
-        files.extend(days.into_iter().map(|(day, own)| ((*stream, day), own)));
+/// Kinds of the same window and streams have the same source: it is read once.
+#[derive(Debug, Default)]
+pub(crate) struct WindowHashes(BTreeMap<(Window, &'static [Stream]), WindowHash>);
+
+impl WindowHashes {
+    /// The hash of what `kind` is built from.
+    pub(crate) fn get(&mut self, ctx: &Context, kind: Kind, window: Window) -> Result<&WindowHash, JobError> {
+        let streams = streams(ctx, kind);
+        let entry = match self.0.entry((window, streams)) {
+            Entry::Occupied(entry) => return Ok(entry.into_mut()),
+            Entry::Vacant(entry) => entry,
+        };
+        let mut hash = HashWriter::default();
+        let mut files = BTreeMap::new();
+        for stream in streams {
+            let days = ctx.canonical().of(*stream).hash_window(window, &mut hash)?;
+            files.extend(days.into_iter().map(|(day, own)| ((*stream, day), own)));
+        }
+        Ok(entry.insert(WindowHash { hash: hash.finish(), files }))
     }
-    Ok((hash.finish(), files))
 }
 
 /// What to build.
@@ -328,10 +345,7 @@ fn build_window(
         if built.skipped_sessions > 0 {
             tracing::warn!(%kind, skipped_sessions = built.skipped_sessions, "oversized sessions left out");
         }
-        built.payload.check(limits).map_err(|defect| match defect.into() {
-            Unfit::Limit(exceeded) => JobError::Limit(exceeded.in_place(kind)),
-            source => JobError::Unfit { name: kind.to_string(), source },
-        })?;
+
         let empty_days = if kind.source() == Source::Events { empty_days.clone() } else { Vec::new() };
         Ok(BuiltArtifact {
             key: key.clone(),
@@ -365,19 +379,16 @@ pub(crate) fn complete(
     built: Vec<BuiltArtifact>,
 ) -> Result<Vec<Document>, JobError> {
     let mut documents = Vec::new();
-    let mut hashes: BTreeMap<(Window, &[Stream]), String> = BTreeMap::new();
+    let mut hashes = WindowHashes::default();
+
     for artifact in built {
         let BuiltArtifact { key, draft, rows, empty_days, skipped_sessions } = artifact;
-        let source = (key.window, streams(ctx, key.kind));
-        let source_hash = match (key.kind.source(), hashes.get(&source)) {
-            (Source::Catalog, _) => plan.catalog.source_hash.clone(),
-            (Source::Events, Some(hash)) => hash.clone(),
-            (Source::Events, None) => days.source_hash(ctx, key.kind, key.window)?,
+        let source_hash = match key.kind.source() {
+            Source::Catalog => plan.catalog.source_hash.clone(),
+            Source::Events => days.source_hash(ctx, &mut hashes, key.kind, key.window)?,
         };
         let encoded = draft.finish(&ctx.clock.now().to_string(), &source_hash);
-        if key.kind.source() == Source::Events {
-            hashes.insert(source, source_hash);
-        }
+
         let limits = &ctx.config.limits;
         limits.check_artifact_bytes(encoded.bytes.len()).map_err(|exceeded| exceeded.in_place(key.kind))?;
         let report = ArtifactReport {

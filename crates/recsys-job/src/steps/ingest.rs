@@ -254,12 +254,18 @@ pub(crate) fn commit(
 ) -> Result<IngestReport, JobError> {
     let (day, events, duplicates) = (rows.day, rows.len() as u64, rows.duplicates);
     let canonical = ctx.canonical().of(rows.stream);
-    // The report says without a look at the data whether it is the same.
-    let reported = ctx.reports().read(day)?.filter(|_| rows.stream == Stream::Exposures);
+    // The report says without a look at the data whether it is the same; there is one of exposures alone.
+    let reported = match rows.stream {
+        Stream::Exposures => ctx.reports().read(day)?,
+        Stream::Outcomes => None,
+    };
     let is_same = reported.is_some_and(|report| report.canonical_hash == pending.hash());
+
     let changes =
         if is_same && canonical.exists(day)? { Some(Changes::default()) } else { canonical.changes(rows)? };
     let replaced = pending.commit()?;
+    // A file that somebody else changed is not the one that the report is of: how it differed is not known.
+    let changes = changes.filter(|_| !(is_same && replaced == Replaced::Written));
 
     let Changes { entered, left } = changes.unwrap_or(Changes { entered: events, left: 0 });
     tracing::info!(%day, stream = rows.stream.as_str(), events, duplicates, entered, left, "ingested");

@@ -5,6 +5,7 @@ use std::fmt;
 use recsys_core::artifact::{Artifact, ArtifactKey, Kind, Payload};
 use recsys_core::catalog::Catalog;
 use recsys_core::database::{Emptying, ItemScore, Mode, PairScore, SignalTarget, Signals, Written};
+use recsys_core::publish::Candidate;
 use recsys_core::staging::{Staged, StagingError};
 use recsys_core::window::Day;
 use serde::Serialize;
@@ -13,7 +14,7 @@ use crate::cli::ArtifactArgs;
 use crate::context::Context;
 use crate::database::Target;
 use crate::error::JobError;
-use crate::steps::build::{Days, Plan, artifact_key, build, complete, window_hash};
+use crate::steps::build::{Days, Plan, WindowHashes, artifact_key, build, complete};
 
 /// The kinds that become rows.
 pub(crate) const KINDS: [Kind; 2] = [Kind::Popularity, Kind::Cooc];
@@ -126,9 +127,10 @@ pub(crate) fn write_signals(
 fn artifacts(ctx: &Context, args: &ArtifactArgs, kinds: &[Kind], day: Day) -> Result<Vec<Found>, JobError> {
     let mut found = Vec::new();
     let mut missing = Vec::new();
+    let mut hashes = WindowHashes::default();
     for kind in kinds {
         let key = artifact_key(ctx, args, *kind, day)?;
-        match staged(ctx, &key)? {
+        match staged(ctx, &key, &mut hashes)? {
             Some(bytes) => found.push(Found { key, bytes, source: ArtifactSource::Staged }),
             None => missing.push(*kind),
         }
@@ -145,8 +147,8 @@ fn artifacts(ctx: &Context, args: &ArtifactArgs, kinds: &[Kind], day: Day) -> Re
 }
 
 /// The document that is staged, if it can be used.
-fn staged(ctx: &Context, key: &ArtifactKey) -> Result<Option<Vec<u8>>, JobError> {
-    let Staged { name, bytes, .. } = match ctx.staging().current(key) {
+fn staged(ctx: &Context, key: &ArtifactKey, hashes: &mut WindowHashes) -> Result<Option<Vec<u8>>, JobError> {
+    let Staged { name, version, bytes } = match ctx.staging().current(key) {
         Ok(Some(staged)) => staged,
         Ok(None) => return Ok(None),
         Err(StagingError::Store(error)) => return Err(error.into()),
@@ -155,28 +157,19 @@ fn staged(ctx: &Context, key: &ArtifactKey) -> Result<Option<Vec<u8>>, JobError>
             return Ok(None);
         }
     };
-    let build = match key.kind.parse(&bytes) {
-        // Lists cut longer than the limits are now, or an item that is there twice.
-        Ok(artifact) if artifact.payload.check(&ctx.config.limits).is_err() => {
-            tracing::warn!(name, "what is staged does not keep the limits; building it");
-            return Ok(None);
-        }
-        Ok(artifact) if artifact.key == *key => artifact.build,
-        Ok(_) => {
-            tracing::warn!(name, "what is staged is of something else; building it");
-            return Ok(None);
-        }
+    // Also what is whole may not be of use: lists cut longer than the limits are now.
+    let candidate = match Candidate::check(key, &version, bytes, &ctx.config.limits) {
+        Ok(candidate) => candidate,
         Err(error) => {
             tracing::warn!(name, %error, "what is staged cannot be used; building it");
             return Ok(None);
         }
     };
-    let (hash, _) = window_hash(ctx, key.kind, key.window)?;
-    if build.source_hash != hash {
+    if candidate.build.source_hash != hashes.get(ctx, key.kind, key.window)?.hash {
         tracing::info!(name, "the canonical data is not what this was built from any more; building it");
         return Ok(None);
     }
-    Ok(Some(bytes))
+    Ok(Some(candidate.bytes))
 }
 
 #[allow(clippy::cast_precision_loss, reason = "no count that fits the column reaches 2^53")]
