@@ -28,6 +28,11 @@ pub fn is_sha256(text: &str) -> bool {
 pub struct HashWriter(Sha256);
 
 impl HashWriter {
+    /// Adds bytes.
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
     /// The SHA-256 of what was written.
     pub fn finish(self) -> String {
         hex(&self.0.finalize())
@@ -36,7 +41,7 @@ impl HashWriter {
 
 impl Write for HashWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
+        self.update(bytes);
         Ok(bytes.len())
     }
 

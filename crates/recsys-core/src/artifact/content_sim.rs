@@ -2,16 +2,16 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::compare::{Items, Outline};
 use super::ranking::check_sorted;
-use super::{BuildError, Built, Defect, Inputs, KindPayload, Source};
+use super::{BuildError, Built, Defect, Encode, Inputs, KindPayload, Source};
 use crate::json;
 use crate::limit::Limits;
 
 /// An item and its tags.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(remote = "Self", deny_unknown_fields)]
 pub struct TaggedItem<'a> {
     /// The item.
@@ -21,14 +21,26 @@ pub struct TaggedItem<'a> {
     pub tags: Vec<Cow<'a, str>>,
 }
 
-json::object!(TaggedItem<'a> and Serialize);
+json::object!(TaggedItem<'a>);
+
+impl Encode for TaggedItem<'_> {
+    fn push(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"item_id\":");
+        json::push_text(out, &self.item_id);
+        out.extend_from_slice(b",\"tags\":");
+        json::push(out, &self.tags);
+        out.push(b'}');
+    }
+}
 
 /// Items by id.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(transparent)]
 pub struct Payload<'a>(#[serde(borrow)] pub Vec<TaggedItem<'a>>);
 
 impl<'a> KindPayload<'a> for Payload<'a> {
+    type Row = TaggedItem<'a>;
+
     const FIELD: &'static str = "items";
     const SOURCE: Source = Source::Catalog;
 
@@ -52,8 +64,8 @@ impl<'a> KindPayload<'a> for Payload<'a> {
         Ok(limits.check("max_catalog_items", limits.max_catalog_items, self.0.len())?)
     }
 
-    fn len(&self) -> usize {
-        self.0.len()
+    fn rows(&self) -> &[Self::Row] {
+        &self.0
     }
 
     /// Items without weights, and their tags.

@@ -14,19 +14,21 @@ use std::cmp::Reverse;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::compare::{Items, Outline, RowsOf, Weight};
 use super::pair::{high, low, pair};
 use super::ranking::{check_ranked, check_sorted, keep_best};
-use super::{BuildError, Built, Defect, Inputs, ItemCount, KindPayload, Source, item_count};
+use super::{
+    BuildError, Built, Defect, Encode, Inputs, ItemCount, KindPayload, Source, item_count, push_rows,
+};
 use crate::json;
 use crate::limit::{Limits, OversizedSessions};
 use crate::spill::{Blocks, Budget, Counted, RunWriter, Tally};
 use crate::storage::StoreError;
 
 /// The neighbours of one item.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(remote = "Self", deny_unknown_fields)]
 pub struct Neighbors<'a> {
     /// The item.
@@ -36,14 +38,26 @@ pub struct Neighbors<'a> {
     pub items: Vec<ItemCount<'a>>,
 }
 
-json::object!(Neighbors<'a> and Serialize);
+json::object!(Neighbors<'a>);
+
+impl Encode for Neighbors<'_> {
+    fn push(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"item_id\":");
+        json::push_text(out, &self.item_id);
+        out.extend_from_slice(b",\"items\":[");
+        push_rows(out, &self.items);
+        out.extend_from_slice(b"]}");
+    }
+}
 
 /// Rows by item id.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(transparent)]
 pub struct Payload<'a>(#[serde(borrow)] pub Vec<Neighbors<'a>>);
 
 impl<'a> KindPayload<'a> for Payload<'a> {
+    type Row = Neighbors<'a>;
+
     const FIELD: &'static str = "neighbors";
     const SOURCE: Source = Source::Events;
 
@@ -93,8 +107,8 @@ impl<'a> KindPayload<'a> for Payload<'a> {
         Ok(())
     }
 
-    fn len(&self) -> usize {
-        self.0.len()
+    fn rows(&self) -> &[Self::Row] {
+        &self.0
     }
 
     /// The weight of an item is the sum of the counts of its row. An item that is only a neighbour, because

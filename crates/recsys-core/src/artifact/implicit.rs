@@ -1,6 +1,6 @@
 //! `implicit`: how often each user was shown each item, or what the events weigh.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::compare::{Outline, RowsOf};
 use super::user_lists::{self, UserItems, pairs, weighed_pairs};
@@ -8,11 +8,13 @@ use super::{BuildError, Built, Defect, Inputs, KindPayload, Source};
 use crate::limit::Limits;
 
 /// Users by id.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(transparent)]
 pub struct Payload<'a>(#[serde(borrow)] pub Vec<UserItems<'a>>);
 
 impl<'a> KindPayload<'a> for Payload<'a> {
+    type Row = UserItems<'a>;
+
     const FIELD: &'static str = "users";
     const SOURCE: Source = Source::Events;
     const ROWS: RowsOf = RowsOf::Users;
@@ -34,8 +36,8 @@ impl<'a> KindPayload<'a> for Payload<'a> {
         user_lists::check(&self.0, limits)
     }
 
-    fn len(&self) -> usize {
-        self.0.len()
+    fn rows(&self) -> &[Self::Row] {
+        &self.0
     }
 
     fn outline(&self) -> Outline<'_> {

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize};
 
 use super::compare::{Outline, RowsOf};
@@ -79,7 +78,7 @@ macro_rules! kinds {
 
             /// Rows of the outermost list: items, users …
             pub fn len(&self) -> usize {
-                match self { $(Self::$variant(payload) => payload.len()),* }
+                match self { $(Self::$variant(payload) => payload.rows().len()),* }
             }
 
             /// Whether there is not one row.
@@ -97,14 +96,11 @@ macro_rules! kinds {
                 match self { $(Self::$variant(payload) => payload.outline()),* }
             }
 
-            /// Writes the field that holds the content.
-            pub(super) fn serialize_into<S: SerializeStruct>(&self, document: &mut S) -> Result<(), S::Error> {
-                match self {
-                    $(Self::$variant(payload) => {
-                        document.serialize_field(<super::$module::Payload as KindPayload>::FIELD, payload)
-                    })*
-                }
+                        /// Hands the field that holds the content to `out`, piece by piece.
+            pub(super) fn encode(&self, out: impl FnMut(&[u8])) {
+                match self { $(Self::$variant(payload) => document::encode(payload, out)),* }
             }
+
         }
     };
 }

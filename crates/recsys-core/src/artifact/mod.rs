@@ -19,7 +19,7 @@ mod ranking;
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 pub use document::{Artifact, BuildInfo, DocumentError, Draft, Encoded, version};
 pub use kinds::{Kind, Payload, UnknownKind};
@@ -120,7 +120,10 @@ pub enum Defect {
 }
 
 /// The content of one kind: how it is built, checked, compared and named.
-pub(crate) trait KindPayload<'a>: Serialize + Deserialize<'a> {
+pub(crate) trait KindPayload<'a>: Deserialize<'a> {
+    /// What its outermost list is of.
+    type Row: Encode;
+
     /// The field that holds the content.
     const FIELD: &'static str;
     /// What it is built from.
@@ -136,15 +139,32 @@ pub(crate) trait KindPayload<'a>: Serialize + Deserialize<'a> {
     /// Checks order, scores and limits.
     fn check(&self, limits: &Limits) -> Result<(), Defect>;
 
-    /// Rows of the outermost list.
-    fn len(&self) -> usize;
+    /// The outermost list.
+    fn rows(&self) -> &[Self::Row];
 
     /// What a comparison with another artifact of the kind sees of it.
     fn outline(&self) -> Outline<'_>;
 }
 
+/// What a document lists.
+pub(crate) trait Encode: Sync {
+    /// Appends it as compact JSON. Written by hand, because documents are long lists of short objects whose
+    /// field names never need an escape.
+    fn push(&self, out: &mut Vec<u8>);
+}
+
+/// Appends rows with commas between them.
+fn push_rows(out: &mut Vec<u8>, rows: &[impl Encode]) {
+    for (place, row) in rows.iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        row.push(out);
+    }
+}
+
 /// An item and how often it was counted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(remote = "Self", deny_unknown_fields)]
 pub struct ItemCount<'a> {
     /// The item.
@@ -154,7 +174,17 @@ pub struct ItemCount<'a> {
     pub count: u64,
 }
 
-json::object!(ItemCount<'a> and Serialize);
+json::object!(ItemCount<'a>);
+
+impl Encode for ItemCount<'_> {
+    fn push(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"item_id\":");
+        json::push_text(out, &self.item_id);
+        out.extend_from_slice(b",\"count\":");
+        json::push(out, &self.count);
+        out.push(b'}');
+    }
+}
 
 impl ItemCount<'_> {
     #[allow(clippy::cast_precision_loss, reason = "compared for order only; no count reaches 2^53")]

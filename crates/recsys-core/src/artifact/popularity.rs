@@ -1,6 +1,6 @@
 //! `popularity`: how often each item was shown, or what its events weigh.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::compare::{Items, Outline, Weight};
 use super::ranking::{check_ranked, keep_best};
@@ -9,11 +9,13 @@ use crate::limit::Limits;
 use crate::storage::StoreError;
 
 /// Items by count descending, then item id.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(transparent)]
 pub struct Payload<'a>(#[serde(borrow)] pub Vec<ItemCount<'a>>);
 
 impl<'a> KindPayload<'a> for Payload<'a> {
+    type Row = ItemCount<'a>;
+
     const FIELD: &'static str = "items";
     const SOURCE: Source = Source::Events;
     const WEIGHS: bool = true;
@@ -40,8 +42,8 @@ impl<'a> KindPayload<'a> for Payload<'a> {
         Ok(limits.check_cut("max_items_per_artifact", limits.max_items_per_artifact, self.0.len())?)
     }
 
-    fn len(&self) -> usize {
-        self.0.len()
+    fn rows(&self) -> &[Self::Row] {
+        &self.0
     }
 
     /// The weight of an item is its count.

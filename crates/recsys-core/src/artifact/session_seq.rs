@@ -1,6 +1,6 @@
 //! `session_seq`: what each user was shown after something else.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::compare::{Outline, RowsOf};
 use super::user_lists::{self, UserItems, pairs};
@@ -8,11 +8,13 @@ use super::{BuildError, Built, Defect, Inputs, KindPayload, Source};
 use crate::limit::Limits;
 
 /// Users by id. A user with a single event has an empty list.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(transparent)]
 pub struct Payload<'a>(#[serde(borrow)] pub Vec<UserItems<'a>>);
 
 impl<'a> KindPayload<'a> for Payload<'a> {
+    type Row = UserItems<'a>;
+
     const FIELD: &'static str = "users";
     const SOURCE: Source = Source::Events;
     const ROWS: RowsOf = RowsOf::Users;
@@ -29,8 +31,8 @@ impl<'a> KindPayload<'a> for Payload<'a> {
         user_lists::check(&self.0, limits)
     }
 
-    fn len(&self) -> usize {
-        self.0.len()
+    fn rows(&self) -> &[Self::Row] {
+        &self.0
     }
 
     fn outline(&self) -> Outline<'_> {

@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use super::Defect;
 use super::compare::{Items, Outline, RowsOf, Weight};
 use super::pair::{high, low, pair};
 use super::ranking::{check_ranked, check_sorted, keep_best};
+use super::{Defect, Encode, push_rows};
 use crate::events::EventTable;
 use crate::json;
 use crate::limit::Limits;
@@ -16,7 +16,7 @@ use crate::spill::{Budget, Counted, Entry, Tally, Weighed, sums};
 use crate::storage::StoreError;
 
 /// An item and its score.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(remote = "Self", deny_unknown_fields)]
 pub struct ItemScore<'a> {
     /// The item.
@@ -26,10 +26,20 @@ pub struct ItemScore<'a> {
     pub score: f64,
 }
 
-json::object!(ItemScore<'a> and Serialize);
+json::object!(ItemScore<'a>);
+
+impl Encode for ItemScore<'_> {
+    fn push(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"item_id\":");
+        json::push_text(out, &self.item_id);
+        out.extend_from_slice(b",\"score\":");
+        json::push(out, &self.score);
+        out.push(b'}');
+    }
+}
 
 /// The items of one user, by score descending, then item id.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(remote = "Self", deny_unknown_fields)]
 pub struct UserItems<'a> {
     /// The user.
@@ -39,7 +49,17 @@ pub struct UserItems<'a> {
     pub items: Vec<ItemScore<'a>>,
 }
 
-json::object!(UserItems<'a> and Serialize);
+json::object!(UserItems<'a>);
+
+impl Encode for UserItems<'_> {
+    fn push(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"user_id\":");
+        json::push_text(out, &self.user_id);
+        out.extend_from_slice(b",\"items\":[");
+        push_rows(out, &self.items);
+        out.extend_from_slice(b"]}");
+    }
+}
 
 /// Counts the pairs of user and item of the events whose user is known and which `takes` takes.
 pub(super) fn pairs(
