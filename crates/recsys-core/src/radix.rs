@@ -31,6 +31,7 @@ pub(crate) fn sort<T: Copy + Send>(
     }
     let significant = u64::BITS - (greatest - least).leading_zeros();
     let shift = significant.saturating_sub(BUCKET_BITS);
+        #[allow(clippy::cast_possible_truncation, reason = "eight bits")]
     let bucket = |entry: &T| ((leading(entry) - least) >> shift) as usize;
 
     let mut ends = [0; 1 << BUCKET_BITS];

@@ -4,6 +4,8 @@
 //! built of that window, and `current.version`, which names the one to publish. The artifact is written
 //! first: a crash leaves the old pointer, or the new pointer with its artifact.
 
+use bytes::Bytes;
+
 use crate::artifact::{ArtifactKey, DocumentError};
 use crate::hash::is_sha256;
 use crate::storage::{Condition, Store, StoreError};
@@ -35,7 +37,7 @@ pub struct Staged {
     /// The version its file name states.
     pub version: String,
     /// The document.
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
 }
 
 /// The staged artifacts below a root.
@@ -81,7 +83,7 @@ impl<'a> Staging<'a> {
         let file = format!("{folder}/{version}.json");
         let name = self.store.name(&file);
         match self.store.read(&file)? {
-            Some(bytes) => Ok(Some(Staged { name, version, bytes })),
+            Some(bytes) => Ok(Some(Staged { name, version, bytes: bytes.into() })),
             None => Err(StagingError::Dangling { pointer: self.store.name(&pointer), artifact: name }),
         }
     }

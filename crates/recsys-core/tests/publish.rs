@@ -27,11 +27,11 @@ fn a_record_describes_the_blob_that_is_there() {
     clear(&*shelf.store("registry"));
     // The same content, built anew at another time and from other bytes.
     let later = earlier.iter().map(|candidate| {
-        let text = String::from_utf8(candidate.bytes.clone()).unwrap();
+        let text = String::from_utf8(candidate.bytes.to_vec()).unwrap();
         let text = text.replace("2026-01-09T00:00:00Z", "2026-01-10T00:00:00.5Z");
         let text = text.replace(&sha256(b""), &sha256(b"other"));
         let Candidate { key, build, .. } = candidate;
-        Candidate::check(key, &build.version, text.into_bytes(), &Limits::default()).unwrap()
+        Candidate::check(key, &build.version, text.into_bytes().into(), &Limits::default()).unwrap()
     });
     shelf.publish(&later.collect::<Vec<_>>());
     for candidate in earlier {

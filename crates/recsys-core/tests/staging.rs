@@ -103,7 +103,7 @@ fn the_layout_is_the_one_that_jobs_exchange() {
     assert_eq!(fs::read_to_string(folder.pointer()).unwrap(), format!("{}\n", built.version));
     assert_eq!(folder.files().len(), 2);
     assert_eq!(staged.name, folder.blob(&built).display().to_string());
-    assert_eq!((&staged.version, &staged.bytes), (&built.version, &built.bytes));
+    assert_eq!((&staged.version, &staged.bytes[..]), (&built.version, &built.bytes[..]));
     assert_eq!(folder.current().unwrap().unwrap(), staged);
 
     let segment = key(Some("new"));

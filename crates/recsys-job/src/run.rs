@@ -2,6 +2,7 @@
 
 use std::thread::{self, ScopedJoinHandle};
 
+use bytes::Bytes;
 use recsys_core::artifact::{Encoded, Kind, Source};
 use recsys_core::canonical::DayRows;
 use recsys_core::catalog::Catalog;
@@ -186,28 +187,26 @@ fn run_day(
     })
 }
 
-/// Stages the artifacts of a day, and stores their blobs meanwhile: the disk is the slower of the two.
+/// Stages the artifacts of a day, and checks them and stores their blobs meanwhile: to stage is to wait for the
+/// disk.
 fn stage_and_store<'a>(
     ctx: &'a Context,
     flags: &PublishFlags,
     documents: Vec<Document>,
 ) -> Result<(Vec<ArtifactReport>, Publishing<'a>), JobError> {
-    let (documents, reports): (Vec<_>, Vec<_>) = documents
-        .into_iter()
-        .map(|Document { key, encoded: Encoded { bytes, version }, report }| {
-            let name = ctx.staging().name(&key);
-            ((key, Staged { name, version, bytes }), report)
-        })
-        .unzip();
-    let candidates = check(ctx, documents)?;
+    let mut to_check = Vec::new();
+    let mut to_stage = Vec::new();
+    for Document { key, encoded: Encoded { bytes, version }, report } in documents {
+        let bytes = Bytes::from(bytes);
+        to_stage.push((key.clone(), bytes.clone(), report));
+        let name = ctx.staging().name(&key);
+        to_check.push((key, Staged { name, version, bytes }));
+    }
     let mut publishing = Publishing::begin(ctx, flags);
     thread::scope(|scope| {
-        let staging = scope.spawn(|| {
-            parallel::try_map(candidates.iter().zip(reports), |(candidate, report)| {
-                stage(ctx, &candidate.key, &candidate.bytes, report)
-            })
-        });
-        let stored = publishing.store(&candidates);
+        let staging = scope
+            .spawn(|| parallel::try_map(to_stage, |(key, bytes, report)| stage(ctx, &key, &bytes, report)));
+        let stored = check(ctx, to_check).and_then(|candidates| publishing.store(&candidates));
         let artifacts = joined(staging)?;
         stored.map(|()| artifacts)
     })

@@ -98,12 +98,20 @@ pub struct RawExposure<'a> {
 json::object!(RawExposure<'a>);
 
 fn required<'a>(field: &str, text: Option<&'a Text<'_>>) -> Result<&'a str, Fault> {
-    let text = text.ok_or_else(|| Fault::new(format!("field `{field}` is missing")))?.0.trim();
+    let text = trimmed(text.ok_or_else(|| Fault::new(format!("field `{field}` is missing")))?);
     if text.is_empty() { Err(Fault::new(format!("field `{field}` is empty"))) } else { Ok(text) }
 }
 
+fn trimmed<'a>(text: &'a Text<'_>) -> &'a str {
+    match text.0.as_bytes() {
+        // Most text has nothing to trim, which these two bytes tell without a look at characters.
+        [b'!'..=b'~', .., b'!'..=b'~'] => &text.0,
+        _ => text.0.trim(),
+    }
+}
+
 fn optional<'a>(text: Option<&'a Text<'_>>) -> Option<&'a str> {
-    text.map(|text| text.0.trim()).filter(|text| !text.is_empty())
+    text.map(trimmed).filter(|text| !text.is_empty())
 }
 
 /// The `ts` of an event of `scope`; none when it is of another tenant or surface.

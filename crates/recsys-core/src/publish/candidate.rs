@@ -1,5 +1,7 @@
 //! An artifact that passed every check and may be published.
 
+use bytes::Bytes;
+
 use crate::artifact::{ArtifactKey, BuildInfo, Defect, DocumentError};
 use crate::limit::{LimitExceeded, Limits};
 
@@ -9,7 +11,7 @@ pub struct Candidate {
     /// What it is of.
     pub key: ArtifactKey,
     /// The document.
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
     /// How it came to be, its version included.
     pub build: BuildInfo,
     /// Rows of its outermost list.
@@ -67,7 +69,7 @@ fn describe(key: &ArtifactKey) -> String {
 
 impl Candidate {
     /// Checks a document: schema, key, version, order, limits.
-    pub fn check(key: &ArtifactKey, version: &str, bytes: Vec<u8>, limits: &Limits) -> Result<Self, Unfit> {
+    pub fn check(key: &ArtifactKey, version: &str, bytes: Bytes, limits: &Limits) -> Result<Self, Unfit> {
         limits.check_artifact_bytes(bytes.len())?;
         let artifact = key.kind.parse(&bytes)?;
         if artifact.build.version != version {

@@ -247,7 +247,7 @@ impl Publisher<'_> {
         }
         let bytes = self.objects.read(&key)?;
         let bytes = bytes.ok_or_else(|| PublishError::Vanished(self.objects.uri(&key)))?;
-        let earlier = Candidate::check(&candidate.key, &candidate.build.version, bytes, self.limits)
+        let earlier = Candidate::check(&candidate.key, &candidate.build.version, bytes.into(), self.limits)
             .map_err(|source| PublishError::Blob { uri: self.objects.uri(&key), source })?;
         Ok(self.stored(&earlier))
     }

@@ -55,7 +55,7 @@ pub(crate) fn candidates(day: u32) -> Vec<Candidate> {
             kind.build(&Inputs { events: &events, catalog: &catalog, budget: &budget }, &limits).unwrap();
         let key = ArtifactKey { kind: *kind, scope: scope(), segment: None, window };
         let encoded = Draft::new(&key, &built.payload).finish("2026-01-09T00:00:00Z", &sha256(b""));
-        Candidate::check(&key, &encoded.version, encoded.bytes, &limits).unwrap()
+        Candidate::check(&key, &encoded.version, encoded.bytes.into(), &limits).unwrap()
     };
     [Kind::Popularity, Kind::Cooc].iter().map(build).collect()
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use recsys_core::artifact::{Artifact, ArtifactKey, Kind, Payload};
 use recsys_core::catalog::Catalog;
 use recsys_core::database::{Emptying, ItemScore, Mode, PairScore, SignalTarget, Signals, Written};
@@ -61,7 +62,7 @@ enum ArtifactSource {
 
 struct Found {
     key: ArtifactKey,
-    bytes: Vec<u8>,
+    bytes: Bytes,
     source: ArtifactSource,
 }
 
@@ -140,14 +141,14 @@ fn artifacts(ctx: &Context, args: &ArtifactArgs, kinds: &[Kind], day: Day) -> Re
     let mut days = Days::default();
     let built = build(ctx, &plan, &mut days, day)?;
     for document in complete(ctx, &plan, &days, built)? {
-        let (key, bytes) = (document.key, document.encoded.bytes);
+        let (key, bytes) = (document.key, document.encoded.bytes.into());
         found.push(Found { key, bytes, source: ArtifactSource::Built });
     }
     Ok(found)
 }
 
 /// The document that is staged, if it can be used.
-fn staged(ctx: &Context, key: &ArtifactKey, hashes: &mut WindowHashes) -> Result<Option<Vec<u8>>, JobError> {
+fn staged(ctx: &Context, key: &ArtifactKey, hashes: &mut WindowHashes) -> Result<Option<Bytes>, JobError> {
     let Staged { name, version, bytes } = match ctx.staging().current(key) {
         Ok(Some(staged)) => staged,
         Ok(None) => return Ok(None),
