@@ -19,7 +19,6 @@ pub mod lines;
 pub mod parallel;
 pub mod publish;
 pub mod quarantine;
-mod radix;
 pub mod raw;
 pub mod report;
 pub mod spill;

@@ -4,7 +4,9 @@ use std::fmt::Debug;
 
 use recsys_core::artifact::compare::compare;
 use recsys_core::artifact::{Artifact, DocumentError, Draft, Kind, version};
+use recsys_core::hash::is_sha256;
 use recsys_core::json;
+
 use recsys_core::limit::Limits;
 use recsys_core::publish::{HistoryEntry, Manifest, Record};
 use serde::Serialize;
@@ -54,6 +56,9 @@ fn restate(data: &[u8], version: &str) -> Vec<u8> {
 fn artifact(found: &Artifact<'_>) {
     let Artifact { key, payload, build } = found;
     assert_eq!(payload.kind(), key.kind);
+    assert!(key.window.days().next().is_some(), "a window of no days was taken");
+    assert!(is_sha256(&build.source_hash) && is_sha256(&build.version));
+
     assert_eq!(version(key, payload), build.version);
     let written = Draft::new(key, payload).finish(&build.built_at, &build.source_hash);
     assert_eq!(written.version, build.version);

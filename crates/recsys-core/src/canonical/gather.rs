@@ -11,13 +11,14 @@ use rayon::prelude::*;
 
 use super::rows::{DayRows, Names, Row, Rows};
 use super::runs::{DiskRun, merge};
+use super::sort::sort;
 
 use crate::dictionary::{Dictionary, Interner, Strings, union};
 use crate::event::{Exposure, RawExposure, RawOutcome, Stream};
 use crate::id::Scope;
 use crate::lines::{LineFile, LinesError, Stop, for_each_good_line};
 use crate::quarantine::Aside;
-use crate::radix;
+
 use crate::spill::Budget;
 use crate::storage::StoreError;
 use crate::window::Day;
@@ -103,8 +104,7 @@ fn sorted(stream: Stream, shards: Vec<Shard>) -> (Names, Vec<Row>, Strings) {
             rows.append(&mut shard_rows);
         }
     }
-    // Negative times come first.
-    radix::sort(&mut rows, |row| row.ts.cast_unsigned() ^ (1 << 63), |a, b| a.in_order(b, stream));
+    sort(&mut rows, stream);
 
     let names = Names {
         sessions: Arc::new(sessions),

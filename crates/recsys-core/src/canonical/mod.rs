@@ -10,6 +10,7 @@ mod gather;
 mod row_file;
 mod rows;
 mod runs;
+mod sort;
 
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, Write};

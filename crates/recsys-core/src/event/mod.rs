@@ -57,7 +57,8 @@ impl Fault {
     pub(crate) fn json(error: &serde_json::Error) -> Self {
         let reason = error.to_string();
         let reason = reason.rsplit_once(" at line ").map_or(reason.as_str(), |(reason, _)| reason);
-        Self { column: Some(error.column()), reason: shortened(reason.to_owned()) }
+        // What is wrong with the line as a whole begins at its first byte.
+        Self { column: Some(error.column().max(1)), reason: shortened(reason.to_owned()) }
     }
 }
 
@@ -211,7 +212,7 @@ mod tests {
         assert!(with(r#""rank":0"#, r#""rank":1.5"#).contains("invalid type: floating point"));
         assert!(with(r#""rank":0"#, r#""rank":1,"rank":2"#).contains("duplicate field `rank`"));
         assert!(with(r#""v":1"#, r#""v":"1""#).starts_with("column 8: invalid type: string"));
-        assert!(reason("[]").contains("column"));
+        assert!(reason("[]").starts_with("column 1: invalid type: sequence"));
         assert!(reason(&GOOD[..40]).contains("EOF while parsing a string"));
     }
 

@@ -12,12 +12,11 @@ use crate::json::Text;
 
 /// Reads `line` if it is a plain one.
 pub(super) fn parse(line: &str) -> Option<RawExposure<'_>> {
-        // One look at the whole line, sixteen bytes or more at a time, spares many at each string.
-        let specials = line.bytes().map(|byte| u8::from(byte == b'\\') | u8::from(byte < b' '));
+    // One look at the whole line, sixteen bytes or more at a time, spares many at each string.
+    let specials = line.bytes().map(|byte| u8::from(byte == b'\\') | u8::from(byte < b' '));
     if specials.fold(0, BitOr::bitor) > 0 {
         return None;
     }
-
 
     let mut rest = Cursor { line, bytes: line.as_bytes(), at: 0 };
     let mut raw = RawExposure::default();
