@@ -535,7 +535,7 @@ fn the_first_bad_line_is_named() {
         ("\"click\"", "\"click\",\"value\":\"1\"", "file 1:2:108: invalid type: string \"1\", expected f64"),
         ("\"click\"", "\"click\",\"value\":1e400", "file 1:2:110: number out of range"),
         ("}", "", "file 1:2:96: EOF while parsing an object"),
-        (good, "[]", "file 1:2:0: invalid type: sequence, expected an object"),
+        (good, "[]", "file 1:2:1: invalid type: sequence, expected an object"),
     ] {
         let bad = good.replace(from, to);
         let contents = [good.to_owned(), format!("{good}\n{bad}\n{bad}\n")].map(String::into_bytes);
