@@ -65,8 +65,11 @@ impl Post {
         let client = Client::builder().timeout(self.timeout).redirect(Policy::none()).build();
         let client = client.map_err(|error| PostError::Connection(error.without_url()))?;
         let attempt = || {
-            let request =
-                client.post(self.url.clone()).headers(self.headers.clone()).body(self.body.clone()).send();
+            // Built within the runtime, whose clock its timeout needs.
+            let request = async {
+                let request = client.post(self.url.clone()).headers(self.headers.clone());
+                request.body(self.body.clone()).send().await
+            };
             let answer = runtime.block_on(request).map_err(|error| {
                 if error.is_timeout() {
                     PostError::Timeout(self.timeout)

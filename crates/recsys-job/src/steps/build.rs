@@ -47,7 +47,9 @@ impl ArtifactReport {
     /// Notes the artifact for the metrics of the process.
     fn note(&self) {
         let Self { kind, rows: items, bytes, skipped_sessions, .. } = *self;
-        let artifact = Artifact { items, bytes, skipped_sessions: Some(skipped_sessions) };
+        // The other kinds skip none.
+        let skipped_sessions = (kind == Kind::Cooc).then_some(skipped_sessions);
+        let artifact = Artifact { items, bytes, skipped_sessions };
         metrics::record(|record| record.set_artifact(kind, artifact));
     }
 
