@@ -48,7 +48,7 @@ pub(crate) fn end(run: &Run, common: &CommonArgs, outcome: &Result<(), JobError>
     if let Some(base) = push
         && let Err(error) = push::push(&base, run, &samples)
     {
-        tracing::warn!(error = one_line(&error), "metrics cannot be pushed to metrics.push");
+        tracing::warn!(error = one_line(&error), "metrics cannot be pushed");
     }
 }
 
