@@ -178,7 +178,8 @@ pub enum Exit {
 impl JobError {
     /// Whether the process stopped because it was asked to.
     pub(crate) fn is_interruption(&self) -> bool {
-        interrupt::is_cause(self)
+        // A transparent error is not among its own causes.
+        matches!(self, Self::Interrupted(_)) || interrupt::is_cause(self)
     }
 
     /// The exit code of this failure.
