@@ -86,13 +86,13 @@ fn a_good_run_tells_what_it_has_done() {
     assert_eq!(own("recsys_step_duration_seconds", Some(("step", "notify"))), None);
     // Both days, by the summary of the run itself.
     let days = document["days"].as_array().unwrap();
-    let sum = |path: &str| days.iter().map(|day| day.pointer(path).unwrap().as_f64().unwrap()).sum::<f64>();
-    let state = |state| own("recsys_run_events", Some(("state", state))).unwrap();
+    let sum = |path: &str| days.iter().map(|day| day.pointer(path).unwrap().as_f64()).sum::<Option<f64>>();
+    let state = |state| own("recsys_run_events", Some(("state", state)));
     assert_eq!(state("kept"), sum("/canonical/events"));
     assert_eq!(state("duplicate"), sum("/canonical/duplicates"));
     assert_eq!(state("foreign"), sum("/source/foreign"));
-    assert_eq!(state("invalid"), 1.0);
-    assert!(state("kept") > 100.0 && state("duplicate") > 0.0 && state("foreign") > 0.0);
+    assert_eq!(state("invalid"), Some(1.0));
+    assert!(state("kept") > Some(100.0) && state("duplicate") > Some(0.0) && state("foreign") > Some(0.0));
     // Of artifacts, the last day alone.
     for artifact in days[1]["artifacts"].as_array().unwrap() {
         let label = Some(("kind", artifact["kind"].as_str().unwrap()));
@@ -107,7 +107,8 @@ fn a_good_run_tells_what_it_has_done() {
         serde_json::from_str(&read(&sandbox, "out/registry/current/demo/home/manifest.json")).unwrap();
     let updated: jiff::Timestamp = manifest["updated_at"].as_str().unwrap().parse().unwrap();
     let seen = own("recsys_manifest_updated_timestamp_seconds", None).unwrap();
-    assert!((seen - updated.as_microsecond() as f64 / 1e6).abs() < 1e-3, "{seen} {updated}");
+    let seconds = updated.duration_since(jiff::Timestamp::UNIX_EPOCH).as_secs_f64();
+    assert!((seen - seconds).abs() < 1e-3, "{seen} {updated}");
     assert_eq!(own("recsys_gate_failed", Some(("gate", "max_volume_drop"))), Some(0.0));
     assert_eq!(own("recsys_limit_exceeded", Some(("limit", "max_events_per_run"))), Some(0.0));
     let events = days[1]["canonical"]["events"].as_f64().unwrap();
@@ -350,7 +351,7 @@ fn the_reference_knows_every_metric() {
     for (name, _) in recsys_job::metrics::METRICS {
         assert!(page.contains(&format!("`{name}")), "{name} is not on the page");
     }
-    let named = page.split('`').filter(|word| word.starts_with("recsys_") && word.contains("_"));
+    let named = page.split('`').filter(|word| word.starts_with("recsys_"));
     for word in named {
         let name = word.split('{').next().unwrap();
         let known = recsys_job::metrics::METRICS.iter().any(|(known, _)| *known == name);

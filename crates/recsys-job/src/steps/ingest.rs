@@ -50,7 +50,7 @@ impl SourceReport {
     /// What the files hold besides the events that are taken.
     fn counts(&self) -> StepCounts {
         let (foreign, invalid) = (Some(self.foreign), Some(self.invalid.lines()));
-        StepCounts { foreign, invalid, ..StepCounts::default() }
+        StepCounts { invalid, foreign, ..StepCounts::default() }
     }
 
     /// Whether there was nothing to read.
