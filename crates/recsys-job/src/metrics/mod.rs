@@ -2,7 +2,7 @@
 //! and whatever its outcome.
 //!
 //! A process runs once, so its numbers are gauges of that one run. They are noted where they are known, in the one
-//! [`Record`] of the process, and become samples when it ends. Nothing here changes the exit code.
+//! record of the process, and become samples when it ends. Nothing here changes the exit code.
 
 mod failure;
 mod file;
