@@ -1,4 +1,4 @@
-//! The WorkflowTemplate and the CronWorkflow. [`Workflow`] does what Argo's controller does with the few features
+//! The workflow template and its schedule. [`Workflow`] does what Argo's controller does with the few features
 //! that they use, and refuses those that it does not know.
 
 use std::cell::RefCell;
@@ -67,12 +67,12 @@ impl<'a> Workflow<'a> {
             let value = arguments
                 .get(&parameter_name)
                 .cloned()
-                .or_else(|| parameter.get("value").map(|value| self.filled(&plain(value), &self.global)));
+                .or_else(|| parameter.get("value").map(|value| filled(&plain(value), &self.global)));
             let value = value.unwrap_or_else(|| panic!("{path}: nobody gives {parameter_name}"));
             variables.insert(format!("inputs.parameters.{parameter_name}"), value);
         }
         for mutex in template["synchronization"]["mutexes"].as_array().unwrap_or(&Vec::new()) {
-            self.filled(&plain(&mutex["name"]), &variables);
+            filled(&plain(&mutex["name"]), &variables);
         }
         if template.get("container").is_some() {
             let outcome = self.site.step(&self.container(template, &variables));
@@ -119,13 +119,13 @@ impl<'a> Workflow<'a> {
     fn task(&self, path: &str, task: &Value, variables: &Variables) -> Outcome {
         if let Some(when) = task.get("when") {
             // Argo compares what stands there after the parameters are filled in.
-            if eval(&self.filled(&plain(when), variables), &Variables::new()) != Expr::Bool(true) {
+            if eval(&filled(&plain(when), variables), &Variables::new()) != Expr::Bool(true) {
                 self.report.borrow_mut().push((path.to_owned(), Outcome::Skipped));
                 return Outcome::Skipped;
             }
         }
         let items = task.get("withParam").map(|list| {
-            let list = self.filled(&plain(list), variables);
+            let list = filled(&plain(list), variables);
             serde_json::from_str::<Vec<Value>>(&list).unwrap_or_else(|error| panic!("{list}: {error}"))
         });
         let outcomes =
@@ -146,10 +146,8 @@ impl<'a> Workflow<'a> {
                 }
                 let mut arguments = Variables::new();
                 for parameter in task["arguments"]["parameters"].as_array().unwrap_or(&Vec::new()) {
-                    arguments.insert(
-                        plain(&parameter["name"]),
-                        self.filled(&plain(&parameter["value"]), &variables),
-                    );
+                    arguments
+                        .insert(plain(&parameter["name"]), filled(&plain(&parameter["value"]), &variables));
                 }
                 self.template(&path, &plain(&task["template"]), &arguments)
             });
@@ -161,29 +159,29 @@ impl<'a> Workflow<'a> {
         let words = strings(&container["command"]).into_iter().chain(strings(&container["args"]));
         let mut env = settings(&container["envFrom"]);
         for variable in container["env"].as_array().unwrap() {
-            env.insert(plain(&variable["name"]), self.filled(&plain(&variable["value"]), variables));
+            env.insert(plain(&variable["name"]), filled(&plain(&variable["value"]), variables));
         }
-        Container { command: words.map(|word| self.filled(&word, variables)).collect(), env }
-    }
-
-    /// Fills in `{{name}}`, and evaluates `{{=expression}}`.
-    fn filled(&self, text: &str, variables: &Variables) -> String {
-        let mut text = text.to_owned();
-        while let Some(start) = text.find("{{") {
-            let end = start + text[start..].find("}}").expect("a closing brace");
-            let tag = &text[start + 2..end];
-            let value = match tag.strip_prefix('=') {
-                Some(expression) => eval(expression, variables).as_string().unwrap().to_owned(),
-                None => variables.get(tag).unwrap_or_else(|| panic!("{text}: no {tag}")).clone(),
-            };
-            text.replace_range(start..end + 2, &value);
-        }
-        text
+        Container { command: words.map(|word| filled(&word, variables)).collect(), env }
     }
 
     fn outcomes(&self, outcome: Outcome) -> Vec<String> {
         with_outcome(outcome, &self.report.borrow()).into_iter().map(str::to_owned).collect()
     }
+}
+
+/// Fills in `{{name}}`, and evaluates `{{=expression}}`.
+fn filled(text: &str, variables: &Variables) -> String {
+    let mut text = text.to_owned();
+    while let Some(start) = text.find("{{") {
+        let end = start + text[start..].find("}}").expect("a closing brace");
+        let tag = &text[start + 2..end];
+        let value = match tag.strip_prefix('=') {
+            Some(expression) => eval(expression, variables).as_string().unwrap().to_owned(),
+            None => variables.get(tag).unwrap_or_else(|| panic!("{text}: no {tag}")).clone(),
+        };
+        text.replace_range(start..end + 2, &value);
+    }
+    text
 }
 
 fn all(outcomes: impl IntoIterator<Item = Outcome>) -> Outcome {

@@ -53,7 +53,7 @@ fn container(service: &Value) -> Container {
     Container { command: strings(&service["command"]), env }
 }
 
-/// Does what the script of the service `buckets` says, whose image is that of MinIO's client.
+/// Does what the script of the service `buckets` says, whose image is that of `mc`.
 fn fill_buckets(site: &Site, service: &Value) -> Outcome {
     assert_eq!(strings(&service["volumes"]), ["../../testdata:/sample:ro"]);
     let mut made: Vec<String> = Vec::new();

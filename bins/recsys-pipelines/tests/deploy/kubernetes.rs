@@ -33,7 +33,7 @@ pub(crate) fn settings(env_from: &Value) -> BTreeMap<String, String> {
     settings
 }
 
-/// The pod of the CronJob.
+/// The pod of the daily run.
 fn cron_pod() -> Value {
     document("kubernetes/base/cron-job.yaml")["spec"]["jobTemplate"]["spec"]["template"]["spec"].clone()
 }
@@ -300,27 +300,27 @@ pub(crate) fn environment_of(overlay: &str) -> BTreeMap<String, String> {
 
 #[test]
 fn what_a_pod_refers_to_is_there() {
-    let mut names: Vec<String> = files("kubernetes/base", ".yaml")
+    let mut there: Vec<String> = files("kubernetes/base", ".yaml")
         .iter()
         .chain(&files("argo", ".yaml"))
         .flat_map(|file| documents(file))
         .filter_map(|document| document["metadata"]["name"].as_str().map(str::to_owned))
         .collect();
     // It is the installation's own.
-    names.push(plain(&document("kubernetes/overlays/local-minio/secret.yaml")["metadata"]["name"]));
+    there.push(plain(&document("kubernetes/overlays/local-minio/secret.yaml")["metadata"]["name"]));
     let workflow = document("argo/workflow-template.yaml");
     let jobs: Vec<Value> = jobs().into_values().collect();
     let mut references = 0;
     for document in jobs.iter().chain([&document("kubernetes/base/cron-job.yaml"), &workflow]) {
         for object in objects(document) {
-            let named =
+            let sources =
                 ["configMapRef", "secretRef", "configMap"].iter().filter_map(|field| object.get(field));
-            let named = named
+            let referred = sources
                 .filter_map(|reference| reference["name"].as_str())
                 .chain(object["serviceAccountName"].as_str());
-            for name in named {
+            for name in referred {
                 references += 1;
-                assert!(names.iter().any(|other| other == name), "{name}");
+                assert!(there.iter().any(|other| other == name), "{name}");
             }
         }
     }

@@ -3,6 +3,7 @@
 //! uses exists. `scripts/check-deploy` holds the same files against their schemas.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+#![allow(clippy::print_stderr, reason = "why a step failed is shown with the test that fails by it")]
 
 mod argo;
 mod compose;

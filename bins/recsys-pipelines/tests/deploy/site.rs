@@ -26,6 +26,9 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// The folders of a machine that every user can write to.
 const OPEN_TO_ALL: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
 
+/// Objects with their content, and rows.
+pub(crate) type State = (BTreeMap<String, Vec<u8>>, Vec<Vec<Option<String>>>);
+
 /// A container as a manifest declares it.
 #[derive(Debug, Clone)]
 pub(crate) struct Container {
@@ -201,7 +204,7 @@ impl Site {
     }
 
     /// All that there is in the bucket, and every row of the database with what changes whenever it is written.
-    pub(crate) fn state(&self) -> (BTreeMap<String, Vec<u8>>, Vec<Vec<Option<String>>>) {
+    pub(crate) fn state(&self) -> State {
         let rows = self.database.rows(
             "select 'popularity', item_id, '', ctid, xmin from item_popularity_daily union all
              select 'cooc', item_id, neighbor_id, ctid, xmin from item_covisit_daily union all
