@@ -75,7 +75,7 @@ impl<'a> Workflow<'a> {
             filled(&plain(&mutex["name"]), &variables);
         }
         if template.get("container").is_some() {
-            let outcome = self.site.step(&self.container(template, &variables));
+            let outcome = self.site.step(&container(template, &variables));
             self.report.borrow_mut().push((path.to_owned(), outcome));
             outcome
         } else if template.get("dag").is_some() {
@@ -154,19 +154,20 @@ impl<'a> Workflow<'a> {
         all(outcomes.collect::<Vec<_>>())
     }
 
-    fn container(&self, template: &Value, variables: &Variables) -> Container {
-        let container = &template["container"];
-        let words = strings(&container["command"]).into_iter().chain(strings(&container["args"]));
-        let mut env = settings(&container["envFrom"]);
-        for variable in container["env"].as_array().unwrap() {
-            env.insert(plain(&variable["name"]), filled(&plain(&variable["value"]), variables));
-        }
-        Container { command: words.map(|word| filled(&word, variables)).collect(), env }
-    }
-
     fn outcomes(&self, outcome: Outcome) -> Vec<String> {
         with_outcome(outcome, &self.report.borrow()).into_iter().map(str::to_owned).collect()
     }
+}
+
+/// What a template runs.
+fn container(template: &Value, variables: &Variables) -> Container {
+    let container = &template["container"];
+    let words = strings(&container["command"]).into_iter().chain(strings(&container["args"]));
+    let mut env = settings(&container["envFrom"]);
+    for variable in container["env"].as_array().unwrap() {
+        env.insert(plain(&variable["name"]), filled(&plain(&variable["value"]), variables));
+    }
+    Container { command: words.map(|word| filled(&word, variables)).collect(), env }
 }
 
 /// Fills in `{{name}}`, and evaluates `{{=expression}}`.
