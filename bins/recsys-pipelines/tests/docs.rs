@@ -179,3 +179,84 @@ fn the_configuration_reference_knows_every_setting() {
         assert!(page.contains(&format!("`{setting}`")), "{setting} is not on the page");
     }
 }
+
+/// Rust files that end up in the binaries.
+fn sources() -> Vec<PathBuf> {
+    fn visit(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                visit(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for part in ["crates/recsys-core/src", "crates/recsys-job/src", "crates/recsys-postgres/src"] {
+        visit(&repository().join(part), &mut found);
+    }
+    for binary in BINARIES {
+        visit(&repository().join("bins").join(binary).join("src"), &mut found);
+    }
+    found
+}
+
+#[test]
+fn the_reference_knows_every_environment_variable_that_is_read() {
+    let page = fs::read_to_string(repository().join("docs/reference/environment.md")).unwrap();
+    let on_page = |name: &str| page.contains(&format!("`{name}`"));
+    let config = serde_json::to_value(recsys_job::config::Config::default()).unwrap();
+    for setting in settings("", &config) {
+        let name = format!("RECSYS_PIPELINES__{}", setting.replace('.', "__").to_uppercase());
+        let of_table = page.contains(&format!("`{name}__<"));
+        assert!(on_page(&name) || of_table, "{name} is not on the page");
+    }
+    // Each place that reads the environment, and what it reads.
+    let known: &[(&str, &[&str])] = &[
+        ("recsys-core/src/storage/root.rs", &["GOOGLE_*", "AZURE_*"]),
+        (
+            "recsys-core/src/storage/s3.rs",
+            &["AWS_ACCESS_KEY_ID", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_ALLOW_HTTP"],
+        ),
+        ("recsys-core/src/storage/bucket.rs", &["TMPDIR"]),
+        ("recsys-core/src/spill/mod.rs", &["TMPDIR"]),
+        ("recsys-job/src/config/mod.rs", &["TMPDIR"]),
+        ("recsys-job/src/config/load.rs", &["RECSYS_PIPELINES__…"]),
+        ("recsys-job/src/clock.rs", &["SOURCE_DATE_EPOCH"]),
+        ("recsys-job/src/context.rs", &["USER", "LOGNAME"]),
+        ("recsys-job/src/logging.rs", &["RUST_LOG"]),
+        ("recsys-job/src/notify/mod.rs", &["${NAME}"]),
+        ("recsys-job/src/run_id.rs", &["RECSYS_RUN_ID"]),
+        ("recsys-postgres/src/dsn.rs", &["PGSSLMODE", "PGSSLROOTCERT"]),
+    ];
+    let reads =
+        ["env::var", "env::temp_dir", "env::home_dir", "Env::prefixed", "Builder::from_env", "option_env!"];
+    let mut seen = 0;
+    for path in sources() {
+        let text = fs::read_to_string(&path).unwrap();
+        if !reads.iter().any(|read| text.contains(read)) {
+            continue;
+        }
+        let entry = known.iter().find(|(known, _)| path.ends_with(known));
+        let (_, names) =
+            entry.unwrap_or_else(|| panic!("{} reads the environment: of what?", path.display()));
+        for name in *names {
+            assert!(page.contains(&format!("`{name}`")), "{name} is not on the page");
+        }
+        // A name that is read is there as text.
+        for word in text.split('"').filter(|word| {
+            word.len() > 3
+                && word.contains('_')
+                && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
+        }) {
+            assert!(
+                page.contains(&format!("`{}", word.trim_end_matches('_'))),
+                "{word} of {}",
+                path.display()
+            );
+        }
+        seen += 1;
+    }
+    assert_eq!(seen, known.len());
+}

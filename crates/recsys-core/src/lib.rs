@@ -13,6 +13,7 @@ pub mod events;
 pub mod gate;
 pub mod hash;
 pub mod id;
+pub mod interrupt;
 pub mod json;
 pub mod limit;
 pub mod lines;

@@ -3,7 +3,11 @@
 //! Nothing is truncated to fit. A run that exceeds a limit fails with the limit's name, the value seen and
 //! the setting to change.
 
+mod usage;
+
 use serde::{Deserialize, Serialize};
+
+pub use usage::{HARD_LIMITS, Usage};
 
 /// What a run may hold. Each field is the setting of the same name under `limits`.
 ///
@@ -37,6 +41,9 @@ pub struct Limits {
     pub max_items_per_user: usize,
     /// Cut: sessions in which a pair must occur to count.
     pub min_cooc_support: u32,
+    /// How much of the hard limits was used so far.
+    #[serde(skip)]
+    pub usage: Usage,
 }
 
 /// What a session over `max_items_per_session` does to `cooc`.
@@ -65,6 +72,7 @@ impl Default for Limits {
             max_neighbors_per_item: 50,
             max_items_per_user: 500,
             min_cooc_support: 2,
+            usage: Usage::default(),
         }
     }
 }
@@ -96,19 +104,40 @@ impl LimitExceeded {
     }
 }
 
+fn compare(limit: &'static str, max: u64, value: u64) -> Result<(), LimitExceeded> {
+    if value > max {
+        return Err(LimitExceeded { limit, value, max, place: String::new(), alternative: "" });
+    }
+    Ok(())
+}
+
 impl Limits {
+    /// The most that a hard limit allows; none when it is off, or there is no such limit.
+    pub fn max_of(&self, limit: &str) -> Option<u64> {
+        let max = match limit {
+            "max_days_backfill" => self.max_days_backfill,
+            "max_events_per_run" => self.max_events_per_run,
+            "max_sessions_per_run" => self.max_sessions_per_run,
+            "max_items_per_session" => self.max_items_per_session,
+            "max_users_per_run" => self.max_users_per_run,
+            "max_distinct_items_per_run" => self.max_distinct_items_per_run,
+            "max_catalog_items" => self.max_catalog_items,
+            "max_artifact_bytes" => self.max_artifact_bytes,
+            _ => return None,
+        };
+        (max > 0).then_some(max)
+    }
+
     /// Compares what was seen with what is allowed.
     pub fn check(&self, limit: &'static str, max: u64, seen: usize) -> Result<(), LimitExceeded> {
-        let value = seen as u64;
-        if value > max {
-            return Err(LimitExceeded { limit, value, max, place: String::new(), alternative: "" });
-        }
-        Ok(())
+        self.usage.note(limit, seen as u64);
+        compare(limit, max, seen as u64)
     }
 
     /// Compares the length of a list with the cut that its builder applied.
+    #[allow(clippy::unused_self, reason = "called beside `check`")]
     pub(crate) fn check_cut(&self, cut: &'static str, max: usize, seen: usize) -> Result<(), LimitExceeded> {
-        self.check(cut, max as u64, seen)
+        compare(cut, max as u64, seen as u64)
     }
 
     /// Compares the size of a stored artifact with what the serving side reads.

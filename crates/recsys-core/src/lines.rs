@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use crate::event::Fault;
+use crate::interrupt;
 use crate::quarantine::{Aside, Place, Stretch};
 use crate::storage::StoreError;
 
@@ -191,6 +192,7 @@ fn cut_into_blocks(
     let mut bytes = buffer();
     let mut start = Place { file, line: 1, byte_offset: 0 };
     while !earliest.failed.load(Ordering::Relaxed) {
+        interrupt::check()?;
         let read = reader.by_ref().take(BLOCK_BYTES as u64).read_to_end(&mut bytes)?;
         let end = if read == 0 { bytes.len() } else { memchr::memrchr(b'\n', &bytes).map_or(0, |at| at + 1) };
         if end == 0 {

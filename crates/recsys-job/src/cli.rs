@@ -12,8 +12,10 @@ use clap::{Args, Parser, ValueEnum};
 use jiff::{SignedDuration, Span, SpanRelativeTo};
 use recsys_core::artifact::Kind;
 use recsys_core::catalog::CatalogFormat;
-use recsys_core::id::{Segment, Surface, Tenant};
+use recsys_core::id::{Scope, Segment, Surface, Tenant};
 use recsys_core::window::Day;
+
+use crate::post::parse_url;
 
 /// What every binary's help ends with.
 pub(crate) const EXIT_CODES: &str = "Exit codes:
@@ -38,6 +40,19 @@ pub struct CommonArgs {
     /// How to write log lines on standard error [default: text on a terminal, JSON elsewhere]
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
+
+    /// Write metrics as Prometheus text at the end, whatever the outcome; `{binary}`, `{tenant}` and `{surface}` are
+    /// filled in [default: metrics.file]
+    #[arg(long, value_name = "FILE")]
+    pub metrics_file: Option<String>,
+
+    /// Push metrics to the Pushgateway at this URL at the end, whatever the outcome [default: metrics.push]
+    #[arg(long, value_name = "URL", value_parser = parse_push)]
+    pub metrics_push: Option<String>,
+}
+
+fn parse_push(text: &str) -> Result<String, &'static str> {
+    parse_url(text).map(|_| text.to_owned())
 }
 
 /// The form of log lines.
@@ -59,6 +74,12 @@ pub struct ScopeArgs {
     /// The place where recommendations are shown, such as home
     #[arg(long)]
     pub surface: Surface,
+}
+
+impl ScopeArgs {
+    pub(crate) fn scope(&self) -> Scope {
+        Scope { tenant: self.tenant.clone(), surface: self.surface.clone() }
+    }
 }
 
 /// Which days.
@@ -247,6 +268,13 @@ pub struct ScopeFilter {
     pub surface: Option<Surface>,
 }
 
+impl ScopeFilter {
+    /// The one tenant and surface that pass, if both are given.
+    pub(crate) fn scope(&self) -> Option<Scope> {
+        Some(Scope { tenant: self.tenant.clone()?, surface: self.surface.clone()? })
+    }
+}
+
 /// Flags of `recsys-pipelines status`.
 #[derive(Debug, Clone, Args)]
 pub struct StatusJob {
@@ -409,6 +437,14 @@ pub enum ConfigCommand {
 pub trait Flags: Parser {
     /// The flags that every binary takes.
     fn common(&self) -> &CommonArgs;
+
+    /// Whose data, where the flags name one tenant and surface.
+    fn scope(&self) -> Option<Scope>;
+
+    /// The command of a binary that has several.
+    fn command_name(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 macro_rules! flags {
@@ -417,10 +453,25 @@ macro_rules! flags {
             fn common(&self) -> &CommonArgs {
                 &self.common
             }
+
+            fn scope(&self) -> Option<Scope> {
+                Some(self.scope.scope())
+            }
         })*
     };
 }
-flags!(DayJob, BuildJob, CatalogJob, CatalogTableJob, PublishJob);
+flags!(DayJob, BuildJob, CatalogJob, PublishJob);
+
+impl Flags for CatalogTableJob {
+    fn common(&self) -> &CommonArgs {
+        &self.common
+    }
+
+    fn scope(&self) -> Option<Scope> {
+        let surface = self.namespace.as_ref().or(self.surface.as_ref())?;
+        Some(Scope { tenant: self.tenant.clone(), surface: surface.clone() })
+    }
+}
 
 /// Flags of `recsys-pipelines`.
 #[derive(Debug, Clone, Parser)]
@@ -506,5 +557,32 @@ impl Flags for Pipelines {
                 &flags.common
             }
         }
+    }
+
+    fn scope(&self) -> Option<Scope> {
+        match &self.command {
+            PipelinesCommand::Run(flags) => Some(flags.scope.scope()),
+            PipelinesCommand::Status(flags) => flags.filter.scope(),
+            PipelinesCommand::History(flags) => Some(flags.scope.scope()),
+            PipelinesCommand::Rollback(flags) => Some(flags.scope.scope()),
+            PipelinesCommand::Verify(flags) => flags.filter.scope(),
+            PipelinesCommand::Gc(flags) => flags.filter.scope(),
+            PipelinesCommand::Diff(flags) => Some(flags.scope.scope()),
+            PipelinesCommand::Db(_) | PipelinesCommand::Config(_) => None,
+        }
+    }
+
+    fn command_name(&self) -> Option<&'static str> {
+        Some(match &self.command {
+            PipelinesCommand::Run(_) => "run",
+            PipelinesCommand::Status(_) => "status",
+            PipelinesCommand::History(_) => "history",
+            PipelinesCommand::Rollback(_) => "rollback",
+            PipelinesCommand::Verify(_) => "verify",
+            PipelinesCommand::Gc(_) => "gc",
+            PipelinesCommand::Diff(_) => "diff",
+            PipelinesCommand::Db(_) => "db",
+            PipelinesCommand::Config(_) => "config",
+        })
     }
 }

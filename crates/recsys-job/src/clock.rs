@@ -7,6 +7,12 @@ use crate::error::JobError;
 /// The variable that pins the clock, in seconds since 1970, as reproducible builds have it.
 pub const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
 
+/// The time by the system's clock, whatever [`Clock`] says: when a process has run is no part of what it makes.
+#[allow(clippy::disallowed_methods, reason = "no document holds it")]
+pub(crate) fn wall() -> Timestamp {
+    Timestamp::now()
+}
+
 /// The time that documents are stamped with.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock(Option<Timestamp>);

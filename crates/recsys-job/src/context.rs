@@ -16,6 +16,8 @@ use crate::cli::{CommonArgs, ScopeArgs};
 use crate::clock::Clock;
 use crate::config::{Concurrency, Config, ConfigError};
 use crate::error::JobError;
+use crate::metrics;
+use crate::notify::Notifier;
 
 /// Everything a job works with.
 #[derive(Debug)]
@@ -29,6 +31,8 @@ pub struct Context {
     pub(crate) artifacts: Box<dyn Store>,
     pub(crate) published: PublishedStores,
     pub(crate) checkpoints: Box<dyn Store>,
+    /// Only where something may be published.
+    pub(crate) notifier: Option<Notifier>,
     roots: Roots,
 }
 
@@ -83,6 +87,7 @@ impl Context {
     /// Reads the configuration and names the stores. Nothing is created yet.
     pub fn new(common: &CommonArgs, scope: &ScopeArgs) -> Result<Self, JobError> {
         let config = Config::load(common.config.as_deref())?;
+        metrics::record(|record| record.watch_limits(&config.limits));
         let roots = config.roots();
         Ok(Self {
             scope: Scope { tenant: scope.tenant.clone(), surface: scope.surface.clone() },
@@ -92,9 +97,17 @@ impl Context {
             artifacts: roots.open(&config.artifacts_dir())?,
             published: PublishedStores::open(&config, &roots)?,
             checkpoints: roots.open(&config.checkpoint_dir())?,
+            notifier: None,
             config,
             roots,
         })
+    }
+
+    /// The same for a job that publishes: it knows whom to tell of it, before it has done anything.
+    pub(crate) fn for_publishing(common: &CommonArgs, scope: &ScopeArgs) -> Result<Self, JobError> {
+        let mut ctx = Self::new(common, scope)?;
+        ctx.notifier = Notifier::configured(&ctx.config.notify, &ctx.scope)?;
+        Ok(ctx)
     }
 
     /// The days from `start` to `end`, both inclusive; just `start` without an end.

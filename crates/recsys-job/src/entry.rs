@@ -5,11 +5,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::error::ErrorKind;
+use serde_json::json;
 use signal_hook::consts::SIGXFSZ;
 
 use crate::cli::{EXIT_CODES, Flags, LogFormat};
 use crate::error::{Exit, JobError, one_line};
-use crate::logging;
+use crate::metrics::{self, Run};
+use crate::{interrupt, logging, run_id};
 
 /// Runs a job: reads its flags, sets up logs, calls it, and turns a failure into one line and an exit code.
 pub fn main<F: Flags>(
@@ -26,11 +28,27 @@ pub fn main<F: Flags>(
     };
     // A file that grows over its size limit is then an error of the write, with a line that names the file.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
-    let format = flags.common().log_format;
-    match logging::init(format).and_then(|()| job(&flags)) {
+    let run = Run::begin(name, flags.command_name(), flags.scope());
+    let common = flags.common();
+    let mut run_id = None;
+    let outcome = run_id::from_env()
+        .and_then(|id| logging::init(common.log_format, run_id.insert(id).clone()))
+        .and_then(|()| interrupt::watch().map_err(JobError::Signals))
+        .and_then(|()| job(&flags));
+    metrics::end(&run, common, &outcome);
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&one_line(&error), error.exit(), format),
+        Err(error) => fail(&last_line(&error), error.exit(), common.log_format, run_id.as_deref()),
     }
+}
+
+/// What a failed job says last.
+fn last_line(error: &JobError) -> String {
+    if !error.is_interruption() {
+        return one_line(error);
+    }
+    let signal = interrupt::signal();
+    format!("stopped by {signal} at a safe point: nothing is half done, and the same command carries on")
 }
 
 fn with_example(name: &str) -> String {
@@ -51,13 +69,14 @@ fn usage(error: &clap::Error) -> ExitCode {
         .collect();
     let line = words.join(" ");
     let line = line.strip_prefix("error: ").unwrap_or(&line);
-    fail(&format!("{line} (see --help)"), Exit::Usage, None)
+    fail(&format!("{line} (see --help)"), Exit::Usage, None, None)
 }
 
 /// The last line of a failed job. It is not a log line, so no log level hides it.
-fn fail(line: &str, exit: Exit, format: Option<LogFormat>) -> ExitCode {
+fn fail(line: &str, exit: Exit, format: Option<LogFormat>, run_id: Option<&str>) -> ExitCode {
     let line = if format == Some(LogFormat::Json) {
-        serde_json::json!({"level": "ERROR", "message": line, "exit_code": exit as u8}).to_string()
+        let line = json!({"run_id": run_id, "level": "ERROR", "message": line, "exit_code": exit as u8});
+        line.to_string()
     } else {
         format!("error: {line}")
     };

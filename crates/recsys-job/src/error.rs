@@ -5,6 +5,7 @@ use recsys_core::canonical::CanonicalError;
 use recsys_core::catalog::CatalogError;
 use recsys_core::database::{CatalogWriteError, Class, DatabaseError};
 use recsys_core::gate::Refused;
+use recsys_core::interrupt::{self, Interrupted};
 use recsys_core::limit::LimitExceeded;
 use recsys_core::lines::LinesError;
 use recsys_core::publish::{
@@ -128,6 +129,12 @@ pub enum JobError {
     /// A published blob is missing or damaged.
     #[error("{0}")]
     Damaged(String),
+    /// The process was asked to stop, at a place where it can.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+    /// Signals cannot be watched.
+    #[error("cannot watch for signals")]
+    Signals(#[source] std::io::Error),
     /// The checkpoint cannot be read.
     #[error("checkpoint {name} is not a checkpoint: {source}")]
     Checkpoint {
@@ -169,8 +176,17 @@ pub enum Exit {
 }
 
 impl JobError {
+    /// Whether the process stopped because it was asked to.
+    pub(crate) fn is_interruption(&self) -> bool {
+        // A transparent error is not among its own causes.
+        matches!(self, Self::Interrupted(_)) || interrupt::is_cause(self)
+    }
+
     /// The exit code of this failure.
     pub fn exit(&self) -> Exit {
+        if self.is_interruption() {
+            return Exit::Failure;
+        }
         match self {
             Self::Usage(_) | Self::Config(_) | Self::Day(_) | Self::Raw(RawError::MissingRoot(_)) => {
                 Exit::Usage
@@ -178,6 +194,8 @@ impl JobError {
             Self::Root(RootError::Runtime(_))
             | Self::NothingStaged(_)
             | Self::Output(_)
+            | Self::Interrupted(_)
+            | Self::Signals(_)
             | Self::Changed(_) => Exit::Failure,
             Self::Store(error) | Self::Raw(RawError::Store(error)) => store(error),
             Self::Lines(error) => lines(error),

@@ -5,12 +5,12 @@ use recsys_core::catalog::Catalog;
 use recsys_core::database::{Driver, Mode, Obsolete};
 use recsys_core::gate::DayCounts;
 use recsys_core::hash::sha256;
-use recsys_core::window::Day;
+use recsys_core::window::{Day, Window};
 use serde::Serialize;
 
 use crate::cli::{
-    BuildJob, CatalogJob, CatalogTableJob, ConfigCommand, DayJob, DbCommand, Pipelines, PipelinesCommand,
-    PublishJob, ScopeArgs,
+    ArtifactArgs, BuildJob, CatalogJob, CatalogTableJob, ConfigCommand, DayJob, DbCommand, Pipelines,
+    PipelinesCommand, PublishJob, ScopeArgs,
 };
 use crate::context::Context;
 use crate::database::Target;
@@ -18,6 +18,7 @@ use crate::error::JobError;
 use crate::operate;
 use crate::output::Output;
 use crate::run::run;
+use crate::step::{Counts, Step};
 use crate::steps::build::{Days, Document, Plan, artifact_key, build, complete, stage};
 use crate::steps::catalog::write_catalog;
 use crate::steps::ingest::{Ingest, IngestReport, Read, SourceReport, commit};
@@ -57,13 +58,17 @@ pub fn ingest(flags: &DayJob, driver: &dyn Driver) -> Result<(), JobError> {
     let mut ingest = Ingest::open(&ctx, driver, &days)?;
     let mut outcomes = Outcomes::open(&ctx, &days)?;
     let done = days.into_iter().try_for_each(|day| {
-        let Read { rows, source } = ingest.read(day)?;
+        let step = Step::begin(&ctx.scope, "ingest", Window::ending_with(day, 1)?)?;
+        let read = ingest.read(day)?;
+        let counts = read.counts();
+        let Read { rows, source } = read;
         let outcomes = outcomes.read(day)?;
         let (pending, pending_outcomes) = (ctx.canonical().write(&rows)?, outcomes.write()?);
         let hash = pending.hash().to_owned();
         let canonical = commit(&ctx, &rows, pending)?;
         report_counts(&ctx, &rows, &hash)?;
         let outcomes = outcomes.commit(pending_outcomes)?;
+        step.end(counts);
         output.line(format_args!("{} {day}", ctx.scope));
         if let Some(source) = &source {
             output.line(source);
@@ -138,14 +143,23 @@ fn build_and_stage(ctx: &Context, plan: &Plan<'_>, days: Vec<Day>, output: Outpu
     output.end(&document, done)
 }
 
+/// All that the windows of a range of days reach back to.
+fn range(ctx: &Context, args: &ArtifactArgs, days: &[Day]) -> Result<Option<Window>, JobError> {
+    let of_first = |kind: &Kind| Ok(artifact_key(ctx, args, *kind, days[0])?.window);
+    let windows = Kind::ALL.iter().map(of_first).collect::<Result<Vec<_>, JobError>>()?;
+    let before = windows.into_iter().map(|window| window.days().count()).max().unwrap_or(1);
+    let count = u32::try_from(before + days.len() - 1).unwrap_or(u32::MAX);
+    Ok(days.last().map(|last| Window::ending_with(*last, count)).transpose()?)
+}
+
 /// `job_publish`: staged artifacts → blobs, records and, with one swap at the end, the manifest.
 ///
 /// Every kind that is staged is published. A kind that the configuration lists and nobody has staged keeps
 /// what the manifest names, with a warning.
 pub fn publish_staged(flags: &PublishJob) -> Result<(), JobError> {
-    let ctx = Context::new(&flags.common, &flags.scope)?;
+    let ctx = Context::for_publishing(&flags.common, &flags.scope)?;
     let days = ctx.days(flags.days.start, flags.days.end)?;
-    let mut publishing = Publishing::begin(&ctx, &flags.publish);
+    let mut publishing = Publishing::begin(&ctx, &flags.publish, range(&ctx, &flags.artifacts, &days)?);
     let (mut any, mut missing) = (false, Vec::new());
     for day in &days {
         let mut staged = Vec::new();
@@ -208,7 +222,9 @@ pub fn catalog(flags: &CatalogTableJob, driver: &dyn Driver) -> Result<(), JobEr
     let file = ctx.open_catalog(flags.input.as_deref(), flags.format)?;
     let obsolete = if flags.prune { Obsolete::Remove } else { Obsolete::Keep };
     let mode = if flags.dry_run { Mode::DryRun } else { Mode::Write };
+    let step = Step::begin(&ctx.scope, "catalog", "")?;
     let report = write_catalog(&ctx, &target, file, obsolete, mode)?;
+    step.end(Counts::default());
     let output = Output::new(flags.common.json);
     output.line(&report);
     output.end(&report, Ok(()))

@@ -8,15 +8,21 @@ pub mod config;
 pub mod context;
 pub mod error;
 pub mod jobs;
+pub mod metrics;
 
 mod checkpoint;
 mod database;
 mod entry;
+mod interrupt;
 mod logging;
+mod notify;
 mod operate;
 mod output;
+mod post;
 mod progress;
 mod run;
+mod run_id;
+mod step;
 mod steps;
 
 pub use entry::main;

@@ -10,7 +10,7 @@ use recsys_core::event::Stream;
 use recsys_core::gate::DayCounts;
 use recsys_core::parallel;
 use recsys_core::publish::Candidate;
-use recsys_core::window::Day;
+use recsys_core::window::{Day, Window};
 use serde::Serialize;
 
 use crate::checkpoint;
@@ -20,6 +20,7 @@ use crate::database::Target;
 use crate::error::JobError;
 use crate::jobs::Summary;
 use crate::output::Output;
+use crate::step::Step;
 use crate::steps::build::{ArtifactReport, Days, Document, Plan, build, complete, stage};
 use crate::steps::ingest::{Ingest, IngestReport, Read, SourceReport, commit};
 use crate::steps::outcomes::{DayOutcomes, OutcomeReport, Outcomes};
@@ -43,7 +44,7 @@ pub(crate) fn run(flags: &RunJob, driver: &dyn Driver) -> Result<(), JobError> {
         #[serde(skip_serializing_if = "Vec::is_empty")]
         signals: Vec<SignalReport>,
     }
-    let ctx = Context::new(&flags.common, &flags.scope)?;
+    let ctx = Context::for_publishing(&flags.common, &flags.scope)?;
     let output = Output::new(flags.common.json);
     let mut document = Summary::new(&ctx);
     // A checkpoint that cannot be read stops the run before it has done anything.
@@ -68,8 +69,11 @@ pub(crate) fn run(flags: &RunJob, driver: &dyn Driver) -> Result<(), JobError> {
     let mut loaded = Days::default();
     let done = days.into_iter().try_for_each(|day| -> Result<(), JobError> {
         loaded.forget_before(plan.first_day(&ctx, day)?);
-        let Read { rows, source } = ingest.read(day)?;
-        let events = DayEvents { rows: &rows, source: source.as_ref(), outcomes: &outcomes.read(day)? };
+        let step = Step::begin(&ctx.scope, "ingest", Window::ending_with(day, 1)?)?;
+        let (read, of_outcomes) = (ingest.read(day)?, outcomes.read(day)?);
+        step.end(read.counts());
+        let Read { rows, source } = read;
+        let events = DayEvents { rows: &rows, source: source.as_ref(), outcomes: &of_outcomes };
         let RanDay { in_place, artifacts, published } =
             run_day(&ctx, &plan, &flags.publish, &mut loaded, events)?;
         let InPlace { canonical, validated, outcomes } = in_place;
@@ -199,7 +203,9 @@ fn stage_and_store<'a>(
             (Candidate::built(key, encoded, rows), report)
         })
         .unzip();
-    let mut publishing = Publishing::begin(ctx, flags);
+    // All end with the same day, so the first is the widest.
+    let widest = candidates.iter().map(|candidate| candidate.key.window).min();
+    let mut publishing = Publishing::begin(ctx, flags, widest);
     thread::scope(|scope| {
         let staging = scope.spawn(|| {
             parallel::try_map(candidates.iter().zip(reports), |(candidate, report)| {

@@ -7,6 +7,7 @@ pub mod console;
 pub mod faulty;
 pub mod generate;
 pub mod golden;
+pub mod inbox;
 pub mod place;
 pub mod postgres;
 pub mod proxy;

@@ -263,7 +263,7 @@ impl Shared {
 }
 
 /// Reads at least to the end of a head, and returns where that is; none when the stream ends before.
-fn read_head(mut stream: &TcpStream, received: &mut Vec<u8>) -> io::Result<Option<usize>> {
+pub(crate) fn read_head(mut stream: &TcpStream, received: &mut Vec<u8>) -> io::Result<Option<usize>> {
     let mut chunk = [0; 8192];
     loop {
         if let Some(at) = received.windows(4).position(|four| four == b"\r\n\r\n") {

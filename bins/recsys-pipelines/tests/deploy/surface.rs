@@ -132,7 +132,7 @@ fn settings(prefix: &str, value: &Value) -> Vec<String> {
 fn every_variable_of_a_manifest_is_one_of_the_binaries() {
     let config = serde_json::to_value(recsys_job::config::Config::default()).unwrap();
     let known = settings("RECSYS_PIPELINES__", &config);
-    let page = fs::read_to_string(repository().join("docs/reference/configuration.md")).unwrap();
+    let page = fs::read_to_string(repository().join("docs/reference/environment.md")).unwrap();
     let mut found = BTreeSet::new();
     for file in [files("kubernetes", ".yaml"), files("argo", ".yaml"), files("compose", ".yml")].concat() {
         let text = text(&file);

@@ -20,6 +20,7 @@ use super::compare::{Items, Outline, RowsOf, Weight};
 use super::pair::{high, low, pair};
 use super::ranking::{check_ranked, check_sorted, keep_best};
 use super::{BuildError, Built, Defect, Inputs, ItemCount, KindPayload, Source, item_count};
+use crate::interrupt::{self, Interrupted};
 use crate::json;
 use crate::limit::{Limits, OversizedSessions};
 use crate::spill::{Blocks, Budget, Counted, RunWriter, Tally};
@@ -66,7 +67,7 @@ impl<'a> KindPayload<'a> for Payload<'a> {
         })?;
         let relation = Relation::new(last, items.len());
         let rows = if runs.is_empty() {
-            rows(&relation, limits)
+            rows(&relation, limits)?
         } else {
             runs.push(write_run(&relation, budget)?);
             drop(relation);
@@ -308,22 +309,24 @@ const BATCH_ROWS: usize = 16;
 
 /// The row of every item that occurs with another; each thread returns the best it has seen, at least
 /// `max_items_per_artifact` if there are as many.
-fn rows(relation: &Relation, limits: &Limits) -> Vec<Row> {
+fn rows(relation: &Relation, limits: &Limits) -> Result<Vec<Row>, StoreError> {
     let next = AtomicUsize::new(0);
-    let per_thread: Vec<Vec<Row>> = rayon::broadcast(|_| {
+    let per_thread: Vec<Result<Vec<Row>, Interrupted>> = rayon::broadcast(|_| {
         let mut scratch = Scratch::new(relation.items);
         let mut best = BestRows::new(limits);
         loop {
+            interrupt::check()?;
             let first = next.fetch_add(BATCH_ROWS, Ordering::Relaxed);
             if first >= relation.items {
-                return best.rows;
+                return Ok(best.rows);
             }
             for item in relation.items(first, BATCH_ROWS) {
                 best.push(Row::new(item, relation.count(item, &mut scratch), limits));
             }
         }
     });
-    per_thread.into_iter().flatten().collect()
+    let per_thread: Vec<Vec<Row>> = per_thread.into_iter().collect::<Result<_, _>>()?;
+    Ok(per_thread.into_iter().flatten().collect())
 }
 
 /// Batches whose rows are in memory together before they are written.

@@ -10,6 +10,7 @@ use super::compare::{Items, Outline, RowsOf, Weight};
 use super::pair::{high, low, pair};
 use super::ranking::{check_ranked, check_sorted, keep_best};
 use crate::events::EventTable;
+use crate::interrupt;
 use crate::json;
 use crate::limit::Limits;
 use crate::spill::{Budget, Counted, Entry, Tally, Weighed, sums};
@@ -96,7 +97,8 @@ pub(super) fn rows<'a, E: Entry>(
             let own = &own[..own.partition_point(|p| p.key() <= pair(user, u32::MAX))];
             row(user_id, sums(own).map(|(pair, count)| (low(pair), count)).collect())
         };
-        return Ok(users.par_iter().map(row).collect());
+        let rows = users.par_iter().map(|user| interrupt::check().map(|()| row(user)));
+        return Ok(rows.collect::<Result<_, _>>()?);
     }
     let mut rows = Vec::with_capacity(table.users.len());
     let mut current = users.next();

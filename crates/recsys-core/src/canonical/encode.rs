@@ -16,6 +16,7 @@ use crate::dictionary::Strings;
 use crate::event::{Stream, value_of};
 use crate::hash::HashWriter;
 use crate::id::Scope;
+use crate::interrupt;
 use crate::json;
 use crate::storage::StoreError;
 use crate::timestamp;
@@ -157,6 +158,7 @@ fn make_lines(
     day.for_each_batch(|Batch { rows, requests }| {
         let requests = Field::new(requests);
         rows.chunks(CHUNK_ROWS).try_for_each(|rows| {
+            interrupt::check().map_err(StoreError::from)?;
             let mut text = spare.try_recv().unwrap_or_default();
             let written = rows.iter().try_for_each(|row| {
                 write_start(&fields, row, &mut second, &mut text)?;

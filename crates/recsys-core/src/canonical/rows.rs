@@ -7,6 +7,7 @@ use super::row_file::RowFile;
 use crate::dictionary::{Dictionary, Strings};
 use crate::event::Stream;
 use crate::id::Segment;
+use crate::interrupt;
 use crate::spill::Budget;
 use crate::storage::StoreError;
 use crate::window::Day;
@@ -147,6 +148,7 @@ impl DayRows {
                 let (mut session, mut item, mut user, mut segment) =
                     (Vec::new(), Vec::new(), Vec::new(), Vec::new());
                 rows.chunks(COLUMN_ROWS).try_for_each(|rows| {
+                    interrupt::check().map_err(StoreError::from)?;
                     let fill = |column: &mut Vec<u32>, field: fn(&Row) -> u32| {
                         column.clear();
                         column.extend(rows.iter().map(field));

@@ -173,6 +173,8 @@ pub struct Published {
     pub manifest: String,
     /// Whether the manifest was swapped.
     pub swapped: bool,
+    /// The manifest that is current now; none when there is none.
+    pub current: Option<Manifest>,
 }
 
 /// Where and how to publish.
@@ -402,11 +404,12 @@ impl Publisher<'_> {
 
     fn swap(&self, scope: &Scope, candidates: &[Stored]) -> Result<Published, PublishError> {
         let registry = Registry::new(self.registry);
-        let mut fates = Vec::new();
+        let (mut fates, mut seen) = (Vec::new(), None);
         let change = Change { reason: Reason::Publish, by: self.by.clone(), now: self.now };
         let decide = |current: Option<&Manifest>| {
             let (pointers, judged) = self.judge(scope, current, candidates, Stage::Swap)?;
             fates = judged;
+            seen = current.cloned();
             Ok::<_, PublishError>(fates.contains(&Fate::Published).then_some(pointers))
         };
         let confirm = |manifest: &Manifest| {
@@ -420,6 +423,7 @@ impl Publisher<'_> {
             Ok(())
         };
         let manifest = registry.swap(scope, &change, decide, confirm)?;
-        Ok(Published { fates, manifest: registry.name(scope), swapped: manifest.is_some() })
+        let swapped = manifest.is_some();
+        Ok(Published { fates, manifest: registry.name(scope), swapped, current: manifest.or(seen) })
     }
 }

@@ -16,6 +16,7 @@ use super::manifest::Manifest;
 use super::record::Record;
 use crate::artifact::Kind;
 use crate::id::Scope;
+use crate::interrupt;
 use crate::json::readable;
 use crate::storage::{Commit, Condition, Conditions, Listed, Store, StoreError, Tag};
 
@@ -265,6 +266,8 @@ impl<'a> Registry<'a> {
             let manifest = self.announce(scope, change, manifest, previous.as_ref())?;
             lease::wait(self.store, scope).map_err(RegistryError::Store)?;
             confirm(&manifest)?;
+            // The last moment: from here on it is done or not, whoever asks.
+            interrupt::check().map_err(|interrupted| RegistryError::Store(interrupted.into()))?;
             if self.replace(scope, &manifest, tag)? {
                 return Ok(Some(manifest));
             }

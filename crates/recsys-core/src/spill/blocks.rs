@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 use zstd::bulk::{Compressor, Decompressor};
 
 use super::Budget;
+use crate::interrupt;
 use crate::storage::StoreError;
 
 /// Temporary data is written once and read once or twice: speed counts for more than size.
@@ -37,6 +38,7 @@ impl BlockWriter {
 
     /// Appends a block.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        interrupt::check()?;
         let written = self.compressor.compress(bytes).and_then(|packed| {
             self.file.write_all(&packed)?;
             Ok(packed.len())
@@ -68,6 +70,7 @@ impl Blocks {
 
     /// Reads the block with a number into `bytes`, whose content it replaces.
     pub(crate) fn read(&self, number: usize, bytes: &mut Vec<u8>) -> Result<(), StoreError> {
+        interrupt::check()?;
         let Block { offset, packed, unpacked } = self.index[number];
         bytes.clear();
         bytes.reserve(unpacked);

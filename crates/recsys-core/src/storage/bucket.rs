@@ -21,6 +21,8 @@ use object_store::{
 use tempfile::SpooledTempFile;
 use tokio::runtime::Runtime;
 
+use crate::interrupt;
+
 use super::{
     BucketFault, Commit, Condition, Conditions, Listed, PendingWrite, Problem, Store, StoreError, Tag, probe,
     same_content,
@@ -142,6 +144,9 @@ impl BucketStore {
         let _context = self.runtime.enter();
         let mut part = Vec::with_capacity(PART_BYTES);
         let sent = loop {
+            if let Err(interrupted) = interrupt::check() {
+                break Err(self.error("write", key, interrupted.into()));
+            }
             part.clear();
             match Read::take(&mut *file, PART_BYTES as u64).read_to_end(&mut part) {
                 Err(error) => break Err(self.error("read the temporary copy of", key, error)),

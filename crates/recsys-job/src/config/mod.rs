@@ -1,6 +1,8 @@
 //! Configuration: a file, overridden by environment variables, overridden by flags.
 
 mod load;
+mod metrics;
+mod notify;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -18,6 +20,8 @@ use recsys_core::weights::Weights;
 use serde::{Deserialize, Serialize};
 
 pub use load::ConfigError;
+pub use metrics::MetricsSettings;
+pub use notify::NotifySettings;
 
 /// Every setting. A `*_dir` is a path, relative to the working directory, or a URL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +63,10 @@ pub struct Config {
     pub validation: Validation,
     /// What a run may hold.
     pub limits: Limits,
+    /// Where a process tells what it has done.
+    pub metrics: MetricsSettings,
+    /// Whom to tell that another manifest is current.
+    pub notify: NotifySettings,
     /// What a run may use of the machine.
     pub resources: Resources,
 }
@@ -223,6 +231,8 @@ impl Default for Config {
             db: DbSettings::default(),
             validation: Validation::default(),
             limits: Limits::default(),
+            metrics: MetricsSettings::default(),
+            notify: NotifySettings::default(),
             resources: Resources::default(),
         }
     }
@@ -404,6 +414,8 @@ impl Config {
         if [exposure, click, conversion] == [0, 0, 0] {
             return Err(ConfigError::Value { key: "weights", problem: "are all 0; then nothing counts" });
         }
+        self.metrics.check()?;
+        crate::notify::check(&self.notify)?;
         if self.artifact_kinds.is_empty() {
             let problem = "is empty; name at least one kind";
             return Err(ConfigError::Value { key: "artifact_kinds", problem });

@@ -8,6 +8,8 @@ use super::{Operator, scope};
 use crate::cli::RollbackJob;
 use crate::context::by;
 use crate::error::JobError;
+use crate::metrics;
+use crate::notify::Notifier;
 use crate::output::Output;
 
 #[derive(Debug, Serialize)]
@@ -35,6 +37,8 @@ struct Move<'a> {
 pub(crate) fn rollback(flags: &RollbackJob) -> Result<(), JobError> {
     let operator = Operator::new(&flags.common)?;
     let (registry, scope) = (operator.registry(), scope(&flags.scope));
+    // Before anything is done: whom to tell must be known.
+    let notifier = Notifier::configured(&operator.config.notify, &scope)?;
     let target = match &flags.to {
         Some(hash) => Target::Hash(hash.clone()),
         None => Target::Steps(flags.steps),
@@ -47,6 +51,11 @@ pub(crate) fn rollback(flags: &RollbackJob) -> Result<(), JobError> {
         let change = Change { reason: Reason::Rollback, by: by(), now: operator.clock.now() };
         plan.carry_out(&registry, &*operator.published.objects, &scope, &change)?
     };
+    let manifest = current.as_ref().unwrap_or(&plan.from);
+    metrics::record(|record| record.set_manifest(&scope, manifest.updated_at));
+    if let (Some(notifier), false) = (&notifier, flags.dry_run) {
+        notifier.tell(&*operator.published.registry, manifest);
+    }
     let moves = plan.moves();
     let output = Output::new(flags.common.json);
     let verb = if flags.dry_run { "would go back to" } else { "back to" };

@@ -11,6 +11,7 @@ use crate::cli::ConfigJob;
 use crate::config::Config;
 use crate::database;
 use crate::error::JobError;
+use crate::notify;
 use crate::output::Output;
 
 #[derive(Debug, Serialize)]
@@ -41,6 +42,7 @@ pub(crate) fn show(flags: &ConfigJob) -> Result<(), JobError> {
 pub(crate) fn check(flags: &ConfigJob, driver: &dyn Driver) -> Result<(), JobError> {
     let config = Config::load(flags.common.config.as_deref())?;
     database::check(&config, driver)?;
+    notify::check_environment(&config.notify)?;
     let output = Output::new(flags.common.json);
     output.line("the configuration is valid");
     output.end(&serde_json::json!({"valid": true}), Ok(()))

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::{Failure, Failures, Operator, age, readable, table};
 use crate::cli::StatusJob;
 use crate::error::JobError;
+use crate::metrics;
 use crate::output::Output;
 
 #[derive(Debug, Serialize)]
@@ -101,6 +102,9 @@ fn manifest_status(
             uri: uri.clone(),
             stale: max_age.is_some_and(|max_age| age > max_age),
         });
+    }
+    if let Some(manifest) = &manifest {
+        metrics::record(|record| record.set_manifest(&scope, manifest.updated_at));
     }
     let wanted = operator.config.artifact_kinds.iter();
     let missing = wanted.filter(|kind| kinds.iter().all(|current| current.kind != **kind)).copied().collect();

@@ -20,7 +20,9 @@ use serde::Serialize;
 use crate::cli::ArtifactArgs;
 use crate::context::Context;
 use crate::error::JobError;
+use crate::metrics::{self, Artifact};
 use crate::progress::{Building, Progress};
+use crate::step::{Counts, Step};
 
 /// A staged artifact.
 #[derive(Debug, Clone, Serialize)]
@@ -42,6 +44,15 @@ pub(crate) struct ArtifactReport {
 }
 
 impl ArtifactReport {
+    /// Notes the artifact for the metrics of the process.
+    fn note(&self) {
+        let Self { kind, rows: items, bytes, skipped_sessions, .. } = *self;
+        // The other kinds skip none.
+        let skipped_sessions = (kind == Kind::Cooc).then_some(skipped_sessions);
+        let artifact = Artifact { items, bytes, skipped_sessions };
+        metrics::record(|record| record.set_artifact(kind, artifact));
+    }
+
     /// What is unusual about the artifact, as a line of the summary.
     pub(crate) fn notes(&self) -> Option<String> {
         let mut notes = Vec::new();
@@ -265,9 +276,15 @@ pub(crate) fn build(
         let key = plan.key(ctx, *kind, day)?;
         by_window.entry(key.window).or_default().push(key);
     }
-    let mut artifacts = Vec::new();
+    // All end with the same day, so the first is the widest.
+    let step = by_window.keys().next().map(|widest| Step::begin(&ctx.scope, "build", widest)).transpose()?;
+    let mut artifacts: Vec<BuiltArtifact> = Vec::new();
     for (window, keys) in by_window {
         artifacts.extend(build_window(ctx, plan, days, window, &keys)?);
+    }
+    if let Some(step) = step {
+        let rows = artifacts.iter().map(|artifact| artifact.rows).sum();
+        step.end(Counts { artifacts: Some(artifacts.len() as u64), rows: Some(rows), ..Counts::default() });
     }
     artifacts.sort_by_key(|artifact| plan.kinds.iter().position(|kind| *kind == artifact.key.kind));
     Ok(artifacts)
@@ -391,6 +408,7 @@ pub(crate) fn complete(
             empty_days,
             skipped_sessions,
         };
+        report.note();
         documents.push(Document { key, encoded, report });
     }
     Ok(documents)

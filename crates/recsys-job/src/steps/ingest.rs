@@ -17,7 +17,9 @@ use crate::config::{Config, PostgresSource, RawType};
 use crate::context::Context;
 use crate::database;
 use crate::error::JobError;
+use crate::metrics::{self, Events};
 use crate::progress::Progress;
+use crate::step::{Counts as StepCounts, Step};
 use crate::steps::quarantine::{QuarantineReport, aside, quarantine};
 
 /// What was found in a set of raw files.
@@ -43,6 +45,12 @@ impl SourceReport {
     fn new(files: Vec<String>, counts: Counts) -> Self {
         let Counts { lines, foreign, outside } = counts;
         Self { files, lines, foreign, outside, invalid: QuarantineReport::default(), table: None }
+    }
+
+    /// What the files hold besides the events that are taken.
+    fn counts(&self) -> StepCounts {
+        let (foreign, invalid) = (Some(self.foreign), Some(self.invalid.lines()));
+        StepCounts { foreign, invalid, ..StepCounts::default() }
     }
 
     /// Whether there was nothing to read.
@@ -124,6 +132,15 @@ pub(crate) struct Read {
     pub(crate) source: Option<SourceReport>,
 }
 
+impl Read {
+    /// What was found, for the log.
+    pub(crate) fn counts(&self) -> StepCounts {
+        let read = self.source.as_ref().map(SourceReport::counts).unwrap_or_default();
+        let (events, duplicates) = (Some(self.rows.len() as u64), Some(self.rows.duplicates));
+        StepCounts { events, duplicates, ..read }
+    }
+}
+
 /// Ingests a stream of events of the days of a range, one after the other.
 #[derive(Debug)]
 pub(crate) struct Ingest<'a> {
@@ -188,7 +205,9 @@ impl<'a> Ingest<'a> {
             }
         }
         let aside = aside(ctx, &raw, &files);
+        let step = Step::begin(&ctx.scope, "ingest", format_args!("{first}_{}", last.next()?))?;
         let (days, source, bad) = read(ctx, stream, &progress, files, (first, last), aside)?;
+        step.end(source.counts());
         Ok(Self { ctx, stream, source: Source::Flat(Box::new(Flat { days, source: Some(source), bad })) })
     }
 
@@ -220,6 +239,10 @@ impl<'a> Ingest<'a> {
             source.invalid = report;
         }
         let rows = rows.ok_or_else(|| JobError::Usage(format!("day {day} is not one of those opened")))?;
+        if let (Stream::Exposures, Some(SourceReport { foreign, .. })) = (self.stream, &source) {
+            let foreign = *foreign;
+            metrics::record(|record| record.add_events(Events { foreign, ..Events::default() }));
+        }
         let Config { limits, validation, .. } = &self.ctx.config;
         limits.check("max_events_per_run", limits.max_events_per_run, rows.len()).map_err(|exceeded| {
             match self.stream {
@@ -263,6 +286,10 @@ pub(crate) fn commit(
 
     let Changes { entered, left } = changes.unwrap_or(Changes { entered: events, left: 0 });
     tracing::info!(%day, stream = rows.stream.as_str(), events, duplicates, entered, left, "ingested");
+    if rows.stream == Stream::Exposures {
+        let new = Events { kept: events, duplicate: duplicates, ..Events::default() };
+        metrics::record(|record| record.add_events(new));
+    }
     Ok(IngestReport { day, events, duplicates, canonical: canonical.name(day), replaced, changes })
 }
 

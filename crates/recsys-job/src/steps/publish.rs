@@ -3,6 +3,7 @@
 use std::fmt;
 
 use recsys_core::artifact::{ArtifactKey, Kind};
+use recsys_core::interrupt;
 use recsys_core::parallel;
 use recsys_core::publish::{Candidate, Fate, Options, Published, Publisher, Stored, Unfit};
 use recsys_core::staging::Staged;
@@ -12,6 +13,8 @@ use serde::Serialize;
 use crate::cli::PublishFlags;
 use crate::context::{Context, by};
 use crate::error::JobError;
+use crate::metrics::{self, Artifact};
+use crate::step::{Counts, Step};
 
 /// What became of an artifact.
 #[derive(Debug, Clone, Serialize)]
@@ -78,10 +81,14 @@ pub(crate) struct Publishing<'a> {
     ctx: &'a Context,
     publisher: Publisher<'a>,
     stored: Vec<Stored>,
+    step: Step,
 }
 
 impl<'a> Publishing<'a> {
-    pub(crate) fn begin(ctx: &'a Context, flags: &PublishFlags) -> Self {
+    /// Begins to publish artifacts of `window`.
+    pub(crate) fn begin(ctx: &'a Context, flags: &PublishFlags, window: Option<Window>) -> Self {
+        let window = window.map(|window| window.to_string()).unwrap_or_default();
+        let step = Step::go_on(&ctx.scope, "publish", window);
         let options = Options {
             allow_older_window: flags.allow_older_window,
             switch_segment: flags.switch_segment,
@@ -96,7 +103,7 @@ impl<'a> Publishing<'a> {
             now: ctx.clock.now(),
             options,
         };
-        Self { ctx, publisher, stored: Vec::new() }
+        Self { ctx, publisher, stored: Vec::new(), step }
     }
 
     /// Stores the blobs of checked artifacts.
@@ -109,7 +116,17 @@ impl<'a> Publishing<'a> {
     pub(crate) fn finish(mut self) -> Result<PublishReport, JobError> {
         self.ctx.published.warn_of_collisions();
         self.publisher.now = self.ctx.clock.now();
-        let Published { fates, manifest, swapped } = self.publisher.finish(&self.ctx.scope, &self.stored)?;
+        let ctx = self.ctx;
+        interrupt::check()?;
+        let Published { fates, manifest, swapped, current } =
+            self.publisher.finish(&ctx.scope, &self.stored)?;
+        self.step.end(note(&self.stored, &fates));
+        if let Some(current) = &current {
+            metrics::record(|record| record.set_manifest(&ctx.scope, current.updated_at));
+            if let Some(notifier) = &ctx.notifier {
+                notifier.tell(&*ctx.published.registry, current);
+            }
+        }
         let artifacts = self.stored.into_iter().zip(fates).map(|(stored, fate)| {
             let ArtifactKey { kind, window, .. } = stored.key;
             if fate == Fate::OlderWindow {
@@ -120,5 +137,21 @@ impl<'a> Publishing<'a> {
         let report = PublishReport { artifacts: artifacts.collect(), manifest, swapped };
         tracing::info!(manifest = %report.manifest, swapped, "published");
         Ok(report)
+    }
+}
+
+/// Notes the artifacts that are current now, and counts them.
+fn note(stored: &[Stored], fates: &[Fate]) -> Counts {
+    let is_current = |fate: &Fate| matches!(fate, Fate::Published | Fate::AlreadyCurrent);
+    let current = || stored.iter().zip(fates).filter(|(_, fate)| is_current(fate)).map(|(stored, _)| stored);
+    for Stored { key, rows, bytes, .. } in current() {
+        let artifact = Artifact { items: *rows as u64, bytes: *bytes, skipped_sessions: None };
+        metrics::record(|record| record.set_artifact(key.kind, artifact));
+    }
+    Counts {
+        artifacts: Some(current().count() as u64),
+        rows: Some(current().map(|stored| stored.rows as u64).sum()),
+        bytes: Some(current().map(|stored| stored.bytes).sum()),
+        ..Counts::default()
     }
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::JobError;
+use crate::metrics::{self, Events};
 
 /// The bad lines among those that were read.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -26,6 +27,11 @@ pub(crate) struct QuarantineReport {
 }
 
 impl QuarantineReport {
+    /// How many lines break a rule.
+    pub(crate) fn lines(&self) -> u64 {
+        self.invalid
+    }
+
     /// The end of a phrase that says what was found.
     pub(crate) fn found(&self) -> String {
         if self.invalid == 0 { String::new() } else { format!(", {} invalid", self.invalid) }
@@ -68,6 +74,9 @@ pub(crate) fn quarantine(
         return Ok(QuarantineReport::default());
     };
     let (invalid, invalid_ratio, quarantine) = (bad.lines(), ratio(bad.lines(), lines), files.name(day));
+    if stream == Stream::Exposures {
+        metrics::record(|record| record.add_events(Events { invalid, ..Events::default() }));
+    }
     let max = ctx.config.validation.max_invalid_ratio;
     if invalid_ratio > max.into() {
         let first = bad.first().unwrap_or_default().to_owned();

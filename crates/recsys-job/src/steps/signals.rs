@@ -5,14 +5,16 @@ use std::fmt;
 use recsys_core::artifact::{Artifact, ArtifactKey, Kind, Payload};
 use recsys_core::catalog::Catalog;
 use recsys_core::database::{Emptying, ItemScore, Mode, PairScore, SignalTarget, Signals, Written};
+use recsys_core::interrupt;
 use recsys_core::staging::{Staged, StagingError};
-use recsys_core::window::Day;
+use recsys_core::window::{Day, Window};
 use serde::Serialize;
 
 use crate::cli::ArtifactArgs;
 use crate::context::Context;
 use crate::database::Target;
 use crate::error::JobError;
+use crate::step::{Counts, Step};
 use crate::steps::build::{Days, Plan, artifact_key, build, complete, window_hash};
 
 /// The kinds that become rows.
@@ -72,6 +74,7 @@ pub(crate) fn write_signals(
     kinds: &[Kind],
     day: Day,
 ) -> Result<Vec<SignalReport>, JobError> {
+    let step = Step::begin(&ctx.scope, "signals", Window::ending_with(day, 1)?)?;
     let found = artifacts(ctx, args, kinds, day)?;
     let artifacts = found.iter().map(|Found { key, bytes, .. }| {
         let name = || format!("{} of {}", key.kind, key.window);
@@ -107,6 +110,7 @@ pub(crate) fn write_signals(
     let emptying = if ctx.config.validation.min_events == 0 { Emptying::Allowed } else { Emptying::Refused };
     let namespace = ctx.scope.surface.as_str();
     let rows = SignalTarget { tenant: &tenant, namespace, day, emptying };
+    interrupt::check()?;
     let written = database.replace_signals(rows, signals)?;
     let reports = found.iter().zip(&artifacts).filter_map(|(found, artifact)| {
         let kind = found.key.kind;
@@ -118,6 +122,7 @@ pub(crate) fn write_signals(
     for SignalReport { kind, version, written, .. } in &reports {
         tracing::info!(%day, %kind, version, %written, "signals written");
     }
+    step.end(Counts { artifacts: Some(reports.len() as u64), ..Counts::default() });
     Ok(reports)
 }
 

@@ -5,12 +5,14 @@ use std::fmt;
 use recsys_core::canonical::DayRows;
 use recsys_core::gate::{Check, DayCounts, Past};
 use recsys_core::report::{DayReport, Verdict};
-use recsys_core::window::Day;
+use recsys_core::window::{Day, Window};
 use serde::Serialize;
 
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::JobError;
+use crate::metrics;
+use crate::step::{Counts, Step};
 use crate::steps::ingest::SourceReport;
 
 /// A day that passed its gates.
@@ -72,8 +74,11 @@ pub(crate) fn judge(
     counts: DayCounts,
     duplicates: Option<u64>,
 ) -> Result<Judged, JobError> {
+    let step = Step::begin(&ctx.scope, "validate", Window::ending_with(day, 1)?)?;
     let past = past(ctx, day)?;
+    metrics::record(|record| record.set_volume(&counts, &past));
     let checks = ctx.config.validation.judge(&counts, duplicates, &past);
+    step.end(Counts { events: Some(counts.events), duplicates, ..Counts::default() });
     Ok(Judged { day, counts, duplicates, past, checks })
 }
 

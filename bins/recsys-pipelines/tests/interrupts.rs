@@ -1,0 +1,176 @@
+//! SIGTERM and SIGINT: a run stops at a safe point, says so in one line, and the same run again completes.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use recsys_core::artifact::Kind;
+use recsys_testkit::reader::read_published;
+use recsys_testkit::sandbox::{Finished, Sandbox, copy};
+use recsys_testkit::workload::Workload;
+use serde_json::json;
+
+const SCOPE: &str = "--config config.json --tenant demo --surface home";
+const MANIFEST: &str = "out/registry/current/demo/home/manifest.json";
+const RUN: &str = "run --start 2026-01-02 --end 2026-01-03";
+
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+fn start(sandbox: &Sandbox, line: &str) -> Child {
+    let mut command = sandbox.command("recsys-pipelines");
+    command.args(line.split_whitespace()).args(SCOPE.split_whitespace());
+    command.env("SOURCE_DATE_EPOCH", "1767400000");
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn finish(child: Child) -> Finished {
+    Output::into(child.wait_with_output().unwrap())
+}
+
+/// Days of the reference workload, the first one published.
+fn published(events: u64) -> Sandbox {
+    let sandbox = Sandbox::new();
+    for day in ["2026-01-01", "2026-01-02", "2026-01-03"] {
+        let path = sandbox.write(&format!("raw/demo/home/exposure.{day}.jsonl"), "");
+        Workload::reference(day.parse().unwrap(), events).write(&mut File::create(path).unwrap()).unwrap();
+    }
+    let config = json!({
+        "out_dir": "out", "raw_events_dir": "raw", "resources": {"temp_dir": "temp"},
+        "artifact_kinds": ["popularity", "cooc", "implicit", "session_seq"],
+        "limits": {"max_artifact_bytes": 0}, "metrics": {"file": "run.prom"},
+    });
+    sandbox.write("config.json", config.to_string());
+    finish(start(&sandbox, "run --start 2026-01-01")).ok();
+    sandbox
+}
+
+/// The files of a run that is not over.
+fn leftovers(sandbox: &Sandbox) -> Vec<String> {
+    let mut found = Vec::new();
+    for root in ["canonical", "artifacts", "objects", "registry", "checkpoints"] {
+        let scratch = sandbox.join("out").join(root).join(".scratch");
+        found.extend(fs::read_dir(scratch).into_iter().flatten().map(|entry| entry.unwrap().path()));
+    }
+    for folder in [sandbox.join("temp"), sandbox.path().to_owned()] {
+        let entries = fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
+        found.extend(entries.filter(|path| path.extension().is_some_and(|extension| extension == "tmp")));
+    }
+    found.into_iter().map(|path| path.display().to_string()).collect()
+}
+
+#[test]
+fn a_run_that_is_stopped_at_any_moment_is_whole() {
+    const ROUNDS: u32 = 50;
+    let sandbox = published(4_000);
+    let current = || -> BTreeMap<Kind, String> { read_published(&sandbox.join(MANIFEST)).unwrap() };
+    let old = current();
+    copy(&sandbox.join("out"), &sandbox.join("before"));
+    let begun = Instant::now();
+    finish(start(&sandbox, RUN)).ok();
+    let took = begun.elapsed();
+    let last = current();
+    fs::remove_dir_all(sandbox.join("out")).unwrap();
+    copy(&sandbox.join("before"), &sandbox.join("out"));
+    finish(start(&sandbox, "run --start 2026-01-02")).ok();
+    let states = [old, current(), last];
+
+    let mut stopped = 0;
+    for round in 0..ROUNDS {
+        fs::remove_dir_all(sandbox.join("out")).unwrap();
+        copy(&sandbox.join("before"), &sandbox.join("out"));
+        let run = start(&sandbox, RUN);
+        // Anywhere between the beginning and the end.
+        let after = took * (round * 7919 % 1000) / 1000;
+        thread::sleep(after);
+        signal(&run, if round % 3 == 0 { "-INT" } else { "-TERM" });
+        let finished = finish(run);
+        match finished.code {
+            Some(0) => {}
+            Some(1) => {
+                stopped += 1;
+                finished.fails(1, &["stopped by SIG", "at a safe point"]);
+                let metrics = fs::read_to_string(sandbox.join("run.prom")).unwrap();
+                assert!(metrics.contains(
+                    "recsys_run_exit_code{binary=\"recsys-pipelines\",surface=\"home\",tenant=\"demo\"} 1\n"
+                ));
+                assert!(leftovers(&sandbox).is_empty(), "round {round}: {:?}", leftovers(&sandbox));
+            }
+            // Before the program watches for signals.
+            None => assert!(after < took / 4, "round {round}: {finished:#?}"),
+            _ => panic!("round {round}: {finished:#?}"),
+        }
+        let seen = current();
+        assert!(states.contains(&seen), "round {round}: {seen:?}");
+        assert!(finished.code != Some(0) || seen == states[2], "round {round}: done, and not published");
+        sandbox.run("recsys-pipelines", &format!("verify {SCOPE}")).ok();
+        finish(start(&sandbox, RUN)).ok();
+        assert_eq!(current(), states[2], "round {round}");
+        assert!(leftovers(&sandbox).is_empty(), "round {round}: {:?}", leftovers(&sandbox));
+    }
+    assert!(stopped > ROUNDS / 4, "only {stopped} runs were stopped in time");
+}
+
+/// Waits until a line of the log says that a step begins.
+fn wait_for(child: &mut Child, step: &str) -> thread::JoinHandle<String> {
+    use std::io::{BufRead, BufReader};
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let begins = format!("\"message\":\"step begins\",\"step\":\"{step}\"");
+    assert!(lines.any(|line| line.unwrap().contains(&begins)), "{step} never begins");
+    // Read on, so that the process does not block.
+    thread::spawn(move || lines.map_while(Result::ok).last().unwrap_or_default())
+}
+
+/// With more work ahead than one would wait for.
+#[test]
+fn long_work_is_stopped_between_its_pieces() {
+    let sandbox = published(200);
+    let path = sandbox.join("raw/demo/home/exposure.2026-01-02.jsonl");
+    Workload::reference("2026-01-02".parse().unwrap(), 400_000)
+        .write(&mut File::create(path).unwrap())
+        .unwrap();
+    let before = fs::read(sandbox.join(MANIFEST)).unwrap();
+    for step in ["ingest", "build"] {
+        let mut command = sandbox.command("recsys-pipelines");
+        command
+            .args("run --start 2026-01-02".split(' '))
+            .args(SCOPE.split_whitespace())
+            .env("RUST_LOG", "info");
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let last = wait_for(&mut child, step);
+        signal(&child, "-TERM");
+        assert_eq!(child.wait().unwrap().code(), Some(1), "{step}");
+        assert!(last.join().unwrap().starts_with("error: stopped by SIGTERM"), "{step}");
+        let metrics = fs::read_to_string(sandbox.join("run.prom")).unwrap();
+        // It has not gone on to the end of the step and stopped only then.
+        assert!(metrics.contains(&format!("step=\"{step}\"")), "{metrics}");
+        assert!(!metrics.contains("step=\"publish\""), "{metrics}");
+        assert_eq!(fs::read(sandbox.join(MANIFEST)).unwrap(), before);
+    }
+}
+
+#[test]
+fn the_second_signal_ends_the_process_at_once() {
+    use std::os::unix::process::ExitStatusExt;
+    let sandbox = Sandbox::new();
+    // Reading from a pipe that nobody writes to never ends, and reaches no safe point.
+    sandbox.write("raw/README", "");
+    let fifo = sandbox.join("raw/exposure.jsonl");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    sandbox.write("config.json", json!({"out_dir": "out", "raw_events_dir": "raw"}).to_string());
+    for (name, number) in [("-TERM", 15), ("-INT", 2)] {
+        let mut child = start(&sandbox, "run --start 2026-01-02");
+        thread::sleep(Duration::from_millis(300));
+        signal(&child, name);
+        thread::sleep(Duration::from_millis(300));
+        assert!(child.try_wait().unwrap().is_none(), "the first signal has ended it");
+        signal(&child, name);
+        assert_eq!(child.wait().unwrap().signal(), Some(number));
+    }
+}

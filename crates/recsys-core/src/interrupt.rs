@@ -1,0 +1,67 @@
+//! The wish that this process stop, and the places where it does.
+//!
+//! A signal is sent to the process and not to one of its calls, so there is one flag for all of it. What works on much
+//! data looks at the flag once for each piece (a block of a file, a batch of rows) and fails with [`Interrupted`];
+//! what it had begun is dropped as after any other failure. Nothing looks at the flag between the beginning of a swap
+//! and its end.
+
+use std::error::Error;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
+
+use crate::storage::StoreError;
+
+static FLAG: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
+
+/// The process was asked to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("interrupted")]
+pub struct Interrupted;
+
+impl From<Interrupted> for io::Error {
+    /// Not of the kind `Interrupted`, after which readers try again.
+    fn from(interrupted: Interrupted) -> Self {
+        Self::other(interrupted)
+    }
+}
+
+impl From<Interrupted> for StoreError {
+    fn from(interrupted: Interrupted) -> Self {
+        Self { action: "go on with", target: "the data".to_owned(), source: interrupted.into() }
+    }
+}
+
+/// The flag, to be set by whoever handles signals.
+pub fn flag() -> &'static Arc<AtomicBool> {
+    &FLAG
+}
+
+/// Fails when the process was asked to stop.
+pub fn check() -> Result<(), Interrupted> {
+    if FLAG.load(Ordering::Relaxed) { Err(Interrupted) } else { Ok(()) }
+}
+
+/// Whether an error is, or was caused by, [`Interrupted`].
+pub fn is_cause(error: &(dyn Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |&error| error.source()).any(|error| {
+        let io = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        error.is::<Interrupted>() || io.is_some_and(|inner| is_cause(inner))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lines::LinesError;
+
+    #[test]
+    fn an_interruption_is_known_below_other_errors() {
+        let lines = LinesError::Read { name: "a".into(), source: Interrupted.into() };
+        let store = LinesError::Temporary(Interrupted.into());
+        let nested = io::Error::other(StoreError::from(Interrupted));
+        assert!(is_cause(&Interrupted) && is_cause(&lines) && is_cause(&store) && is_cause(&nested));
+        let other = LinesError::Read { name: "a".into(), source: io::ErrorKind::Interrupted.into() };
+        assert!(!is_cause(&other));
+    }
+}

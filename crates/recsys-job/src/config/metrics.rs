@@ -1,0 +1,27 @@
+//! Where metrics go.
+
+use serde::{Deserialize, Serialize};
+
+use super::ConfigError;
+use crate::post::parse_url;
+
+/// Where a process tells what it has done. Neither setting changes what it does.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricsSettings {
+    /// The file; `{binary}`, `{tenant}` and `{surface}` are filled in.
+    pub file: Option<String>,
+    /// The address of a Pushgateway.
+    pub push: Option<String>,
+}
+
+impl MetricsSettings {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        if self.file.as_ref().is_some_and(|file| file.trim().is_empty() || file.contains("://")) {
+            let problem = "must be the path of a file; give one or leave it out";
+            return Err(ConfigError::Value { key: "metrics.file", problem });
+        }
+        let problem = self.push.as_ref().and_then(|push| parse_url(push).err());
+        problem.map_or(Ok(()), |problem| Err(ConfigError::Value { key: "metrics.push", problem }))
+    }
+}

@@ -1,0 +1,66 @@
+//! Which gates and limits a failure is about, by the names of their settings.
+
+use recsys_core::catalog::CatalogError;
+use recsys_core::gate::{Gate, Refused};
+use recsys_core::lines::LinesError;
+use recsys_core::publish::{PublishError, Unfit};
+
+use crate::error::JobError;
+
+/// Every gate, by the name of its setting under `validation`.
+pub(super) const GATES: [&str; 8] = [
+    "min_events",
+    MAX_INVALID_RATIO,
+    "max_volume_drop",
+    "max_volume_spike",
+    "max_duplicate_share",
+    "max_guest_share",
+    "max_session_events",
+    MAX_ARTIFACT_CHANGE,
+];
+
+const MAX_INVALID_RATIO: &str = "max_invalid_ratio";
+const MAX_ARTIFACT_CHANGE: &str = "max_artifact_change";
+
+/// The gates that have refused.
+pub(super) fn failed_gates(error: &JobError) -> Vec<&'static str> {
+    match error {
+        JobError::Gate(Refused::MinEvents { .. } | Refused::Erasure { .. })
+        | JobError::Publish(PublishError::Empty { .. }) => vec![Gate::MinEvents.as_str()],
+        JobError::Gate(Refused::Day { failed, .. }) => {
+            failed.iter().map(|check| check.gate.as_str()).collect()
+        }
+        // A single line is too many where none is allowed.
+        JobError::Invalid(_) | JobError::Lines(LinesError::Line { .. }) => vec![MAX_INVALID_RATIO],
+        JobError::Publish(PublishError::Changed { .. }) => vec![MAX_ARTIFACT_CHANGE],
+        _ => Vec::new(),
+    }
+}
+
+/// The limit that was exceeded.
+pub(super) fn exceeded_limit(error: &JobError) -> Option<&'static str> {
+    match error {
+        JobError::Limit(exceeded)
+        | JobError::Catalog(CatalogError::Limit(exceeded))
+        | JobError::Unfit { source: Unfit::Limit(exceeded), .. }
+        | JobError::Publish(PublishError::Blob { source: Unfit::Limit(exceeded), .. }) => {
+            Some(exceeded.limit)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use recsys_core::gate::Validation;
+
+    #[test]
+    fn every_gate_is_known() {
+        let validation = serde_json::to_value(Validation::default()).unwrap();
+        let settings = validation.as_object().unwrap().keys().filter(|setting| *setting != "lookback_days");
+        let settings: Vec<&String> = settings.collect();
+        assert_eq!(settings.len(), GATES.len());
+        assert!(settings.iter().all(|setting| GATES.contains(&setting.as_str())), "{settings:?}");
+    }
+}

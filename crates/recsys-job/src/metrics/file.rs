@@ -1,0 +1,77 @@
+//! Metrics in a file, for a collector that reads text files.
+//!
+//! The file is replaced in one step. What only a good run can say is taken over from the file that is replaced, so
+//! that a failure does not make it forgotten.
+
+use std::fs::{self, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::record::{Ended, Run};
+use super::samples::{LAST_SUCCESS, MANIFEST_UPDATED, Sample, plain, text};
+
+/// Why there is no new file.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FileError {
+    /// The system does not let it be.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The samples make no text.
+    #[error(transparent)]
+    Text(#[from] prometheus::Error),
+}
+
+/// Replaces the file at `path`.
+pub(super) fn write(path: &str, mut samples: Vec<Sample>, run: &Run, ended: &Ended) -> Result<(), FileError> {
+    let path = Path::new(path);
+    if ended.exit_code != 0 {
+        let before = fs::read_to_string(path).unwrap_or_default();
+        samples.extend(kept(run, &before, LAST_SUCCESS)?);
+    }
+    if run.scope.is_some() && !samples.iter().any(|sample| sample.name == MANIFEST_UPDATED) {
+        let before = fs::read_to_string(path).unwrap_or_default();
+        samples.extend(kept(run, &before, MANIFEST_UPDATED)?);
+    }
+    let text = text(run, &samples)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // A collector takes files by their extension, and is often another user.
+    let mut file = tempfile::Builder::new()
+        .prefix(".recsys-metrics-")
+        .suffix(".tmp")
+        .permissions(Permissions::from_mode(0o644))
+        .tempfile_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// The sample of the same name and labels in an earlier text.
+fn kept(run: &Run, before: &str, name: &'static str) -> prometheus::Result<Option<Sample>> {
+    let own = text(run, [&plain(run, name, 0.0)])?;
+    let own = own.lines().find(|line| !line.starts_with('#')).and_then(|line| line.strip_suffix('0'));
+    let value = own.and_then(|own| before.lines().find_map(|line| line.strip_prefix(own)));
+    Ok(value.and_then(|value| value.parse().ok()).map(|value| plain(run, name, value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use recsys_core::id::Scope;
+
+    fn run(tenant: &str) -> Run {
+        let scope = Scope { tenant: tenant.parse().unwrap(), surface: "home".parse().unwrap() };
+        Run::begin("job_x", None, Some(scope))
+    }
+
+    #[test]
+    fn what_is_kept_is_of_the_same_labels() {
+        let strange = "a\"b";
+        let before = text(&run(strange), [&plain(&run(strange), LAST_SUCCESS, 1_767_400_000.25)]).unwrap();
+        let value =
+            |run: &Run, before: &str| kept(run, before, LAST_SUCCESS).unwrap().map(|sample| sample.value);
+        assert_eq!(value(&run(strange), &before), Some(1_767_400_000.25));
+        assert_eq!(value(&run("a"), &before), None);
+        assert_eq!(value(&run(strange), "garbage\n\u{0}"), None);
+    }
+}

@@ -1,0 +1,98 @@
+//! A POST to a service that is told something: bounded in time and tries, and its address stays out of messages.
+//!
+//! The address and the headers may hold secrets, so neither is in an error; whoever calls names the setting instead.
+
+use std::io;
+use std::time::Duration;
+
+use backon::{BlockingRetryable, ExponentialBuilder};
+use recsys_core::interrupt;
+use reqwest::header::HeaderMap;
+use reqwest::redirect::Policy;
+use reqwest::{Client, StatusCode};
+use url::Url;
+
+/// How often a request that may succeed the next time is tried again.
+const RETRIES: usize = 2;
+
+/// What is sent, and where. Not to be shown.
+pub(crate) struct Post {
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+    /// How long each try may take.
+    pub(crate) timeout: Duration,
+}
+
+/// Why it did not arrive.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PostError {
+    /// There is no client.
+    #[error("cannot prepare a request")]
+    Setup(#[from] io::Error),
+    /// No answer in time.
+    #[error("no answer within {} s", .0.as_secs())]
+    Timeout(Duration),
+    /// There is no connection, or it broke off.
+    #[error("cannot be reached")]
+    Connection(#[source] reqwest::Error),
+    /// It was not accepted.
+    #[error("answered {0}")]
+    Status(StatusCode),
+}
+
+impl PostError {
+    /// Whether the same request may succeed the next time.
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Setup(_) => false,
+            Self::Timeout(_) | Self::Connection(_) => true,
+            Self::Status(status) => {
+                status.is_server_error()
+                    || matches!(*status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
+            }
+        }
+    }
+}
+
+impl Post {
+    /// Sends it, up to three times. A process that was asked to stop tries once.
+    pub(crate) fn send(&self) -> Result<(), PostError> {
+        // Only the first call of a process installs it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        // Elsewhere than at the address that was set, nobody is to see the headers.
+        let client = Client::builder().timeout(self.timeout).redirect(Policy::none()).build();
+        let client = client.map_err(|error| PostError::Connection(error.without_url()))?;
+        let attempt = || {
+            // Built within the runtime, whose clock its timeout needs.
+            let request = async {
+                let request = client.post(self.url.clone()).headers(self.headers.clone());
+                request.body(self.body.clone()).send().await
+            };
+            let answer = runtime.block_on(request).map_err(|error| {
+                if error.is_timeout() {
+                    PostError::Timeout(self.timeout)
+                } else {
+                    PostError::Connection(error.without_url())
+                }
+            })?;
+            if answer.status().is_success() { Ok(()) } else { Err(PostError::Status(answer.status())) }
+        };
+        let delays = ExponentialBuilder::default().with_jitter().with_min_delay(Duration::from_millis(200));
+        let worth_it = |error: &PostError| error.is_transient() && interrupt::check().is_ok();
+        attempt.retry(delays.with_max_times(RETRIES)).when(worth_it).call()
+    }
+}
+
+/// An address that requests can be sent to. What is wrong with one is said without it.
+pub(crate) fn parse_url(text: &str) -> Result<Url, &'static str> {
+    let url: Url = text.parse().map_err(|_| "is not a URL such as https://host:port/path")?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err("must begin with http:// or https:// and a host");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("has a user or password, which would be shown; give a header in its place");
+    }
+    Ok(url)
+}

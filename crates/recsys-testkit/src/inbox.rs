@@ -1,0 +1,121 @@
+//! An HTTP server that keeps what it is sent, and answers as the test wants.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use crate::proxy::read_head;
+
+/// A request that has arrived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The method and the path, as in `POST /a/b?c`.
+    pub line: String,
+    /// The headers, as they came, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: String,
+}
+
+impl Request {
+    /// The value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// How a request is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// With this status.
+    Status(u16),
+    /// With 307 and another address, which is this server's own.
+    Redirect,
+    /// Not at all, until the client gives up.
+    Never,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    requests: Mutex<Vec<Request>>,
+    /// The first ones; the last one is for all that follow.
+    answers: Mutex<Vec<Answer>>,
+}
+
+/// A running server. It runs as long as the process.
+#[derive(Debug)]
+pub struct Inbox {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+}
+
+impl Inbox {
+    /// A server that gives these answers, one after the other, and the last one from then on.
+    pub fn start(answers: &[Answer]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared { answers: Mutex::new(answers.to_vec()), ..Shared::default() });
+        let server = Arc::clone(&shared);
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let shared = Arc::clone(&server);
+                thread::spawn(move || shared.serve(&stream));
+            }
+        });
+        Self { shared, address }
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What has arrived since the last call.
+    pub fn take(&self) -> Vec<Request> {
+        std::mem::take(&mut self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Answers otherwise from now on.
+    pub fn answer(&self, answers: &[Answer]) {
+        *self.shared.answers.lock().unwrap_or_else(PoisonError::into_inner) = answers.to_vec();
+    }
+}
+
+impl Shared {
+    fn serve(&self, mut stream: &TcpStream) {
+        let mut received = Vec::new();
+        let Ok(Some(end)) = read_head(stream, &mut received) else { return };
+        let mut body = received.split_off(end);
+        let head = String::from_utf8(received).unwrap();
+        let mut lines = head.lines();
+        let line = lines.next().unwrap().trim_end_matches(" HTTP/1.1").to_owned();
+        let header =
+            |line: &str| line.split_once(": ").map(|(name, value)| (name.to_lowercase(), value.to_owned()));
+        let headers: Vec<_> = lines.filter_map(header).collect();
+        let length = headers.iter().find(|(name, _)| name == "content-length");
+        let length: usize = length.map_or(0, |(_, value)| value.parse().unwrap());
+        let missing = length - body.len();
+        stream.take(missing as u64).read_to_end(&mut body).unwrap();
+        let answer = {
+            // Both under one lock, so that answers come in the order of the requests.
+            let mut requests = self.requests.lock().unwrap();
+            requests.push(Request { line, headers, body: String::from_utf8(body).unwrap() });
+            let mut answers = self.answers.lock().unwrap();
+            if answers.len() > 1 { answers.remove(0) } else { answers[0] }
+        };
+        let (status, more) = match answer {
+            Answer::Status(status) => (status, ""),
+            Answer::Redirect => (307, "Location: /elsewhere\r\n"),
+            Answer::Never => {
+                // Until the client closes the connection.
+                let _ = stream.read(&mut [0]);
+                return;
+            }
+        };
+        let text =
+            format!("HTTP/1.1 {status} As-Told\r\nConnection: close\r\n{more}Content-Length: 0\r\n\r\n");
+        // A client that is gone by now has seen enough.
+        let _ = stream.write_all(text.as_bytes());
+    }
+}
