@@ -177,3 +177,32 @@ fn every_binary_is_a_service() {
         assert!(commands.iter().any(|command| command == binary), "{binary}");
     }
 }
+
+/// Most orders go well by chance, so the chain itself is looked at, too.
+#[test]
+fn each_service_waits_for_what_it_needs() {
+    let project = project();
+    let builders = "content-sim cooc implicit popularity session-seq";
+    let chain = [
+        ("buckets", "minio"),
+        ("tables", "postgres"),
+        ("ingest", "buckets"),
+        ("validate", "ingest"),
+        ("popularity", "validate"),
+        ("cooc", "validate"),
+        ("implicit", "validate"),
+        ("session-seq", "validate"),
+        ("content-sim", "validate"),
+        ("publish", builders),
+        ("db-signals", "publish tables"),
+        ("catalog", "buckets tables"),
+        ("status", "catalog db-signals"),
+    ];
+    let services = services(&project);
+    assert_eq!(services.len(), chain.len() + SERVERS.len());
+    for (name, after) in chain {
+        let names: Vec<&str> =
+            services[name]["depends_on"].as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(names.join(" "), after, "{name}");
+    }
+}

@@ -31,7 +31,8 @@ impl Outcome {
     }
 }
 
-/// Runs steps, given as names and what each depends on, in an order that respects the dependencies.
+/// Runs steps, given as names and what each depends on. Of those that may run it takes the one that is declared last, so
+/// that a dependency that nobody has declared shows.
 fn in_order(
     steps: Vec<(String, Vec<String>)>,
     mut run: impl FnMut(&str) -> Outcome,
@@ -41,7 +42,7 @@ fn in_order(
     while !waiting.is_empty() {
         let outcome_of =
             |name: &String| done.iter().find(|(step, _)| step == name).map(|(_, outcome)| *outcome);
-        let next = waiting.iter().position(|(_, after)| after.iter().all(|name| outcome_of(name).is_some()));
+        let next = waiting.iter().rposition(|(_, after)| after.iter().all(|name| outcome_of(name).is_some()));
         let (name, after) =
             &waiting[next.unwrap_or_else(|| panic!("a circle, or a name that is not there: {waiting:?}"))];
         let ready = after.iter().all(|name| outcome_of(name).unwrap().lets_others_go_on());
