@@ -40,6 +40,10 @@ smoke:
 golden:
     cargo test --workspace --test golden
 
+# Check deploy/: Dockerfile, compose file, manifests, alert rules
+check-deploy:
+    ./scripts/check-deploy
+
 # Measure each step on made-up events, then whole runs against DuckDB: just bench --events 10M --rounds 3
 bench *flags:
     cargo bench -p recsys-core --bench steps

@@ -1,0 +1,240 @@
+//! Where containers run as processes: with a bucket and a database in the places that they name, as a user without
+//! rights, who can write to the volume for temporary files and to nothing else of the image.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use recsys_core::artifact::Kind;
+use recsys_testkit::golden::repository;
+use recsys_testkit::postgres::Database;
+use recsys_testkit::reader::read_published_at;
+use recsys_testkit::s3::S3;
+use recsys_testkit::sandbox::{Finished, Sandbox, Snapshot, binaries};
+
+use crate::Outcome;
+
+/// The user of the image.
+const USER: u32 = 65532;
+
+/// What the image has set.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The folders of a machine that every user can write to.
+const OPEN_TO_ALL: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
+
+/// Objects with their content, and rows.
+pub(crate) type State = (BTreeMap<String, Vec<u8>>, Vec<Vec<Option<String>>>);
+
+/// A container as a manifest declares it.
+#[derive(Debug, Clone)]
+pub(crate) struct Container {
+    /// The binary and its arguments.
+    pub(crate) command: Vec<String>,
+    /// Its environment.
+    pub(crate) env: BTreeMap<String, String>,
+}
+
+/// A place of its own for the containers of one manifest.
+pub(crate) struct Site {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) s3: S3,
+    pub(crate) prefix: String,
+    pub(crate) database: Database,
+    /// A binary that is given a setting with which it fails.
+    broken: RefCell<Option<(&'static str, &'static str, &'static str)>>,
+    /// Every command that was run.
+    pub(crate) log: RefCell<Vec<String>>,
+}
+
+impl Site {
+    /// `config` is the text of `/etc/recsys/config.yaml`.
+    pub(crate) fn new(config: &str) -> Self {
+        let sandbox = Sandbox::new();
+        for (folder, mode) in [("", 0o755), ("bin", 0o755), ("etc", 0o755), ("scratch", 0o777)] {
+            fs::create_dir_all(sandbox.join(folder)).unwrap();
+            fs::set_permissions(sandbox.join(folder), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let site = Self {
+            sandbox,
+            s3: S3::from_env(),
+            prefix: S3::unique_prefix(),
+            database: Database::new(),
+            broken: RefCell::default(),
+            log: RefCell::default(),
+        };
+        site.sandbox.write("etc/config.yaml", site.localized(config));
+        site
+    }
+
+    /// What leads to servers and folders of the manifest, leading to those of the test.
+    pub(crate) fn localized(&self, text: &str) -> String {
+        text.replace("/etc/recsys", self.sandbox.join("etc").to_str().unwrap())
+            .replace("/scratch", self.sandbox.join("scratch").to_str().unwrap())
+            .replace("s3://recsys-", &format!("s3://{}/{}/recsys-", self.s3.bucket, self.prefix))
+            .replace("http://minio:9000", &self.s3.endpoint)
+    }
+
+    fn environment(&self, name: &str, declared: &str) -> String {
+        match name {
+            "RECSYS_PIPELINES__OBJECT_STORE__S3__ACCESS_KEY" => self.s3.access_key.clone(),
+            "RECSYS_PIPELINES__OBJECT_STORE__S3__SECRET_KEY" => self.s3.secret_key.clone(),
+            "RECSYS_PIPELINES__DB__DSN" => self.database.url(),
+            _ => self.localized(declared),
+        }
+    }
+
+    /// Lets a binary fail from now on, by a setting in its environment.
+    pub(crate) fn break_binary(&self, binary: &'static str, variable: &'static str, value: &'static str) {
+        self.broken.replace(Some((binary, variable, value)));
+    }
+
+    /// Lets all binaries work again.
+    pub(crate) fn mend(&self) {
+        self.broken.replace(None);
+    }
+
+    /// Runs a container to its end.
+    pub(crate) fn run(&self, container: &Container) -> Finished {
+        let (binary, arguments) = container.command.split_first().expect("a command");
+        let here = self.sandbox.join("bin").join(binary);
+        if !here.exists() {
+            let built = binaries().join(binary);
+            // The build folder may be closed to others, or on another file system.
+            fs::hard_link(&built, &here).or_else(|_| fs::copy(&built, &here).map(drop)).unwrap();
+        }
+        let root = fs::metadata("/proc/self").unwrap().uid() == 0;
+        let mut command = if root {
+            let mut command = Command::new("setpriv");
+            let user = format!("--reuid={USER}");
+            let group = format!("--regid={USER}");
+            command
+                .args([&user, &group, "--clear-groups", "--no-new-privs", "--bounding-set=-all"])
+                .arg(&here);
+            command
+        } else {
+            Command::new(&here)
+        };
+        let arguments: Vec<String> = arguments.iter().map(|argument| self.localized(argument)).collect();
+        command.args(&arguments).current_dir("/").stdin(Stdio::null()).env_clear().env("PATH", PATH);
+        for (name, value) in &container.env {
+            command.env(name, self.environment(name, value));
+        }
+        if let Some((broken, variable, value)) = *self.broken.borrow()
+            && broken == binary
+        {
+            command.env(variable, value);
+        }
+        self.log.borrow_mut().push(container.command.join(" "));
+        let before = self.image();
+        let finished = Finished::from(command.output().unwrap());
+        assert_eq!(self.image(), before, "{binary} wrote to the image");
+        let left: Vec<_> = fs::read_dir(self.sandbox.join("scratch")).unwrap().collect();
+        assert!(left.is_empty(), "{binary} left {left:?} behind");
+        if root {
+            assert_eq!(of_the_user(), Vec::<String>::new(), "{binary} wrote outside of its volume");
+        }
+        finished
+    }
+
+    /// The same, as the outcome of a step.
+    pub(crate) fn step(&self, container: &Container) -> Outcome {
+        let finished = self.run(container);
+        match finished.code {
+            Some(0) => Outcome::Succeeded,
+            code => {
+                eprintln!("{}: {}", container.command.join(" "), finished.stderr);
+                Outcome::Failed(code.unwrap_or(-1))
+            }
+        }
+    }
+
+    /// The image, as far as the test has one.
+    fn image(&self) -> Snapshot {
+        self.sandbox.snapshot("etc")
+    }
+
+    /// A file into the bucket that stands for `bucket`.
+    pub(crate) fn put(&self, bucket: &str, key: &str, bytes: impl AsRef<[u8]>) {
+        self.s3.put(&format!("{}/{bucket}/{key}", self.prefix), bytes);
+    }
+
+    /// A folder of the repository into the bucket that stands for `bucket`.
+    pub(crate) fn upload(&self, folder: &str, bucket: &str, key: &str) {
+        let from = repository().join(folder);
+        for file in below(&from) {
+            let name = Path::new(&file).strip_prefix(&from).unwrap().to_str().unwrap().to_owned();
+            self.put(bucket, &format!("{key}/{name}"), fs::read(file).unwrap());
+        }
+    }
+
+    /// The sample where the manifests of Kubernetes have it.
+    pub(crate) fn upload_sample(&self) {
+        self.upload("testdata/events/shop", "recsys-raw", "events");
+        let catalogue = fs::read(repository().join("testdata/catalog/shop.csv")).unwrap();
+        self.put("recsys-raw", "catalog/shop.csv", catalogue);
+    }
+
+    /// What the serving side reads, that knows the manifest's place and nothing else.
+    pub(crate) fn published(&self) -> Option<BTreeMap<Kind, String>> {
+        let bucket = format!("s3://{}/", self.s3.bucket);
+        let manifest = self.localized("s3://recsys-artifacts/registry/current/demo/home/manifest.json");
+        let published = read_published_at(&manifest, |uri| self.s3.get(uri.strip_prefix(&bucket).unwrap()))?;
+        let objects = self.localized("s3://recsys-artifacts/objects/demo/home/");
+        for uri in published.values() {
+            assert!(uri.starts_with(&objects), "{uri}");
+        }
+        Some(published)
+    }
+
+    /// The first digits of the version that is current of a kind.
+    pub(crate) fn version(&self, kind: Kind) -> String {
+        let published = self.published().expect("a manifest");
+        published[&kind].rsplit('/').next().unwrap()[..12].to_owned()
+    }
+
+    /// The objects of the artifacts' bucket that lie in a folder, with their content.
+    pub(crate) fn objects(&self, folder: &str) -> BTreeMap<String, Vec<u8>> {
+        let root = format!("{}/recsys-artifacts/", self.prefix);
+        let keys = self.s3.keys(&format!("{root}{folder}"));
+        keys.into_iter().map(|key| (key[root.len()..].to_owned(), self.s3.get(&key).unwrap())).collect()
+    }
+
+    /// All that there is in the bucket, and every row of the database with what changes whenever it is written.
+    pub(crate) fn state(&self) -> State {
+        let rows = self.database.rows(
+            "select 'popularity', item_id, '', ctid, xmin from item_popularity_daily union all
+             select 'cooc', item_id, neighbor_id, ctid, xmin from item_covisit_daily union all
+             select 'catalogue', item_id, '', ctid, xmin from item_tags order by 1, 2, 3",
+        );
+        (self.objects(""), rows)
+    }
+
+    /// How many rows a table has.
+    pub(crate) fn count(&self, table: &str) -> String {
+        self.database.rows(&format!("select count(*) from {table}"))[0][0].clone().unwrap()
+    }
+}
+
+/// The files below a folder.
+fn below(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(below(&path)) } else { found.push(path) }
+    }
+    found
+}
+
+/// What the user of the image has in the folders that every user can write to. The volumes of the tests belong to
+/// whoever runs them.
+fn of_the_user() -> Vec<String> {
+    let entries = OPEN_TO_ALL.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
+    entries
+        .filter(|entry| fs::symlink_metadata(entry.path()).is_ok_and(|metadata| metadata.uid() == USER))
+        .map(|entry| entry.path().display().to_string())
+        .collect()
+}

@@ -1,0 +1,230 @@
+//! The names that manifests use are those that the binaries have.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+
+use recsys_testkit::golden::repository;
+use recsys_testkit::sandbox::Sandbox;
+use serde_json::Value;
+
+use crate::documents::{documents, files, objects, plain, strings, text};
+use crate::kubernetes::environment_of;
+
+/// Every binary of the image.
+pub(crate) const BINARIES: [&str; 11] = [
+    "recsys-pipelines",
+    "job_ingest",
+    "job_validate",
+    "job_popularity",
+    "job_cooc",
+    "job_implicit",
+    "job_session_seq",
+    "job_content_sim",
+    "job_publish",
+    "job_db_signals",
+    "job_catalog",
+];
+
+fn help(words: &[&str]) -> String {
+    let output = Sandbox::new().command(words[0]).args(&words[1..]).arg("--help").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The exit codes that do not heal by trying again, as every binary's help says.
+pub(crate) fn given_up_codes() -> Vec<i64> {
+    let help = help(&["job_ingest"]);
+    let line = help.lines().find(|line| line.ends_with("do not heal by trying again.")).expect("the codes");
+    let codes: Vec<i64> =
+        line.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect();
+    assert_eq!(codes.len(), 3, "{line}");
+    codes
+}
+
+/// All containers of all manifests: those of pods, of Argo, and the services of compose.
+fn containers() -> Vec<(String, Value)> {
+    let mut found = Vec::new();
+    for file in files(".", ".yaml").into_iter().chain(files(".", ".yml")) {
+        for document in documents(&file) {
+            for object in objects(&document) {
+                if object["command"].is_array() {
+                    found.push((file.clone(), object.clone()));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Those that run a binary of ours, with the words of their command line.
+fn commands() -> Vec<(String, Vec<String>)> {
+    let words = |container: &Value| [strings(&container["command"]), strings(&container["args"])].concat();
+    let mut commands: Vec<(String, Vec<String>)> =
+        containers().into_iter().map(|(file, container)| (file, words(&container))).collect();
+    // The job of a template is a parameter; its values are with the tasks.
+    let jobs: BTreeSet<String> = documents("argo/workflow-template.yaml")
+        .iter()
+        .flat_map(objects)
+        .filter(|object| object["name"] == "job" && object.get("value").is_some())
+        .map(|object| plain(&object["value"]))
+        .collect();
+    let templated: Vec<(String, Vec<String>)> =
+        commands.iter().filter(|(_, words)| words[0].starts_with("{{")).cloned().collect();
+    commands.retain(|(_, words)| BINARIES.contains(&words[0].as_str()));
+    for (file, words) in templated {
+        let takes_segment = words.iter().any(|word| word.contains("--segment"));
+        for job in &jobs {
+            if takes_segment != ["job_ingest", "job_validate"].contains(&job.as_str()) {
+                commands.push((file.clone(), [vec![job.clone()], words[1..].to_vec()].concat()));
+            }
+        }
+    }
+    commands
+}
+
+/// The flags in a word, which may be an expression of Argo.
+fn flags(word: &str) -> Vec<String> {
+    let starts = word
+        .match_indices("--")
+        .map(|(at, _)| at)
+        .filter(|at| !word[..*at].ends_with(|c: char| c.is_alphanumeric()));
+    starts
+        .map(|at| word[at..].split(|c: char| !c.is_ascii_lowercase() && c != '-').next().unwrap().to_owned())
+        .filter(|flag| flag != "--")
+        .collect()
+}
+
+#[test]
+fn every_flag_of_a_manifest_is_one_of_its_binary() {
+    let commands = commands();
+    assert_eq!(commands.len(), 12 + 1 + 11 + 9 + 1, "{commands:#?}");
+    let mut checked = 0;
+    for (file, words) in commands {
+        let subcommands = words[1..].iter().take_while(|word| !word.starts_with('-') && !word.contains("{{"));
+        let line: Vec<&str> = std::iter::once(&words[0]).chain(subcommands).map(String::as_str).collect();
+        let help = help(&line);
+        for flag in words.iter().flat_map(|word| flags(word)) {
+            let known = help.lines().any(|line| line.split_whitespace().next() == Some(flag.as_str()));
+            assert!(known, "{file}: {} has no {flag}", line.join(" "));
+            checked += 1;
+        }
+    }
+    assert!(checked > 100, "{checked}");
+    assert_eq!(
+        flags("{{=x == '' ? '--log-format=json' : '--window-days=' + x}}"),
+        ["--log-format", "--window-days"]
+    );
+}
+
+/// The settings in a section and in the sections below it. An empty section is a setting itself.
+fn settings(prefix: &str, value: &Value) -> Vec<String> {
+    let Some(fields) = value.as_object().filter(|fields| !fields.is_empty()) else {
+        return vec![prefix.trim_end_matches("__").to_owned()];
+    };
+    fields
+        .iter()
+        .flat_map(|(key, value)| settings(&format!("{prefix}{}__", key.to_uppercase()), value))
+        .collect()
+}
+
+#[test]
+fn every_variable_of_a_manifest_is_one_of_the_binaries() {
+    let config = serde_json::to_value(recsys_job::config::Config::default()).unwrap();
+    let known = settings("RECSYS_PIPELINES__", &config);
+    let page = fs::read_to_string(repository().join("docs/reference/environment.md")).unwrap();
+    let mut found = BTreeSet::new();
+    for file in [files("kubernetes", ".yaml"), files("argo", ".yaml"), files("compose", ".yml")].concat() {
+        let text = text(&file);
+        for (at, _) in text.match_indices("RECSYS_PIPELINES__") {
+            let name = text[at..]
+                .split(|c: char| !c.is_ascii_uppercase() && !c.is_ascii_digit() && c != '_')
+                .next()
+                .unwrap();
+            assert!(known.iter().any(|setting| setting == name), "{file}: {name} is no setting");
+            found.insert(name.to_owned());
+        }
+    }
+    assert!(found.len() > 10, "{found:?}");
+    for (file, container) in containers() {
+        let words = [strings(&container["command"]), strings(&container["args"])].concat();
+        if !BINARIES.contains(&words[0].as_str()) && !words[0].starts_with("{{") {
+            continue;
+        }
+        let names: Vec<String> = match (&container["env"], &container["environment"]) {
+            (Value::Array(variables), _) => {
+                variables.iter().map(|variable| plain(&variable["name"])).collect()
+            }
+            (_, Value::Object(variables)) => variables.keys().cloned().collect(),
+            _ => Vec::new(),
+        };
+        for name in names.iter().filter(|name| !name.starts_with("RECSYS_PIPELINES__")) {
+            let is_used = words.iter().any(|word| word.contains(&format!("$({name})")));
+            assert!(is_used || page.contains(&format!("`{name}`")), "{file}: nothing knows {name}");
+        }
+    }
+}
+
+#[test]
+fn the_settings_of_each_installation_are_valid() {
+    let sandbox = Sandbox::new();
+    let base = plain(&documents("kubernetes/base/config.yaml")[0]["data"]["config.yaml"]);
+    let production = documents("kubernetes/overlays/production/config.yaml").remove(0);
+    assert_eq!(
+        (&production[0]["op"], &production[0]["path"]),
+        (&"replace".into(), &"/data/config.yaml".into())
+    );
+    let production = plain(&production[0]["value"]);
+    // It says more than the base, and nothing else: the memory limit is the same, for example.
+    assert!(production.starts_with(&base), "{production}");
+    sandbox.write("local-minio.yaml", base);
+    sandbox.write("production.yaml", production);
+    sandbox.write("compose.yaml", text("compose/config.yaml"));
+    let check = |config: &str| {
+        let mut command = sandbox.command("recsys-pipelines");
+        command.args(["config", "check", "--config", config]);
+        command
+    };
+    let valid = |command: &mut Command| {
+        let finished = recsys_testkit::sandbox::Finished::from(command.output().unwrap());
+        assert_eq!(finished.ok().stdout, "the configuration is valid\n");
+    };
+    valid(&mut check("compose.yaml"));
+    for overlay in ["local-minio", "production"] {
+        valid(check(&format!("{overlay}.yaml")).envs(environment_of(overlay)));
+    }
+}
+
+#[test]
+fn the_paths_of_the_image_are_those_of_the_manifests() {
+    let dockerfile = text("docker/Dockerfile");
+    assert!(dockerfile.contains("\nUSER 65532:65532\n"));
+    assert!(dockerfile.contains("\nCOPY --from=build /out/ /usr/local/bin/\n"));
+    // Commands have no folder, so that they are found there; and the configuration is what is mounted.
+    for (file, words) in commands() {
+        let config = words.iter().find(|word| word.contains("/etc/"));
+        assert_eq!(
+            config.unwrap().trim_start_matches("--config="),
+            "/etc/recsys/config.yaml",
+            "{file}: {words:?}"
+        );
+    }
+    for (file, container) in containers() {
+        for mount in container["volumeMounts"].as_array().unwrap_or(&Vec::new()) {
+            if mount["name"] == "config" {
+                assert_eq!(mount["mountPath"], "/etc/recsys", "{file}");
+            }
+        }
+    }
+    assert!(documents("kubernetes/base/config.yaml")[0]["data"].get("config.yaml").is_some());
+}
+
+#[test]
+fn the_manifest_is_where_the_serving_side_looks() {
+    // Where out_dir is, the registry is below it, and the rest of the path is the contract's.
+    for env in [environment_of("local-minio"), environment_of("production")] {
+        assert_eq!(env["RECSYS_PIPELINES__OUT_DIR"], "s3://recsys-artifacts");
+        assert!(!env.contains_key("RECSYS_PIPELINES__REGISTRY_DIR"));
+    }
+    assert_eq!(documents("compose/config.yaml")[0]["out_dir"], "s3://recsys-artifacts");
+}
