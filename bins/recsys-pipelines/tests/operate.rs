@@ -241,6 +241,36 @@ fn config_show_says_where_each_value_came_from() {
 }
 
 #[test]
+fn the_environment_sets_what_has_no_default() {
+    let shop = Shop::new();
+    for (key, text, value) in [
+        ("validation.max_volume_drop", "0.5", json!(0.5)),
+        ("validation.max_volume_spike", "2", json!(2.0)),
+        ("validation.max_artifact_change", "0.5", json!(0.5)),
+        ("validation.max_duplicate_share", "0", json!(0.0)),
+        ("validation.max_guest_share", "1", json!(1.0)),
+        ("validation.max_session_events", "2000", json!(2000)),
+        // Text that looks like a number.
+        ("catalog.path", "2026", json!("2026")),
+        ("metrics.file", "2026", json!("2026")),
+    ] {
+        let variable = format!("RECSYS_PIPELINES__{}", key.replace('.', "__").to_uppercase());
+        let mut command = shop.0.command("recsys-pipelines");
+        let show = ["config", "show", "--config", "config.json", "--json"];
+        let output = command.env(&variable, text).args(show).output().unwrap();
+        let settings: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(settings[key]["value"], value, "{key}");
+        assert_eq!(settings[key]["origin"], format!("environment variable {variable}"));
+    }
+    let mut command = shop.0.command("recsys-pipelines");
+    command.env("RECSYS_PIPELINES__VALIDATION__MAX_SESSION_EVENTS", "many");
+    let finished =
+        Finished::from(command.args(["config", "check", "--config", "config.json"]).output().unwrap());
+    finished
+        .fails(2, &["RECSYS_PIPELINES__VALIDATION__MAX_SESSION_EVENTS", "max_session_events", "\"many\""]);
+}
+
+#[test]
 fn a_tenant_that_is_broken_does_not_hide_the_others() {
     let shop = Shop::new();
     shop.0.write("out/registry/current/acme/home/manifest.json", "{");

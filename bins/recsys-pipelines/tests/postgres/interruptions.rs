@@ -104,11 +104,11 @@ fn restore(pilot: &Pilot, signals: &[String]) {
     }
 }
 
-/// Waits until the job has begun the transaction in which it writes.
+/// Waits until the job has begun to write: only then does a transaction have a number.
 fn writes(pilot: &Pilot) {
     let sessions = format!(
         "select 1 from pg_stat_activity where datname = '{}' and application_name = 'recsys-pipelines' \
-         and (query like '%advisory%' or query like 'create temporary%')",
+         and backend_xid is not null",
         pilot.database.name()
     );
     let begun = Instant::now();

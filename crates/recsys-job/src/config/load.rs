@@ -140,10 +140,16 @@ fn with_environment(
     for (key, text) in Env::prefixed(ENV_PREFIX).split("__").iter() {
         let key = key.as_str();
         let origin = format!("environment variable {ENV_PREFIX}{}", key.replace('.', "__").to_uppercase());
+        let parsed = || text.parse().unwrap_or_else(|never: Infallible| match never {});
+        let fits = |value: &Value| Figment::from((key, value.clone())).extract::<Config>().is_ok();
+        let text = Value::from(text.as_str());
         let value = match defaults.find_value(key) {
-            Ok(Value::String(..) | Value::Empty(..)) => Value::from(text),
-            _ => text.parse().unwrap_or_else(|never: Infallible| match never {}),
+            Ok(Value::String(..)) => text,
+            // Without a default it may be text or anything else.
+            Ok(Value::Empty(..)) if fits(&text) => text,
+            _ => parsed(),
         };
+
         layers = with(layers, (key, value), &origin)?;
         origins.insert(key.to_owned(), origin);
     }
