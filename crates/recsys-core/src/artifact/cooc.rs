@@ -100,7 +100,7 @@ impl<'a> KindPayload<'a> for Payload<'a> {
         limits.check_cut("max_items_per_artifact", limits.max_items_per_artifact, self.0.len())?;
         for row in &self.0 {
             let list = || format!("neighbors of {:?}", row.item_id);
-            check_ranked(&list(), row.items.iter().map(ItemCount::scored))?;
+            check_ranked(list, row.items.iter().map(ItemCount::scored))?;
             limits
                 .check_cut("max_neighbors_per_item", limits.max_neighbors_per_item, row.items.len())
                 .map_err(|error| error.in_place(list()))?;

@@ -78,7 +78,7 @@ struct Head<'a> {
 }
 
 /// Hands the document up to the content of the `build` block to `out`, piece by piece.
-fn encode_open(key: &ArtifactKey, payload: &Payload<'_>, mut out: impl FnMut(&[u8])) {
+fn encode_open(key: &ArtifactKey, payload: &Payload<'_>, mut out: impl FnMut(&[u8]) + Send) {
     let ArtifactKey { kind: _, scope: Scope { tenant, surface }, segment, window } = key;
     let segment = segment.as_ref();
     let head = Head { v: 1, artifact_type: payload.kind(), tenant, surface, segment, window: *window };
@@ -92,26 +92,34 @@ fn encode_open(key: &ArtifactKey, payload: &Payload<'_>, mut out: impl FnMut(&[u
 const PART_ROWS: usize = 64;
 const ROWS_AT_A_TIME: usize = 16 * PART_ROWS;
 
-/// Hands the field that holds `payload` to `out`, piece by piece. All threads encode.
-pub(super) fn encode<'a, P: KindPayload<'a>>(payload: &P, mut out: impl FnMut(&[u8])) {
-    let rows = payload.rows();
-    out(b",\"");
-    out(P::FIELD.as_bytes());
-    out(b"\":[");
-    let mut comma: &[u8] = b"";
-    for rows in rows.chunks(ROWS_AT_A_TIME) {
+/// Hands the field that holds `payload` to `out`, piece by piece. All threads encode, and `out` has its turn
+/// meanwhile.
+pub(super) fn encode<'a, P: KindPayload<'a>>(payload: &P, mut out: impl FnMut(&[u8]) + Send) {
+    let parts = |rows: &[P::Row]| -> Vec<Vec<u8>> {
         let part = |rows: &[P::Row]| {
             let mut part = Vec::new();
             push_rows(&mut part, rows);
             part
         };
-        let parts: Vec<Vec<u8>> = rows.par_chunks(PART_ROWS).map(part).collect();
+        rows.par_chunks(PART_ROWS).map(part).collect()
+    };
+    out(b",\"");
+    out(P::FIELD.as_bytes());
+    out(b"\":[");
+    let mut comma: &[u8] = b"";
+    let mut encoded = Vec::new();
+    let mut hand_over = |parts: Vec<Vec<u8>>| {
         for part in parts {
             out(comma);
             out(&part);
             comma = b",";
         }
+    };
+    for rows in payload.rows().chunks(ROWS_AT_A_TIME) {
+        let before = std::mem::take(&mut encoded);
+        ((), encoded) = rayon::join(|| hand_over(before), || parts(rows));
     }
+    hand_over(encoded);
     out(b"]");
 }
 

@@ -97,7 +97,7 @@ macro_rules! kinds {
             }
 
                         /// Hands the field that holds the content to `out`, piece by piece.
-            pub(super) fn encode(&self, out: impl FnMut(&[u8])) {
+            pub(super) fn encode(&self, out: impl FnMut(&[u8]) + Send) {
                 match self { $(Self::$variant(payload) => document::encode(payload, out)),* }
             }
 

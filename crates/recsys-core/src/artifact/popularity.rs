@@ -38,7 +38,7 @@ impl<'a> KindPayload<'a> for Payload<'a> {
     }
 
     fn check(&self, limits: &Limits) -> Result<(), Defect> {
-        check_ranked("items", self.0.iter().map(ItemCount::scored))?;
+        check_ranked(|| "items".to_owned(), self.0.iter().map(ItemCount::scored))?;
         Ok(limits.check_cut("max_items_per_artifact", limits.max_items_per_artifact, self.0.len())?)
     }
 

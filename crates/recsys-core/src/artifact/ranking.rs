@@ -18,16 +18,16 @@ pub(super) fn keep_best<S: Ord + Copy>(entries: &mut Vec<(u32, S)>, most: usize)
 
 /// Checks that a list is ranked: positive scores, best first, ties by id.
 pub(super) fn check_ranked<'a>(
-    list: &str,
+    list: impl Fn() -> String,
     entries: impl Iterator<Item = (&'a str, f64)>,
 ) -> Result<(), Defect> {
     let mut previous: Option<(&str, f64)> = None;
     for (id, score) in entries {
         if id.is_empty() || score <= 0.0 || !score.is_finite() {
-            return Err(Defect::Content(format!("{list}: item {id:?} has score {score}")));
+            return Err(Defect::Content(format!("{}: item {id:?} has score {score}", list())));
         }
         if previous.is_some_and(|(before, better)| score.total_cmp(&better).then(before.cmp(id)).is_ge()) {
-            return Err(Defect::Content(format!("{list}: item {id:?} is out of order")));
+            return Err(Defect::Content(format!("{}: item {id:?} is out of order", list())));
         }
         previous = Some((id, score));
     }
@@ -63,7 +63,9 @@ mod tests {
 
     #[test]
     fn a_list_out_of_order_is_a_defect() {
-        let ranked = |entries: &[(&'static str, f64)]| check_ranked("x", entries.iter().copied()).is_ok();
+        let ranked = |entries: &[(&'static str, f64)]| {
+            check_ranked(|| "x".to_owned(), entries.iter().copied()).is_ok()
+        };
         assert!(ranked(&[("b", 2.0), ("a", 1.0), ("c", 1.0)]));
         for bad in [
             vec![("a", 1.0), ("b", 2.0)],

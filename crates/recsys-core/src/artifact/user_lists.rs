@@ -158,7 +158,7 @@ pub(super) fn check(users: &[UserItems<'_>], limits: &Limits) -> Result<(), Defe
     limits.check("max_users_per_run", limits.max_users_per_run, users.len())?;
     for row in users {
         let list = || format!("items of user {:?}", row.user_id);
-        check_ranked(&list(), row.items.iter().map(|item| (&*item.item_id, item.score)))?;
+        check_ranked(list, row.items.iter().map(|item| (&*item.item_id, item.score)))?;
         limits
             .check_cut("max_items_per_user", limits.max_items_per_user, row.items.len())
             .map_err(|error| error.in_place(list()))?;

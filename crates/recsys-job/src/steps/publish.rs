@@ -2,9 +2,9 @@
 
 use std::fmt;
 
+use rayon::prelude::*;
 use recsys_core::artifact::{ArtifactKey, Kind};
 use recsys_core::interrupt;
-use recsys_core::parallel;
 use recsys_core::publish::{Candidate, Fate, Options, Published, Publisher, Stored, Unfit};
 use recsys_core::staging::Staged;
 use recsys_core::window::Window;
@@ -72,7 +72,8 @@ pub(crate) fn check(
         // What is parsed of a document takes about as much memory again.
         return documents.into_iter().map(check).collect();
     }
-    parallel::try_map(documents, check)
+    // The first failure in the order of documents, whichever thread fails first.
+    documents.into_par_iter().map(check).collect::<Vec<_>>().into_iter().collect()
 }
 
 /// Publishes staged artifacts: first the blobs, in as many batches as fit memory, then all else at once.
