@@ -58,18 +58,8 @@ pub(super) fn parse(line: &str) -> Option<RawExposure<'_>> {
 }
 
 /// The known fields in the order of canonical data, which most producers keep, too.
-const FIELDS: [&[u8]; 10] = [
-    b"\"v\":",
-    b"\"ts\":",
-    b"\"tenant\":",
-    b"\"surface\":",
-    b"\"segment\":",
-    b"\"user_id\":",
-    b"\"session_id\":",
-    b"\"request_id\":",
-    b"\"item_id\":",
-    b"\"rank\":",
-];
+const FIELDS: [&str; 10] =
+    ["v", "ts", "tenant", "surface", "segment", "user_id", "session_id", "request_id", "item_id", "rank"];
 
 struct Cursor<'a> {
     line: &'a str,
@@ -91,17 +81,34 @@ impl<'a> Cursor<'a> {
     /// The number of a known field and the colon behind it: in most lines that of `expected`, or of one of the
     /// next two, because fields are optional.
     fn field(&mut self, expected: usize) -> Option<usize> {
-        let rest = &self.bytes[self.at..];
-        for (number, field) in FIELDS.iter().enumerate().skip(expected).take(3) {
-            if rest.starts_with(field) {
-                self.at += field.len();
+        for (number, name) in FIELDS.iter().enumerate().skip(expected).take(3) {
+            // Written out, because text whose length is known is compared in one or two steps.
+            let is_next = match number {
+                0 => self.begins_with(b"\"v\":"),
+                1 => self.begins_with(b"\"ts\":"),
+                2 => self.begins_with(b"\"tenant\":"),
+                3 => self.begins_with(b"\"surface\":"),
+                4 => self.begins_with(b"\"segment\":"),
+                5 => self.begins_with(b"\"user_id\":"),
+                6 => self.begins_with(b"\"session_id\":"),
+                7 => self.begins_with(b"\"request_id\":"),
+                8 => self.begins_with(b"\"item_id\":"),
+                9 => self.begins_with(b"\"rank\":"),
+                _ => false,
+            };
+            if is_next {
+                self.at += name.len() + 3;
                 return Some(number);
             }
         }
         let name = self.string()?;
         self.blanks();
         self.take(b':')?;
-        FIELDS.iter().position(|field| &field[1..field.len() - 2] == name.as_bytes())
+        FIELDS.iter().position(|field| *field == name)
+    }
+
+    fn begins_with<const N: usize>(&self, text: &[u8; N]) -> bool {
+        self.bytes.get(self.at..).and_then(<[u8]>::first_chunk) == Some(text)
     }
 
     /// After a value: whether the object ends here rather than going on.
