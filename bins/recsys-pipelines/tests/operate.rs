@@ -256,8 +256,8 @@ fn the_environment_sets_what_has_no_default() {
     ] {
         let variable = format!("RECSYS_PIPELINES__{}", key.replace('.', "__").to_uppercase());
         let mut command = shop.0.command("recsys-pipelines");
-        let show = ["config", "show", "--config", "config.json", "--json"];
-        let output = command.env(&variable, text).args(show).output().unwrap();
+        let arguments = ["config", "show", "--config", "config.json", "--json"];
+        let output = command.env(&variable, text).args(arguments).output().unwrap();
         let settings: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(settings[key]["value"], value, "{key}");
         assert_eq!(settings[key]["origin"], format!("environment variable {variable}"));
