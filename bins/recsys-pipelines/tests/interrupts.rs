@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -157,7 +158,6 @@ fn long_work_is_stopped_between_its_pieces() {
 
 #[test]
 fn the_second_signal_ends_the_process_at_once() {
-    use std::os::unix::process::ExitStatusExt;
     let sandbox = Sandbox::new();
     // Reading from a pipe that nobody writes to never ends, and reaches no safe point.
     sandbox.write("raw/README", "");
@@ -171,6 +171,59 @@ fn the_second_signal_ends_the_process_at_once() {
         thread::sleep(Duration::from_millis(300));
         assert!(child.try_wait().unwrap().is_none(), "the first signal has ended it");
         signal(&child, name);
-        assert_eq!(child.wait().unwrap().signal(), Some(number));
+        assert_eq!(child.wait().unwrap().code(), Some(128 + number));
     }
+}
+
+/// Asks a job that waits for somebody else to stop, and waits until it has.
+fn stop_waiting(mut child: Child) -> Finished {
+    thread::sleep(Duration::from_millis(500));
+    assert!(child.try_wait().unwrap().is_none(), "it does not wait");
+    signal(&child, "-TERM");
+    let begun = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if begun.elapsed() > Duration::from_mins(1) {
+            child.kill().unwrap();
+            panic!("it waits on");
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    finish(child)
+}
+
+#[test]
+fn a_job_that_waits_for_a_bucket_stops() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    // Connections are made by the system; nobody ever answers. To the second port nobody listens.
+    let refused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    for port in [port, refused] {
+        let sandbox = Sandbox::new();
+        let s3 = json!({"endpoint": format!("127.0.0.1:{port}"), "bucket": "b", "access_key": "a",
+            "secret_key": "s", "region": "us-east-1", "use_ssl": false});
+        let config = json!({
+            "out_dir": "out", "raw_source": {"type": "s3", "s3": s3},
+            "storage": {"timeout_s": 3600, "retry_timeout_s": 3600},
+        });
+        sandbox.write("config.json", config.to_string());
+        let finished = stop_waiting(start(&sandbox, "run --start 2026-01-02"));
+        finished.fails(1, &["stopped by SIGTERM"]);
+    }
+}
+
+#[test]
+fn a_job_that_waits_for_a_lock_stops() {
+    let sandbox = published(2_000);
+    let lock =
+        File::options().write(true).open(sandbox.join("out/registry/current/demo/home/.manifest.json.lock"));
+    let lock = lock.unwrap();
+    lock.lock().unwrap();
+    let before = fs::read(sandbox.join(MANIFEST)).unwrap();
+    let child = start(&sandbox, RUN);
+    // Until it waits for the lock, it works.
+    thread::sleep(Duration::from_secs(2));
+    stop_waiting(child).fails(1, &["stopped by SIGTERM"]);
+    assert_eq!(fs::read(sandbox.join(MANIFEST)).unwrap(), before);
+    drop(lock);
+    finish(start(&sandbox, RUN)).ok();
 }

@@ -44,11 +44,14 @@ pub fn main<F: Flags>(
 
 /// What a failed job says last.
 fn last_line(error: &JobError) -> String {
-    if !error.is_interruption() {
-        return one_line(error);
-    }
     let signal = interrupt::signal();
-    format!("stopped by {signal} at a safe point: nothing is half done, and the same command carries on")
+    if error.is_interruption() {
+        format!("stopped by {signal} at a safe point: nothing is half done, and the same command carries on")
+    } else if error.exit() == Exit::Failure && recsys_core::interrupt::check().is_err() {
+        format!("stopped by {signal}: {}", one_line(error))
+    } else {
+        one_line(error)
+    }
 }
 
 fn with_example(name: &str) -> String {

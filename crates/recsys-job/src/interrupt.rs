@@ -14,8 +14,9 @@ static SIGNAL: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
 /// Begins to watch for signals.
 pub(crate) fn watch() -> io::Result<()> {
     for (signal, number) in [(SIGTERM, 15), (SIGINT, 2)] {
-        // Before the flag is set, so that it is the second signal that finds it set.
-        flag::register_conditional_default(signal, Arc::clone(interrupt::flag()))?;
+        // Before the flag is set, so that it is the second signal that finds it set. The first process of a container
+        // cannot end by a signal of its own, so it ends with the code that shells give to one.
+        flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(interrupt::flag()))?;
         flag::register(signal, Arc::clone(interrupt::flag()))?;
         flag::register_usize(signal, Arc::clone(&SIGNAL), number)?;
     }

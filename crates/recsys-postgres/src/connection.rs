@@ -11,6 +11,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Row};
 use tokio::runtime::Runtime;
 
 use recsys_core::database::{Mode, Patience};
+use recsys_core::interrupt::{self, Interrupted};
 
 use crate::dsn::Dsn;
 use crate::fault::{PostgresError, Problem, unconnected};
@@ -60,7 +61,9 @@ impl Connection {
             .without_max_times();
         let session = (|| runtime.block_on(attempt(&options, dsn.connect_timeout())))
             .retry(delays)
-            .when(|problem: &Problem| problem.may_heal() && begun.elapsed() < patience.connect)
+            .when(|problem: &Problem| {
+                problem.may_heal() && begun.elapsed() < patience.connect && interrupt::check().is_ok()
+            })
             .call()
             .map_err(error)?;
         let limit = statement
@@ -212,9 +215,10 @@ pub(crate) async fn within<T>(
     limit: Duration,
     answer: impl Future<Output = sqlx::Result<T>>,
 ) -> Result<T, Problem> {
-    match tokio::time::timeout(limit, answer).await {
-        Ok(answer) => Ok(answer?),
-        Err(_) => Err(Problem::NoAnswer(limit.as_secs())),
+    match interrupt::or_stop(tokio::time::timeout(limit, answer)).await {
+        Ok(Ok(answer)) => Ok(answer?),
+        Ok(Err(_)) => Err(Problem::NoAnswer(limit.as_secs())),
+        Err(Interrupted) => Err(Problem::Interrupted),
     }
 }
 
@@ -229,5 +233,6 @@ async fn attempt(options: &PgConnectOptions, limit: Duration) -> Result<PgConnec
             (first, _) => first,
         }
     };
-    tokio::time::timeout(limit, connect).await.unwrap_or(Err(Problem::NoAnswer(limit.as_secs())))
+    let connected = interrupt::or_stop(tokio::time::timeout(limit, connect)).await;
+    connected.map_err(|Interrupted| Problem::Interrupted)?.unwrap_or(Err(Problem::NoAnswer(limit.as_secs())))
 }

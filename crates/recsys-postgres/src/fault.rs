@@ -61,6 +61,8 @@ pub enum Problem {
     Busy(String),
     /// No answer came in this many seconds.
     NoAnswer(u64),
+    /// The process was asked to stop, and no answer came soon after.
+    Interrupted,
     /// The server stopped a statement after its time; its words.
     TimedOut(String),
     /// Somebody stopped a statement; the server's words.
@@ -128,6 +130,7 @@ impl Problem {
             Self::Unreachable(_)
             | Self::Busy(_)
             | Self::NoAnswer(_)
+            | Self::Interrupted
             | Self::TimedOut(_)
             | Self::Cancelled(_)
             | Self::Full(_)
@@ -144,7 +147,7 @@ impl Problem {
 
     /// Whether nothing more can be asked on the connection.
     pub(crate) fn ends_connection(&self) -> bool {
-        matches!(self, Self::NoAnswer(_) | Self::Cut(_) | Self::Unreachable(_))
+        matches!(self, Self::NoAnswer(_) | Self::Interrupted | Self::Cut(_) | Self::Unreachable(_))
     }
 
     /// Whether a connection that could not be made may be made a little later.
@@ -183,6 +186,7 @@ impl fmt::Display for Problem {
             Self::Unreachable(cause) => write!(f, "nobody answers ({cause}); is the server running there?"),
             Self::Busy(text) => write!(f, "the server takes no connection now: {text}"),
             Self::NoAnswer(seconds) => write!(f, "no answer within {seconds} s"),
+            Self::Interrupted => f.write_str("no answer came before this process had to stop"),
             Self::Cancelled(text) => {
                 write!(f, "{text}; somebody, or a tool, stopped the statement on the server")
             }

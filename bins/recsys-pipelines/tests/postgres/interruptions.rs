@@ -1,7 +1,7 @@
 //! A job that is killed, cut off or stopped while it writes.
 
 use std::hash::{BuildHasher, RandomState};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -213,6 +213,27 @@ fn a_job_that_is_killed_in_the_middle_of_its_merge_leaves_the_day_as_it_was() {
     assert_eq!(pilot.traces(), before);
     pilot.run("job_db_signals", DAY).ok();
     assert_ne!(pilot.traces(), before);
+}
+
+#[test]
+fn a_job_that_waits_for_rows_stops_when_it_is_asked_to() {
+    let pilot = changed();
+    let before = pilot.traces();
+    let holder = Holder::new(&pilot);
+    let mut job = spawn(&pilot);
+    blocked(&pilot);
+    assert!(Command::new("kill").arg(job.id().to_string()).status().unwrap().success());
+    let begun = Instant::now();
+    while job.try_wait().unwrap().is_none() {
+        assert!(begun.elapsed() < Duration::from_mins(1), "it waits on");
+        thread::sleep(Duration::from_millis(20));
+    }
+    let finished = Finished::from(job.wait_with_output().unwrap());
+    pilot.hides_password(&finished);
+    finished.fails(1, &["stopped by SIGTERM: cannot write item_popularity_daily and item_covisit_daily"]);
+    drop(holder);
+    settle(&pilot);
+    assert_eq!(pilot.traces(), before);
 }
 
 #[test]

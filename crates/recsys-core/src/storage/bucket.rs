@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use backon::{BlockingRetryable, ExponentialBuilder};
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, TryStreamExt};
+use futures_util::{Stream, TryStreamExt};
 use jiff::Timestamp;
 use object_store::path::Path;
 use object_store::{
@@ -21,7 +21,7 @@ use object_store::{
 use tempfile::SpooledTempFile;
 use tokio::runtime::Runtime;
 
-use crate::interrupt;
+use crate::interrupt::{self, Interrupted};
 
 use super::{
     BucketFault, Commit, Condition, Conditions, Listed, PendingWrite, Problem, Store, StoreError, Tag, probe,
@@ -58,8 +58,17 @@ fn runtime() -> io::Result<&'static Runtime> {
     Ok(RUNTIME.get_or_init(|| runtime))
 }
 
+/// Waits for a service, unless the process is asked to stop meanwhile.
+fn wait<T>(runtime: &Runtime, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let stopped = |interrupted| Error::Generic { store: "bucket", source: Box::new(interrupted) };
+    runtime.block_on(interrupt::or_stop(answer)).map_err(stopped).flatten()
+}
+
 /// What a service said, as an error of the kind that readers and writers have.
 fn io_error(service: &str, error: &Error) -> io::Error {
+    if interrupt::is_cause(error) {
+        return Interrupted.into();
+    }
     io::Error::other(BucketFault::new(service, error))
 }
 
@@ -92,7 +101,7 @@ impl BucketStore {
     /// Begins to read a document.
     fn get(&self, key: &str) -> Result<Option<GetResult>, StoreError> {
         let path = self.path(key)?;
-        match self.runtime.block_on(self.store.get(&path)) {
+        match wait(self.runtime, self.store.get(&path)) {
             Ok(result) => Ok(Some(result)),
             Err(error @ Error::NotFound { .. }) => {
                 let fault = BucketFault::new(&self.service, &error);
@@ -114,6 +123,7 @@ impl BucketStore {
     /// One request that writes the whole document.
     fn put_whole(&self, key: &str, payload: &PutPayload, condition: Condition) -> Result<Commit, StoreError> {
         let path = self.path(key)?;
+        let is_swap = matches!(condition, Condition::Still(_));
         let mode = match condition {
             Condition::Always => PutMode::Overwrite,
             Condition::Absent | Condition::Still(None) => PutMode::Create,
@@ -121,7 +131,11 @@ impl BucketStore {
                 PutMode::Update(UpdateVersion { e_tag: Some(etag), version })
             }
         };
-        let put = || self.runtime.block_on(self.store.put_opts(&path, payload.clone(), mode.clone().into()));
+        let put = || {
+            let answer = self.store.put_opts(&path, payload.clone(), mode.clone().into());
+            // What became of a swap must be known.
+            if is_swap { self.runtime.block_on(answer) } else { wait(self.runtime, answer) }
+        };
         // Two writers at the very same time; S3 wants one of them to try again.
         let in_conflict = |error: &Error| error.to_string().contains("status code: 409");
         let delays = ExponentialBuilder::default().with_jitter().with_min_delay(Duration::from_millis(50));
@@ -138,7 +152,7 @@ impl BucketStore {
         let path = self.path(key)?;
         let failed = self.failed("write", key);
         let begun = self.store.put_multipart_opts(&path, PutMultipartOptions::default());
-        let upload = self.runtime.block_on(begun).map_err(&failed)?;
+        let upload = wait(self.runtime, begun).map_err(&failed)?;
         let mut upload = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
         // Parts are sent by tasks, which are spawned in the context of the runtime.
         let _context = self.runtime.enter();
@@ -153,7 +167,7 @@ impl BucketStore {
                 Ok(0) => break Ok(()),
                 Ok(_) => {}
             }
-            let room = self.runtime.block_on(upload.wait_for_capacity(PARTS_AT_ONCE));
+            let room = wait(self.runtime, upload.wait_for_capacity(PARTS_AT_ONCE));
             if let Err(error) = room {
                 break Err(failed(error));
             }
@@ -161,10 +175,10 @@ impl BucketStore {
         };
         if let Err(error) = sent {
             // Parts that cannot be taken back either are for the bucket's own rules to remove.
-            let _ = self.runtime.block_on(upload.abort());
+            let _ = wait(self.runtime, upload.abort());
             return Err(error);
         }
-        self.runtime.block_on(upload.finish()).map_err(&failed)?;
+        wait(self.runtime, upload.finish()).map_err(&failed)?;
         Ok(Commit::Written)
     }
 }
@@ -183,7 +197,7 @@ impl Store for BucketStore {
     /// A folder of a bucket is there when there is something in it.
     fn root_exists(&self) -> Result<bool, StoreError> {
         let mut listing = self.store.list(Some(&self.folder));
-        let first = self.runtime.block_on(listing.try_next()).map_err(self.failed("list", ""))?;
+        let first = wait(self.runtime, listing.try_next()).map_err(self.failed("list", ""))?;
         Ok(first.is_some())
     }
 
@@ -214,14 +228,14 @@ impl Store for BucketStore {
         if self.look(key)?.is_none() {
             return Ok(false);
         }
-        match self.runtime.block_on(self.store.delete(&self.path(key)?)) {
+        match wait(self.runtime, self.store.delete(&self.path(key)?)) {
             Err(Error::NotFound { .. }) => Ok(false),
             deleted => deleted.map(|()| true).map_err(self.failed("remove", key)),
         }
     }
 
     fn look(&self, key: &str) -> Result<Option<Listed>, StoreError> {
-        match self.runtime.block_on(self.store.head(&self.path(key)?)) {
+        match wait(self.runtime, self.store.head(&self.path(key)?)) {
             Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(self.failed("look at", key)(error)),
             Ok(object) => Ok(Some(listed(key.to_owned(), &object))),
@@ -230,7 +244,7 @@ impl Store for BucketStore {
 
     fn list(&self, folder: &str) -> Result<Vec<Listed>, StoreError> {
         let path = self.path(folder)?;
-        let found = self.runtime.block_on(self.store.list(Some(&path)).try_collect::<Vec<_>>());
+        let found = wait(self.runtime, self.store.list(Some(&path)).try_collect::<Vec<_>>());
         let found = found.map_err(self.failed("list", folder))?;
         let root = self.folder.as_ref();
         let listed = found.into_iter().filter_map(|object| {
@@ -283,10 +297,10 @@ struct ObjectReader {
 impl Read for ObjectReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.chunk.is_empty() {
-            match self.runtime.block_on(self.stream.next()) {
-                Some(Ok(chunk)) => self.chunk = chunk,
-                Some(Err(error)) => return Err(io_error(&self.service, &error)),
-                None => return Ok(0),
+            match wait(self.runtime, self.stream.try_next()) {
+                Ok(Some(chunk)) => self.chunk = chunk,
+                Ok(None) => return Ok(0),
+                Err(error) => return Err(io_error(&self.service, &error)),
             }
         }
         let taken = self.chunk.split_to(buffer.len().min(self.chunk.len()));

@@ -14,6 +14,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tempfile::NamedTempFile;
@@ -22,6 +23,7 @@ use super::watched_file::WatchedFile;
 use super::{Commit, Condition, Conditions, Listed, PendingWrite, Store, StoreError, Tag, same_content};
 use crate::hash::sha256;
 use crate::id::SCRATCH;
+use crate::interrupt;
 
 /// A folder of the local file system as a [`Store`].
 #[derive(Debug)]
@@ -313,6 +315,9 @@ fn place(file: NamedTempFile, target: &Path, condition: &Condition) -> Result<Co
     }
 }
 
+/// How often one that waits for a lock looks whether it is free.
+const LOCK_LOOK: Duration = Duration::from_millis(5);
+
 fn lock(target: &Path) -> Result<File, StoreError> {
     let mut name = std::ffi::OsString::from(".");
     name.push(target.file_name().unwrap_or_default());
@@ -320,6 +325,13 @@ fn lock(target: &Path) -> Result<File, StoreError> {
     let path = target.with_file_name(name);
     let file = File::options().create(true).write(true).truncate(false).open(&path);
     let file = file.map_err(failed("open", &path))?;
-    file.lock().map_err(failed("lock", &path))?;
-    Ok(file)
+    // Not by a wait in the system, which a wish to stop does not end.
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => interrupt::check()?,
+            Err(TryLockError::Error(error)) => return Err(failed("lock", &path)(error)),
+        }
+        thread::sleep(LOCK_LOOK);
+    }
 }

@@ -8,8 +8,10 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use recsys_core::artifact::Kind;
+
 use super::record::{Ended, Run};
-use super::samples::{LAST_SUCCESS, MANIFEST_UPDATED, Sample, plain, text};
+use super::samples::{LAST_SUCCESS, MANIFEST_UPDATED, Sample, plain, text, window_end};
 
 /// Why there is no new file.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +19,9 @@ pub(super) enum FileError {
     /// The system does not let it be.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// Something is there that would be destroyed, or that would never answer.
+    #[error("it exists and is no regular file")]
+    Special,
     /// The samples make no text.
     #[error(transparent)]
     Text(#[from] prometheus::Error),
@@ -25,13 +30,18 @@ pub(super) enum FileError {
 /// Replaces the file at `path`.
 pub(super) fn write(path: &str, mut samples: Vec<Sample>, run: &Run, ended: &Ended) -> Result<(), FileError> {
     let path = Path::new(path);
-    if ended.exit_code != 0 {
-        let before = fs::read_to_string(path).unwrap_or_default();
-        samples.extend(kept(run, &before, LAST_SUCCESS)?);
+    if fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(FileError::Special);
     }
-    if run.scope.is_some() && !samples.iter().any(|sample| sample.name == MANIFEST_UPDATED) {
-        let before = fs::read_to_string(path).unwrap_or_default();
-        samples.extend(kept(run, &before, MANIFEST_UPDATED)?);
+    let before = fs::read_to_string(path).unwrap_or_default();
+    let mut may_be_kept = vec![plain(run, MANIFEST_UPDATED, 0.0)];
+    may_be_kept.extend(Kind::ALL.iter().map(|kind| window_end(run.scope.clone(), *kind, 0.0)));
+    may_be_kept.retain(|sample| !samples.iter().any(|known| known.is_of_same_series(sample)));
+    if ended.exit_code != 0 {
+        may_be_kept.push(plain(run, LAST_SUCCESS, 0.0));
+    }
+    for sample in may_be_kept {
+        samples.extend(kept(run, &before, sample)?);
     }
     let text = text(run, &samples)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -46,12 +56,12 @@ pub(super) fn write(path: &str, mut samples: Vec<Sample>, run: &Run, ended: &End
     Ok(())
 }
 
-/// The sample of the same name and labels in an earlier text.
-fn kept(run: &Run, before: &str, name: &'static str) -> prometheus::Result<Option<Sample>> {
-    let own = text(run, [&plain(run, name, 0.0)])?;
+/// The same sample with the value that it has in an earlier text.
+fn kept(run: &Run, before: &str, sample: Sample) -> prometheus::Result<Option<Sample>> {
+    let own = text(run, [&Sample { value: 0.0, ..sample.clone() }])?;
     let own = own.lines().find(|line| !line.starts_with('#')).and_then(|line| line.strip_suffix('0'));
     let value = own.and_then(|own| before.lines().find_map(|line| line.strip_prefix(own)));
-    Ok(value.and_then(|value| value.parse().ok()).map(|value| plain(run, name, value)))
+    Ok(value.and_then(|value| value.parse().ok()).map(|value| Sample { value, ..sample }))
 }
 
 #[cfg(test)]
@@ -68,8 +78,9 @@ mod tests {
     fn what_is_kept_is_of_the_same_labels() {
         let strange = "a\"b";
         let before = text(&run(strange), [&plain(&run(strange), LAST_SUCCESS, 1_767_400_000.25)]).unwrap();
-        let value =
-            |run: &Run, before: &str| kept(run, before, LAST_SUCCESS).unwrap().map(|sample| sample.value);
+        let value = |run: &Run, before: &str| {
+            kept(run, before, plain(run, LAST_SUCCESS, 0.0)).unwrap().map(|sample| sample.value)
+        };
         assert_eq!(value(&run(strange), &before), Some(1_767_400_000.25));
         assert_eq!(value(&run("a"), &before), None);
         assert_eq!(value(&run(strange), "garbage\n\u{0}"), None);

@@ -62,12 +62,38 @@ fn destinations(common: &CommonArgs) -> MetricsSettings {
     }
 }
 
-/// The name of the file, which may differ by binary, tenant and surface.
+/// The name of the file, which may differ by binary, tenant and surface. What fills a place has none of its own.
 fn file_name(template: &str, run: &Run) -> String {
     let (tenant, surface) = match &run.scope {
         Some(Scope { tenant, surface }) => (tenant.as_str(), surface.as_str()),
         None => ("_all", "_all"),
     };
-    let filled = template.replace("{binary}", &run.binary);
-    filled.replace("{tenant}", tenant).replace("{surface}", surface)
+    let places = [("{binary}", run.binary.as_str()), ("{tenant}", tenant), ("{surface}", surface)];
+    let mut name = String::new();
+    let mut rest = template;
+    while let Some(at) = rest.find('{') {
+        name += &rest[..at];
+        rest = &rest[at..];
+        let (place, filled) =
+            places.iter().find(|(place, _)| rest.starts_with(place)).copied().unwrap_or(("{", "{"));
+        name += filled;
+        rest = &rest[place.len()..];
+    }
+    name + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_in_a_name_are_filled_once() {
+        let scope = Scope { tenant: "{surface}".parse().unwrap(), surface: "home".parse().unwrap() };
+        let run = Run::begin("job_x", None, Some(scope));
+        assert_eq!(
+            file_name("{/{binary}.{tenant}.{surface}.{x}.prom", &run),
+            "{/job_x.{surface}.home.{x}.prom"
+        );
+        assert_eq!(file_name("{tenant}", &Run::begin("x", None, None)), "_all");
+    }
 }

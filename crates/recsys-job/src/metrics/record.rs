@@ -8,6 +8,7 @@ use recsys_core::artifact::Kind;
 use recsys_core::gate::{DayCounts, Past};
 use recsys_core::id::Scope;
 use recsys_core::limit::Limits;
+use recsys_core::window::Window;
 
 use super::failure::{exceeded_limit, failed_gates};
 use crate::clock;
@@ -85,6 +86,9 @@ pub(crate) struct Record {
     pub(super) events: Option<Events>,
     pub(super) artifacts: BTreeMap<Kind, Artifact>,
     pub(super) manifests: Vec<(Scope, Timestamp)>,
+    /// Of the artifacts that are current.
+    pub(super) windows: Vec<(Scope, Kind, Window)>,
+
     pub(super) volume_ratios: BTreeMap<&'static str, f64>,
     pub(super) limits: Option<Limits>,
     pub(super) notify_failed: Option<bool>,
@@ -117,6 +121,12 @@ impl Record {
     pub(crate) fn set_manifest(&mut self, scope: &Scope, updated_at: Timestamp) {
         self.manifests.retain(|(known, _)| known != scope);
         self.manifests.push((scope.clone(), updated_at));
+    }
+
+    /// The window of a kind's artifact that is current.
+    pub(crate) fn set_window(&mut self, scope: &Scope, kind: Kind, window: Window) {
+        self.windows.retain(|(known, of, _)| (known, *of) != (scope, kind));
+        self.windows.push((scope.clone(), kind, window));
     }
 
     /// A day against the median of the days before it, where enough of them are known.

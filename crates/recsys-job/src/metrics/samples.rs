@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use prometheus::{GaugeVec, Opts, Registry, TextEncoder};
+use recsys_core::artifact::Kind;
 use recsys_core::id::Scope;
 use recsys_core::limit::HARD_LIMITS;
 
@@ -13,9 +14,10 @@ use super::record::{Artifact, Ended, Events, Record, Run};
 
 pub(super) const LAST_SUCCESS: &str = "recsys_run_last_success_timestamp_seconds";
 pub(super) const MANIFEST_UPDATED: &str = "recsys_manifest_updated_timestamp_seconds";
+pub(super) const WINDOW_END: &str = "recsys_artifact_window_end_timestamp_seconds";
 
 /// Every metric and what it says. All are gauges.
-pub const METRICS: [(&str, &str); 17] = [
+pub const METRICS: [(&str, &str); 18] = [
     ("recsys_run_success", "Whether the last run succeeded."),
     ("recsys_run_exit_code", "The exit code of the last run."),
     ("recsys_run_start_timestamp_seconds", "When the last run began."),
@@ -31,6 +33,7 @@ pub const METRICS: [(&str, &str); 17] = [
         "Sessions left out of the artifact because they have too many items.",
     ),
     (MANIFEST_UPDATED, "The updated_at of the manifest as it was seen last."),
+    (WINDOW_END, "The end of the window of the artifact that is current, as it was seen last."),
     ("recsys_gate_failed", "Whether the last run was refused by a gate."),
     ("recsys_limit_exceeded", "Whether the last run exceeded a limit."),
     (
@@ -47,11 +50,16 @@ pub(super) struct Sample {
     pub(super) name: &'static str,
     pub(super) scope: Option<Scope>,
     /// A label besides those that all samples have.
-    label: Option<(&'static str, &'static str)>,
+    pub(super) label: Option<(&'static str, &'static str)>,
     pub(super) value: f64,
 }
 
 impl Sample {
+    /// Whether another sample has the same name and labels.
+    pub(super) fn is_of_same_series(&self, other: &Self) -> bool {
+        (self.name, &self.scope, self.label) == (other.name, &other.scope, other.label)
+    }
+
     fn labels(&self, run: &Run) -> Vec<(&'static str, String)> {
         let mut labels = vec![("binary", run.binary.clone())];
         if let Some(Scope { tenant, surface }) = &self.scope {
@@ -123,7 +131,16 @@ pub(super) fn of(run: &Run, record: &Record, ended: &Ended) -> Vec<Sample> {
         let (name, scope) = (MANIFEST_UPDATED, Some(scope.clone()));
         samples.push(Sample { name, scope, label: None, value: seconds(*updated_at) });
     }
+    for (scope, kind, window) in &record.windows {
+        samples.push(window_end(Some(scope.clone()), *kind, nanoseconds(window.end().start_ns())));
+    }
+
     samples
+}
+
+/// When the window of a kind's current artifact ends.
+pub(super) fn window_end(scope: Option<Scope>, kind: Kind, value: f64) -> Sample {
+    Sample { name: WINDOW_END, scope, label: Some(("kind", kind.as_str())), value }
 }
 
 /// A sample without a label of its own, of the scope of the run.
@@ -163,6 +180,11 @@ fn truth(value: bool) -> f64 {
 #[allow(clippy::cast_precision_loss, reason = "a sample is a floating-point number")]
 fn number(count: u64) -> f64 {
     count as f64
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a whole number of seconds below 2^53")]
+fn nanoseconds(since: i64) -> f64 {
+    (since / 1_000_000_000) as f64
 }
 
 /// A time as a monitoring system has it: seconds since 1970.

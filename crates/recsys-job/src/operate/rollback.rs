@@ -1,7 +1,7 @@
 //! `rollback`: back to pointers that were current before.
 
 use recsys_core::artifact::Kind;
-use recsys_core::publish::{Change, Reason, RollbackPlan, Target};
+use recsys_core::publish::{Change, Reason, RollbackPlan, Target, version_in};
 use serde::Serialize;
 
 use super::{Operator, scope};
@@ -53,6 +53,13 @@ pub(crate) fn rollback(flags: &RollbackJob) -> Result<(), JobError> {
     };
     let manifest = current.as_ref().unwrap_or(&plan.from);
     metrics::record(|record| record.set_manifest(&scope, manifest.updated_at));
+    for (kind, uri) in &manifest.current {
+        // The rollback is done; what nobody can read is left out.
+        if let Ok(Some(found)) = registry.record(&scope, *kind, version_in(uri)) {
+            metrics::record(|record| record.set_window(&scope, *kind, found.window));
+        }
+    }
+
     if let (Some(notifier), false) = (&notifier, flags.dry_run) {
         notifier.tell(&*operator.published.registry, manifest);
     }

@@ -92,6 +92,7 @@ fn manifest_status(
         // Artifacts whose time nobody can read are as old as time.
         let built_at: Timestamp = built_at.parse().unwrap_or(Timestamp::UNIX_EPOCH);
         let age = age(now, built_at);
+        metrics::record(|record| record.set_window(&scope, *kind, key.window));
         kinds.push(KindStatus {
             kind: *kind,
             segment: key.segment,

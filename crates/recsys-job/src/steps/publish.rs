@@ -4,6 +4,7 @@ use std::fmt;
 
 use rayon::prelude::*;
 use recsys_core::artifact::{ArtifactKey, Kind};
+use recsys_core::id::Scope;
 use recsys_core::interrupt;
 use recsys_core::publish::{Candidate, Fate, Options, Published, Publisher, Stored, Unfit};
 use recsys_core::staging::Staged;
@@ -121,7 +122,7 @@ impl<'a> Publishing<'a> {
         interrupt::check()?;
         let Published { fates, manifest, swapped, current } =
             self.publisher.finish(&ctx.scope, &self.stored)?;
-        self.step.end(note(&self.stored, &fates));
+        self.step.end(note(&ctx.scope, &self.stored, &fates));
         if let Some(current) = &current {
             metrics::record(|record| record.set_manifest(&ctx.scope, current.updated_at));
             if let Some(notifier) = &ctx.notifier {
@@ -142,12 +143,15 @@ impl<'a> Publishing<'a> {
 }
 
 /// Notes the artifacts that are current now, and counts them.
-fn note(stored: &[Stored], fates: &[Fate]) -> Counts {
+fn note(scope: &Scope, stored: &[Stored], fates: &[Fate]) -> Counts {
     let is_current = |fate: &Fate| matches!(fate, Fate::Published | Fate::AlreadyCurrent);
     let current = || stored.iter().zip(fates).filter(|(_, fate)| is_current(fate)).map(|(stored, _)| stored);
     for Stored { key, rows, bytes, .. } in current() {
         let artifact = Artifact { items: *rows as u64, bytes: *bytes, skipped_sessions: None };
-        metrics::record(|record| record.set_artifact(key.kind, artifact));
+        metrics::record(|record| {
+            record.set_artifact(key.kind, artifact);
+            record.set_window(scope, key.kind, key.window);
+        });
     }
     Counts {
         artifacts: Some(current().count() as u64),
