@@ -304,7 +304,14 @@ fn late_events_get_in_when_the_last_days_are_done_again() {
             {"item_id": "i000", "count": 6}, {"item_id": "i001", "count": 6}, {"item_id": "i002", "count": 2},
         ])
     );
+    // The whole file of a day that nobody had waited for.
+    days.write("2026-01-01", 1, 1);
+    let late = incremental("--end 2026-01-04 --reprocess-days 5 --window-days 3");
+    assert!(late.ok().stdout.contains("demo/home 2026-01-01"), "{late:?}");
+    assert!(late.stderr.contains("2025-12-31") && late.stderr.contains("not done again"), "{late:?}");
+    incremental("--end 2026-01-04 --reprocess-days 400").fails(4, &["max_days_backfill"]);
     // With nothing new, the last day alone is done again.
+
     let again = incremental("--end 2026-01-04 --reprocess-days 1 --window-days 3");
     assert_eq!(again.ok().stdout.matches("demo/home 2026").count(), 1);
     assert!(incremental("--end 2026-01-04").ok().stdout.contains("nothing to do"));

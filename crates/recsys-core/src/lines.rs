@@ -346,7 +346,11 @@ fn work_on_line<S, E: Into<Stop>>(
     if line.len() > MAX_LINE_BYTES {
         return Err(too_long().into());
     }
-    if line.trim_ascii().is_empty() { Ok(()) } else { work(state, line).map_err(Into::into) }
+    if line.bytes().all(|byte| matches!(byte, b' ' | b'\t' | b'\r')) {
+        Ok(())
+    } else {
+        work(state, line).map_err(Into::into)
+    }
 }
 
 /// What becomes of the bad lines of a block.

@@ -10,12 +10,14 @@ use recsys_core::database::Driver;
 use recsys_core::event::Stream;
 use recsys_core::gate::DayCounts;
 use recsys_core::parallel;
+use recsys_core::raw::Raw;
 use recsys_core::staging::Staged;
 use recsys_core::window::{Day, Window};
 use serde::Serialize;
 
 use crate::checkpoint;
 use crate::cli::{PublishFlags, RunJob};
+use crate::config::{Config, RawType};
 use crate::context::Context;
 use crate::database::Target;
 use crate::error::JobError;
@@ -250,14 +252,31 @@ fn run_days(ctx: &Context, flags: &RunJob, checkpoint: Option<Day>) -> Result<Ve
     }
 }
 
-/// The days up to the checkpoint that are done again, because events may have arrived since. One that was never
-/// ingested is no late day.
+/// The days up to the checkpoint that are done again, because events may have arrived since: those that have
+/// canonical data, and those whose file has come since. Of a table nobody knows whether rows have come, so a day
+/// without any is done again where it may stay empty.
 fn late_days(ctx: &Context, count: u32, last: Day, end: Day) -> Result<Vec<Day>, JobError> {
+    let Config { limits, validation, raw_source, .. } = &ctx.config;
+    limits.check("max_days_backfill", limits.max_days_backfill, count as usize)?;
+    let is_table = raw_source.r#type == RawType::Postgres;
+    let store = if is_table { None } else { Some(ctx.raw_store()?) };
+    let has_raw = |day: Day| -> Result<bool, JobError> {
+        let Some(store) = &store else {
+            return Ok(validation.min_events == 0 && ctx.reports().read(day)?.is_some());
+        };
+        let raw = Raw::new(&**store, &ctx.scope)?;
+        Ok(raw.has_day(day)? || raw.of(Stream::Outcomes).has_day(day)?)
+    };
     let mut days = Vec::new();
     for before in (0..i64::from(count)).rev() {
         let day = last.plus(-before)?;
-        if day <= end && ctx.canonical().exists(day)? {
+        if day > end {
+            continue;
+        }
+        if ctx.canonical().exists(day)? || has_raw(day)? {
             days.push(day);
+        } else {
+            tracing::warn!(%day, "not done again: it has neither canonical data nor a raw file of its own");
         }
     }
     Ok(days)

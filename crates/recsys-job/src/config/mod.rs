@@ -238,6 +238,9 @@ impl Default for Config {
     }
 }
 
+/// No gate looks further back: each day costs a look at its report.
+const MAX_LOOKBACK_DAYS: u32 = 366;
+
 impl Config {
     fn below_out_dir(&self, set: Option<&String>, name: &str) -> String {
         set.cloned().unwrap_or_else(|| format!("{}/{name}", self.out_dir.trim_end_matches('/')))
@@ -356,6 +359,11 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
+        if self.validation.lookback_days > MAX_LOOKBACK_DAYS {
+            let (key, problem) = ("validation.lookback_days", "must be at most 366");
+            return Err(ConfigError::Value { key, problem });
+        }
+
         for (key, s3) in [("raw_source.s3", &self.raw_source.s3), ("object_store.s3", &self.object_store.s3)]
         {
             s3.check().map_err(|problem| ConfigError::S3 { key, problem })?;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use recsys_core::canonical::DayRows;
 use recsys_core::gate::{Check, DayCounts, Past};
+use recsys_core::interrupt;
 use recsys_core::report::{DayReport, Verdict};
 use recsys_core::window::{Day, Window};
 use serde::Serialize;
@@ -134,7 +135,9 @@ fn past(ctx: &Context, day: Day) -> Result<Past, JobError> {
     let lookback_days = validation.lookback();
     let mut known = Vec::new();
     for before in (1..=i64::from(lookback_days)).rev() {
+        interrupt::check()?;
         // There is no day before the first of the calendar.
+
         let Ok(before) = day.plus(-before) else { continue };
         let counts = match ctx.reports().read(before)? {
             Some(report) => Some(report.counts),
