@@ -82,7 +82,8 @@ def render(folder):
         for container in containers(thing):
             for image in kustomization.get("images", []):
                 if container["image"].rsplit(":", 1)[0] == image["name"]:
-                    container["image"] = f"{image.get('newName', image['name'])}:{image['newTag']}"
+                    release = f"@{image['digest']}" if "digest" in image else f":{image['newTag']}"
+                    container["image"] = image.get("newName", image["name"]) + release
     return things
 
 

@@ -237,7 +237,7 @@ fn site_with_tables() -> Site {
 fn the_dag_publishes_a_day_and_again_changes_nothing() {
     let site = site_with_tables();
     let submit = || {
-        let workflow = Workflow::new(&site, &[]);
+        let workflow = Workflow::new(&site, &[("db-signals", "true")]);
         assert_eq!(workflow.submit("run", "report"), Outcome::Succeeded, "{:?}", workflow.report);
         workflow.outcomes(Outcome::Succeeded)
     };
@@ -266,8 +266,7 @@ fn the_dag_publishes_a_day_and_again_changes_nothing() {
 fn the_dag_takes_segment_and_window_and_leaves_postgres_alone() {
     let site = site();
     for day in ["2026-01-01", "2026-01-02"] {
-        let parameters =
-            [("segment", "new"), ("window", "2"), ("start", day), ("end", day), ("db-signals", "false")];
+        let parameters = [("segment", "new"), ("window", "2"), ("start", day), ("end", day)];
         let workflow = Workflow::new(&site, &parameters);
         assert_eq!(workflow.submit("run", "report"), Outcome::Succeeded);
         assert_eq!(workflow.outcomes(Outcome::Skipped), ["report.post", "run.db-signals"]);
@@ -284,7 +283,7 @@ fn the_dag_takes_segment_and_window_and_leaves_postgres_alone() {
 fn what_depends_on_a_step_that_fails_does_not_start() {
     let site = site_with_tables();
     site.break_binary("job_validate", "RECSYS_PIPELINES__VALIDATION__MIN_EVENTS", "1000");
-    let workflow = Workflow::new(&site, &[]);
+    let workflow = Workflow::new(&site, &[("db-signals", "true")]);
     assert_eq!(workflow.submit("run", "report"), Outcome::Failed(3));
     assert_eq!(workflow.outcomes(Outcome::Failed(3)), ["run.validate"]);
     assert_eq!(
@@ -311,7 +310,7 @@ fn daily_runs_yesterday_for_each_scope_and_one_that_fails_does_not_stop_the_othe
     assert_eq!(cron["workflowTemplateRef"]["name"], document(TEMPLATE)["metadata"]["name"]);
     let scopes = r#"[{"tenant": "demo", "surface": "nowhere", "segment": "", "window": ""},
                      {"tenant": "demo", "surface": "home", "segment": "", "window": ""}]"#;
-    let mut workflow = Workflow::new(&site, &[("scopes", scopes), ("db-signals", "false")]);
+    let mut workflow = Workflow::new(&site, &[("scopes", scopes)]);
     // As the annotation of a workflow has it whose controller runs west of Greenwich.
     workflow.global.insert("workflow.scheduledTime".to_owned(), "2026-01-02T22:00:00-05:00".to_owned());
     assert_eq!(workflow.submit(&plain(&cron["entrypoint"]), &plain(&cron["onExit"])), Outcome::Failed(3));
@@ -338,6 +337,7 @@ fn a_backfill_publishes_once_at_the_end() {
         ("start", "2026-01-01"),
         ("end", "2026-01-03"),
         ("window", "2"),
+        ("db-signals", "true"),
         ("days", r#"["2026-01-03", "2026-01-01", "2026-01-02"]"#),
     ];
     let submit = || {
@@ -391,6 +391,45 @@ fn fan_outs_are_bounded_and_runs_of_one_scope_exclude_each_other() {
         assert_eq!(template["synchronization"]["mutexes"][0]["name"] == mutex, publishes, "{name}");
     }
     assert_eq!(document(CRON)["spec"]["concurrencyPolicy"], "Forbid");
+}
+
+/// The role of a cloud belongs to the account of the jobs, the rights in the cluster to that of Argo.
+#[test]
+fn jobs_and_argo_have_accounts_of_their_own() {
+    let account = plain(&document("kubernetes/base/service-account.yaml")["metadata"]["name"]);
+    let rbac = documents("argo/rbac.yaml");
+    let of_kind = |kind: &str| rbac.iter().find(|object| object["kind"] == kind).unwrap();
+    let of_argo = plain(&of_kind("ServiceAccount")["metadata"]["name"]);
+    let binding = of_kind("RoleBinding");
+    assert_eq!(binding["subjects"].as_array().unwrap().len(), 1);
+    assert_eq!(binding["subjects"][0]["name"], of_argo.as_str());
+    // By this name the controller finds the token.
+    let token = of_kind("Secret");
+    assert_eq!(plain(&token["metadata"]["name"]), format!("{of_argo}.service-account-token"));
+    assert_eq!(token["metadata"]["annotations"]["kubernetes.io/service-account.name"], of_argo.as_str());
+
+    let spec = document(TEMPLATE)["spec"].clone();
+    assert_eq!(spec["serviceAccountName"], of_argo.as_str());
+    for template in spec["templates"].as_array().unwrap() {
+        if template.get("container").is_some() {
+            assert_eq!(template["serviceAccountName"], account.as_str(), "{template}");
+            assert_eq!(template["automountServiceAccountToken"], false, "{template}");
+            assert_eq!(template["executor"]["serviceAccountName"], of_argo.as_str(), "{template}");
+        } else {
+            // The agent takes the account of the workflow.
+            assert!(template.get("serviceAccountName").is_none(), "{template}");
+        }
+    }
+}
+
+#[test]
+fn a_pod_has_as_long_to_end_as_that_of_the_cron_job() {
+    let patch = plain(&document(TEMPLATE)["spec"]["podSpecPatch"]);
+    let patch: Value = serde_json::from_str(&patch).unwrap();
+    let cron = document("kubernetes/base/cron-job.yaml");
+    let period = &cron["spec"]["jobTemplate"]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"];
+    assert!(period.is_u64(), "{period}");
+    assert_eq!(&patch["terminationGracePeriodSeconds"], period);
 }
 
 #[test]

@@ -89,7 +89,9 @@ fn fill_buckets(site: &Site, service: &Value) -> Outcome {
 fn up(site: &Site) -> Vec<(String, Outcome)> {
     let project = project();
     let services = services(&project);
-    let steps = services.iter().map(|(name, service)| {
+    // What has a profile is not started.
+    let started = services.iter().filter(|(_, service)| service.get("profiles").is_none());
+    let steps = started.map(|(name, service)| {
         let empty = Map::new();
         let after = service["depends_on"].as_object().unwrap_or(&empty);
         for (other, how) in after {
@@ -152,7 +154,7 @@ fn jobs_have_no_rights_and_one_place_to_write_to() {
     let project = project();
     let jobs: Vec<(&String, &Value)> =
         services(&project).iter().filter(|(_, service)| is_job(service)).collect();
-    assert_eq!(jobs.len(), 12);
+    assert_eq!(jobs.len(), 13);
     for (name, job) in jobs {
         assert_eq!(job["user"], "65532:65532", "{name}");
         assert_eq!(job["read_only"], true, "{name}");
@@ -163,6 +165,29 @@ fn jobs_have_no_rights_and_one_place_to_write_to() {
         assert_eq!(job["environment"]["TMPDIR"], "/scratch", "{name}");
     }
     assert_eq!(document("compose/config.yaml")["resources"]["temp_dir"], "/scratch");
+}
+
+/// Compose builds at once whatever has a `build`, and one tag can be made by one of them only.
+#[test]
+fn the_image_is_built_once_and_never_pulled() {
+    let project = project();
+    let services = services(&project);
+    let built: Vec<&String> =
+        services.iter().filter(|(_, service)| service.get("build").is_some()).map(|(name, _)| name).collect();
+    assert_eq!(built, ["tables"]);
+    for (name, job) in services.iter().filter(|(_, service)| is_job(service)) {
+        assert_eq!(job["image"], services["tables"]["image"], "{name}");
+        assert_eq!(job["pull_policy"], "never", "{name}");
+    }
+}
+
+/// A look at what is current must not run a day, which would publish again after a rollback.
+#[test]
+fn the_command_of_the_operator_starts_nothing_else() {
+    let cli = &project()["services"]["cli"];
+    assert!(cli.get("depends_on").is_none(), "{cli}");
+    assert_eq!(strings(&cli["profiles"]), ["cli"]);
+    assert_eq!(strings(&cli["entrypoint"]), ["recsys-pipelines"]);
 }
 
 #[test]
@@ -199,7 +224,8 @@ fn each_service_waits_for_what_it_needs() {
         ("status", "catalog db-signals"),
     ];
     let services = services(&project);
-    assert_eq!(services.len(), chain.len() + SERVERS.len());
+    // And the command of the operator, which waits for nothing.
+    assert_eq!(services.len(), chain.len() + SERVERS.len() + 1);
     for (name, after) in chain {
         let names: Vec<&str> =
             services[name]["depends_on"].as_object().unwrap().keys().map(String::as_str).collect();

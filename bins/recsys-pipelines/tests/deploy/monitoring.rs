@@ -60,5 +60,5 @@ fn every_alert_has_a_runbook_and_a_test() {
         assert!(page.contains(&format!("| `{name}` |")), "{name} is not on the page");
         alerts += 1;
     }
-    assert_eq!(alerts, 7);
+    assert_eq!(alerts, 9);
 }

@@ -8,7 +8,7 @@ use recsys_testkit::golden::repository;
 use recsys_testkit::sandbox::Sandbox;
 use serde_json::Value;
 
-use crate::documents::{documents, files, objects, plain, strings, text};
+use crate::documents::{document, documents, files, objects, plain, strings, text};
 use crate::kubernetes::environment_of;
 
 /// Every binary of the image.
@@ -163,6 +163,22 @@ fn every_variable_of_a_manifest_is_one_of_the_binaries() {
             assert!(is_used || page.contains(&format!("`{name}`")), "{file}: nothing knows {name}");
         }
     }
+}
+
+/// Without it the lines that a step begins and ends are not shown.
+#[test]
+fn every_installation_logs_its_steps() {
+    for overlay in ["local-minio", "production"] {
+        assert_eq!(environment_of(overlay)["RUST_LOG"], "info", "{overlay}");
+    }
+    let mut jobs = 0;
+    for service in document("compose/docker-compose.yml")["services"].as_object().unwrap().values() {
+        if plain(&service["image"]).contains("recsys-pipelines") {
+            assert_eq!(service["environment"]["RUST_LOG"], "info", "{service}");
+            jobs += 1;
+        }
+    }
+    assert_eq!(jobs, 13);
 }
 
 #[test]
