@@ -11,7 +11,7 @@ use signal_hook::consts::SIGXFSZ;
 use crate::cli::{EXIT_CODES, Flags, LogFormat};
 use crate::error::{Exit, JobError, one_line};
 use crate::metrics::{self, Run};
-use crate::{interrupt, logging, run_id};
+use crate::{clock, interrupt, logging, run_id};
 
 /// Runs a job: reads its flags, sets up logs, calls it, and turns a failure into one line and an exit code.
 pub fn main<F: Flags>(
@@ -78,7 +78,10 @@ fn usage(error: &clap::Error) -> ExitCode {
 /// The last line of a failed job. It is not a log line, so no log level hides it.
 fn fail(line: &str, exit: Exit, format: Option<LogFormat>, run_id: Option<&str>) -> ExitCode {
     let line = if format == Some(LogFormat::Json) {
-        let line = json!({"run_id": run_id, "level": "ERROR", "message": line, "exit_code": exit as u8});
+        let timestamp = clock::wall().to_string();
+        let line = json!({
+            "run_id": run_id, "timestamp": timestamp, "level": "ERROR", "message": line, "exit_code": exit as u8
+        });
         line.to_string()
     } else {
         format!("error: {line}")
