@@ -320,7 +320,13 @@ fn metrics_never_change_the_outcome() {
     }
     // What no try can change is not tried again.
     assert_eq!(gateway.take().len(), 1);
-    for flags in ["--metrics-push ftp://x", "--metrics-push http://user:hunter2@h", "--metrics-push x"] {
+    for flags in [
+        "--metrics-push ftp://x",
+        "--metrics-push http://user:hunter2@h",
+        "--metrics-push http://h/?token=hunter2",
+        "--metrics-push http://${GATEWAY}/",
+        "--metrics-push x",
+    ] {
         let finished = sandbox.run("job_ingest", &format!("{SCOPE} --start 2026-01-01 {flags}"));
         finished.fails(2, &["--metrics-push"]);
     }

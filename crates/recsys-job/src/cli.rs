@@ -15,7 +15,7 @@ use recsys_core::catalog::CatalogFormat;
 use recsys_core::id::{Scope, Segment, Surface, Tenant};
 use recsys_core::window::Day;
 
-use crate::post::parse_url;
+use crate::post::parse_gateway;
 
 /// What every binary's help ends with.
 pub(crate) const EXIT_CODES: &str = "Exit codes:
@@ -52,7 +52,7 @@ pub struct CommonArgs {
 }
 
 fn parse_push(text: &str) -> Result<String, &'static str> {
-    parse_url(text).map(|_| text.to_owned())
+    parse_gateway(text).map(|_| text.to_owned())
 }
 
 /// The form of log lines.

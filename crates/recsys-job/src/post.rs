@@ -96,3 +96,12 @@ pub(crate) fn parse_url(text: &str) -> Result<Url, &'static str> {
     }
     Ok(url)
 }
+
+/// The address of a Pushgateway, which is shown where settings are: it has no place for a secret.
+pub(crate) fn parse_gateway(text: &str) -> Result<Url, &'static str> {
+    let is_bare = !text.contains(['@', '?', '#', '$', '{']);
+    if is_bare {
+        return parse_url(text);
+    }
+    Err("must be scheme, host, port and path alone; let a proxy add what a gateway asks for besides")
+}

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
-use crate::post::parse_url;
+use crate::post::parse_gateway;
 
 /// Where a process tells what it has done. Neither setting changes what it does.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,7 +21,7 @@ impl MetricsSettings {
             let problem = "must be the path of a file; give one or leave it out";
             return Err(ConfigError::Value { key: "metrics.file", problem });
         }
-        let problem = self.push.as_ref().and_then(|push| parse_url(push).err());
+        let problem = self.push.as_ref().and_then(|push| parse_gateway(push).err());
         problem.map_or(Ok(()), |problem| Err(ConfigError::Value { key: "metrics.push", problem }))
     }
 }

@@ -10,7 +10,7 @@ use url::Url;
 
 use super::record::Run;
 use super::samples::{Sample, text};
-use crate::post::{Post, PostError, parse_url};
+use crate::post::{Post, PostError, parse_gateway};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -30,7 +30,7 @@ pub(super) enum PushError {
 
 /// Sends all samples.
 pub(super) fn push(base: &str, run: &Run, samples: &[Sample]) -> Result<(), PushError> {
-    let base = parse_url(base).map_err(PushError::Url)?;
+    let base = parse_gateway(base).map_err(PushError::Url)?;
     let mut scopes: Vec<_> = samples.iter().map(|sample| sample.scope.as_ref()).collect();
     scopes.sort_by_key(|scope| scope.map(|scope| (&scope.tenant, &scope.surface)));
     scopes.dedup();
