@@ -59,6 +59,23 @@ fn promtool_accepts(text: &str) {
     assert!(output.status.success() && said.is_empty() && !text.is_empty(), "{said}\n{text}");
 }
 
+const WINDOW_END: &str = "recsys_artifact_window_end_timestamp_seconds";
+
+#[test]
+fn what_is_no_file_is_neither_replaced_nor_waited_for() {
+    let sandbox = shop(&json!({}));
+    let pipe = sandbox.join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::os::unix::fs::symlink("elsewhere", sandbox.join("link")).unwrap();
+    for file in ["pipe", "link"] {
+        let line = format!("{SCOPE} --start 2026-01-09 --metrics-file {file}");
+        let finished = sandbox.run("job_validate", &line);
+        assert_eq!(finished.code, Some(3), "{finished:#?}");
+        assert!(finished.stderr.contains("it exists and is no regular file"), "{finished:#?}");
+        assert!(!fs::symlink_metadata(sandbox.join(file)).unwrap().is_file());
+    }
+}
+
 #[test]
 fn a_good_run_tells_what_it_has_done() {
     let sandbox = shop(&json!({
@@ -102,6 +119,8 @@ fn a_good_run_tells_what_it_has_done() {
         let expected = artifact["skipped_sessions"].as_f64().filter(|_| artifact["kind"] == "cooc");
         assert_eq!(skipped, expected);
         assert!(skipped.is_none_or(|skipped| skipped > 0.0), "no session is skipped");
+        // The midnight after 2026-01-02.
+        assert_eq!(own(WINDOW_END, label), Some(1_767_398_400.0));
     }
     let manifest: Value =
         serde_json::from_str(&read(&sandbox, "out/registry/current/demo/home/manifest.json")).unwrap();
@@ -144,6 +163,8 @@ fn fails(settings: &Value, code: i32, expected: &[(&str, (&str, &str))]) {
         let earlier = of_run(&before, kept, None);
         assert!(earlier.is_some() && own(kept, None) == earlier, "{kept}: {text}");
     }
+    let window_end = |text: &str| of_run(text, WINDOW_END, Some(("kind", "popularity")));
+    assert!(window_end(&before).is_some() && window_end(&text) == window_end(&before), "{text}");
     let of_name = |name: &str| text.lines().filter(|line| line.starts_with(name)).collect::<Vec<_>>();
     for name in ["recsys_gate_failed", "recsys_limit_exceeded"] {
         let failed = of_name(name).iter().filter(|line| line.ends_with(" 1")).count();
