@@ -9,16 +9,17 @@
 //! `.<name>.lock` beside the document; the kernel releases it when its holder dies.
 
 use std::fs::{self, File, Permissions, TryLockError};
-use std::io::{self, BufWriter, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tempfile::NamedTempFile;
 
+use super::large_file::LargeFile;
 use super::watched_file::WatchedFile;
 use super::{Commit, Condition, Conditions, Listed, PendingWrite, Store, StoreError, Tag, same_content};
 use crate::hash::sha256;
@@ -167,8 +168,7 @@ impl Store for LocalStore {
 
     fn begin(&self, key: &str) -> Result<Box<dyn PendingWrite + '_>, StoreError> {
         let target = self.path(key);
-        let file = BufWriter::with_capacity(1 << 16, self.scratch_file()?);
-        Ok(Box::new(LocalWrite { target, file, unflushed: 0, flusher: None }))
+        Ok(Box::new(LocalWrite { target, file: LargeFile::new(self.scratch_file()?) }))
     }
 
     fn look(&self, key: &str) -> Result<Option<Listed>, StoreError> {
@@ -195,9 +195,6 @@ impl Store for LocalStore {
         Ok(removed)
     }
 }
-
-/// Bytes after which the disk is put to work while the rest is still being written.
-const FLUSH_BYTES: usize = 16 << 20;
 
 /// Adds the documents in `folder`, which has the key `key`. Locks and scratch files are none.
 fn list_into(folder: &Path, key: &str, listed: &mut Vec<Listed>) -> Result<(), StoreError> {
@@ -233,34 +230,12 @@ fn look(path: &Path, key: &str) -> Result<Option<Listed>, StoreError> {
 
 struct LocalWrite {
     target: PathBuf,
-    file: BufWriter<NamedTempFile>,
-    unflushed: usize,
-    flusher: Option<JoinHandle<io::Result<()>>>,
-}
-
-impl LocalWrite {
-    /// Flushes what was written so far on another thread, unless it is still busy with what came before.
-    fn flush_early(&mut self) -> io::Result<()> {
-        if let Some(flusher) = self.flusher.take_if(|flusher| flusher.is_finished()) {
-            flusher.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        }
-        if self.flusher.is_none() {
-            let file = self.file.get_ref().as_file().try_clone()?;
-            self.flusher = Some(thread::spawn(move || file.sync_data()));
-            self.unflushed = 0;
-        }
-        Ok(())
-    }
+    file: LargeFile<NamedTempFile>,
 }
 
 impl Write for LocalWrite {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.unflushed += written;
-        if self.unflushed >= FLUSH_BYTES {
-            self.flush_early()?;
-        }
-        Ok(written)
+        self.file.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -270,13 +245,9 @@ impl Write for LocalWrite {
 
 impl PendingWrite for LocalWrite {
     fn commit(self: Box<Self>, condition: Condition) -> Result<Commit, StoreError> {
-        let Self { target, file, flusher, .. } = *self;
+        let Self { target, file } = *self;
         let folder = target.parent().unwrap_or(Path::new("."));
-        let file = file.into_inner().map_err(|error| failed("write", &target)(error.into_error()))?;
-        if let Some(flusher) = flusher {
-            let flushed = flusher.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            flushed.map_err(failed("flush", &target))?;
-        }
+        let file = file.finish().map_err(failed("write", &target))?;
         create_folder(folder)?;
         // Held until the end of this function.
         let mut _lock = None;

@@ -6,6 +6,7 @@
 
 mod bucket;
 mod fault;
+mod large_file;
 mod local;
 mod probe;
 mod root;
