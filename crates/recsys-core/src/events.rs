@@ -7,11 +7,12 @@
 //! Where events are weighed, a second table stands beside it: of the exposures and outcomes whose weight is
 //! not 0, each type by itself with its weight. It has no sessions, and its order means nothing.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::canonical::{Columns, DayRows, Names};
 use crate::dictionary::{Dictionary, Strings, union};
 use crate::event::OutcomeType;
+use crate::groups::Groups;
 use crate::id::Segment;
 use crate::limit::{LimitExceeded, Limits};
 use crate::storage::StoreError;
@@ -27,6 +28,7 @@ pub struct EventTable {
     pub(crate) users: Arc<Dictionary>,
     /// The table of weighted events, where they count otherwise than these do.
     weighed: Option<Box<EventTable>>,
+    items_of_users: Mutex<Option<Arc<Groups>>>,
 }
 
 /// The events of one day, of one weight.
@@ -156,7 +158,36 @@ impl EventTable {
             let Chosen { day, wanted, weight } = part;
             Part { rows: day.clone(), wanted, weight, sessions, items, users }
         });
-        Ok(Self { days: parts.collect(), len, sessions, items, users, weighed: None })
+        Ok(Self {
+            days: parts.collect(),
+            len,
+            sessions,
+            items,
+            users,
+            weighed: None,
+            items_of_users: Mutex::default(),
+        })
+    }
+
+    /// The items of each user's events, in order; group 0 is of those whose user is unknown, and group `id + 1` of the
+    /// user `id`. They are made when they are first asked for, because more than one kind does; none when they would take
+    /// more than `share` bytes.
+    pub(crate) fn items_of_users(&self, share: usize) -> Result<Option<Arc<Groups>>, StoreError> {
+        let count = self.users.len() + 1;
+        if Groups::bytes(count, self.len) > share {
+            return Ok(None);
+        }
+        let mut made = self.items_of_users.lock().unwrap_or_else(PoisonError::into_inner);
+        let groups = match &*made {
+            Some(groups) => groups,
+            None => made.insert(Arc::new(Groups::new(count, |take| {
+                self.for_each(|events| {
+                    take(events.user, events.item);
+                    Ok::<_, StoreError>(())
+                })
+            })?)),
+        };
+        Ok(Some(Arc::clone(groups)))
     }
 
     /// Calls `take` with all events, in order, some at a time.

@@ -11,6 +11,7 @@ pub mod dictionary;
 pub mod event;
 pub mod events;
 pub mod gate;
+mod groups;
 pub mod hash;
 pub mod id;
 pub mod interrupt;

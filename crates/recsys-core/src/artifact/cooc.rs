@@ -1,9 +1,8 @@
 //! `cooc`: which items occur together in a session.
 //!
 //! The pairs are counted row by row: for one item, walk the sessions that hold it and count the other items
-//! in them into an array with one slot for each item of the window. Nothing but the finished rows is kept,
-//! so memory is the two directions of the session–item relation, one counting array for each thread, and
-//! the best rows; it does not grow with the number of pairs. A row depends on nothing but its sessions,
+//! in them. Nothing but the finished rows is kept, so memory is the two directions of the session–item
+//! relation, one [`Counter`] for each thread, and the best rows; it does not grow with the number of pairs. A row depends on nothing but its sessions,
 //! so neither the number of threads nor the order in which rows are taken shows in the result.
 //!
 //! Where the relation does not fit in memory, as many sessions are taken at a time as do. The counts of each
@@ -11,17 +10,21 @@
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::compare::{Items, Outline, RowsOf, Weight};
+use super::counter::Counter;
 use super::pair::{high, low, pair};
 use super::ranking::{check_ranked, check_sorted, keep_best};
 use super::{
     BuildError, Built, Defect, Encode, Inputs, ItemCount, KindPayload, Source, item_count, push_rows,
 };
+use crate::dictionary::number;
+use crate::groups::Groups;
 use crate::interrupt::{self, Interrupted};
 use crate::json;
 use crate::limit::{Limits, OversizedSessions};
@@ -71,9 +74,9 @@ impl<'a> KindPayload<'a> for Payload<'a> {
         let items = &*inputs.events.items;
         let budget = inputs.budget;
         let mut runs = Vec::new();
-        let mut last = Lists::default();
+        let mut last = Sessions::default();
         let skipped_sessions = for_each_chunk(inputs, limits, |sessions| {
-            if !last.ids.is_empty() {
+            if !last.0.is_empty() {
                 runs.push(write_run(&Relation::new(std::mem::take(&mut last), items.len()), budget)?);
             }
             last = sessions;
@@ -121,48 +124,82 @@ impl<'a> KindPayload<'a> for Payload<'a> {
     }
 }
 
-/// Lists of ids, end to end.
-#[derive(Debug, PartialEq)]
-struct Lists {
-    starts: Vec<usize>,
-    ids: Vec<u32>,
-}
+/// The items of sessions, end to end: of each session how many there are, then their ids.
+#[derive(Default)]
+struct Sessions(Vec<u32>);
 
-impl Default for Lists {
-    fn default() -> Self {
-        Self { starts: vec![0], ids: Vec::new() }
-    }
-}
+impl Sessions {
+    /// So few sessions that where each begins is a number of 32 bits.
+    const MOST_BYTES: usize = u32::MAX as usize;
 
-impl Lists {
-    fn get(&self, list: u32) -> &[u32] {
-        let list = list as usize;
-        &self.ids[self.starts[list]..self.starts[list + 1]]
+    fn push(&mut self, items: &[u32]) {
+        self.0.push(number(items.len()));
+        self.0.extend_from_slice(items);
     }
 
-    fn push(&mut self, list: &[u32]) {
-        self.ids.extend_from_slice(list);
-        self.starts.push(self.ids.len());
+    /// The items of the session that begins at `start`.
+    fn get(&self, start: u32) -> &[u32] {
+        let start = start as usize;
+        &self.0[start + 1..][..self.0[start] as usize]
     }
 
-    /// What they and their transpose take in memory.
+    /// Each session: where it begins, and its items.
+    fn iter(&self) -> impl Iterator<Item = (u32, &[u32])> {
+        let mut start = 0;
+        std::iter::from_fn(move || {
+            let items = (start < self.0.len()).then(|| self.get(number(start)))?;
+            let session = number(start);
+            start += 1 + items.len();
+            Some((session, items))
+        })
+    }
+
+    /// What they and the sessions of their items take in memory.
     fn bytes(&self) -> usize {
-        2 * (size_of_val(&self.ids[..]) + size_of_val(&self.starts[..]))
+        2 * size_of_val(&self.0[..])
     }
 }
 
-/// Each session with each of its items.
-fn session_items(inputs: &Inputs<'_>) -> Result<Counted, StoreError> {
-    // The sorted pairs and the lists that are made of them are in memory together.
-    let mut tally = Tally::new(inputs.budget, inputs.budget.session_pairs() / 2);
-    inputs.events.for_each(|events| {
-        events
-            .session
-            .iter()
-            .zip(events.item)
-            .try_for_each(|(session, item)| tally.push(pair(*session, *item)))
+/// Calls `take` with each session and its distinct items, in the order of both.
+fn for_each_session(
+    inputs: &Inputs<'_>,
+    mut take: impl FnMut(u32, &[u32]) -> Result<(), BuildError>,
+) -> Result<(), BuildError> {
+    let Inputs { events, budget, .. } = inputs;
+    // What is made of the sessions is in memory together with what they are made from.
+    let share = budget.session_pairs() / 2;
+    let mut items = Vec::new();
+    if Groups::bytes(events.sessions.len(), events.len()) <= share {
+        let groups = Groups::new(events.sessions.len(), |take| {
+            events.for_each(|events| {
+                take(events.session, events.item);
+                Ok::<_, StoreError>(())
+            })
+        })?;
+        return (0..).zip(groups.iter()).try_for_each(|(session, group)| {
+            items.clear();
+            items.extend_from_slice(group);
+            items.sort_unstable();
+            items.dedup();
+            take(session, &items)
+        });
+    }
+    let mut tally = Tally::new(budget, share);
+    events.for_each(|events| {
+        let mut pairs = events.session.iter().zip(events.item);
+        pairs.try_for_each(|(session, item)| tally.push(pair(*session, *item)))
     })?;
-    tally.finish()
+    let mut session = 0;
+    tally.finish()?.for_each(|pair, _| {
+        if high(pair) != session {
+            take(session, &items)?;
+            items.clear();
+            session = high(pair);
+        }
+        items.push(low(pair));
+        Ok::<_, BuildError>(())
+    })?;
+    take(session, &items)
 }
 
 /// The distinct items of each session that has at least two, as many sessions at a time as fit in memory;
@@ -170,74 +207,59 @@ fn session_items(inputs: &Inputs<'_>) -> Result<Counted, StoreError> {
 fn for_each_chunk(
     inputs: &Inputs<'_>,
     limits: &Limits,
-    mut take: impl FnMut(Lists) -> Result<(), StoreError>,
+    mut take: impl FnMut(Sessions) -> Result<(), StoreError>,
 ) -> Result<u64, BuildError> {
-    let share = inputs.budget.session_pairs() / 2;
+    let share = (inputs.budget.session_pairs() / 2).min(Sessions::MOST_BYTES);
     let mut skipped = 0;
-    let mut chunk = Lists::default();
-    let (mut session, mut items) = (0, Vec::new());
-    let mut end_session = |session: u32, items: &mut Vec<u32>, chunk: &mut Lists| {
-        if items.len() >= 2 {
-            match limits.check("max_items_per_session", limits.max_items_per_session, items.len()) {
-                Ok(()) => chunk.push(items),
-                Err(_) if limits.oversized_sessions == OversizedSessions::Skip => skipped += 1,
-                Err(exceeded) => {
-                    let id = inputs.events.sessions.get(session);
-                    let mut exceeded = exceeded.in_place(format_args!("session {id:?}"));
-                    exceeded.alternative = ", or set limits.oversized_sessions to skip";
-                    return Err(exceeded);
-                }
+    let mut chunk = Sessions::default();
+    for_each_session(inputs, |session, items| {
+        if items.len() < 2 {
+            return Ok(());
+        }
+        match limits.check("max_items_per_session", limits.max_items_per_session, items.len()) {
+            Ok(()) => chunk.push(items),
+            Err(_) if limits.oversized_sessions == OversizedSessions::Skip => skipped += 1,
+            Err(exceeded) => {
+                let id = inputs.events.sessions.get(session);
+                let mut exceeded = exceeded.in_place(format_args!("session {id:?}"));
+                exceeded.alternative = ", or set limits.oversized_sessions to skip";
+                return Err(exceeded.into());
             }
         }
-        items.clear();
+        if chunk.bytes() >= share {
+            take(std::mem::take(&mut chunk))?;
+        }
         Ok(())
-    };
-    session_items(inputs)?.for_each(|pair, _| {
-        if high(pair) != session {
-            end_session(session, &mut items, &mut chunk)?;
-            session = high(pair);
-            if chunk.bytes() >= share {
-                take(std::mem::take(&mut chunk))?;
-            }
-        }
-        items.push(low(pair));
-        Ok::<_, BuildError>(())
     })?;
-    end_session(session, &mut items, &mut chunk)?;
     take(chunk)?;
     Ok(skipped)
 }
 
-/// The sessions of each item: the transpose of `sessions`.
-fn transpose(sessions: &Lists, items: usize) -> Lists {
-    let mut starts = vec![0; items + 1];
-    for item in &sessions.ids {
-        starts[*item as usize + 1] += 1;
-    }
-    for item in 0..items {
-        starts[item + 1] += starts[item];
-    }
-    let mut next = starts.clone();
-    let mut ids = vec![0; sessions.ids.len()];
-    for (session, list) in (0u32..).zip(sessions.starts.windows(2)) {
-        for item in &sessions.ids[list[0]..list[1]] {
-            ids[next[*item as usize]] = session;
-            next[*item as usize] += 1;
-        }
-    }
-    Lists { starts, ids }
-}
-
 /// Both directions of the relation between sessions and items.
 struct Relation {
-    sessions: Lists,
-    sessions_of: Lists,
+    sessions: Sessions,
+    /// Where the sessions of each item begin.
+    sessions_of: Groups,
     items: usize,
 }
 
+/// Sessions whose lengths are looked up before the first of them is counted: a processor fetches many of them in the
+/// time of one.
+const SESSIONS_AHEAD: usize = 16;
+
 impl Relation {
-    fn new(sessions: Lists, items: usize) -> Self {
-        Self { sessions_of: transpose(&sessions, items), sessions, items }
+    fn new(sessions: Sessions, items: usize) -> Self {
+        let sessions_of = Groups::new(items, |take| {
+            let mut same = Vec::new();
+            for (session, items) in sessions.iter() {
+                same.clear();
+                same.resize(items.len(), session);
+                take(items, &same);
+            }
+            Ok::<_, Infallible>(())
+        });
+        let Ok(sessions_of) = sessions_of;
+        Self { sessions, sessions_of, items }
     }
 
     /// Items that occur with others, from `first` on.
@@ -247,31 +269,19 @@ impl Relation {
     }
 
     /// Counts the sessions that `item` shares with each other one.
-    fn count(&self, item: u32, scratch: &mut Scratch) -> Vec<(u32, u32)> {
-        let Scratch { counts, met } = scratch;
-        for session in self.sessions_of.get(item) {
-            for other in self.sessions.get(*session) {
-                let count = &mut counts[*other as usize];
-                if *count == 0 {
-                    met.push(*other);
-                }
-                *count += 1;
+    fn count(&self, item: u32, counter: &mut Counter) -> Vec<(u32, u32)> {
+        for sessions in self.sessions_of.get(item).chunks(SESSIONS_AHEAD) {
+            let mut ahead: [&[u32]; SESSIONS_AHEAD] = [&[]; SESSIONS_AHEAD];
+            for (items, session) in ahead.iter_mut().zip(sessions) {
+                *items = self.sessions.get(*session);
+            }
+            for items in ahead {
+                counter.add(items);
             }
         }
-        let counted = met.drain(..).map(|other| (other, std::mem::take(&mut counts[other as usize])));
-        counted.filter(|(other, _)| *other != item).collect()
-    }
-}
-
-/// What counting a row takes, all zero between rows.
-struct Scratch {
-    counts: Vec<u32>,
-    met: Vec<u32>,
-}
-
-impl Scratch {
-    fn new(items: usize) -> Self {
-        Self { counts: vec![0; items], met: Vec::new() }
+        let mut counts = counter.take();
+        counts.retain(|(other, _)| *other != item);
+        counts
     }
 }
 
@@ -326,7 +336,7 @@ const BATCH_ROWS: usize = 16;
 fn rows(relation: &Relation, limits: &Limits) -> Result<Vec<Row>, StoreError> {
     let next = AtomicUsize::new(0);
     let per_thread: Vec<Result<Vec<Row>, Interrupted>> = rayon::broadcast(|_| {
-        let mut scratch = Scratch::new(relation.items);
+        let mut counter = Counter::new(relation.items);
         let mut best = BestRows::new(limits);
         loop {
             interrupt::check()?;
@@ -335,7 +345,7 @@ fn rows(relation: &Relation, limits: &Limits) -> Result<Vec<Row>, StoreError> {
                 return Ok(best.rows);
             }
             for item in relation.items(first, BATCH_ROWS) {
-                best.push(Row::new(item, relation.count(item, &mut scratch), limits));
+                best.push(Row::new(item, relation.count(item, &mut counter), limits));
             }
         }
     });
@@ -353,11 +363,11 @@ fn write_run(relation: &Relation, budget: &Budget) -> Result<Blocks, StoreError>
         let batches: Vec<Vec<(u64, u32)>> = (0..BATCHES)
             .into_par_iter()
             .map_init(
-                || Scratch::new(relation.items),
-                |scratch, batch| {
+                || Counter::new(relation.items),
+                |counter, batch| {
                     let mut counts = Vec::new();
                     for item in relation.items(first + batch * BATCH_ROWS, BATCH_ROWS) {
-                        let mut row = relation.count(item, scratch);
+                        let mut row = relation.count(item, counter);
                         row.sort_unstable();
                         counts.extend(row.into_iter().map(|(other, count)| (pair(item, other), count)));
                     }
@@ -408,10 +418,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_transpose_turns_sessions_into_items() {
-        let sessions = Lists { starts: vec![0, 2, 5], ids: vec![1, 3, 0, 1, 2] };
-        let items = transpose(&sessions, 5);
-        let of = |item| items.get(item).to_vec();
-        assert_eq!([of(0), of(1), of(2), of(3), of(4)], [vec![1], vec![0, 1], vec![1], vec![0], vec![]]);
+    fn the_sessions_of_an_item_are_where_they_begin() {
+        let mut sessions = Sessions::default();
+        sessions.push(&[1, 3]);
+        sessions.push(&[0, 1, 2]);
+        assert_eq!(sessions.iter().collect::<Vec<_>>(), [(0, &[1, 3][..]), (3, &[0, 1, 2])]);
+        let relation = Relation::new(sessions, 5);
+        assert_eq!(relation.sessions_of.iter().collect::<Vec<_>>(), [&[3][..], &[0, 3], &[3], &[0], &[]]);
+        assert_eq!(relation.items(1, 9).collect::<Vec<_>>(), [1, 2, 3]);
+        let mut counts = relation.count(1, &mut Counter::new(5));
+        counts.sort_unstable();
+        assert_eq!(counts, [(0, 1), (2, 1), (3, 1)]);
     }
 }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::compare::{Outline, RowsOf};
-use super::user_lists::{self, UserItems, pairs, weighed_pairs};
+use super::user_lists::{self, UserItems};
 use super::{BuildError, Built, Defect, Inputs, KindPayload, Source};
 use crate::limit::Limits;
 
@@ -24,12 +24,12 @@ impl<'a> KindPayload<'a> for Payload<'a> {
     /// count.
     fn build(inputs: &Inputs<'a>, limits: &Limits) -> Result<Built<Self>, BuildError> {
         let table = inputs.events.weighed();
-        if table.counts_ones() {
-            let counted = pairs(table, inputs.budget, |_| true)?;
-            return Ok(Built::from(Self(user_lists::rows(table, counted, limits)?)));
-        }
-        let counted = weighed_pairs(table, inputs.budget)?;
-        Ok(Built::from(Self(user_lists::rows(table, counted, limits)?)))
+        let rows = if table.counts_ones() {
+            user_lists::rows(table, inputs.budget, limits, 0)
+        } else {
+            user_lists::weighed_rows(table, inputs.budget, limits)
+        };
+        Ok(Built::from(Self(rows?)))
     }
 
     fn check(&self, limits: &Limits) -> Result<(), Defect> {

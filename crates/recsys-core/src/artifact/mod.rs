@@ -12,6 +12,7 @@ pub mod popularity;
 pub mod session_seq;
 pub mod user_lists;
 
+mod counter;
 mod document;
 mod kinds;
 mod pair;

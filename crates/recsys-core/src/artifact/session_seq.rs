@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::compare::{Outline, RowsOf};
-use super::user_lists::{self, UserItems, pairs};
+use super::user_lists::{self, UserItems};
 use super::{BuildError, Built, Defect, Inputs, KindPayload, Source};
 use crate::limit::Limits;
 
@@ -21,10 +21,7 @@ impl<'a> KindPayload<'a> for Payload<'a> {
 
     /// A user's events in canonical order: every event but the first counts one for its item.
     fn build(inputs: &Inputs<'a>, limits: &Limits) -> Result<Built<Self>, BuildError> {
-        let mut seen = vec![false; inputs.events.users.len()];
-        let counted =
-            pairs(inputs.events, inputs.budget, |user| std::mem::replace(&mut seen[user as usize], true))?;
-        Ok(Built::from(Self(user_lists::rows(inputs.events, counted, limits)?)))
+        Ok(Built::from(Self(user_lists::rows(inputs.events, inputs.budget, limits, 1)?)))
     }
 
     fn check(&self, limits: &Limits) -> Result<(), Defect> {

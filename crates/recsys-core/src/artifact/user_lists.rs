@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::compare::{Items, Outline, RowsOf, Weight};
+use super::counter::Counter;
 use super::pair::{high, low, pair};
 use super::ranking::{check_ranked, check_sorted, keep_best};
 use super::{Defect, Encode, push_rows};
@@ -13,7 +14,7 @@ use crate::events::EventTable;
 use crate::interrupt;
 use crate::json;
 use crate::limit::Limits;
-use crate::spill::{Budget, Counted, Entry, Tally, Weighed, sums};
+use crate::spill::{Budget, Counted, Entry, Tally, Weighed};
 use crate::storage::StoreError;
 
 /// An item and its score.
@@ -62,26 +63,50 @@ impl Encode for UserItems<'_> {
     }
 }
 
-/// Counts the pairs of user and item of the events whose user is known and which `takes` takes.
-pub(super) fn pairs(
-    table: &EventTable,
+/// A row for every user of the table: the user's items by how often they are among the events, but for the first `skip`
+/// events of each.
+pub(super) fn rows<'a>(
+    table: &'a EventTable,
     budget: &Budget,
-    mut takes: impl FnMut(u32) -> bool,
-) -> Result<Counted, StoreError> {
-    let mut tally = Tally::new(budget, budget.user_items());
+    limits: &Limits,
+    skip: u32,
+) -> Result<Vec<UserItems<'a>>, StoreError> {
+    let share = budget.user_items();
+    if let Some(items_of_users) = table.items_of_users(share)? {
+        let users: Vec<(u32, &str)> = (0..).zip(table.users.strings().iter()).collect();
+        let rows = users.par_iter().with_min_len(USERS_AT_A_TIME).map_init(
+            || Counter::new(table.items.len()),
+            |counter, (user, user_id)| {
+                interrupt::check()?;
+                counter.add(items_of_users.get(*user + 1).get(skip as usize..).unwrap_or_default());
+                Ok(row(table, user_id, counter.take(), limits))
+            },
+        );
+        return rows.collect();
+    }
+    let mut seen = vec![0; table.users.len()];
+    let mut tally = Tally::new(budget, share);
     table.for_each(|events| {
         for (user, item) in events.user.iter().zip(events.item) {
-            if let Some(user) = user.checked_sub(1).filter(|user| takes(*user)) {
+            let Some(user) = user.checked_sub(1) else { continue };
+            let seen = &mut seen[user as usize];
+            if *seen < skip {
+                *seen += 1;
+            } else {
                 tally.push(pair(user, *item))?;
             }
         }
         Ok::<_, StoreError>(())
     })?;
-    tally.finish()
+    counted_rows(table, tally.finish()?, limits)
 }
 
-/// Adds up the weights of the events of each pair of user and item, where the user is known.
-pub(super) fn weighed_pairs(table: &EventTable, budget: &Budget) -> Result<Counted<Weighed>, StoreError> {
+/// A row for every user of the table: the user's items by the sum of the weights of the events.
+pub(super) fn weighed_rows<'a>(
+    table: &'a EventTable,
+    budget: &Budget,
+    limits: &Limits,
+) -> Result<Vec<UserItems<'a>>, StoreError> {
     let mut tally = Tally::new(budget, budget.user_items());
     table.for_each(|events| {
         for (user, item) in events.user.iter().zip(events.item) {
@@ -91,48 +116,47 @@ pub(super) fn weighed_pairs(table: &EventTable, budget: &Budget) -> Result<Count
         }
         Ok::<_, StoreError>(())
     })?;
-    tally.finish()
+    counted_rows(table, tally.finish()?, limits)
 }
 
-/// A row for every user of the table: the items paired with the user, by how often the pair was counted.
-pub(super) fn rows<'a, E: Entry>(
+/// Users whose rows one thread makes with one counter.
+const USERS_AT_A_TIME: usize = 512;
+
+/// The row of a user of whom each item has been counted.
+fn row<'a, C: Copy + Ord + Into<u64>>(
+    table: &'a EventTable,
+    user_id: &'a str,
+    mut ranked: Vec<(u32, C)>,
+    limits: &Limits,
+) -> UserItems<'a> {
+    keep_best(&mut ranked, limits.max_items_per_user);
+    let items = ranked.into_iter().map(|(item, count)| ItemScore {
+        item_id: Cow::Borrowed(table.items.get(item)),
+        score: exact(count.into()),
+    });
+    UserItems { user_id: Cow::Borrowed(user_id), items: items.collect() }
+}
+
+/// A row for every user of the table, of pairs of user and item in their order.
+fn counted_rows<'a, E: Entry>(
     table: &'a EventTable,
     counted: Counted<E>,
     limits: &Limits,
 ) -> Result<Vec<UserItems<'a>>, StoreError> {
-    let row = |user_id: &'a str, mut ranked: Vec<(u32, u64)>| {
-        keep_best(&mut ranked, limits.max_items_per_user);
-        let items = ranked.into_iter().map(|(item, count)| ItemScore {
-            item_id: Cow::Borrowed(table.items.get(item)),
-            score: exact(count),
-        });
-        UserItems { user_id: Cow::Borrowed(user_id), items: items.collect() }
-    };
-    let mut users = (0u32..).zip(table.users.strings().iter());
-    if let Counted::Memory(pairs) = counted {
-        let users: Vec<(u32, &str)> = users.collect();
-        let row = |&(user, user_id): &(u32, &'a str)| {
-            let start = pairs.partition_point(|p| p.key() < pair(user, 0));
-            let own = &pairs[start..];
-            let own = &own[..own.partition_point(|p| p.key() <= pair(user, u32::MAX))];
-            row(user_id, sums(own).map(|(pair, count)| (low(pair), count)).collect())
-        };
-        let rows = users.par_iter().map(|user| interrupt::check().map(|()| row(user)));
-        return Ok(rows.collect::<Result<_, _>>()?);
-    }
     let mut rows = Vec::with_capacity(table.users.len());
+    let mut users = (0u32..).zip(table.users.strings().iter());
     let mut current = users.next();
     let mut ranked = Vec::new();
     counted.for_each(|pair, count| {
         while let Some((_, user_id)) = current.filter(|(user, _)| *user < high(pair)) {
-            rows.push(row(user_id, std::mem::take(&mut ranked)));
+            rows.push(row(table, user_id, std::mem::take(&mut ranked), limits));
             current = users.next();
         }
         ranked.push((low(pair), count));
         Ok::<_, StoreError>(())
     })?;
     for (_, user_id) in current.into_iter().chain(users) {
-        rows.push(row(user_id, std::mem::take(&mut ranked)));
+        rows.push(row(table, user_id, std::mem::take(&mut ranked), limits));
     }
     Ok(rows)
 }

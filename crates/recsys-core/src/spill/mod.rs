@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use blocks::{BlockWriter, Blocks, Entries};
 pub(crate) use merge::{Merge, Run};
-pub(crate) use tally::{Counted, Entry, RunWriter, Tally, Weighed, sums};
+pub(crate) use tally::{Counted, Entry, RunWriter, Tally, Weighed};
 pub(crate) use varint::{Bytes, put_varint};
 
 use crate::event::Stream;

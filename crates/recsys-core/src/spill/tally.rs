@@ -42,7 +42,7 @@ impl Entry for Weighed {
 }
 
 /// Each key of sorted entries with the sum of its counts.
-pub(crate) fn sums<E: Entry>(entries: &[E]) -> impl Iterator<Item = (u64, u64)> {
+fn sums<E: Entry>(entries: &[E]) -> impl Iterator<Item = (u64, u64)> {
     entries
         .chunk_by(|a, b| a.key() == b.key())
         .map(|same| (same[0].key(), same.iter().map(Entry::count).sum()))

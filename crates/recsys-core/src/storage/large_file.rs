@@ -15,7 +15,7 @@ const BUFFER_BYTES: usize = 1 << 20;
 const ALIGNMENT: usize = 1 << 12;
 
 /// Bytes of a file that pass through the page cache. Most documents are smaller, and soon read again.
-const CACHED_BYTES: u64 = 16 << 20;
+const CACHED_BYTES: usize = 16 << 20;
 
 /// A file that is written from its beginning to its end.
 pub(super) struct LargeFile<F: AsFd + Write> {
@@ -24,7 +24,7 @@ pub(super) struct LargeFile<F: AsFd + Write> {
     /// Where the buffer begins in `memory`.
     start: usize,
     filled: usize,
-    written: u64,
+    written: usize,
     is_direct: bool,
 }
 
@@ -53,11 +53,13 @@ impl<F: AsFd + Write> LargeFile<F> {
                 Ok(written) => at += written,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // It takes the flag but not the write: an unusual disk, or what a short write has left.
-                Err(error) if error.kind() == ErrorKind::InvalidInput && self.is_direct => self.set_direct(false),
+                Err(error) if error.kind() == ErrorKind::InvalidInput && self.is_direct => {
+                    self.set_direct(false)
+                }
                 Err(error) => return Err(error),
             }
         }
-        self.written += self.filled as u64;
+        self.written += self.filled;
         self.filled = 0;
         Ok(())
     }
@@ -150,8 +152,7 @@ mod tests {
     fn assert_writes(folder: &tempfile::TempDir, length: usize, most: usize) -> usize {
         let path = folder.path().join("file");
         let bytes: Vec<u8> = (0u32..).flat_map(u32::to_le_bytes).take(length).collect();
-        let mut file =
-            LargeFile::new(Short { file: File::create(&path).unwrap(), most, direct_bytes: 0 });
+        let mut file = LargeFile::new(Short { file: File::create(&path).unwrap(), most, direct_bytes: 0 });
         bytes.chunks(700_001).for_each(|chunk| file.write_all(chunk).unwrap());
         let file = file.finish().unwrap();
         assert!(!is_direct(&file.file));
@@ -161,13 +162,20 @@ mod tests {
 
     #[test]
     fn what_is_written_is_there_however_long_it_is_and_wherever() {
-        const CACHED: usize = CACHED_BYTES as usize;
         // A folder on a disk, and one in memory, whose file system may not know direct writes.
         for folder in [tempfile::tempdir_in(".").unwrap(), tempfile::tempdir_in("/dev/shm").unwrap()] {
-            for length in [0, 1, BUFFER_BYTES - 1, BUFFER_BYTES, CACHED - 1, CACHED, CACHED + BUFFER_BYTES - 1] {
+            for length in [
+                0,
+                1,
+                BUFFER_BYTES - 1,
+                BUFFER_BYTES,
+                CACHED_BYTES - 1,
+                CACHED_BYTES,
+                CACHED_BYTES + BUFFER_BYTES - 1,
+            ] {
                 assert_eq!(assert_writes(&folder, length, usize::MAX), 0);
             }
-            for length in [CACHED + BUFFER_BYTES, CACHED + 3 * BUFFER_BYTES + 12_345] {
+            for length in [CACHED_BYTES + BUFFER_BYTES, CACHED_BYTES + 3 * BUFFER_BYTES + 12_345] {
                 assert_writes(&folder, length, usize::MAX);
             }
         }
@@ -177,7 +185,7 @@ mod tests {
     fn a_write_that_is_cut_short_goes_on_through_the_cache() {
         let folder = tempfile::tempdir_in(".").unwrap();
         for most in [BUFFER_BYTES - 1, 300_000, ALIGNMENT + 1] {
-            assert_writes(&folder, CACHED_BYTES as usize + 2 * BUFFER_BYTES + 1, most);
+            assert_writes(&folder, CACHED_BYTES + 2 * BUFFER_BYTES + 1, most);
         }
     }
 }
