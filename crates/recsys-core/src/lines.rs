@@ -25,7 +25,7 @@ pub const MAX_LINE_BYTES: usize = 1 << 20;
 /// The longest line that is put aside, in bytes. It is held in memory as a whole.
 pub const MAX_KEPT_LINE_BYTES: usize = 1 << 24;
 
-const BLOCK_BYTES: usize = 1 << 20;
+const BLOCK_BYTES: usize = 1 << 18;
 
 /// The byte order mark at the beginning of a file, which is no part of its first line.
 const MARK: &[u8] = "\u{feff}".as_bytes();

@@ -23,7 +23,7 @@ use crate::storage::StoreError;
 use crate::timestamp;
 
 /// Rows that are turned into text at a time.
-const CHUNK_ROWS: usize = 1 << 12;
+const CHUNK_ROWS: usize = 1 << 10;
 
 /// Texts on their way from one thread to the next.
 const TEXTS: usize = 4;
