@@ -5,6 +5,8 @@ use recsys_core::catalog::Catalog;
 use recsys_core::database::{Driver, Mode, Obsolete};
 use recsys_core::gate::DayCounts;
 use recsys_core::hash::sha256;
+use recsys_core::parallel;
+use recsys_core::publish::Planned;
 use recsys_core::window::{Day, Window};
 use serde::Serialize;
 
@@ -172,7 +174,9 @@ pub fn publish_staged(flags: &PublishJob) -> Result<(), JobError> {
             }
         }
         any |= !staged.is_empty();
-        publishing.store(&check(&ctx, staged)?)?;
+        let candidates = check(&ctx, staged, |candidate| candidate)?;
+        publishing.plan(&candidates.iter().map(Planned::from).collect::<Vec<_>>())?;
+        publishing.add(parallel::try_map(&candidates, |candidate| publishing.store(candidate))?);
     }
     if !any {
         let key = artifact_key(&ctx, &flags.artifacts, ctx.config.artifact_kinds[0], days[days.len() - 1])?;

@@ -193,8 +193,8 @@ fn run_day(
     })
 }
 
-/// Stages the artifacts of a day, and checks them and stores their blobs meanwhile: to stage is to wait for the
-/// disk.
+/// Stages the artifacts of a day, and checks them meanwhile: to stage is to wait for the disk. The blob of each is
+/// stored while the next ones are checked.
 fn stage_and_store<'a>(
     ctx: &'a Context,
     flags: &PublishFlags,
@@ -202,7 +202,9 @@ fn stage_and_store<'a>(
 ) -> Result<(Vec<ArtifactReport>, Publishing<'a>), JobError> {
     let mut to_check = Vec::new();
     let mut to_stage = Vec::new();
+    let mut planned = Vec::new();
     for Document { key, encoded: Encoded { bytes, version }, report } in documents {
+        planned.push(report.planned(&key));
         let bytes = Bytes::from(bytes);
         to_stage.push((key.clone(), bytes.clone(), report));
         let name = ctx.staging().name(&key);
@@ -211,14 +213,19 @@ fn stage_and_store<'a>(
     // All end with the same day, so the first is the widest.
     let widest = to_check.iter().map(|(key, _)| key.window).min();
     let mut publishing = Publishing::begin(ctx, flags, widest);
-    thread::scope(|scope| {
+    let (artifacts, stored) = thread::scope(|scope| {
         let staging = scope
             .spawn(|| parallel::try_map(to_stage, |(key, bytes, report)| stage(ctx, &key, &bytes, report)));
-        let stored = check(ctx, to_check).and_then(|candidates| publishing.store(&candidates));
-        let artifacts = joined(staging)?;
-        stored.map(|()| artifacts)
-    })
-    .map(|artifacts| (artifacts, publishing))
+        let publishing = &publishing;
+        let stored = publishing.plan(&planned).and_then(|()| {
+            let storing =
+                check(ctx, to_check, |candidate| scope.spawn(move || publishing.store(&candidate)))?;
+            storing.into_iter().map(joined).collect::<Result<Vec<_>, _>>()
+        });
+        Ok::<_, JobError>((joined(staging)?, stored?))
+    })?;
+    publishing.add(stored);
+    Ok((artifacts, publishing))
 }
 
 fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {

@@ -18,19 +18,33 @@ pub struct Candidate {
     pub rows: usize,
 }
 
-/// A candidate whose blob is in place.
+/// What an artifact will be if it is published.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored {
+pub struct Planned {
     /// What it is of.
     pub key: ArtifactKey,
-    /// How it came to be, its version included.
-    pub build: BuildInfo,
+    /// The version of its content.
+    pub version: String,
     /// Rows of its outermost list.
     pub rows: usize,
     /// Bytes of the document.
     pub bytes: u64,
-    /// Where the blob is.
-    pub uri: String,
+}
+
+impl From<&Candidate> for Planned {
+    fn from(candidate: &Candidate) -> Self {
+        let Candidate { key, bytes, build, rows } = candidate;
+        Self { key: key.clone(), version: build.version.clone(), rows: *rows, bytes: bytes.len() as u64 }
+    }
+}
+
+/// A candidate whose blob is in place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// What was to be published.
+    pub planned: Planned,
+    /// How it came to be.
+    pub build: BuildInfo,
 }
 
 /// Why a document may not be published, or is not what a URI says it is.

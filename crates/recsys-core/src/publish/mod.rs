@@ -32,7 +32,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 pub use blob::{Blob, BlobBytes, BlobError, read_blob, version_in};
-pub use candidate::{Candidate, Stored, Unfit};
+pub use candidate::{Candidate, Planned, Stored, Unfit};
 pub use format::V1;
 pub use garbage::{Collection, Garbage, GarbageError, GarbageType, Keep};
 pub use history::{HistoryEntry, LookupError, Reason, by_hash};
@@ -194,25 +194,34 @@ pub struct Publisher<'a> {
     pub options: Options,
 }
 
-fn blob_key(key: &ArtifactKey, version: &str) -> String {
+fn blob_key(planned: &Planned) -> String {
+    let Planned { key, version, .. } = planned;
     format!("{}/{}/{version}.json", key.scope.prefix(), key.kind)
 }
 
 impl Publisher<'_> {
-    /// Writes the blobs of candidates of one tenant and surface, reads them back and checks them.
-    ///
-    /// Nothing is current yet; [`Self::finish`] makes it so. A range of days is stored day by day, so that
-    /// only one day's documents need to be in memory.
-    pub fn store(&self, scope: &Scope, candidates: &[Candidate]) -> Result<Vec<Stored>, PublishError> {
-        let planned: Vec<Stored> = candidates.iter().map(|candidate| self.stored(candidate)).collect();
-        // A publish that would be refused at the end is refused before anything is written.
+    /// Refuses what would be refused at the end, before anything of it is written: artifacts of one tenant and
+    /// surface.
+    pub fn plan<'p>(
+        &self,
+        scope: &Scope,
+        planned: impl IntoIterator<Item = &'p Planned>,
+    ) -> Result<(), PublishError> {
         let (current, _) = Registry::new(self.registry).manifest(scope)?.unzip();
-        let (_, fates) = self.judge(scope, current.as_ref(), &planned, Stage::Plan)?;
+        let (_, fates) = self.judge(scope, current.as_ref(), planned, Stage::Plan)?;
         if fates.contains(&Fate::Published) {
             Registry::new(self.registry).check_store()?;
         }
-        parallel::try_map(candidates, |candidate| self.write_blob(candidate))?;
-        parallel::try_map(candidates, |candidate| self.read_back(candidate))
+        Ok(())
+    }
+
+    /// Writes the blob of a candidate, reads it back and checks it.
+    ///
+    /// Nothing is current yet; [`Self::finish`] makes it so. A range of days is stored day by day, so that
+    /// only one day's documents need to be in memory.
+    pub fn store(&self, candidate: &Candidate) -> Result<Stored, PublishError> {
+        self.objects.put(&blob_key(&candidate.into()), &candidate.bytes, Condition::Absent)?;
+        self.read_back(candidate)
     }
 
     /// Writes the records of stored candidates and makes them current, with one swap.
@@ -224,39 +233,30 @@ impl Publisher<'_> {
         self.swap(scope, stored)
     }
 
-    fn stored(&self, candidate: &Candidate) -> Stored {
-        Stored {
-            key: candidate.key.clone(),
-            build: candidate.build.clone(),
-            rows: candidate.rows,
-            bytes: candidate.bytes.len() as u64,
-            uri: self.objects.uri(&blob_key(&candidate.key, &candidate.build.version)),
-        }
-    }
-
-    fn write_blob(&self, candidate: &Candidate) -> Result<(), PublishError> {
-        let key = blob_key(&candidate.key, &candidate.build.version);
-        self.objects.put(&key, &candidate.bytes, Condition::Absent)?;
-        Ok(())
+    fn uri(&self, planned: &Planned) -> String {
+        self.objects.uri(&blob_key(planned))
     }
 
     /// Checks what is stored now, which may be an earlier build of the same content.
     fn read_back(&self, candidate: &Candidate) -> Result<Stored, PublishError> {
-        let key = blob_key(&candidate.key, &candidate.build.version);
+        let stored =
+            |candidate: &Candidate| Stored { planned: candidate.into(), build: candidate.build.clone() };
+        let key = blob_key(&candidate.into());
         // The very bytes that were checked need no second check.
         if self.objects.holds(&key, &candidate.bytes)? {
-            return Ok(self.stored(candidate));
+            return Ok(stored(candidate));
         }
         let bytes = self.objects.read(&key)?;
         let bytes = bytes.ok_or_else(|| PublishError::Vanished(self.objects.uri(&key)))?;
         let earlier = Candidate::check(&candidate.key, &candidate.build.version, bytes.into(), self.limits)
             .map_err(|source| PublishError::Blob { uri: self.objects.uri(&key), source })?;
-        Ok(self.stored(&earlier))
+        Ok(stored(&earlier))
     }
 
     fn write_record(&self, stored: &Stored) -> Result<(), PublishError> {
-        let ArtifactKey { kind, scope, segment, window } = stored.key.clone();
-        let build = stored.build.clone();
+        let Stored { planned, build } = stored;
+        let ArtifactKey { kind, scope, segment, window } = planned.key.clone();
+        let build = build.clone();
         let key = Record::key(&scope, kind, &build.version);
         let record = Record {
             v: V1,
@@ -266,8 +266,8 @@ impl Publisher<'_> {
             segment,
             window,
             version: build.version,
-            uri: stored.uri.clone(),
-            bytes: stored.bytes,
+            uri: self.uri(planned),
+            bytes: planned.bytes,
             source_hash: build.source_hash,
             built_at: build.built_at,
         };
@@ -300,34 +300,35 @@ impl Publisher<'_> {
     }
 
     /// The new pointers, and the fate of each candidate.
-    fn judge(
+    fn judge<'p>(
         &self,
         scope: &Scope,
         current: Option<&Manifest>,
-        candidates: &[Stored],
+        candidates: impl IntoIterator<Item = &'p Planned>,
         stage: Stage,
     ) -> Result<(BTreeMap<Kind, String>, Vec<Fate>), PublishError> {
         let none = BTreeMap::new();
         let old = current.map_or(&none, |manifest| &manifest.current);
         let mut pointers = old.clone();
-        let mut fates = vec![Fate::Superseded; candidates.len()];
+        let mut fates = Vec::new();
         // The newest candidate of each kind, and where it stands in the list.
-        let mut newest: BTreeMap<Kind, (usize, &Stored)> = BTreeMap::new();
-        for (number, candidate) in candidates.iter().enumerate() {
+        let mut newest: BTreeMap<Kind, (usize, &Planned)> = BTreeMap::new();
+        for (number, candidate) in candidates.into_iter().enumerate() {
+            fates.push(Fate::Superseded);
             let entry = newest.entry(candidate.key.kind).or_insert((number, candidate));
             if candidate.key.window.end() >= entry.1.key.window.end() {
                 *entry = (number, candidate);
             }
         }
         for (kind, (number, candidate)) in newest {
-            let uri = &candidate.uri;
+            let uri = self.uri(candidate);
             fates[number] = match old.get(&kind) {
-                Some(old) if old == uri => Fate::AlreadyCurrent,
+                Some(old) if *old == uri => Fate::AlreadyCurrent,
                 Some(old) => self.judge_move(scope, candidate, old, stage)?,
                 None => Fate::Published,
             };
             if fates[number] == Fate::Published {
-                pointers.insert(kind, uri.clone());
+                pointers.insert(kind, uri);
             }
         }
         Ok((pointers, fates))
@@ -337,7 +338,7 @@ impl Publisher<'_> {
     fn judge_move(
         &self,
         scope: &Scope,
-        candidate: &Stored,
+        candidate: &Planned,
         old: &str,
         stage: Stage,
     ) -> Result<Fate, PublishError> {
@@ -374,7 +375,7 @@ impl Publisher<'_> {
     }
 
     /// The sizes of the current artifact and of its successor. None when the current one is gone or damaged.
-    fn moves(&self, scope: &Scope, candidate: &Stored, old: &str) -> Result<Vec<Move>, PublishError> {
+    fn moves(&self, scope: &Scope, candidate: &Planned, old: &str) -> Result<Vec<Move>, PublishError> {
         let kind = candidate.key.kind;
         let current = match read_blob(self.objects, scope, kind, old) {
             Ok(current) => current,
@@ -407,18 +408,19 @@ impl Publisher<'_> {
         let (mut fates, mut seen) = (Vec::new(), None);
         let change = Change { reason: Reason::Publish, by: self.by.clone(), now: self.now };
         let decide = |current: Option<&Manifest>| {
-            let (pointers, judged) = self.judge(scope, current, candidates, Stage::Swap)?;
+            let (pointers, judged) =
+                self.judge(scope, current, candidates.iter().map(|stored| &stored.planned), Stage::Swap)?;
             fates = judged;
             seen = current.cloned();
             Ok::<_, PublishError>(fates.contains(&Fate::Published).then_some(pointers))
         };
         let confirm = |manifest: &Manifest| {
-            let named = |stored: &&Stored| manifest.current.get(&stored.key.kind) == Some(&stored.uri);
-            let named: Vec<&Stored> = candidates.iter().filter(named).collect();
-            parallel::try_map(named, |stored| {
-                let Stored { key, build, .. } = stored;
-                Self::is_there(self.objects, &blob_key(key, &build.version))?;
-                Self::is_there(self.registry, &Record::key(scope, key.kind, &build.version))
+            let planned = candidates.iter().map(|stored| &stored.planned);
+            let named =
+                planned.filter(|planned| manifest.current.get(&planned.key.kind) == Some(&self.uri(planned)));
+            parallel::try_map(named.collect::<Vec<_>>(), |planned| {
+                Self::is_there(self.objects, &blob_key(planned))?;
+                Self::is_there(self.registry, &Record::key(scope, planned.key.kind, &planned.version))
             })?;
             Ok(())
         };

@@ -1,28 +1,49 @@
-//! Writing a file that may be larger than what memory is for.
+//! Files that may be larger than what memory is for.
 //!
 //! What a day's job writes is mostly read much later, by another process or on another machine. Keeping it in the
 //! system's page cache costs more than making it: a copy, and a fresh page for every four kilobytes. So beyond its
-//! first megabytes a file is handed to the disk directly, where the file system can do that.
+//! first megabyte a file is handed to the disk directly, where the file system can do that. To see whether it has
+//! arrived, it is read from there, too.
 
-use std::io::{self, ErrorKind, Write};
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 
-/// Bytes that are written at a time: a multiple of [`ALIGNMENT`].
+use crate::interrupt;
+
+/// Bytes that are written or read at a time: a multiple of [`ALIGNMENT`].
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// What the addresses, places and lengths of direct writes must be multiples of: a page, which is enough for all
-/// common disks.
+/// What the addresses, places and lengths of direct writes and reads must be multiples of: a page, which is enough for
+/// all common disks.
 const ALIGNMENT: usize = 1 << 12;
 
 /// Bytes of a file that pass through the page cache. Most documents are smaller, and soon read again.
-const CACHED_BYTES: usize = 16 << 20;
+const CACHED_BYTES: usize = BUFFER_BYTES;
+
+/// Memory to write from, or to read into, with an address that is a multiple of [`ALIGNMENT`].
+struct Buffer {
+    memory: Vec<u8>,
+    start: usize,
+}
+
+impl Buffer {
+    fn new() -> Self {
+        let memory = vec![0; BUFFER_BYTES + ALIGNMENT];
+        // No offset is found only while constants are evaluated.
+        let start = memory.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
+        Self { memory, start }
+    }
+
+    fn bytes(&mut self) -> &mut [u8] {
+        &mut self.memory[self.start..][..BUFFER_BYTES]
+    }
+}
 
 /// A file that is written from its beginning to its end.
 pub(super) struct LargeFile<F: AsFd + Write> {
     file: F,
-    memory: Vec<u8>,
-    /// Where the buffer begins in `memory`.
-    start: usize,
+    buffer: Buffer,
     filled: usize,
     written: usize,
     is_direct: bool,
@@ -30,10 +51,7 @@ pub(super) struct LargeFile<F: AsFd + Write> {
 
 impl<F: AsFd + Write> LargeFile<F> {
     pub(super) fn new(file: F) -> Self {
-        let memory = vec![0; BUFFER_BYTES + ALIGNMENT];
-        // No offset is found only while constants are evaluated.
-        let start = memory.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
-        Self { file, memory, start, filled: 0, written: 0, is_direct: false }
+        Self { file, buffer: Buffer::new(), filled: 0, written: 0, is_direct: false }
     }
 
     /// The file with all that was written.
@@ -45,16 +63,15 @@ impl<F: AsFd + Write> LargeFile<F> {
     }
 
     fn write_buffer(&mut self) -> io::Result<()> {
-        let mut at = self.start;
-        let end = self.start + self.filled;
-        while at < end {
-            match self.file.write(&self.memory[at..end]) {
+        let mut at = 0;
+        while at < self.filled {
+            match self.file.write(&self.buffer.bytes()[at..self.filled]) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(written) => at += written,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // It takes the flag but not the write: an unusual disk, or what a short write has left.
                 Err(error) if error.kind() == ErrorKind::InvalidInput && self.is_direct => {
-                    self.set_direct(false)
+                    self.set_direct(false);
                 }
                 Err(error) => return Err(error),
             }
@@ -74,7 +91,7 @@ impl<F: AsFd + Write> LargeFile<F> {
 
 impl<F: AsFd + Write> Write for LargeFile<F> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let free = &mut self.memory[self.start + self.filled..self.start + BUFFER_BYTES];
+        let free = &mut self.buffer.bytes()[self.filled..];
         let taken = bytes.len().min(free.len());
         free[..taken].copy_from_slice(&bytes[..taken]);
         self.filled += taken;
@@ -91,6 +108,32 @@ impl<F: AsFd + Write> Write for LargeFile<F> {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Whether the bytes of a file, which is read from its beginning, are these.
+pub(super) fn holds(mut file: File, bytes: &[u8]) -> io::Result<bool> {
+    if file.metadata()?.len() != bytes.len() as u64 {
+        return Ok(false);
+    }
+    let mut is_direct = bytes.len() > CACHED_BYTES && set_direct(&file, true);
+    let mut buffer = Buffer::new();
+    let mut expected = bytes;
+    while !expected.is_empty() {
+        interrupt::check()?;
+        match file.read(buffer.bytes()) {
+            Ok(read) => match expected.split_at_checked(read) {
+                Some((head, rest)) if read > 0 && *head == buffer.bytes()[..read] => expected = rest,
+                _ => return Ok(false),
+            },
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::InvalidInput && is_direct => {
+                is_direct = false;
+                set_direct(&file, false);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
 }
 
 /// Whether the file system has taken it.
@@ -112,7 +155,7 @@ fn set_direct(_: &impl AsFd, _: bool) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, File};
+    use std::fs;
     use std::os::fd::BorrowedFd;
 
     use super::*;
@@ -151,12 +194,19 @@ mod tests {
     /// Writes so many bytes in `folder`; returns how many of them went past the cache.
     fn assert_writes(folder: &tempfile::TempDir, length: usize, most: usize) -> usize {
         let path = folder.path().join("file");
-        let bytes: Vec<u8> = (0u32..).flat_map(u32::to_le_bytes).take(length).collect();
+        let mut bytes: Vec<u8> = (0u32..).flat_map(u32::to_le_bytes).take(length).collect();
         let mut file = LargeFile::new(Short { file: File::create(&path).unwrap(), most, direct_bytes: 0 });
         bytes.chunks(700_001).for_each(|chunk| file.write_all(chunk).unwrap());
         let file = file.finish().unwrap();
         assert!(!is_direct(&file.file));
         assert!(fs::read(&path).unwrap() == bytes, "{length} bytes, {most} at a time");
+        let is_held = |bytes: &[u8]| holds(File::open(&path).unwrap(), bytes).unwrap();
+        assert!(is_held(&bytes));
+        assert!(!is_held(&[&bytes[..], b"x"].concat()));
+        if let [.., last] = &mut bytes[..] {
+            *last ^= 1;
+            assert!(!is_held(&bytes));
+        }
         file.direct_bytes
     }
 

@@ -19,7 +19,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tempfile::NamedTempFile;
 
-use super::large_file::LargeFile;
+use super::large_file::{self, LargeFile};
 use super::watched_file::WatchedFile;
 use super::{Commit, Condition, Conditions, Listed, PendingWrite, Store, StoreError, Tag, same_content};
 use crate::hash::sha256;
@@ -164,6 +164,12 @@ impl Store for LocalStore {
             let tag = tag(&bytes);
             (bytes, tag)
         }))
+    }
+
+    fn holds(&self, key: &str, bytes: &[u8]) -> Result<bool, StoreError> {
+        let path = self.path(key);
+        let file = found(File::open(&path)).map_err(failed("open", &path))?;
+        file.map_or(Ok(false), |file| large_file::holds(file, bytes).map_err(failed("read", &path)))
     }
 
     fn begin(&self, key: &str) -> Result<Box<dyn PendingWrite + '_>, StoreError> {

@@ -13,8 +13,8 @@ use recsys_core::id::{Scope, Surface, Tenant};
 use recsys_core::limit::Limits;
 use recsys_core::lines::LineFile;
 use recsys_core::publish::{
-    Candidate, Change, HistoryEntry, Manifest, Options, PublishError, Published, Publisher, Reason, Registry,
-    RollbackError, RollbackPlan, Target,
+    Candidate, Change, HistoryEntry, Manifest, Options, Planned, PublishError, Published, Publisher, Reason,
+    Registry, RollbackError, RollbackPlan, Target,
 };
 use recsys_core::spill::Budget;
 use recsys_core::storage::Store;
@@ -84,7 +84,10 @@ pub(crate) fn publish_with(
         now: Timestamp::UNIX_EPOCH,
         options,
     };
-    let stored = publisher.store(&scope(), candidates)?;
+    let planned: Vec<Planned> = candidates.iter().map(Planned::from).collect();
+    publisher.plan(&scope(), &planned)?;
+    let stored: Vec<_> =
+        candidates.iter().map(|candidate| publisher.store(candidate)).collect::<Result<_, _>>()?;
     publisher.finish(&scope(), &stored)
 }
 

@@ -13,6 +13,7 @@ use recsys_core::event::Stream;
 use recsys_core::events::{EventTable, TableError};
 use recsys_core::hash::HashWriter;
 use recsys_core::id::Segment;
+use recsys_core::publish::Planned;
 
 use recsys_core::window::{Day, Window};
 use serde::Serialize;
@@ -44,6 +45,12 @@ pub(crate) struct ArtifactReport {
 }
 
 impl ArtifactReport {
+    /// What it will be when it is published.
+    pub(crate) fn planned(&self, key: &ArtifactKey) -> Planned {
+        let rows = usize::try_from(self.rows).unwrap_or(usize::MAX);
+        Planned { key: key.clone(), version: self.version.clone(), rows, bytes: self.bytes }
+    }
+
     /// Notes the artifact for the metrics of the process.
     fn note(&self) {
         let Self { kind, rows: items, bytes, skipped_sessions, .. } = *self;

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use recsys_core::artifact::{ArtifactKey, Kind};
 use recsys_core::id::Scope;
 use recsys_core::interrupt;
-use recsys_core::publish::{Candidate, Fate, Options, Published, Publisher, Stored, Unfit};
+use recsys_core::publish::{Candidate, Fate, Options, Planned, Published, Publisher, Stored, Unfit};
 use recsys_core::staging::Staged;
 use recsys_core::window::Window;
 use serde::Serialize;
@@ -55,14 +55,16 @@ impl fmt::Display for PublishReport {
     }
 }
 
-/// Checks documents before they are published.
-pub(crate) fn check(
+/// Checks documents before they are published, and hands each to `take` when it has passed.
+pub(crate) fn check<R: Send>(
     ctx: &Context,
     documents: impl IntoIterator<Item = (ArtifactKey, Staged)>,
-) -> Result<Vec<Candidate>, JobError> {
+    take: impl Fn(Candidate) -> R + Sync,
+) -> Result<Vec<R>, JobError> {
     let check = |(key, staged): (ArtifactKey, Staged)| {
         let Staged { name, version, bytes } = staged;
-        Candidate::check(&key, &version, bytes, &ctx.config.limits).map_err(|source| match source {
+        let checked = Candidate::check(&key, &version, bytes, &ctx.config.limits);
+        checked.map(&take).map_err(|source| match source {
             Unfit::Limit(exceeded) => JobError::Limit(exceeded.in_place(name)),
             source => JobError::Unfit { name, source },
         })
@@ -108,10 +110,19 @@ impl<'a> Publishing<'a> {
         Self { ctx, publisher, stored: Vec::new(), step }
     }
 
-    /// Stores the blobs of checked artifacts.
-    pub(crate) fn store(&mut self, candidates: &[Candidate]) -> Result<(), JobError> {
-        self.stored.extend(self.publisher.store(&self.ctx.scope, candidates)?);
-        Ok(())
+    /// Refuses what would be refused at the end, before anything of it is written.
+    pub(crate) fn plan(&self, planned: &[Planned]) -> Result<(), JobError> {
+        Ok(self.publisher.plan(&self.ctx.scope, planned)?)
+    }
+
+    /// Stores the blob of an artifact that was planned and checked.
+    pub(crate) fn store(&self, candidate: &Candidate) -> Result<Stored, JobError> {
+        Ok(self.publisher.store(candidate)?)
+    }
+
+    /// Takes artifacts whose blobs are stored.
+    pub(crate) fn add(&mut self, stored: Vec<Stored>) {
+        self.stored.extend(stored);
     }
 
     /// Makes what was stored current.
@@ -130,11 +141,12 @@ impl<'a> Publishing<'a> {
             }
         }
         let artifacts = self.stored.into_iter().zip(fates).map(|(stored, fate)| {
-            let ArtifactKey { kind, window, .. } = stored.key;
+            let Stored { planned: Planned { key, version, rows, .. }, .. } = stored;
+            let ArtifactKey { kind, window, .. } = key;
             if fate == Fate::OlderWindow {
                 tracing::warn!(%kind, %window, "kept aside: the current artifact is of a newer window");
             }
-            FateReport { kind, window, version: stored.build.version, rows: stored.rows as u64, fate }
+            FateReport { kind, window, version, rows: rows as u64, fate }
         });
         let report = PublishReport { artifacts: artifacts.collect(), manifest, swapped };
         tracing::info!(manifest = %report.manifest, swapped, "published");
@@ -145,8 +157,11 @@ impl<'a> Publishing<'a> {
 /// Notes the artifacts that are current now, and counts them.
 fn note(scope: &Scope, stored: &[Stored], fates: &[Fate]) -> Counts {
     let is_current = |fate: &Fate| matches!(fate, Fate::Published | Fate::AlreadyCurrent);
-    let current = || stored.iter().zip(fates).filter(|(_, fate)| is_current(fate)).map(|(stored, _)| stored);
-    for Stored { key, rows, bytes, .. } in current() {
+    let current = || {
+        let current = stored.iter().zip(fates).filter(|(_, fate)| is_current(fate));
+        current.map(|(stored, _)| &stored.planned)
+    };
+    for Planned { key, rows, bytes, .. } in current() {
         let artifact = Artifact { items: *rows as u64, bytes: *bytes, skipped_sessions: None };
         metrics::record(|record| {
             record.set_artifact(key.kind, artifact);
@@ -155,8 +170,8 @@ fn note(scope: &Scope, stored: &[Stored], fates: &[Fate]) -> Counts {
     }
     Counts {
         artifacts: Some(current().count() as u64),
-        rows: Some(current().map(|stored| stored.rows as u64).sum()),
-        bytes: Some(current().map(|stored| stored.bytes).sum()),
+        rows: Some(current().map(|planned| planned.rows as u64).sum()),
+        bytes: Some(current().map(|planned| planned.bytes).sum()),
         ..Counts::default()
     }
 }
