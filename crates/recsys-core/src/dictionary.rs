@@ -6,6 +6,7 @@
 
 use std::cmp::Ordering;
 use std::hash::BuildHasher;
+use std::ops::Range;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
@@ -57,9 +58,19 @@ impl Strings {
     /// # Panics
     /// When there is no such string.
     pub fn get(&self, id: u32) -> &str {
+        &self.text[self.range(id)]
+    }
+
+    /// Where in the text a string is.
+    fn range(&self, id: u32) -> Range<usize> {
         let id = id as usize;
         let start = if id == 0 { 0 } else { self.ends[id - 1] };
-        &self.text[start..self.ends[id]]
+        start..self.ends[id]
+    }
+
+    /// Whether `value` is the string with the number `id`, which takes no look at characters.
+    fn is(&self, id: u32, value: &str) -> bool {
+        self.text.as_bytes()[self.range(id)] == *value.as_bytes()
     }
 
     /// Each of them as compact JSON, quotes included.
@@ -86,9 +97,23 @@ impl Strings {
 #[derive(Debug, Default)]
 pub struct Interner {
     strings: Strings,
-    table: HashTable<u32>,
+    table: HashTable<Slot>,
     hasher: FixedState,
     last: u32,
+}
+
+/// A string of the table. With its hash at hand, a table that grows leaves the strings alone, which are all over memory.
+#[derive(Debug)]
+struct Slot {
+    hash: u32,
+    id: u32,
+}
+
+impl Slot {
+    /// The hash as the table takes it, which looks at the highest and the lowest bits.
+    fn spread(hash: u32) -> u64 {
+        u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
 }
 
 impl Interner {
@@ -100,19 +125,21 @@ impl Interner {
     /// At the 4,294,967,296th distinct string, which no memory that holds a day's events reaches.
     pub fn intern(&mut self, value: &str) -> u32 {
         let Self { strings, table, hasher, last } = self;
-        if (*last as usize) < strings.len() && strings.get(*last) == value {
+        if (*last as usize) < strings.len() && strings.is(*last, value) {
             return *last;
         }
+        #[allow(clippy::cast_possible_truncation, reason = "every bit of it is as good as any other")]
+        let hash = hasher.hash_one(value) as u32;
         let entry = table.entry(
-            hasher.hash_one(value),
-            |id| strings.get(*id) == value,
-            |id| hasher.hash_one(strings.get(*id)),
+            Slot::spread(hash),
+            |slot| slot.hash == hash && strings.is(slot.id, value),
+            |slot| Slot::spread(slot.hash),
         );
         *last = match entry {
-            Entry::Occupied(entry) => *entry.get(),
+            Entry::Occupied(entry) => entry.get().id,
             Entry::Vacant(entry) => {
                 let id = number(strings.len());
-                entry.insert(id);
+                entry.insert(Slot { hash, id });
                 strings.push(value);
                 id
             }
@@ -122,8 +149,8 @@ impl Interner {
 
     /// What it takes in memory.
     pub(crate) fn bytes(&self) -> usize {
-        // A number and a byte of the table for each string, and as much again that is free.
-        self.strings.bytes() + self.strings.len() * 10
+        // A slot and a byte of the table for each string, and as much again that is free.
+        self.strings.bytes() + self.strings.len() * 2 * (size_of::<Slot>() + 1)
     }
 
     /// The strings, in the order of their numbers.
