@@ -1,18 +1,18 @@
 //! Lines of any number of files, worked on by all threads.
 //!
-//! One thread reads (and so decompresses); it cuts what it reads into blocks at line ends and hands them to
-//! workers through a bounded queue. At most a few blocks are in memory at a time, whatever the size of the
-//! file. Each worker keeps a state of its own; the caller merges them. Which worker sees which block is up
-//! to the scheduler, so the merge must not depend on it.
+//! Workers take turns to read (and so to decompress): each reads a block, cut at a line end, leaves the reader to
+//! the next one, and works on what it has read, which is still in its cache. One block for each worker is in memory,
+//! whatever the size of the file. Each worker keeps a state of its own; the caller merges them. Which worker sees
+//! which block is up to the scheduler, so the merge must not depend on it.
 //!
 //! The first bad line in file order is the one reported, whichever thread meets which line first. Or bad lines
 //! are put aside, all of them, and the work goes on.
 
 use std::io::{self, Read};
+use std::iter::Enumerate;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::sync::{Mutex, PoisonError};
+use std::{thread, vec};
 
 use crate::event::Fault;
 use crate::interrupt;
@@ -25,6 +25,7 @@ pub const MAX_LINE_BYTES: usize = 1 << 20;
 /// The longest line that is put aside, in bytes. It is held in memory as a whole.
 pub const MAX_KEPT_LINE_BYTES: usize = 1 << 24;
 
+/// So few that a block stays in the cache of the processor that has read it.
 const BLOCK_BYTES: usize = 1 << 18;
 
 /// The byte order mark at the beginning of a file, which is no part of its first line.
@@ -90,12 +91,6 @@ fn column(fault: &Fault) -> String {
     fault.column.map(|column| format!(":{column}")).unwrap_or_default()
 }
 
-struct Block {
-    /// Where its first line is.
-    start: Place,
-    bytes: Vec<u8>,
-}
-
 /// The earliest bad line seen so far.
 #[derive(Default)]
 struct Earliest {
@@ -142,28 +137,17 @@ pub fn for_each_good_line<S: Send, E: Into<Stop>>(
     init: impl Fn() -> S + Sync,
     work: impl Fn(&mut S, &str) -> Result<(), E> + Sync,
 ) -> Result<Vec<S>, LinesError> {
-    let workers = rayon::current_num_threads();
     let names: Vec<String> = files.iter().map(|file| file.name.clone()).collect();
     let earliest = Earliest::default();
-    let spare = Mutex::new(Vec::new());
-    let (sender, receiver) = sync_channel(2 * workers);
-    // Held by the workers alone: when the last of them is gone, the reader is not left waiting.
-    let receiver = Arc::new(Mutex::new(receiver));
-    let (states, read) = thread::scope(|scope| {
-        let (init, work, spare, earliest) = (&init, &work, &spare, &earliest);
-        let handles: Vec<_> = (0..workers)
-            .map(|_| Arc::clone(&receiver))
-            .map(|queue| scope.spawn(move || worker(init(), &queue, spare, earliest, aside, work)))
-            .collect();
-        drop(receiver);
-        let read = files.into_iter().enumerate().try_for_each(|(file, LineFile { name, reader })| {
-            cut_into_blocks(file, reader, &sender, spare, earliest, aside)
-                .map_err(|source| LinesError::Read { name, source })
-        });
-        drop(sender);
-        let states = handles.into_iter().map(thread::ScopedJoinHandle::join);
-        (states.collect::<Result<Vec<S>, _>>(), read)
+    let blocks =
+        Mutex::new(Blocks { files: files.into_iter().enumerate(), open: None, earliest: &earliest, aside });
+    let states = thread::scope(|scope| {
+        let (init, work, blocks, earliest) = (&init, &work, &blocks, &earliest);
+        let spawn = |_| scope.spawn(move || worker(init(), blocks, earliest, aside, work));
+        let workers: Vec<_> = (0..rayon::current_num_threads()).map(spawn).collect();
+        workers.into_iter().map(thread::ScopedJoinHandle::join).collect::<Result<Vec<_>, _>>()
     });
+    let states = states.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     let fault = earliest.fault.into_inner().unwrap_or_else(PoisonError::into_inner);
     if let Some((file, line, fault)) = fault {
         return Err(LinesError::Line { name: names[file].clone(), line, fault });
@@ -171,64 +155,99 @@ pub fn for_each_good_line<S: Send, E: Into<Stop>>(
     if let Some(error) = earliest.temporary.into_inner().unwrap_or_else(PoisonError::into_inner) {
         return Err(error.into());
     }
-    read?;
-    Ok(states.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    states.into_iter().collect()
 }
 
-fn cut_into_blocks(
-    file: usize,
-    mut reader: Box<dyn Read + Send>,
-    queue: &SyncSender<Block>,
-    spare: &Mutex<Vec<Vec<u8>>>,
-    earliest: &Earliest,
-    aside: Option<&Aside>,
-) -> io::Result<()> {
-    /// Of so many bytes without a line end, neither a mark before nor a carriage return after makes a line.
-    const TOO_LONG: usize = MAX_LINE_BYTES + MARK.len() + 1;
-    let buffer = || {
-        let mut spare = spare.lock().unwrap_or_else(PoisonError::into_inner);
-        spare.pop().unwrap_or_else(|| Vec::with_capacity(2 * BLOCK_BYTES))
-    };
-    let mut bytes = buffer();
-    let mut start = Place { file, line: 1, byte_offset: 0 };
-    while !earliest.failed.load(Ordering::Relaxed) {
-        interrupt::check()?;
-        let read = reader.by_ref().take(BLOCK_BYTES as u64).read_to_end(&mut bytes)?;
-        let end = if read == 0 { bytes.len() } else { memchr::memrchr(b'\n', &bytes).map_or(0, |at| at + 1) };
-        if end == 0 {
+/// The blocks of all files, one after the other.
+struct Blocks<'a> {
+    files: Enumerate<vec::IntoIter<LineFile>>,
+    open: Option<OpenFile>,
+    earliest: &'a Earliest,
+    aside: Option<&'a Aside>,
+}
+
+/// The file that is being read.
+struct OpenFile {
+    file: LineFile,
+    /// Where the next block begins.
+    start: Place,
+    /// What was read of it.
+    rest: Vec<u8>,
+}
+
+impl Blocks<'_> {
+    /// Reads the next block in place of `bytes`; returns where it begins.
+    fn next(&mut self, bytes: &mut Vec<u8>) -> Result<Option<Place>, LinesError> {
+        while !self.earliest.failed.load(Ordering::Relaxed) {
+            if self.open.is_none() {
+                let Some((number, file)) = self.files.next() else { return Ok(None) };
+                let start = Place { file: number, line: 1, byte_offset: 0 };
+                self.open = Some(OpenFile { file, start, rest: Vec::new() });
+            }
+            let Some(open) = &mut self.open else { continue };
+            let read = open.next(bytes, self.earliest, self.aside);
+            match read.map_err(|source| LinesError::Read { name: open.file.name.clone(), source }) {
+                Ok(Some(start)) => return Ok(Some(start)),
+                Ok(None) => self.open = None,
+                Err(error) => {
+                    self.earliest.failed.store(true, Ordering::Relaxed);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl OpenFile {
+    /// Reads the next block of the file, which ends where a line does; none at the end of the file.
+    fn next(
+        &mut self,
+        bytes: &mut Vec<u8>,
+        earliest: &Earliest,
+        aside: Option<&Aside>,
+    ) -> io::Result<Option<Place>> {
+        /// Of so many bytes without a line end, neither a mark before nor a carriage return after makes a line.
+        const TOO_LONG: usize = MAX_LINE_BYTES + MARK.len() + 1;
+        let Self { file: LineFile { reader, .. }, start, rest } = self;
+        bytes.clear();
+        bytes.append(rest);
+        while !earliest.failed.load(Ordering::Relaxed) {
+            interrupt::check()?;
+            let read = reader.by_ref().take(BLOCK_BYTES as u64).read_to_end(bytes)?;
+            let end =
+                if read == 0 { bytes.len() } else { memchr::memrchr(b'\n', bytes).map_or(0, |at| at + 1) };
+            if end > 0 {
+                rest.extend_from_slice(&bytes[end..]);
+                bytes.truncate(end);
+                let lines = memchr::memchr_iter(b'\n', bytes).count() as u64;
+                let next =
+                    Place { line: start.line + lines, byte_offset: start.byte_offset + end as u64, ..*start };
+                return Ok(Some(std::mem::replace(start, next)));
+            }
             if read == 0 {
-                return Ok(());
+                return Ok(None);
             }
             if bytes.len() > TOO_LONG {
                 let Some(aside) = aside else {
-                    earliest.report_fault(file, start.line, too_long());
+                    earliest.report_fault(start.file, start.line, too_long());
                     continue;
                 };
-                // Here and not by a worker, so that no more than one such line is in memory.
-                let Some(end) = read_long_line(&mut reader, &mut bytes)? else {
-                    earliest.report_fault(file, start.line, too_long_to_keep());
+                // Here and not beside the other workers, so that no more than one such line is in memory.
+                let Some(end) = read_long_line(reader, bytes)? else {
+                    earliest.report_fault(start.file, start.line, too_long_to_keep());
                     continue;
                 };
-                if let Err(error) = set_long_line_aside(aside, start, &bytes[..end]) {
-                    earliest.report(file, start.line, Stop::Temporary(error));
+                if let Err(error) = set_long_line_aside(aside, *start, &bytes[..end]) {
+                    earliest.report(start.file, start.line, Stop::Temporary(error));
                 }
-                start = Place { line: start.line + 1, byte_offset: start.byte_offset + end as u64, ..start };
-                bytes = bytes.split_off(end);
+                *start =
+                    Place { line: start.line + 1, byte_offset: start.byte_offset + end as u64, ..*start };
+                *bytes = bytes.split_off(end);
             }
-            continue;
         }
-        let mut rest = buffer();
-        rest.extend_from_slice(&bytes[end..]);
-        bytes.truncate(end);
-        let lines = memchr::memchr_iter(b'\n', &bytes).count() as u64;
-        if queue.send(Block { start, bytes }).is_err() {
-            // Every worker has panicked, which the join brings to light.
-            return Ok(());
-        }
-        start = Place { line: start.line + lines, byte_offset: start.byte_offset + end as u64, ..start };
-        bytes = rest;
+        Ok(None)
     }
-    Ok(())
 }
 
 /// Reads on to the end of a line of which `bytes` are the beginning, and perhaps somewhat further. Returns
@@ -277,33 +296,32 @@ fn too_long_to_keep() -> Fault {
 
 fn worker<S, E: Into<Stop>>(
     mut state: S,
-    queue: &Mutex<Receiver<Block>>,
-    spare: &Mutex<Vec<Vec<u8>>>,
+    blocks: &Mutex<Blocks<'_>>,
     earliest: &Earliest,
     aside: Option<&Aside>,
     work: &impl Fn(&mut S, &str) -> Result<(), E>,
-) -> S {
+) -> Result<S, LinesError> {
+    let mut bytes = Vec::with_capacity(2 * BLOCK_BYTES);
     loop {
-        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(mut block) = next else { return state };
-        if let Err((line, stop)) = work_through(&block, &mut state, aside, work) {
-            earliest.report(block.start.file, line, stop);
+        let next = blocks.lock().unwrap_or_else(PoisonError::into_inner).next(&mut bytes)?;
+        let Some(start) = next else { return Ok(state) };
+        if let Err((line, stop)) = work_through(start, &bytes, &mut state, aside, work) {
+            earliest.report(start.file, line, stop);
         }
-        block.bytes.clear();
-        spare.lock().unwrap_or_else(PoisonError::into_inner).push(block.bytes);
     }
 }
 
 /// Works through a block, up to its first bad line unless those are put aside. An error comes with its line.
 fn work_through<S, E: Into<Stop>>(
-    block: &Block,
+    start: Place,
+    bytes: &[u8],
     state: &mut S,
     aside: Option<&Aside>,
     work: &impl Fn(&mut S, &str) -> Result<(), E>,
 ) -> Result<(), (u64, Stop)> {
-    let mut place = block.start;
-    let mut rest = without_mark(&mut place, &block.bytes);
-    let mut bad = BadLines { aside, start: block.start, stretch: None };
+    let mut place = start;
+    let mut rest = without_mark(&mut place, bytes);
+    let mut bad = BadLines { aside, start, stretch: None };
     while !rest.is_empty() {
         // One pass over the whole block; what follows the last good byte is a bad line's business.
         let (text, broken) = match std::str::from_utf8(rest) {
@@ -333,7 +351,7 @@ fn work_through<S, E: Into<Stop>>(
             rest = &rest[line.len()..];
         }
     }
-    bad.finish().map_err(|error| (block.start.line, error.into()))
+    bad.finish().map_err(|error| (start.line, error.into()))
 }
 
 fn work_on_line<S, E: Into<Stop>>(
