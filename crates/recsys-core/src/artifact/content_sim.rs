@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use super::compare::{Items, Outline};
+use super::plain::{Cursor, Plain};
 use super::ranking::check_sorted;
 use super::{BuildError, Built, Defect, Encode, Inputs, KindPayload, Source};
 use crate::json;
@@ -33,6 +34,17 @@ impl Encode for TaggedItem<'_> {
     }
 }
 
+impl<'a> Plain<'a> for TaggedItem<'a> {
+    fn read(text: &mut Cursor<'a>) -> Option<Self> {
+        text.take(b"{\"item_id\":")?;
+        let item_id = Cow::read(text)?;
+        text.take(b",\"tags\":")?;
+        let tags = text.list()?;
+        text.take(b"}")?;
+        Some(Self { item_id, tags })
+    }
+}
+
 /// Items by id.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(transparent)]
@@ -43,6 +55,10 @@ impl<'a> KindPayload<'a> for Payload<'a> {
 
     const FIELD: &'static str = "items";
     const SOURCE: Source = Source::Catalog;
+
+    fn of(rows: Vec<Self::Row>) -> Self {
+        Self(rows)
+    }
 
     /// The catalogue's items that have at least one tag.
     fn build(inputs: &Inputs<'a>, _: &Limits) -> Result<Built<Self>, BuildError> {

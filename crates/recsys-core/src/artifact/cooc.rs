@@ -19,6 +19,7 @@ use serde::Deserialize;
 use super::compare::{Items, Outline, RowsOf, Weight};
 use super::counter::Counter;
 use super::pair::{high, low, pair};
+use super::plain::{Cursor, Plain};
 use super::ranking::{check_ranked, check_sorted, keep_best};
 use super::{
     BuildError, Built, Defect, Encode, Inputs, ItemCount, KindPayload, Source, item_count, push_rows,
@@ -54,6 +55,17 @@ impl Encode for Neighbors<'_> {
     }
 }
 
+impl<'a> Plain<'a> for Neighbors<'a> {
+    fn read(text: &mut Cursor<'a>) -> Option<Self> {
+        text.take(b"{\"item_id\":")?;
+        let item_id = Cow::read(text)?;
+        text.take(b",\"items\":")?;
+        let items = text.list()?;
+        text.take(b"}")?;
+        Some(Self { item_id, items })
+    }
+}
+
 /// Rows by item id.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(transparent)]
@@ -64,6 +76,10 @@ impl<'a> KindPayload<'a> for Payload<'a> {
 
     const FIELD: &'static str = "neighbors";
     const SOURCE: Source = Source::Events;
+
+    fn of(rows: Vec<Self::Row>) -> Self {
+        Self(rows)
+    }
 
     /// Counts each unordered pair of distinct items once per session.
     ///

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{ArtifactKey, Kind, KindPayload, Payload, push_rows};
+use super::{ArtifactKey, Kind, KindPayload, Payload, plain, push_rows};
 use crate::hash::{HashWriter, is_sha256};
 use crate::id::{Scope, Segment, Surface, Tenant};
 use crate::json;
@@ -183,12 +183,7 @@ pub(super) fn parse<'a, P: KindPayload<'a>>(
     bytes: &'a [u8],
     payload: fn(P) -> Payload<'a>,
 ) -> Result<Artifact<'a>, DocumentError> {
-    // Whether bytes are UTF-8 is found out sooner of all of them than of each string.
-    let wire: Result<Wire<'a, P>, _> = match std::str::from_utf8(bytes) {
-        Ok(text) => serde_json::from_str(text),
-        Err(_) => serde_json::from_slice(bytes),
-    };
-    let wire = wire.map_err(|source| DocumentError::Schema { kind, source })?;
+    let wire = read::<P>(bytes).map_err(|source| DocumentError::Schema { kind, source })?;
     if wire.artifact_type != kind.as_str() {
         return Err(DocumentError::OtherKind(wire.artifact_type));
     }
@@ -202,29 +197,57 @@ pub(super) fn parse<'a, P: KindPayload<'a>>(
     Ok(artifact)
 }
 
-/// A document as it stands in the file. Written by hand because the name of the content's field depends on
-/// the kind, and unknown fields are refused.
-struct Wire<'a, P> {
+/// Reads a document whose content is in the field of `P`.
+fn read<'a, P: KindPayload<'a>>(bytes: &'a [u8]) -> serde_json::Result<Wire<P>> {
+    // Whether bytes are UTF-8 is found out sooner of all of them than of each string.
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return Fields::new(P::FIELD).read(serde_json::Deserializer::from_slice(bytes));
+    };
+    if let Some((rows, rest)) = plain::split(text, P::FIELD)
+        && let Ok(rest) =
+            Fields::<Vec<IgnoredAny>>::new(P::FIELD).read(serde_json::Deserializer::from_str(&rest))
+    {
+        let Wire { artifact_type, tenant, surface, segment, window, payload: _, build } = rest;
+        return Ok(Wire { artifact_type, tenant, surface, segment, window, payload: P::of(rows), build });
+    }
+    Fields::new(P::FIELD).read(serde_json::Deserializer::from_str(text))
+}
+
+/// A document as it stands in the file.
+struct Wire<T> {
     artifact_type: String,
     tenant: Tenant,
     surface: Surface,
     segment: Option<Segment>,
     window: Window,
-    payload: P,
+    payload: T,
     build: BuildInfo,
-    lifetime: PhantomData<&'a ()>,
 }
 
-impl<'de, P: KindPayload<'de>> Deserialize<'de> for Wire<'de, P> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(WireVisitor(PhantomData))
+/// The fields of a document. Written by hand because the name of the content's field depends on the kind, and
+/// unknown fields are refused.
+struct Fields<T> {
+    content: &'static str,
+    payload: PhantomData<T>,
+}
+
+impl<'de, T: Deserialize<'de>> Fields<T> {
+    fn new(content: &'static str) -> Self {
+        Self { content, payload: PhantomData }
+    }
+
+    fn read(
+        self,
+        mut document: serde_json::Deserializer<impl serde_json::de::Read<'de>>,
+    ) -> serde_json::Result<Wire<T>> {
+        let wire = document.deserialize_map(self)?;
+        document.end()?;
+        Ok(wire)
     }
 }
 
-struct WireVisitor<P>(PhantomData<P>);
-
-impl<'de, P: KindPayload<'de>> Visitor<'de> for WireVisitor<P> {
-    type Value = Wire<'de, P>;
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+    type Value = Wire<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an artifact")
@@ -257,7 +280,7 @@ impl<'de, P: KindPayload<'de>> Visitor<'de> for WireVisitor<P> {
                 "segment" => once("segment", &mut segment, &mut map)?,
                 "window" => once("window", &mut window, &mut map)?,
                 "build" => once("build", &mut build, &mut map)?,
-                name if name == P::FIELD => once(P::FIELD, &mut payload, &mut map)?,
+                name if name == self.content => once(self.content, &mut payload, &mut map)?,
                 name => {
                     map.next_value::<IgnoredAny>()?;
                     return Err(M::Error::custom(format_args!("unknown field `{name}`")));
@@ -277,9 +300,8 @@ impl<'de, P: KindPayload<'de>> Visitor<'de> for WireVisitor<P> {
             surface: required("surface", surface)?,
             segment,
             window: required("window", window)?,
-            payload: required(P::FIELD, payload)?,
+            payload: required(self.content, payload)?,
             build,
-            lifetime: PhantomData,
         })
     }
 }

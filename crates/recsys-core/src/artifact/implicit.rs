@@ -20,6 +20,10 @@ impl<'a> KindPayload<'a> for Payload<'a> {
     const ROWS: RowsOf = RowsOf::Users;
     const WEIGHS: bool = true;
 
+    fn of(rows: Vec<Self::Row>) -> Self {
+        Self(rows)
+    }
+
     /// The score is the sum of the weights of the user's events with the item; events without a user do not
     /// count.
     fn build(inputs: &Inputs<'a>, limits: &Limits) -> Result<Built<Self>, BuildError> {

@@ -16,6 +16,7 @@ mod counter;
 mod document;
 mod kinds;
 mod pair;
+mod plain;
 mod ranking;
 
 use std::borrow::Cow;
@@ -26,6 +27,7 @@ pub use document::{Artifact, BuildInfo, DocumentError, Draft, Encoded, version};
 pub use kinds::{Kind, Payload, UnknownKind};
 
 use self::compare::{Outline, RowsOf};
+use self::plain::{Cursor, Plain};
 use crate::catalog::Catalog;
 use crate::dictionary::Dictionary;
 use crate::events::EventTable;
@@ -123,7 +125,7 @@ pub enum Defect {
 /// The content of one kind: how it is built, checked, compared and named.
 pub(crate) trait KindPayload<'a>: Deserialize<'a> {
     /// What its outermost list is of.
-    type Row: Encode;
+    type Row: Encode + Plain<'a>;
 
     /// The field that holds the content.
     const FIELD: &'static str;
@@ -133,6 +135,9 @@ pub(crate) trait KindPayload<'a>: Deserialize<'a> {
     const ROWS: RowsOf = RowsOf::Items;
     /// Whether it counts weighted events, outcomes among them, rather than exposures alone.
     const WEIGHS: bool = false;
+
+    /// The content with these rows.
+    fn of(rows: Vec<Self::Row>) -> Self;
 
     /// Builds the content.
     fn build(inputs: &Inputs<'a>, limits: &Limits) -> Result<Built<Self>, BuildError>;
@@ -184,6 +189,17 @@ impl Encode for ItemCount<'_> {
         out.extend_from_slice(b",\"count\":");
         json::push(out, &self.count);
         out.push(b'}');
+    }
+}
+
+impl<'a> Plain<'a> for ItemCount<'a> {
+    fn read(text: &mut Cursor<'a>) -> Option<Self> {
+        text.take(b"{\"item_id\":")?;
+        let item_id = Cow::read(text)?;
+        text.take(b",\"count\":")?;
+        let count = text.integer()?.into();
+        text.take(b"}")?;
+        Some(Self { item_id, count })
     }
 }
 

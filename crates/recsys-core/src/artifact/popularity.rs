@@ -20,6 +20,10 @@ impl<'a> KindPayload<'a> for Payload<'a> {
     const SOURCE: Source = Source::Events;
     const WEIGHS: bool = true;
 
+    fn of(rows: Vec<Self::Row>) -> Self {
+        Self(rows)
+    }
+
     /// Adds up the weights of the events of each item; keeps the first `max_items_per_artifact`.
     fn build(inputs: &Inputs<'a>, limits: &Limits) -> Result<Built<Self>, BuildError> {
         let table = inputs.events.weighed();

@@ -19,6 +19,10 @@ impl<'a> KindPayload<'a> for Payload<'a> {
     const SOURCE: Source = Source::Events;
     const ROWS: RowsOf = RowsOf::Users;
 
+    fn of(rows: Vec<Self::Row>) -> Self {
+        Self(rows)
+    }
+
     /// A user's events in canonical order: every event but the first counts one for its item.
     fn build(inputs: &Inputs<'a>, limits: &Limits) -> Result<Built<Self>, BuildError> {
         Ok(Built::from(Self(user_lists::rows(inputs.events, inputs.budget, limits, 1)?)))

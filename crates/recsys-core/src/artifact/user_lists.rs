@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::compare::{Items, Outline, RowsOf, Weight};
 use super::counter::Counter;
 use super::pair::{high, low, pair};
+use super::plain::{Cursor, Plain};
 use super::ranking::{check_ranked, check_sorted, keep_best};
 use super::{Defect, Encode, push_rows};
 use crate::events::EventTable;
@@ -40,6 +41,17 @@ impl Encode for ItemScore<'_> {
     }
 }
 
+impl<'a> Plain<'a> for ItemScore<'a> {
+    fn read(text: &mut Cursor<'a>) -> Option<Self> {
+        text.take(b"{\"item_id\":")?;
+        let item_id = Cow::read(text)?;
+        text.take(b",\"score\":")?;
+        let score = text.integer()?.into();
+        text.take(b"}")?;
+        Some(Self { item_id, score })
+    }
+}
+
 /// The items of one user, by score descending, then item id.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(remote = "Self", deny_unknown_fields)]
@@ -60,6 +72,17 @@ impl Encode for UserItems<'_> {
         out.extend_from_slice(b",\"items\":[");
         push_rows(out, &self.items);
         out.extend_from_slice(b"]}");
+    }
+}
+
+impl<'a> Plain<'a> for UserItems<'a> {
+    fn read(text: &mut Cursor<'a>) -> Option<Self> {
+        text.take(b"{\"user_id\":")?;
+        let user_id = Cow::read(text)?;
+        text.take(b",\"items\":")?;
+        let items = text.list()?;
+        text.take(b"}")?;
+        Some(Self { user_id, items })
     }
 }
 

@@ -91,17 +91,19 @@ fn sorted(stream: Stream, shards: Vec<Shard>) -> (Names, Vec<Row>, Strings) {
     let optional = |ids: &[u32], id: u32| if id == 0 { 0 } else { ids[id as usize - 1] + 1 };
     let mut rows = Vec::new();
     for (shard, mut shard_rows) in shard_rows.into_iter().enumerate() {
-        shard_rows.par_iter_mut().for_each(|row| {
-            row.session = session_ids[shard][row.session as usize];
-            row.request = optional(&request_ids[shard], row.request);
-            row.item = item_ids[shard][row.item as usize];
-            row.user = optional(&user_ids[shard], row.user);
-            row.segment = optional(&segment_ids[shard], row.segment);
-        });
+        let renumbered = |row: &Row| Row {
+            session: session_ids[shard][row.session as usize],
+            request: optional(&request_ids[shard], row.request),
+            item: item_ids[shard][row.item as usize],
+            user: optional(&user_ids[shard], row.user),
+            segment: optional(&segment_ids[shard], row.segment),
+            ..*row
+        };
         if rows.is_empty() {
+            shard_rows.par_iter_mut().for_each(|row| *row = renumbered(row));
             rows = shard_rows;
         } else {
-            rows.append(&mut shard_rows);
+            rows.par_extend(shard_rows.par_iter().map(renumbered));
         }
     }
     sort(&mut rows, stream);

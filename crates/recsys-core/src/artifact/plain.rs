@@ -1,0 +1,195 @@
+//! The rows of documents as they are almost always: compact, and without an escape in them.
+//!
+//! Such rows are read in one pass, without an allocation for each string. Whatever is the least bit unusual (a blank,
+//! an escape, another order of fields, a sign, an exponent, an error) is left to the JSON library, so that what is
+//! accepted, and what is said of what is not, is the library's alone.
+
+use std::borrow::Cow;
+
+/// What a document lists.
+pub(crate) trait Plain<'a>: Sized {
+    /// Reads the next one.
+    fn read(text: &mut Cursor<'a>) -> Option<Self>;
+}
+
+impl<'a> Plain<'a> for Cow<'a, str> {
+    fn read(text: &mut Cursor<'a>) -> Option<Self> {
+        text.string().map(Cow::Borrowed)
+    }
+}
+
+/// The rows of the field `name`, if they are plain, and the document without them: its field is an empty list.
+pub(super) fn split<'a, T: Plain<'a>>(text: &'a str, name: &str) -> Option<(Vec<T>, String)> {
+    let field = format!(",\"{name}\":[");
+    // Quotes that stand in a string have a backslash before them: this is the field, or no JSON.
+    let start = text.find(&field)? + field.len();
+    let mut cursor = Cursor { text, at: start - 1 };
+    let rows = cursor.list()?;
+    Some((rows, [&text[..start], &text[cursor.at - 1..]].concat()))
+}
+
+/// A place in a document.
+pub(crate) struct Cursor<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn rest(&self) -> &'a [u8] {
+        &self.text.as_bytes()[self.at..]
+    }
+
+    /// Passes over `expected`.
+    pub(super) fn take(&mut self, expected: &[u8]) -> Option<()> {
+        self.rest().starts_with(expected).then(|| self.at += expected.len())
+    }
+
+    /// A string without an escape.
+    pub(super) fn string(&mut self) -> Option<&'a str> {
+        self.take(b"\"")?;
+        let length = self.rest().iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..b' '))?;
+        let string = &self.text[self.at..self.at + length];
+        self.at += length;
+        self.take(b"\"")?;
+        Some(string)
+    }
+
+    /// An integer of so few digits that a floating-point number can be any of them.
+    pub(super) fn integer(&mut self) -> Option<u32> {
+        let mut number: u32 = 0;
+        let rest = self.rest();
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if digits == 0 || digits > 9 || (digits > 1 && rest[0] == b'0') {
+            return None;
+        }
+        for digit in &rest[..digits] {
+            number = number * 10 + u32::from(digit - b'0');
+        }
+        self.at += digits;
+        Some(number)
+    }
+
+    /// A list in brackets.
+    pub(super) fn list<T: Plain<'a>>(&mut self) -> Option<Vec<T>> {
+        self.take(b"[")?;
+        let mut list = Vec::new();
+        if self.take(b"]").is_some() {
+            return Some(list);
+        }
+        loop {
+            list.push(T::read(self)?);
+            if self.take(b",").is_none() {
+                self.take(b"]")?;
+                return Some(list);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::user_lists::UserItems;
+    use super::super::{KindPayload, cooc, implicit, popularity};
+    use super::*;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+    use serde::Deserialize;
+
+    /// A list of rows, mostly of the plain kind.
+    fn rows() -> impl Strategy<Value = String> {
+        let id = prop_oneof![
+            9 => "[a-z0-9é文 :<>&]{0,20}".prop_map(|id| format!("\"{id}\"")),
+            1 => any::<String>().prop_map(|id| serde_json::to_string(&id).unwrap()),
+            1 => select(&["\"a\tb\"", "\"\\u0061\"", "null", "1", ""][..]).prop_map(ToOwned::to_owned),
+        ];
+        let number = prop_oneof![
+            9 => (0..2_000_000_000u32).prop_map(|number| number.to_string()),
+            1 => select(&["01", "-1", "-0", "1.5", "1e2", "999999999", "1000000000", "\"1\"", "4294967296", ""][..])
+                .prop_map(ToOwned::to_owned),
+        ];
+        let blank = || select(&["", "", "", "", "", "", "", "", " ", ","][..]);
+        let field = select(&["score", "score", "score", "score", "count", "item_id", "more"][..]);
+        let item = (id.clone(), number, blank(), field).prop_map(|(id, number, blank, field)| {
+            format!("{{\"item_id\":{id},{blank}\"{field}\":{number}}}")
+        });
+        let items = proptest::collection::vec(item, 0..5);
+        let row = (id, items, blank()).prop_map(|(id, items, blank)| {
+            format!("{{\"user_id\":{id},\"items\":[{}]{blank}}}", items.join(","))
+        });
+        proptest::collection::vec(row, 0..4).prop_map(|rows| format!("[{}]", rows.join(",")))
+    }
+
+    /// Whether the two ways to read the rows of a document agree, where both do.
+    fn is_read<'a, P: KindPayload<'a>>(document: &'a str, rows: &'a str) -> bool
+    where
+        P::Row: PartialEq + std::fmt::Debug + Deserialize<'a>,
+    {
+        let Some((plain, rest)) = split::<P::Row>(document, P::FIELD) else { return false };
+        let library: Vec<P::Row> = serde_json::from_str(rows).expect(rows);
+        assert_eq!(plain, library);
+        assert_eq!(rest, document.replace(rows, "[]"));
+        true
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_is_read_is_what_the_library_reads(rows in rows()) {
+            is_read::<implicit::Payload<'_>>(&format!("{{\"v\":1,\"users\":{rows},\"build\":{{}}}}"), &rows);
+        }
+
+        #[test]
+        fn changed_rows_are_never_read_otherwise(at in any::<proptest::sample::Index>(), byte in any::<char>()) {
+            let at = at.index(ROWS.len());
+            for changed in [format!("{}{byte}{}", &ROWS[..at], &ROWS[at..]), format!("{}{byte}{}", &ROWS[..at], &ROWS[at + 1..])] {
+                let document = format!("{{\"v\":1,\"users\":{changed},\"build\":{{}}}}");
+                if let Some((rows, rest)) = split::<UserItems<'_>>(&document, "users") {
+                    // It may end earlier; then the rest is no JSON.
+                    let read = document.len() - rest.len();
+                    if let Ok(library) = serde_json::from_str::<Vec<UserItems<'_>>>(&document[15..17 + read]) {
+                        prop_assert_eq!(rows, library);
+                    } else {
+                        prop_assert!(serde_json::from_str::<serde_json::Value>(&rest).is_err(), "{}", document);
+                    }
+                }
+            }
+        }
+    }
+
+    const ROWS: &str = r#"[{"user_id":"u1","items":[{"item_id":"a","score":12},{"item_id":"b","score":1}]},{"user_id":"u2","items":[]}]"#;
+
+    #[test]
+    fn plain_rows_of_each_kind_are_read() {
+        let wrapped =
+            |name: &str, rows: &str| format!("{{\"v\":1,\"{name}\":{rows},\"build\":{{\"x\":\"]\"}}}}");
+        assert!(is_read::<implicit::Payload<'_>>(&wrapped("users", ROWS), ROWS));
+        let items = r#"[{"item_id":"é","count":3},{"item_id":"b","count":999999999}]"#;
+        assert!(is_read::<popularity::Payload<'_>>(&wrapped("items", items), items));
+        let neighbors = r#"[{"item_id":"a","items":[{"item_id":"b","count":0}]}]"#;
+        assert!(is_read::<cooc::Payload<'_>>(&wrapped("neighbors", neighbors), neighbors));
+        assert!(is_read::<cooc::Payload<'_>>(&wrapped("neighbors", "[]"), "[]"));
+    }
+
+    #[test]
+    fn what_is_unusual_is_left_to_the_library() {
+        for (from, to) in [
+            (":12", ":1.5"),
+            (":12", ":-1"),
+            (":12", ":012"),
+            (":12", ":1000000000"),
+            (":12", ":"),
+            ("\"a\"", "\"\\u0061\""),
+            ("\"a\"", "\"a\u{1}\""),
+            ("\"a\"", " \"a\""),
+            ("},{", "}{"),
+            ("}]", "},]"),
+            ("[]}", "[}"),
+        ] {
+            let rows = ROWS.replacen(from, to, 1);
+            assert_ne!(rows, ROWS);
+            let document = format!("{{\"v\":1,\"users\":{rows},\"build\":{{}}}}");
+            assert!(split::<UserItems<'_>>(&document, "users").is_none(), "{rows}");
+        }
+    }
+}
