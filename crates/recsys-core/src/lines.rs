@@ -336,7 +336,11 @@ fn work_through<S, E: Into<Stop>>(
                 (text, Some((&rest[start..end], fault)))
             }
         };
-        for line in text.split_inclusive('\n') {
+        let mut lines = text;
+        while !lines.is_empty() {
+            let end = memchr::memchr(b'\n', lines.as_bytes()).map_or(lines.len(), |at| at + 1);
+            let line;
+            (line, lines) = lines.split_at(end);
             if let Err(stop) = work_on_line(line, state, work) {
                 bad.take(place, line.as_bytes(), stop).map_err(|stop| (place.line, stop))?;
             }

@@ -57,13 +57,14 @@ impl<'a> Field<'a> {
         text.len() == if self.quote { 0 } else { 2 }
     }
 
-    fn write(&self, name: &[u8], text: &[u8], out: &mut Vec<u8>) {
-        out.extend_from_slice(name);
+    /// Writes `text` after `name`, which ends with the quote that `text` may have itself.
+    fn write<const N: usize>(&self, name: &[u8; N], text: &[u8], out: &mut Vec<u8>) {
         if self.quote {
-            out.push(b'"');
+            out.extend_from_slice(name);
             out.extend_from_slice(text);
             out.push(b'"');
         } else {
+            out.extend_from_slice(&name[..N - 1]);
             out.extend_from_slice(text);
         }
     }
@@ -238,16 +239,16 @@ fn write_exposure(
     out: &mut Vec<u8>,
 ) -> io::Result<()> {
     if row.segment > 0 {
-        fields.segments.write(b",\"segment\":", fields.segments.get(row.segment - 1), out);
+        fields.segments.write(b",\"segment\":\"", fields.segments.get(row.segment - 1), out);
     }
     if row.user > 0 {
-        fields.users.write(b",\"user_id\":", texts.user, out);
+        fields.users.write(b",\"user_id\":\"", texts.user, out);
     }
-    fields.sessions.write(b",\"session_id\":", texts.session, out);
+    fields.sessions.write(b",\"session_id\":\"", texts.session, out);
     if row.request > 0 {
-        requests.write(b",\"request_id\":", texts.request, out);
+        requests.write(b",\"request_id\":\"", texts.request, out);
     }
-    fields.items.write(b",\"item_id\":", texts.item, out);
+    fields.items.write(b",\"item_id\":\"", texts.item, out);
     if row.rank >= 0 {
         out.extend_from_slice(b",\"rank\":");
         json::write(&row.rank, &mut *out)?;
@@ -264,16 +265,16 @@ fn write_outcome(
     out: &mut Vec<u8>,
 ) -> io::Result<()> {
     if row.user > 0 {
-        fields.users.write(b",\"user_id\":", texts.user, out);
+        fields.users.write(b",\"user_id\":\"", texts.user, out);
     }
     if !fields.sessions.is_empty(texts.session) {
-        fields.sessions.write(b",\"session_id\":", texts.session, out);
+        fields.sessions.write(b",\"session_id\":\"", texts.session, out);
     }
     if row.request > 0 {
-        requests.write(b",\"request_id\":", texts.request, out);
+        requests.write(b",\"request_id\":\"", texts.request, out);
     }
-    fields.items.write(b",\"item_id\":", texts.item, out);
-    fields.segments.write(b",\"event_type\":", fields.segments.get(row.segment - 1), out);
+    fields.items.write(b",\"item_id\":\"", texts.item, out);
+    fields.segments.write(b",\"event_type\":\"", fields.segments.get(row.segment - 1), out);
     if let Some(value) = value_of(row.rank) {
         out.extend_from_slice(b",\"value\":");
         json::write(&value, &mut *out)?;

@@ -1,8 +1,10 @@
 //! Staged artifacts → blobs, records, history, manifest.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
-use rayon::prelude::*;
 use recsys_core::artifact::{ArtifactKey, Kind};
 use recsys_core::id::Scope;
 use recsys_core::interrupt;
@@ -69,14 +71,26 @@ pub(crate) fn check<R: Send>(
             source => JobError::Unfit { name, source },
         })
     };
-    let documents: Vec<_> = documents.into_iter().collect();
-    let bytes: usize = documents.iter().map(|(_, staged)| staged.bytes.len()).sum();
+    let mut documents: Vec<_> = documents.into_iter().enumerate().collect();
+    let bytes: usize = documents.iter().map(|(_, (_, staged))| staged.bytes.len()).sum();
     if bytes > ctx.budget.documents() {
         // What is parsed of a document takes about as much memory again.
-        return documents.into_iter().map(check).collect();
+        return documents.into_iter().map(|(_, document)| check(document)).collect();
     }
+    // The largest first, so that no thread is left with one while the others have nothing to do.
+    documents.sort_by_key(|(_, (_, staged))| Reverse(staged.bytes.len()));
+    let checked = Mutex::new(BTreeMap::new());
+    rayon::scope_fifo(|scope| {
+        for (number, document) in documents {
+            let (check, checked) = (&check, &checked);
+            scope.spawn_fifo(move |_| {
+                let result = check(document);
+                checked.lock().unwrap_or_else(PoisonError::into_inner).insert(number, result);
+            });
+        }
+    });
     // The first failure in the order of documents, whichever thread fails first.
-    documents.into_par_iter().map(check).collect::<Vec<_>>().into_iter().collect()
+    checked.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
 }
 
 /// Publishes staged artifacts: first the blobs, in as many batches as fit memory, then all else at once.
