@@ -2,8 +2,9 @@
 //!
 //! The pairs are counted row by row: for one item, walk the sessions that hold it and count the other items
 //! in them. Nothing but the finished rows is kept, so memory is the two directions of the session–item
-//! relation, one [`Counter`] for each thread, and the best rows; it does not grow with the number of pairs. A row depends on nothing but its sessions,
-//! so neither the number of threads nor the order in which rows are taken shows in the result.
+//! relation, one array of counts for each thread, and the best rows; it does not grow with the number of
+//! pairs. A row depends on nothing but its sessions, so neither the number of threads nor the order in which
+//! rows are taken shows in the result.
 //!
 //! Where the relation does not fit in memory, as many sessions are taken at a time as do. The counts of each
 //! such part are written as a sorted run, and the runs are summed before anything is dropped or cut.
