@@ -174,7 +174,8 @@ impl EventTable {
     /// more than `share` bytes.
     pub(crate) fn items_of_users(&self, share: usize) -> Result<Option<Arc<Groups>>, StoreError> {
         let count = self.users.len() + 1;
-        if Groups::bytes(count, self.len) > share {
+        // A count of an item is a number of 32 bits.
+        if Groups::bytes(count, self.len) > share || u32::try_from(self.len).is_err() {
             return Ok(None);
         }
         let mut made = self.items_of_users.lock().unwrap_or_else(PoisonError::into_inner);

@@ -367,18 +367,36 @@ fn a_document_with_lists_in_place_of_objects_is_refused() {
     }
 }
 
-/// There are more blocks than workers; the reader must not wait for a queue that nobody empties any more.
+/// There are more blocks than workers, and one of them may panic while it reads, which is when it holds the lock.
 #[test]
-fn a_panic_in_every_worker_ends_the_run() {
-    let (ended, end) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let run = || {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-            let lines = files([b"line\n".repeat(2 << 20)]);
-            let work = |(): &mut (), _: &str| -> Result<(), Fault> { panic!("on purpose") };
-            pool.install(|| for_each_line(lines, || (), work)).unwrap();
-        };
-        ended.send(std::panic::catch_unwind(run).is_err()).unwrap();
-    });
-    assert_eq!(end.recv_timeout(Duration::from_secs(10)), Ok(true), "it hangs, or the panic is lost");
+fn a_panic_in_a_worker_ends_the_run() {
+    struct Panics;
+    impl std::io::Read for Panics {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            panic!("on purpose")
+        }
+    }
+    let text = || files([b"line\n".repeat(2 << 20)]);
+    let broken = || {
+        let mut lines = text();
+        lines.push(LineFile { name: "x".into(), reader: Box::new(Panics) });
+        lines
+    };
+    for threads in [1, 3] {
+        for (lines, is_bad) in [(text(), true), (broken(), false)] {
+            let (ended, end) = std::sync::mpsc::channel();
+            std::thread::spawn(move || {
+                let run = std::panic::AssertUnwindSafe(|| {
+                    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                    let work = |(): &mut (), _: &str| -> Result<(), Fault> {
+                        assert!(!is_bad, "on purpose");
+                        Ok(())
+                    };
+                    pool.install(|| for_each_line(lines, || (), work)).unwrap();
+                });
+                ended.send(std::panic::catch_unwind(run).is_err()).unwrap();
+            });
+            assert_eq!(end.recv_timeout(Duration::from_secs(10)), Ok(true), "it hangs, or the panic is lost");
+        }
+    }
 }

@@ -203,9 +203,12 @@ fn read<'a, P: KindPayload<'a>>(bytes: &'a [u8]) -> serde_json::Result<Wire<P>> 
     let Ok(text) = std::str::from_utf8(bytes) else {
         return Fields::new(P::FIELD).read(serde_json::Deserializer::from_slice(bytes));
     };
+    // What was taken out is the content if the list in its place is what is left of that. Else it stood deeper in the
+    // document, and the library says what is wrong with it.
     if let Some((rows, rest)) = plain::split(text, P::FIELD)
         && let Ok(rest) =
             Fields::<Vec<IgnoredAny>>::new(P::FIELD).read(serde_json::Deserializer::from_str(&rest))
+        && rest.payload.is_empty()
     {
         let Wire { artifact_type, tenant, surface, segment, window, payload: _, build } = rest;
         return Ok(Wire { artifact_type, tenant, surface, segment, window, payload: P::of(rows), build });
@@ -342,6 +345,34 @@ mod tests {
             assert_eq!(artifact.build.version, encoded.version);
             assert_eq!(version(&artifact.key, &artifact.payload), encoded.version);
         }
+    }
+
+    #[test]
+    fn rows_that_stand_deeper_are_not_the_content() {
+        let rows = "[{\"item_id\":\"a\",\"count\":1}]";
+        let encoded = empty(Kind::Popularity);
+        let text =
+            String::from_utf8(encoded.bytes).unwrap().replace("\"items\":[]", &format!("\"items\":{rows}"));
+        let DocumentError::Version { stated, actual } = Kind::Popularity.parse(text.as_bytes()).unwrap_err()
+        else {
+            panic!("its version is that of another content");
+        };
+        // What is wrong with these is only that a reader must not look into `more`.
+        let good = text.replace(&stated, &actual);
+        assert!(Kind::Popularity.parse(good.as_bytes()).is_ok());
+        let nested = format!("[{{\"more\":1,\"items\":{rows}}}]");
+        for field in [" \"items\":", "\"items\" :", "\"\\u0069tems\":"] {
+            let changed = good.replace(&format!("\"items\":{rows}"), &format!("{field}{nested}"));
+            assert_ne!(changed, good);
+            let error = Kind::Popularity.parse(changed.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains("unknown field `more`"), "{error}");
+        }
+        let first = good.replace(&format!(",\"items\":{rows}"), "").replacen(
+            '{',
+            &format!("{{\"items\":{nested},"),
+            1,
+        );
+        assert!(Kind::Popularity.parse(first.as_bytes()).is_err(), "{first}");
     }
 
     #[test]

@@ -142,7 +142,7 @@ pub(super) fn weighed_rows<'a>(
     counted_rows(table, tally.finish()?, limits)
 }
 
-/// Users whose rows one thread makes with one counter.
+/// Users, at least, whose rows one thread makes with one counter.
 const USERS_AT_A_TIME: usize = 512;
 
 /// The row of a user of whom each item has been counted.

@@ -127,7 +127,7 @@ impl<'a> Texts<'a> {
     }
 }
 
-/// The beginning of the line that was written last, up to what differs within a second.
+/// The beginning of the line that was written last, which lines of the same time share.
 #[derive(Default)]
 struct Start {
     ns: Option<i64>,

@@ -3,7 +3,7 @@
 //! The order, always:
 //!
 //! 1. blobs, each only if absent;
-//! 2. every blob read back and checked;
+//! 2. each blob read back and checked, before any record is written;
 //! 3. records, each only if absent;
 //! 4. a history entry with the new manifest and the hash of the one it replaces;
 //! 5. once more a look whether all that becomes current is there, and nobody is collecting garbage;
