@@ -61,8 +61,16 @@ impl Strings {
         &self.text[self.range(id)]
     }
 
-    /// Where in the text a string is.
-    fn range(&self, id: u32) -> Range<usize> {
+    /// The text of all strings, end to end.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Where in the text the string with the number `id` is.
+    ///
+    /// # Panics
+    /// When there is no such string.
+    pub(crate) fn range(&self, id: u32) -> Range<usize> {
         let id = id as usize;
         let start = if id == 0 { 0 } else { self.ends[id - 1] };
         start..self.ends[id]

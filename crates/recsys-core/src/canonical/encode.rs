@@ -9,6 +9,7 @@
 use std::borrow::Cow;
 use std::hint::black_box;
 use std::io::{self, Write};
+use std::ops::Range;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
@@ -99,7 +100,37 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The strings of a row; one that is absent is empty.
+/// Where the strings of a row are in the texts of their fields; one that is absent is empty.
+struct Places {
+    session: Range<usize>,
+    request: Range<usize>,
+    item: Range<usize>,
+    user: Range<usize>,
+}
+
+impl Places {
+    fn new(fields: &Fields<'_>, requests: &Field<'_>, row: &Row) -> Self {
+        let optional = |field: &Field<'_>, id: u32| id.checked_sub(1).map_or(0..0, |id| field.strings.range(id));
+        Self {
+            session: fields.sessions.strings.range(row.session),
+            request: optional(requests, row.request),
+            item: fields.items.strings.range(row.item),
+            user: optional(&fields.users, row.user),
+        }
+    }
+
+    fn texts<'a>(&self, fields: &'a Fields<'_>, requests: &'a Field<'_>) -> Texts<'a> {
+        let of = |field: &'a Field<'_>, place: &Range<usize>| &field.strings.text().as_bytes()[place.clone()];
+        Texts {
+            session: of(&fields.sessions, &self.session),
+            request: of(requests, &self.request),
+            item: of(&fields.items, &self.item),
+            user: of(&fields.users, &self.user),
+        }
+    }
+}
+
+/// The strings of a row.
 struct Texts<'a> {
     session: &'a [u8],
     request: &'a [u8],
@@ -107,19 +138,7 @@ struct Texts<'a> {
     user: &'a [u8],
 }
 
-impl<'a> Texts<'a> {
-    fn new(fields: &'a Fields<'_>, requests: &'a Field<'_>, row: &Row) -> Self {
-        fn optional<'a>(field: &'a Field<'_>, id: u32) -> &'a [u8] {
-            id.checked_sub(1).map_or(b"", |id| field.get(id))
-        }
-        Self {
-            session: fields.sessions.get(row.session),
-            request: optional(requests, row.request),
-            item: fields.items.get(row.item),
-            user: optional(&fields.users, row.user),
-        }
-    }
-
+impl Texts<'_> {
     /// Has the processor fetch the strings.
     fn touch(&self) {
         let texts = [self.session, self.request, self.item, self.user];
@@ -193,13 +212,16 @@ fn make_lines(
     let mut start = Start::default();
     day.for_each_batch(|Batch { rows, requests }| {
         let requests = Field::new(requests);
+        let mut places = Vec::with_capacity(ROWS_AHEAD);
         let mut texts = Vec::with_capacity(ROWS_AHEAD);
         rows.chunks(CHUNK_ROWS).try_for_each(|rows| {
             interrupt::check().map_err(StoreError::from)?;
             let mut out = spare.try_recv().unwrap_or_default();
             for rows in rows.chunks(ROWS_AHEAD) {
+                places.clear();
+                places.extend(rows.iter().map(|row| Places::new(&fields, &requests, row)));
                 texts.clear();
-                texts.extend(rows.iter().map(|row| Texts::new(&fields, &requests, row)));
+                texts.extend(places.iter().map(|places| places.texts(&fields, &requests)));
                 texts.iter().for_each(Texts::touch);
                 let written = rows.iter().zip(&texts).try_for_each(|(row, texts)| {
                     write_start(&fields, row, &mut start, &mut out)?;
