@@ -107,7 +107,6 @@ pub struct Interner {
     strings: Strings,
     table: HashTable<Slot>,
     hasher: FixedState,
-    last: u32,
 }
 
 /// A string of the table. With its hash at hand, a table that grows leaves the strings alone, which are all over memory.
@@ -127,23 +126,25 @@ impl Slot {
 impl Interner {
     /// The number of `value`, which is new if the string is.
     ///
-    /// Neighbouring events share most of their strings, so the last answer is tried first.
-    ///
     /// # Panics
     /// At the 4,294,967,296th distinct string, which no memory that holds a day's events reaches.
     pub fn intern(&mut self, value: &str) -> u32 {
-        let Self { strings, table, hasher, last } = self;
-        if (*last as usize) < strings.len() && strings.is(*last, value) {
-            return *last;
-        }
-        #[allow(clippy::cast_possible_truncation, reason = "every bit of it is as good as any other")]
-        let hash = hasher.hash_one(value) as u32;
+        self.intern_hashed(self.hash(value), value)
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "every bit of it is as good as any other")]
+    fn hash(&self, value: &str) -> u32 {
+        self.hasher.hash_one(value) as u32
+    }
+
+    fn intern_hashed(&mut self, hash: u32, value: &str) -> u32 {
+        let Self { strings, table, .. } = self;
         let entry = table.entry(
             Slot::spread(hash),
             |slot| slot.hash == hash && strings.is(slot.id, value),
             |slot| Slot::spread(slot.hash),
         );
-        *last = match entry {
+        match entry {
             Entry::Occupied(entry) => entry.get().id,
             Entry::Vacant(entry) => {
                 let id = number(strings.len());
@@ -151,8 +152,7 @@ impl Interner {
                 strings.push(value);
                 id
             }
-        };
-        *last
+        }
     }
 
     /// What it takes in memory.
@@ -164,6 +164,64 @@ impl Interner {
     /// The strings, in the order of their numbers.
     pub fn into_strings(self) -> Strings {
         self.strings
+    }
+}
+
+/// An [`Interner`] that is asked for many numbers at a time.
+///
+/// Where a string is found is at the end of a chain of looks at memory, and few of them find it in a cache. The looks
+/// for one string have to wait for each other, but not for those for the next one: a processor fetches many of them in
+/// the time of one.
+#[derive(Debug, Default)]
+pub(crate) struct BatchInterner {
+    interner: Interner,
+    waiting: Strings,
+    /// Of those that wait: the hash, and the number of a string that has the same.
+    looks: Vec<(u32, Option<u32>)>,
+    places: Vec<Range<usize>>,
+    ids: Vec<u32>,
+}
+
+impl BatchInterner {
+    /// Has `value` wait for its number; returns its place among those that wait.
+    ///
+    /// Neighbouring events share most of their strings, so the last one is looked at first.
+    pub(crate) fn wait(&mut self, value: &str) -> u32 {
+        let waiting = &mut self.waiting;
+        if waiting.is_empty() || !waiting.is(number(waiting.len() - 1), value) {
+            waiting.push(value);
+        }
+        number(waiting.len() - 1)
+    }
+
+    /// The numbers of those that have waited, by their places.
+    pub(crate) fn settle(&mut self) -> &[u32] {
+        let Self { interner, waiting, looks, places, ids } = self;
+        looks.clear();
+        looks.extend(waiting.iter().map(|value| {
+            let hash = interner.hash(value);
+            let slot = interner.table.find(Slot::spread(hash), |slot| slot.hash == hash);
+            (hash, slot.map(|slot| slot.id))
+        }));
+        places.clear();
+        places.extend(looks.iter().map(|(_, id)| id.map_or(0..0, |id| interner.strings.range(id))));
+        ids.clear();
+        ids.extend(waiting.iter().zip(looks).zip(places).map(|((value, (hash, id)), place)| match id {
+            Some(id) if interner.strings.text.as_bytes()[place.clone()] == *value.as_bytes() => *id,
+            _ => interner.intern_hashed(*hash, value),
+        }));
+        waiting.clear();
+        ids
+    }
+
+    /// What it takes in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.interner.bytes()
+    }
+
+    /// The strings that were settled, in the order of their numbers.
+    pub(crate) fn into_strings(self) -> Strings {
+        self.interner.into_strings()
     }
 }
 

@@ -13,7 +13,7 @@ use super::rows::{DayRows, Names, Row, Rows};
 use super::runs::{DiskRun, merge};
 use super::sort::sort;
 
-use crate::dictionary::{Dictionary, Interner, Strings, union};
+use crate::dictionary::{BatchInterner, Dictionary, Strings, union};
 use crate::event::{Exposure, RawExposure, RawOutcome, Stream};
 use crate::id::Scope;
 use crate::lines::{LineFile, LinesError, Stop, for_each_good_line};
@@ -38,32 +38,49 @@ pub struct Counts {
 #[derive(Debug, Default)]
 struct Shard {
     rows: Vec<Row>,
-    sessions: Interner,
-    requests: Interner,
-    items: Interner,
-    users: Interner,
-    segments: Interner,
+    /// How many rows have their numbers. The others have the places of their strings among those that wait.
+    settled: usize,
+    sessions: BatchInterner,
+    requests: BatchInterner,
+    items: BatchInterner,
+    users: BatchInterner,
+    segments: BatchInterner,
 }
+
+/// Rows that are given their numbers at a time.
+const ROWS_AT_A_TIME: usize = 1 << 7;
 
 impl Shard {
     fn push(&mut self, event: &Exposure<'_>) {
-        fn id(interner: &mut Interner, text: Option<&str>) -> u32 {
-            text.map_or(0, |text| interner.intern(text) + 1)
+        fn place(interner: &mut BatchInterner, text: Option<&str>) -> u32 {
+            text.map_or(0, |text| interner.wait(text) + 1)
         }
         self.rows.push(Row {
             ts: event.ts,
-            session: self.sessions.intern(event.session_id),
-            request: id(&mut self.requests, event.request_id),
+            session: self.sessions.wait(event.session_id),
+            request: place(&mut self.requests, event.request_id),
             rank: event.rank.unwrap_or(-1),
-            item: self.items.intern(event.item_id),
-            user: id(&mut self.users, event.user_id),
-            segment: id(&mut self.segments, event.segment),
+            item: self.items.wait(event.item_id),
+            user: place(&mut self.users, event.user_id),
+            segment: place(&mut self.segments, event.segment),
         });
+        if self.rows.len() - self.settled == ROWS_AT_A_TIME {
+            self.settle();
+        }
+    }
+
+    fn settle(&mut self) {
+        let (sessions, requests, items) =
+            (self.sessions.settle(), self.requests.settle(), self.items.settle());
+        let (users, segments) = (self.users.settle(), self.segments.settle());
+        let rows = &mut self.rows[self.settled..];
+        rows.iter_mut().for_each(|row| *row = row.renumbered(sessions, requests, items, users, segments));
+        self.settled = self.rows.len();
     }
 
     /// What it takes in memory.
     fn bytes(&self) -> usize {
-        let Self { rows, sessions, requests, items, users, segments } = self;
+        let Self { rows, settled: _, sessions, requests, items, users, segments } = self;
         let strings = [sessions, requests, items, users, segments];
         size_of_val(&rows[..]) + strings.iter().map(|interner| interner.bytes()).sum::<usize>()
     }
@@ -74,7 +91,8 @@ fn sorted(stream: Stream, shards: Vec<Shard>) -> (Names, Vec<Row>, Strings) {
     let mut shard_rows = Vec::new();
     let (mut sessions, mut requests, mut items, mut users, mut segments) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for shard in shards {
+    for mut shard in shards {
+        shard.settle();
         shard_rows.push(shard.rows);
         sessions.push(shard.sessions.into_strings());
         requests.push(shard.requests.into_strings());
@@ -88,16 +106,16 @@ fn sorted(stream: Stream, shards: Vec<Shard>) -> (Names, Vec<Row>, Strings) {
         rayon::join(|| one_dictionary(items), || one_dictionary(users));
     let (segments, segment_ids) = one_dictionary(segments);
 
-    let optional = |ids: &[u32], id: u32| if id == 0 { 0 } else { ids[id as usize - 1] + 1 };
     let mut rows = Vec::new();
     for (shard, mut shard_rows) in shard_rows.into_iter().enumerate() {
-        let renumbered = |row: &Row| Row {
-            session: session_ids[shard][row.session as usize],
-            request: optional(&request_ids[shard], row.request),
-            item: item_ids[shard][row.item as usize],
-            user: optional(&user_ids[shard], row.user),
-            segment: optional(&segment_ids[shard], row.segment),
-            ..*row
+        let renumbered = |row: &Row| {
+            row.renumbered(
+                &session_ids[shard],
+                &request_ids[shard],
+                &item_ids[shard],
+                &user_ids[shard],
+                &segment_ids[shard],
+            )
         };
         if rows.is_empty() {
             shard_rows.par_iter_mut().for_each(|row| *row = renumbered(row));

@@ -169,6 +169,26 @@ impl DayRows {
 }
 
 impl Row {
+    /// The row with other numbers: each stands at the place of the old one.
+    pub(super) fn renumbered(
+        &self,
+        sessions: &[u32],
+        requests: &[u32],
+        items: &[u32],
+        users: &[u32],
+        segments: &[u32],
+    ) -> Self {
+        let optional = |ids: &[u32], id: u32| if id == 0 { 0 } else { ids[id as usize - 1] + 1 };
+        Self {
+            session: sessions[self.session as usize],
+            request: optional(requests, self.request),
+            item: items[self.item as usize],
+            user: optional(users, self.user),
+            segment: optional(segments, self.segment),
+            ..*self
+        }
+    }
+
     /// The request of the row, when the ids of requests point into `requests`.
     pub(super) fn request_in(self, requests: &Strings) -> Option<&str> {
         self.request.checked_sub(1).map(|id| requests.get(id))
