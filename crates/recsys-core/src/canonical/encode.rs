@@ -273,7 +273,7 @@ fn write_exposure(
     fields.items.write(b",\"item_id\":\"", texts.item, out);
     if row.rank >= 0 {
         out.extend_from_slice(b",\"rank\":");
-        json::write(&row.rank, &mut *out)?;
+        json::write(&{ row.rank }, &mut *out)?;
     }
     out.extend_from_slice(b"}\n");
     Ok(())
