@@ -168,13 +168,13 @@ pub fn publish_staged(flags: &PublishJob) -> Result<(), JobError> {
         for kind in Kind::ALL {
             let key = artifact_key(&ctx, &flags.artifacts, *kind, *day)?;
             match ctx.staging().current(&key)? {
-                Some(artifact) => staged.push((key, artifact)),
+                Some(artifact) => staged.push((key, artifact, ())),
                 None if ctx.config.artifact_kinds.contains(kind) => missing.push(key),
                 None => {}
             }
         }
         any |= !staged.is_empty();
-        let candidates = check(&ctx, staged, |candidate| candidate)?;
+        let candidates = check(&ctx, staged, |(), candidate| candidate)?;
         publishing.plan(&candidates.iter().map(Planned::from).collect::<Vec<_>>())?;
         publishing.add(parallel::try_map(&candidates, |candidate| publishing.store(candidate))?);
     }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use recsys_core::artifact::Kind;
 use recsys_core::lines::LineFile;
-use recsys_core::storage::{Commit, Condition, Conditions, Listed, PendingWrite, Store, StoreError, Tag};
+use recsys_core::storage::{Conditions, Listed, Pending, PendingWrite, Store, StoreError, Tag};
 
 /// What is done within this time needs no bar.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -219,8 +219,8 @@ impl Store for Watched<'_> {
         self.store.begin(key)
     }
 
-    fn put(&self, key: &str, bytes: &[u8], condition: Condition) -> Result<Commit, StoreError> {
-        self.store.put(key, bytes, condition)
+    fn prepare<'a>(&'a self, key: &str, bytes: &'a [u8]) -> Result<Box<dyn Pending + 'a>, StoreError> {
+        self.store.prepare(key, bytes)
     }
 
     fn remove(&self, key: &str) -> Result<bool, StoreError> {

@@ -1,5 +1,6 @@
 //! `recsys-pipelines run`: every step, day by day, each day published before the next one begins.
 
+use std::sync::mpsc::sync_channel;
 use std::thread::{self, ScopedJoinHandle};
 
 use bytes::Bytes;
@@ -193,16 +194,16 @@ fn run_day(
     })
 }
 
-/// Stages the artifacts of a day, and checks them meanwhile: to stage is to wait for the disk. The blob of each is
-/// stored while the next ones are checked.
+/// Stages the artifacts of a day and writes their blobs aside, and checks them meanwhile: to write is to wait for the
+/// disk. A blob is put in place when its artifact has passed.
 fn stage_and_store<'a>(
     ctx: &'a Context,
     flags: &PublishFlags,
     documents: Vec<Document>,
 ) -> Result<(Vec<ArtifactReport>, Publishing<'a>), JobError> {
-    let mut to_check = Vec::new();
-    let mut to_stage = Vec::new();
     let mut planned = Vec::new();
+    let mut to_stage = Vec::new();
+    let mut to_check = Vec::new();
     for Document { key, encoded: Encoded { bytes, version }, report } in documents {
         planned.push(report.planned(&key));
         let bytes = Bytes::from(bytes);
@@ -218,9 +219,20 @@ fn stage_and_store<'a>(
             .spawn(|| parallel::try_map(to_stage, |(key, bytes, report)| stage(ctx, &key, &bytes, report)));
         let publishing = &publishing;
         let stored = publishing.plan(&planned).and_then(|()| {
-            let storing =
-                check(ctx, to_check, |candidate| scope.spawn(move || publishing.store(&candidate)))?;
-            storing.into_iter().map(joined).collect::<Result<Vec<_>, _>>()
+            let (storing, to_check): (Vec<_>, Vec<_>) = to_check
+                .into_iter()
+                .zip(&planned)
+                .map(|((key, staged), planned)| {
+                    let (pass, passed) = sync_channel(1);
+                    let bytes = staged.bytes.clone();
+                    let store = move || publishing.store_checked(planned, &bytes, &passed);
+                    (scope.spawn(store), (key, staged, pass))
+                })
+                .unzip();
+            // Whoever does not take what has passed says why when it is joined.
+            check(ctx, to_check, |pass, candidate| drop(pass.send(candidate)))?;
+            let stored = storing.into_iter().map(joined).collect::<Result<Vec<_>, _>>()?;
+            Ok(stored.into_iter().flatten().collect::<Vec<_>>())
         });
         Ok::<_, JobError>((joined(staging)?, stored?))
     })?;

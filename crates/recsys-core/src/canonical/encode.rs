@@ -110,7 +110,8 @@ struct Places {
 
 impl Places {
     fn new(fields: &Fields<'_>, requests: &Field<'_>, row: &Row) -> Self {
-        let optional = |field: &Field<'_>, id: u32| id.checked_sub(1).map_or(0..0, |id| field.strings.range(id));
+        let optional =
+            |field: &Field<'_>, id: u32| id.checked_sub(1).map_or(0..0, |id| field.strings.range(id));
         Self {
             session: fields.sessions.strings.range(row.session),
             request: optional(requests, row.request),

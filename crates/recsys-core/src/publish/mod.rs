@@ -47,7 +47,7 @@ use crate::id::Scope;
 use crate::json::readable;
 use crate::limit::Limits;
 use crate::parallel;
-use crate::storage::{Commit, Condition, Store, StoreError};
+use crate::storage::{Commit, Condition, Pending, Store, StoreError};
 
 /// Why nothing new is current.
 #[derive(Debug, thiserror::Error)]
@@ -215,12 +215,25 @@ impl Publisher<'_> {
         Ok(())
     }
 
-    /// Writes the blob of a candidate, reads it back and checks it.
+    /// Writes the blob of an artifact aside, which may not have passed every check yet.
+    pub fn prepare<'p>(
+        &'p self,
+        planned: &Planned,
+        bytes: &'p [u8],
+    ) -> Result<Box<dyn Pending + 'p>, PublishError> {
+        Ok(self.objects.prepare(&blob_key(planned), bytes)?)
+    }
+
+    /// Puts the blob of a candidate in place, reads it back and checks it.
     ///
     /// Nothing is current yet; [`Self::finish`] makes it so. A range of days is stored day by day, so that
     /// only one day's documents need to be in memory.
-    pub fn store(&self, candidate: &Candidate) -> Result<Stored, PublishError> {
-        self.objects.put(&blob_key(&candidate.into()), &candidate.bytes, Condition::Absent)?;
+    pub fn store(
+        &self,
+        prepared: Box<dyn Pending + '_>,
+        candidate: &Candidate,
+    ) -> Result<Stored, PublishError> {
+        prepared.commit(Condition::Absent)?;
         self.read_back(candidate)
     }
 

@@ -24,8 +24,8 @@ use tokio::runtime::Runtime;
 use crate::interrupt::{self, Interrupted};
 
 use super::{
-    BucketFault, Commit, Condition, Conditions, Listed, PendingWrite, Problem, Store, StoreError, Tag, probe,
-    same_content,
+    BucketFault, Commit, Condition, Conditions, Listed, Pending, PendingWrite, Problem, Store, StoreError,
+    Tag, probe, same_content,
 };
 
 /// A document larger than this is uploaded in parts of this size.
@@ -272,11 +272,9 @@ impl Store for BucketStore {
         same_content(bytes, self.reader(result)).map_err(|source| self.error("read", key, source))
     }
 
-    fn put(&self, key: &str, bytes: &[u8], condition: Condition) -> Result<Commit, StoreError> {
-        if condition == Condition::Always && self.holds(key, bytes)? {
-            return Ok(Commit::Unchanged);
-        }
-        self.put_whole(key, &PutPayload::from(bytes.to_vec()), condition)
+    /// A document that is in memory goes to the service in one request, when it is wanted.
+    fn prepare<'a>(&'a self, key: &str, bytes: &'a [u8]) -> Result<Box<dyn Pending + 'a>, StoreError> {
+        Ok(Box::new(WholeDocument { store: self, key: key.to_owned(), bytes }))
     }
 }
 
@@ -306,6 +304,22 @@ impl Read for ObjectReader {
         let taken = self.chunk.split_to(buffer.len().min(self.chunk.len()));
         buffer[..taken.len()].copy_from_slice(&taken);
         Ok(taken.len())
+    }
+}
+
+struct WholeDocument<'a> {
+    store: &'a BucketStore,
+    key: String,
+    bytes: &'a [u8],
+}
+
+impl Pending for WholeDocument<'_> {
+    fn commit(self: Box<Self>, condition: Condition) -> Result<Commit, StoreError> {
+        let Self { store, key, bytes } = *self;
+        if condition == Condition::Always && store.holds(&key, bytes)? {
+            return Ok(Commit::Unchanged);
+        }
+        store.put_whole(&key, &PutPayload::from(bytes.to_vec()), condition)
     }
 }
 
@@ -352,7 +366,7 @@ impl BucketWrite<'_> {
     }
 }
 
-impl PendingWrite for BucketWrite<'_> {
+impl Pending for BucketWrite<'_> {
     fn commit(mut self: Box<Self>, condition: Condition) -> Result<Commit, StoreError> {
         self.rewind()?;
         if condition == Condition::Always {

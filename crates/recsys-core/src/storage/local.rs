@@ -21,7 +21,9 @@ use tempfile::NamedTempFile;
 
 use super::large_file::{self, LargeFile};
 use super::watched_file::WatchedFile;
-use super::{Commit, Condition, Conditions, Listed, PendingWrite, Store, StoreError, Tag, same_content};
+use super::{
+    Commit, Condition, Conditions, Listed, Pending, PendingWrite, Store, StoreError, Tag, same_content,
+};
 use crate::hash::sha256;
 use crate::id::SCRATCH;
 use crate::interrupt;
@@ -249,7 +251,7 @@ impl Write for LocalWrite {
     }
 }
 
-impl PendingWrite for LocalWrite {
+impl Pending for LocalWrite {
     fn commit(self: Box<Self>, condition: Condition) -> Result<Commit, StoreError> {
         let Self { target, file } = *self;
         let folder = target.parent().unwrap_or(Path::new("."));

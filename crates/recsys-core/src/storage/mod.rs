@@ -107,11 +107,16 @@ pub enum Commit {
     Refused,
 }
 
-/// A document that is being written and that nobody can see yet. Dropping it abandons it.
-pub trait PendingWrite: Write + Send {
+/// A document that nobody can see yet. Dropping it abandons it.
+pub trait Pending: Send {
     /// Makes the document visible, durably, if `condition` holds.
     fn commit(self: Box<Self>, condition: Condition) -> Result<Commit, StoreError>;
 }
+
+/// A document that is being written.
+pub trait PendingWrite: Write + Pending {}
+
+impl<T: Write + Pending> PendingWrite for T {}
 
 /// A root that holds documents.
 pub trait Store: Debug + Send + Sync {
@@ -165,15 +170,20 @@ pub trait Store: Debug + Send + Sync {
         })
     }
 
-    /// Writes a whole document.
-    fn put(&self, key: &str, bytes: &[u8], condition: Condition) -> Result<Commit, StoreError> {
+    /// Does what can be done of writing a whole document before anybody sees it.
+    fn prepare<'a>(&'a self, key: &str, bytes: &'a [u8]) -> Result<Box<dyn Pending + 'a>, StoreError> {
         let mut pending = self.begin(key)?;
         pending.write_all(bytes).map_err(|source| StoreError {
             action: "write",
             target: self.name(key),
             source,
         })?;
-        pending.commit(condition)
+        Ok(pending)
+    }
+
+    /// Writes a whole document.
+    fn put(&self, key: &str, bytes: &[u8], condition: Condition) -> Result<Commit, StoreError> {
+        self.prepare(key, bytes)?.commit(condition)
     }
 }
 

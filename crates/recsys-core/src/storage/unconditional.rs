@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use super::{Commit, Condition, Conditions, Listed, PendingWrite, Store, StoreError, Tag};
+use super::{Commit, Condition, Conditions, Listed, Pending, PendingWrite, Store, StoreError, Tag};
 
 /// Looks whether a condition holds, and then writes without one. Between the two another writer may come in:
 /// the last one wins. It is for servers that know no conditional writes, and for operators who know that
@@ -69,7 +69,7 @@ impl Write for Unchecked<'_> {
     }
 }
 
-impl PendingWrite for Unchecked<'_> {
+impl Pending for Unchecked<'_> {
     fn commit(self: Box<Self>, condition: Condition) -> Result<Commit, StoreError> {
         let expected = match condition {
             Condition::Always => return self.pending.commit(Condition::Always),

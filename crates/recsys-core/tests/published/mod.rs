@@ -86,8 +86,10 @@ pub(crate) fn publish_with(
     };
     let planned: Vec<Planned> = candidates.iter().map(Planned::from).collect();
     publisher.plan(&scope(), &planned)?;
-    let stored: Vec<_> =
-        candidates.iter().map(|candidate| publisher.store(candidate)).collect::<Result<_, _>>()?;
+    let stored: Vec<_> = candidates
+        .iter()
+        .map(|candidate| publisher.store(publisher.prepare(&candidate.into(), &candidate.bytes)?, candidate))
+        .collect::<Result<_, _>>()?;
     publisher.finish(&scope(), &stored)
 }
 

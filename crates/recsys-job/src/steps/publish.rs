@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::mpsc::Receiver;
 use std::sync::{Mutex, PoisonError};
 
 use recsys_core::artifact::{ArtifactKey, Kind};
@@ -57,28 +58,28 @@ impl fmt::Display for PublishReport {
     }
 }
 
-/// Checks documents before they are published, and hands each to `take` when it has passed.
-pub(crate) fn check<R: Send>(
+/// Checks documents before they are published, and hands each to `take` when it has passed, with what came with it.
+pub(crate) fn check<T: Send, R: Send>(
     ctx: &Context,
-    documents: impl IntoIterator<Item = (ArtifactKey, Staged)>,
-    take: impl Fn(Candidate) -> R + Sync,
+    documents: impl IntoIterator<Item = (ArtifactKey, Staged, T)>,
+    take: impl Fn(T, Candidate) -> R + Sync,
 ) -> Result<Vec<R>, JobError> {
-    let check = |(key, staged): (ArtifactKey, Staged)| {
+    let check = |(key, staged, with): (ArtifactKey, Staged, T)| {
         let Staged { name, version, bytes } = staged;
         let checked = Candidate::check(&key, &version, bytes, &ctx.config.limits);
-        checked.map(&take).map_err(|source| match source {
+        checked.map(|candidate| take(with, candidate)).map_err(|source| match source {
             Unfit::Limit(exceeded) => JobError::Limit(exceeded.in_place(name)),
             source => JobError::Unfit { name, source },
         })
     };
     let mut documents: Vec<_> = documents.into_iter().enumerate().collect();
-    let bytes: usize = documents.iter().map(|(_, (_, staged))| staged.bytes.len()).sum();
+    let bytes: usize = documents.iter().map(|(_, (_, staged, _))| staged.bytes.len()).sum();
     if bytes > ctx.budget.documents() {
         // What is parsed of a document takes about as much memory again.
         return documents.into_iter().map(|(_, document)| check(document)).collect();
     }
     // The largest first, so that no thread is left with one while the others have nothing to do.
-    documents.sort_by_key(|(_, (_, staged))| Reverse(staged.bytes.len()));
+    documents.sort_by_key(|(_, (_, staged, _))| Reverse(staged.bytes.len()));
     let checked = Mutex::new(BTreeMap::new());
     rayon::scope_fifo(|scope| {
         for (number, document) in documents {
@@ -131,7 +132,21 @@ impl<'a> Publishing<'a> {
 
     /// Stores the blob of an artifact that was planned and checked.
     pub(crate) fn store(&self, candidate: &Candidate) -> Result<Stored, JobError> {
-        Ok(self.publisher.store(candidate)?)
+        let prepared = self.publisher.prepare(&candidate.into(), &candidate.bytes)?;
+        Ok(self.publisher.store(prepared, candidate)?)
+    }
+
+    /// Writes the blob of an artifact aside while it is checked, and puts it in place when it has passed. None when it
+    /// has not, and never will.
+    pub(crate) fn store_checked(
+        &self,
+        planned: &Planned,
+        bytes: &[u8],
+        passed: &Receiver<Candidate>,
+    ) -> Result<Option<Stored>, JobError> {
+        let prepared = self.publisher.prepare(planned, bytes)?;
+        let Ok(candidate) = passed.recv() else { return Ok(None) };
+        Ok(Some(self.publisher.store(prepared, &candidate)?))
     }
 
     /// Takes artifacts whose blobs are stored.

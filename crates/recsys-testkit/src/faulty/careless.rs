@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 
 use recsys_core::storage::{
-    Commit, Condition, Conditions, Listed, PendingWrite, Store, StoreError, Tag, probe,
+    Commit, Condition, Conditions, Listed, Pending, PendingWrite, Store, StoreError, Tag, probe,
 };
 
 /// A store that writes whatever the condition says.
@@ -64,7 +64,7 @@ impl Write for CarelessWrite<'_> {
     }
 }
 
-impl PendingWrite for CarelessWrite<'_> {
+impl Pending for CarelessWrite<'_> {
     fn commit(self: Box<Self>, condition: Condition) -> Result<Commit, StoreError> {
         let commit = self.0.commit(Condition::Always)?;
         Ok(if condition == Condition::Always { commit } else { Commit::Written })

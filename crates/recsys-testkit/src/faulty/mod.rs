@@ -8,7 +8,9 @@ use std::io::{self, Cursor, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use recsys_core::storage::{Commit, Condition, Conditions, Listed, PendingWrite, Store, StoreError, Tag};
+use recsys_core::storage::{
+    Commit, Condition, Conditions, Listed, Pending, PendingWrite, Store, StoreError, Tag,
+};
 
 pub use careless::CarelessStore;
 pub use stale::StaleStore;
@@ -190,7 +192,7 @@ impl Write for FaultyWrite<'_> {
     }
 }
 
-impl PendingWrite for FaultyWrite<'_> {
+impl Pending for FaultyWrite<'_> {
     fn commit(self: Box<Self>, condition: Condition) -> Result<Commit, StoreError> {
         let Self { inner, key, plan } = *self;
         plan.run(&key, || inner.commit(condition))

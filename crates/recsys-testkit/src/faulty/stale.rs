@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::io::{self, Cursor, Read, Write};
 use std::sync::{Mutex, PoisonError};
 
-use recsys_core::storage::{Commit, Condition, Conditions, Listed, PendingWrite, Store, StoreError, Tag};
+use recsys_core::storage::{
+    Commit, Condition, Conditions, Listed, Pending, PendingWrite, Store, StoreError, Tag,
+};
 
 type State = Option<(Vec<u8>, Tag)>;
 
@@ -95,7 +97,7 @@ impl Write for StaleWrite<'_> {
     }
 }
 
-impl PendingWrite for StaleWrite<'_> {
+impl Pending for StaleWrite<'_> {
     fn commit(self: Box<Self>, condition: Condition) -> Result<Commit, StoreError> {
         let Self { store, key, inner } = *self;
         // Held over the write, so that the state before it is the state before it.
