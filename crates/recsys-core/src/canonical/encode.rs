@@ -26,8 +26,9 @@ use crate::timestamp;
 /// Rows that are turned into text at a time.
 const CHUNK_ROWS: usize = 1 << 10;
 
-/// Texts on their way from one thread to the next.
-const TEXTS: usize = 4;
+/// Texts on their way from one thread to the next. Where builders keep all processors busy, a thread waits for some
+/// milliseconds until it is its turn; so much work waits for it then that it makes use of it.
+const TEXTS: usize = 32;
 
 /// Rows whose strings are looked up before the first of them is copied. Neighbours in time have nothing else in common,
 /// so their strings are all over memory: a processor fetches many of them in the time of one, if it is told.

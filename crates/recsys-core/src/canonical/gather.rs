@@ -5,6 +5,7 @@
 //! nothing was written, the threads' rows are put together and sorted in memory; of any other day, the runs
 //! are merged.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -155,21 +156,21 @@ struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    fn line(&mut self, line: &str, scope: &Scope, first: Day, end_ns: i64) -> Result<(), Stop> {
+    fn line(&mut self, line: &str, scope: &Scope, times: &Range<i64>) -> Result<(), Stop> {
         match self.stream {
-            Stream::Exposures => self.take(RawExposure::parse(line)?.check(scope)?, first, end_ns),
-            Stream::Outcomes => self.take(RawOutcome::parse(line)?.check(scope)?, first, end_ns),
+            Stream::Exposures => self.take(RawExposure::parse(line)?.check(scope)?, times),
+            Stream::Outcomes => self.take(RawOutcome::parse(line)?.check(scope)?, times),
         }
     }
 
     /// Takes a good line; the bad ones are counted where they are set aside.
-    fn take(&mut self, event: Option<Exposure<'_>>, first: Day, end_ns: i64) -> Result<(), Stop> {
+    fn take(&mut self, event: Option<Exposure<'_>>, times: &Range<i64>) -> Result<(), Stop> {
         self.counts.lines += 1;
         match event {
             None => self.counts.foreign += 1,
-            Some(event) if event.ts < first.start_ns() || event.ts >= end_ns => self.counts.outside += 1,
+            Some(event) if !times.contains(&event.ts) => self.counts.outside += 1,
             Some(event) => {
-                let day = usize::try_from((event.ts - first.start_ns()) / Day::NS).unwrap_or_default();
+                let day = usize::try_from((event.ts - times.start) / Day::NS).unwrap_or_default();
                 if day >= self.days.len() {
                     self.days.resize_with(day + 1, Shard::default);
                 }
@@ -229,7 +230,7 @@ pub fn gather(
     budget: &Budget,
     aside: Option<&Aside>,
 ) -> Result<(Gathered, Counts), LinesError> {
-    let end_ns = last.end_ns();
+    let times = first.start_ns()..last.end_ns();
     let worker = || Worker {
         stream,
         budget,
@@ -239,10 +240,9 @@ pub fn gather(
         counts: Counts::default(),
         unlooked: 0,
     };
-    let workers =
-        for_each_good_line(files, aside, worker, |worker, line| worker.line(line, scope, first, end_ns))?;
+    let workers = for_each_good_line(files, aside, worker, |worker, line| worker.line(line, scope, &times))?;
 
-    let count = usize::try_from((end_ns - first.start_ns()) / Day::NS).unwrap_or_default();
+    let count = usize::try_from((times.end - times.start) / Day::NS).unwrap_or_default();
     let mut days: Vec<_> = (0..count).map(|_| Some(Parts::default())).collect();
     let mut counts = Counts { lines: aside.map_or(0, Aside::lines), ..Counts::default() };
     for worker in workers {
@@ -268,7 +268,11 @@ impl Gathered {
         if runs.is_empty() {
             let (names, mut rows, requests) = sorted(self.stream, shards);
             let before = rows.len();
-            rows.dedup_by(|row, kept| row.request != 0 && row == kept);
+            // Mostly there are none, which all threads find out together.
+            let is_repeated = |row: &Row, kept: &Row| row.request != 0 && row == kept;
+            if rows.par_windows(2).any(|rows| is_repeated(&rows[1], &rows[0])) {
+                rows.dedup_by(|row, kept| is_repeated(row, kept));
+            }
             let duplicates = (before - rows.len()) as u64;
             let rows = Rows::Memory { rows, requests };
             return Ok(Some(DayRows::new(self.stream, day, duplicates, names, rows)));
