@@ -129,7 +129,7 @@ fn build_and_stage(ctx: &Context, plan: &Plan<'_>, days: Vec<Day>, output: Outpu
     let mut document = Summary::new(ctx);
     let mut loaded = Days::default();
     let done = days.into_iter().try_for_each(|day| {
-        loaded.forget_before(plan.first_day(ctx, day)?);
+        drop(loaded.take_before(plan.first_day(ctx, day)?));
         let built = build(ctx, plan, &mut loaded, day)?;
         for Document { key, encoded, report } in complete(ctx, plan, &loaded, built)? {
             let report = stage(ctx, &key, &encoded.bytes, report)?;

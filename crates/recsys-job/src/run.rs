@@ -72,12 +72,12 @@ pub(crate) fn run(flags: &RunJob, driver: &dyn Driver) -> Result<(), JobError> {
     let mut outcomes = Outcomes::open(&ctx, &days)?;
     let mut loaded = Days::default();
     let done = days.into_iter().try_for_each(|day| -> Result<(), JobError> {
-        loaded.forget_before(plan.first_day(&ctx, day)?);
+        drop(loaded.take_before(plan.first_day(&ctx, day)?));
         let step = Step::begin(&ctx.scope, "ingest", Window::ending_with(day, 1)?)?;
         let (read, of_outcomes) = (ingest.read(day)?, outcomes.read(day)?);
         step.end(read.counts());
         let Read { rows, source } = read;
-        let events = DayEvents { rows: &rows, source: source.as_ref(), outcomes: &of_outcomes };
+        let events = DayEvents { rows, source: source.as_ref(), outcomes: &of_outcomes };
         let RanDay { in_place, artifacts, published } =
             run_day(&ctx, &plan, &flags.publish, &mut loaded, events)?;
         let InPlace { canonical, validated, outcomes } = in_place;
@@ -119,9 +119,8 @@ pub(crate) fn run(flags: &RunJob, driver: &dyn Driver) -> Result<(), JobError> {
 }
 
 /// What was read of a day.
-#[derive(Clone, Copy)]
 struct DayEvents<'a> {
-    rows: &'a DayRows,
+    rows: DayRows,
     source: Option<&'a SourceReport>,
     outcomes: &'a DayOutcomes<'a>,
 }
@@ -152,7 +151,7 @@ fn run_day(
     DayEvents { rows, source, outcomes }: DayEvents<'_>,
 ) -> Result<RanDay, JobError> {
     let day = rows.day;
-    loaded.insert(rows);
+    loaded.insert(&rows);
     if plan.counts_outcomes(ctx) {
         outcomes.rows().into_iter().for_each(|outcomes| loaded.insert(outcomes));
     }
@@ -161,8 +160,10 @@ fn run_day(
     // first.
     let file_needed = plan.first_day(ctx, day)? < day || plan.counts_outcomes(ctx);
     thread::scope(|scope| {
-        let writing = scope.spawn(|| Ok::<_, JobError>((ctx.canonical().write(rows)?, outcomes.write()?)));
-        let counts = DayCounts::of(rows)?;
+        let written = rows.clone();
+        let writing =
+            scope.spawn(move || Ok::<_, JobError>((ctx.canonical().write(&written)?, outcomes.write()?)));
+        let counts = DayCounts::of(&rows)?;
         let judged = judge(ctx, day, counts, Some(rows.duplicates));
         let verdict = judged.as_ref().map_or(Ok(()), |judged| judged.verdict(ctx, source));
         let built = verdict.and_then(|()| build(ctx, plan, loaded, day));
@@ -173,7 +174,7 @@ fn run_day(
             loaded.set_hash(Stream::Outcomes, day, pending.hash());
         }
         let commit = move || -> Result<InPlace, JobError> {
-            let canonical = commit(ctx, rows, pending)?;
+            let canonical = commit(ctx, &rows, pending)?;
             let outcomes = outcomes.commit(pending_outcomes)?;
             Ok(InPlace { canonical, validated: judged?.write(ctx, hash)?, outcomes })
         };
@@ -186,6 +187,11 @@ fn run_day(
         };
         let stored = built.and_then(|built| {
             let documents = complete(ctx, plan, loaded, built)?;
+            // There are processors to spare while the disk works.
+            if let Ok(next) = day.next() {
+                let unneeded = loaded.take_before(plan.first_day(ctx, next)?);
+                scope.spawn(|| drop(unneeded));
+            }
             stage_and_store(ctx, flags, documents)
         });
         let in_place = in_place()?;

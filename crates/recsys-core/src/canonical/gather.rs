@@ -74,8 +74,9 @@ impl Shard {
         let (sessions, requests, items) =
             (self.sessions.settle(), self.requests.settle(), self.items.settle());
         let (users, segments) = (self.users.settle(), self.segments.settle());
-        let rows = &mut self.rows[self.settled..];
-        rows.iter_mut().for_each(|row| *row = row.renumbered(sessions, requests, items, users, segments));
+        for row in &mut self.rows[self.settled..] {
+            *row = row.renumbered(sessions, requests, items, users, segments);
+        }
         self.settled = self.rows.len();
     }
 

@@ -2,7 +2,7 @@
 //!
 //! What a day's job writes is mostly read much later, by another process or on another machine. Keeping it in the
 //! system's page cache costs more than making it: a copy, and a fresh page for every four kilobytes. So beyond its
-//! first megabyte a file is handed to the disk directly, where the file system can do that. To see whether a larger one
+//! first two megabytes a file is handed to the disk directly, where the file system can do that. To see whether a larger one
 //! has arrived, it is read from there, too.
 
 use std::fs::File;
@@ -12,7 +12,7 @@ use std::os::fd::AsFd;
 use crate::interrupt;
 
 /// Bytes that are written or read at a time: a multiple of [`ALIGNMENT`].
-const BUFFER_BYTES: usize = 1 << 20;
+const BUFFER_BYTES: usize = 1 << 21;
 
 /// What the addresses, places and lengths of direct writes and reads must be multiples of: a page, which is enough for
 /// all common disks.

@@ -118,10 +118,10 @@ impl Days {
         self.of_mut(rows.stream).insert(rows.day, Loaded { rows: loaded, hash: None });
     }
 
-    /// Forgets the days that no window from `day` on reaches back to.
-    pub(crate) fn forget_before(&mut self, day: Day) {
-        self.exposures = self.exposures.split_off(&day);
-        self.outcomes = self.outcomes.split_off(&day);
+    /// Takes out the days before `day`: to give so much memory back takes a while.
+    pub(crate) fn take_before(&mut self, day: Day) -> Self {
+        let (exposures, outcomes) = (self.exposures.split_off(&day), self.outcomes.split_off(&day));
+        std::mem::replace(self, Self { exposures, outcomes })
     }
 
     /// Reads the days of a window that are not in memory.
