@@ -216,7 +216,12 @@ impl BatchInterner {
 
     /// What it takes in memory.
     pub(crate) fn bytes(&self) -> usize {
-        self.interner.bytes()
+        let Self { interner, waiting, looks, places, ids } = self;
+        interner.bytes()
+            + waiting.bytes()
+            + looks.capacity() * size_of::<(u32, Option<u32>)>()
+            + places.capacity() * size_of::<Range<usize>>()
+            + ids.capacity() * size_of::<u32>()
     }
 
     /// The strings that were settled, in the order of their numbers.
@@ -333,6 +338,7 @@ fn start(text: &str) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn interned(values: &[&str]) -> (Strings, Vec<u32>) {
         let mut interner = Interner::default();
@@ -345,6 +351,40 @@ mod tests {
         let (strings, ids) = interned(&["b", "", "b", "a", "", "a", "ab"]);
         assert_eq!(ids, [0, 1, 0, 2, 1, 2, 3]);
         assert_eq!(strings.iter().collect::<Vec<_>>(), ["b", "", "a", "ab"]);
+    }
+
+    proptest! {
+        #[test]
+        fn strings_that_wait_get_the_numbers_that_they_would_get_at_once(
+            values in proptest::collection::vec("[ab]{0,4}|[a-z]{0,40}", 0..200),
+            at_a_time in 1..40usize,
+        ) {
+            let (mut one, mut many) = (Interner::default(), BatchInterner::default());
+            for values in values.chunks(at_a_time) {
+                let expected: Vec<u32> = values.iter().map(|value| one.intern(value)).collect();
+                let places: Vec<u32> = values.iter().map(|value| many.wait(value)).collect();
+                let ids = many.settle();
+                prop_assert_eq!(places.iter().map(|place| ids[*place as usize]).collect::<Vec<_>>(), expected);
+            }
+            prop_assert_eq!(many.into_strings(), one.into_strings());
+        }
+    }
+
+    #[test]
+    fn a_string_that_waits_is_not_taken_for_one_with_the_same_hash() {
+        let mut interner = BatchInterner::default();
+        interner.wait("a");
+        interner.settle();
+        let hash = interner.interner.hash("b");
+        // The table finds "a" where it looks for "b".
+        interner
+            .interner
+            .table
+            .insert_unique(Slot::spread(hash), Slot { hash, id: 0 }, |slot| Slot::spread(slot.hash));
+        interner.wait("b");
+        assert_eq!(interner.settle(), [1]);
+        interner.wait("b");
+        assert_eq!(interner.settle(), [1]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::artifact::{ArtifactKey, DocumentError};
 use crate::hash::is_sha256;
+use crate::json;
 use crate::storage::{Condition, Store, StoreError};
 
 /// Why a staged artifact could not be read or written.
@@ -110,6 +111,7 @@ fn around_time(document: &[u8]) -> Option<(&[u8], &[u8])> {
     const BUILT_AT: &[u8] = br#","build":{"built_at":""#;
     // Within a string each of its quotes would have a backslash before it.
     let start = memchr::memmem::rfind(document, BUILT_AT)? + BUILT_AT.len();
-    let length = memchr::memchr(b'"', &document[start..])?;
-    Some((&document[..start], &document[start + length..]))
+    let end = start + memchr::memchr(b'"', &document[start..])?;
+    let time = std::str::from_utf8(&document[start..end]).ok()?;
+    json::is_plain(time).then(|| (&document[..start], &document[end..]))
 }

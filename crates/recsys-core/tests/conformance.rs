@@ -170,6 +170,26 @@ fn check_conditions(store: &dyn Store) {
     assert_eq!(text(), "8");
 }
 
+fn what_is_prepared_is_seen_when_it_is_committed(place: &Place) {
+    check_prepared(&*place.store("root"));
+    check_prepared(&Unconditional(place.store("root2")));
+}
+
+fn check_prepared(store: &dyn Store) {
+    // The second one does not go over the network in one piece when it is written piece by piece.
+    for bytes in [b"1".to_vec(), vec![7; 9 << 20]] {
+        let prepare = || store.prepare("a/b", &bytes).unwrap();
+        drop(prepare());
+        let (one, other) = (prepare(), prepare());
+        assert_eq!(keys(store, ""), Vec::<String>::new(), "nobody sees it, and nothing is left of it");
+        assert_eq!(one.commit(Condition::Absent).unwrap(), Commit::Written);
+        assert_eq!(other.commit(Condition::Absent).unwrap(), Commit::Refused);
+        assert_eq!(prepare().commit(Condition::Always).unwrap(), Commit::Unchanged);
+        assert!(store.holds("a/b", &bytes).unwrap());
+        assert!(store.remove("a/b").unwrap());
+    }
+}
+
 /// More than goes over the network in one request.
 fn large_documents_arrive_whole_and_in_one_step(place: &Place) {
     let store = place.store("root");
@@ -281,6 +301,7 @@ everywhere! {
     a_listing_is_of_one_folder_and_all_below_it
     long_listings_are_whole
     conditions_hold_or_nothing_is_written
+    what_is_prepared_is_seen_when_it_is_committed
     large_documents_arrive_whole_and_in_one_step
     of_writers_that_race_for_a_name_one_wins
     no_update_is_lost

@@ -252,6 +252,14 @@ fn a_damaged_artifact_of_the_same_name_is_replaced() {
             other.bytes,
             vec![0; text.len()],
         ],
+        // In the time alone.
+        [b'\n', b'\\', 0xff]
+            .map(|byte| {
+                let mut edit = built.bytes.clone();
+                edit[text.find(NOON).unwrap()] = byte;
+                edit
+            })
+            .to_vec(),
     ]
     .concat();
     for edit in edits {

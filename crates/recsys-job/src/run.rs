@@ -188,8 +188,8 @@ fn run_day(
         let stored = built.and_then(|built| {
             let documents = complete(ctx, plan, loaded, built)?;
             // There are processors to spare while the disk works.
-            if let Ok(next) = day.next() {
-                let unneeded = loaded.take_before(plan.first_day(ctx, next)?);
+            if let Some(first) = day.next().ok().and_then(|next| plan.first_day(ctx, next).ok()) {
+                let unneeded = loaded.take_before(first);
                 scope.spawn(|| drop(unneeded));
             }
             stage_and_store(ctx, flags, documents)
@@ -200,8 +200,8 @@ fn run_day(
     })
 }
 
-/// Stages the artifacts of a day and writes their blobs aside, and checks them meanwhile: to write is to wait for the
-/// disk. A blob is put in place when its artifact has passed.
+/// Stages the artifacts of a day and writes their blobs aside where that can be done, and checks them meanwhile: to write
+/// is to wait for the disk. A blob is put in place when its artifact has passed.
 fn stage_and_store<'a>(
     ctx: &'a Context,
     flags: &PublishFlags,

@@ -23,11 +23,11 @@ use crate::json;
 use crate::storage::StoreError;
 use crate::timestamp;
 
-/// Rows that are turned into text at a time.
-const CHUNK_ROWS: usize = 1 << 10;
+/// A text goes to the next thread when it is as long as this.
+const TEXT_BYTES: usize = 3 << 16;
 
-/// Texts on their way from one thread to the next. Where builders keep all processors busy, a thread waits for some
-/// milliseconds until it is its turn; so much work waits for it then that it makes use of it.
+/// Texts on their way from one thread to the next. So many because each thread gets its turn only every few milliseconds
+/// where builders keep all processors busy.
 const TEXTS: usize = 32;
 
 /// Rows whose strings are looked up before the first of them is copied. Neighbours in time have nothing else in common,
@@ -212,34 +212,37 @@ fn make_lines(
 ) -> Result<(), Ended> {
     let fields = Fields::new(scope, day);
     let mut start = Start::default();
+    let mut out = Vec::new();
     day.for_each_batch(|Batch { rows, requests }| {
         let requests = Field::new(requests);
         let mut places = Vec::with_capacity(ROWS_AHEAD);
         let mut texts = Vec::with_capacity(ROWS_AHEAD);
-        rows.chunks(CHUNK_ROWS).try_for_each(|rows| {
-            interrupt::check().map_err(StoreError::from)?;
-            let mut out = spare.try_recv().unwrap_or_default();
-            for rows in rows.chunks(ROWS_AHEAD) {
-                places.clear();
-                places.extend(rows.iter().map(|row| Places::new(&fields, &requests, row)));
-                texts.clear();
-                texts.extend(places.iter().map(|places| places.texts(&fields, &requests)));
-                texts.iter().for_each(Texts::touch);
-                let written = rows.iter().zip(&texts).try_for_each(|(row, texts)| {
-                    write_start(&fields, row, &mut start, &mut out)?;
-                    match fields.stream {
-                        Stream::Exposures => write_exposure(&fields, &requests, row, texts, &mut out),
-                        Stream::Outcomes => write_outcome(&fields, &requests, row, texts, &mut out),
-                    }
-                });
-                written.map_err(|source| {
-                    let target = format!("an event of {}", day.day);
-                    StoreError { action: "write", target, source }
-                })?;
+        rows.chunks(ROWS_AHEAD).try_for_each(|rows| {
+            places.clear();
+            places.extend(rows.iter().map(|row| Places::new(&fields, &requests, row)));
+            texts.clear();
+            texts.extend(places.iter().map(|places| places.texts(&fields, &requests)));
+            texts.iter().for_each(Texts::touch);
+            let written = rows.iter().zip(&texts).try_for_each(|(row, texts)| {
+                write_start(&fields, row, &mut start, &mut out)?;
+                match fields.stream {
+                    Stream::Exposures => write_exposure(&fields, &requests, row, texts, &mut out),
+                    Stream::Outcomes => write_outcome(&fields, &requests, row, texts, &mut out),
+                }
+            });
+            written.map_err(|source| {
+                let target = format!("an event of {}", day.day);
+                StoreError { action: "write", target, source }
+            })?;
+            if out.len() < TEXT_BYTES {
+                return Ok(());
             }
-            made.send(out).map_err(|_| Ended::Unwanted)
+            interrupt::check().map_err(StoreError::from)?;
+            let text = std::mem::replace(&mut out, spare.try_recv().unwrap_or_default());
+            made.send(text).map_err(|_| Ended::Unwanted)
         })
-    })
+    })?;
+    made.send(out).map_err(|_| Ended::Unwanted)
 }
 
 /// What every line begins with.

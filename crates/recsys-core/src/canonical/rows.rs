@@ -21,8 +21,8 @@ use crate::window::Day;
 /// In an outcome the segment is the type, and `rank` is what [`value_of`](crate::event::value_of) reads. Its
 /// order is that of [`Row::in_order`].
 ///
-/// Without the four bytes that would align the next row: there are as many rows as events, and most of what is done with
-/// them takes as long as memory does.
+/// Without the four bytes that would align the next row: there are as many rows as events, and most of what is done
+/// with them takes as long as memory does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(C, packed(4))]
 pub(super) struct Row {

@@ -215,7 +215,7 @@ impl Publisher<'_> {
         Ok(())
     }
 
-    /// Writes the blob of an artifact aside, which may not have passed every check yet.
+    /// Does what can be done of writing a blob before its artifact has passed every check. Nobody sees it.
     pub fn prepare<'p>(
         &'p self,
         planned: &Planned,

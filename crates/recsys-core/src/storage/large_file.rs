@@ -2,8 +2,8 @@
 //!
 //! What a day's job writes is mostly read much later, by another process or on another machine. Keeping it in the
 //! system's page cache costs more than making it: a copy, and a fresh page for every four kilobytes. So beyond its
-//! first two megabytes a file is handed to the disk directly, where the file system can do that. To see whether a larger one
-//! has arrived, it is read from there, too.
+//! first two megabytes a file is handed to the disk directly, where the file system can do that. To see whether a
+//! larger one has arrived, it is read from there, too.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};

@@ -35,6 +35,10 @@ impl Store for Unconditional {
         Ok(Box::new(Unchecked { store: self, key: key.to_owned(), pending: self.0.begin(key)? }))
     }
 
+    fn prepare<'a>(&'a self, key: &str, bytes: &'a [u8]) -> Result<Box<dyn Pending + 'a>, StoreError> {
+        Ok(Box::new(Unchecked { store: self, key: key.to_owned(), pending: self.0.prepare(key, bytes)? }))
+    }
+
     fn remove(&self, key: &str) -> Result<bool, StoreError> {
         self.0.remove(key)
     }
@@ -53,13 +57,13 @@ impl Store for Unconditional {
     }
 }
 
-struct Unchecked<'a> {
+struct Unchecked<'a, P: ?Sized> {
     store: &'a Unconditional,
     key: String,
-    pending: Box<dyn PendingWrite + 'a>,
+    pending: Box<P>,
 }
 
-impl Write for Unchecked<'_> {
+impl<P: PendingWrite + ?Sized> Write for Unchecked<'_, P> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.pending.write(bytes)
     }
@@ -69,7 +73,7 @@ impl Write for Unchecked<'_> {
     }
 }
 
-impl Pending for Unchecked<'_> {
+impl<P: Pending + ?Sized> Pending for Unchecked<'_, P> {
     fn commit(self: Box<Self>, condition: Condition) -> Result<Commit, StoreError> {
         let expected = match condition {
             Condition::Always => return self.pending.commit(Condition::Always),

@@ -136,8 +136,8 @@ impl<'a> Publishing<'a> {
         Ok(self.publisher.store(prepared, candidate)?)
     }
 
-    /// Writes the blob of an artifact aside while it is checked, and puts it in place when it has passed. None when it
-    /// has not, and never will.
+    /// Prepares the blob of an artifact while it is checked, and puts it in place when it has passed. None when it has
+    /// not, and never will.
     pub(crate) fn store_checked(
         &self,
         planned: &Planned,
