@@ -24,7 +24,7 @@ pub fn parse(text: &str) -> Result<i64, &'static str> {
 
 /// What almost all timestamps are: `2026-01-01T08:00:00Z`, with or without a fraction, of these centuries.
 /// All else, and all that is wrong, is left to the library.
-fn plain_utc(text: &[u8]) -> Option<i64> {
+pub(crate) fn plain_utc(text: &[u8]) -> Option<i64> {
     let (clock, rest) = text.split_first_chunk::<19>()?;
     let [c1, c2, y1, y2, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', i1, i2, b':', s1, s2] = *clock
     else {

@@ -15,7 +15,7 @@ use super::runs::{DiskRun, merge};
 use super::sort::sort;
 
 use crate::dictionary::{BatchInterner, Dictionary, Strings, union};
-use crate::event::{Exposure, RawExposure, RawOutcome, Stream};
+use crate::event::{Exposure, LastLine, RawExposure, RawOutcome, Stream};
 use crate::id::Scope;
 use crate::lines::{LineFile, LinesError, Stop, for_each_good_line};
 use crate::quarantine::Aside;
@@ -148,6 +148,7 @@ struct Worker<'a> {
     stream: Stream,
     budget: &'a Budget,
     share: usize,
+    last: LastLine,
     /// By the number of the day.
     days: Vec<Shard>,
     runs: Vec<(usize, DiskRun)>,
@@ -159,7 +160,15 @@ struct Worker<'a> {
 impl Worker<'_> {
     fn line(&mut self, line: &str, scope: &Scope, times: &Range<i64>) -> Result<(), Stop> {
         match self.stream {
-            Stream::Exposures => self.take(RawExposure::parse(line)?.check(scope)?, times),
+            Stream::Exposures => {
+                if let Some(event) = self.last.read(line) {
+                    return self.take(Some(event), times);
+                }
+                let raw = RawExposure::parse(line)?;
+                let event = raw.check(scope)?;
+                self.last.remember(line, &raw, event.as_ref());
+                self.take(event, times)
+            }
             Stream::Outcomes => self.take(RawOutcome::parse(line)?.check(scope)?, times),
         }
     }
@@ -236,6 +245,7 @@ pub fn gather(
         stream,
         budget,
         share: budget.events_of(stream) / rayon::current_num_threads(),
+        last: LastLine::default(),
         days: Vec::new(),
         runs: Vec::new(),
         counts: Counts::default(),

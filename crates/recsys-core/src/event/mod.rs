@@ -5,9 +5,11 @@
 
 mod outcome;
 mod plain;
+mod repeat;
 mod stream;
 
 pub(crate) use outcome::value_of;
+pub(crate) use repeat::LastLine;
 pub use outcome::{OutcomeType, RawOutcome};
 pub use stream::Stream;
 
@@ -104,10 +106,14 @@ fn required<'a>(field: &str, text: Option<&'a Text<'_>>) -> Result<&'a str, Faul
 }
 
 fn trimmed<'a>(text: &'a Text<'_>) -> &'a str {
-    match text.0.as_bytes() {
+    trim(&text.0)
+}
+
+fn trim(text: &str) -> &str {
+    match text.as_bytes() {
         // Most text has nothing to trim, which these two bytes tell without a look at characters.
-        [b'!'..=b'~', .., b'!'..=b'~'] => &text.0,
-        _ => text.0.trim(),
+        [b'!'..=b'~', .., b'!'..=b'~'] => text,
+        _ => text.trim(),
     }
 }
 

@@ -12,13 +12,12 @@ use crate::json::Text;
 
 /// Reads `line` if it is a plain one.
 pub(super) fn parse(line: &str) -> Option<RawExposure<'_>> {
-    // One look at the whole line, sixteen bytes or more at a time, spares many at each string.
-    let specials = line.bytes().map(|byte| u8::from(byte == b'\\') | u8::from(byte < b' '));
-    if specials.fold(0, BitOr::bitor) > 0 {
+    // One look at the whole line spares many at each string.
+    if !is_plain(line) {
         return None;
     }
 
-    let mut rest = Cursor { line, bytes: line.as_bytes(), at: 0 };
+    let mut rest = Cursor::new(line, 0);
     let mut raw = RawExposure::default();
     let mut expected = 0;
     rest.blanks();
@@ -61,13 +60,24 @@ pub(super) fn parse(line: &str) -> Option<RawExposure<'_>> {
 const FIELDS: [&str; 10] =
     ["v", "ts", "tenant", "surface", "segment", "user_id", "session_id", "request_id", "item_id", "rank"];
 
-struct Cursor<'a> {
+/// Whether text has neither escapes nor control characters; it is looked at sixteen bytes or more at a time.
+pub(super) fn is_plain(text: &str) -> bool {
+    let specials = text.bytes().map(|byte| u8::from(byte == b'\\') | u8::from(byte < b' '));
+    specials.fold(0, BitOr::bitor) == 0
+}
+
+#[derive(Clone)]
+pub(super) struct Cursor<'a> {
     line: &'a str,
     bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> Cursor<'a> {
+    pub(super) fn new(line: &'a str, at: usize) -> Self {
+        Self { line, bytes: line.as_bytes(), at }
+    }
+
     fn blanks(&mut self) {
         while self.bytes.get(self.at) == Some(&b' ') {
             self.at += 1;
@@ -131,10 +141,31 @@ impl<'a> Cursor<'a> {
     /// A string; no line that is read here holds a backslash or a control character.
     fn string(&mut self) -> Option<&'a str> {
         self.take(b'"')?;
+        self.text()
+    }
+
+    /// The rest of a string, after its first quote.
+    pub(super) fn text(&mut self) -> Option<&'a str> {
         let start = self.at;
         let end = start + first_quote(&self.bytes[start..])?;
         self.at = end + 1;
         self.line.get(start..end)
+    }
+
+    /// A rank that ends the line, as canonical data has it.
+    pub(super) fn last_rank(&mut self) -> Option<i64> {
+        const FIELD: &[u8; 8] = b",\"rank\":";
+        if !self.begins_with(FIELD) {
+            return None;
+        }
+        self.at += FIELD.len();
+        let rank = self.number()?;
+        self.ends_line().then_some(rank)
+    }
+
+    /// Whether the object ends here, and the line with it.
+    pub(super) fn ends_line(&self) -> bool {
+        self.bytes[self.at..] == *b"}"
     }
 
     /// A number of at most 18 digits and nothing else.
