@@ -6,15 +6,12 @@
 //! One thread makes the lines, one hashes them and one writes them. They are threads of their own, and not
 //! of the pool, so that builders that keep the pool busy do not hold them up.
 
-use std::borrow::Cow;
-use std::hint::black_box;
 use std::io::{self, Write};
-use std::ops::Range;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
+use super::field::{Field, Place};
 use super::rows::{Batch, DayRows, Row};
-use crate::dictionary::Strings;
 use crate::event::{Stream, value_of};
 use crate::hash::HashWriter;
 use crate::id::Scope;
@@ -33,44 +30,6 @@ const TEXTS: usize = 32;
 /// Rows whose strings are looked up before the first of them is copied. Neighbours in time have nothing else in common,
 /// so their strings are all over memory: a processor fetches many of them in the time of one, if it is told.
 const ROWS_AHEAD: usize = 64;
-
-/// The strings of one field as JSON.
-struct Field<'a> {
-    /// Without quotes, where none of them needs an escape.
-    strings: Cow<'a, Strings>,
-    quote: bool,
-}
-
-impl<'a> Field<'a> {
-    fn new(strings: &'a Strings) -> Self {
-        if strings.are_plain() {
-            Self { strings: Cow::Borrowed(strings), quote: true }
-        } else {
-            Self { strings: Cow::Owned(strings.quoted()), quote: false }
-        }
-    }
-
-    fn get(&self, id: u32) -> &[u8] {
-        self.strings.get(id).as_bytes()
-    }
-
-    /// Whether `text` of this field is the empty one.
-    fn is_empty(&self, text: &[u8]) -> bool {
-        text.len() == if self.quote { 0 } else { 2 }
-    }
-
-    /// Writes `text` after `name`, which ends with the quote that `text` may have itself.
-    fn write<const N: usize>(&self, name: &[u8; N], text: &[u8], out: &mut Vec<u8>) {
-        if self.quote {
-            out.extend_from_slice(name);
-            out.extend_from_slice(text);
-            out.push(b'"');
-        } else {
-            out.extend_from_slice(&name[..N - 1]);
-            out.extend_from_slice(text);
-        }
-    }
-}
 
 /// What the lines of a day are made of.
 struct Fields<'a> {
@@ -101,50 +60,31 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Where the strings of a row are in the texts of their fields; one that is absent is empty.
+/// Where the strings of a row are.
 struct Places {
-    session: Range<usize>,
-    request: Range<usize>,
-    item: Range<usize>,
-    user: Range<usize>,
+    session: Place,
+    request: Place,
+    item: Place,
+    user: Place,
 }
 
 impl Places {
     fn new(fields: &Fields<'_>, requests: &Field<'_>, row: &Row) -> Self {
         let optional =
-            |field: &Field<'_>, id: u32| id.checked_sub(1).map_or(0..0, |id| field.strings.range(id));
+            |field: &Field<'_>, id: u32| id.checked_sub(1).map_or(Place::NONE, |id| field.place(id));
         Self {
-            session: fields.sessions.strings.range(row.session),
+            session: fields.sessions.place(row.session),
             request: optional(requests, row.request),
-            item: fields.items.strings.range(row.item),
+            item: fields.items.place(row.item),
             user: optional(&fields.users, row.user),
         }
     }
 
-    fn texts<'a>(&self, fields: &'a Fields<'_>, requests: &'a Field<'_>) -> Texts<'a> {
-        let of = |field: &'a Field<'_>, place: &Range<usize>| &field.strings.text().as_bytes()[place.clone()];
-        Texts {
-            session: of(&fields.sessions, &self.session),
-            request: of(requests, &self.request),
-            item: of(&fields.items, &self.item),
-            user: of(&fields.users, &self.user),
-        }
-    }
-}
-
-/// The strings of a row.
-struct Texts<'a> {
-    session: &'a [u8],
-    request: &'a [u8],
-    item: &'a [u8],
-    user: &'a [u8],
-}
-
-impl Texts<'_> {
-    /// Has the processor fetch the strings.
-    fn touch(&self) {
-        let texts = [self.session, self.request, self.item, self.user];
-        black_box(texts.iter().fold(0, |bytes, text| bytes ^ text.first().copied().unwrap_or_default()));
+    fn fetch(&self, fields: &Fields<'_>, requests: &Field<'_>) {
+        fields.sessions.fetch(&self.session);
+        requests.fetch(&self.request);
+        fields.items.fetch(&self.item);
+        fields.users.fetch(&self.user);
     }
 }
 
@@ -216,18 +156,15 @@ fn make_lines(
     day.for_each_batch(|Batch { rows, requests }| {
         let requests = Field::new(requests);
         let mut places = Vec::with_capacity(ROWS_AHEAD);
-        let mut texts = Vec::with_capacity(ROWS_AHEAD);
         rows.chunks(ROWS_AHEAD).try_for_each(|rows| {
             places.clear();
             places.extend(rows.iter().map(|row| Places::new(&fields, &requests, row)));
-            texts.clear();
-            texts.extend(places.iter().map(|places| places.texts(&fields, &requests)));
-            texts.iter().for_each(Texts::touch);
-            let written = rows.iter().zip(&texts).try_for_each(|(row, texts)| {
+            places.iter().for_each(|places: &Places| places.fetch(&fields, &requests));
+            let written = rows.iter().zip(&places).try_for_each(|(row, places)| {
                 write_start(&fields, row, &mut start, &mut out)?;
                 match fields.stream {
-                    Stream::Exposures => write_exposure(&fields, &requests, row, texts, &mut out),
-                    Stream::Outcomes => write_outcome(&fields, &requests, row, texts, &mut out),
+                    Stream::Exposures => write_exposure(&fields, &requests, row, places, &mut out),
+                    Stream::Outcomes => write_outcome(&fields, &requests, row, places, &mut out),
                 }
             });
             written.map_err(|source| {
@@ -262,20 +199,20 @@ fn write_exposure(
     fields: &Fields<'_>,
     requests: &Field<'_>,
     row: &Row,
-    texts: &Texts<'_>,
+    places: &Places,
     out: &mut Vec<u8>,
 ) -> io::Result<()> {
     if row.segment > 0 {
-        fields.segments.write(b",\"segment\":\"", fields.segments.get(row.segment - 1), out);
+        fields.segments.write(b",\"segment\":\"", &fields.segments.place(row.segment - 1), out);
     }
     if row.user > 0 {
-        fields.users.write(b",\"user_id\":\"", texts.user, out);
+        fields.users.write(b",\"user_id\":\"", &places.user, out);
     }
-    fields.sessions.write(b",\"session_id\":\"", texts.session, out);
+    fields.sessions.write(b",\"session_id\":\"", &places.session, out);
     if row.request > 0 {
-        requests.write(b",\"request_id\":\"", texts.request, out);
+        requests.write(b",\"request_id\":\"", &places.request, out);
     }
-    fields.items.write(b",\"item_id\":\"", texts.item, out);
+    fields.items.write(b",\"item_id\":\"", &places.item, out);
     if row.rank >= 0 {
         out.extend_from_slice(b",\"rank\":");
         json::write(&{ row.rank }, &mut *out)?;
@@ -288,20 +225,20 @@ fn write_outcome(
     fields: &Fields<'_>,
     requests: &Field<'_>,
     row: &Row,
-    texts: &Texts<'_>,
+    places: &Places,
     out: &mut Vec<u8>,
 ) -> io::Result<()> {
     if row.user > 0 {
-        fields.users.write(b",\"user_id\":\"", texts.user, out);
+        fields.users.write(b",\"user_id\":\"", &places.user, out);
     }
-    if !fields.sessions.is_empty(texts.session) {
-        fields.sessions.write(b",\"session_id\":\"", texts.session, out);
+    if !fields.sessions.is_empty(fields.sessions.text(&places.session)) {
+        fields.sessions.write(b",\"session_id\":\"", &places.session, out);
     }
     if row.request > 0 {
-        requests.write(b",\"request_id\":\"", texts.request, out);
+        requests.write(b",\"request_id\":\"", &places.request, out);
     }
-    fields.items.write(b",\"item_id\":\"", texts.item, out);
-    fields.segments.write(b",\"event_type\":\"", fields.segments.get(row.segment - 1), out);
+    fields.items.write(b",\"item_id\":\"", &places.item, out);
+    fields.segments.write(b",\"event_type\":\"", &fields.segments.place(row.segment - 1), out);
     if let Some(value) = value_of(row.rank) {
         out.extend_from_slice(b",\"value\":");
         json::write(&value, &mut *out)?;

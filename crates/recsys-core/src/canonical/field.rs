@@ -1,0 +1,98 @@
+//! The strings of one field as JSON.
+//!
+//! Neighbours in time have little in common, so their strings are all over memory, and to look one up is to wait for
+//! memory. A short string stands where its number leads, and takes one look; a longer one takes two.
+
+use std::borrow::Cow;
+use std::hint::black_box;
+
+use crate::dictionary::{Strings, number};
+
+/// The strings of one field.
+pub(super) struct Field<'a> {
+    /// Without quotes, where none of them needs an escape.
+    strings: Cow<'a, Strings>,
+    quote: bool,
+    places: Vec<Place>,
+}
+
+/// Where a string is.
+#[derive(Clone, Copy)]
+pub(super) enum Place {
+    /// It is short.
+    Here { length: u8, text: [u8; HERE_BYTES] },
+    /// In the text of all strings.
+    There { length: u32, start: usize },
+}
+
+/// As many as make a place as large as one without text.
+const HERE_BYTES: usize = 14;
+
+impl Place {
+    /// That of a string that is absent, which is empty.
+    pub(super) const NONE: Self = Self::Here { length: 0, text: [0; HERE_BYTES] };
+}
+
+impl<'a> Field<'a> {
+    pub(super) fn new(strings: &'a Strings) -> Self {
+        let (strings, quote) = if strings.are_plain() {
+            (Cow::Borrowed(strings), true)
+        } else {
+            (Cow::Owned(strings.quoted()), false)
+        };
+        let mut start = 0;
+        let place = |string: &str| {
+            let string = string.as_bytes();
+            let mut text = [0; HERE_BYTES];
+            let place = match text.get_mut(..string.len()) {
+                Some(here) => {
+                    here.copy_from_slice(string);
+                    Place::Here { length: string.len() as u8, text }
+                }
+                None => Place::There { length: number(string.len()), start },
+            };
+            start += string.len();
+            place
+        };
+        let places = strings.iter().map(place).collect();
+        Self { strings, quote, places }
+    }
+
+    /// Where the string with the number `id` is.
+    pub(super) fn place(&self, id: u32) -> Place {
+        self.places[id as usize]
+    }
+
+    /// The string at a place.
+    pub(super) fn text<'b>(&'b self, place: &'b Place) -> &'b [u8] {
+        match place {
+            Place::Here { length, text } => &text[..usize::from(*length)],
+            Place::There { length, start } => &self.strings.text().as_bytes()[*start..][..*length as usize],
+        }
+    }
+
+    /// Has the processor fetch a string that is not at its place.
+    pub(super) fn fetch(&self, place: &Place) {
+        if let Place::There { start, .. } = place {
+            black_box(self.strings.text().as_bytes()[*start]);
+        }
+    }
+
+    /// Whether `text` of this field is the empty one.
+    pub(super) fn is_empty(&self, text: &[u8]) -> bool {
+        text.len() == if self.quote { 0 } else { 2 }
+    }
+
+    /// Writes the string at a place after `name`, which ends with the quote that the string may have itself.
+    pub(super) fn write<const N: usize>(&self, name: &[u8; N], place: &Place, out: &mut Vec<u8>) {
+        let text = self.text(place);
+        if self.quote {
+            out.extend_from_slice(name);
+            out.extend_from_slice(text);
+            out.push(b'"');
+        } else {
+            out.extend_from_slice(&name[..N - 1]);
+            out.extend_from_slice(text);
+        }
+    }
+}
