@@ -38,10 +38,10 @@ fn build_all(case: &Case) {
             segment: case.segment.clone(),
             window: case.window,
         };
-        let encoded = Draft::new(&key, &built.payload).finish("2026-01-01T00:00:00Z", &sha256(b""));
+        let encoded = Draft::new(&key, &built.content).finish("2026-01-01T00:00:00Z", &sha256(b""));
         assert_eq!(encoded.version, *expected, "{} {kind}", case.name());
         let read = kind.parse(&encoded.bytes).unwrap();
-        assert_eq!((&read.key, &read.payload), (&key, &built.payload));
+        assert_eq!((&read.key, &read.payload), (&key, &built.content));
         read.payload.check(&case.limits).unwrap();
     }
 }

@@ -427,10 +427,10 @@ fn compare(
         };
         let built = kind.build(&inputs, limits).unwrap();
         assert_eq!(built.skipped_sessions, skipped, "{kind}");
-        built.payload.check(limits).unwrap();
+        built.content.check(limits).unwrap();
         let key = key(kind, segment, window);
         let source_hash = sha256(b"source");
-        let encoded = Draft::new(&key, &built.payload).finish(BUILT_AT, &source_hash);
+        let encoded = Draft::new(&key, &built.content).finish(BUILT_AT, &source_hash);
         let (version, text) = finished(&key, &expected, BUILT_AT, &source_hash);
         assert_eq!(String::from_utf8(encoded.bytes).unwrap(), text);
         assert_eq!(encoded.version, version);
@@ -820,9 +820,9 @@ proptest! {
             let budget = Budget::default();
             let inputs = Inputs { events: &events, catalog: &catalog, budget: &budget };
             let built = Kind::ContentSim.build(&inputs, &Limits::default()).unwrap();
-            built.payload.check(&Limits::default()).unwrap();
+            built.content.check(&Limits::default()).unwrap();
             let key = key(Kind::ContentSim, None, Window::ending_with(day(DAYS[0]), 1).unwrap());
-            let encoded = Draft::new(&key, &built.payload).finish(BUILT_AT, &catalog.source_hash);
+            let encoded = Draft::new(&key, &built.content).finish(BUILT_AT, &catalog.source_hash);
             let (version, text) = finished(&key, &expected, BUILT_AT, &catalog.source_hash);
             prop_assert_eq!(String::from_utf8(encoded.bytes).unwrap(), text);
             prop_assert_eq!(encoded.version, version);

@@ -50,7 +50,7 @@ fn versions_within(days: &[DayRows], segment: Option<&str>, limits: &Limits, bud
     let version = |kind: Kind| {
         let built = kind.build(&inputs, limits).unwrap();
         let key = ArtifactKey { kind, scope: scope(), segment: segment.clone(), window };
-        Draft::new(&key, &built.payload).version
+        Draft::new(&key, &built.content).version
     };
     EVENT_KINDS.map(version).to_vec()
 }

@@ -71,7 +71,7 @@ pub(crate) fn catalog(csv: &[u8]) -> Catalog {
 }
 
 pub(crate) fn build<'a>(kind: Kind, events: &'a EventTable, catalog: &'a Catalog) -> Payload<'a> {
-    kind.build(&Inputs { events, catalog, budget: &BUDGET }, &limits()).expect("within the limits").payload
+    kind.build(&Inputs { events, catalog, budget: &BUDGET }, &limits()).expect("within the limits").content
 }
 
 fn key(kind: Kind) -> ArtifactKey {

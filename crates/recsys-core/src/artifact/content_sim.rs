@@ -7,7 +7,9 @@ use serde::Deserialize;
 use super::compare::{Items, Outline};
 use super::plain::{Cursor, Plain};
 use super::ranking::check_sorted;
-use super::{BuildError, Built, Defect, Encode, Inputs, KindPayload, Source};
+use super::sink::{self, Sink};
+use super::{BuildError, Defect, Encode, Inputs, KindPayload, Source};
+use crate::catalog::CatalogItem;
 use crate::json;
 use crate::limit::Limits;
 
@@ -61,13 +63,18 @@ impl<'a> KindPayload<'a> for Payload<'a> {
     }
 
     /// The catalogue's items that have at least one tag.
-    fn build(inputs: &Inputs<'a>, _: &Limits) -> Result<Built<Self>, BuildError> {
-        let tagged = inputs.catalog.items.iter().filter(|item| !item.tags.is_empty());
-        let items = tagged.map(|item| TaggedItem {
+    fn build(
+        inputs: &Inputs<'a>,
+        _: &Limits,
+        sink: &mut impl Sink<Self::Row>,
+    ) -> Result<u64, BuildError> {
+        let tagged: Vec<_> = inputs.catalog.items.iter().filter(|item| !item.tags.is_empty()).collect();
+        let row = |item: &'a CatalogItem| TaggedItem {
             item_id: Cow::Borrowed(item.item_id.as_str()),
             tags: item.tags.iter().map(|tag| Cow::Borrowed(tag.as_str())).collect(),
-        });
-        Ok(Built::from(Self(items.collect())))
+        };
+        sink::map(&tagged, |item| row(item), sink);
+        Ok(0)
     }
 
     fn check(&self, limits: &Limits) -> Result<(), Defect> {

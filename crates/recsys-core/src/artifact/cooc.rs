@@ -22,9 +22,8 @@ use super::counter::Counter;
 use super::pair::{high, low, pair};
 use super::plain::{Cursor, Plain};
 use super::ranking::{check_ranked, check_sorted, keep_best};
-use super::{
-    BuildError, Built, Defect, Encode, Inputs, ItemCount, KindPayload, Source, item_count, push_rows,
-};
+use super::sink::{self, Sink, push_rows};
+use super::{BuildError, Defect, Encode, Inputs, ItemCount, KindPayload, Source, item_count};
 use crate::dictionary::number;
 use crate::groups::Groups;
 use crate::interrupt::{self, Interrupted};
@@ -87,7 +86,11 @@ impl<'a> KindPayload<'a> for Payload<'a> {
     /// Pairs in fewer than `min_cooc_support` sessions are dropped, each row keeps its best
     /// `max_neighbors_per_item`, and of the rows the `max_items_per_artifact` with the greatest totals of
     /// kept counts stay.
-    fn build(inputs: &Inputs<'a>, limits: &Limits) -> Result<Built<Self>, BuildError> {
+    fn build(
+        inputs: &Inputs<'a>,
+        limits: &Limits,
+        sink: &mut impl Sink<Self::Row>,
+    ) -> Result<u64, BuildError> {
         let items = &*inputs.events.items;
         let budget = inputs.budget;
         let mut runs = Vec::new();
@@ -108,11 +111,12 @@ impl<'a> KindPayload<'a> for Payload<'a> {
             summed_rows(Counted::merged(budget, budget.session_pairs(), runs)?, limits)?
         };
         let rows = finish(rows, limits.max_items_per_artifact);
-        let neighbors = rows.into_iter().map(|row| Neighbors {
+        let neighbors = |row: &Row| Neighbors {
             item_id: Cow::Borrowed(items.get(row.item)),
             items: row.kept.iter().map(|(item, count)| item_count(items, *item, u64::from(*count))).collect(),
-        });
-        Ok(Built { payload: Self(neighbors.collect()), skipped_sessions })
+        };
+        sink::map(&rows, neighbors, sink);
+        Ok(skipped_sessions)
     }
 
     fn check(&self, limits: &Limits) -> Result<(), Defect> {

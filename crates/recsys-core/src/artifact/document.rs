@@ -3,14 +3,15 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use rayon::prelude::*;
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{ArtifactKey, Kind, KindPayload, Payload, plain, push_rows};
+use super::sink::{self, Encoder};
+use super::{ArtifactKey, BuildError, Built, Encode, Inputs, Kind, KindPayload, Payload, plain};
 use crate::hash::{HashWriter, is_sha256};
 use crate::id::{Scope, Segment, Surface, Tenant};
 use crate::json;
+use crate::limit::Limits;
 use crate::window::Window;
 
 /// How and when an artifact came to be. Not part of what its version stands for.
@@ -77,50 +78,41 @@ struct Head<'a> {
     window: Window,
 }
 
-/// Hands the document up to the content of the `build` block to `out`, piece by piece.
-fn encode_open(key: &ArtifactKey, payload: &Payload<'_>, mut out: impl FnMut(&[u8]) + Send) {
+/// Hands the document up to the content of the `build` block to `out`, piece by piece; `fill` adds the rows.
+fn encode_open<T>(
+    key: &ArtifactKey,
+    kind: Kind,
+    field: &str,
+    out: &mut (dyn FnMut(&[u8]) + Send),
+    fill: impl FnOnce(&mut Encoder<'_>) -> T,
+) -> T {
     let ArtifactKey { kind: _, scope: Scope { tenant, surface }, segment, window } = key;
     let segment = segment.as_ref();
-    let head = Head { v: 1, artifact_type: payload.kind(), tenant, surface, segment, window: *window };
+    let head = Head { v: 1, artifact_type: kind, tenant, surface, segment, window: *window };
     let head = json::to_vec(&head);
     out(&head[..head.len() - 1]);
-    payload.encode(&mut out);
-    out(b",\"build\":");
+    out(b",\"");
+    out(field.as_bytes());
+    out(b"\":[");
+    let filled = fill(&mut Encoder::new(out));
+    out(b"],\"build\":");
+    filled
 }
 
-/// Rows that one thread encodes at a time, and that are encoded before the next ones are.
-const PART_ROWS: usize = 64;
-const ROWS_AT_A_TIME: usize = 16 * PART_ROWS;
+/// Hands rows that are there to `encoder`. All threads encode.
+pub(super) fn encode(rows: &[impl Encode], encoder: &mut Encoder<'_>) {
+    sink::map(rows, |row| row, encoder);
+}
 
-/// Hands the field that holds `payload` to `out`, piece by piece. All threads encode, and `out` has its turn
-/// meanwhile.
-pub(super) fn encode<'a, P: KindPayload<'a>>(payload: &P, mut out: impl FnMut(&[u8]) + Send) {
-    let parts = |rows: &[P::Row]| -> Vec<Vec<u8>> {
-        let part = |rows: &[P::Row]| {
-            let mut part = Vec::new();
-            push_rows(&mut part, rows);
-            part
-        };
-        rows.par_chunks(PART_ROWS).map(part).collect()
-    };
-    out(b",\"");
-    out(P::FIELD.as_bytes());
-    out(b"\":[");
-    let mut comma: &[u8] = b"";
-    let mut encoded = Vec::new();
-    let mut hand_over = |parts: Vec<Vec<u8>>| {
-        for part in parts {
-            out(comma);
-            out(&part);
-            comma = b",";
-        }
-    };
-    for rows in payload.rows().chunks(ROWS_AT_A_TIME) {
-        let before = std::mem::take(&mut encoded);
-        ((), encoded) = rayon::join(|| hand_over(before), || parts(rows));
-    }
-    hand_over(encoded);
-    out(b"]");
+/// Builds the document of an artifact of the kind whose content is `P`.
+pub(super) fn draft<'a, P: KindPayload<'a>>(
+    key: &ArtifactKey,
+    inputs: &Inputs<'a>,
+    limits: &Limits,
+) -> Result<Built<Draft>, BuildError> {
+    let (content, skipped_sessions) =
+        Draft::fill(key, key.kind, P::FIELD, |encoder| P::build(inputs, limits, encoder));
+    Ok(Built { content, skipped_sessions: skipped_sessions? })
 }
 
 /// An artifact whose version is known and whose `build` block is still open.
@@ -130,6 +122,8 @@ pub struct Draft {
     bytes: Vec<u8>,
     /// The version of its content.
     pub version: String,
+    /// Rows of the outermost list.
+    pub rows: u64,
 }
 
 /// An artifact as it is stored.
@@ -142,20 +136,39 @@ pub struct Encoded {
 }
 
 impl Draft {
+    /// Builds an artifact as a document, whose content is never in memory as a whole but as text.
+    pub fn build(
+        key: &ArtifactKey,
+        inputs: &Inputs<'_>,
+        limits: &Limits,
+    ) -> Result<Built<Self>, BuildError> {
+        key.kind.draft(key, inputs, limits)
+    }
+
     /// Encodes an artifact and computes its version, in one pass over the content.
     pub fn new(key: &ArtifactKey, payload: &Payload<'_>) -> Self {
+        Self::fill(key, payload.kind(), payload.field(), |encoder| payload.encode(encoder)).0
+    }
+
+    fn fill<T>(
+        key: &ArtifactKey,
+        kind: Kind,
+        field: &str,
+        fill: impl FnOnce(&mut Encoder<'_>) -> T,
+    ) -> (Self, T) {
         let mut bytes = Vec::new();
         let mut hash = HashWriter::default();
-        encode_open(key, payload, |part| {
+        let mut out = |part: &[u8]| {
             hash.update(part);
             bytes.extend_from_slice(part);
-        });
-        Self { bytes, version: blank(hash) }
+        };
+        let (filled, rows) = encode_open(key, kind, field, &mut out, |encoder| (fill(encoder), encoder.rows));
+        (Self { bytes, version: blank(hash), rows }, filled)
     }
 
     /// Completes the document.
     pub fn finish(self, built_at: &str, source_hash: &str) -> Encoded {
-        let Self { mut bytes, version } = self;
+        let Self { mut bytes, version, rows: _ } = self;
         let (built_at, source_hash) = (built_at.to_owned(), source_hash.to_owned());
         let build = BuildInfo { built_at, version: version.clone(), source_hash };
         bytes.extend_from_slice(&json::to_vec(&build));
@@ -167,7 +180,8 @@ impl Draft {
 /// The version of an artifact's content.
 pub fn version(key: &ArtifactKey, payload: &Payload<'_>) -> String {
     let mut hash = HashWriter::default();
-    encode_open(key, payload, |part| hash.update(part));
+    let mut out = |part: &[u8]| hash.update(part);
+    encode_open(key, payload.kind(), payload.field(), &mut out, |encoder| payload.encode(encoder));
     blank(hash)
 }
 
@@ -333,7 +347,7 @@ mod tests {
         let budget = Budget::default();
         let inputs = Inputs { events: &events, catalog: &catalog, budget: &budget };
         let built = kind.build(&inputs, &Limits::default()).unwrap();
-        Draft::new(&key(kind), &built.payload).finish("2026-01-02T00:00:00Z", &sha256(b""))
+        Draft::new(&key(kind), &built.content).finish("2026-01-02T00:00:00Z", &sha256(b""))
     }
 
     #[test]

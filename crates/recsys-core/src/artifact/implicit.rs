@@ -3,8 +3,9 @@
 use serde::Deserialize;
 
 use super::compare::{Outline, RowsOf};
+use super::sink::Sink;
 use super::user_lists::{self, UserItems};
-use super::{BuildError, Built, Defect, Inputs, KindPayload, Source};
+use super::{BuildError, Defect, Inputs, KindPayload, Source};
 use crate::limit::Limits;
 
 /// Users by id.
@@ -26,14 +27,18 @@ impl<'a> KindPayload<'a> for Payload<'a> {
 
     /// The score is the sum of the weights of the user's events with the item; events without a user do not
     /// count.
-    fn build(inputs: &Inputs<'a>, limits: &Limits) -> Result<Built<Self>, BuildError> {
+    fn build(
+        inputs: &Inputs<'a>,
+        limits: &Limits,
+        sink: &mut impl Sink<Self::Row>,
+    ) -> Result<u64, BuildError> {
         let table = inputs.events.weighed();
-        let rows = if table.counts_ones() {
-            user_lists::rows(table, inputs.budget, limits, 0)
+        if table.counts_ones() {
+            user_lists::rows(table, inputs.budget, limits, 0, sink)?;
         } else {
-            user_lists::weighed_rows(table, inputs.budget, limits)
-        };
-        Ok(Built::from(Self(rows?)))
+            user_lists::weighed_rows(table, inputs.budget, limits, sink)?;
+        }
+        Ok(0)
     }
 
     fn check(&self, limits: &Limits) -> Result<(), Defect> {

@@ -6,8 +6,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::compare::{Outline, RowsOf};
-use super::document::{self, Artifact};
-use super::{BuildError, Built, Defect, DocumentError, Inputs, KindPayload, Source};
+use super::document::{self, Artifact, Draft};
+use super::sink::Encoder;
+use super::{ArtifactKey, BuildError, Built, Defect, DocumentError, Inputs, KindPayload, Source};
 use crate::limit::Limits;
 
 macro_rules! kinds {
@@ -56,9 +57,22 @@ macro_rules! kinds {
             ) -> Result<Built<Payload<'a>>, BuildError> {
                 match self {
                     $(Self::$variant => {
-                        let built = super::$module::Payload::build(inputs, limits)?;
-                        Ok(built.map(Payload::$variant))
+                        let mut rows = Vec::new();
+                        let skipped_sessions = super::$module::Payload::build(inputs, limits, &mut rows)?;
+                        Ok(Built { content: Payload::$variant(KindPayload::of(rows)), skipped_sessions })
                     })*
+                }
+            }
+
+            /// Builds the document of `key`, which is of this kind.
+            pub(super) fn draft(
+                self,
+                key: &ArtifactKey,
+                inputs: &Inputs<'_>,
+                limits: &Limits,
+            ) -> Result<Built<Draft>, BuildError> {
+                match self {
+                    $(Self::$variant => document::draft::<super::$module::Payload>(key, inputs, limits),)*
                 }
             }
 
@@ -96,11 +110,15 @@ macro_rules! kinds {
                 match self { $(Self::$variant(payload) => payload.outline()),* }
             }
 
-                        /// Hands the field that holds the content to `out`, piece by piece.
-            pub(super) fn encode(&self, out: impl FnMut(&[u8]) + Send) {
-                match self { $(Self::$variant(payload) => document::encode(payload, out)),* }
+            /// The field that holds the content.
+            pub(super) fn field(&self) -> &'static str {
+                match self { $(Self::$variant(_) => <super::$module::Payload as KindPayload>::FIELD),* }
             }
 
+            /// Hands the rows to `encoder`.
+            pub(super) fn encode(&self, encoder: &mut Encoder<'_>) {
+                match self { $(Self::$variant(payload) => document::encode(payload.rows(), encoder)),* }
+            }
         }
     };
 }

@@ -18,6 +18,7 @@ mod kinds;
 mod pair;
 mod plain;
 mod ranking;
+mod sink;
 
 use std::borrow::Cow;
 
@@ -28,6 +29,7 @@ pub use kinds::{Kind, Payload, UnknownKind};
 
 use self::compare::{Outline, RowsOf};
 use self::plain::{Cursor, Plain};
+use self::sink::Sink;
 use crate::catalog::Catalog;
 use crate::dictionary::Dictionary;
 use crate::events::EventTable;
@@ -92,23 +94,11 @@ pub enum BuildError {
 
 /// What a builder made.
 #[derive(Debug)]
-pub struct Built<P> {
-    /// The content.
-    pub payload: P,
+pub struct Built<T> {
+    /// The content: a [`Payload`], or a [`Draft`] of the document.
+    pub content: T,
     /// Sessions left out because they hold more than `max_items_per_session` items.
     pub skipped_sessions: u64,
-}
-
-impl<P> From<P> for Built<P> {
-    fn from(payload: P) -> Self {
-        Self { payload, skipped_sessions: 0 }
-    }
-}
-
-impl<P> Built<P> {
-    fn map<Q>(self, payload: impl FnOnce(P) -> Q) -> Built<Q> {
-        Built { payload: payload(self.payload), skipped_sessions: self.skipped_sessions }
-    }
 }
 
 /// What is wrong with the content of an artifact.
@@ -139,8 +129,13 @@ pub(crate) trait KindPayload<'a>: Deserialize<'a> {
     /// The content with these rows.
     fn of(rows: Vec<Self::Row>) -> Self;
 
-    /// Builds the content.
-    fn build(inputs: &Inputs<'a>, limits: &Limits) -> Result<Built<Self>, BuildError>;
+    /// Hands the rows of the content to `sink`, in order; returns how many sessions were left out because they hold more
+    /// than `max_items_per_session` items.
+    fn build(
+        inputs: &Inputs<'a>,
+        limits: &Limits,
+        sink: &mut impl Sink<Self::Row>,
+    ) -> Result<u64, BuildError>;
 
     /// Checks order, scores and limits.
     fn check(&self, limits: &Limits) -> Result<(), Defect>;
@@ -153,19 +148,15 @@ pub(crate) trait KindPayload<'a>: Deserialize<'a> {
 }
 
 /// What a document lists.
-pub(crate) trait Encode: Sync {
+pub(crate) trait Encode: Send + Sync {
     /// Appends it as compact JSON. Written by hand, because documents are long lists of short objects whose
     /// field names never need an escape.
     fn push(&self, out: &mut Vec<u8>);
 }
 
-/// Appends rows with commas between them.
-fn push_rows(out: &mut Vec<u8>, rows: &[impl Encode]) {
-    for (place, row) in rows.iter().enumerate() {
-        if place > 0 {
-            out.push(b',');
-        }
-        row.push(out);
+impl<R: Encode> Encode for &R {
+    fn push(&self, out: &mut Vec<u8>) {
+        R::push(self, out);
     }
 }
 

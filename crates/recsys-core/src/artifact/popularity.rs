@@ -4,7 +4,8 @@ use serde::Deserialize;
 
 use super::compare::{Items, Outline, Weight};
 use super::ranking::{check_ranked, keep_best};
-use super::{BuildError, Built, Defect, Inputs, ItemCount, KindPayload, Source, item_count};
+use super::sink::{self, Sink};
+use super::{BuildError, Defect, Inputs, ItemCount, KindPayload, Source, item_count};
 use crate::limit::Limits;
 use crate::storage::StoreError;
 
@@ -25,7 +26,11 @@ impl<'a> KindPayload<'a> for Payload<'a> {
     }
 
     /// Adds up the weights of the events of each item; keeps the first `max_items_per_artifact`.
-    fn build(inputs: &Inputs<'a>, limits: &Limits) -> Result<Built<Self>, BuildError> {
+    fn build(
+        inputs: &Inputs<'a>,
+        limits: &Limits,
+        sink: &mut impl Sink<Self::Row>,
+    ) -> Result<u64, BuildError> {
         let table = inputs.events.weighed();
         let mut counts = vec![0u64; table.items.len()];
         table.for_each(|events| {
@@ -37,8 +42,8 @@ impl<'a> KindPayload<'a> for Payload<'a> {
         })?;
         let mut ranked: Vec<(u32, u64)> = (0..).zip(counts).collect();
         keep_best(&mut ranked, limits.max_items_per_artifact);
-        let items = ranked.into_iter().map(|(item, count)| item_count(&table.items, item, count));
-        Ok(Built::from(Self(items.collect())))
+        sink::map(&ranked, |(item, count)| item_count(&table.items, *item, *count), sink);
+        Ok(0)
     }
 
     fn check(&self, limits: &Limits) -> Result<(), Defect> {

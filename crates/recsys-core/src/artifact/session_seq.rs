@@ -3,8 +3,9 @@
 use serde::Deserialize;
 
 use super::compare::{Outline, RowsOf};
+use super::sink::Sink;
 use super::user_lists::{self, UserItems};
-use super::{BuildError, Built, Defect, Inputs, KindPayload, Source};
+use super::{BuildError, Defect, Inputs, KindPayload, Source};
 use crate::limit::Limits;
 
 /// Users by id. A user with a single event has an empty list.
@@ -24,8 +25,13 @@ impl<'a> KindPayload<'a> for Payload<'a> {
     }
 
     /// A user's events in canonical order: every event but the first counts one for its item.
-    fn build(inputs: &Inputs<'a>, limits: &Limits) -> Result<Built<Self>, BuildError> {
-        Ok(Built::from(Self(user_lists::rows(inputs.events, inputs.budget, limits, 1)?)))
+    fn build(
+        inputs: &Inputs<'a>,
+        limits: &Limits,
+        sink: &mut impl Sink<Self::Row>,
+    ) -> Result<u64, BuildError> {
+        user_lists::rows(inputs.events, inputs.budget, limits, 1, sink)?;
+        Ok(0)
     }
 
     fn check(&self, limits: &Limits) -> Result<(), Defect> {

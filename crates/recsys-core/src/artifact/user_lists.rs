@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::compare::{Items, Outline, RowsOf, Weight};
@@ -10,7 +9,9 @@ use super::counter::Counter;
 use super::pair::{high, low, pair};
 use super::plain::{Cursor, Plain};
 use super::ranking::{check_ranked, check_sorted, keep_best};
-use super::{Defect, Encode, push_rows};
+use super::sink::{self, Sink, push_rows};
+use super::{Defect, Encode};
+use crate::dictionary::number;
 use crate::events::EventTable;
 use crate::interrupt;
 use crate::json;
@@ -86,26 +87,26 @@ impl<'a> Plain<'a> for UserItems<'a> {
     }
 }
 
-/// A row for every user of the table: the user's items by how often they are among the events, but for the first `skip`
-/// events of each.
+/// Makes a row for every user of the table: the user's items by how often they are among the events, but for the first
+/// `skip` events of each.
 pub(super) fn rows<'a>(
     table: &'a EventTable,
     budget: &Budget,
     limits: &Limits,
     skip: u32,
-) -> Result<Vec<UserItems<'a>>, StoreError> {
+    sink: &mut impl Sink<UserItems<'a>>,
+) -> Result<(), StoreError> {
     let share = budget.user_items();
     if let Some(items_of_users) = table.items_of_users(share)? {
         let users: Vec<(u32, &str)> = (0..).zip(table.users.strings().iter()).collect();
-        let rows = users.par_iter().with_min_len(USERS_AT_A_TIME).map_init(
-            || Counter::new(table.items.len()),
-            |counter, (user, user_id)| {
-                interrupt::check()?;
-                counter.add(items_of_users.get(*user + 1).get(skip as usize..).unwrap_or_default());
-                Ok(row(table, user_id, counter.take(), limits))
-            },
-        );
-        return rows.collect();
+        let row = |counter: &mut Counter, (user, user_id): &(u32, &'a str)| {
+            interrupt::check()?;
+            counter.add(items_of_users.get(*user + 1).get(skip as usize..).unwrap_or_default());
+            let mut ranked = counter.take();
+            keep_best(&mut ranked, limits.max_items_per_user);
+            Ok(row(table, user_id, &ranked))
+        };
+        return sink::try_map_with(&users, || Counter::new(table.items.len()), row, sink);
     }
     let mut seen = vec![0; table.users.len()];
     let mut tally = Tally::new(budget, share);
@@ -121,15 +122,16 @@ pub(super) fn rows<'a>(
         }
         Ok::<_, StoreError>(())
     })?;
-    counted_rows(table, tally.finish()?, limits)
+    counted_rows(table, tally.finish()?, limits, sink)
 }
 
-/// A row for every user of the table: the user's items by the sum of the weights of the events.
+/// Makes a row for every user of the table: the user's items by the sum of the weights of the events.
 pub(super) fn weighed_rows<'a>(
     table: &'a EventTable,
     budget: &Budget,
     limits: &Limits,
-) -> Result<Vec<UserItems<'a>>, StoreError> {
+    sink: &mut impl Sink<UserItems<'a>>,
+) -> Result<(), StoreError> {
     let mut tally = Tally::new(budget, budget.user_items());
     table.for_each(|events| {
         for (user, item) in events.user.iter().zip(events.item) {
@@ -139,49 +141,59 @@ pub(super) fn weighed_rows<'a>(
         }
         Ok::<_, StoreError>(())
     })?;
-    counted_rows(table, tally.finish()?, limits)
+    counted_rows(table, tally.finish()?, limits, sink)
 }
 
-/// Users, at least, whose rows one thread makes with one counter.
-const USERS_AT_A_TIME: usize = 512;
-
-/// The row of a user of whom each item has been counted.
-fn row<'a, C: Copy + Ord + Into<u64>>(
+/// The row of a user with these items.
+fn row<'a, C: Copy + Into<u64>>(
     table: &'a EventTable,
     user_id: &'a str,
-    mut ranked: Vec<(u32, C)>,
-    limits: &Limits,
+    ranked: &[(u32, C)],
 ) -> UserItems<'a> {
-    keep_best(&mut ranked, limits.max_items_per_user);
-    let items = ranked.into_iter().map(|(item, count)| ItemScore {
-        item_id: Cow::Borrowed(table.items.get(item)),
-        score: exact(count.into()),
+    let items = ranked.iter().map(|(item, count)| ItemScore {
+        item_id: Cow::Borrowed(table.items.get(*item)),
+        score: exact((*count).into()),
     });
     UserItems { user_id: Cow::Borrowed(user_id), items: items.collect() }
 }
 
-/// A row for every user of the table, of pairs of user and item in their order.
+/// Users whose items are together in memory before rows are made of them.
+const USERS_AT_A_TIME: usize = 1 << 12;
+
+/// Makes a row for every user of the table, of pairs of user and item in their order.
 fn counted_rows<'a, E: Entry>(
     table: &'a EventTable,
     counted: Counted<E>,
     limits: &Limits,
-) -> Result<Vec<UserItems<'a>>, StoreError> {
-    let mut rows = Vec::with_capacity(table.users.len());
-    let mut users = (0u32..).zip(table.users.strings().iter());
-    let mut current = users.next();
+    sink: &mut impl Sink<UserItems<'a>>,
+) -> Result<(), StoreError> {
+    type Lists<'a> = Vec<(&'a str, Vec<(u32, u64)>)>;
+    let mut users = table.users.strings().iter();
+    let mut lists: Lists<'a> = Vec::with_capacity(USERS_AT_A_TIME);
+    let mut hand_over = |lists: &mut Lists<'a>| {
+        sink::map(lists, |(user_id, ranked)| row(table, user_id, ranked), sink);
+        lists.clear();
+    };
+    let mut end_user = |lists: &mut Lists<'a>, ranked: &mut Vec<_>| {
+        keep_best(ranked, limits.max_items_per_user);
+        lists.extend(users.next().map(|user_id| (user_id, std::mem::take(ranked))));
+        if lists.len() == USERS_AT_A_TIME {
+            hand_over(lists);
+        }
+    };
     let mut ranked = Vec::new();
+    let mut user = 0;
     counted.for_each(|pair, count| {
-        while let Some((_, user_id)) = current.filter(|(user, _)| *user < high(pair)) {
-            rows.push(row(table, user_id, std::mem::take(&mut ranked), limits));
-            current = users.next();
+        while user < high(pair) {
+            end_user(&mut lists, &mut ranked);
+            user += 1;
         }
         ranked.push((low(pair), count));
         Ok::<_, StoreError>(())
     })?;
-    for (_, user_id) in current.into_iter().chain(users) {
-        rows.push(row(table, user_id, std::mem::take(&mut ranked), limits));
-    }
-    Ok(rows)
+    (user..number(table.users.len())).for_each(|_| end_user(&mut lists, &mut ranked));
+    hand_over(&mut lists);
+    Ok(())
 }
 
 #[allow(

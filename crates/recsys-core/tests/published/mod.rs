@@ -54,7 +54,7 @@ pub(crate) fn candidates(day: u32) -> Vec<Candidate> {
         let built =
             kind.build(&Inputs { events: &events, catalog: &catalog, budget: &budget }, &limits).unwrap();
         let key = ArtifactKey { kind: *kind, scope: scope(), segment: None, window };
-        let encoded = Draft::new(&key, &built.payload).finish("2026-01-09T00:00:00Z", &sha256(b""));
+        let encoded = Draft::new(&key, &built.content).finish("2026-01-09T00:00:00Z", &sha256(b""));
         Candidate::check(&key, &encoded.version, encoded.bytes.into(), &limits).unwrap()
     };
     [Kind::Popularity, Kind::Cooc].iter().map(build).collect()

@@ -6,7 +6,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 
 use rayon::prelude::*;
-use recsys_core::artifact::{ArtifactKey, Draft, Encoded, Inputs, Kind, Source};
+use recsys_core::artifact::{ArtifactKey, Built, Draft, Encoded, Inputs, Kind, Source};
 use recsys_core::canonical::{Canonical, DayRows};
 use recsys_core::catalog::Catalog;
 use recsys_core::event::Stream;
@@ -283,7 +283,6 @@ pub(crate) fn artifact_key(
 pub(crate) struct BuiltArtifact {
     key: ArtifactKey,
     draft: Draft,
-    rows: u64,
     empty_days: Vec<Day>,
     skipped_sessions: u64,
 }
@@ -307,7 +306,7 @@ pub(crate) fn build(
         artifacts.extend(build_window(ctx, plan, days, window, &keys)?);
     }
     if let Some(step) = step {
-        let rows = artifacts.iter().map(|artifact| artifact.rows).sum();
+        let rows = artifacts.iter().map(|artifact| artifact.draft.rows).sum();
         step.end(Counts { artifacts: Some(artifacts.len() as u64), rows: Some(rows), ..Counts::default() });
     }
     artifacts.sort_by_key(|artifact| plan.kinds.iter().position(|kind| *kind == artifact.key.kind));
@@ -364,19 +363,18 @@ fn build_window(
     let _building = Building::begin(&kinds);
     let one = |key: &ArtifactKey| {
         let kind = key.kind;
-        let built =
-            kind.build(&Inputs { events: &events, catalog: plan.catalog, budget: &ctx.budget }, limits)?;
-        if built.skipped_sessions > 0 {
-            tracing::warn!(%kind, skipped_sessions = built.skipped_sessions, "oversized sessions left out");
+        let inputs = Inputs { events: &events, catalog: plan.catalog, budget: &ctx.budget };
+        let Built { content: draft, skipped_sessions } = Draft::build(key, &inputs, limits)?;
+        if skipped_sessions > 0 {
+            tracing::warn!(%kind, skipped_sessions, "oversized sessions left out");
         }
 
         let empty_days = if kind.source() == Source::Events { empty_days.clone() } else { Vec::new() };
         Ok(BuiltArtifact {
             key: key.clone(),
-            draft: Draft::new(key, &built.payload),
-            rows: built.payload.len() as u64,
+            draft,
             empty_days,
-            skipped_sessions: built.skipped_sessions,
+            skipped_sessions,
         })
     };
     if !fit_in_memory {
@@ -406,7 +404,8 @@ pub(crate) fn complete(
     let mut hashes = WindowHashes::default();
 
     for artifact in built {
-        let BuiltArtifact { key, draft, rows, empty_days, skipped_sessions } = artifact;
+        let BuiltArtifact { key, draft, empty_days, skipped_sessions } = artifact;
+        let rows = draft.rows;
         let source_hash = match key.kind.source() {
             Source::Catalog => plan.catalog.source_hash.clone(),
             Source::Events => days.source_hash(ctx, &mut hashes, key.kind, key.window)?,
