@@ -34,6 +34,7 @@ const ROWS_AHEAD: usize = 64;
 /// What the lines of a day are made of.
 struct Fields<'a> {
     stream: Stream,
+    day_start: i64,
     /// What stands between the time and the rest.
     scope: Vec<u8>,
     sessions: Field<'a>,
@@ -51,6 +52,7 @@ impl<'a> Fields<'a> {
         let names = &day.names;
         Self {
             stream: day.stream,
+            day_start: day.day.start_ns(),
             scope: fields,
             sessions: Field::new(names.sessions.strings()),
             items: Field::new(names.items.strings()),
@@ -91,7 +93,7 @@ impl Places {
 /// The beginning of the line that was written last, which lines of the same time share.
 #[derive(Default)]
 struct Start {
-    ns: Option<i64>,
+    time: Option<i64>,
     text: Vec<u8>,
 }
 
@@ -184,11 +186,11 @@ fn make_lines(
 
 /// What every line begins with.
 fn write_start(fields: &Fields<'_>, row: &Row, start: &mut Start, out: &mut Vec<u8>) -> io::Result<()> {
-    if start.ns != Some(row.ts) {
-        start.ns = Some(row.ts);
+    if start.time != Some(row.time) {
+        start.time = Some(row.time);
         start.text.clear();
         start.text.extend_from_slice(b"{\"v\":1,\"ts\":\"");
-        timestamp::write(row.ts, &mut start.text)?;
+        timestamp::write(fields.day_start + row.time, &mut start.text)?;
         start.text.extend_from_slice(&fields.scope);
     }
     out.extend_from_slice(&start.text);

@@ -52,12 +52,12 @@ struct Shard {
 const ROWS_AT_A_TIME: usize = 1 << 7;
 
 impl Shard {
-    fn push(&mut self, event: &Exposure<'_>) {
+    fn push(&mut self, time: i64, event: &Exposure<'_>) {
         fn place(interner: &mut BatchInterner, text: Option<&str>) -> u32 {
             text.map_or(0, |text| interner.wait(text) + 1)
         }
         self.rows.push(Row {
-            ts: event.ts,
+            time,
             session: self.sessions.wait(event.session_id),
             request: place(&mut self.requests, event.request_id),
             rank: event.rank.unwrap_or(-1),
@@ -180,11 +180,12 @@ impl Worker<'_> {
             None => self.counts.foreign += 1,
             Some(event) if !times.contains(&event.ts) => self.counts.outside += 1,
             Some(event) => {
-                let day = usize::try_from((event.ts - times.start) / Day::NS).unwrap_or_default();
+                let time = event.ts - times.start;
+                let day = usize::try_from(time / Day::NS).unwrap_or_default();
                 if day >= self.days.len() {
                     self.days.resize_with(day + 1, Shard::default);
                 }
-                self.days[day].push(&event);
+                self.days[day].push(time % Day::NS, &event);
                 if self.unlooked == 0 {
                     self.keep_to_the_budget()?;
                 }

@@ -26,7 +26,7 @@ pub(super) struct RowWriter {
     block: [Vec<u32>; 4],
     block_rest: Vec<u8>,
     bytes: Vec<u8>,
-    last_ts: i64,
+    last_time: i64,
     last_request: String,
 }
 
@@ -36,9 +36,9 @@ impl RowWriter {
         let fields = [row.session, row.item, row.user, row.segment];
         self.block.iter_mut().zip(fields).for_each(|(column, field)| column.push(field));
         let rest = &mut self.block_rest;
-        put_varint(rest, row.ts.wrapping_sub(self.last_ts).cast_unsigned());
+        put_varint(rest, row.time.wrapping_sub(self.last_time).cast_unsigned());
         put_varint(rest, row.rank.wrapping_add(1).cast_unsigned());
-        self.last_ts = row.ts;
+        self.last_time = row.time;
         match request {
             None => put_varint(rest, 0),
             Some(request) if request == self.last_request => put_varint(rest, 1),
@@ -62,7 +62,7 @@ impl RowWriter {
         self.columns.write(&self.bytes)?;
         self.rest.write(&self.block_rest)?;
         self.block_rest.clear();
-        self.last_ts = 0;
+        self.last_time = 0;
         self.last_request.clear();
         Ok(())
     }
@@ -84,7 +84,7 @@ impl RowFile {
             block: Default::default(),
             block_rest: Vec::new(),
             bytes: Vec::new(),
-            last_ts: 0,
+            last_time: 0,
             last_request: String::new(),
         })
     }
@@ -138,9 +138,9 @@ impl RowBlock {
         self.rows.clear();
         self.requests.clear();
         let mut rest = Bytes(&self.bytes);
-        let mut ts = 0i64;
+        let mut time = 0i64;
         for (((session, item), user), segment) in session.iter().zip(item).zip(user).zip(segment) {
-            ts = ts.wrapping_add(rest.varint().cast_signed());
+            time = time.wrapping_add(rest.varint().cast_signed());
             let rank = rest.varint().cast_signed().wrapping_sub(1);
             let request = match rest.varint() {
                 0 => 0,
@@ -152,7 +152,7 @@ impl RowBlock {
                 }
             };
             let (session, item, user, segment) = (*session, *item, *user, *segment);
-            self.rows.push(Row { ts, session, request, rank, item, user, segment });
+            self.rows.push(Row { time, session, request, rank, item, user, segment });
         }
         Ok(())
     }

@@ -26,7 +26,8 @@ use crate::window::Day;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(C, packed(4))]
 pub(super) struct Row {
-    pub(super) ts: i64,
+    /// Nanoseconds since the day began.
+    pub(super) time: i64,
     pub(super) session: u32,
     pub(super) request: u32,
     pub(super) rank: i64,
@@ -200,7 +201,7 @@ impl Row {
 
     /// The canonical order of two events of `stream`.
     pub(super) fn in_order(&self, other: &Self, stream: Stream) -> Ordering {
-        let first = |row: &Self| (row.ts, row.session, row.request);
+        let first = |row: &Self| (row.time, row.session, row.request);
         first(self).cmp(&first(other)).then_with(|| self.in_order_after_request(other, stream))
     }
 

@@ -149,7 +149,7 @@ impl RowRun {
 impl Run for RowRun {
     fn is_before(&self, other: &Self) -> bool {
         let (a, b) = (self.row(), other.row());
-        let order = (a.ts, a.session).cmp(&(b.ts, b.session));
+        let order = (a.time, a.session).cmp(&(b.time, b.session));
         let order = order.then_with(|| self.request().cmp(&other.request()));
         order.then_with(|| a.in_order_after_request(&b, self.stream)) == Ordering::Less
     }
