@@ -54,11 +54,17 @@ impl<F: AsFd + Write> LargeFile<F> {
         Self { file, buffer: Buffer::new(), filled: 0, written: 0, is_direct: false }
     }
 
-    /// The file with all that was written.
-    pub(super) fn finish(mut self) -> io::Result<F> {
+    /// The file with all that was written. There is no more to write.
+    pub(super) fn finish(&mut self) -> io::Result<&F> {
         // The last bytes are not a multiple of anything.
         self.set_direct(false);
         self.write_buffer()?;
+        Ok(&self.file)
+    }
+
+    /// The same for good.
+    pub(super) fn into_finished(mut self) -> io::Result<F> {
+        self.finish()?;
         Ok(self.file)
     }
 
@@ -198,7 +204,7 @@ mod tests {
         let mut bytes: Vec<u8> = (0u32..).flat_map(u32::to_le_bytes).take(length).collect();
         let mut file = LargeFile::new(Short { file: File::create(&path).unwrap(), most, direct_bytes: 0 });
         bytes.chunks(700_001).for_each(|chunk| file.write_all(chunk).unwrap());
-        let file = file.finish().unwrap();
+        let file = file.into_finished().unwrap();
         assert!(!is_direct(&file.file));
         assert!(fs::read(&path).unwrap() == bytes, "{length} bytes, {most} at a time");
         let is_held = |bytes: &[u8]| holds(File::open(&path).unwrap(), bytes).unwrap();

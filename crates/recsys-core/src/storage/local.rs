@@ -252,10 +252,16 @@ impl Write for LocalWrite {
 }
 
 impl Pending for LocalWrite {
+    fn has_arrived(&mut self, bytes: &[u8]) -> Result<bool, StoreError> {
+        let file = self.file.finish().map_err(failed("write", &self.target))?;
+        let written = File::open(file.path()).and_then(|file| large_file::holds(file, bytes));
+        written.map_err(failed("read", file.path()))
+    }
+
     fn commit(self: Box<Self>, condition: Condition) -> Result<Commit, StoreError> {
         let Self { target, file } = *self;
         let folder = target.parent().unwrap_or(Path::new("."));
-        let file = file.finish().map_err(failed("write", &target))?;
+        let file = file.into_finished().map_err(failed("write", &target))?;
         create_folder(folder)?;
         // Held until the end of this function.
         let mut _lock = None;

@@ -109,6 +109,13 @@ pub enum Commit {
 
 /// A document that nobody can see yet. Dropping it abandons it.
 pub trait Pending: Send {
+    /// Whether what was written is known to be exactly `bytes`, because it was read back. Where that cannot be seen
+    /// before the document has its name, the answer is no.
+    fn has_arrived(&mut self, bytes: &[u8]) -> Result<bool, StoreError> {
+        let _ = bytes;
+        Ok(false)
+    }
+
     /// Makes the document visible, durably, if `condition` holds.
     fn commit(self: Box<Self>, condition: Condition) -> Result<Commit, StoreError>;
 }

@@ -74,6 +74,10 @@ impl<P: PendingWrite + ?Sized> Write for Unchecked<'_, P> {
 }
 
 impl<P: Pending + ?Sized> Pending for Unchecked<'_, P> {
+    fn has_arrived(&mut self, bytes: &[u8]) -> Result<bool, StoreError> {
+        self.pending.has_arrived(bytes)
+    }
+
     fn commit(self: Box<Self>, condition: Condition) -> Result<Commit, StoreError> {
         let expected = match condition {
             Condition::Always => return self.pending.commit(Condition::Always),
