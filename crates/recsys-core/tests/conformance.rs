@@ -180,7 +180,8 @@ fn check_prepared(store: &dyn Store) {
     for bytes in [b"1".to_vec(), vec![7; 9 << 20]] {
         let prepare = || store.prepare("a/b", &bytes).unwrap();
         drop(prepare());
-        let (one, other) = (prepare(), prepare());
+        let (mut one, other) = (prepare(), prepare());
+        assert!(!one.has_arrived(b"0").unwrap(), "whatever is known of it");
         assert_eq!(keys(store, ""), Vec::<String>::new(), "nobody sees it, and nothing is left of it");
         assert_eq!(one.commit(Condition::Absent).unwrap(), Commit::Written);
         assert_eq!(other.commit(Condition::Absent).unwrap(), Commit::Refused);

@@ -430,7 +430,11 @@ fn compare(
         built.content.check(limits).unwrap();
         let key = key(kind, segment, window);
         let source_hash = sha256(b"source");
-        let encoded = Draft::new(&key, &built.content).finish(BUILT_AT, &source_hash);
+        let draft = Draft::new(&key, &built.content);
+        let at_once = Draft::build(&key, &inputs, limits).unwrap();
+        assert_eq!((&at_once.content, at_once.skipped_sessions), (&draft, skipped), "{kind}");
+        assert_eq!(draft.rows, built.content.len() as u64);
+        let encoded = draft.finish(BUILT_AT, &source_hash);
         let (version, text) = finished(&key, &expected, BUILT_AT, &source_hash);
         assert_eq!(String::from_utf8(encoded.bytes).unwrap(), text);
         assert_eq!(encoded.version, version);

@@ -63,11 +63,7 @@ impl<'a> KindPayload<'a> for Payload<'a> {
     }
 
     /// The catalogue's items that have at least one tag.
-    fn build(
-        inputs: &Inputs<'a>,
-        _: &Limits,
-        sink: &mut impl Sink<Self::Row>,
-    ) -> Result<u64, BuildError> {
+    fn build(inputs: &Inputs<'a>, _: &Limits, sink: &mut impl Sink<Self::Row>) -> Result<u64, BuildError> {
         let tagged: Vec<_> = inputs.catalog.items.iter().filter(|item| !item.tags.is_empty()).collect();
         let row = |item: &'a CatalogItem| TaggedItem {
             item_id: Cow::Borrowed(item.item_id.as_str()),

@@ -137,11 +137,7 @@ pub struct Encoded {
 
 impl Draft {
     /// Builds an artifact as a document, whose content is never in memory as a whole but as text.
-    pub fn build(
-        key: &ArtifactKey,
-        inputs: &Inputs<'_>,
-        limits: &Limits,
-    ) -> Result<Built<Self>, BuildError> {
+    pub fn build(key: &ArtifactKey, inputs: &Inputs<'_>, limits: &Limits) -> Result<Built<Self>, BuildError> {
         key.kind.draft(key, inputs, limits)
     }
 

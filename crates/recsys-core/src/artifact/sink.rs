@@ -84,11 +84,7 @@ const PART_ROWS: usize = 64;
 const PARTS_OF_THREAD: usize = 8;
 
 /// Makes a row of each of `things`, on all threads, and hands them to `sink` in order.
-pub(super) fn map<'t, T: Sync, R>(
-    things: &'t [T],
-    row: impl Fn(&'t T) -> R + Sync,
-    sink: &mut impl Sink<R>,
-) {
+pub(super) fn map<'t, T: Sync, R>(things: &'t [T], row: impl Fn(&'t T) -> R + Sync, sink: &mut impl Sink<R>) {
     let Ok(()) = try_map_with(things, || (), |(), thing| Ok::<_, Infallible>(row(thing)), sink);
 }
 
@@ -117,6 +113,58 @@ pub(super) fn try_map_with<'t, T: Sync, C: Send, R, E: Send, S: Sink<R>>(
         );
         made = parts?;
     }
-    made.into_iter().for_each(|part| sink.take(part));
+    for part in made {
+        sink.take(part);
+    }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Digits(u32);
+
+    impl Encode for Digits {
+        fn push(&self, out: &mut Vec<u8>) {
+            out.extend_from_slice(self.0.to_string().as_bytes());
+        }
+    }
+
+    fn encoded(numbers: &[u32]) -> (String, u64) {
+        let mut text = Vec::new();
+        let mut out = |part: &[u8]| text.extend_from_slice(part);
+        let mut encoder = Encoder::new(&mut out);
+        map(numbers, |number| Digits(*number), &mut encoder);
+        let rows = encoder.rows;
+        (String::from_utf8(text).unwrap(), rows)
+    }
+
+    #[test]
+    fn rows_come_in_the_order_of_what_they_are_made_of() {
+        for count in [0, 1, 63, 64, 65, 10_000] {
+            let numbers: Vec<u32> = (0..count).collect();
+            let mut rows = Vec::new();
+            map(&numbers, |number| number * 2, &mut rows);
+            assert_eq!(rows, numbers.iter().map(|number| number * 2).collect::<Vec<_>>());
+            let expected: Vec<String> = numbers.iter().map(u32::to_string).collect();
+            assert_eq!(encoded(&numbers), (expected.join(","), u64::from(count)));
+        }
+    }
+
+    #[test]
+    fn each_thread_has_its_own_state_and_a_failure_ends_all() {
+        let numbers: Vec<u32> = (0..10_000).collect();
+        let mut rows = Vec::new();
+        // A state that two threads had at once would be seen by one of them while the other counts.
+        let row = |state: &mut u32, number: &u32| {
+            *state += 1;
+            let row = *number + *state;
+            *state -= 1;
+            if *number == 9_000 { Err("nine thousand") } else { Ok(row) }
+        };
+        assert_eq!(try_map_with(&numbers[..9_000], || 0, row, &mut rows), Ok(()));
+        assert_eq!(rows, (1..=9_000).collect::<Vec<_>>());
+        assert_eq!(try_map_with(&numbers, || 0, row, &mut rows), Err("nine thousand"));
+    }
 }

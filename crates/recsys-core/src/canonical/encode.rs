@@ -161,7 +161,9 @@ fn make_lines(
         rows.chunks(ROWS_AHEAD).try_for_each(|rows| {
             places.clear();
             places.extend(rows.iter().map(|row| Places::new(&fields, &requests, row)));
-            places.iter().for_each(|places: &Places| places.fetch(&fields, &requests));
+            for places in &places {
+                Places::fetch(places, &fields, &requests);
+            }
             let written = rows.iter().zip(&places).try_for_each(|(row, places)| {
                 write_start(&fields, row, &mut start, &mut out)?;
                 match fields.stream {

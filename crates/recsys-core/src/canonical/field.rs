@@ -44,12 +44,12 @@ impl<'a> Field<'a> {
         let place = |string: &str| {
             let string = string.as_bytes();
             let mut text = [0; HERE_BYTES];
-            let place = match text.get_mut(..string.len()) {
-                Some(here) => {
-                    here.copy_from_slice(string);
-                    Place::Here { length: string.len() as u8, text }
+            let place = match u8::try_from(string.len()) {
+                Ok(length) if string.len() <= HERE_BYTES => {
+                    text[..string.len()].copy_from_slice(string);
+                    Place::Here { length, text }
                 }
-                None => Place::There { length: number(string.len()), start },
+                _ => Place::There { length: number(string.len()), start },
             };
             start += string.len();
             place
@@ -94,5 +94,38 @@ impl<'a> Field<'a> {
             out.extend_from_slice(&name[..N - 1]);
             out.extend_from_slice(text);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strings(values: &[&str]) -> Strings {
+        let mut strings = Strings::default();
+        for value in values {
+            strings.push(value);
+        }
+        strings
+    }
+
+    #[test]
+    fn a_string_is_found_whatever_its_length() {
+        let values: Vec<String> = (0..40).map(|length| "é".repeat(20)[..length / 2 * 2].to_owned()).collect();
+        for more in [&[][..], &["\"", "<é>", "\u{1}"]] {
+            let values: Vec<&str> = values.iter().map(String::as_str).chain(more.iter().copied()).collect();
+            let strings = strings(&values);
+            let field = Field::new(&strings);
+            for (id, value) in (0..).zip(&values) {
+                let place = field.place(id);
+                field.fetch(&place);
+                let mut line = Vec::new();
+                field.write(b",\"x\":\"", &place, &mut line);
+                assert_eq!(line, [b",\"x\":", &crate::json::to_vec(value)[..]].concat());
+                assert_eq!(field.is_empty(field.text(&place)), value.is_empty());
+            }
+            assert_eq!(field.text(&Place::NONE), b"");
+        }
+        assert_eq!(size_of::<Place>(), 16);
     }
 }

@@ -39,14 +39,16 @@ mod tests {
 
     fn rows(time: impl Strategy<Value = i64>) -> impl Strategy<Value = Vec<Row>> {
         let row =
-            (time, any::<u32>(), 0..3u32, 0..3u32, -1..2i64).prop_map(|(time, session, few, item, rank)| Row {
-                time,
-                session: if few == 0 { session } else { few },
-                request: few,
-                rank,
-                item,
-                user: few,
-                segment: item,
+            (time, any::<u32>(), 0..3u32, 0..3u32, -1..2i64).prop_map(|(time, session, few, item, rank)| {
+                Row {
+                    time,
+                    session: if few == 0 { session } else { few },
+                    request: few,
+                    rank,
+                    item,
+                    user: few,
+                    segment: item,
+                }
             });
         proptest::collection::vec(row, 0..6000)
     }

@@ -9,8 +9,8 @@ mod repeat;
 mod stream;
 
 pub(crate) use outcome::value_of;
-pub(crate) use repeat::LastLine;
 pub use outcome::{OutcomeType, RawOutcome};
+pub(crate) use repeat::LastLine;
 pub use stream::Stream;
 
 use serde::Deserialize;

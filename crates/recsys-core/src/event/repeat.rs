@@ -100,3 +100,163 @@ fn range_in(line: &str, text: &str) -> Option<Range<usize>> {
 fn optional_range_in(line: &str, text: Option<&str>) -> Option<Option<Range<usize>>> {
     text.map_or(Some(None), |text| range_in(line, text).map(Some))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::*;
+    use crate::id::{Scope, Surface, Tenant};
+
+    fn scope() -> Scope {
+        Scope { tenant: Tenant::new("demo").unwrap(), surface: Surface::new("home").unwrap() }
+    }
+
+    /// Reads `line` after `before`, and asserts that it is read as it would be alone. Returns whether `before` was any
+    /// help.
+    fn is_repeated(before: &str, line: &str) -> bool {
+        let scope = scope();
+        let mut last = LastLine::default();
+        if let Ok(raw) = RawExposure::parse(before)
+            && let Ok(event) = raw.check(&scope)
+        {
+            last.remember(before, &raw, event.as_ref());
+        }
+        let Some(event) = last.read(line) else { return false };
+        let raw = RawExposure::parse(line).expect(line);
+        assert_eq!(raw.check(&scope), Ok(Some(event)), "{before}\n{line}");
+        true
+    }
+
+    const LINE: &str = r#"{"v":1,"ts":"2026-01-01T08:00:00Z","tenant":"demo","surface":"home","segment":"é","user_id":" u1 ","session_id":"s1","request_id":"r","item_id":"sku-1","rank":0}"#;
+
+    #[test]
+    fn time_item_and_rank_may_differ() {
+        let other = LINE.replace("08:00:00", "23:59:59").replace("sku-1", "文").replace(":0}", ":123}");
+        assert!(is_repeated(LINE, &other));
+        let without_rank = LINE.replace(",\"rank\":0", "");
+        assert!(is_repeated(&without_rank, &without_rank.replace("sku-1", " longer than before ")));
+        let rank_first = without_rank.replace("{\"v\"", "{\"rank\":7,\"v\"");
+        assert!(is_repeated(&rank_first, &rank_first.replace("sku-1", "A")));
+    }
+
+    #[test]
+    fn whatever_else_differs_is_read_anew() {
+        for (from, to) in [
+            ("\"v\":1", "\"v\":2"),
+            ("demo", "dem0"),
+            ("home", "Home"),
+            ("é", "è"),
+            ("u1", "u2"),
+            ("s1", "s2"),
+            ("\"r\"", "\"s\""),
+            ("\"r\"", "\"longer\""),
+            ("08:00:00Z", "08:00:61Z"),
+            ("08:00:00Z", "08:00:00.5Z"),
+            ("08:00:00Z", "08:00:00z"),
+            ("sku-1", ""),
+            ("sku-1", "  "),
+            ("sku-1", "\\u0041"),
+            ("sku-1", "a\tb"),
+            ("\"rank\":0", "\"rank\":-0"),
+            ("\"rank\":0", "\"rank\":00"),
+            ("\"rank\":0", "\"rank\":1.5"),
+            ("\"rank\":0", "\"rank\": 1"),
+            ("\"rank\":0", "\"more\":0"),
+            (",\"rank\":0", ""),
+            (":0}", ":0,\"rank\":1}"),
+            (":0}", ":0} "),
+            (":0}", ":0}}"),
+            (":0}", ":0"),
+        ] {
+            let other = LINE.replace(from, to);
+            assert_ne!(other, LINE);
+            assert!(!is_repeated(LINE, &other), "{other}");
+        }
+        assert!(is_repeated(LINE, LINE));
+        assert!(!is_repeated(LINE, &LINE[..LINE.len() - 1]));
+        assert!(!is_repeated(LINE, ""));
+    }
+
+    #[test]
+    fn not_every_line_is_remembered() {
+        for (from, to) in [
+            // Copied, so nobody knows where it stands.
+            ("s1", "\\u0073"),
+            ("sku-1", "sku\\u002d1"),
+            // Something stands after the item.
+            ("\"rank\":0", "\"rank\": 0"),
+            ("\"rank\":0", "\"rank\":null"),
+            ("\"rank\":0", "\"rank\":0,\"more\":0"),
+            // Of somebody else, or wrong.
+            ("demo", "other"),
+            ("2026-01-01T08", "noon"),
+        ] {
+            let before = LINE.replace(from, to);
+            assert_ne!(before, LINE);
+            assert!(!is_repeated(&before, &before), "{before}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_not_remembered_makes_forget_the_one_before() {
+        let mut last = LastLine::default();
+        let raw = RawExposure::parse(LINE).unwrap();
+        let event = raw.check(&scope()).unwrap();
+        last.remember(LINE, &raw, event.as_ref());
+        assert!(last.read(LINE).is_some());
+        last.remember(LINE, &raw, None);
+        assert!(last.read(LINE).is_none());
+    }
+
+    /// A line with its fields in some order, where a value may be missing or unusual.
+    fn line() -> impl Strategy<Value = String> {
+        let fields = [
+            ("v", &["1", "1", "1", "2", "null"][..]),
+            ("ts", &["\"2026-01-01T08:00:00Z\"", "\"2026-01-01T08:00:00.25Z\"", "\" 2026-01-01T08:00:00Z\""]),
+            ("tenant", &["\"demo\"", "\"demo \""]),
+            ("surface", &["\"home\""]),
+            ("user_id", &["\"u\"", "\"\"", "null", "\"\\u0075\""]),
+            ("session_id", &["\"s\"", "\" s\""]),
+            ("rank", &["0", "12", "null", "-1"]),
+            ("more", &["{\"item_id\":\"x\",\"rank\":1}", "\"A\""]),
+            ("item_id", &["\"A\"", "\"\"", "\"B\\\"\"", "\" A\""]),
+        ];
+        let fields: Vec<_> = fields
+            .into_iter()
+            .map(|(name, values)| {
+                let value = prop_oneof![6 => Just(values[0]), 2 => select(values)];
+                proptest::option::weighted(0.9, value.prop_map(move |value| format!("\"{name}\":{value}")))
+            })
+            .collect();
+        let swapped = proptest::option::weighted(0.4, (0..9usize, 0..9usize));
+        (fields, swapped).prop_map(|(mut fields, swapped)| {
+            if let Some((one, other)) = swapped {
+                fields.swap(one, other);
+            }
+            format!("{{{}}}", fields.into_iter().flatten().collect::<Vec<_>>().join(","))
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_repeats_a_line_is_read_as_it_would_be_alone(
+            before in line(),
+            other in line(),
+            at in any::<prop::sample::Index>(),
+            byte in select(&b"\"\\,}{:019AaZ \t"[..]),
+        ) {
+            is_repeated(&before, &before);
+            is_repeated(&before, &other);
+            let at = at.index(before.len());
+            let (head, tail) = (&before[..at], &before[at + 1..]);
+            let byte = char::from(byte);
+            is_repeated(&before, &format!("{head}{byte}{tail}"));
+            is_repeated(&before, &format!("{head}{byte}{}", &before[at..]));
+            is_repeated(&before, &format!("{head}{tail}"));
+        }
+    }
+}

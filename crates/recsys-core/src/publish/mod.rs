@@ -239,7 +239,7 @@ impl Publisher<'_> {
         let Prepared { pending, bytes, has_arrived } = prepared;
         let commit = pending.commit(Condition::Absent)?;
         // The very bytes that were checked.
-        let is_known = has_arrived && std::ptr::eq(bytes, &*candidate.bytes);
+        let is_known = has_arrived && std::ptr::eq(bytes, candidate.bytes.as_ref());
         if commit == Commit::Written && is_known {
             let planned = Planned::from(candidate);
             Self::is_there(self.objects, &blob_key(&planned))?;

@@ -370,12 +370,7 @@ fn build_window(
         }
 
         let empty_days = if kind.source() == Source::Events { empty_days.clone() } else { Vec::new() };
-        Ok(BuiltArtifact {
-            key: key.clone(),
-            draft,
-            empty_days,
-            skipped_sessions,
-        })
+        Ok(BuiltArtifact { key: key.clone(), draft, empty_days, skipped_sessions })
     };
     if !fit_in_memory {
         // The content of each kind is then large, too: one at a time.
