@@ -598,6 +598,33 @@ fn cooc_with_many_rows_agrees() {
     }
 }
 
+/// More users than lists are held of at a time; some have a single event, which is no list of `session_seq`.
+#[test]
+fn lists_of_many_users_agree() {
+    for users in [4095, 4096, 4097, 9000] {
+        let line = |user: u32, event: u32| {
+            let (second, item) = (event * 7 % 60, user * 31 % 17 + event % 4);
+            format!(
+                r#"{{"v":1,"ts":"2026-01-03T08:00:{second:02}Z","tenant":"demo","surface":"home","user_id":"u{user}","session_id":"s{user}","item_id":"i{item}"}}"#
+            )
+        };
+        let lines: Vec<String> =
+            (0..users).flat_map(|user| (0..=user % 5).map(move |event| line(user, event))).collect();
+        let expected = read(&lines, &DAYS);
+        let events = in_segment(&expected, None);
+        let day = day(DAYS[2]);
+        let window = Window::ending_with(day, 1).unwrap();
+        let limits = Limits { max_items_per_user: 3, ..Limits::default() };
+        for memory in [1 << 30, 1 << 12] {
+            let budget = Budget::new(memory, std::env::temp_dir());
+            let (days, _) =
+                read_days(files([lines.join("\n").into_bytes()]), &scope(), day, day, &budget).unwrap();
+            let table = EventTable::new(&days.iter().collect::<Vec<_>>(), None, &limits).unwrap();
+            compare(&table, &events, None, window, &limits, &budget);
+        }
+    }
+}
+
 // ---- Canonical files ---------------------------------------------------------------------------------
 
 proptest! {

@@ -74,6 +74,12 @@ pub(crate) fn build<'a>(kind: Kind, events: &'a EventTable, catalog: &'a Catalog
     kind.build(&Inputs { events, catalog, budget: &BUDGET }, &limits()).expect("within the limits").content
 }
 
+/// The document of a kind, as jobs make it.
+pub(crate) fn draft(kind: Kind, events: &EventTable, catalog: &Catalog) -> Draft {
+    let inputs = Inputs { events, catalog, budget: &BUDGET };
+    Draft::build(&key(kind), &inputs, &limits()).expect("within the limits").content
+}
+
 fn key(kind: Kind) -> ArtifactKey {
     let window = Window::ending_with(day(), 1).expect("a window");
     ArtifactKey { kind, scope: scope(), segment: None, window }

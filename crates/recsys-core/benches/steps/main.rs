@@ -96,11 +96,11 @@ fn read_catalog(bencher: Bencher<'_, '_>) {
     bencher.counter(BytesCount::of_slice(CSV.as_slice())).bench(|| entry::catalog(black_box(&CSV)));
 }
 
-/// One kind from the table, or from the catalogue.
+/// The document of one kind from the table, or from the catalogue.
 #[divan::bench(args = Kind::ALL)]
 fn build(bencher: Bencher<'_, '_>, kind: Kind) {
     let (events, catalog) = (&*EVENT_TABLE, &*CATALOG);
-    bencher.bench(|| entry::build(kind, black_box(events), black_box(catalog)));
+    bencher.bench(|| entry::draft(kind, black_box(events), black_box(catalog)));
 }
 
 /// The document of one kind as compact JSON, with its version.

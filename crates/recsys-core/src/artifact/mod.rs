@@ -1,6 +1,6 @@
 //! Artifacts: what is built, what it is called, and its version.
 //!
-//! A builder is a pure function from a table to a [`Payload`]: no clock, no file, no random source. The
+//! A builder is a pure function from a table to the rows of a [`Payload`]: no clock, no file, no random source. The
 //! version is the hash of the finished document, so equal content has equal versions wherever and whenever
 //! it was built.
 

@@ -1,7 +1,7 @@
 //! Rows on their way from a builder into a document.
 //!
 //! A document has as many entries as a day has events, or nearly, and each takes less as text than as a row. So rows
-//! become text on the thread that has made them, some at a time, and are never in memory together.
+//! become text on the thread that has made them, some at a time, and need never be in memory together.
 
 use std::convert::Infallible;
 use std::sync::{Mutex, PoisonError};

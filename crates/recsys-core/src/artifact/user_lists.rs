@@ -176,7 +176,9 @@ fn counted_rows<'a, E: Entry>(
     };
     let mut end_user = |lists: &mut Lists<'a>, ranked: &mut Vec<_>| {
         keep_best(ranked, limits.max_items_per_user);
-        lists.extend(users.next().map(|user_id| (user_id, std::mem::take(ranked))));
+        // Of its own size: what was cut off would be in memory, too.
+        lists.extend(users.next().map(|user_id| (user_id, ranked.clone())));
+        ranked.clear();
         if lists.len() == USERS_AT_A_TIME {
             hand_over(lists);
         }

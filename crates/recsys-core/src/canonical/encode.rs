@@ -157,12 +157,12 @@ fn make_lines(
     let mut out = Vec::new();
     day.for_each_batch(|Batch { rows, requests }| {
         let requests = Field::new(requests);
-        let mut places = Vec::with_capacity(ROWS_AHEAD);
+        let mut places: Vec<Places> = Vec::with_capacity(ROWS_AHEAD);
         rows.chunks(ROWS_AHEAD).try_for_each(|rows| {
             places.clear();
             places.extend(rows.iter().map(|row| Places::new(&fields, &requests, row)));
             for places in &places {
-                Places::fetch(places, &fields, &requests);
+                places.fetch(&fields, &requests);
             }
             let written = rows.iter().zip(&places).try_for_each(|(row, places)| {
                 write_start(&fields, row, &mut start, &mut out)?;

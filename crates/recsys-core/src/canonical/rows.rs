@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use super::field::Place;
 use super::row_file::RowFile;
 use crate::dictionary::{Dictionary, Strings};
 use crate::event::Stream;
@@ -110,7 +111,10 @@ impl DayRows {
     /// What the events take in memory.
     pub fn bytes_in_memory(&self) -> usize {
         match &*self.rows {
-            Rows::Memory { rows, requests } => size_of_val(&rows[..]) + requests.bytes(),
+            // While they are written, each request has a place, too.
+            Rows::Memory { rows, requests } => {
+                size_of_val(&rows[..]) + requests.bytes() + requests.len() * size_of::<Place>()
+            }
             Rows::File(_) => 0,
         }
     }

@@ -9,13 +9,14 @@ use super::rows::Row;
 use crate::event::Stream;
 use crate::window::Day;
 
+// The other bytes of a time within a day are zero.
+const _: () = assert!(Day::NS <= 1 << 48);
+
 /// The bytes of time and session, the last one first: few rows agree in both.
 impl RadixKey for Row {
     const LEVELS: usize = 10;
 
     fn get_level(&self, level: usize) -> u8 {
-        // The others of a time within a day are zero.
-        const _: () = assert!(Day::NS <= 1 << 48);
         match level {
             0..4 => self.session.to_le_bytes()[level],
             _ => self.time.to_le_bytes()[level - 4],

@@ -10,7 +10,7 @@ mod stream;
 
 pub(crate) use outcome::value_of;
 pub use outcome::{OutcomeType, RawOutcome};
-pub(crate) use repeat::LastLine;
+pub use repeat::LastLine;
 pub use stream::Stream;
 
 use serde::Deserialize;

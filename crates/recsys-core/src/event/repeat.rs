@@ -9,9 +9,9 @@ use super::plain::{Cursor, is_plain};
 use super::{Exposure, RawExposure, trim, trimmed};
 use crate::timestamp;
 
-/// The last line that was read field by field, up to the text of its item.
+/// The last line that was read field by field, up to the text of its item; all lines are judged by the same scope.
 #[derive(Debug, Default)]
-pub(crate) struct LastLine {
+pub struct LastLine {
     start: String,
     fields: Option<Fields>,
 }
@@ -36,7 +36,7 @@ enum Rank {
 
 impl LastLine {
     /// Remembers a line that was read, and what it was read as.
-    pub(crate) fn remember(&mut self, line: &str, raw: &RawExposure<'_>, event: Option<&Exposure<'_>>) {
+    pub fn remember(&mut self, line: &str, raw: &RawExposure<'_>, event: Option<&Exposure<'_>>) {
         self.fields = event.and_then(|event| {
             let item = range_in(line, event.item_id)?;
             let mut rest = Cursor::new(line, item.start);
@@ -62,7 +62,7 @@ impl LastLine {
     }
 
     /// Reads a line that repeats the last one.
-    pub(crate) fn read<'a>(&self, line: &'a str) -> Option<Exposure<'a>> {
+    pub fn read<'a>(&self, line: &'a str) -> Option<Exposure<'a>> {
         let Fields { ts, session_id, user_id, request_id, segment, rank } = self.fields.as_ref()?;
         let (last, bytes) = (self.start.as_bytes(), line.as_bytes().get(..self.start.len())?);
         if bytes[ts.end..] != last[ts.end..] || bytes[..ts.start] != last[..ts.start] {
@@ -217,11 +217,11 @@ mod tests {
             ("ts", &["\"2026-01-01T08:00:00Z\"", "\"2026-01-01T08:00:00.25Z\"", "\" 2026-01-01T08:00:00Z\""]),
             ("tenant", &["\"demo\"", "\"demo \""]),
             ("surface", &["\"home\""]),
-            ("user_id", &["\"u\"", "\"\"", "null", "\"\\u0075\""]),
-            ("session_id", &["\"s\"", "\" s\""]),
+            ("user_id", &["\"u\"", "\"\"", "null", "\"\\u0075\"", "\"é\""]),
+            ("session_id", &["\"s\"", "\" s\"", "\"\u{3000}文\""]),
             ("rank", &["0", "12", "null", "-1"]),
             ("more", &["{\"item_id\":\"x\",\"rank\":1}", "\"A\""]),
-            ("item_id", &["\"A\"", "\"\"", "\"B\\\"\"", "\" A\""]),
+            ("item_id", &["\"A\"", "\"\"", "\"B\\\"\"", "\" A\"", "\"é\"", "\"\u{3000}A\u{3000}\""]),
         ];
         let fields: Vec<_> = fields
             .into_iter()
@@ -252,7 +252,8 @@ mod tests {
             is_repeated(&before, &before);
             is_repeated(&before, &other);
             let at = at.index(before.len());
-            let (head, tail) = (&before[..at], &before[at + 1..]);
+            let (at, next) = (before.floor_char_boundary(at), before.ceil_char_boundary(at + 1));
+            let (head, tail) = (&before[..at], &before[next..]);
             let byte = char::from(byte);
             is_repeated(&before, &format!("{head}{byte}{tail}"));
             is_repeated(&before, &format!("{head}{byte}{}", &before[at..]));

@@ -3,7 +3,7 @@
 //! The order, always:
 //!
 //! 1. blobs, each only if absent;
-//! 2. each blob read back and checked, before any record is written;
+//! 2. each blob read back and checked, before any record is written (on a local disk already before it has its name);
 //! 3. records, each only if absent;
 //! 4. a history entry with the new manifest and the hash of the one it replaces;
 //! 5. once more a look whether all that becomes current is there, and nobody is collecting garbage;
@@ -196,6 +196,7 @@ pub struct Publisher<'a> {
 
 /// A blob that is written, and has no name yet. Dropping it abandons it.
 pub struct Prepared<'a> {
+    key: String,
     pending: Box<dyn Pending + 'a>,
     bytes: &'a [u8],
     /// Whether it was read back.
@@ -226,9 +227,10 @@ impl Publisher<'_> {
     /// Does what can be done of writing a blob, and of reading it back, before its artifact has passed every check.
     /// Nobody sees it.
     pub fn prepare<'p>(&'p self, planned: &Planned, bytes: &'p [u8]) -> Result<Prepared<'p>, PublishError> {
-        let mut pending = self.objects.prepare(&blob_key(planned), bytes)?;
+        let key = blob_key(planned);
+        let mut pending = self.objects.prepare(&key, bytes)?;
         let has_arrived = pending.has_arrived(bytes)?;
-        Ok(Prepared { pending, bytes, has_arrived })
+        Ok(Prepared { key, pending, bytes, has_arrived })
     }
 
     /// Puts the blob of a candidate in place, reads it back unless that was done, and checks it.
@@ -236,13 +238,15 @@ impl Publisher<'_> {
     /// Nothing is current yet; [`Self::finish`] makes it so. A range of days is stored day by day, so that
     /// only one day's documents need to be in memory.
     pub fn store(&self, prepared: Prepared<'_>, candidate: &Candidate) -> Result<Stored, PublishError> {
-        let Prepared { pending, bytes, has_arrived } = prepared;
-        let commit = pending.commit(Condition::Absent)?;
+        let Prepared { key, pending, bytes, has_arrived } = prepared;
+        let planned = Planned::from(candidate);
         // The very bytes that were checked.
-        let is_known = has_arrived && std::ptr::eq(bytes, candidate.bytes.as_ref());
-        if commit == Commit::Written && is_known {
-            let planned = Planned::from(candidate);
-            Self::is_there(self.objects, &blob_key(&planned))?;
+        let is_known =
+            has_arrived && key == blob_key(&planned) && std::ptr::eq(bytes, candidate.bytes.as_ref());
+        if pending.commit(Condition::Absent)? == Commit::Written
+            && is_known
+            && self.objects.look(&key)?.is_some_and(|listed| listed.bytes == planned.bytes)
+        {
             return Ok(Stored { planned, build: candidate.build.clone() });
         }
         self.read_back(candidate)

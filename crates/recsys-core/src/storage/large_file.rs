@@ -70,10 +70,19 @@ impl<F: AsFd + Write> LargeFile<F> {
 
     fn write_buffer(&mut self) -> io::Result<()> {
         let mut at = 0;
-        while at < self.filled {
-            match self.file.write(&self.buffer.bytes()[at..self.filled]) {
+        let result = self.write_buffer_from(&mut at);
+        // Whoever finishes it again after an error goes on where that has ended.
+        self.buffer.bytes().copy_within(at..self.filled, 0);
+        self.written += at;
+        self.filled -= at;
+        result
+    }
+
+    fn write_buffer_from(&mut self, at: &mut usize) -> io::Result<()> {
+        while *at < self.filled {
+            match self.file.write(&self.buffer.bytes()[*at..self.filled]) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(written) => at += written,
+                Ok(written) => *at += written,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // It takes the flag but not the write: an unusual disk, or what a short write has left.
                 Err(error) if error.kind() == ErrorKind::InvalidInput && self.is_direct => {
@@ -82,8 +91,6 @@ impl<F: AsFd + Write> LargeFile<F> {
                 Err(error) => return Err(error),
             }
         }
-        self.written += self.filled;
-        self.filled = 0;
         Ok(())
     }
 
@@ -172,6 +179,8 @@ mod tests {
         file: File,
         most: usize,
         direct_bytes: usize,
+        /// Writes until one fails.
+        fails_in: Option<usize>,
     }
 
     impl AsFd for Short {
@@ -182,6 +191,11 @@ mod tests {
 
     impl Write for Short {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let fails_now = self.fails_in == Some(0);
+            self.fails_in = self.fails_in.and_then(|writes| writes.checked_sub(1));
+            if fails_now {
+                return Err(ErrorKind::StorageFull.into());
+            }
             let written = self.file.write(&bytes[..bytes.len().min(self.most)])?;
             if is_direct(&self.file) {
                 self.direct_bytes += written;
@@ -202,7 +216,8 @@ mod tests {
     fn assert_writes(folder: &tempfile::TempDir, length: usize, most: usize) -> usize {
         let path = folder.path().join("file");
         let mut bytes: Vec<u8> = (0u32..).flat_map(u32::to_le_bytes).take(length).collect();
-        let mut file = LargeFile::new(Short { file: File::create(&path).unwrap(), most, direct_bytes: 0 });
+        let short = Short { file: File::create(&path).unwrap(), most, direct_bytes: 0, fails_in: None };
+        let mut file = LargeFile::new(short);
         bytes.chunks(700_001).for_each(|chunk| file.write_all(chunk).unwrap());
         let file = file.into_finished().unwrap();
         assert!(!is_direct(&file.file));
@@ -239,6 +254,19 @@ mod tests {
                 assert_eq!(assert_writes(&folder, length, usize::MAX), expected);
             }
         }
+    }
+
+    #[test]
+    fn finishing_goes_on_where_it_has_failed() {
+        let folder = tempfile::tempdir_in(".").unwrap();
+        let path = folder.path().join("file");
+        let short = Short { file: File::create(&path).unwrap(), most: 2, direct_bytes: 0, fails_in: Some(1) };
+        let mut file = LargeFile::new(short);
+        file.write_all(b"seven!!").unwrap();
+        assert_eq!(file.finish().err().map(|error| error.kind()), Some(ErrorKind::StorageFull));
+        file.finish().unwrap();
+        file.into_finished().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"seven!!");
     }
 
     /// Whether the file system does, which is asked by a write.

@@ -254,8 +254,11 @@ impl Write for LocalWrite {
 impl Pending for LocalWrite {
     fn has_arrived(&mut self, bytes: &[u8]) -> Result<bool, StoreError> {
         let file = self.file.finish().map_err(failed("write", &self.target))?;
-        let written = File::open(file.path()).and_then(|file| large_file::holds(file, bytes));
-        written.map_err(failed("read", file.path()))
+        let other = || io::Error::new(ErrorKind::InvalidData, "the disk holds other bytes than were written");
+        let arrived = File::open(file.path())
+            .and_then(|file| large_file::holds(file, bytes))
+            .and_then(|is_same| if is_same { Ok(true) } else { Err(other()) });
+        arrived.map_err(failed("read back", &self.target))
     }
 
     fn commit(self: Box<Self>, condition: Condition) -> Result<Commit, StoreError> {

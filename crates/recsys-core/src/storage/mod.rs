@@ -109,8 +109,8 @@ pub enum Commit {
 
 /// A document that nobody can see yet. Dropping it abandons it.
 pub trait Pending: Send {
-    /// Whether what was written is known to be exactly `bytes`, because it was read back. Where that cannot be seen
-    /// before the document has its name, the answer is no.
+    /// Ends the writing, and reads back what was written where that can be done before the document has its name; else
+    /// the answer is no. Other bytes than `bytes` are an error, after which the document can only be abandoned.
     fn has_arrived(&mut self, bytes: &[u8]) -> Result<bool, StoreError> {
         let _ = bytes;
         Ok(false)

@@ -118,7 +118,7 @@ impl Days {
         self.of_mut(rows.stream).insert(rows.day, Loaded { rows: loaded, hash: None });
     }
 
-    /// Takes out the days before `day`: to give so much memory back takes a while.
+    /// Takes out the days before `day`. To drop them takes a while, so the caller chooses the thread.
     pub(crate) fn take_before(&mut self, day: Day) -> Self {
         let (exposures, outcomes) = (self.exposures.split_off(&day), self.outcomes.split_off(&day));
         std::mem::replace(self, Self { exposures, outcomes })

@@ -65,6 +65,10 @@ impl Write for CarelessWrite<'_> {
 }
 
 impl Pending for CarelessWrite<'_> {
+    fn has_arrived(&mut self, bytes: &[u8]) -> Result<bool, StoreError> {
+        self.0.has_arrived(bytes)
+    }
+
     fn commit(self: Box<Self>, condition: Condition) -> Result<Commit, StoreError> {
         let commit = self.0.commit(Condition::Always)?;
         Ok(if condition == Condition::Always { commit } else { Commit::Written })

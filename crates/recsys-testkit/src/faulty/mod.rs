@@ -193,6 +193,11 @@ impl Write for FaultyWrite<'_> {
 }
 
 impl Pending for FaultyWrite<'_> {
+    fn has_arrived(&mut self, bytes: &[u8]) -> Result<bool, StoreError> {
+        let Self { inner, key, plan } = self;
+        plan.run(key, || inner.has_arrived(bytes))
+    }
+
     fn commit(self: Box<Self>, condition: Condition) -> Result<Commit, StoreError> {
         let Self { inner, key, plan } = *self;
         plan.run(&key, || inner.commit(condition))

@@ -98,6 +98,10 @@ impl Write for StaleWrite<'_> {
 }
 
 impl Pending for StaleWrite<'_> {
+    fn has_arrived(&mut self, bytes: &[u8]) -> Result<bool, StoreError> {
+        self.inner.has_arrived(bytes)
+    }
+
     fn commit(self: Box<Self>, condition: Condition) -> Result<Commit, StoreError> {
         let Self { store, key, inner } = *self;
         // Held over the write, so that the state before it is the state before it.
