@@ -333,6 +333,9 @@ fn what_is_prepared_is_read_back_before_it_has_a_name() {
         assert!(pending.has_arrived(&bytes).unwrap());
         assert_eq!(pending.commit(Condition::Absent).unwrap(), Commit::Written);
         assert_eq!(folder.store.read("a").unwrap().unwrap(), bytes);
+        let mut late = folder.store.prepare("a", &bytes).unwrap();
+        assert!(!late.has_arrived(&bytes).unwrap(), "another one is there");
+        assert_eq!(late.commit(Condition::Absent).unwrap(), Commit::Refused);
 
         let mut damaged = folder.store.prepare("b", &bytes).unwrap();
         assert!(damaged.has_arrived(&bytes).unwrap());

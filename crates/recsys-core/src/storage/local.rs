@@ -253,6 +253,10 @@ impl Write for LocalWrite {
 
 impl Pending for LocalWrite {
     fn has_arrived(&mut self, bytes: &[u8]) -> Result<bool, StoreError> {
+        // What is there already will most likely stay, and is then what has to be read.
+        if self.target.exists() {
+            return Ok(false);
+        }
         let file = self.file.finish().map_err(failed("write", &self.target))?;
         let other = || io::Error::new(ErrorKind::InvalidData, "the disk holds other bytes than were written");
         let arrived = File::open(file.path())
