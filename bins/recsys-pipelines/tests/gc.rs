@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use recsys_testkit::generate::busy_day;
 use recsys_testkit::place::Place;
@@ -186,8 +186,126 @@ fn what_is_not_of_the_registry_is_nobody_s_garbage() {
     assert_eq!(Shop::garbage(&shop.later("--delete")), [("blob".to_owned(), sha)].into());
 }
 
+/// The registry of one environment with the object store of another, or with one that another registry uses, too.
+#[test]
+fn blobs_of_another_environment_are_not_deleted() {
+    let (shop, other) = (Shop::new(Place::disk()), Shop::new(Place::disk()));
+    let config = json!({
+        "out_dir": "out", "raw_events_dir": "raw",
+        "object_store_dir": other.place.root("objects"), "registry_dir": shop.place.root("registry"),
+    });
+    shop.sandbox.write("mixed.json", config.to_string());
+    let stored = other.stored();
+    let gc = |config: &str, flags: &str| {
+        let line = format!("gc --config {config} --tenant demo --surface home --keep 1 --delete {flags}");
+        let mut command = shop.command("recsys-pipelines", &line);
+        Finished::from(command.env("SOURCE_DATE_EPOCH", "1830000000").output().unwrap())
+    };
+    let parts = ["which is not in the object store", "registry_dir and object_store_dir"];
+    gc("mixed.json", "").fails(2, &parts);
+    gc("mixed.json", "--include-unrecorded").fails(2, &parts);
+    assert_eq!(other.stored(), stored);
+
+    // Eleven blobs of another registry in the same object store.
+    for number in 0..11 {
+        let name = format!("objects/demo/home/cooc/{number:064x}.json");
+        fs::write(format!("{}/{name}", shop.place.root("").trim_end_matches('/')), "{}").unwrap();
+    }
+    let stored = shop.stored();
+    gc("config.json", "").fails(3, &["11 old blobs of demo/home", "no record", "--include-unrecorded"]);
+    assert_eq!(shop.stored(), stored);
+    gc("config.json", "--include-unrecorded").ok();
+    assert_eq!(shop.stored(), shop.named(1));
+}
+
+/// A document by which another collection holds the scope.
+fn held_by_another(shop: &Shop) {
+    let running = json!({"id": "1", "by": "etl@gc-7", "since": "2026-01-01T02:00:00Z", "renewals": 3});
+    let document = json!({"v": 1, "running": running, "claims": []}).to_string();
+    let path = format!("{}/gc/demo/home.json", shop.place.root("registry"));
+    fs::create_dir_all(std::path::Path::new(&path).parent().unwrap()).unwrap();
+    fs::write(path, document).unwrap();
+}
+
+fn gc_command(shop: &Shop) -> Command {
+    let mut command = shop.command("recsys-pipelines", &format!("gc {SCOPE} --keep 1 --delete"));
+    command.env("SOURCE_DATE_EPOCH", "1830000000").stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+#[test]
+fn a_wait_for_another_collection_is_announced_and_ends() {
+    let shop = Shop::new(Place::disk());
+    held_by_another(&shop);
+    let mut command = gc_command(&shop);
+    let waited = command.env("RECSYS_PIPELINES__REGISTRY__LEASE_TIMEOUT_S", "4").output().unwrap();
+    let waited = Finished::from(waited);
+    waited.fails(1, &["another collection of garbage is running", "etl@gc-7 since 2026-01-01T02:00:00Z"]);
+    assert!(waited.stderr.contains("waiting for a collection of garbage"), "{waited:?}");
+    assert_eq!(Shop::garbage(&shop.later("--keep 1")).len(), 2 * 2 * (DAYS as usize - 1));
+}
+
+#[test]
+fn a_wait_for_another_collection_ends_with_a_signal() {
+    let shop = Shop::new(Place::disk());
+    held_by_another(&shop);
+    let waiting = gc_command(&shop).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    let sent = Command::new("kill").args(["-TERM", &waiting.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    Finished::from(waiting.wait_with_output().unwrap()).fails(1, &["stopped by SIGTERM"]);
+}
+
+/// Told to stop between two deletions, it gives its claims back, and the next one goes on.
+#[test]
+fn a_collection_that_is_told_to_stop() {
+    let shop = Shop::new(Place::disk());
+    let (objects, registry) = (shop.place.root("objects"), shop.place.root("registry"));
+    for number in 0..4000 {
+        for path in [format!("{objects}/demo/home/cooc"), format!("{registry}/records/demo/home/cooc")] {
+            fs::write(format!("{path}/{number:064x}.json"), "{}").unwrap();
+        }
+    }
+    let before = shop.stored().len();
+    let running = gc_command(&shop).spawn().unwrap();
+    // Until it has begun to delete.
+    while shop.stored().len() == before {
+        std::thread::yield_now();
+    }
+    let sent = Command::new("kill").args(["-TERM", &running.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    Finished::from(running.wait_with_output().unwrap()).fails(1, &["stopped by SIGTERM"]);
+    assert!(shop.stored().len() > shop.named(1).len(), "it was stopped before its end");
+    let claims = fs::read(format!("{registry}/gc/demo/home.json")).unwrap();
+    let claims: Value = serde_json::from_slice(&claims).unwrap();
+    assert_eq!(claims, json!({"v": 1, "claims": []}));
+    shop.later("--keep 1 --delete");
+    assert_eq!(shop.stored(), shop.named(1));
+    shop.run(&format!("verify {SCOPE}")).ok();
+}
+
+#[test]
+fn people_get_the_first_documents_and_programs_all() {
+    let shop = Shop::new(Place::disk());
+    let records = format!("{}/records/demo/home/cooc", shop.place.root("registry"));
+    for number in 0..300 {
+        fs::write(format!("{records}/{number:064x}.json"), "{}").unwrap();
+    }
+    let mut command = shop.command("recsys-pipelines", &format!("gc {SCOPE} --keep {DAYS}"));
+    let listed = Finished::from(command.env("SOURCE_DATE_EPOCH", "1830000000").output().unwrap());
+    assert!(listed.ok().stdout.contains("... and 100 more; --json lists all\n300 documents"), "{listed:?}");
+    assert_eq!(Shop::garbage(&shop.later(&format!("--keep {DAYS}"))).len(), 300);
+}
+
 #[test]
 fn what_it_refuses() {
+    let shop = Shop::new(Place::disk());
+    shop.run(&format!("gc {SCOPE} --release-claims 24h")).fails(2, &["--delete"]);
+    shop.run(&format!("gc {SCOPE} --delete --release-claims 59m")).fails(2, &["--release-claims", "1h"]);
+}
+
+#[test]
+fn what_cannot_be_judged_is_refused() {
     let shop = Shop::new(Place::disk());
     shop.run(&format!("gc {SCOPE} --older-than 59m")).fails(2, &["--older-than", "1h"]);
     shop.run(&format!("gc {SCOPE} --older-than soon")).fails(2, &["soon", "duration"]);

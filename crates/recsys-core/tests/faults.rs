@@ -121,7 +121,8 @@ fn late_reads_delay_a_publish_and_damage_nothing() {
             });
             assert!(tries.is_some(), "never published with {late_reads} late reads");
         }
-        publish(&objects, &registry, &candidates(4)).unwrap();
+        // A blob that is there already is read, which may be late, too.
+        assert!((0..100).any(|_| publish(&objects, &registry, &candidates(4)).is_ok()));
         seen.reverse();
         assert_eq!(shelf.chain(), seen, "{late_reads}");
         for pointers in &seen {

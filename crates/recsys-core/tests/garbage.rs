@@ -7,19 +7,25 @@
 mod published;
 
 use std::fs::File;
+use std::io::Read;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use jiff::{SignedDuration, Timestamp};
-use published::{Shelf, candidates, publish, publish_with, roll_back, scope};
+use published::{Shelf, candidates, publish, publish_with, publish_within, roll_back, scope};
 use recsys_core::publish::{
-    BlobError, Collection, GarbageError, Keep, Options, PublishError, RegistryError, RollbackError,
+    BlobError, Collection, GarbageError, Keep, LeaseTimeouts, Options, PublishError, RegistryError, Remover,
+    RollbackError, release,
 };
-use recsys_core::storage::{Condition, Store};
-use recsys_testkit::faulty::{FaultyStore, Plan};
+use recsys_core::storage::{Condition, Conditions, Listed, PendingWrite, Store, StoreError, Tag};
+use recsys_testkit::faulty::{FaultyStore, Plan, When};
 use recsys_testkit::place::Place;
+use recsys_testkit::proxy::{Fault, Proxy};
+use recsys_testkit::s3::S3;
+use serde_json::{Value, json};
 
 /// Makes everything two hours old.
 fn age(shelf: &Shelf) {
@@ -34,9 +40,19 @@ fn age(shelf: &Shelf) {
 
 /// Deletes what the newest manifest does not name and what is older than an hour. Returns how much that was.
 fn collect(registry: &dyn Store, objects: &dyn Store) -> usize {
-    let keep = Keep { manifests: 1, since: Timestamp::now() - SignedDuration::from_hours(1) };
-    let found = Collection::find(registry, objects, &scope(), keep).unwrap();
-    found.remove(registry, objects, &scope(), keep, "test@host").unwrap().len()
+    let found = Collection::find(registry, objects, &scope(), keep()).unwrap();
+    found.remove(registry, objects, &scope(), &remover()).unwrap().garbage.len()
+}
+
+fn keep() -> Keep {
+    let since = Timestamp::now() - SignedDuration::from_hours(1);
+    Keep { manifests: 1, since, include_unrecorded: false }
+}
+
+/// Waits for no other collection for long.
+fn remover() -> Remover {
+    let timeouts = LeaseTimeouts { wait: Duration::from_millis(600), silence: Duration::from_millis(300) };
+    Remover { by: "gc@host".to_owned(), now: Timestamp::now(), timeouts }
 }
 
 /// Three days are published, and then all is old: the first two are garbage.
@@ -89,8 +105,8 @@ fn beside_a_publish_of_what_is_garbage() {
         let options = Options { allow_older_window: true, ..Options::default() };
         match publish_with(objects, registry, &candidates(2), options) {
             Ok(done) => done.swapped,
-            // It was collected between being found and being announced: nothing has moved.
-            Err(PublishError::Vanished(_)) => {
+            // It was collected between being found and being announced, or is claimed: nothing has moved.
+            Err(PublishError::Vanished(_) | PublishError::Registry(RegistryError::Claimed { .. })) => {
                 assert_eq!(shelf.chain().len(), 3);
                 false
             }
@@ -118,7 +134,10 @@ fn beside_a_rollback_to_what_is_garbage() {
         let hash = first.rsplit_once('-').unwrap().1.trim_end_matches(".json");
         match roll_back(objects, registry, hash) {
             Ok(manifest) => manifest.is_some(),
-            Err(RollbackError::Blob(BlobError::Missing(_))) => {
+            Err(
+                RollbackError::Blob(BlobError::Missing(_))
+                | RollbackError::Registry(RegistryError::Claimed { .. }),
+            ) => {
                 assert_eq!(shelf.chain().len(), 3);
                 false
             }
@@ -162,40 +181,209 @@ fn a_publish_that_begins_in_the_middle_of_it() {
     assert!(done > 5 && waited > 3, "{done} {waited}");
 }
 
-/// A collector that died has left its lease; nobody waits for it for ever.
-#[test]
-fn a_lease_of_the_dead() {
-    let shelf = shelf();
-    let registry = shelf.store("registry");
-    registry.put("gc/demo/home.json", b"{}", Condition::Absent).unwrap();
-    thread::scope(|scope| {
-        scope.spawn(|| shelf.publish(&candidates(4)));
-        assert!(collect(&*registry, &*shelf.store("objects")) > 0);
-    });
-    assert_eq!(registry.list("gc").unwrap(), [], "and the next collection tidies up");
+/// The claims document of the scope.
+const CLAIMS: &str = "gc/demo/home.json";
+
+fn claims(registry: &dyn Store) -> Value {
+    serde_json::from_slice(&registry.read(CLAIMS).unwrap().unwrap()).unwrap()
 }
 
-/// Somebody else has taken the lease, because this collector was silent for too long.
+/// A collection is killed before its n-th deletion: the next one takes its place and goes on, and what the dead one has
+/// claimed cannot become current until its claims are given up.
 #[test]
-fn a_lease_that_was_lost() {
+fn a_collection_that_was_killed() {
     let shelf = shelf();
-    let count = shelf.store("objects").list("").unwrap().len();
+    let registry = shelf.store("registry");
+    // The first removal never ends: its store panics, as if the process were gone.
+    let plan = Plan::new(When::Before, usize::MAX);
+    let objects = Killed(FaultyStore { inner: shelf.store("objects"), plan });
+    let found = Collection::find(&*registry, &*shelf.store("objects"), &scope(), keep()).unwrap();
+    let killed = catch_unwind(AssertUnwindSafe(|| found.remove(&*registry, &objects, &scope(), &remover())));
+    assert!(killed.is_err());
+    let left = claims(&*registry);
+    assert_eq!(left["claims"][0]["by"], "gc@host");
+    assert!(left["running"].is_object());
+
+    // Published by somebody else, everything goes on; what is claimed does not become current.
+    shelf.publish(&candidates(4));
+    let options = Options { allow_older_window: true, ..Options::default() };
+    let again = || {
+        let (objects, timeouts) = (shelf.store("objects"), remover().timeouts);
+        publish_within(&*objects, &*registry, &candidates(2), options.clone(), timeouts)
+    };
+    let refused = again().unwrap_err().to_string();
+    assert!(refused.contains("claimed") && refused.contains("gc@host"), "{refused}");
+
+    age(&shelf);
+    let found = Collection::find(&*registry, &*shelf.store("objects"), &scope(), keep()).unwrap();
+    let removed = found.remove(&*registry, &*shelf.store("objects"), &scope(), &remover()).unwrap();
+    assert!(!removed.garbage.is_empty());
+    assert_eq!(removed.abandoned.len(), 1);
+    assert_eq!(removed.abandoned[0].by, "gc@host");
+    again().unwrap_err();
+    let young = Timestamp::now() - SignedDuration::from_hours(1);
+    assert_eq!(release(&*registry, &scope(), young).unwrap(), []);
+    assert_eq!(release(&*registry, &scope(), Timestamp::MAX).unwrap(), removed.abandoned);
+    assert!(again().unwrap().swapped);
+    intact(&shelf, 0);
+}
+
+/// A store whose process is killed when it is to remove something.
+#[derive(Debug)]
+struct Killed(FaultyStore);
+
+impl Store for Killed {
+    fn uri(&self, key: &str) -> String {
+        self.0.uri(key)
+    }
+
+    fn name(&self, key: &str) -> String {
+        self.0.name(key)
+    }
+
+    fn root_exists(&self) -> Result<bool, StoreError> {
+        self.0.root_exists()
+    }
+
+    fn open(&self, key: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
+        self.0.open(key)
+    }
+
+    fn read_tagged(&self, key: &str) -> Result<Option<(Vec<u8>, Tag)>, StoreError> {
+        self.0.read_tagged(key)
+    }
+
+    fn begin(&self, key: &str) -> Result<Box<dyn PendingWrite + '_>, StoreError> {
+        self.0.begin(key)
+    }
+
+    fn remove(&self, key: &str) -> Result<bool, StoreError> {
+        panic!("killed before the removal of {key}")
+    }
+
+    fn look(&self, key: &str) -> Result<Option<Listed>, StoreError> {
+        self.0.look(key)
+    }
+
+    fn list(&self, folder: &str) -> Result<Vec<Listed>, StoreError> {
+        self.0.list(folder)
+    }
+
+    fn conditions(&self) -> Result<Conditions, StoreError> {
+        self.0.conditions()
+    }
+}
+
+/// Another collection has taken the place of this one, which was silent for too long: it finds out before it deletes on.
+#[test]
+fn a_collection_that_was_replaced() {
+    let shelf = shelf();
     let plan = Plan::interrupt(0, {
         let shelf = Arc::clone(&shelf);
         move || {
             let registry = shelf.store("registry");
-            registry.put("gc/demo/home.json", b"another", Condition::Always).unwrap();
-            // Until the next renewal.
-            thread::sleep(Duration::from_secs(3));
+            let mut document = claims(&*registry);
+            document["running"]["id"] = "another".into();
+            let bytes = serde_json::to_vec(&document).unwrap();
+            registry.put(CLAIMS, &bytes, Condition::Always).unwrap();
+            // Longer than it may go on without a look.
+            thread::sleep(Duration::from_millis(2100));
         }
     });
-    // The first operation on the objects under the lease is their listing.
+    // The first operation on the objects is the first removal.
     let objects = FaultyStore { inner: shelf.store("objects"), plan };
-    let keep = Keep { manifests: 1, since: Timestamp::now() - SignedDuration::from_hours(1) };
     let registry = shelf.store("registry");
-    let found = Collection::find(&*registry, &*shelf.store("objects"), &scope(), keep).unwrap();
-    let lost = found.remove(&*registry, &objects, &scope(), keep, "test@host");
-    assert!(matches!(lost, Err(GarbageError::Registry(RegistryError::Leased(_)))), "{lost:?}");
-    assert_eq!(shelf.store("objects").list("").unwrap().len(), count, "nothing was removed");
-    assert_eq!(registry.read("gc/demo/home.json").unwrap().unwrap(), b"another");
+    let found = Collection::find(&*registry, &*shelf.store("objects"), &scope(), keep()).unwrap();
+    let lost = found.remove(&*registry, &objects, &scope(), &remover());
+    assert!(matches!(lost, Err(GarbageError::Registry(RegistryError::Leased { .. }))), "{lost:?}");
+    let left = claims(&*registry);
+    assert_eq!(left["running"]["id"], "another");
+    assert_eq!(left["claims"], json!([]), "its own claims are given back");
+    intact(&shelf, 0);
+}
+
+/// Two collections at once: the second one waits, and says who holds it up.
+#[test]
+fn a_collection_that_is_running() {
+    let shelf = shelf();
+    let registry = shelf.store("registry");
+    let running = json!({"id": "1", "by": "gc@other", "since": "2026-01-01T00:00:00Z", "renewals": 0});
+    let document = json!({"v": 1, "running": running, "claims": []}).to_string();
+    registry.put(CLAIMS, document.as_bytes(), Condition::Absent).unwrap();
+    let found = Collection::find(&*registry, &*shelf.store("objects"), &scope(), keep()).unwrap();
+    let timeouts = LeaseTimeouts { silence: Duration::from_secs(60), ..remover().timeouts };
+    let refused =
+        found.remove(&*registry, &*shelf.store("objects"), &scope(), &Remover { timeouts, ..remover() });
+    let message = refused.unwrap_err().to_string();
+    assert!(message.contains("gc@other since 2026-01-01T00:00:00Z"), "{message}");
+    // A publisher that wants nothing of what is claimed does not wait.
+    shelf.publish(&candidates(4));
+    // One that is silent is taken for dead.
+    assert!(collect(&*registry, &*shelf.store("objects")) > 0);
+    assert_eq!(claims(&*registry), json!({"v": 1, "claims": []}));
+}
+
+/// A deletion whose answer does not come may still happen: its version stays claimed.
+#[test]
+fn a_deletion_whose_answer_is_lost() {
+    let mut s3 = S3::from_env();
+    let proxy = Proxy::start(s3.address());
+    s3.endpoint = proxy.endpoint();
+    let slow = Place::Bucket(s3, S3::unique_prefix());
+    let (objects, registry) = (slow.store("objects"), slow.store("registry"));
+    for day in 1..3 {
+        publish(&*objects, &*registry, &candidates(day)[..1]).unwrap();
+    }
+    // Everything is old.
+    let keep = Keep { since: Timestamp::now() + SignedDuration::from_hours(1), ..keep() };
+    let found = Collection::find(&*registry, &*objects, &scope(), keep).unwrap();
+    // The probe of the store has sent some, too.
+    let deletions = || proxy.requests().iter().filter(|request| request.contains("delete")).count();
+    let before = deletions();
+    for method in ["DELETE", "POST"] {
+        proxy.rule(method, "", None, Fault::AnswerLost);
+    }
+    let failed = found.remove(&*registry, &*objects, &scope(), &remover()).unwrap_err();
+    assert!(matches!(failed, GarbageError::Store(_)), "{failed}");
+    assert_eq!(deletions(), before + 1, "a deletion is sent once");
+    let left = claims(&*registry);
+    assert_eq!(left["running"], Value::Null);
+    assert_eq!(left["claims"][0]["versions"]["popularity"].as_array().map(Vec::len), Some(1), "{left}");
+    // A refusal is an answer: nothing of it can happen later.
+    proxy.clear();
+    release(&*registry, &scope(), Timestamp::MAX).unwrap();
+    let found = Collection::find(&*registry, &*objects, &scope(), keep).unwrap();
+    for method in ["DELETE", "POST"] {
+        proxy.rule(method, "", None, Fault::Answer { status: 403, body: "<Error/>".to_owned() });
+    }
+    found.remove(&*registry, &*objects, &scope(), &remover()).unwrap_err();
+    assert_eq!(claims(&*registry), json!({"v": 1, "claims": []}));
+}
+
+/// So many operations does it take to remove so many versions: the count of the store, not the clock.
+fn operations(versions: usize) -> usize {
+    let place = Place::memory();
+    let (objects, registry) = (place.store("objects"), place.store("registry"));
+    for day in 1..3 {
+        publish(&*objects, &*registry, &candidates(day)).unwrap();
+    }
+    for number in 0..versions {
+        let key = format!("demo/home/cooc/{number:064x}.json");
+        objects.put(&key, b"{}", Condition::Absent).unwrap();
+        registry.put(&format!("records/{key}"), b"{}", Condition::Absent).unwrap();
+    }
+    let plan = Plan::new(When::Before, usize::MAX);
+    let faulty = |name| FaultyStore { inner: place.store(name), plan: Arc::clone(&plan) };
+    let keep = Keep { since: Timestamp::now() + SignedDuration::from_hours(1), ..keep() };
+    let found = Collection::find(&faulty("registry"), &faulty("objects"), &scope(), keep).unwrap();
+    let removed = found.remove(&faulty("registry"), &faulty("objects"), &scope(), &remover()).unwrap();
+    assert_eq!(removed.garbage.len(), 2 * (versions + 2));
+    plan.count()
+}
+
+#[test]
+fn the_work_grows_as_the_garbage_does() {
+    let (few, more, many) = (operations(1500), operations(3000), operations(6000));
+    assert!(more < few * 23 / 10 && many < more * 23 / 10, "{few} {more} {many}");
+    assert!(many < 6000 * 2 + 200, "a deletion for each document, and little besides: {many}");
 }

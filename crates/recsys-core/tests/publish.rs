@@ -13,8 +13,8 @@ use recsys_core::artifact::Kind;
 use recsys_core::hash::sha256;
 use recsys_core::limit::Limits;
 use recsys_core::publish::{
-    Candidate, Change, Fate, Manifest, PublishError, Reason, Record, Registry, RegistryError, RollbackError,
-    RollbackPlan, Target,
+    Candidate, Change, Fate, LeaseTimeouts, Manifest, PublishError, Reason, Record, Registry, RegistryError,
+    RollbackError, RollbackPlan, Target,
 };
 use recsys_core::storage::{Condition, Store};
 use recsys_testkit::place::Place;
@@ -127,6 +127,7 @@ fn the_entry_of_an_attempt_that_lost_is_not_taken_for_the_one_that_won() {
         reason: Reason::Publish,
         by: "test@host".to_owned(),
         now: Timestamp::from_second(second).unwrap(),
+        timeouts: LeaseTimeouts::default(),
     };
     let mut races = 0;
     let winner = registry.swap(
@@ -139,12 +140,12 @@ fn the_entry_of_an_attempt_that_lost_is_not_taken_for_the_one_that_won() {
                     &scope(),
                     &change(50),
                     |_| Ok(Some(pointers(2))),
-                    |_| Ok(()),
+                    |_| Ok(None),
                 )?;
             }
             Ok::<_, RegistryError>(Some(pointers(3)))
         },
-        |_| Ok(()),
+        |_| Ok(None),
     );
     assert_eq!(races, 2);
     assert_eq!(shelf.manifest(), winner.unwrap().unwrap());
@@ -170,7 +171,7 @@ fn foreign(records: Option<&str>) -> Shelf {
     }
     let manifest = shelf.manifest();
     let text = serde_json::json!({
-        "updated_at": "2025-06-01T12:30:00.123456789+02:00", "current": manifest.current,
+        "updated_at": "1969-06-01T12:30:00.123456789+02:00", "current": manifest.current,
         "v": 1, "surface": "home", "tenant": "demo",
     });
     registry.put(&Manifest::key(&scope()), text.to_string().as_bytes(), Condition::Always).unwrap();
@@ -296,7 +297,12 @@ fn a_rollback_of_one_kind_lets_the_others_move() {
         RollbackPlan::new(&registry, &*objects, &scope(), &Target::Steps(1), Some(Kind::Cooc)).unwrap();
     let [popularity, cooc] = [candidates(3).swap_remove(0), candidates(3).swap_remove(1)];
     shelf.publish(std::slice::from_ref(&popularity));
-    let change = Change { reason: Reason::Rollback, by: "test@host".to_owned(), now: Timestamp::UNIX_EPOCH };
+    let change = Change {
+        reason: Reason::Rollback,
+        by: "test@host".to_owned(),
+        now: Timestamp::UNIX_EPOCH,
+        timeouts: LeaseTimeouts::default(),
+    };
     plan.carry_out(&registry, &*objects, &scope(), &change).unwrap().unwrap();
     let current = shelf.seen().unwrap();
     assert!(current[&Kind::Popularity].contains(&popularity.build.version));

@@ -329,6 +329,10 @@ pub struct RollbackJob {
     #[arg(long)]
     pub kind: Option<Kind>,
 
+    /// Keep what is current, and give the manifest the present time; for one that a wrong clock has written
+    #[arg(long, conflicts_with_all = ["steps", "to", "kind"])]
+    pub correct_time: bool,
+
     /// Check everything and say what would change, and change nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -390,6 +394,14 @@ pub struct GcJob {
     /// Delete what is listed; without it, nothing changes
     #[arg(long)]
     pub delete: bool,
+
+    /// Take old blobs without a record for garbage, however many there are
+    #[arg(long)]
+    pub include_unrecorded: bool,
+
+    /// Give up the claims of collections that began longer ago than this, such as 24h, and were killed
+    #[arg(long, value_name = "AGE", value_parser = parse_age, requires = "delete")]
+    pub release_claims: Option<SignedDuration>,
 
     #[command(flatten)]
     pub common: CommonArgs,

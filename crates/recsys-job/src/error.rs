@@ -235,8 +235,8 @@ impl JobError {
             Self::Garbage(error) => match error {
                 GarbageError::Registry(error) => registry(error),
                 GarbageError::Store(error) => store(error),
-                GarbageError::NoManifest(_) => Exit::Usage,
-                GarbageError::Gap { .. } => Exit::Refused,
+                GarbageError::NoManifest(_) | GarbageError::OtherStore { .. } => Exit::Usage,
+                GarbageError::Gap { .. } | GarbageError::Unrecorded { .. } => Exit::Refused,
             },
             Self::Rollback(error) => match error {
                 // Done or not: the same command again would go back one step more.
@@ -305,13 +305,16 @@ fn registry(error: &RegistryError) -> Exit {
         RegistryError::Store(error) => store(error),
         RegistryError::Unknown { .. }
         | RegistryError::Unsettled(_)
-        | RegistryError::Leased(_)
+        | RegistryError::Leased { .. }
+        | RegistryError::Claimed { .. }
+        | RegistryError::Dropped(_)
         | RegistryError::Contended(_) => Exit::Failure,
         RegistryError::Unconditional(_) | RegistryError::Broken(_) => Exit::Usage,
         RegistryError::Document { .. }
         | RegistryError::Stranger { .. }
         | RegistryError::OtherRecord(_)
         | RegistryError::ChangedEntry(_)
+        | RegistryError::Future { .. }
         | RegistryError::Lost(_) => Exit::Refused,
     }
 }

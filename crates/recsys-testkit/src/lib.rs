@@ -8,6 +8,7 @@ pub mod faulty;
 pub mod generate;
 pub mod golden;
 pub mod inbox;
+pub mod interleave;
 pub mod place;
 pub mod postgres;
 pub mod proxy;

@@ -1,9 +1,8 @@
 //! Garbage: blobs and records that nothing in the kept history names.
 //!
-//! What is kept: what the newest manifests name, what any manifest names that was current after a point in
-//! time, what any history entry names that was written after it (a publish that is about to swap has written
-//! one), and whatever is itself younger than that: the blobs of a publish that is running. One that makes old
-//! blobs current again is kept apart from a collection by its [lease].
+//! What is kept: what the newest manifests name, what any manifest names that was current after a point in time, what
+//! the history announces (a publish that is about to swap has written an entry), and what is itself younger than that
+//! point: the blobs of a publish that is running. [`Collection::remove`](super::sweep) deletes the rest.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +11,6 @@ use serde::Serialize;
 
 use super::blob::version_in;
 use super::history::HistoryEntry;
-use super::lease;
 use super::registry::{Registry, RegistryError};
 use crate::artifact::Kind;
 use crate::hash::is_sha256;
@@ -20,8 +18,8 @@ use crate::id::Scope;
 use crate::parallel;
 use crate::storage::{Listed, Store, StoreError};
 
-/// Documents removed under one lease.
-const BATCH: usize = 100;
+/// Blobs without a record that are taken for what interrupted publishes have left.
+const MOST_UNRECORDED: usize = 10;
 
 /// Why garbage could not be told or removed.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +44,34 @@ pub enum GarbageError {
         /// The hash of the manifest whose entry is missing.
         hash: String,
     },
+    /// The registry names blobs of another object store.
+    #[error(
+        "the history of {scope} names {uri}, which is not in the object store {root}; registry_dir and \
+         object_store_dir must be of the same environment, or the blobs of another one would be deleted"
+    )]
+    OtherStore {
+        /// Whose history.
+        scope: Scope,
+        /// An address that is kept.
+        uri: String,
+        /// The object store.
+        root: String,
+    },
+    /// The object store holds blobs of another registry.
+    #[error(
+        "{count} old blobs of {scope} in {root} have no record in {registry}: does another registry publish there, too? \
+         if they are garbage all the same, pass --include-unrecorded"
+    )]
+    Unrecorded {
+        /// Whose blobs.
+        scope: Scope,
+        /// How many there are.
+        count: usize,
+        /// The object store.
+        root: String,
+        /// The registry.
+        registry: String,
+    },
 }
 
 /// What is kept.
@@ -53,8 +79,10 @@ pub enum GarbageError {
 pub struct Keep {
     /// So many manifests, the current one included.
     pub manifests: usize,
-    /// And whatever was current or written after this.
+    /// And what was current or written after this.
     pub since: Timestamp,
+    /// Whether any number of blobs without a record is garbage.
+    pub include_unrecorded: bool,
 }
 
 /// What a document is.
@@ -76,31 +104,48 @@ pub struct Garbage {
     pub kind: Kind,
     /// Of which version.
     pub version: String,
-    /// Where it is.
-    pub uri: String,
     /// Its size.
     pub bytes: u64,
     /// When it was last written.
     pub modified: Timestamp,
-    /// Its key in the store.
-    #[serde(skip)]
-    key: String,
+}
+
+impl Garbage {
+    /// Its key in the object store or registry.
+    pub fn key(&self, scope: &Scope) -> String {
+        let Self { kind, version, .. } = self;
+        format!("{}/{kind}/{version}.json", folder(self.r#type, scope))
+    }
+}
+
+/// The folder of blobs in an object store, or of records in a registry.
+fn folder(of: GarbageType, scope: &Scope) -> String {
+    match of {
+        GarbageType::Blob => scope.prefix(),
+        GarbageType::Record => format!("records/{}", scope.prefix()),
+    }
 }
 
 /// The garbage of a tenant and surface.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct Collection {
     /// Manifests whose blobs are kept.
     pub kept_manifests: usize,
     /// What nothing names: blobs first.
     pub garbage: Vec<Garbage>,
+    pub(super) kept: Kept,
 }
 
-/// Kind and version of what lies below `folder` as `<kind>/<version>.json`. Anything else is nobody's garbage.
-fn named<'a>(folder: &str, key: &'a str) -> Option<(Kind, &'a str)> {
-    let (kind, file) = key.strip_prefix(folder)?.strip_prefix('/')?.split_once('/')?;
-    let version = file.strip_suffix(".json").filter(|version| is_sha256(version))?;
-    Some((kind.parse().ok()?, version))
+/// The documents of `scope` that are named `<kind>/<version>.json`. Others are not touched.
+fn documents(of: GarbageType, store: &dyn Store, scope: &Scope) -> Result<Vec<Garbage>, StoreError> {
+    let folder = folder(of, scope);
+    let document = |listed: Listed| {
+        let (kind, file) = listed.key.strip_prefix(&folder)?.strip_prefix('/')?.split_once('/')?;
+        let version = file.strip_suffix(".json").filter(|version| is_sha256(version))?.to_owned();
+        let Listed { bytes, modified, .. } = listed;
+        Some(Garbage { r#type: of, kind: kind.parse().ok()?, version, bytes, modified })
+    };
+    Ok(store.list(&folder)?.into_iter().filter_map(document).collect())
 }
 
 impl Collection {
@@ -113,85 +158,91 @@ impl Collection {
     ) -> Result<Self, GarbageError> {
         let registry = Registry::new(registry_store);
         // What there is comes first: what is written from here on is not in the lists.
-        let blob_folder = scope.prefix();
-        let record_folder = format!("records/{blob_folder}");
-        let blobs = objects.list(&blob_folder)?;
-        let records = registry_store.list(&record_folder)?;
-        let (kept_manifests, versions) = kept(registry_store, &registry, scope, keep)?;
-        let garbage = |listed: Listed, folder: &str, r#type, store: &dyn Store| {
-            let (kind, version) = named(folder, &listed.key)?;
-            let version = version.to_owned();
-            let is_old = listed.modified <= keep.since;
-            let garbage = is_old && !versions.contains(&(kind, version.clone()));
-            let Listed { key, bytes, modified } = listed;
-            garbage.then(|| Garbage { r#type, kind, version, uri: store.uri(&key), bytes, modified, key })
-        };
-        let blobs =
-            blobs.into_iter().filter_map(|blob| garbage(blob, &blob_folder, GarbageType::Blob, objects));
-        let records = records
-            .into_iter()
-            .filter_map(|record| garbage(record, &record_folder, GarbageType::Record, registry_store));
-        Ok(Self { kept_manifests, garbage: blobs.chain(records).collect() })
-    }
-
-    /// Removes the garbage, in the name of `by`. Returns what was removed: what has come into use in the
-    /// meantime stays.
-    pub fn remove(
-        &self,
-        registry: &dyn Store,
-        objects: &dyn Store,
-        scope: &Scope,
-        keep: Keep,
-        by: &str,
-    ) -> Result<Vec<Garbage>, GarbageError> {
-        let mut removed = Vec::with_capacity(self.garbage.len());
-        // Publishers wait while a batch is removed, and get their turn after it.
-        for batch in self.garbage.chunks(BATCH) {
-            removed.extend(lease::hold(registry, scope, by, |is_held| {
-                let now: BTreeSet<Garbage> =
-                    Self::find(registry, objects, scope, keep)?.garbage.into_iter().collect();
-                let batch: Vec<&Garbage> = batch.iter().filter(|garbage| now.contains(garbage)).collect();
-                let gone = parallel::try_map(&batch, |garbage| match garbage.r#type {
-                    _ if !is_held() => Ok(false),
-                    GarbageType::Blob => objects.remove(&garbage.key),
-                    GarbageType::Record => registry.remove(&garbage.key),
-                })?;
-                let gone = batch.into_iter().zip(gone).filter(|(_, gone)| *gone);
-                Ok::<_, GarbageError>(gone.map(|(garbage, _)| garbage.clone()).collect::<Vec<_>>())
-            })?);
+        let mut blobs = documents(GarbageType::Blob, objects, scope)?;
+        let mut records = documents(GarbageType::Record, registry_store, scope)?;
+        let kept = Kept::find(registry_store, &registry, scope, keep)?;
+        if let Some(uri) = kept.uris.iter().find(|(kind, uri)| {
+            let key = format!("{}/{kind}/{}.json", scope.prefix(), version_in(uri));
+            objects.uri(&key) != *uri
+        }) {
+            let (uri, root) = (uri.1.clone(), objects.uri(""));
+            return Err(GarbageError::OtherStore { scope: scope.clone(), uri, root });
         }
-        Ok(removed)
+        let kept_versions: BTreeSet<(Kind, &str)> = kept.versions().collect();
+        let is_garbage = |document: &Garbage| {
+            document.modified <= keep.since
+                && !kept_versions.contains(&(document.kind, document.version.as_str()))
+        };
+        blobs.retain(is_garbage);
+        if !keep.include_unrecorded {
+            let recorded: BTreeSet<(Kind, &str)> =
+                records.iter().map(|record| (record.kind, record.version.as_str())).collect();
+            let is_unrecorded = |blob: &&Garbage| !recorded.contains(&(blob.kind, blob.version.as_str()));
+            let count = blobs.iter().filter(is_unrecorded).count();
+            if count > MOST_UNRECORDED {
+                let (root, registry) = (objects.uri(""), registry_store.uri(""));
+                return Err(GarbageError::Unrecorded { scope: scope.clone(), count, root, registry });
+            }
+        }
+        records.retain(is_garbage);
+        drop(kept_versions);
+        blobs.append(&mut records);
+        Ok(Self { kept_manifests: kept.manifests, garbage: blobs, kept })
     }
 }
 
-/// How many manifests are kept, and the versions that they name.
-fn kept(
-    store: &dyn Store,
-    registry: &Registry<'_>,
-    scope: &Scope,
-    keep: Keep,
-) -> Result<(usize, BTreeSet<(Kind, String)>), GarbageError> {
-    let chain = registry.history(scope, usize::MAX)?;
-    if chain.is_empty() {
-        return Err(GarbageError::NoManifest(registry.name(scope)));
+/// What is kept: how many manifests, and what they and the announced ones name.
+#[derive(Debug, Clone)]
+pub(super) struct Kept {
+    manifests: usize,
+    uris: BTreeSet<(Kind, String)>,
+    /// The key of the current manifest's history entry: what is announced from here on has a greater one.
+    pub(super) current: String,
+}
+
+impl Kept {
+    fn find(
+        store: &dyn Store,
+        registry: &Registry<'_>,
+        scope: &Scope,
+        keep: Keep,
+    ) -> Result<Self, GarbageError> {
+        let mut uris = BTreeSet::new();
+        let mut kept = 0;
+        let mut current = None;
+        let mut successor: Option<HistoryEntry> = None;
+        registry.walk(scope, |entry| {
+            // A manifest was current until the one after it came.
+            let was_current =
+                successor.as_ref().is_none_or(|successor| successor.manifest.updated_at > keep.since);
+            if kept >= keep.manifests && !was_current {
+                successor = None;
+                return false;
+            }
+            kept += 1;
+            uris.extend(entry.manifest.current.clone());
+            current.get_or_insert_with(|| entry.key(scope));
+            successor = Some(entry);
+            true
+        })?;
+        let Some(current) = current else { return Err(GarbageError::NoManifest(registry.name(scope))) };
+        // The walk has ended by itself, although more was to be kept.
+        if let Some(HistoryEntry { previous: Some(hash), manifest, .. }) = successor
+            && (kept < keep.manifests || manifest.updated_at > keep.since)
+        {
+            return Err(GarbageError::Gap { scope: scope.clone(), hash });
+        }
+        let young = store.list(&HistoryEntry::folder(scope))?.into_iter();
+        // Announced since the current one: of a swap that is about to happen, whatever the clocks say.
+        let is_young = |listed: &Listed| listed.modified > keep.since || listed.key > current;
+        let is_entry = |listed: &Listed| HistoryEntry::hash_in_key(&listed.key).is_some();
+        let young: Vec<Listed> = young.filter(|listed| is_entry(listed) && is_young(listed)).collect();
+        let young = parallel::try_map(&young, |listed| registry.entry(scope, &listed.key))?;
+        uris.extend(young.into_iter().flatten().flat_map(|entry| entry.manifest.current));
+        Ok(Self { manifests: kept, uris, current })
     }
-    // A manifest was current until the one after it came.
-    let was_current = |at: usize| at == 0 || chain[at - 1].manifest.updated_at > keep.since;
-    let count = (0..chain.len()).take_while(|at| *at < keep.manifests || was_current(*at)).count();
-    if count == chain.len()
-        && (count < keep.manifests || was_current(count))
-        && let Some(HistoryEntry { previous: Some(hash), .. }) = chain.last()
-    {
-        return Err(GarbageError::Gap { scope: scope.clone(), hash: hash.clone() });
+
+    fn versions(&self) -> impl Iterator<Item = (Kind, &str)> {
+        self.uris.iter().map(|(kind, uri)| (*kind, version_in(uri)))
     }
-    let young = store.list(&HistoryEntry::folder(scope))?.into_iter();
-    // Announced since the current one: of a swap that is about to happen, whatever the clocks say.
-    let current = &chain[0].key(scope);
-    let is_young = |listed: &Listed| listed.modified > keep.since || listed.key > *current;
-    let is_entry = |listed: &Listed| HistoryEntry::hash_in_key(&listed.key).is_some();
-    let young: Vec<Listed> = young.filter(|listed| is_entry(listed) && is_young(listed)).collect();
-    let young = parallel::try_map(&young, |listed| registry.entry(scope, &listed.key))?;
-    let entries = chain[..count].iter().chain(young.iter().flatten());
-    let pointers = entries.flat_map(|entry| &entry.manifest.current);
-    Ok((count, pointers.map(|(kind, uri)| (*kind, version_in(uri).to_owned())).collect()))
 }

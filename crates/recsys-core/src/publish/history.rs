@@ -96,8 +96,17 @@ json::object!(HistoryEntry and Serialize);
 impl HistoryEntry {
     /// The key of the entry in a registry: in the order of time, findable by hash.
     pub fn key(&self, scope: &Scope) -> String {
-        let time = self.manifest.updated_at.strftime("%Y%m%dT%H%M%S%.6fZ");
-        format!("{}/{time}-{}.json", Self::folder(scope), self.hash)
+        Self::key_with(scope, &self.manifest, &self.hash)
+    }
+
+    /// The key of the entry of a manifest.
+    pub(super) fn key_of(scope: &Scope, manifest: &Manifest) -> String {
+        Self::key_with(scope, manifest, &manifest.hash())
+    }
+
+    fn key_with(scope: &Scope, manifest: &Manifest, hash: &str) -> String {
+        let time = manifest.updated_at.strftime("%Y%m%dT%H%M%S%.6fZ");
+        format!("{}/{time}-{hash}.json", Self::folder(scope))
     }
 
     /// The folder of the entries of `scope` in a registry.

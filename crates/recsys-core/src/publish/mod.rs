@@ -5,9 +5,9 @@
 //! 1. blobs, each only if absent;
 //! 2. each blob read back and checked, before any record is written (on a local disk already before it has its name);
 //! 3. records, each only if absent;
-//! 4. a history entry with the new manifest and the hash of the one it replaces;
-//! 5. once more a look whether all that becomes current is there, and nobody is collecting garbage;
-//! 6. the manifest, only if it is still the one that was read.
+//! 4. a history entry with the new manifest and the hash of the one it replaces, read back;
+//! 5. a look at the claims of garbage collections, and then whether all that becomes current is there;
+//! 6. the manifest, only if it is still the one that was read; then a look whether it has arrived.
 //!
 //! A crash before step 6 leaves the old manifest current. What it leaves besides (blobs and records that
 //! no manifest names, a history entry that no later entry names) harms nobody and is used by the next
@@ -18,14 +18,15 @@
 
 mod blob;
 mod candidate;
+mod claims;
 mod format;
 mod garbage;
 mod history;
-mod lease;
 mod manifest;
 mod record;
 mod registry;
 mod rollback;
+mod sweep;
 
 use std::collections::BTreeMap;
 
@@ -33,6 +34,7 @@ use jiff::Timestamp;
 
 pub use blob::{Blob, BlobBytes, BlobError, read_blob, version_in};
 pub use candidate::{Candidate, Planned, Stored, Unfit};
+pub use claims::{Abandoned, LeaseTimeouts, release};
 pub use format::V1;
 pub use garbage::{Collection, Garbage, GarbageError, GarbageType, Keep};
 pub use history::{HistoryEntry, LookupError, Reason, by_hash};
@@ -40,6 +42,7 @@ pub use manifest::Manifest;
 pub use record::Record;
 pub use registry::{Change, Registry, RegistryError};
 pub use rollback::{RollbackError, RollbackPlan, Target};
+pub use sweep::{Removed, Remover};
 
 use crate::artifact::{ArtifactKey, Kind};
 use crate::gate::{Move, Share};
@@ -190,6 +193,8 @@ pub struct Publisher<'a> {
     pub by: String,
     /// The time of the swap.
     pub now: Timestamp,
+    /// How long it waits for a collection of garbage.
+    pub timeouts: LeaseTimeouts,
     /// What may be done beyond the safe default.
     pub options: Options,
 }
@@ -216,7 +221,7 @@ impl Publisher<'_> {
         scope: &Scope,
         planned: impl IntoIterator<Item = &'p Planned>,
     ) -> Result<(), PublishError> {
-        let (current, _) = Registry::new(self.registry).manifest(scope)?.unzip();
+        let (current, _) = Registry::new(self.registry).at(self.now).manifest(scope)?.unzip();
         let (_, fates) = self.judge(scope, current.as_ref(), planned, Stage::Plan)?;
         if fates.contains(&Fate::Published) {
             Registry::new(self.registry).check_store()?;
@@ -302,17 +307,14 @@ impl Publisher<'_> {
         if self.registry.put(&key, &readable(&record), Condition::Absent)? == Commit::Refused {
             // An earlier publish has written it: when and where may differ, what it is of may not.
             Registry::new(self.registry).record(&scope, kind, &record.version)?;
-            Self::is_there(self.registry, &key)?;
+            Self::vanished(self.registry, &key)?.map_or(Ok(()), Err)?;
         }
         Ok(())
     }
 
-    /// Whether a document that was written, or found, is still there.
-    fn is_there(store: &dyn Store, key: &str) -> Result<(), PublishError> {
-        match store.look(key)? {
-            Some(_) => Ok(()),
-            None => Err(PublishError::Vanished(store.uri(key))),
-        }
+    /// What is to be said when a document that was written, or found, is gone.
+    fn vanished(store: &dyn Store, key: &str) -> Result<Option<PublishError>, StoreError> {
+        Ok(store.look(key)?.is_none().then(|| PublishError::Vanished(store.uri(key))))
     }
 
     /// What the current artifact of a kind is of: by its record, or else by itself.
@@ -434,7 +436,8 @@ impl Publisher<'_> {
     fn swap(&self, scope: &Scope, candidates: &[Stored]) -> Result<Published, PublishError> {
         let registry = Registry::new(self.registry);
         let (mut fates, mut seen) = (Vec::new(), None);
-        let change = Change { reason: Reason::Publish, by: self.by.clone(), now: self.now };
+        let Self { by, now, timeouts, .. } = self;
+        let change = Change { reason: Reason::Publish, by: by.clone(), now: *now, timeouts: *timeouts };
         let decide = |current: Option<&Manifest>| {
             let (pointers, judged) =
                 self.judge(scope, current, candidates.iter().map(|stored| &stored.planned), Stage::Swap)?;
@@ -446,11 +449,14 @@ impl Publisher<'_> {
             let planned = candidates.iter().map(|stored| &stored.planned);
             let named =
                 planned.filter(|planned| manifest.current.get(&planned.key.kind) == Some(&self.uri(planned)));
-            parallel::try_map(named.collect::<Vec<_>>(), |planned| {
-                Self::is_there(self.objects, &blob_key(planned))?;
-                Self::is_there(self.registry, &Record::key(scope, planned.key.kind, &planned.version))
+            let gone = parallel::try_map(named.collect::<Vec<_>>(), |planned| {
+                let record = Record::key(scope, planned.key.kind, &planned.version);
+                match Self::vanished(self.objects, &blob_key(planned))? {
+                    None => Self::vanished(self.registry, &record),
+                    gone => Ok(gone),
+                }
             })?;
-            Ok(())
+            Ok(gone.into_iter().flatten().next())
         };
         let manifest = registry.swap(scope, &change, decide, confirm)?;
         let swapped = manifest.is_some();

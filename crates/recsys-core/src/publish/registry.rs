@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
+use super::blob::version_in;
+use super::claims::{Claims, LeaseTimeouts};
 use super::format::V1;
 use super::history::{HistoryEntry, Reason};
-use super::lease;
 use super::manifest::Manifest;
 use super::record::Record;
 use crate::artifact::Kind;
@@ -77,8 +79,10 @@ pub enum RegistryError {
     /// A history entry does not hold what its name says.
     #[error("history entry {0} was changed: its manifest is not the one that its hash names; move it away")]
     ChangedEntry(String),
-    /// A document that was refused because it is there is not there.
-    #[error("{0} cannot be written: the store says that it is there, and then that it is not; try again")]
+    /// A document that was written, or refused because it is there, is not there.
+    #[error(
+        "{0} cannot be written: the store has acknowledged it, and then it is not there; check the store, and try again"
+    )]
     Unsettled(String),
     /// There is a history and no manifest.
     #[error(
@@ -86,9 +90,54 @@ pub enum RegistryError {
          else is published"
     )]
     Lost(String),
-    /// Somebody else collects garbage.
-    #[error("{0} was taken by another collection of garbage; try again when it has ended")]
-    Leased(String),
+    /// Another collection of garbage is running.
+    #[error(
+        "another collection of garbage is running: {name} is held by {by} since {since}; try again when it has ended"
+    )]
+    Leased {
+        /// The claims document.
+        name: String,
+        /// User and host of the collection.
+        by: String,
+        /// When it began.
+        since: Timestamp,
+    },
+    /// A collection of garbage is about to delete a version.
+    #[error(
+        "{kind} {version:.12} of {scope} cannot become current: a collection of garbage by {by}, begun at {since}, has \
+         claimed it; try again when that has ended, or, if it was killed, give its claims up with \
+         `gc --tenant {} --surface {} --release-claims 1h`", scope.tenant, scope.surface
+    )]
+    Claimed {
+        /// The kind.
+        kind: Kind,
+        /// The version.
+        version: String,
+        /// User and host of the collection.
+        by: String,
+        /// When it began.
+        since: Timestamp,
+        /// Whose artifact.
+        scope: Scope,
+    },
+    /// The manifest was written by a clock that is wrong, or this one is.
+    #[error(
+        "{name} was written at {updated_at}, which lies in the future: it is {now} by the clock here; if this clock is \
+         right, `rollback --correct-time` makes the same artifacts current under the present time"
+    )]
+    Future {
+        /// The manifest.
+        name: String,
+        /// Its time.
+        updated_at: Timestamp,
+        /// The time here.
+        now: Timestamp,
+    },
+    /// The store has acknowledged a manifest, and does not have it.
+    #[error(
+        "{0} is still the old one, although the store has acknowledged the new one; check the store, and try again"
+    )]
+    Dropped(String),
     /// Other publishers were faster every time.
     #[error("{0} changed under every attempt to swap it; try again")]
     Contended(String),
@@ -98,6 +147,7 @@ pub enum RegistryError {
 fn remedy(what: &str) -> &'static str {
     match what {
         "manifest" => "put the `manifest` of the newest entry of its history in its place",
+        "claims document" => "move it away when no `gc --delete` is running",
         "record" => "move it away; the next publish of the artifact writes it anew",
         _ => "move it away; what was current before it is then out of reach",
     }
@@ -112,18 +162,39 @@ pub struct Change {
     pub by: String,
     /// When.
     pub now: Timestamp,
+    /// How long to wait for a collection of garbage.
+    pub timeouts: LeaseTimeouts,
 }
 
 /// The registry in a store.
 #[derive(Debug, Clone, Copy)]
 pub struct Registry<'a> {
     store: &'a dyn Store,
+    /// Manifests whose time lies after this are refused.
+    now: Option<Timestamp>,
+}
+
+/// Tells that a first manifest was swapped in, so that one that is missing was lost.
+#[derive(Serialize)]
+struct Begun<'a> {
+    v: V1,
+    first: &'a str,
+}
+
+fn begun_key(scope: &Scope) -> String {
+    format!("begun/{}.json", scope.prefix())
 }
 
 impl<'a> Registry<'a> {
     /// The registry in `store`.
     pub fn new(store: &'a dyn Store) -> Self {
-        Self { store }
+        Self { store, now: None }
+    }
+
+    /// The same, which refuses manifests of the future.
+    #[must_use]
+    pub fn at(self, now: Timestamp) -> Self {
+        Self { now: Some(now), ..self }
     }
 
     /// What messages call the manifest of `scope`.
@@ -139,6 +210,10 @@ impl<'a> Registry<'a> {
         let actual = Scope { tenant: manifest.tenant.clone(), surface: manifest.surface.clone() };
         if actual != *scope {
             return Err(RegistryError::Stranger { name: self.store.name(&key), actual });
+        }
+        if let Some(now) = self.now.filter(|now| manifest.is_from_the_future(*now)) {
+            let (name, updated_at) = (self.store.name(&key), manifest.updated_at);
+            return Err(RegistryError::Future { name, updated_at, now });
         }
         Ok(Some((manifest, tag)))
     }
@@ -179,29 +254,45 @@ impl<'a> Registry<'a> {
     /// are left out. It ends early where an entry is missing. A current manifest without an entry gets the
     /// one that the next swap will write.
     pub fn history(&self, scope: &Scope, most: usize) -> Result<Vec<HistoryEntry>, RegistryError> {
-        let Some((current, _)) = self.manifest(scope)? else { return Ok(Vec::new()) };
+        let mut entries = Vec::new();
+        if most > 0 {
+            self.walk(scope, |entry| {
+                entries.push(entry);
+                entries.len() < most
+            })?;
+        }
+        Ok(entries)
+    }
+
+    /// Walks the chain that [`history`](Self::history) describes, as long as `take` returns `true`.
+    pub(super) fn walk(
+        &self,
+        scope: &Scope,
+        mut take: impl FnMut(HistoryEntry) -> bool,
+    ) -> Result<(), RegistryError> {
+        let Some((current, _)) = self.manifest(scope)? else { return Ok(()) };
         let keys = self.store.list(&HistoryEntry::folder(scope))?;
         // Each entry is taken once: those changed by hand could lead around in circles.
         let mut by_hash: BTreeMap<&str, &str> = keys
             .iter()
             .filter_map(|listed| Some((HistoryEntry::hash_in_key(&listed.key)?, listed.key.as_str())))
             .collect();
-        let mut entries = Vec::new();
         let mut next = Some(current.hash());
         if !by_hash.contains_key(current.hash().as_str()) {
             let entry = adoption(scope, current, &keys);
             next.clone_from(&entry.previous);
-            entries.push(entry);
+            if !take(entry) {
+                return Ok(());
+            }
         }
-        while entries.len() < most
-            && let Some(key) = next.as_deref().and_then(|hash| by_hash.remove(hash))
-        {
+        while let Some(key) = next.as_deref().and_then(|hash| by_hash.remove(hash)) {
             let Some(entry) = self.entry(scope, key)? else { break };
             next.clone_from(&entry.previous);
-            entries.push(entry);
+            if !take(entry) {
+                break;
+            }
         }
-        entries.truncate(most);
-        Ok(entries)
+        Ok(())
     }
 
     /// The history entry of `scope` with a key, if there is one.
@@ -216,7 +307,7 @@ impl<'a> Registry<'a> {
         Ok(Some(entry))
     }
 
-    fn parse<T: DeserializeOwned>(
+    pub(super) fn parse<T: DeserializeOwned>(
         &self,
         key: &str,
         what: &'static str,
@@ -238,14 +329,15 @@ impl<'a> Registry<'a> {
     /// Makes the pointers that `decide` returns current; `None` leaves everything as it is.
     ///
     /// `decide` sees the manifest that is replaced. It is asked again, with the new one, whenever another
-    /// publisher was faster. `confirm` sees the new one when the history announces it: what it finds to be there
-    /// is there until the swap, because no garbage is collected in between.
+    /// publisher was faster. `confirm` sees the new one when the history announces it and nothing that it names is
+    /// claimed, and once more when it is current; it returns an error about what is gone. What it finds to be there
+    /// before the swap stays, because a collection of garbage keeps what is announced.
     pub fn swap<E: From<RegistryError>>(
         &self,
         scope: &Scope,
         change: &Change,
         mut decide: impl FnMut(Option<&Manifest>) -> Result<Option<BTreeMap<Kind, String>>, E>,
-        confirm: impl Fn(&Manifest) -> Result<(), E>,
+        confirm: impl Fn(&Manifest) -> Result<Option<E>, StoreError>,
     ) -> Result<Option<Manifest>, E> {
         let mut delays = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(2))
@@ -262,23 +354,59 @@ impl<'a> Registry<'a> {
                 Some(current) => self.adopt(scope, current)?,
                 None => self.check_first(scope)?,
             }
-            let previous = current.map(|current| current.hash());
+            let previous = current.as_ref().map(Manifest::hash);
             let manifest = self.announce(scope, change, manifest, previous.as_ref())?;
-            lease::wait(self.store, scope).map_err(RegistryError::Store)?;
-            confirm(&manifest)?;
-            // The last moment: from here on it is done or not, whoever asks.
+            let moved = moved(current.as_ref(), &manifest);
+            Claims::new(self.store, scope, change.timeouts).await_free(&moved)?;
+            confirm(&manifest).map_err(RegistryError::Store)?.map_or(Ok(()), Err)?;
+            // The last cancellation point: a swap that has begun is completed.
             interrupt::check().map_err(|interrupted| RegistryError::Store(interrupted.into()))?;
             if self.replace(scope, &manifest, tag)? {
+                self.look_back(scope, &manifest, previous.as_deref())?;
+                // The swap is done, so a store that cannot be asked is no failure of it.
+                if let Ok(Some(gone)) = confirm(&manifest) {
+                    return Err(gone);
+                }
                 return Ok(Some(manifest));
             }
             let delay = delays.next().ok_or_else(|| RegistryError::Contended(self.name(scope)))?;
-            thread::sleep(delay);
+            thread::sleep(delay.min(change.timeouts.wait));
         }
     }
 
-    /// Refuses to begin anew where a manifest was lost: entries that follow others tell of one. Those of first
-    /// publishes that came to nothing follow none.
+    /// Looks whether a manifest that was swapped in has arrived, and notes a first one.
+    ///
+    /// A store that cannot be asked says nothing; the swap was acknowledged.
+    fn look_back(
+        &self,
+        scope: &Scope,
+        manifest: &Manifest,
+        previous: Option<&str>,
+    ) -> Result<(), RegistryError> {
+        let mut delays = late_read_delays();
+        // Any other manifest is of a publisher that has swapped since.
+        while let Ok(found) = Self::new(self.store).manifest(scope)
+            && found.map(|(found, _)| found.hash()).as_deref() == previous
+        {
+            let delay = delays.next().ok_or_else(|| RegistryError::Dropped(self.name(scope)))?;
+            thread::sleep(delay);
+        }
+        if previous.is_none() {
+            let begun = Begun { v: V1, first: &manifest.hash() };
+            // Without it, a first manifest that is lost before the second one comes is begun anew.
+            if let Err(error) = self.store.put(&begun_key(scope), &readable(&begun), Condition::Absent) {
+                tracing::warn!(error = %error.source, "cannot note that the first manifest was published");
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses to begin anew where a manifest was lost: the note of a first swap tells of one, and so do entries that
+    /// follow others. Entries of first publishes that came to nothing follow none.
     fn check_first(&self, scope: &Scope) -> Result<(), RegistryError> {
+        if self.store.look(&begun_key(scope))?.is_some() {
+            return Err(RegistryError::Lost(self.name(scope)));
+        }
         for listed in self.store.list(&HistoryEntry::folder(scope))?.iter().rev() {
             if HistoryEntry::hash_in_key(&listed.key).is_some()
                 && self.entry(scope, &listed.key)?.is_some_and(|entry| entry.previous.is_some())
@@ -310,11 +438,7 @@ impl<'a> Registry<'a> {
         mut manifest: Manifest,
         previous: Option<&String>,
     ) -> Result<Manifest, RegistryError> {
-        let mut delays = ExponentialBuilder::default()
-            .with_min_delay(Duration::from_millis(10))
-            .with_jitter()
-            .with_max_times(8)
-            .build();
+        let mut delays = late_read_delays();
         loop {
             let entry = HistoryEntry {
                 v: V1,
@@ -325,11 +449,9 @@ impl<'a> Registry<'a> {
                 manifest: manifest.clone(),
             };
             let key = entry.key(scope);
-            if self.store.put(&key, &readable(&entry), Condition::Absent)? == Commit::Written {
-                return Ok(manifest);
-            }
+            // Read back in any case: a store may acknowledge what it does not keep.
+            self.store.put(&key, &readable(&entry), Condition::Absent)?;
             let Some(earlier) = self.entry(scope, &key)? else {
-                // A read that is late, or an answer that was not meant so.
                 let delay = delays.next().ok_or_else(|| RegistryError::Unsettled(self.store.name(&key)))?;
                 thread::sleep(delay);
                 continue;
@@ -361,6 +483,20 @@ impl<'a> Registry<'a> {
             (_, answer) => Ok(answer? == Commit::Written),
         }
     }
+}
+
+/// The pauses in which a read that is late catches up.
+fn late_read_delays() -> impl Iterator<Item = Duration> {
+    let delays = ExponentialBuilder::default().with_min_delay(Duration::from_millis(10)).with_jitter();
+    delays.with_max_times(8).build()
+}
+
+/// The versions that `after` names and `before` does not.
+fn moved(before: Option<&Manifest>, after: &Manifest) -> Vec<(Kind, String)> {
+    let is_new =
+        |(kind, uri): &(&Kind, &String)| before.is_none_or(|before| before.current.get(kind) != Some(uri));
+    let moved = after.current.iter().filter(is_new);
+    moved.map(|(kind, uri)| (*kind, version_in(uri).to_owned())).collect()
 }
 
 /// The entry of a manifest that has none. It follows the newest entry that is not younger.

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use super::blob::{BlobError, is_there, read_blob};
 use super::history::{HistoryEntry, LookupError, by_hash};
 use super::manifest::Manifest;
@@ -115,7 +117,13 @@ impl RollbackPlan {
         Kind::ALL.iter().map(both).filter(|(_, before, after)| before != after).collect()
     }
 
-    /// Makes the planned pointers current, unless they are. Returns the new manifest.
+    /// Whether carrying it out would swap the manifest.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.pointers != self.from.current || self.from.is_from_the_future(now)
+    }
+
+    /// Makes the planned pointers current, unless they are. Returns the new manifest. A manifest of the future is replaced
+    /// in any case.
     ///
     /// Of a single kind, the others may have moved in the meantime, and stay where they are then.
     pub fn carry_out(
@@ -137,14 +145,20 @@ impl RollbackPlan {
                 }
                 _ => return Err(overtaken()),
             };
-            Ok((pointers != current.current).then_some(pointers))
+            let is_due = pointers != current.current || current.is_from_the_future(change.now);
+            Ok(is_due.then_some(pointers))
         };
         let confirm = |_: &Manifest| {
-            parallel::try_map(self.moves(), |(kind, _, uri)| match uri {
-                Some(uri) => is_there(objects, scope, kind, uri),
-                None => Ok(()),
+            let gone = parallel::try_map(self.moves(), |(kind, _, uri)| match uri {
+                Some(uri) => {
+                    is_there(objects, scope, kind, uri).map(|()| None).or_else(|error| match error {
+                        BlobError::Store(error) => Err(error),
+                        gone => Ok(Some(RollbackError::Blob(gone))),
+                    })
+                }
+                None => Ok(None),
             })?;
-            Ok(())
+            Ok(gone.into_iter().flatten().next())
         };
         registry.swap(scope, change, decide, confirm)
     }

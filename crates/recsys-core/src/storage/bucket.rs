@@ -38,6 +38,8 @@ const PARTS_AT_ONCE: usize = 4;
 #[derive(Debug)]
 pub(super) struct BucketStore {
     store: Arc<dyn ObjectStore>,
+    /// For requests whose outcome must be known: it sends each of them once.
+    once: Arc<dyn ObjectStore>,
     /// What messages call the service, such as its endpoint.
     service: String,
     /// Scheme and bucket: `s3://bucket`.
@@ -75,11 +77,13 @@ fn io_error(service: &str, error: &Error) -> io::Error {
 impl BucketStore {
     pub(super) fn new(
         store: Arc<dyn ObjectStore>,
+        once: Arc<dyn ObjectStore>,
         service: String,
         bucket: String,
         folder: Path,
     ) -> io::Result<Self> {
-        Ok(Self { store, service, bucket, folder, runtime: runtime()?, conditions: OnceLock::new() })
+        let (runtime, conditions) = (runtime()?, OnceLock::new());
+        Ok(Self { store, once, service, bucket, folder, runtime, conditions })
     }
 
     fn failed<'a>(&'a self, action: &'static str, key: &'a str) -> impl Fn(Error) -> StoreError + 'a {
@@ -228,7 +232,15 @@ impl Store for BucketStore {
         if self.look(key)?.is_none() {
             return Ok(false);
         }
-        match wait(self.runtime, self.store.delete(&self.path(key)?)) {
+        let path = self.path(key)?;
+        let delete = || wait(self.runtime, self.once.delete(&path));
+        // A request without an answer is not sent again: both could arrive much later, when the object is there anew.
+        let is_answered = |error: &Error| {
+            let problem = BucketFault::new(&self.service, error).problem;
+            matches!(problem, Problem::Answer(_) | Problem::Unreachable(_))
+        };
+        let delays = ExponentialBuilder::default().with_jitter().with_min_delay(Duration::from_millis(100));
+        match delete.retry(delays.with_max_times(6)).when(is_answered).call() {
             Err(Error::NotFound { .. }) => Ok(false),
             deleted => deleted.map(|()| true).map_err(self.failed("remove", key)),
         }
@@ -243,8 +255,16 @@ impl Store for BucketStore {
     }
 
     fn list(&self, folder: &str) -> Result<Vec<Listed>, StoreError> {
+        self.list_after(folder, "")
+    }
+
+    fn list_after(&self, folder: &str, after: &str) -> Result<Vec<Listed>, StoreError> {
         let path = self.path(folder)?;
-        let found = wait(self.runtime, self.store.list(Some(&path)).try_collect::<Vec<_>>());
+        let listing = match after {
+            "" => self.store.list(Some(&path)),
+            after => self.store.list_with_offset(Some(&path), &self.path(after)?),
+        };
+        let found = wait(self.runtime, listing.try_collect::<Vec<_>>());
         let found = found.map_err(self.failed("list", folder))?;
         let root = self.folder.as_ref();
         let listed = found.into_iter().filter_map(|object| {

@@ -184,8 +184,12 @@ impl Store for LocalStore {
     }
 
     fn list(&self, folder: &str) -> Result<Vec<Listed>, StoreError> {
+        self.list_after(folder, "")
+    }
+
+    fn list_after(&self, folder: &str, after: &str) -> Result<Vec<Listed>, StoreError> {
         let mut listed = Vec::new();
-        list_into(&self.path(folder), folder, &mut listed)?;
+        list_into(&self.path(folder), folder, after, &mut listed)?;
         listed.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(listed)
     }
@@ -204,8 +208,9 @@ impl Store for LocalStore {
     }
 }
 
-/// Adds the documents in `folder`, which has the key `key`. Locks and scratch files are none.
-fn list_into(folder: &Path, key: &str, listed: &mut Vec<Listed>) -> Result<(), StoreError> {
+/// Adds the documents in `folder`, which has the key `key`, whose keys come after `after`. Locks and scratch files are
+/// none.
+fn list_into(folder: &Path, key: &str, after: &str, listed: &mut Vec<Listed>) -> Result<(), StoreError> {
     let Some(entries) = found(fs::read_dir(folder)).map_err(failed("list", folder))? else { return Ok(()) };
     for entry in entries {
         let entry = entry.map_err(failed("list", folder))?;
@@ -216,9 +221,11 @@ fn list_into(folder: &Path, key: &str, listed: &mut Vec<Listed>) -> Result<(), S
             continue;
         }
         let key = if key.is_empty() { name } else { format!("{key}/{name}") };
-        if path.is_dir() {
-            list_into(&path, &key, listed)?;
-        } else {
+        let is_folder = entry.file_type().map_or(true, |of| !of.is_file()) && path.is_dir();
+        if is_folder {
+            list_into(&path, &key, after, listed)?;
+        } else if key.as_str() > after {
+            // Only then, because a look at each file is what takes time.
             listed.extend(look(&path, &key)?);
         }
     }

@@ -20,6 +20,8 @@ use std::io::{self, Read, Write};
 
 use jiff::Timestamp;
 
+use crate::interrupt;
+
 pub use fault::{BucketFault, Problem};
 pub use local::LocalStore;
 pub use probe::probe;
@@ -45,6 +47,14 @@ impl StoreError {
     /// Whether the service refused and will refuse again: somebody must change a setting or a policy.
     pub fn is_refusal(&self) -> bool {
         is_refusal(&self.source)
+    }
+
+    /// Whether the operation may still be done by a request that is on its way: its answer did not come.
+    pub fn may_still_happen(&self) -> bool {
+        let fault = self.source.get_ref().and_then(|inner| inner.downcast_ref::<BucketFault>());
+        let is_stopped = interrupt::is_cause(&self.source);
+        is_stopped
+            || fault.is_some_and(|fault| matches!(fault.problem, Problem::Timeout | Problem::BrokenOff(_)))
     }
 }
 
@@ -153,6 +163,13 @@ pub trait Store: Debug + Send + Sync {
 
     /// All documents below `folder`, in the byte order of their keys.
     fn list(&self, folder: &str) -> Result<Vec<Listed>, StoreError>;
+
+    /// The documents of [`list`](Self::list) whose keys come after `after`.
+    fn list_after(&self, folder: &str, after: &str) -> Result<Vec<Listed>, StoreError> {
+        let mut listed = self.list(folder)?;
+        listed.retain(|listed| listed.key.as_str() > after);
+        Ok(listed)
+    }
 
     /// What becomes of a write with a [`Condition`].
     fn conditions(&self) -> Result<Conditions, StoreError>;

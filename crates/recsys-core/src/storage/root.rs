@@ -95,6 +95,8 @@ struct Client {
     bucket: String,
     section: S3Settings,
     store: Arc<dyn ObjectStore>,
+    /// The same, which sends each request once.
+    once: Arc<dyn ObjectStore>,
     /// What messages call the service.
     service: String,
 }
@@ -154,12 +156,16 @@ impl Roots {
         let at = if let Some(at) = clients.iter().position(is_known) {
             at
         } else {
-            let (store, service) = self.connect(scheme, &name, &bucket, &section)?;
-            clients.push(Client { bucket: bucket.clone(), section: section.clone(), store, service });
+            let retries = self.retries();
+            let (store, service) = self.connect(scheme, &name, &bucket, &section, retries.clone())?;
+            let once = RetryConfig { max_retries: 0, ..retries };
+            let (once, _) = self.connect(scheme, &name, &bucket, &section, once)?;
+            clients.push(Client { bucket: bucket.clone(), section: section.clone(), store, once, service });
             clients.len() - 1
         };
-        let (store, service) = (Arc::clone(&clients[at].store), clients[at].service.clone());
-        BucketStore::new(store, service, bucket, folder).map_err(RootError::Runtime)
+        let Client { store, once, service, .. } = &clients[at];
+        BucketStore::new(Arc::clone(store), Arc::clone(once), service.clone(), bucket, folder)
+            .map_err(RootError::Runtime)
     }
 
     /// A client of a bucket, and what messages call its service.
@@ -169,6 +175,7 @@ impl Roots {
         name: &str,
         bucket: &str,
         section: &S3Settings,
+        retries: RetryConfig,
     ) -> Result<(Arc<dyn ObjectStore>, String), RootError> {
         // Only the first call of a process installs it.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -177,7 +184,7 @@ impl Roots {
             "s3" => {
                 let builder = AmazonS3Builder::new()
                     .with_client_options(self.client_options())
-                    .with_retry(self.retries())
+                    .with_retry(retries)
                     .with_bucket_name(name);
                 let (builder, service) = section
                     .configure(builder)
@@ -188,14 +195,14 @@ impl Roots {
                 let builder = GoogleCloudStorageBuilder::from_env()
                     .with_bucket_name(name)
                     .with_client_options(self.client_options())
-                    .with_retry(self.retries());
+                    .with_retry(retries);
                 Ok((Arc::new(builder.build().map_err(failed)?), "Google Cloud Storage".to_owned()))
             }
             "az" => {
                 let builder = MicrosoftAzureBuilder::from_env()
                     .with_container_name(name)
                     .with_client_options(self.client_options())
-                    .with_retry(self.retries());
+                    .with_retry(retries);
                 Ok((Arc::new(builder.build().map_err(failed)?), "Azure Blob Storage".to_owned()))
             }
             _ => Ok((in_memory(name), "memory".to_owned())),

@@ -51,6 +51,10 @@ impl Store for Unconditional {
         self.0.list(folder)
     }
 
+    fn list_after(&self, folder: &str, after: &str) -> Result<Vec<Listed>, StoreError> {
+        self.0.list_after(folder, after)
+    }
+
     /// It does what it can, which is what was asked for.
     fn conditions(&self) -> Result<Conditions, StoreError> {
         Ok(Conditions::Honoured)

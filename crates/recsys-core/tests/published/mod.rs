@@ -13,8 +13,8 @@ use recsys_core::id::{Scope, Surface, Tenant};
 use recsys_core::limit::Limits;
 use recsys_core::lines::LineFile;
 use recsys_core::publish::{
-    Candidate, Change, HistoryEntry, Manifest, Options, Planned, PublishError, Published, Publisher, Reason,
-    Registry, RollbackError, RollbackPlan, Target,
+    Candidate, Change, HistoryEntry, LeaseTimeouts, Manifest, Options, Planned, PublishError, Published,
+    Publisher, Reason, Registry, RollbackError, RollbackPlan, Target,
 };
 use recsys_core::spill::Budget;
 use recsys_core::storage::Store;
@@ -76,12 +76,24 @@ pub(crate) fn publish_with(
     candidates: &[Candidate],
     options: Options,
 ) -> Result<Published, PublishError> {
+    publish_within(objects, registry, candidates, options, LeaseTimeouts::default())
+}
+
+/// The same with the time for which it waits for a collection of garbage.
+pub(crate) fn publish_within(
+    objects: &dyn Store,
+    registry: &dyn Store,
+    candidates: &[Candidate],
+    options: Options,
+    timeouts: LeaseTimeouts,
+) -> Result<Published, PublishError> {
     let publisher = Publisher {
         objects,
         registry,
         limits: &Limits::default(),
         by: "test@host".to_owned(),
         now: Timestamp::UNIX_EPOCH,
+        timeouts,
         options,
     };
     let planned: Vec<Planned> = candidates.iter().map(Planned::from).collect();
@@ -99,6 +111,16 @@ pub(crate) fn roll_back(
     registry: &dyn Store,
     hash: &str,
 ) -> Result<Option<Manifest>, RollbackError> {
+    roll_back_within(objects, registry, hash, LeaseTimeouts::default())
+}
+
+/// The same with the time for which it waits for a collection of garbage.
+pub(crate) fn roll_back_within(
+    objects: &dyn Store,
+    registry: &dyn Store,
+    hash: &str,
+    timeouts: LeaseTimeouts,
+) -> Result<Option<Manifest>, RollbackError> {
     let registry = Registry::new(registry);
     let target = Target::Hash(hash.to_owned());
     let plan = RollbackPlan::new(&registry, objects, &scope(), &target, None)?;
@@ -107,7 +129,7 @@ pub(crate) fn roll_back(
         &registry,
         objects,
         &scope(),
-        &Change { reason: Reason::Rollback, by: "test@host".into(), now },
+        &Change { reason: Reason::Rollback, by: "test@host".into(), now, timeouts },
     )
 }
 

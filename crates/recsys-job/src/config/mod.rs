@@ -14,6 +14,7 @@ use recsys_core::catalog::CatalogFormat;
 use recsys_core::database::{self, TableName};
 use recsys_core::gate::Validation;
 use recsys_core::limit::Limits;
+use recsys_core::publish::LeaseTimeouts;
 use recsys_core::spill::Budget;
 use recsys_core::storage::{Patience, Roots, S3Settings, Secret};
 use recsys_core::weights::Weights;
@@ -182,11 +183,26 @@ impl Default for DbSettings {
 }
 
 /// How manifests are swapped.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RegistrySettings {
     /// What happens when two publishers collide.
     pub concurrency: Concurrency,
+    /// Seconds for which a publisher, a rollback or `gc` waits for a `gc --delete` that is in its way.
+    pub lease_timeout_s: u32,
+}
+
+impl Default for RegistrySettings {
+    fn default() -> Self {
+        Self { concurrency: Concurrency::default(), lease_timeout_s: 60 }
+    }
+}
+
+impl RegistrySettings {
+    /// How long one process waits for another.
+    pub(crate) fn timeouts(&self) -> LeaseTimeouts {
+        LeaseTimeouts { wait: Duration::from_secs(self.lease_timeout_s.into()), ..LeaseTimeouts::default() }
+    }
 }
 
 /// What happens when two publishers collide.

@@ -1,8 +1,15 @@
 //! `gc`: what nothing in the kept history names.
 
+use std::iter;
+
 use jiff::{SignedDuration, Timestamp};
-use recsys_core::publish::{Collection, Garbage, GarbageType, Keep};
-use serde::Serialize;
+use recsys_core::id::Scope;
+use recsys_core::publish::{
+    Abandoned, Collection, Garbage, GarbageError, GarbageType, Keep, Registry, Remover, release,
+};
+use recsys_core::storage::Store;
+use serde::ser::SerializeSeq;
+use serde::{Serialize, Serializer};
 
 use super::{Failure, Failures, Operator, age, readable, table};
 use crate::cli::GcJob;
@@ -13,25 +20,59 @@ use crate::output::Output;
 /// No publish takes longer from its first blob to its swap.
 const LEAST_AGE: SignedDuration = SignedDuration::from_hours(1);
 
-#[derive(Debug, Serialize)]
-struct Collected {
+/// Documents that are listed for people. A program gets all of them.
+const MOST_ROWS: usize = 200;
+
+#[derive(Serialize)]
+struct Collected<'a> {
     /// What was written or current after this is kept.
     since: Timestamp,
     /// Whether the garbage was deleted.
     deleted: bool,
-    scopes: Vec<ScopeCollected>,
+    scopes: Vec<ScopeCollected<'a>>,
     /// The size of all garbage.
     bytes: u64,
     /// Where garbage could not be told or removed.
     failures: Vec<Failure>,
 }
 
-#[derive(Debug, Serialize)]
-struct ScopeCollected {
+#[derive(Serialize)]
+struct ScopeCollected<'a> {
     tenant: String,
     surface: String,
     kept_manifests: usize,
+    garbage: Listing<'a>,
+    /// Claims of collections that have died; their versions cannot become current.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    abandoned_claims: Vec<Abandoned>,
+}
+
+/// Garbage of a scope, whose addresses are made as they are written.
+struct Listing<'a> {
+    scope: Scope,
     garbage: Vec<Garbage>,
+    registry: &'a dyn Store,
+    objects: &'a dyn Store,
+}
+
+impl Serialize for Listing<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Document<'a> {
+            #[serde(flatten)]
+            garbage: &'a Garbage,
+            uri: String,
+        }
+        let mut list = serializer.serialize_seq(Some(self.garbage.len()))?;
+        for garbage in &self.garbage {
+            let store = match garbage.r#type {
+                GarbageType::Blob => self.objects,
+                GarbageType::Record => self.registry,
+            };
+            list.serialize_element(&Document { garbage, uri: store.uri(&garbage.key(&self.scope)) })?;
+        }
+        list.end()
+    }
 }
 
 /// `recsys-pipelines gc`.
@@ -41,47 +82,99 @@ pub(crate) fn gc(flags: &GcJob) -> Result<(), JobError> {
             "--older-than must be at least 1h: a publish that is running has blobs that nothing names yet";
         return Err(JobError::Usage(line.to_owned()));
     }
+    if flags.release_claims.is_some_and(|age| age < LEAST_AGE) {
+        let line = "--release-claims must be at least 1h: a collection that is running has claims, too";
+        return Err(JobError::Usage(line.to_owned()));
+    }
     let operator = Operator::new(&flags.common)?;
     let now = operator.clock.now();
     let since = now.checked_sub(flags.older_than).unwrap_or(Timestamp::MIN);
-    let keep = Keep { manifests: flags.keep.get(), since };
     let (registry, objects) = (&*operator.published.registry, &*operator.published.objects);
     let output = Output::new(flags.common.json);
     let mut failures = Failures::default();
     let mut document =
         Collected { since, deleted: flags.delete, scopes: Vec::new(), bytes: 0, failures: Vec::new() };
-    let mut table = table(["TENANT", "SURFACE", "TYPE", "KIND", "VERSION", "BYTES", "AGE"]);
     for scope in operator.scopes(&flags.filter)? {
-        let collected = Collection::find(registry, objects, &scope, keep).and_then(|mut found| {
-            if flags.delete {
-                found.garbage = found.remove(registry, objects, &scope, keep, &by())?;
+        recsys_core::interrupt::check()?;
+        match collect(&operator, flags, &scope, now, since) {
+            Ok((Collection { kept_manifests, garbage, .. }, abandoned_claims)) => {
+                let (tenant, surface) = (scope.tenant.to_string(), scope.surface.to_string());
+                document.bytes += garbage.iter().map(|garbage| garbage.bytes).sum::<u64>();
+                let garbage = Listing { scope, garbage, registry, objects };
+                document.scopes.push(ScopeCollected {
+                    tenant,
+                    surface,
+                    kept_manifests,
+                    garbage,
+                    abandoned_claims,
+                });
             }
-            Ok(found)
-        });
-        let found = match collected {
-            Ok(found) => found,
-            Err(error) => {
-                failures.note(&scope, error.into());
-                continue;
-            }
-        };
-        let (tenant, surface) = (scope.tenant.to_string(), scope.surface.to_string());
-        for Garbage { r#type, kind, version, bytes, modified, .. } in &found.garbage {
-            let r#type = match r#type {
-                GarbageType::Blob => "blob",
-                GarbageType::Record => "record",
-            };
-            let (version, size) = (format!("{version:.12}"), bytes.to_string());
-            let age = readable(age(now, *modified));
-            table.add_row([&tenant, &surface, r#type, kind.as_str(), &version, &size, &age]);
-            document.bytes += bytes;
+            Err(error) => failures.note(&scope, error.into()),
         }
-        let Collection { kept_manifests, garbage } = found;
-        document.scopes.push(ScopeCollected { tenant, surface, kept_manifests, garbage });
     }
-    let count: usize = document.scopes.iter().map(|scope| scope.garbage.len()).sum();
+    print(&output, flags, now, &document);
+    failures.print(&output);
+    document.failures = failures.all;
+    output.end(&document, failures.first.map_or(Ok(()), Err))
+}
+
+/// Finds the garbage of a scope, and deletes it where that is asked for. Returns it with what dead collections claim.
+fn collect(
+    operator: &Operator,
+    flags: &GcJob,
+    scope: &Scope,
+    now: Timestamp,
+    since: Timestamp,
+) -> Result<(Collection, Vec<Abandoned>), GarbageError> {
+    let (registry, objects) = (&*operator.published.registry, &*operator.published.objects);
+    // A manifest of the future is not to be judged by.
+    operator.registry().manifest(scope)?;
+    if let Some(before) = flags.release_claims.map(|age| now.checked_sub(age).unwrap_or(Timestamp::MIN)) {
+        Registry::new(registry).check_store()?;
+        for Abandoned { by, since, versions } in release(registry, scope, before)? {
+            tracing::info!(%scope, by, %since, versions, "gave up the claims of a collection that has ended");
+        }
+    }
+    let include_unrecorded = flags.include_unrecorded;
+    let keep = Keep { manifests: flags.keep.get(), since, include_unrecorded };
+    let mut found = Collection::find(registry, objects, scope, keep)?;
+    if !flags.delete {
+        return Ok((found, Vec::new()));
+    }
+    let remover = Remover { by: by(), now, timeouts: operator.config.registry.timeouts() };
+    let removed = found.remove(registry, objects, scope, &remover)?;
+    found.garbage = removed.garbage;
+    for Abandoned { by, since, versions } in &removed.abandoned {
+        tracing::warn!(
+            %scope, by, %since, versions,
+            "a collection that has ended claims versions, which cannot become current; when it cannot be running any \
+             more, give them up with --release-claims"
+        );
+    }
+    Ok((found, removed.abandoned))
+}
+
+fn print(output: &Output, flags: &GcJob, now: Timestamp, document: &Collected<'_>) {
+    let all = || {
+        let scopes = document.scopes.iter();
+        scopes.flat_map(|collected| iter::repeat(collected).zip(&collected.garbage.garbage))
+    };
+    let count = all().count();
+    let mut table = table(["TENANT", "SURFACE", "TYPE", "KIND", "VERSION", "BYTES", "AGE"]);
+    for (of, Garbage { r#type, kind, version, bytes, modified }) in all().take(MOST_ROWS) {
+        let r#type = match r#type {
+            GarbageType::Blob => "blob",
+            GarbageType::Record => "record",
+        };
+        let (version, size) = (format!("{version:.12}"), bytes.to_string());
+        let age = readable(age(now, *modified));
+        table.add_row([&of.tenant, &of.surface, r#type, kind.as_str(), &version, &size, &age]);
+    }
     if count > 0 {
         output.line(table.trim_fmt());
+    }
+    if let Some(more) = count.checked_sub(MOST_ROWS).filter(|more| *more > 0) {
+        output.line(format_args!("... and {more} more; --json lists all"));
     }
     let outcome = match (count, flags.delete) {
         (0, _) => "nothing to delete",
@@ -89,7 +182,4 @@ pub(crate) fn gc(flags: &GcJob) -> Result<(), JobError> {
         (_, false) => "nothing was deleted; pass --delete to delete them",
     };
     output.line(format_args!("{count} documents, {} bytes: {outcome}", document.bytes));
-    failures.print(&output);
-    document.failures = failures.all;
-    output.end(&document, failures.first.map_or(Ok(()), Err))
 }

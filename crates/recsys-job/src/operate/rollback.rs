@@ -1,7 +1,7 @@
 //! `rollback`: back to pointers that were current before.
 
 use recsys_core::artifact::Kind;
-use recsys_core::publish::{Change, Reason, RollbackPlan, Target, version_in};
+use recsys_core::publish::{Change, Reason, Registry, RollbackPlan, Target, version_in};
 use serde::Serialize;
 
 use super::{Operator, scope};
@@ -37,10 +37,12 @@ struct Move<'a> {
 pub(crate) fn rollback(flags: &RollbackJob) -> Result<(), JobError> {
     let operator = Operator::new(&flags.common)?;
     let (registry, scope) = (operator.registry(), scope(&flags.scope));
+    let registry = if flags.correct_time { Registry::new(&*operator.published.registry) } else { registry };
     // Before anything is done: whom to tell must be known.
     let notifier = Notifier::configured(&operator.config.notify, &scope)?;
     let target = match &flags.to {
         Some(hash) => Target::Hash(hash.clone()),
+        None if flags.correct_time => Target::Steps(0),
         None => Target::Steps(flags.steps),
     };
     let plan = RollbackPlan::new(&registry, &*operator.published.objects, &scope, &target, flags.kind)?;
@@ -48,7 +50,8 @@ pub(crate) fn rollback(flags: &RollbackJob) -> Result<(), JobError> {
         None
     } else {
         operator.published.warn_of_collisions();
-        let change = Change { reason: Reason::Rollback, by: by(), now: operator.clock.now() };
+        let (now, timeouts) = (operator.clock.now(), operator.config.registry.timeouts());
+        let change = Change { reason: Reason::Rollback, by: by(), now, timeouts };
         plan.carry_out(&registry, &*operator.published.objects, &scope, &change)?
     };
     let manifest = current.as_ref().unwrap_or(&plan.from);
@@ -74,10 +77,10 @@ pub(crate) fn rollback(flags: &RollbackJob) -> Result<(), JobError> {
     for (kind, before, after) in &moves {
         output.line(format_args!("  {kind:<12} {} -> {}", version(*before), version(*after)));
     }
-    let outcome = match (&current, moves.is_empty()) {
-        (_, true) => "unchanged: these artifacts are current already",
-        (None, false) => "unchanged: this was a dry run",
-        (Some(_), false) => "swapped",
+    let outcome = match &current {
+        Some(_) => "swapped",
+        None if flags.dry_run && plan.is_due(operator.clock.now()) => "unchanged: this was a dry run",
+        None => "unchanged: these artifacts are current already",
     };
     output.line(format_args!("  manifest     {}: {outcome}", registry.name(&scope)));
     output.end(

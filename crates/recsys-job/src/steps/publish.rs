@@ -120,6 +120,7 @@ impl<'a> Publishing<'a> {
             limits: &ctx.config.limits,
             by: by(),
             now: ctx.clock.now(),
+            timeouts: ctx.config.registry.timeouts(),
             options,
         };
         Self { ctx, publisher, stored: Vec::new(), step }

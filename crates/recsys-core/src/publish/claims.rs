@@ -1,0 +1,391 @@
+//! Claims: what a collection of garbage may delete, and what therefore cannot become current.
+//!
+//! A collector writes the versions that it is about to delete into one document of the registry, which changes by
+//! compare-and-swap only, and takes them out again when they are gone. Two orders make that safe:
+//!
+//! - A publisher announces its manifest in the history, *then* reads the claims, *then* looks whether its blobs are
+//!   there, and swaps. It refuses to make current what is claimed.
+//! - A collector claims, *then* reads the manifest and what the history announces, and deletes what neither names.
+//!
+//! If the publisher reads the claims first, the collector finds the announcement and keeps the blobs. If the collector
+//! claims first, the publisher finds the claim and does not swap. So no blob that a manifest names is deleted, however
+//! long either side is paused in between. No clock takes part.
+//!
+//! A collector that dies leaves its claims. Its last requests may still be on their way to a bucket, so nobody but an
+//! operator can say when the claims may be given up: [`release`]. Until then the claimed versions cannot become current,
+//! and everything else goes on.
+//!
+//! One collection runs at a time. Another one takes its place when it has not renewed the document for a while; the one
+//! that was replaced finds that out before its next deletion. Its claims stay, so that a wrong guess is harmless.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::format::V1;
+use super::registry::{Registry, RegistryError};
+use crate::artifact::Kind;
+use crate::id::Scope;
+use crate::interrupt;
+use crate::json::readable;
+use crate::storage::{Commit, Condition, Store, StoreError};
+
+/// A claim is renewed before a deletion when it was last renewed longer ago than this.
+const BEAT: Duration = Duration::from_secs(2);
+
+/// How often a process that waits looks again.
+const POLL: Duration = Duration::from_millis(250);
+
+/// A wait longer than this is reported.
+const SILENT_WAIT: Duration = Duration::from_secs(3);
+
+/// How long one process waits for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseTimeouts {
+    /// The longest wait for a collection of garbage, by a publisher or by another collection.
+    pub wait: Duration,
+    /// A collection that has not renewed its claims for this long is taken for dead.
+    pub silence: Duration,
+}
+
+impl Default for LeaseTimeouts {
+    /// A wait of a minute; silence of ten times the interval at which claims are renewed.
+    fn default() -> Self {
+        Self { wait: Duration::from_secs(60), silence: 10 * BEAT }
+    }
+}
+
+/// Versions of an artifact kind.
+type Versions = BTreeMap<Kind, BTreeSet<String>>;
+
+/// The document of a tenant and surface. Unknown fields are those of earlier versions of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Document {
+    v: V1,
+    /// The collection that is running.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    running: Option<Running>,
+    /// What is claimed, by whom.
+    #[serde(default)]
+    claims: Vec<Claim>,
+}
+
+/// A collection that is running.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Running {
+    id: String,
+    by: String,
+    since: Timestamp,
+    /// How often it was renewed: each renewal is another document.
+    renewals: u64,
+}
+
+/// The versions that one collection has claimed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Claim {
+    id: String,
+    by: String,
+    since: Timestamp,
+    versions: Versions,
+}
+
+/// Claims of a collection that has ended without giving them back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Abandoned {
+    /// User and host of the collection.
+    pub by: String,
+    /// When it began.
+    pub since: Timestamp,
+    /// How many versions it has claimed.
+    pub versions: usize,
+}
+
+impl Document {
+    fn is_running(&self, id: &str) -> bool {
+        self.running.as_ref().is_some_and(|running| running.id == id)
+    }
+
+    /// The claim on any of `versions`, with the version that is claimed.
+    fn claim_on<'a>(&'a self, versions: &'a [(Kind, String)]) -> Option<(&'a Claim, Kind, &'a str)> {
+        self.claims.iter().find_map(|claim| {
+            let claimed = |(kind, version): &&(Kind, String)| {
+                claim.versions.get(kind).is_some_and(|versions| versions.contains(version))
+            };
+            versions.iter().find(claimed).map(|(kind, version)| (claim, *kind, version.as_str()))
+        })
+    }
+}
+
+fn key(scope: &Scope) -> String {
+    format!("gc/{}.json", scope.prefix())
+}
+
+/// The claims document of `scope`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Claims<'a> {
+    store: &'a dyn Store,
+    scope: &'a Scope,
+    timeouts: LeaseTimeouts,
+}
+
+/// A wait for another process: bounded, reported, and ended by a request to stop.
+struct Wait {
+    began: Instant,
+    timeout: Duration,
+    is_reported: bool,
+}
+
+impl Wait {
+    fn begin(timeout: Duration) -> Self {
+        Self { began: Instant::now(), timeout, is_reported: false }
+    }
+
+    /// Sleeps for a moment; `false` when the time is up.
+    fn go_on(&mut self, name: &str, by: &str, since: Timestamp) -> Result<bool, RegistryError> {
+        interrupt::check().map_err(StoreError::from)?;
+        let waited = self.began.elapsed();
+        if waited >= self.timeout {
+            return Ok(false);
+        }
+        if waited >= SILENT_WAIT && !self.is_reported {
+            self.is_reported = true;
+            let left = self.timeout.saturating_sub(waited).as_secs();
+            tracing::warn!(claims = name, by, %since, "waiting for a collection of garbage, for {left} s at most");
+        }
+        thread::sleep(POLL.min(self.timeout - waited));
+        Ok(true)
+    }
+}
+
+impl<'a> Claims<'a> {
+    pub(super) fn new(store: &'a dyn Store, scope: &'a Scope, timeouts: LeaseTimeouts) -> Self {
+        Self { store, scope, timeouts }
+    }
+
+    fn name(&self) -> String {
+        self.store.name(&key(self.scope))
+    }
+
+    fn read(&self) -> Result<(Document, Condition), RegistryError> {
+        let key = key(self.scope);
+        match self.store.read_tagged(&key)? {
+            Some((bytes, tag)) => {
+                let document = Registry::new(self.store).parse(&key, "claims document", &bytes)?;
+                Ok((document, Condition::Still(Some(tag))))
+            }
+            None => Ok((Document::default(), Condition::Still(None))),
+        }
+    }
+
+    /// Changes the document as `change` says, which is asked again when another process was faster.
+    fn update<T>(
+        &self,
+        mut change: impl FnMut(&mut Document) -> Result<T, RegistryError>,
+    ) -> Result<T, RegistryError> {
+        let mut delays = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(5))
+            .with_max_delay(Duration::from_millis(500))
+            .with_jitter()
+            .with_max_times(20)
+            .build();
+        loop {
+            let (before, condition) = self.read()?;
+            let mut after = before.clone();
+            let outcome = change(&mut after)?;
+            if after == before {
+                return Ok(outcome);
+            }
+            match self.store.put(&key(self.scope), &readable(&after), condition) {
+                Ok(Commit::Written | Commit::Unchanged) => return Ok(outcome),
+                // The answer to a write may be lost, and its second try refused because of the first.
+                answer => match (self.read(), answer) {
+                    (Ok((now, _)), _) if now == after => return Ok(outcome),
+                    (_, Err(error)) => return Err(error.into()),
+                    (read, Ok(_)) => drop(read?),
+                },
+            }
+            let delay = delays.next().ok_or_else(|| RegistryError::Contended(self.name()))?;
+            thread::sleep(delay.min(self.timeouts.wait));
+        }
+    }
+
+    /// Waits until none of `versions` is claimed.
+    ///
+    /// # Errors
+    /// [`RegistryError::Claimed`] when one of them still is when the time is up, or was abandoned.
+    pub(super) fn await_free(&self, versions: &[(Kind, String)]) -> Result<(), RegistryError> {
+        let mut wait = Wait::begin(self.timeouts.wait);
+        loop {
+            let (document, _) = self.read()?;
+            let Some((claim, kind, version)) = document.claim_on(versions) else { return Ok(()) };
+            let Claim { id, by, since, .. } = claim;
+            // One that does not run any more will not give it back.
+            if !document.is_running(id) || !wait.go_on(&self.name(), by, *since)? {
+                let (by, since) = (by.clone(), *since);
+                let version = version.to_owned();
+                return Err(RegistryError::Claimed { kind, version, by, since, scope: self.scope.clone() });
+            }
+        }
+    }
+
+    /// Begins a collection. Waits for the one that is running, or takes its place when it is silent.
+    pub(super) fn begin(self, by: &str, now: Timestamp) -> Result<Collector<'a>, RegistryError> {
+        let timeouts = self.timeouts;
+        let id = format!("{:032x}", fastrand::u128(..));
+        let mut wait = Wait::begin(timeouts.wait);
+        let mut watched: Option<(Running, Instant)> = None;
+        loop {
+            let begun = boot_time();
+            let taken = self.update(|document| {
+                let is_dead = |running: &Running| {
+                    let seen = watched.as_ref().filter(|(before, _)| before == running);
+                    timeouts.silence.is_zero()
+                        || seen.is_some_and(|(_, since)| since.elapsed() >= timeouts.silence)
+                };
+                if let Some(running) = document.running.clone().filter(|running| !is_dead(running)) {
+                    return Ok(Err(running));
+                }
+                let running = Running { id: id.clone(), by: by.to_owned(), since: now, renewals: 0 };
+                document.running = Some(running);
+                Ok(Ok(()))
+            })?;
+            let Err(running) = taken else {
+                let renewed = Mutex::new(begun);
+                return Ok(Collector { claims: self, id, by: by.to_owned(), since: now, renewed });
+            };
+            let (by, since) = (running.by.clone(), running.since);
+            if !wait.go_on(&self.name(), &by, since)? {
+                return Err(RegistryError::Leased { name: self.name(), by, since });
+            }
+            if watched.as_ref().is_none_or(|(before, _)| *before != running) {
+                watched = Some((running, Instant::now()));
+            }
+        }
+    }
+
+    /// Claims of collections that do not run any more.
+    pub(super) fn abandoned(&self) -> Result<Vec<Abandoned>, RegistryError> {
+        let (document, _) = self.read()?;
+        let dead = document.claims.iter().filter(|claim| !document.is_running(&claim.id));
+        Ok(dead.map(Claim::abandoned).collect())
+    }
+}
+
+impl Claim {
+    fn abandoned(&self) -> Abandoned {
+        let versions = self.versions.values().map(BTreeSet::len).sum();
+        Abandoned { by: self.by.clone(), since: self.since, versions }
+    }
+}
+
+/// Gives up the abandoned claims of collections that began before a time. Returns what was given up.
+///
+/// Only an operator knows that such a collection does not run any more, and that no request of it is still on its way.
+pub fn release(store: &dyn Store, scope: &Scope, before: Timestamp) -> Result<Vec<Abandoned>, RegistryError> {
+    Claims::new(store, scope, LeaseTimeouts::default()).update(|document| {
+        let running = document.running.as_ref().map(|running| running.id.clone());
+        let goes = |claim: &Claim| Some(&claim.id) != running.as_ref() && claim.since < before;
+        let released = document.claims.iter().filter(|claim| goes(claim)).map(Claim::abandoned).collect();
+        document.claims.retain(|claim| !goes(claim));
+        Ok(released)
+    })
+}
+
+/// A collection that is running.
+#[derive(Debug)]
+pub(super) struct Collector<'a> {
+    claims: Claims<'a>,
+    id: String,
+    by: String,
+    since: Timestamp,
+    /// When the last successful renewal began, by a clock that counts the time in which the machine sleeps.
+    renewed: Mutex<Duration>,
+}
+
+impl Collector<'_> {
+    /// Claims `versions` in place of what it has claimed before.
+    pub(super) fn claim(&self, versions: &[(Kind, String)]) -> Result<(), RegistryError> {
+        let mut claimed = Versions::new();
+        for (kind, version) in versions {
+            claimed.entry(*kind).or_default().insert(version.clone());
+        }
+        self.renew(&mut self.renewed(), |document| {
+            document.claims.retain(|claim| claim.id != self.id);
+            let (id, by, since) = (self.id.clone(), self.by.clone(), self.since);
+            document.claims.push(Claim { id, by, since, versions: claimed.clone() });
+        })
+    }
+
+    /// Looks before a deletion whether this collection still runs, unless it has just done so.
+    pub(super) fn check(&self) -> Result<(), RegistryError> {
+        interrupt::check().map_err(StoreError::from)?;
+        let mut renewed = self.renewed();
+        // Again, when the renewal itself took too long.
+        while boot_time().saturating_sub(*renewed) > BEAT {
+            self.renew(&mut renewed, |_| {})?;
+        }
+        Ok(())
+    }
+
+    /// Ends the collection. Claims on `unsettled` versions, which may still be deleted by a request on its way, stay.
+    pub(super) fn end(self, unsettled: &[(Kind, String)]) -> Result<(), RegistryError> {
+        let id = &self.id;
+        self.claims.update(|document| {
+            document.running.take_if(|running| running.id == *id);
+            for claim in document.claims.iter_mut().filter(|claim| claim.id == *id) {
+                let stays =
+                    |kind, version: &str| unsettled.iter().any(|(k, v)| (*k, &**v) == (kind, version));
+                claim.versions.iter_mut().for_each(|(kind, versions)| {
+                    versions.retain(|version| stays(*kind, version));
+                });
+                claim.versions.retain(|_, versions| !versions.is_empty());
+            }
+            document.claims.retain(|claim| !claim.versions.is_empty());
+            Ok(())
+        })
+    }
+
+    fn renewed(&self) -> MutexGuard<'_, Duration> {
+        self.renewed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn renew(&self, renewed: &mut Duration, change: impl Fn(&mut Document)) -> Result<(), RegistryError> {
+        let begun = boot_time();
+        self.claims.update(|document| {
+            change(document);
+            match &mut document.running {
+                Some(running) if running.id == self.id => running.renewals += 1,
+                Some(Running { by, since, .. }) => {
+                    let (name, by, since) = (self.claims.name(), by.clone(), *since);
+                    return Err(RegistryError::Leased { name, by, since });
+                }
+                None => return Err(RegistryError::Contended(self.claims.name())),
+            }
+            Ok(())
+        })?;
+        *renewed = begun;
+        Ok(())
+    }
+}
+
+/// The time since the machine was started, sleep included.
+#[cfg(target_os = "linux")]
+fn boot_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
+}
+
+/// The time since the first call: this system has no clock of the other kind.
+#[cfg(not(target_os = "linux"))]
+fn boot_time() -> Duration {
+    static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+    START.elapsed()
+}

@@ -1,0 +1,155 @@
+//! The removal of garbage, a batch at a time: claim it, look once more what is named, delete it, give the claim back.
+//!
+//! [Claims](super::claims) say why nothing is deleted that a manifest names. What a removal leaves behind when it fails:
+//! some garbage, and claims on versions whose deletion may still happen.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use jiff::Timestamp;
+
+use super::blob::version_in;
+use super::claims::{Abandoned, Claims, Collector, LeaseTimeouts};
+use super::garbage::{Collection, Garbage, GarbageError, GarbageType};
+use super::history::HistoryEntry;
+use super::registry::Registry;
+use crate::artifact::Kind;
+use crate::id::Scope;
+use crate::parallel;
+use crate::storage::Store;
+
+/// Versions that are claimed at a time: so few that little is blocked when a collection dies, and so many that claiming
+/// takes no time beside deleting.
+const BATCH: usize = 1000;
+
+/// Who removes garbage.
+#[derive(Debug, Clone)]
+pub struct Remover {
+    /// User and host.
+    pub by: String,
+    /// When the removal begins.
+    pub now: Timestamp,
+    /// How long it waits for another collection.
+    pub timeouts: LeaseTimeouts,
+}
+
+/// What was removed.
+#[derive(Debug)]
+pub struct Removed {
+    /// What is gone. What has come into use in the meantime stays, and is not among it.
+    pub garbage: Vec<Garbage>,
+    /// Claims of collections that have died.
+    pub abandoned: Vec<Abandoned>,
+}
+
+/// A version, and its documents: the blob first, so that a record without a blob is all that an interruption leaves.
+type Version<'a> = ((Kind, String), Vec<&'a Garbage>);
+
+impl Collection {
+    /// Removes the garbage.
+    ///
+    /// # Errors
+    /// What was removed before the failure is gone.
+    pub fn remove(
+        &self,
+        registry: &dyn Store,
+        objects: &dyn Store,
+        scope: &Scope,
+        remover: &Remover,
+    ) -> Result<Removed, GarbageError> {
+        let mut versions: BTreeMap<(Kind, String), Vec<&Garbage>> = BTreeMap::new();
+        for garbage in &self.garbage {
+            versions.entry((garbage.kind, garbage.version.clone())).or_default().push(garbage);
+        }
+        let versions: Vec<Version<'_>> = versions.into_iter().collect();
+        let Remover { by, now, timeouts } = remover;
+        let claims = Claims::new(registry, scope, *timeouts);
+        if versions.is_empty() {
+            return Ok(Removed { garbage: Vec::new(), abandoned: claims.abandoned()? });
+        }
+        Registry::new(registry).check_store()?;
+        let collector = claims.begin(by, *now)?;
+        let sweep = Sweep { registry, objects, scope, collector: &collector, unsettled: Mutex::default() };
+        let removed = sweep.remove(self, &versions);
+        let unsettled = sweep.unsettled.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let ended = collector.end(&unsettled);
+        let garbage = removed?;
+        ended?;
+        Ok(Removed { garbage, abandoned: claims.abandoned()? })
+    }
+}
+
+struct Sweep<'a> {
+    registry: &'a dyn Store,
+    objects: &'a dyn Store,
+    scope: &'a Scope,
+    collector: &'a Collector<'a>,
+    /// Versions of which a deletion may still happen.
+    unsettled: Mutex<Vec<(Kind, String)>>,
+}
+
+impl Sweep<'_> {
+    fn remove(
+        &self,
+        collection: &Collection,
+        versions: &[Version<'_>],
+    ) -> Result<Vec<Garbage>, GarbageError> {
+        let mut gone = Vec::new();
+        for batch in versions.chunks(BATCH) {
+            let mut claimed: Vec<(Kind, String)> = batch.iter().map(|(version, _)| version.clone()).collect();
+            self.collector.claim(&claimed)?;
+            let named = self.named_since(&collection.kept.current)?;
+            if claimed.iter().any(|version| named.contains(version)) {
+                // A publisher that has announced them waits for this.
+                claimed.retain(|version| !named.contains(version));
+                self.collector.claim(&claimed)?;
+            }
+            let batch: Vec<&Version<'_>> =
+                batch.iter().filter(|(version, _)| !named.contains(version)).collect();
+            let removed = parallel::try_map(batch, |(_, documents)| self.remove_version(documents))?;
+            gone.extend(removed.into_iter().flatten());
+        }
+        gone.sort();
+        Ok(gone)
+    }
+
+    /// What the manifest and the entries of the history name that have come since the entry `before`.
+    ///
+    /// A swap that is still to come was announced with a greater key than that of the manifest that it replaces.
+    fn named_since(&self, before: &str) -> Result<BTreeSet<(Kind, String)>, GarbageError> {
+        let registry = Registry::new(self.registry);
+        let current = registry.manifest(self.scope)?;
+        let (current, _) = current.ok_or_else(|| GarbageError::NoManifest(registry.name(self.scope)))?;
+        let replaced = HistoryEntry::key_of(self.scope, &current);
+        let after = before.min(replaced.as_str());
+        let entries = self.registry.list_after(&HistoryEntry::folder(self.scope), after)?;
+        let entries: Vec<_> =
+            entries.into_iter().filter(|listed| HistoryEntry::hash_in_key(&listed.key).is_some()).collect();
+        let entries = parallel::try_map(&entries, |listed| registry.entry(self.scope, &listed.key))?;
+        let manifests = entries.into_iter().flatten().map(|entry| entry.manifest).chain([current]);
+        let pointers = manifests.flat_map(|manifest| manifest.current);
+        Ok(pointers.map(|(kind, uri)| (kind, version_in(&uri).to_owned())).collect())
+    }
+
+    /// Deletes the documents of a version. Returns those that were there.
+    fn remove_version(&self, documents: &[&Garbage]) -> Result<Vec<Garbage>, GarbageError> {
+        let mut gone = Vec::new();
+        for garbage in documents {
+            self.collector.check()?;
+            let store = match garbage.r#type {
+                GarbageType::Blob => self.objects,
+                GarbageType::Record => self.registry,
+            };
+            let removed = store.remove(&garbage.key(self.scope)).inspect_err(|error| {
+                if error.may_still_happen() {
+                    let version = (garbage.kind, garbage.version.clone());
+                    self.unsettled.lock().unwrap_or_else(PoisonError::into_inner).push(version);
+                }
+            })?;
+            if removed {
+                gone.push((*garbage).clone());
+            }
+        }
+        Ok(gone)
+    }
+}

@@ -1,0 +1,164 @@
+//! A publisher, a rollback and two collections of garbage in every interleaving, each paused before any of its operations
+//! for as long as the others like: what the manifest names is there after each operation of any of them.
+//!
+//! No process waits for another one: a collection takes the place of another at once, as if clocks had run wild.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+
+#[allow(dead_code, reason = "other tests use the rest")]
+mod published;
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use published::{candidates, publish, publish_within, roll_back_within, scope};
+use recsys_core::publish::{
+    BlobError, Candidate, Collection, GarbageError, Keep, LeaseTimeouts, Manifest, Options, PublishError,
+    RegistryError, Remover, RollbackError,
+};
+use recsys_core::storage::Store;
+use recsys_testkit::interleave::{Contents, Process, Stores, explore};
+
+/// Nobody waits, and any other collection looks dead.
+const NO_TIME: LeaseTimeouts = LeaseTimeouts { wait: Duration::ZERO, silence: Duration::ZERO };
+
+/// `popularity` of a few days: one kind keeps the number of interleavings small.
+static DAYS: LazyLock<Vec<Candidate>> =
+    LazyLock::new(|| (0..4).map(|day| candidates(day + 1).swap_remove(0)).collect());
+
+fn day(number: usize) -> &'static [Candidate] {
+    std::slice::from_ref(&DAYS[number - 1])
+}
+
+/// Long after all that was published.
+fn later() -> Timestamp {
+    Timestamp::UNIX_EPOCH + SignedDuration::from_hours(1000)
+}
+
+/// Two days are published, long ago; the first one is garbage.
+fn shelf() -> Contents {
+    let stores = Stores::new(Contents::default());
+    for number in 1..=2 {
+        publish(&stores.open("objects"), &stores.open("registry"), day(number)).unwrap();
+    }
+    let mut contents = stores.contents();
+    contents.now = later();
+    contents
+}
+
+/// What the manifest names is there, blob and record.
+fn check(contents: &Contents) -> Result<(), String> {
+    let manifest = contents.get(&format!("registry/{}", Manifest::key(&scope()))).ok_or("no manifest")?;
+    let manifest: Manifest = serde_json::from_slice(manifest).map_err(|error| error.to_string())?;
+    for (kind, uri) in &manifest.current {
+        contents.get(&uri["memory://".len()..]).ok_or(format!("{kind} {uri} is gone"))?;
+    }
+    Ok(())
+}
+
+fn find(stores: &Stores) -> Result<Collection, GarbageError> {
+    let since = later() - SignedDuration::from_hours(1);
+    let keep = Keep { manifests: 1, since, include_unrecorded: false };
+    Collection::find(&stores.open("registry"), &stores.open("objects"), &scope(), keep)
+}
+
+fn collect(stores: &Stores) -> bool {
+    match find(stores) {
+        Ok(found) => remove(&found, stores),
+        Err(error) => is_over(&error.to_string()),
+    }
+}
+
+/// What was found before anything else happened, which is the longest pause that there can be in between.
+fn remove_what_was_found(stores: &Stores) -> bool {
+    static FOUND: LazyLock<Collection> = LazyLock::new(|| find(&Stores::new(shelf())).unwrap());
+    remove(&FOUND, stores)
+}
+
+fn remove(found: &Collection, stores: &Stores) -> bool {
+    let remover = Remover { by: "gc@host".to_owned(), now: later(), timeouts: NO_TIME };
+    match found.remove(&stores.open("registry"), &stores.open("objects"), &scope(), &remover) {
+        Ok(removed) => !removed.garbage.is_empty(),
+        // Another collection has taken its place.
+        Err(GarbageError::Registry(RegistryError::Leased { .. } | RegistryError::Contended(_))) => false,
+        Err(error) => is_over(&error.to_string()),
+    }
+}
+
+fn roll_back_to_first(stores: &Stores) -> bool {
+    static FIRST: LazyLock<String> = LazyLock::new(|| {
+        let registry = Stores::new(shelf()).open("registry");
+        let first = registry.list("history/demo/home").unwrap().swap_remove(0).key;
+        first.rsplit_once('-').unwrap().1.trim_end_matches(".json").to_owned()
+    });
+    match roll_back_within(&stores.open("objects"), &stores.open("registry"), &FIRST, NO_TIME) {
+        Ok(manifest) => manifest.is_some(),
+        Err(
+            RollbackError::Blob(BlobError::Missing(_))
+            | RollbackError::Registry(RegistryError::Claimed { .. })
+            | RollbackError::Overtaken(_),
+        ) => false,
+        Err(error) => is_over(&error.to_string()),
+    }
+}
+
+fn publish_first_again(stores: &Stores) -> bool {
+    let options = Options { allow_older_window: true, ..Options::default() };
+    match publish_within(&stores.open("objects"), &stores.open("registry"), day(1), options, NO_TIME) {
+        Ok(done) => done.swapped,
+        Err(PublishError::Vanished(_) | PublishError::Registry(RegistryError::Claimed { .. })) => false,
+        Err(error) => is_over(&error.to_string()),
+    }
+}
+
+fn publish_third(stores: &Stores) -> bool {
+    let options = Options::default();
+    match publish_within(&stores.open("objects"), &stores.open("registry"), day(3), options, NO_TIME) {
+        Ok(done) => done.swapped,
+        Err(error) => is_over(&error.to_string()),
+    }
+}
+
+/// The one failure that the explorer makes up.
+fn is_over(message: &str) -> bool {
+    assert!(message.contains("cannot use a shared store"), "{message}");
+    false
+}
+
+/// Every process succeeds in some interleaving, and what the manifest names is always there.
+fn assert_safe(processes: &[&Process], least_states: usize) {
+    let is_entry = |key: &str| key.starts_with("registry/history/");
+    let explored = explore(shelf(), processes, &is_entry, &check).unwrap();
+    assert!(explored.states >= least_states, "{explored:?}");
+    assert!(explored.succeeded.iter().all(|states| *states > 0), "{explored:?}");
+}
+
+#[test]
+fn a_rollback_and_a_collection() {
+    assert_safe(&[&roll_back_to_first, &collect], 100);
+}
+
+#[test]
+fn a_publisher_of_what_is_garbage_and_a_collection() {
+    assert_safe(&[&publish_first_again, &collect], 100);
+}
+
+#[test]
+fn a_publisher_of_something_new_and_a_rollback_and_a_collection() {
+    assert_safe(&[&publish_third, &roll_back_to_first, &remove_what_was_found], 100);
+}
+
+#[test]
+fn a_rollback_and_two_collections() {
+    assert_safe(&[&roll_back_to_first, &remove_what_was_found, &remove_what_was_found], 100);
+}
+
+#[test]
+#[ignore = "takes minutes; `just attack` runs it"]
+fn a_publisher_and_a_rollback_and_two_collections() {
+    assert_safe(
+        &[&publish_first_again, &roll_back_to_first, &remove_what_was_found, &remove_what_was_found],
+        100,
+    );
+}
