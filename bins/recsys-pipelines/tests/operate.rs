@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use jiff::{SignedDuration, Timestamp};
 use recsys_core::artifact::Kind;
 use recsys_testkit::reader::read_published;
 use recsys_testkit::sandbox::{Finished, Sandbox};
@@ -181,7 +182,9 @@ fn a_manifest_that_was_edited_is_part_of_the_history() {
     let before = shop.current();
     let text = fs::read_to_string(shop.0.join(MANIFEST)).unwrap();
     let mut manifest: Value = serde_json::from_str(&text).unwrap();
-    manifest["updated_at"] = json!("2126-01-01T00:00:00Z");
+    // As an editor would, and not far in the future, which is refused.
+    let updated: Timestamp = manifest["updated_at"].as_str().unwrap().parse().unwrap();
+    manifest["updated_at"] = json!((updated + SignedDuration::from_mins(1)).to_string());
     manifest["current"].as_object_mut().unwrap().remove("cooc");
     shop.0.write(MANIFEST, manifest.to_string());
     let entries = |shop: &Shop| -> Vec<(String, String)> {

@@ -127,6 +127,7 @@ fn the_entry_of_an_attempt_that_lost_is_not_taken_for_the_one_that_won() {
         reason: Reason::Publish,
         by: "test@host".to_owned(),
         now: Timestamp::from_second(second).unwrap(),
+        horizon: Timestamp::MAX,
         timeouts: LeaseTimeouts::default(),
     };
     let mut races = 0;
@@ -171,7 +172,7 @@ fn foreign(records: Option<&str>) -> Shelf {
     }
     let manifest = shelf.manifest();
     let text = serde_json::json!({
-        "updated_at": "1969-06-01T12:30:00.123456789+02:00", "current": manifest.current,
+        "updated_at": "2025-06-01T12:30:00.123456789+02:00", "current": manifest.current,
         "v": 1, "surface": "home", "tenant": "demo",
     });
     registry.put(&Manifest::key(&scope()), text.to_string().as_bytes(), Condition::Always).unwrap();
@@ -301,6 +302,7 @@ fn a_rollback_of_one_kind_lets_the_others_move() {
         reason: Reason::Rollback,
         by: "test@host".to_owned(),
         now: Timestamp::UNIX_EPOCH,
+        horizon: Timestamp::MAX,
         timeouts: LeaseTimeouts::default(),
     };
     plan.carry_out(&registry, &*objects, &scope(), &change).unwrap().unwrap();

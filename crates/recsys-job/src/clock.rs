@@ -31,6 +31,11 @@ impl Clock {
         }
     }
 
+    /// What lies after this lies in the future: a clock that is pinned to the past does not make the present so.
+    pub(crate) fn horizon(self) -> Timestamp {
+        self.now().max(wall())
+    }
+
     /// The time, to the microsecond.
     #[allow(clippy::disallowed_methods, reason = "this is the clock that all others ask")]
     pub fn now(self) -> Timestamp {

@@ -135,7 +135,13 @@ mod tests {
             previous: None,
             reason: Reason::Publish,
             by: "etl@worker-3".to_owned(),
-            manifest: Manifest::following(None, &scope, [].into(), jiff::Timestamp::UNIX_EPOCH),
+            manifest: Manifest::following(
+                None,
+                &scope,
+                [].into(),
+                jiff::Timestamp::UNIX_EPOCH,
+                jiff::Timestamp::UNIX_EPOCH,
+            ),
         };
         let history = ["abcdef01", "abcdef02", "12345678"].map(entry);
         assert_eq!(by_hash(&scope, &history, "123456").unwrap(), 2);

@@ -43,21 +43,22 @@ impl Manifest {
     /// How far the clocks of two machines may differ.
     const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
 
-    /// Whether its time lies in the future, which tells that a clock is wrong.
-    pub fn is_from_the_future(&self, now: Timestamp) -> bool {
-        self.updated_at.duration_since(now) > Self::CLOCK_TOLERANCE
+    /// Whether its time lies after `horizon`, which tells that a clock is wrong.
+    pub fn is_from_the_future(&self, horizon: Timestamp) -> bool {
+        self.updated_at.duration_since(horizon) > Self::CLOCK_TOLERANCE
     }
 
     /// A manifest that follows `previous` and names `current`. Its time is later than its predecessor's, even when the
-    /// clock is a little behind. A time in the future is not followed.
+    /// clock is a little behind. A predecessor that lies after `horizon` is not followed.
     pub(super) fn following(
         previous: Option<&Self>,
         scope: &Scope,
         current: BTreeMap<Kind, String>,
         now: Timestamp,
+        horizon: Timestamp,
     ) -> Self {
         let tick = SignedDuration::from_micros(1);
-        let previous = previous.filter(|previous| !previous.is_from_the_future(now));
+        let previous = previous.filter(|previous| !previous.is_from_the_future(horizon));
         let earliest = previous.and_then(|previous| previous.updated_at.checked_add(tick).ok());
         let updated_at = earliest.map_or(now, |earliest| earliest.max(now));
         Self { v: V1, tenant: scope.tenant.clone(), surface: scope.surface.clone(), current, updated_at }

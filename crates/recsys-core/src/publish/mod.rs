@@ -193,6 +193,8 @@ pub struct Publisher<'a> {
     pub by: String,
     /// The time of the swap.
     pub now: Timestamp,
+    /// What lies more than a few minutes after this lies in the future.
+    pub horizon: Timestamp,
     /// How long it waits for a collection of garbage.
     pub timeouts: LeaseTimeouts,
     /// What may be done beyond the safe default.
@@ -221,7 +223,7 @@ impl Publisher<'_> {
         scope: &Scope,
         planned: impl IntoIterator<Item = &'p Planned>,
     ) -> Result<(), PublishError> {
-        let (current, _) = Registry::new(self.registry).at(self.now).manifest(scope)?.unzip();
+        let (current, _) = Registry::new(self.registry).at(self.horizon).manifest(scope)?.unzip();
         let (_, fates) = self.judge(scope, current.as_ref(), planned, Stage::Plan)?;
         if fates.contains(&Fate::Published) {
             Registry::new(self.registry).check_store()?;
@@ -436,8 +438,9 @@ impl Publisher<'_> {
     fn swap(&self, scope: &Scope, candidates: &[Stored]) -> Result<Published, PublishError> {
         let registry = Registry::new(self.registry);
         let (mut fates, mut seen) = (Vec::new(), None);
-        let Self { by, now, timeouts, .. } = self;
-        let change = Change { reason: Reason::Publish, by: by.clone(), now: *now, timeouts: *timeouts };
+        let Self { by, now, horizon, timeouts, .. } = self;
+        let (by, reason) = (by.clone(), Reason::Publish);
+        let change = Change { reason, by, now: *now, horizon: *horizon, timeouts: *timeouts };
         let decide = |current: Option<&Manifest>| {
             let (pointers, judged) =
                 self.judge(scope, current, candidates.iter().map(|stored| &stored.planned), Stage::Swap)?;

@@ -162,6 +162,8 @@ pub struct Change {
     pub by: String,
     /// When.
     pub now: Timestamp,
+    /// What lies more than a few minutes after this lies in the future.
+    pub horizon: Timestamp,
     /// How long to wait for a collection of garbage.
     pub timeouts: LeaseTimeouts,
 }
@@ -171,7 +173,7 @@ pub struct Change {
 pub struct Registry<'a> {
     store: &'a dyn Store,
     /// Manifests whose time lies after this are refused.
-    now: Option<Timestamp>,
+    horizon: Option<Timestamp>,
 }
 
 /// Tells that a first manifest was swapped in, so that one that is missing was lost.
@@ -188,13 +190,13 @@ fn begun_key(scope: &Scope) -> String {
 impl<'a> Registry<'a> {
     /// The registry in `store`.
     pub fn new(store: &'a dyn Store) -> Self {
-        Self { store, now: None }
+        Self { store, horizon: None }
     }
 
-    /// The same, which refuses manifests of the future.
+    /// The same, which refuses manifests that lie after `horizon`.
     #[must_use]
-    pub fn at(self, now: Timestamp) -> Self {
-        Self { now: Some(now), ..self }
+    pub fn at(self, horizon: Timestamp) -> Self {
+        Self { horizon: Some(horizon), ..self }
     }
 
     /// What messages call the manifest of `scope`.
@@ -211,7 +213,7 @@ impl<'a> Registry<'a> {
         if actual != *scope {
             return Err(RegistryError::Stranger { name: self.store.name(&key), actual });
         }
-        if let Some(now) = self.now.filter(|now| manifest.is_from_the_future(*now)) {
+        if let Some(now) = self.horizon.filter(|horizon| manifest.is_from_the_future(*horizon)) {
             let (name, updated_at) = (self.store.name(&key), manifest.updated_at);
             return Err(RegistryError::Future { name, updated_at, now });
         }
@@ -349,7 +351,7 @@ impl<'a> Registry<'a> {
             let (current, tag) = self.manifest(scope)?.unzip();
             let Some(pointers) = decide(current.as_ref())? else { return Ok(None) };
             self.check_store()?;
-            let manifest = Manifest::following(current.as_ref(), scope, pointers, change.now);
+            let manifest = Manifest::following(current.as_ref(), scope, pointers, change.now, change.horizon);
             match &current {
                 Some(current) => self.adopt(scope, current)?,
                 None => self.check_first(scope)?,

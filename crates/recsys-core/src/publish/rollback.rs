@@ -118,8 +118,8 @@ impl RollbackPlan {
     }
 
     /// Whether carrying it out would swap the manifest.
-    pub fn is_due(&self, now: Timestamp) -> bool {
-        self.pointers != self.from.current || self.from.is_from_the_future(now)
+    pub fn is_due(&self, horizon: Timestamp) -> bool {
+        self.pointers != self.from.current || self.from.is_from_the_future(horizon)
     }
 
     /// Makes the planned pointers current, unless they are. Returns the new manifest. A manifest of the future is replaced
@@ -145,7 +145,7 @@ impl RollbackPlan {
                 }
                 _ => return Err(overtaken()),
             };
-            let is_due = pointers != current.current || current.is_from_the_future(change.now);
+            let is_due = pointers != current.current || current.is_from_the_future(change.horizon);
             Ok(is_due.then_some(pointers))
         };
         let confirm = |_: &Manifest| {

@@ -93,6 +93,7 @@ pub(crate) fn publish_within(
         limits: &Limits::default(),
         by: "test@host".to_owned(),
         now: Timestamp::UNIX_EPOCH,
+        horizon: Timestamp::MAX,
         timeouts,
         options,
     };
@@ -129,7 +130,7 @@ pub(crate) fn roll_back_within(
         &registry,
         objects,
         &scope(),
-        &Change { reason: Reason::Rollback, by: "test@host".into(), now, timeouts },
+        &Change { reason: Reason::Rollback, by: "test@host".into(), now, horizon: Timestamp::MAX, timeouts },
     )
 }
 

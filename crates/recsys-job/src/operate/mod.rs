@@ -47,7 +47,7 @@ impl Operator {
     }
 
     fn registry(&self) -> Registry<'_> {
-        Registry::new(&*self.published.registry).at(self.clock.now())
+        Registry::new(&*self.published.registry).at(self.clock.horizon())
     }
 
     /// The history of `scope`, newest first, at least the current manifest.

@@ -50,8 +50,9 @@ pub(crate) fn rollback(flags: &RollbackJob) -> Result<(), JobError> {
         None
     } else {
         operator.published.warn_of_collisions();
-        let (now, timeouts) = (operator.clock.now(), operator.config.registry.timeouts());
-        let change = Change { reason: Reason::Rollback, by: by(), now, timeouts };
+        let (now, horizon) = (operator.clock.now(), operator.clock.horizon());
+        let timeouts = operator.config.registry.timeouts();
+        let change = Change { reason: Reason::Rollback, by: by(), now, horizon, timeouts };
         plan.carry_out(&registry, &*operator.published.objects, &scope, &change)?
     };
     let manifest = current.as_ref().unwrap_or(&plan.from);
@@ -79,7 +80,7 @@ pub(crate) fn rollback(flags: &RollbackJob) -> Result<(), JobError> {
     }
     let outcome = match &current {
         Some(_) => "swapped",
-        None if flags.dry_run && plan.is_due(operator.clock.now()) => "unchanged: this was a dry run",
+        None if flags.dry_run && plan.is_due(operator.clock.horizon()) => "unchanged: this was a dry run",
         None => "unchanged: these artifacts are current already",
     };
     output.line(format_args!("  manifest     {}: {outcome}", registry.name(&scope)));

@@ -120,6 +120,7 @@ impl<'a> Publishing<'a> {
             limits: &ctx.config.limits,
             by: by(),
             now: ctx.clock.now(),
+            horizon: ctx.clock.horizon(),
             timeouts: ctx.config.registry.timeouts(),
             options,
         };
@@ -159,6 +160,7 @@ impl<'a> Publishing<'a> {
     pub(crate) fn finish(mut self) -> Result<PublishReport, JobError> {
         self.ctx.published.warn_of_collisions();
         self.publisher.now = self.ctx.clock.now();
+        self.publisher.horizon = self.ctx.clock.horizon();
         let ctx = self.ctx;
         interrupt::check()?;
         let Published { fates, manifest, swapped, current } =
