@@ -50,12 +50,17 @@ def moment(text: str) -> datetime:
 class Audit:
     """Looks at one registry and its objects. `keep` is the least `--keep` of any `gc` that was run on them.
 
+    `allow_older_window` says that publishes were told to go back.
+
     `window_ends` remembers the end of the window of each blob that was ever seen: collected ones cannot be read any
     more, and an order of windows is told from all of them.
     """
 
-    def __init__(self, registry: stores.Store, objects: stores.Store, keep: int = 1):
+    def __init__(
+        self, registry: stores.Store, objects: stores.Store, keep: int = 1, allow_older_window: bool = False
+    ):
         self.registry, self.objects, self.keep = registry, objects, keep
+        self.allow_older_window = allow_older_window
         self.window_ends: dict[str, str] = {}
         self.violations: list[Violation] = []
 
@@ -272,7 +277,7 @@ class Audit:
                 self.note(place, f"a publish has dropped {kind}")
                 continue
             ends = [self._window_end(older["manifest"], kind, it) for it in (uri, after["current"][kind])]
-            if None not in ends and moment(ends[1]) < moment(ends[0]):
+            if not self.allow_older_window and None not in ends and moment(ends[1]) < moment(ends[0]):
                 self.note(place, f"a publish has moved {kind} from a window that ends {ends[0]} to {ends[1]}")
 
     def _window_end(self, manifest: dict, kind: str, uri: str) -> str | None:
@@ -284,6 +289,7 @@ def main() -> int:
     parser.add_argument("--registry", metavar="DIR_OR_URL")
     parser.add_argument("--objects", metavar="DIR_OR_URL")
     parser.add_argument("--keep", type=int, default=1, metavar="N", help="the least --keep of gc (default: 1)")
+    parser.add_argument("--allow-older-window", action="store_true", help="publishes were run with this flag")
     parser.add_argument("--self-test", action="store_true", help="whether every kind of damage is found")
     arguments = parser.parse_args()
     if arguments.self_test:
@@ -292,7 +298,8 @@ def main() -> int:
         return damage.main()
     if not arguments.registry or not arguments.objects:
         parser.error("--registry and --objects are needed")
-    audit = Audit(stores.open_store(arguments.registry), stores.open_store(arguments.objects), arguments.keep)
+    registry, objects = stores.open_store(arguments.registry), stores.open_store(arguments.objects)
+    audit = Audit(registry, objects, arguments.keep, arguments.allow_older_window)
     found = audit.whole()
     for violation in found:
         print(violation)
