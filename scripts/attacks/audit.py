@@ -50,17 +50,14 @@ def moment(text: str) -> datetime:
 class Audit:
     """Looks at one registry and its objects. `keep` is the least `--keep` of any `gc` that was run on them.
 
-    `allow_older_window` says that publishes were told to go back.
+    `told_to_go_back` holds each `tenant/surface` in which a publish was given --allow-older-window.
 
     `window_ends` remembers the end of the window of each blob that was ever seen: collected ones cannot be read any
     more, and an order of windows is told from all of them.
     """
 
-    def __init__(
-        self, registry: stores.Store, objects: stores.Store, keep: int = 1, allow_older_window: bool = False
-    ):
-        self.registry, self.objects, self.keep = registry, objects, keep
-        self.allow_older_window = allow_older_window
+    def __init__(self, registry: stores.Store, objects: stores.Store, keep: int = 1, told_to_go_back: set[str] = set()):
+        self.registry, self.objects, self.keep, self.told_to_go_back = registry, objects, keep, told_to_go_back
         self.window_ends: dict[str, str] = {}
         self.violations: list[Violation] = []
 
@@ -277,7 +274,8 @@ class Audit:
                 self.note(place, f"a publish has dropped {kind}")
                 continue
             ends = [self._window_end(older["manifest"], kind, it) for it in (uri, after["current"][kind])]
-            if not self.allow_older_window and None not in ends and moment(ends[1]) < moment(ends[0]):
+            told = f"{before['tenant']}/{before['surface']}" in self.told_to_go_back
+            if not told and None not in ends and moment(ends[1]) < moment(ends[0]):
                 self.note(place, f"a publish has moved {kind} from a window that ends {ends[0]} to {ends[1]}")
 
     def _window_end(self, manifest: dict, kind: str, uri: str) -> str | None:
@@ -289,7 +287,13 @@ def main() -> int:
     parser.add_argument("--registry", metavar="DIR_OR_URL")
     parser.add_argument("--objects", metavar="DIR_OR_URL")
     parser.add_argument("--keep", type=int, default=1, metavar="N", help="the least --keep of gc (default: 1)")
-    parser.add_argument("--allow-older-window", action="store_true", help="publishes were run with this flag")
+    parser.add_argument(
+        "--told-to-go-back",
+        action="append",
+        default=[],
+        metavar="TENANT/SURFACE",
+        help="where publishes were given --allow-older-window",
+    )
     parser.add_argument("--self-test", action="store_true", help="whether every kind of damage is found")
     arguments = parser.parse_args()
     if arguments.self_test:
@@ -299,7 +303,7 @@ def main() -> int:
     if not arguments.registry or not arguments.objects:
         parser.error("--registry and --objects are needed")
     registry, objects = stores.open_store(arguments.registry), stores.open_store(arguments.objects)
-    audit = Audit(registry, objects, arguments.keep, arguments.allow_older_window)
+    audit = Audit(registry, objects, arguments.keep, set(arguments.told_to_go_back))
     found = audit.whole()
     for violation in found:
         print(violation)

@@ -120,7 +120,7 @@ class Scene:
         return [self.binaries / "recsys-pipelines", "gc", "--keep", "1", "--older-than", "1h", "--delete"]
 
     def violations(self) -> list[str]:
-        audit = Audit(self.published.registry, self.published.objects, allow_older_window=True)
+        audit = Audit(self.published.registry, self.published.objects, told_to_go_back={"demo/home"})
         return [str(violation) for violation in audit.whole()]
 
     def remove(self) -> None:

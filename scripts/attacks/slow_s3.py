@@ -8,7 +8,7 @@ import socketserver
 import threading
 import urllib.parse
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +45,8 @@ class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
 class Proxy:
     """Passes requests on to `upstream` (http://host:port).
 
-    In listings, objects that were written until `born` (UTC; all, unless given) look older by `age`.
+    In listings, objects look older by `age`: those that were written until `born` (UTC) where it is given, else those
+    that were written longer than `settled` ago.
     """
 
     def __init__(
@@ -54,10 +55,11 @@ class Proxy:
         policy: Policy | None = None,
         age: timedelta = timedelta(),
         born: datetime | None = None,
+        settled: timedelta = timedelta(),
     ):
         self.host = urllib.parse.urlsplit(upstream).netloc
         self.policy: Policy = policy or (lambda request: None)
-        self.age, self.born = age, born
+        self.age, self.born, self.settled = age, born, settled
         proxy = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -128,9 +130,11 @@ class Proxy:
         self._answer(handler, answer.status, answer.getheaders(), data)
 
     def _older(self, listing: bytes) -> bytes:
+        until = self.born or datetime.now(timezone.utc).replace(tzinfo=None) - self.settled
+
         def older(match):
             time = datetime.fromisoformat(match[1].decode().removesuffix("Z"))
-            if self.born is None or time <= self.born:
+            if time <= until:
                 time -= self.age
             return f"<LastModified>{time.isoformat(timespec='milliseconds')}Z<".encode()
 
