@@ -13,9 +13,10 @@ An audit of documents that change while it reads may see what nobody else could:
 
 import argparse
 import dataclasses
+import itertools
 import re
 import sys
-from datetime import datetime, timezone
+from datetime import datetime, timezone, UTC
 
 import documents
 import stores
@@ -43,7 +44,7 @@ def moment(text: str) -> datetime:
     match = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", text)
     if not match:
         raise ValueError(f"{text!r} is not a time in UTC")
-    whole = datetime.fromisoformat(match[1]).replace(tzinfo=timezone.utc)
+    whole = datetime.fromisoformat(match[1]).replace(tzinfo=UTC)
     return whole.replace(microsecond=int((match[2] or "").ljust(6, "0")[:6]))
 
 
@@ -56,7 +57,13 @@ class Audit:
     more, and an order of windows is told from all of them.
     """
 
-    def __init__(self, registry: stores.Store, objects: stores.Store, keep: int = 1, told_to_go_back: set[str] = set()):
+    def __init__(
+        self,
+        registry: stores.Store,
+        objects: stores.Store,
+        keep: int = 1,
+        told_to_go_back: frozenset[str] = frozenset(),
+    ):
         self.registry, self.objects, self.keep, self.told_to_go_back = registry, objects, keep, told_to_go_back
         self.window_ends: dict[str, str] = {}
         self.violations: list[Violation] = []
@@ -241,7 +248,7 @@ class Audit:
         chain = self._chain(tenant, surface, manifest)
         for entry in chain[1 : self.keep]:
             self._pointers(f"{key}: kept manifest {entry['hash'][:12]}", entry["manifest"])
-        for newer, older in zip(chain, chain[1:]):
+        for newer, older in itertools.pairwise(chain):
             self._step(key, older, newer)
 
     def _chain(self, tenant: str, surface: str, manifest: dict) -> list[dict]:
@@ -303,7 +310,7 @@ def main() -> int:
     if not arguments.registry or not arguments.objects:
         parser.error("--registry and --objects are needed")
     registry, objects = stores.open_store(arguments.registry), stores.open_store(arguments.objects)
-    audit = Audit(registry, objects, arguments.keep, set(arguments.told_to_go_back))
+    audit = Audit(registry, objects, arguments.keep, frozenset(arguments.told_to_go_back))
     found = audit.whole()
     for violation in found:
         print(violation)

@@ -90,7 +90,7 @@ def catalogue_of_tags(path: pathlib.Path, tags: int, format_: str) -> None:
     # Short ones: a row has at most 1 MiB.
     names = [f"{number:x}" for number in range(tags)]
     if format_ == "csv":
-        path.write_text("item_id,tags\ni1,\"" + ";".join(names) + "\"\n")
+        path.write_text('item_id,tags\ni1,"' + ";".join(names) + '"\n')
     else:
         path.write_text('{"item_id":"i1","tags":["' + '","'.join(names) + '"]}\n')
 

@@ -7,9 +7,7 @@ import json
 # Escapes everything below U+0020, the quote and the backslash, as compact JSON has it.
 _escape = json.encoder.encode_basestring
 
-_MORE = str.maketrans(
-    {character: f"\\u{ord(character):04x}" for character in ("<", ">", "&", "\u2028", "\u2029")}
-)
+_MORE = str.maketrans({character: f"\\u{ord(character):04x}" for character in ("<", ">", "&", "\u2028", "\u2029")})
 
 KINDS = ["popularity", "cooc", "implicit", "content_sim", "session_seq"]
 

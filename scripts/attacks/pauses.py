@@ -26,7 +26,7 @@ import tempfile
 import threading
 import time
 import uuid
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone, UTC
 
 import documents
 import scene
@@ -82,7 +82,7 @@ class Scene:
 
     def __init__(self, folder: pathlib.Path, binaries: pathlib.Path, extra: dict[str, str], bucket: bool):
         self.folder, self.binaries = folder, binaries
-        begin = datetime.now(timezone.utc) - timedelta(days=20)
+        begin = datetime.now(UTC) - timedelta(days=20)
         if bucket:
             place = f"attack-{uuid.uuid4().hex}"
             client, name = stores.s3_client(), os.environ["RECSYS_TEST_S3_BUCKET"]
@@ -114,14 +114,21 @@ class Scene:
             **extra,
         }
         # What was written until now looks old to the collector.
-        self.born = datetime.now(timezone.utc).replace(tzinfo=None)
+        self.born = datetime.now(UTC).replace(tzinfo=None)
 
     def gc_command(self) -> list:
         return [self.binaries / "recsys-pipelines", "gc", "--keep", "1", "--older-than", "1h", "--delete"]
 
+    def audit(self) -> Audit:
+        return Audit(self.published.registry, self.published.objects, told_to_go_back=frozenset(["demo/home"]))
+
     def violations(self) -> list[str]:
-        audit = Audit(self.published.registry, self.published.objects, told_to_go_back={"demo/home"})
-        return [str(violation) for violation in audit.whole()]
+        """What is wrong when nothing runs."""
+        return [str(violation) for violation in self.audit().whole()]
+
+    def seen_by_a_reader(self) -> list[str]:
+        """What is wrong for a reader of the current manifest, whatever runs."""
+        return [str(violation) for violation in self.audit().current("demo", "home")]
 
     def remove(self) -> None:
         for store in (self.published.registry, self.published.objects):
@@ -174,10 +181,8 @@ class DiskHold:
         while time.monotonic() < deadline:
             text = self.trace.read_text(errors="replace") if self.trace.exists() else ""
             paths = re.findall(r'unlink(?:at)?\((?:AT_FDCWD, )?"([^"]+)"', text)
-            keys = [
-                str(pathlib.Path(path).relative_to(root)) for path in paths for root in roots if root in pathlib.Path(path).parents
-            ]
-            keys = [key for key in keys if re.search(r"[0-9a-f]{64}\.json$", key)]
+            documents_ = [pathlib.Path(path) for path in paths if re.search(r"/[0-9a-f]{64}\.json$", path)]
+            keys = [str(path.relative_to(root)) for path in documents_ for root in roots if root in path.parents]
             if len(keys) >= self.pause.number:
                 # strace holds all threads of the collector at their next system call.
                 os.kill(self.child.group, signal.SIGSTOP)
@@ -283,7 +288,7 @@ class Attack:
                 self._act(made, outcome, key, hold, begun)
                 if pause.then_gc:
                     self._collect(made, self.clocks[-1], outcome)
-                outcome.violations += [f"while the collector is paused: {found}" for found in made.violations()]
+                outcome.violations += [f"while the collector is paused: {found}" for found in made.seen_by_a_reader()]
             hold.go_on()
             ended = hold.child.wait(LIMIT_S)
         finally:

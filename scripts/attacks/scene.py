@@ -5,17 +5,17 @@ A scene is what an attack begins with. Its documents can have any age and any nu
 
 import dataclasses
 import json
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone, UTC
 
 import documents
 from stores import Store
 
-FIRST_DAY = datetime(2026, 1, 1, tzinfo=timezone.utc)
+FIRST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def rfc3339(time: datetime) -> str:
     """A time as the product writes it: UTC, no trailing zeros in the fraction."""
-    text = time.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f").rstrip("0").rstrip(".")
+    text = time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f").rstrip("0").rstrip(".")
     return f"{text}Z"
 
 

@@ -8,7 +8,7 @@ import socketserver
 import threading
 import urllib.parse
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone, UTC
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +130,7 @@ class Proxy:
         self._answer(handler, answer.status, answer.getheaders(), data)
 
     def _older(self, listing: bytes) -> bytes:
-        until = self.born or datetime.now(timezone.utc).replace(tzinfo=None) - self.settled
+        until = self.born or datetime.now(UTC).replace(tzinfo=None) - self.settled
 
         def older(match):
             time = datetime.fromisoformat(match[1].decode().removesuffix("Z"))

@@ -3,12 +3,12 @@
 
 Three tenants and surfaces, five days, all kinds but `content_sim`; the raw data has several editions, so that days are
 published again with other content. `run`, `job_publish`, `rollback`, `gc --delete --keep 1`, `status` and `verify` take
-turns. Whatever was written two seconds ago looks three days old to `gc`, so it collects as much as it may. Publishes and
+turns. What was written two seconds ago looks three days old to `gc`, so it collects as much as it may. Publishes and
 rollbacks have a clock that is three days late; `gc` has the real one, and at times one that is ahead.
 
 Two readers read as the online service does, all the time: a manifest and its blobs. Every so often, and at the end, all
-workers rest and the whole registry is audited. A binary may end with the exit codes 0 to 4, or by a signal that was sent
-to it. In the end `gc`, `run` and `verify` must work as if nothing had been.
+workers rest and the whole registry is audited. A binary may end with the exit codes 0 to 4, or by a signal that was
+sent to it. In the end `gc`, `run` and `verify` must work as if nothing had been.
 
 The same seed gives the same commands; how they meet is up to the machine.
 """
@@ -127,7 +127,7 @@ class Storm:
         self.roots, self.settings = roots, settings
 
     def audit(self) -> Audit:
-        told = {"/".join(GOES_BACK)}
+        told = frozenset(["/".join(GOES_BACK)])
         audit = Audit(*map(stores.open_store, self.roots), told_to_go_back=told)
         audit.window_ends = self.window_ends
         return audit
@@ -158,9 +158,7 @@ class Storm:
         days = ["--start", DAYS[first], "--end", DAYS[min(len(DAYS) - 1, first + random_.choice([0, 0, 0, 1, 3]))]]
         older = ["--allow-older-window"] if (tenant, surface) == GOES_BACK and random_.random() < 0.5 else []
         main = self.binaries / "recsys-pipelines"
-        match random_.choices(
-            ["run", "job_publish", "rollback", "gc", "status", "verify"], [30, 12, 22, 20, 6, 10]
-        )[0]:
+        match random_.choices(["run", "job_publish", "rollback", "gc", "status", "verify"], [30, 12, 22, 20, 6, 10])[0]:
             case "run":
                 return "run", [main, "run", *scope, *days, *older], environment | self.late()
             case "job_publish":
@@ -318,6 +316,10 @@ class Storm:
         threads += [threading.Thread(target=self.reader, args=(number,)) for number in range(2)]
         if not self.bucket:
             threads.append(threading.Thread(target=self.grow_old))
+        for tenant, surface in SCOPES:
+            scope = ["--tenant", tenant, "--surface", surface, "--start", DAYS[0], "--end", DAYS[1]]
+            command = [self.binaries / "recsys-pipelines", "run", *scope]
+            run(command, timeout_s=LIMIT_S, environment=self.environment(0) | self.late(), cwd=self.folder)
         until = time.monotonic() + seconds
         for thread in threads:
             thread.daemon = True
