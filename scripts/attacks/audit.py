@@ -16,7 +16,7 @@ import dataclasses
 import itertools
 import re
 import sys
-from datetime import datetime, timezone, UTC
+from datetime import UTC, datetime
 
 import documents
 import stores

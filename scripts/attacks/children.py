@@ -16,10 +16,12 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
 _running: set[int] = set()
 _lock = threading.Lock()
+_ending = threading.Event()
 
 
 def kill_all() -> None:
-    """Ends every process group that is still there."""
+    """Ends every process group that is still there. No other is started afterwards."""
+    _ending.set()
     with _lock:
         for group in _running:
             signal_group(group, signal.SIGKILL)
@@ -33,10 +35,12 @@ def signal_group(group: int, number: int) -> None:
 
 
 def end_with_parent() -> None:
-    """Has SIGTERM, SIGINT and SIGHUP end this process by way of `atexit`, and `atexit` end its children."""
+    """Has this process end its children before it ends, also by SIGTERM, SIGINT and SIGHUP."""
     atexit.register(kill_all)
 
     def leave(number, _frame):
+        # At once: threads wait for them.
+        kill_all()
         sys.exit(128 + number)
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -110,6 +114,8 @@ class Child:
         self.group = self.process.pid
         with _lock:
             _running.add(self.group)
+            if _ending.is_set():
+                self.signal(signal.SIGKILL)
 
     def signal(self, number: int) -> None:
         signal_group(self.group, number)

@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone, UTC
+from datetime import UTC, datetime, timedelta
 
 import bomb_files
 import documents
@@ -255,7 +255,7 @@ def grows(case: Case, binaries: pathlib.Path, rounds: int) -> tuple[list[float],
     # A file with several links cannot be on another file system than its copy.
     with tempfile.TemporaryDirectory(prefix="linear-", dir=os.environ.get("TMPDIR", "/var/tmp")) as name:
         templates = [pathlib.Path(name) / str(factor) / "input" for factor in (1, 2, 4)]
-        for factor, template in zip((1, 2, 4), templates):
+        for factor, template in zip((1, 2, 4), templates, strict=True):
             template.mkdir(parents=True)
             case.make(template, case.size * factor)
         for _ in range(rounds):

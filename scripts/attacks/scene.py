@@ -5,7 +5,7 @@ A scene is what an attack begins with. Its documents can have any age and any nu
 
 import dataclasses
 import json
-from datetime import datetime, timedelta, timezone, UTC
+from datetime import UTC, datetime, timedelta
 
 import documents
 from stores import Store

@@ -8,7 +8,7 @@ import socketserver
 import threading
 import urllib.parse
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone, UTC
+from datetime import UTC, datetime, timedelta
 
 
 @dataclasses.dataclass(frozen=True)
