@@ -38,12 +38,17 @@ def end_with_parent() -> None:
     """Has this process end its children before it ends, also by SIGTERM, SIGINT and SIGHUP."""
     atexit.register(kill_all)
 
+    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
     def leave(number, _frame):
+        # A second one must not disturb the removal of what was made.
+        for other in signals:
+            signal.signal(other, signal.SIG_IGN)
         # At once: threads wait for them.
         kill_all()
         sys.exit(128 + number)
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in signals:
         signal.signal(number, leave)
 
 

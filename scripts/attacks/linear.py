@@ -153,7 +153,7 @@ def catalogue_cases() -> list[Case]:
         return lambda folder, count: bomb_files.catalogue_of_tags(folder / f"catalog.{format_}", count, format_)
 
     def columns(folder, count):
-        bomb_files.catalogue_of_columns(folder / "catalog.csv", count, rows=20)
+        bomb_files.catalogue_of_columns(folder / "catalog.csv", count, rows=200)
 
     refused = {0, 3, 4}
     return [
