@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 import re
 import resource
@@ -334,6 +335,10 @@ def published(folder: pathlib.Path) -> scene.Published:
     for tenant in ("other", "demo"):
         made = scene.Published(registry, objects, tenant=tenant)
         made.days(4, ["popularity", "cooc"], begin)
+    # So that there is something for `gc` to delete.
+    for store in (registry, objects):
+        for key in store.keys():
+            os.utime(store.path / key, (begin.timestamp(),) * 2)
     return made
 
 

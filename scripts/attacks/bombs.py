@@ -20,9 +20,10 @@ import time
 import traceback
 from collections.abc import Callable
 
+import builds
 from bomb_cases import Bomb, all_bombs, setting
 from bomb_files import MIB
-from children import Child, Ended, end_with_parent, run
+from children import Child, Ended, end_with_parent
 
 BUDGET_MIB = 64
 ALLOWED_MIB = BUDGET_MIB + 96
@@ -153,10 +154,7 @@ def main() -> int:
     arguments = parser.parse_args()
     end_with_parent()
     binaries = arguments.bin.absolute()
-    extra = setting("REGISTRY__LEASE_TIMEOUT_S", 5)
-    check = [binaries / "recsys-pipelines", "config", "check"]
-    if run(check, environment=extra, cwd="/").code != 0:
-        extra = {}
+    extra = builds.lease_timeout(binaries, 5)
     chosen = [bomb for bomb in all_bombs(arguments.quick) if re.search(arguments.only, bomb.name)]
     print(f"{'bomb':<48} {'exit':>4} {'MiB':>5} {'s':>5}  last line of standard error, verdict")
     failed = 0

@@ -28,6 +28,7 @@ import time
 import uuid
 from datetime import UTC, datetime, timedelta
 
+import builds
 import documents
 import scene
 import slow_s3
@@ -42,6 +43,8 @@ DELETIONS = (DAYS - 1) * len(KINDS) * 2
 AGE = timedelta(days=3)
 # After so long a lease that is not renewed is taken for that of a dead collector.
 PATIENCE_S = 26
+# For how long the act waits for a collector that does not go on before it has ended.
+ACT_WAIT_S = 5
 # How long a deletion is held back on disk, so that there is time to stop it.
 HELD_BACK_US = 60_000
 LIMIT_S = 150
@@ -144,7 +147,7 @@ class Scene:
                 return entry
         return None
 
-    def act(self, pause: Pause, key: str) -> Child:
+    def act(self, pause: Pause, key: str, more: dict[str, str]) -> Child:
         """Starts what makes current what the collector is about to delete."""
         entry = self.entry_naming(key)
         kind = key.removeprefix("records/").split("/")[2]
@@ -155,11 +158,11 @@ class Scene:
             day = self.published.chain.index(entry)
             start = (scene.FIRST_DAY + timedelta(days=day)).date().isoformat()
             flags = ["--allow-older-window", "--start", start]
-            return Child([self.binaries / "job_publish", *SCOPE, *flags], environment=self.settings)
+            return Child([self.binaries / "job_publish", *SCOPE, *flags], environment={**self.settings, **more})
         command = [self.binaries / "recsys-pipelines", "rollback", *SCOPE, "--to", entry["hash"]]
         if act == "rollback-kind":
             command += ["--kind", kind]
-        return Child(command, environment=self.settings)
+        return Child(command, environment={**self.settings, **more})
 
 
 class DiskHold:
@@ -254,15 +257,13 @@ class Attack:
 
     binaries: pathlib.Path
     bucket: bool
-    extra: dict[str, str]
     clocks: list[dict[str, str]]
     """The environment of each run of gc until the one that deletes."""
     patient: bool
     """Whether the act is tried again until a silent lease must be over."""
 
     def scene(self, folder: pathlib.Path) -> Scene:
-        extra = {**self.extra, **(s3_settings() if self.bucket else {})}
-        return Scene(folder, self.binaries, extra, self.bucket)
+        return Scene(folder, self.binaries, s3_settings() if self.bucket else {}, self.bucket)
 
     def carry_out(self, pause: Pause) -> Outcome:
         folder = pathlib.Path(tempfile.mkdtemp(prefix="pause-"))
@@ -299,7 +300,9 @@ class Attack:
     def _act(self, made: Scene, outcome: Outcome, key: str, hold, begun: float) -> None:
         pause = outcome.pause
         while True:
-            acting = made.act(pause, key)
+            # One that goes on early is waited for, one that does not only for a moment.
+            wait_s = ACT_WAIT_S if pause.early_s is None else LIMIT_S // 2
+            acting = made.act(pause, key, builds.lease_timeout(self.binaries, wait_s))
             if pause.early_s is not None:
                 time.sleep(pause.early_s)
                 hold.go_on()
@@ -345,12 +348,6 @@ def learn(attack: Attack) -> None:
     finally:
         made.remove()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def accepts(binaries: pathlib.Path, settings: dict[str, str]) -> bool:
-    """Whether the binaries know the settings."""
-    with tempfile.TemporaryDirectory() as folder:
-        return run([binaries / "recsys-pipelines", "config", "check"], environment=settings, cwd=folder).code == 0
 
 
 def pauses(count: int, bucket: bool, random_: random.Random) -> list[Pause]:
@@ -406,12 +403,9 @@ def main() -> int:
     seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(1 << 32)
     print(f"pauses: seed {seed}")
     count = arguments.count or (6 if arguments.quick else 100)
-    extra = {"RECSYS_PIPELINES__REGISTRY__LEASE_TIMEOUT_S": "5"}
-    if not accepts(arguments.bin, extra):
-        extra = {}
     well = True
     for bucket in {"disk": [False], "bucket": [True], "both": [False, True]}[arguments.place]:
-        attack = Attack(arguments.bin.absolute(), bucket, extra, [{}], patient=not arguments.quick)
+        attack = Attack(arguments.bin.absolute(), bucket, [{}], patient=not arguments.quick)
         well &= round_of(attack, count, random.Random(seed), at_once=12 if bucket else 16)
     return 0 if well else 1
 

@@ -28,6 +28,7 @@ import time
 import uuid
 from datetime import datetime, timedelta
 
+import builds
 import slow_s3
 import stores
 from audit import Audit, moment
@@ -113,6 +114,9 @@ class Storm:
         self.window_ends: dict[str, str] = {}
         for edition in range(EDITIONS):
             write_raw(folder / f"raw-{edition}", random.Random(f"{seed}/{edition}"))
+        # What interrupted publishes have left is garbage here, and claims are given up while nothing runs.
+        self.unrecorded = builds.flags_of_gc(binaries, ["--include-unrecorded"])
+        self.release = builds.flags_of_gc(binaries, ["--release-claims", "1h"])
         settings = {"RECSYS_PIPELINES__LIMITS__MIN_COOC_SUPPORT": "1"}
         settings["RECSYS_PIPELINES__ARTIFACT_KINDS"] = json.dumps(KINDS)
         if bucket:
@@ -181,7 +185,8 @@ class Storm:
             ahead = time.time() + random_.uniform(0, 3 * 86_400)
             environment = environment | {"SOURCE_DATE_EPOCH": str(int(ahead))}
         command = [self.binaries / "recsys-pipelines", "gc", "--keep", "1", "--older-than", "1h", "--delete", "--json"]
-        return [*command, *scope], environment
+        unrecorded = self.unrecorded if random_.random() < 0.5 else []
+        return [*command, *unrecorded, *scope], environment
 
     def a_hash(self, tenant: str, surface: str, random_: random.Random) -> str | None:
         keys = stores.open_store(self.roots[0]).keys(f"history/{tenant}/{surface}/")
@@ -279,18 +284,33 @@ class Storm:
         """Lets all workers come to rest, and audits everything."""
         self.gate.close()
         try:
+            self.release_claims()
             for violation in self.audit().whole():
                 self.note(f"audit: {violation}")
             self.audits += 1
         finally:
             self.gate.open()
 
+    def release_claims(self) -> None:
+        """Gives up what killed collectors have claimed. None runs now; a request of one may still be on its way."""
+        if not self.release:
+            return
+        if self.bucket:
+            time.sleep(2)
+        ahead = {"SOURCE_DATE_EPOCH": str(int(time.time() + 2 * AGE.total_seconds()))}
+        command = [self.binaries / "recsys-pipelines", "gc", "--keep", "1000000", *self.release]
+        ended = run(command, timeout_s=LIMIT_S, environment=self.settings | ahead, cwd=self.folder)
+        if ended.code != 0:
+            self.note(f"claims could not be given up: {ended.last_line}")
+
     def aftermath(self) -> None:
         """After the storm everything works, and no violation comes of it."""
         main = self.binaries / "recsys-pipelines"
         command, environment = self.gc(random.Random(1), [], self.environment(0))
         environment.pop("SOURCE_DATE_EPOCH", None)
+        command += [flag for flag in self.unrecorded if flag not in command]
         steps = [("gc", command, environment)]
+        self.release_claims()
         for tenant, surface in SCOPES:
             scope = ["--tenant", tenant, "--surface", surface, "--start", DAYS[0], "--end", DAYS[-1]]
             steps.append(("run", [main, "run", *scope], self.environment(0) | self.late()))
@@ -320,14 +340,14 @@ class Storm:
             scope = ["--tenant", tenant, "--surface", surface, "--start", DAYS[0], "--end", DAYS[1]]
             command = [self.binaries / "recsys-pipelines", "run", *scope]
             run(command, timeout_s=LIMIT_S, environment=self.environment(0) | self.late(), cwd=self.folder)
-        until = time.monotonic() + seconds
+        until, pause_s = time.monotonic() + seconds, min(20, seconds / 2)
         for thread in threads:
             thread.daemon = True
             thread.start()
         try:
             while (left := until - time.monotonic()) > 0:
-                time.sleep(min(left, 20))
-                if left > 20:
+                time.sleep(min(left, pause_s))
+                if left > pause_s:
                     self.rest()
         finally:
             self.over.set()
