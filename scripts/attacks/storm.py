@@ -72,11 +72,13 @@ def write_raw(folder: pathlib.Path, random_: random.Random) -> None:
 
 
 class Gate:
-    """Workers pass while it is open. Whoever closes it waits until all are out."""
+    """Workers pass while it is open. Closing it waits until all are out."""
 
     def __init__(self):
         self.condition = threading.Condition()
         self.inside, self.closed = 0, False
+        self.closing = threading.Event()
+        """Set while somebody waits: nobody inside should idle."""
 
     def __enter__(self):
         with self.condition:
@@ -89,11 +91,13 @@ class Gate:
             self.condition.notify_all()
 
     def close(self):
+        self.closing.set()
         with self.condition:
             self.closed = True
             self.condition.wait_for(lambda: self.inside == 0)
 
     def open(self):
+        self.closing.clear()
         with self.condition:
             self.closed = False
             self.condition.notify_all()
@@ -216,7 +220,7 @@ class Storm:
             if not child.has_ended():
                 if what == "stop":
                     child.signal(signal.SIGSTOP)
-                    self.over.wait(pause_s)
+                    self.gate.closing.wait(pause_s)
                     child.signal(signal.SIGCONT)
                     self.stopped += 1
                 else:
@@ -340,7 +344,7 @@ class Storm:
             scope = ["--tenant", tenant, "--surface", surface, "--start", DAYS[0], "--end", DAYS[1]]
             command = [self.binaries / "recsys-pipelines", "run", *scope]
             run(command, timeout_s=LIMIT_S, environment=self.environment(0) | self.late(), cwd=self.folder)
-        until, pause_s = time.monotonic() + seconds, min(20, seconds / 2)
+        until, pause_s = time.monotonic() + seconds, min(45, seconds / 2)
         for thread in threads:
             thread.daemon = True
             thread.start()
@@ -351,6 +355,7 @@ class Storm:
                     self.rest()
         finally:
             self.over.set()
+            self.gate.closing.set()
             for thread in threads:
                 thread.join()
         self.aftermath()
