@@ -204,10 +204,10 @@ def registry_cases() -> list[Case]:
     def orphans(folder, count):
         """Entries of publishes that came to nothing."""
         made = published(folder)
-        made.days(1, ["popularity"], LONG_AGO)
-        entry = made.chain[0]
+        made.days(2, ["popularity"], LONG_AGO)
+        entry = made.chain[-1]
         for number in range(count):
-            when = LONG_AGO + timedelta(hours=1, seconds=number)
+            when = LONG_AGO + timedelta(hours=2, seconds=number)
             manifest = {**entry["manifest"], "updated_at": scene.rfc3339(when)}
             hash_ = documents.document_hash(manifest)
             orphan = {**entry, "hash": hash_, "previous": entry["hash"], "manifest": manifest}
@@ -224,7 +224,7 @@ def registry_cases() -> list[Case]:
         Case("history, rollback", 3_000, [main, "rollback", *SCOPE, "--steps", "1"], history),
         Case("history, gc", 3_000, collect, history),
         Case("entries that came to nothing, gc", 3_000, collect, orphans),
-        Case("entries that came to nothing, rollback", 3_000, [main, "rollback", *SCOPE, "--steps", "0"], orphans),
+        Case("entries that came to nothing, rollback", 3_000, [main, "rollback", *SCOPE, "--steps", "1"], orphans),
         Case("scopes, status", 1_000, [main, "status"], scopes),
         Case("scopes, verify", 1_000, [main, "verify"], scopes),
         Case("scopes, gc", 1_000, collect, scopes),
@@ -256,8 +256,11 @@ def grows(case: Case, binaries: pathlib.Path, rounds: int) -> tuple[list[float],
     with tempfile.TemporaryDirectory(prefix="linear-", dir=os.environ.get("TMPDIR", "/var/tmp")) as name:
         templates = [pathlib.Path(name) / str(factor) / "input" for factor in (1, 2, 4)]
         for factor, template in zip((1, 2, 4), templates, strict=True):
-            template.mkdir(parents=True)
-            case.make(template, case.size * factor)
+            # Where its copies will be: addresses in it are absolute.
+            place = template.with_name("copy")
+            place.mkdir(parents=True)
+            case.make(place, case.size * factor)
+            place.rename(template)
         for _ in range(rounds):
             for at, template in enumerate(templates):
                 times[at].append(measure(case, binaries, template))
