@@ -231,7 +231,7 @@ def registry_cases() -> list[Case]:
         Case("history, gc", 3_000, collect, history, only_reads=True),
         Case("entries that came to nothing, gc", 3_000, collect, orphans, only_reads=True),
         Case("entries that came to nothing, rollback", 3_000, [main, "rollback", *SCOPE, "--steps", "1"], orphans),
-        Case("scopes, status", 1_000, [main, "status"], scopes, only_reads=True),
+        Case("scopes, status", 2_000, [main, "status"], scopes, only_reads=True),
         Case("scopes, verify", 1_000, [main, "verify"], scopes, only_reads=True),
         Case("scopes, gc", 1_000, collect, scopes, only_reads=True),
     ]
