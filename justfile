@@ -57,6 +57,10 @@ bench-jobs *flags:
 fuzz target seconds:
     ./scripts/fuzz {{target}} {{seconds}}
 
+# Attack the binaries: kills and stops, paused collections of garbage, bombs, growth. About half an hour: just attack all
+attack *flags:
+    ./scripts/attack {{flags}}
+
 # Write docs/reference/cli.md anew from --help, and the API documentation
 docs:
     UPDATE_DOCS=1 cargo test -p recsys-pipelines --test docs the_command_line_reference
