@@ -219,12 +219,14 @@ fn blobs_of_another_environment_are_not_deleted() {
 }
 
 /// A document by which another collection holds the scope.
-fn held_by_another(shop: &Shop) {
-    let running = json!({"id": "1", "by": "etl@gc-7", "since": "2026-01-01T02:00:00Z", "renewals": 3});
+fn held_by_another(shop: &Shop, renewals: u64) {
+    let running = json!({"id": "1", "by": "etl@gc-7", "since": "2026-01-01T02:00:00Z", "renewals": renewals});
     let document = json!({"v": 1, "running": running, "claims": []}).to_string();
     let path = format!("{}/gc/demo/home.json", shop.place.root("registry"));
     fs::create_dir_all(std::path::Path::new(&path).parent().unwrap()).unwrap();
-    fs::write(path, document).unwrap();
+    // As a whole, as all documents are written.
+    fs::write(format!("{path}.new"), document).unwrap();
+    fs::rename(format!("{path}.new"), path).unwrap();
 }
 
 fn gc_command(shop: &Shop) -> Command {
@@ -236,19 +238,35 @@ fn gc_command(shop: &Shop) -> Command {
 #[test]
 fn a_wait_for_another_collection_is_announced_and_ends() {
     let shop = Shop::new(Place::disk());
-    held_by_another(&shop);
+    held_by_another(&shop, 0);
     let mut command = gc_command(&shop);
-    let waited = command.env("RECSYS_PIPELINES__REGISTRY__LEASE_TIMEOUT_S", "4").output().unwrap();
-    let waited = Finished::from(waited);
-    waited.fails(1, &["another collection of garbage is running", "etl@gc-7 since 2026-01-01T02:00:00Z"]);
-    assert!(waited.stderr.contains("waiting for a collection of garbage"), "{waited:?}");
-    assert_eq!(Shop::garbage(&shop.later("--keep 1")).len(), 2 * 2 * (DAYS as usize - 1));
+    let mut waiting = command.env("RECSYS_PIPELINES__REGISTRY__LEASE_TIMEOUT_S", "5").spawn().unwrap();
+    // As long as it is renewed, it is not dead.
+    for renewals in 1.. {
+        if waiting.try_wait().unwrap().is_some() {
+            break;
+        }
+        held_by_another(&shop, renewals);
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let waited = Finished::from(waiting.wait_with_output().unwrap());
+    let lines: Vec<&str> = waited.stderr.lines().collect();
+    let [announced, last] = lines[..] else { panic!("{waited:?}") };
+    assert!(announced.contains("waiting for a collection of garbage"), "{announced}");
+    assert!(last.contains("another collection of garbage is running"), "{last}");
+    assert!(last.contains("etl@gc-7 since 2026-01-01T02:00:00Z"), "{last}");
+    assert_eq!(waited.code, Some(1));
+    // Nobody renews it any more.
+    let mut command = gc_command(&shop);
+    let after = command.env("RECSYS_PIPELINES__REGISTRY__LEASE_TIMEOUT_S", "2").output().unwrap();
+    Finished::from(after).ok();
+    assert_eq!(shop.stored(), shop.named(1));
 }
 
 #[test]
 fn a_wait_for_another_collection_ends_with_a_signal() {
     let shop = Shop::new(Place::disk());
-    held_by_another(&shop);
+    held_by_another(&shop, 0);
     let waiting = gc_command(&shop).spawn().unwrap();
     std::thread::sleep(std::time::Duration::from_millis(700));
     let sent = Command::new("kill").args(["-TERM", &waiting.id().to_string()]).status().unwrap();

@@ -15,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use published::{candidates, publish, publish_within, roll_back_within, scope};
 use recsys_core::publish::{
     BlobError, Candidate, Collection, GarbageError, Keep, LeaseTimeouts, Manifest, Options, PublishError,
-    RegistryError, Remover, RollbackError,
+    Record, RegistryError, Remover, RollbackError, version_in,
 };
 use recsys_core::storage::Store;
 use recsys_testkit::interleave::{Contents, Process, Stores, explore};
@@ -52,7 +52,10 @@ fn check(contents: &Contents) -> Result<(), String> {
     let manifest = contents.get(&format!("registry/{}", Manifest::key(&scope()))).ok_or("no manifest")?;
     let manifest: Manifest = serde_json::from_slice(manifest).map_err(|error| error.to_string())?;
     for (kind, uri) in &manifest.current {
-        contents.get(&uri["memory://".len()..]).ok_or(format!("{kind} {uri} is gone"))?;
+        let record = Record::key(&scope(), *kind, version_in(uri));
+        for key in [uri["memory://".len()..].to_owned(), format!("registry/{record}")] {
+            contents.get(&key).ok_or(format!("{key} is gone"))?;
+        }
     }
     Ok(())
 }
@@ -97,7 +100,8 @@ fn roll_back_to_first(stores: &Stores) -> bool {
         Err(
             RollbackError::Blob(BlobError::Missing(_))
             | RollbackError::Registry(RegistryError::Claimed { .. })
-            | RollbackError::Overtaken(_),
+            | RollbackError::Overtaken(_)
+            | RollbackError::Vanished(_),
         ) => false,
         Err(error) => is_over(&error.to_string()),
     }

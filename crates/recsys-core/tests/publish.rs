@@ -313,3 +313,21 @@ fn a_rollback_of_one_kind_lets_the_others_move() {
     let overtaken = plan.carry_out(&registry, &*objects, &scope(), &change);
     assert!(matches!(overtaken, Err(RollbackError::Overtaken(_))), "{overtaken:?}");
 }
+
+/// Whatever becomes current has a record, also where the one of the publish is gone.
+#[test]
+fn a_rollback_writes_the_records_that_are_missing() {
+    let shelf = Shelf(Place::memory());
+    shelf.publish(&candidates(1));
+    shelf.publish(&candidates(2));
+    let registry = shelf.store("registry");
+    let key = |candidate: &Candidate| Record::key(&scope(), candidate.key.kind, &candidate.build.version);
+    let records = || candidates(1).iter().map(|it| registry.read(&key(it)).unwrap()).collect::<Vec<_>>();
+    let before = records();
+    for candidate in candidates(1) {
+        assert!(registry.remove(&key(&candidate)).unwrap());
+    }
+    let first = shelf.entries()[0].hash.clone();
+    roll_back(&*shelf.store("objects"), &*registry, &first).unwrap().unwrap();
+    assert_eq!(records(), before);
+}

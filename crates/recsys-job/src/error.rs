@@ -243,7 +243,7 @@ impl JobError {
                 RollbackError::Registry(RegistryError::Unknown { .. }) => Exit::Refused,
                 RollbackError::Registry(error) => registry(error),
                 RollbackError::Blob(error) => blob(error),
-                RollbackError::Overtaken(_) => Exit::Failure,
+                RollbackError::Overtaken(_) | RollbackError::Vanished(_) => Exit::Failure,
                 RollbackError::NoManifest(_)
                 | RollbackError::TooFar { .. }
                 | RollbackError::Lookup(_)

@@ -290,25 +290,12 @@ impl Publisher<'_> {
 
     fn write_record(&self, stored: &Stored) -> Result<(), PublishError> {
         let Stored { planned, build } = stored;
-        let ArtifactKey { kind, scope, segment, window } = planned.key.clone();
-        let build = build.clone();
-        let key = Record::key(&scope, kind, &build.version);
-        let record = Record {
-            v: V1,
-            kind,
-            tenant: scope.tenant.clone(),
-            surface: scope.surface.clone(),
-            segment,
-            window,
-            version: build.version,
-            uri: self.uri(planned),
-            bytes: planned.bytes,
-            source_hash: build.source_hash,
-            built_at: build.built_at,
-        };
+        let (scope, kind) = (&planned.key.scope, planned.key.kind);
+        let record = Record::new(planned.key.clone(), build.clone(), planned.bytes, self.uri(planned));
+        let key = Record::key(scope, kind, &record.version);
         if self.registry.put(&key, &readable(&record), Condition::Absent)? == Commit::Refused {
             // An earlier publish has written it: when and where may differ, what it is of may not.
-            Registry::new(self.registry).record(&scope, kind, &record.version)?;
+            Registry::new(self.registry).record(scope, kind, &record.version)?;
             Self::vanished(self.registry, &key)?.map_or(Ok(()), Err)?;
         }
         Ok(())

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::format::V1;
-use crate::artifact::{ArtifactKey, Kind};
+use crate::artifact::{ArtifactKey, BuildInfo, Kind};
 use crate::id::{Scope, Segment, Surface, Tenant};
 use crate::json;
 use crate::window::Window;
@@ -43,6 +43,13 @@ impl Record {
     /// The key of a record in a registry.
     pub fn key(scope: &Scope, kind: Kind, version: &str) -> String {
         format!("records/{}/{kind}/{version}.json", scope.prefix())
+    }
+
+    /// The record of an artifact whose blob has so many bytes and is at `uri`.
+    pub(super) fn new(key: ArtifactKey, build: BuildInfo, bytes: u64, uri: String) -> Self {
+        let ArtifactKey { kind, scope: Scope { tenant, surface }, segment, window } = key;
+        let BuildInfo { built_at, version, source_hash } = build;
+        Self { v: V1, kind, tenant, surface, segment, window, version, uri, bytes, source_hash, built_at }
     }
 
     /// What the artifact is of.

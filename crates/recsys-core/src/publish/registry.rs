@@ -199,6 +199,10 @@ impl<'a> Registry<'a> {
         Self { horizon: Some(horizon), ..self }
     }
 
+    pub(super) fn store(&self) -> &'a dyn Store {
+        self.store
+    }
+
     /// What messages call the manifest of `scope`.
     pub fn name(&self, scope: &Scope) -> String {
         self.store.name(&Manifest::key(scope))
@@ -242,12 +246,16 @@ impl<'a> Registry<'a> {
     pub fn scopes(&self) -> Result<Vec<Scope>, RegistryError> {
         let keys = self.store.list("current")?;
         let scope = |listed: &Listed| {
-            let [_, tenant, surface, "manifest.json"] = listed.key.split('/').collect::<Vec<_>>()[..] else {
+            // Also when it is a folder: to read it says so.
+            let [_, tenant, surface, "manifest.json", ..] = listed.key.split('/').collect::<Vec<_>>()[..]
+            else {
                 return None;
             };
             Some(Scope { tenant: tenant.parse().ok()?, surface: surface.parse().ok()? })
         };
-        Ok(keys.iter().filter_map(scope).collect())
+        let mut scopes: Vec<Scope> = keys.iter().filter_map(scope).collect();
+        scopes.dedup();
+        Ok(scopes)
     }
 
     /// Every manifest that was current, newest first, at most `most` of them.

@@ -7,14 +7,16 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::blob::{BlobError, is_there, read_blob};
+use super::blob::{Blob, BlobError, is_there, read_blob, version_in};
 use super::history::{HistoryEntry, LookupError, by_hash};
 use super::manifest::Manifest;
+use super::record::Record;
 use super::registry::{Change, Registry, RegistryError};
 use crate::artifact::Kind;
 use crate::id::Scope;
+use crate::json::readable;
 use crate::parallel;
-use crate::storage::Store;
+use crate::storage::{Condition, Store, StoreError};
 
 /// Where to go back to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +60,9 @@ pub enum RollbackError {
     /// A blob that would become current is not there or not intact.
     #[error("cannot roll back: {0}")]
     Blob(#[from] BlobError),
+    /// The record of a blob that would become current was deleted in the meantime.
+    #[error("{0} has vanished while it was rolled back; try again")]
+    Vanished(String),
     /// Somebody published in the meantime.
     #[error("{0} was changed by somebody else in the meantime; look again before you roll back")]
     Overtaken(String),
@@ -74,6 +79,8 @@ pub struct RollbackPlan {
     pub pointers: BTreeMap<Kind, String>,
     /// The only kind that moves, if it is to be a single one.
     kind: Option<Kind>,
+    /// What the pointers lead to.
+    blobs: Vec<(Kind, Blob)>,
 }
 
 impl RollbackPlan {
@@ -107,8 +114,9 @@ impl RollbackPlan {
                 pointers
             }
         };
-        parallel::try_map(&pointers, |(kind, uri)| read_blob(objects, scope, *kind, uri))?;
-        Ok(Self { from, to, pointers, kind })
+        let read = |(kind, uri): (&Kind, &String)| Ok((*kind, read_blob(objects, scope, *kind, uri)?));
+        let blobs = parallel::try_map(&pointers, read).map_err(RollbackError::Blob)?;
+        Ok(Self { from, to, pointers, kind, blobs })
     }
 
     /// The kinds whose pointers move, with the URI before and after.
@@ -148,20 +156,50 @@ impl RollbackPlan {
             let is_due = pointers != current.current || current.is_from_the_future(change.horizon);
             Ok(is_due.then_some(pointers))
         };
+        self.write_records(registry, scope)?;
         let confirm = |_: &Manifest| {
             let gone = parallel::try_map(self.moves(), |(kind, _, uri)| match uri {
-                Some(uri) => {
-                    is_there(objects, scope, kind, uri).map(|()| None).or_else(|error| match error {
-                        BlobError::Store(error) => Err(error),
-                        gone => Ok(Some(RollbackError::Blob(gone))),
-                    })
-                }
+                Some(uri) => gone(registry.store(), objects, scope, kind, uri),
                 None => Ok(None),
             })?;
             Ok(gone.into_iter().flatten().next())
         };
         registry.swap(scope, change, decide, confirm)
     }
+}
+
+impl RollbackPlan {
+    /// Writes the records that are missing: whatever becomes current has one.
+    fn write_records(&self, registry: &Registry<'_>, scope: &Scope) -> Result<(), RollbackError> {
+        let moved: Vec<Kind> = self.moves().into_iter().map(|(kind, ..)| kind).collect();
+        for (kind, blob) in self.blobs.iter().filter(|(kind, _)| moved.contains(kind)) {
+            let Blob { key, build, bytes, .. } = blob.clone();
+            let record = Record::new(key, build, bytes, self.pointers[kind].clone());
+            let key = Record::key(scope, *kind, &record.version);
+            registry
+                .store()
+                .put(&key, &readable(&record), Condition::Absent)
+                .map_err(RegistryError::Store)?;
+        }
+        Ok(())
+    }
+}
+
+/// What is to be said when a blob or its record is gone.
+fn gone(
+    registry: &dyn Store,
+    objects: &dyn Store,
+    scope: &Scope,
+    kind: Kind,
+    uri: &str,
+) -> Result<Option<RollbackError>, StoreError> {
+    match is_there(objects, scope, kind, uri) {
+        Ok(()) => {}
+        Err(BlobError::Store(error)) => return Err(error),
+        Err(gone) => return Ok(Some(RollbackError::Blob(gone))),
+    }
+    let record = Record::key(scope, kind, version_in(uri));
+    Ok(registry.look(&record)?.is_none().then(|| RollbackError::Vanished(registry.name(&record))))
 }
 
 fn steps_back(

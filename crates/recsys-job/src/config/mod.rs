@@ -199,9 +199,10 @@ impl Default for RegistrySettings {
 }
 
 impl RegistrySettings {
-    /// How long one process waits for another.
+    /// How long one process waits for another. One that is dead must show before the wait ends.
     pub(crate) fn timeouts(&self) -> LeaseTimeouts {
-        LeaseTimeouts { wait: Duration::from_secs(self.lease_timeout_s.into()), ..LeaseTimeouts::default() }
+        let wait = Duration::from_secs(self.lease_timeout_s.into());
+        LeaseTimeouts { wait, silence: LeaseTimeouts::default().silence.min(wait / 2) }
     }
 }
 

@@ -85,9 +85,9 @@ pub(crate) struct Record {
     pub(super) steps: BTreeMap<&'static str, Duration>,
     pub(super) events: Option<Events>,
     pub(super) artifacts: BTreeMap<Kind, Artifact>,
-    pub(super) manifests: Vec<(Scope, Timestamp)>,
+    pub(super) manifests: BTreeMap<Scope, Timestamp>,
     /// Of the artifacts that are current.
-    pub(super) windows: Vec<(Scope, Kind, Window)>,
+    pub(super) windows: BTreeMap<(Scope, Kind), Window>,
 
     pub(super) volume_ratios: BTreeMap<&'static str, f64>,
     pub(super) limits: Option<Limits>,
@@ -119,14 +119,12 @@ impl Record {
 
     /// The time of the manifest that is current.
     pub(crate) fn set_manifest(&mut self, scope: &Scope, updated_at: Timestamp) {
-        self.manifests.retain(|(known, _)| known != scope);
-        self.manifests.push((scope.clone(), updated_at));
+        self.manifests.insert(scope.clone(), updated_at);
     }
 
     /// The window of a kind's artifact that is current.
     pub(crate) fn set_window(&mut self, scope: &Scope, kind: Kind, window: Window) {
-        self.windows.retain(|(known, of, _)| (known, *of) != (scope, kind));
-        self.windows.push((scope.clone(), kind, window));
+        self.windows.insert((scope.clone(), kind), window);
     }
 
     /// A day against the median of the days before it, where enough of them are known.

@@ -131,7 +131,7 @@ pub(super) fn of(run: &Run, record: &Record, ended: &Ended) -> Vec<Sample> {
         let (name, scope) = (MANIFEST_UPDATED, Some(scope.clone()));
         samples.push(Sample { name, scope, label: None, value: seconds(*updated_at) });
     }
-    for (scope, kind, window) in &record.windows {
+    for ((scope, kind), window) in &record.windows {
         samples.push(window_end(Some(scope.clone()), *kind, nanoseconds(window.end().start_ns())));
     }
 
