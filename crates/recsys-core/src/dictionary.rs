@@ -4,16 +4,17 @@
 //! [`union`] turns any number of interners into one [`Dictionary`], whose numeric order is the byte order
 //! of the strings: from there on, comparing ids is comparing strings.
 
+mod seed;
+
 use std::cmp::Ordering;
-use std::hash::BuildHasher;
 use std::ops::Range;
 
-use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use rayon::prelude::*;
 
 use crate::json;
+use seed::Hash;
 
 /// Strings end to end in one allocation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -106,7 +107,7 @@ impl Strings {
 pub struct Interner {
     strings: Strings,
     table: HashTable<Slot>,
-    hasher: FixedState,
+    hasher: Hash,
 }
 
 /// A string of the table. With its hash at hand, a table that grows leaves the strings alone, which are all over memory.
@@ -129,12 +130,7 @@ impl Interner {
     /// # Panics
     /// At the 4,294,967,296th distinct string, which no memory that holds a day's events reaches.
     pub fn intern(&mut self, value: &str) -> u32 {
-        self.intern_hashed(self.hash(value), value)
-    }
-
-    #[allow(clippy::cast_possible_truncation, reason = "every bit of it is as good as any other")]
-    fn hash(&self, value: &str) -> u32 {
-        self.hasher.hash_one(value) as u32
+        self.intern_hashed(self.hasher.of(value), value)
     }
 
     fn intern_hashed(&mut self, hash: u32, value: &str) -> u32 {
@@ -199,7 +195,7 @@ impl BatchInterner {
         let Self { interner, waiting, looks, places, ids } = self;
         looks.clear();
         looks.extend(waiting.iter().map(|value| {
-            let hash = interner.hash(value);
+            let hash = interner.hasher.of(value);
             let slot = interner.table.find(Slot::spread(hash), |slot| slot.hash == hash);
             (hash, slot.map(|slot| slot.id))
         }));
@@ -375,7 +371,7 @@ mod tests {
         let mut interner = BatchInterner::default();
         interner.wait("a");
         interner.settle();
-        let hash = interner.interner.hash("b");
+        let hash = interner.interner.hasher.of("b");
         // The table finds "a" where it looks for "b".
         interner
             .interner
