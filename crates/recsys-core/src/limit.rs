@@ -29,6 +29,8 @@ pub struct Limits {
     pub max_distinct_items_per_run: u64,
     /// Rows in a catalogue.
     pub max_catalog_items: u64,
+    /// Distinct tags of an item of a catalogue.
+    pub max_tags_per_item: u64,
     /// Bytes of a stored artifact; 0 is no limit.
     pub max_artifact_bytes: u64,
     /// What a session with more than `max_items_per_session` items does to `cooc`.
@@ -66,6 +68,7 @@ impl Default for Limits {
             max_users_per_run: 100_000,
             max_distinct_items_per_run: 2_000_000,
             max_catalog_items: 2_000_000,
+            max_tags_per_item: 1000,
             max_artifact_bytes: 10_000_000,
             oversized_sessions: OversizedSessions::Fail,
             max_items_per_artifact: 1000,
@@ -122,6 +125,7 @@ impl Limits {
             "max_users_per_run" => self.max_users_per_run,
             "max_distinct_items_per_run" => self.max_distinct_items_per_run,
             "max_catalog_items" => self.max_catalog_items,
+            "max_tags_per_item" => self.max_tags_per_item,
             "max_artifact_bytes" => self.max_artifact_bytes,
             _ => return None,
         };

@@ -248,6 +248,50 @@ fn more_rows_than_allowed_are_refused_for_all_surfaces_together() {
     }
 }
 
+/// A catalogue of one item with so many distinct tags, each of them twice, and of one of another surface with more.
+fn tagged(format: CatalogFormat, count: usize) -> String {
+    let tags = |count| (0..2 * count).map(|number| format!("t{:x}", number % count)).collect::<Vec<_>>();
+    let (own, foreign) = (tags(count), tags(count + 1));
+    match format {
+        Csv => format!("id,surface,tags\nA,home,{}\nB,cart,{}\n", own.join("|"), foreign.join("|")),
+        Jsonl => format!(
+            "{{\"item_id\":\"A\",\"tags\":{own:?}}}\n{{\"item_id\":\"B\",\"namespace\":\"cart\",\"tags\":{foreign:?}}}\n"
+        ),
+    }
+}
+
+#[test]
+fn an_item_with_more_tags_than_allowed_is_refused() {
+    let surface = Surface::new("home").unwrap();
+    for (format, line) in [(Csv, 2), (Jsonl, 1)] {
+        let limits = Limits { max_tags_per_item: 3, ..Limits::default() };
+        let read =
+            |count| Catalog::read("items.txt", format, tagged(format, count).as_bytes(), &surface, &limits);
+        assert_eq!(read(3).unwrap().items[0].tags, ["t0", "t1", "t2"]);
+        let Err(CatalogError::Limit(exceeded)) = read(4) else { panic!("taken") };
+        assert_eq!(
+            exceeded.to_string(),
+            format!(
+                "limit max_tags_per_item exceeded: 4 of at most 3 in items.txt:{line}, item \"A\"; raise \
+                 limits.max_tags_per_item if this is expected"
+            )
+        );
+    }
+}
+
+/// With a look at all tags for each tag, these would take minutes.
+#[test]
+fn a_row_may_be_full_of_tags() {
+    let surface = Surface::new("home").unwrap();
+    let limits = Limits { max_tags_per_item: 100_000, ..Limits::default() };
+    for format in [Csv, Jsonl] {
+        let text = tagged(format, 40_000);
+        let catalog = Catalog::read("items.txt", format, text.as_bytes(), &surface, &limits).unwrap();
+        let tags = &catalog.items[0].tags;
+        assert_eq!((tags.len(), tags[0].as_str(), tags[39_999].as_str()), (40_000, "t0", "t9c3f"));
+    }
+}
+
 // ---- JSON Lines --------------------------------------------------------------------------------------
 
 #[test]

@@ -73,6 +73,7 @@ impl Catalog {
             if row.item_id.is_empty() {
                 catalog.rows_without_id += 1;
             } else if row.is_for(surface.as_str()) {
+                row.check(limits)?;
                 first_lines.add(&row)?;
                 catalog.items.push(CatalogItem { item_id: row.item_id.into_owned(), tags: row.tags });
             } else {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The limits that stop a run, each by the name of its setting.
-pub const HARD_LIMITS: [&str; 8] = [
+pub const HARD_LIMITS: [&str; 9] = [
     "max_days_backfill",
     "max_events_per_run",
     "max_sessions_per_run",
@@ -12,6 +12,7 @@ pub const HARD_LIMITS: [&str; 8] = [
     "max_users_per_run",
     "max_distinct_items_per_run",
     "max_catalog_items",
+    "max_tags_per_item",
     "max_artifact_bytes",
 ];
 
