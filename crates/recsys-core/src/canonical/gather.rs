@@ -1,10 +1,11 @@
 //! Lines → the events of each day, sorted and without repeated deliveries.
 //!
 //! Each thread collects the events of each day as rows of numbers, with dictionaries of its own. What a
-//! thread holds beyond its share of the budget becomes a sorted run in temporary files. Of a day of which
-//! nothing was written, the threads' rows are put together and sorted in memory; of any other day, the runs
-//! are merged.
+//! thread holds beyond its share of the budget becomes sorted runs in the temporary file, and so does the rest then. As
+//! long as no share is used up, the threads' rows of a day are put together and sorted in memory; else its runs are
+//! merged.
 
+use std::cmp::Reverse;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -195,19 +196,38 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Writes the largest day's events to a file when the share is used.
+    /// Writes the events of the largest days to the temporary file when the share is used: of so many days that half of
+    /// it is free, so that runs are few and large however many days there are.
     fn keep_to_the_budget(&mut self) -> Result<(), StoreError> {
         /// More than an event takes, whatever its strings.
         const EVENT_BYTES: usize = 1 << 9;
-        let used: usize = self.days.iter().map(Shard::bytes).sum();
-        if used >= self.share
-            && let Some((number, shard)) =
-                self.days.iter_mut().enumerate().max_by_key(|(_, shard)| shard.bytes())
-        {
-            let (names, rows, requests) = sorted(self.stream, vec![std::mem::take(shard)]);
-            self.runs.push((number, DiskRun::write(self.budget, &names, &rows, &requests)?));
+        let mut used: usize = self.days.iter().map(Shard::bytes).sum();
+        if used >= self.share {
+            let mut largest: Vec<usize> = (0..self.days.len()).collect();
+            largest.sort_unstable_by_key(|day| Reverse(self.days[*day].bytes()));
+            for day in largest {
+                if used <= self.share / 2 {
+                    break;
+                }
+                used -= self.days[day].bytes();
+                self.spill(day)?;
+            }
         }
         self.unlooked = self.share.saturating_sub(used) / EVENT_BYTES;
+        Ok(())
+    }
+
+    /// Writes the events of all days to the temporary file.
+    fn spill_all(&mut self) -> Result<(), StoreError> {
+        (0..self.days.len()).try_for_each(|day| self.spill(day))
+    }
+
+    fn spill(&mut self, day: usize) -> Result<(), StoreError> {
+        let shard = std::mem::take(&mut self.days[day]);
+        if !shard.rows.is_empty() {
+            let (names, rows, requests) = sorted(self.stream, vec![shard]);
+            self.runs.push((day, DiskRun::write(self.budget, &names, &rows, &requests)?));
+        }
         Ok(())
     }
 }
@@ -252,7 +272,13 @@ pub fn gather(
         counts: Counts::default(),
         unlooked: 0,
     };
-    let workers = for_each_good_line(files, aside, worker, |worker, line| worker.line(line, scope, &times))?;
+    let mut workers =
+        for_each_good_line(files, aside, worker, |worker, line| worker.line(line, scope, &times))?;
+    // The memory is then for the days as they are taken. One after the other, so that one shard at most is sorted in
+    // memory beside the rest.
+    if workers.iter().any(|worker| !worker.runs.is_empty()) {
+        workers.iter_mut().try_for_each(Worker::spill_all)?;
+    }
 
     let count = usize::try_from((times.end - times.start) / Day::NS).unwrap_or_default();
     let mut days: Vec<_> = (0..count).map(|_| Some(Parts::default())).collect();
@@ -276,7 +302,7 @@ impl Gathered {
     pub fn take(&mut self, day: Day) -> Result<Option<DayRows>, StoreError> {
         let number = usize::try_from((day.start_ns() - self.first.start_ns()) / Day::NS).ok();
         let parts = number.and_then(|number| self.days.get_mut(number)).and_then(Option::take);
-        let Some(Parts { mut shards, mut runs }) = parts else { return Ok(None) };
+        let Some(Parts { shards, runs }) = parts else { return Ok(None) };
         if runs.is_empty() {
             let (names, mut rows, requests) = sorted(self.stream, shards);
             let before = rows.len();
@@ -288,12 +314,6 @@ impl Gathered {
             let duplicates = (before - rows.len()) as u64;
             let rows = Rows::Memory { rows, requests };
             return Ok(Some(DayRows::new(self.stream, day, duplicates, names, rows)));
-        }
-        // One after the other, so that at most one is sorted in memory beside the rest.
-        shards.retain(|shard| !shard.rows.is_empty());
-        while let Some(shard) = shards.pop() {
-            let (names, rows, requests) = sorted(self.stream, vec![shard]);
-            runs.push(DiskRun::write(&self.budget, &names, &rows, &requests)?);
         }
         let (rows, names, duplicates) = merge(self.stream, &self.budget, runs)?;
         Ok(Some(DayRows::new(self.stream, day, duplicates, names, Rows::File(rows))))

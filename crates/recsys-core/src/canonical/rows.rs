@@ -121,7 +121,7 @@ impl DayRows {
 
     /// The same day with its events in a temporary file.
     pub fn spilled(&self, budget: &Budget) -> Result<Self, StoreError> {
-        let mut file = RowFile::create(budget)?;
+        let mut file = RowFile::create(budget);
         self.for_each_batch(|Batch { rows, requests }| {
             rows.iter().try_for_each(|row| file.push(*row, row.request_in(requests)))
         })?;

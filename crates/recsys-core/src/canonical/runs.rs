@@ -34,7 +34,7 @@ impl DiskRun {
         rows: &[Row],
         requests: &Strings,
     ) -> Result<Self, StoreError> {
-        let mut file = RowFile::create(budget)?;
+        let mut file = RowFile::create(budget);
         rows.iter().try_for_each(|row| file.push(*row, row.request_in(requests)))?;
         Self::new(budget, names, file.finish()?)
     }
@@ -96,7 +96,7 @@ fn merge_once(
         RowRun { stream, file, next_block: 0, block, at: 0, sessions, items, users, segments }
     });
     let mut merge = Merge::new(runs.collect())?;
-    let mut merged = RowFile::create(budget)?;
+    let mut merged = RowFile::create(budget);
     let mut last: Option<Row> = None;
     let mut last_request = String::new();
     let mut duplicates = 0;
@@ -177,7 +177,7 @@ impl Run for RowRun {
 
 /// Writes strings that are in order: of each, how many bytes it shares with the one before, and the rest.
 fn write_strings(budget: &Budget, strings: &Strings) -> Result<Blocks, StoreError> {
-    let mut blocks = BlockWriter::new(budget)?;
+    let mut blocks = BlockWriter::new(budget);
     let mut bytes = Vec::new();
     let mut last: &[u8] = b"";
     for text in strings.iter().map(str::as_bytes) {

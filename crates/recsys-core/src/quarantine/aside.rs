@@ -114,7 +114,7 @@ impl Stretch<'_> {
         let mut state = self.aside.state();
         let blocks = match &mut state.blocks {
             Some(blocks) => blocks,
-            none => none.insert(BlockWriter::new(&self.aside.budget)?),
+            none => none.insert(BlockWriter::new(&self.aside.budget)),
         };
         blocks.write(&self.bytes)?;
         state.pieces.push(self.piece);

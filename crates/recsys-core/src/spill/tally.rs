@@ -75,7 +75,7 @@ impl<'a, E: Entry> Tally<'a, E> {
 
     fn spill(&mut self) -> Result<(), StoreError> {
         self.entries.par_sort_unstable();
-        let mut run = RunWriter::new(self.budget)?;
+        let mut run = RunWriter::new(self.budget);
         for (key, count) in sums(&self.entries) {
             run.push(key, count)?;
         }
@@ -111,7 +111,7 @@ impl<E: Entry> Counted<E> {
         let fan_in = Budget::fan_in(share);
         while runs.len() > fan_in {
             let rest = runs.split_off(fan_in);
-            let mut sum = RunWriter::new(budget)?;
+            let mut sum = RunWriter::new(budget);
             Counted::<E>::Runs(runs).for_each(|key, count| sum.push(key, count))?;
             runs = rest;
             runs.push(sum.finish()?);
@@ -151,8 +151,8 @@ pub(crate) struct RunWriter {
 }
 
 impl RunWriter {
-    pub(crate) fn new(budget: &Budget) -> Result<Self, StoreError> {
-        Ok(Self { blocks: BlockWriter::new(budget)?, bytes: Vec::new(), last: 0 })
+    pub(crate) fn new(budget: &Budget) -> Self {
+        Self { blocks: BlockWriter::new(budget), bytes: Vec::new(), last: 0 }
     }
 
     pub(crate) fn push(&mut self, key: u64, count: u64) -> Result<(), StoreError> {
