@@ -39,6 +39,16 @@ impl Strings {
         self.text.len() + self.ends.len() * size_of::<usize>()
     }
 
+    /// What one more takes.
+    pub(crate) fn bytes_of(value: &str) -> usize {
+        value.len() + size_of::<usize>()
+    }
+
+    /// What they take, and what is kept for more of them.
+    fn capacity_bytes(&self) -> usize {
+        self.text.capacity() + self.ends.capacity() * size_of::<usize>()
+    }
+
     /// Whether all of them stand in compact JSON as they are.
     pub(crate) fn are_plain(&self) -> bool {
         json::is_plain(&self.text)
@@ -214,7 +224,7 @@ impl BatchInterner {
     pub(crate) fn bytes(&self) -> usize {
         let Self { interner, waiting, looks, places, ids } = self;
         interner.bytes()
-            + waiting.bytes()
+            + waiting.capacity_bytes()
             + looks.capacity() * size_of::<(u32, Option<u32>)>()
             + places.capacity() * size_of::<Range<usize>>()
             + ids.capacity() * size_of::<u32>()

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 pub use usage::{HARD_LIMITS, Usage};
 
+use crate::event::Rules;
+
 /// What a run may hold. Each field is the setting of the same name under `limits`.
 ///
 /// A *run* is the work on one day: the day that is ingested, or the window that is built for it.
@@ -33,6 +35,8 @@ pub struct Limits {
     pub max_tags_per_item: u64,
     /// Bytes of a stored artifact; 0 is no limit.
     pub max_artifact_bytes: u64,
+    /// A rule for lines and rows: bytes of an id or a segment.
+    pub max_id_bytes: usize,
     /// What a session with more than `max_items_per_session` items does to `cooc`.
     pub oversized_sessions: OversizedSessions,
     /// Cut: items of `popularity`, rows of `cooc`.
@@ -70,6 +74,7 @@ impl Default for Limits {
             max_catalog_items: 2_000_000,
             max_tags_per_item: 1000,
             max_artifact_bytes: 10_000_000,
+            max_id_bytes: Rules::MAX_ID_BYTES,
             oversized_sessions: OversizedSessions::Fail,
             max_items_per_artifact: 1000,
             max_neighbors_per_item: 50,

@@ -55,7 +55,7 @@ impl Connection {
         thread::spawn(move || pump(self, &sql, &parameters, &scope, &action, &sender));
         let tally = Tally::default();
         let reader = ExposureReader { pieces: receiver, chunk: Vec::new(), at: 0, tally: tally.clone() };
-        Ok(Exposures { lines: LineFile { name: query.table.to_string(), reader: Box::new(reader) }, tally })
+        Ok(Exposures { lines: LineFile::new(query.table.to_string(), reader), tally })
     }
 }
 

@@ -13,6 +13,7 @@ use super::marks::{Unmarked, unmarked};
 use super::records::{Record, Records};
 use super::{CatalogError, CatalogFormat, created_at, price};
 use crate::dictionary::Interner;
+use crate::event::id_of_length;
 use crate::json::Text;
 use crate::limit::{LimitExceeded, Limits};
 
@@ -125,8 +126,9 @@ impl CatalogRow<'_> {
     /// Holds the row against the limits of a single item.
     ///
     /// # Errors
-    /// [`CatalogError::Limit`] when it has too many tags.
+    /// [`CatalogError::Row`] when its id is too long, [`CatalogError::Limit`] when it has too many tags.
     pub fn check(&self, limits: &Limits) -> Result<(), CatalogError> {
+        id_of_length("item_id", &self.item_id, limits.max_id_bytes).map_err(|reason| self.bad(reason))?;
         let checked = limits.check("max_tags_per_item", limits.max_tags_per_item, self.tags.len());
         let place = |exceeded: LimitExceeded| {
             exceeded.in_place(format_args!("{}:{}, item {}", self.name, self.line, Shown(&self.item_id)))

@@ -9,6 +9,7 @@
 //! leftover.
 
 mod blocks;
+mod exceeded;
 mod merge;
 mod tally;
 mod temp_file;
@@ -19,6 +20,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) use blocks::{BlockWriter, Blocks, Entries};
+pub use exceeded::{BudgetExceeded, Held};
 pub(crate) use merge::{Merge, Run};
 pub(crate) use tally::{Counted, Entry, RunWriter, Tally, Weighed};
 pub(crate) use varint::{Bytes, put_varint};
@@ -40,9 +42,6 @@ struct Shared {
     /// None until something is written to it.
     file: Mutex<Option<Arc<TempFile>>>,
 }
-
-/// What a merge holds of each of its runs.
-const RUN_BYTES: usize = 1 << 20;
 
 impl Budget {
     /// `memory_bytes` unless set.
@@ -86,9 +85,35 @@ impl Budget {
         self.0.memory_bytes / 8
     }
 
-    /// How many runs are merged at a time, when `share` bytes may be used.
-    pub(crate) fn fan_in(share: usize) -> usize {
-        (share / RUN_BYTES).clamp(2, 64)
+    /// The distinct strings of days, which messages call `what`. They are in memory as long as the days are.
+    pub fn strings<'a>(&'a self, what: &'a str) -> Held<'a> {
+        Held::new(self, self.whole() / 4, what)
+    }
+
+    /// The rows of a catalogue that are kept, which messages call `what`.
+    pub(crate) fn catalogue<'a>(&'a self, what: &'a str) -> Held<'a> {
+        Held::new(self, self.whole() / 4, what)
+    }
+
+    /// The budget that bounds what cannot be put into a temporary file: that is not made smaller than the least one.
+    fn whole(&self) -> usize {
+        self.0.memory_bytes.max(usize::try_from(Self::LEAST_BYTES).unwrap_or(usize::MAX))
+    }
+
+    /// How much of a file that was compressed earlier may be needed to decompress the rest.
+    pub fn window(&self) -> usize {
+        self.whole() / 4
+    }
+
+    /// How many threads may read lines: each has buffers for the longest line.
+    pub(crate) fn reading_threads(&self) -> usize {
+        const BUFFER_BYTES: usize = 1 << 22;
+        rayon::current_num_threads().min(self.events() / BUFFER_BYTES).max(1)
+    }
+
+    /// How many runs are merged at a time when `share` bytes may be used and a merge holds `run_bytes` of each.
+    pub(crate) fn fan_in(share: usize, run_bytes: usize) -> usize {
+        (share / run_bytes).clamp(2, 64)
     }
 
     /// The temporary file, which is created when it is first asked for.

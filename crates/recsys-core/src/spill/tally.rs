@@ -7,6 +7,9 @@ use crate::storage::StoreError;
 
 const BLOCK_BYTES: usize = 1 << 16;
 
+/// More than a merge holds of each of its runs: a block, as it is and compressed.
+const RUN_BYTES: usize = 1 << 20;
+
 /// What is counted: a key, and how much it counts.
 pub(crate) trait Entry: Copy + Ord + Send + Sync {
     fn key(&self) -> u64;
@@ -108,7 +111,7 @@ pub(crate) enum Counted<E = u64> {
 impl<E: Entry> Counted<E> {
     /// The sum of runs, of which at most so many are left as can be merged at a time.
     pub(crate) fn merged(budget: &Budget, share: usize, mut runs: Vec<Blocks>) -> Result<Self, StoreError> {
-        let fan_in = Budget::fan_in(share);
+        let fan_in = Budget::fan_in(share, RUN_BYTES);
         while runs.len() > fan_in {
             let rest = runs.split_off(fan_in);
             let mut sum = RunWriter::new(budget);
