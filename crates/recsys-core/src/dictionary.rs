@@ -14,7 +14,7 @@ use hashbrown::hash_table::Entry;
 use rayon::prelude::*;
 
 use crate::json;
-use seed::Hash;
+pub(crate) use seed::Hash;
 
 /// Strings end to end in one allocation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -186,7 +186,8 @@ pub fn for_each_good_line<S: Send, E: Into<Stop>>(
         return Err(error.into());
     }
     let hopeless = earliest.hopeless.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if let Some(why) = hopeless {
+    // Nothing was left to read: all bad lines are set aside, and their share is known.
+    if let Some(why) = hopeless.filter(|_| !aside.is_some_and(Aside::has_seen_all)) {
         let Place { file, line, .. } = reached;
         return Err(LinesError::Hopeless { name: names[file].clone(), line, why });
     }

@@ -19,7 +19,7 @@ static SEEDS: LazyLock<(u64, SharedSeed)> = LazyLock::new(|| {
 
 /// The hash of this process.
 #[derive(Debug, Clone)]
-pub(super) struct Hash(SeedableRandomState);
+pub(crate) struct Hash(SeedableRandomState);
 
 impl Default for Hash {
     fn default() -> Self {
@@ -32,6 +32,11 @@ impl Hash {
     #[allow(clippy::cast_possible_truncation, reason = "every bit of it is as good as any other")]
     pub(super) fn of(&self, value: &str) -> u32 {
         self.0.hash_one(value) as u32
+    }
+
+    /// The hash of bytes that are not kept: two that differ have the same one with a chance of 1 to 2⁶⁴.
+    pub(crate) fn of_bytes(&self, bytes: &[u8]) -> u64 {
+        self.0.hash_one(bytes)
     }
 }
 

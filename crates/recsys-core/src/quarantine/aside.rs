@@ -73,6 +73,12 @@ impl Aside {
         self.state().progress.total_bytes = bytes;
     }
 
+    /// Whether there is nothing that was not read. Unknown, and so `false`, where the length of a file is.
+    pub(crate) fn has_seen_all(&self) -> bool {
+        let Progress { total_bytes, seen } = &self.state().progress;
+        *total_bytes == Some(seen.bytes)
+    }
+
     /// Notes a stretch without a bad line.
     pub(crate) fn note(&self, seen: Seen) {
         self.state().progress.add(seen);
