@@ -438,11 +438,13 @@ impl BadLines<'_> {
 
     /// `seen` is what the block held.
     fn finish(self, seen: Seen) -> Result<(), Stop> {
-        match (self.stretch, self.aside) {
-            (Some(stretch), _) => stretch.finish(seen),
-            (None, Some(aside)) => Ok(aside.note(seen)),
-            (None, None) => Ok(()),
+        if let Some(stretch) = self.stretch {
+            return stretch.finish(seen);
         }
+        if let Some(aside) = self.aside {
+            aside.note(seen);
+        }
+        Ok(())
     }
 }
 

@@ -62,7 +62,7 @@ pub enum JobError {
     Invalid(#[from] TooManyInvalid),
     /// So many raw lines are bad that reading was stopped.
     #[error(transparent)]
-    Stopped(#[from] Stopped),
+    Stopped(Box<Stopped>),
     /// A limit was exceeded.
     #[error(transparent)]
     Limit(#[from] LimitExceeded),

@@ -227,15 +227,15 @@ fn stage_and_store<'a>(
         let staging = start(scope, stage_all)?;
         let publishing = &publishing;
         let stored = publishing.plan(&planned).and_then(|()| {
-            let store = |((key, staged), planned): ((ArtifactKey, Staged), _)| {
+            let begin = |((key, staged), planned): ((ArtifactKey, Staged), _)| {
                 let (pass, passed) = sync_channel(1);
                 let bytes = staged.bytes.clone();
                 let storing = start(scope, move || publishing.store_checked(planned, &bytes, &passed))?;
                 Ok((storing, (key, staged, pass)))
             };
-            let stores = to_check.into_iter().zip(&planned).map(store);
+            let writers = to_check.into_iter().zip(&planned).map(begin);
             let (storing, to_check): (Vec<_>, Vec<_>) =
-                stores.collect::<Result<Vec<_>, JobError>>()?.into_iter().unzip();
+                writers.collect::<Result<Vec<_>, JobError>>()?.into_iter().unzip();
             // Whoever does not take what has passed says why when it is joined.
             check(ctx, to_check, |pass, candidate| drop(pass.send(candidate)))?;
             let stored = storing.into_iter().map(joined).collect::<Result<Vec<_>, _>>()?;

@@ -83,7 +83,7 @@ pub(crate) fn stopped(ctx: &Context, stream: Stream, day: Day, at: Stop, bad: &S
     let (Stop { name, line, why }, invalid) = (at, bad.lines());
     note(stream, invalid);
     let (quarantine, first) = (files.name(day), bad.first().unwrap_or_default().to_owned());
-    Stopped { day, name, line, why, invalid, quarantine, first }.into()
+    JobError::Stopped(Box::new(Stopped { day, name, line, why, invalid, quarantine, first }))
 }
 
 fn note(stream: Stream, invalid: u64) {
