@@ -41,9 +41,9 @@ fn run(sandbox: &Sandbox, binary: &str, line: &str) -> Finished {
 /// A line with one field more, or in another way.
 fn line(field: &str, value: &str) -> String {
     let others = [("session_id", "s"), ("item_id", "i")].into_iter().filter(|(name, _)| *name != field);
-    let others: String = others.map(|(name, value)| format!(r#""{name}":"{value}","#)).collect();
+    let others: Vec<String> = others.map(|(name, value)| format!(r#""{name}":"{value}","#)).collect();
     let start = r#"{"v":1,"ts":"2026-01-01T08:00:00Z","tenant":"demo","surface":"home","#;
-    format!("{start}{others}\"{field}\":\"{value}\"}}\n")
+    format!("{start}{}\"{field}\":\"{value}\"}}\n", others.concat())
 }
 
 /// Writes a compressed file of pieces, of which only one is in memory.
@@ -114,7 +114,7 @@ fn a_window_of_zstd() {
     let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
     encoder.window_log(27).unwrap();
     for _ in 0..200 {
-        encoder.write_all(&[&[b' '; (1 << 20) - 1][..], b"\n"].concat()).unwrap();
+        encoder.write_all((" ".repeat((1 << 20) - 1) + "\n").as_bytes()).unwrap();
     }
     let raw = format!("{RAW}.zst");
     sandbox.write(&raw, encoder.finish().unwrap());
