@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use jiff::ToSpan;
 use recsys_testkit::sandbox::{Finished, Sandbox, binaries, bytes};
 use serde_json::json;
 
@@ -68,6 +69,41 @@ fn the_budget_never_shows() {
         assert!(!large.is_empty());
         assert!(bytes(&large) == bytes(&small), "{folder} differs");
     }
+}
+
+/// The runs of all days share one file, so a process needs no more handles with more of them.
+#[test]
+fn a_year_in_one_file_needs_few_handles() {
+    let sandbox = Sandbox::new();
+    let mut text = Vec::new();
+    for number in 0..150_000u32 {
+        // Neighbouring lines are of different days.
+        let day = number.wrapping_mul(7919) % 365;
+        let ts = jiff::civil::date(2025, 1, 1) + i64::from(day).days();
+        writeln!(
+            text,
+            r#"{{"v":1,"ts":"{ts}T08:00:00Z","tenant":"demo","surface":"home","session_id":"s{}","request_id":"{number:0300}","item_id":"i{}"}}"#,
+            number / 8,
+            number % 977,
+        )
+        .unwrap();
+    }
+    sandbox.write("raw/exposure.jsonl", text);
+    let ingest = |out: &str, memory_bytes: u64| {
+        configure(&sandbox, out, memory_bytes);
+        let binary = binaries().join("job_ingest");
+        let flags = "--config config.json --tenant demo --surface home --start 2025-01-01 --end 2025-12-31";
+        let mut command = Command::new("sh");
+        sandbox.prepare(&mut command);
+        let line = format!("ulimit -n 64; exec {} {flags}", binary.display());
+        Finished::from(command.args(["-c", &line]).output().unwrap()).ok();
+        sandbox.snapshot(&format!("{out}/canonical"))
+    };
+    let (large, small) = (ingest("large", 16 << 30), ingest("small", 64 << 20));
+    assert_eq!(large.keys().filter(|name| name.contains("/exposures/")).count(), 365);
+    assert!(bytes(&large) == bytes(&small));
+    assert!(sandbox.join("temp").exists(), "it has fit in memory");
+    assert!(is_empty(&sandbox.join("temp")));
 }
 
 #[test]

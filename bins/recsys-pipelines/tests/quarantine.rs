@@ -245,6 +245,77 @@ fn too_many_bad_lines_are_refused_before_anything_else_changes() {
     );
 }
 
+/// The number of the line at which a message says that reading was stopped.
+fn stopped_at(finished: &Finished, file: &str) -> usize {
+    let (_, rest) = finished.stderr.split_once(&format!("reading was stopped at {file}:")).unwrap();
+    rest.split_once(',').unwrap().0.parse().unwrap()
+}
+
+#[test]
+fn reading_stops_when_the_rest_cannot_make_up_for_the_bad_lines() {
+    let feed = Feed::new(0.1);
+    feed.0.write(RAW, good_lines(20) + "bad\n");
+    feed.ingest().ok();
+    let before = feed.text(CANONICAL);
+
+    // Twelve blocks of lines that are each as long as four short ones could be.
+    let bad = "bad".repeat(40) + "\n";
+    feed.0.write(RAW, bad.repeat(25_000));
+    let finished = feed.ingest();
+    let kept = feed.kept(QUARANTINE);
+    let invalid = format!("the {} that were read until then are in {QUARANTINE}", kept.len());
+    let first = "the first is demo/home/exposure.2026-01-01.jsonl:1:1: expected value";
+    let parts =
+        ["gate max_invalid_ratio refused 2026-01-01", &invalid, first, "raise validation.max_invalid_ratio"];
+    finished.fails(3, &parts);
+    let line = stopped_at(&finished, RAW);
+    assert!((2000..20_000).contains(&line), "{line}");
+    assert!((2000..20_000).contains(&kept.len()), "{}", kept.len());
+    assert!(kept.iter().all(|line| line["line"].as_u64().unwrap() < 20_000));
+    assert_eq!(feed.text(CANONICAL), before);
+
+    // Of a compressed file it is not known how much is left.
+    feed.0.write(&format!("{RAW}.gz"), gz(bad.repeat(25_000)));
+    fs::remove_file(feed.0.join(RAW)).unwrap();
+    feed.ingest().fails(3, &["25000 of 25000 lines are invalid"]);
+    // Nor does reading stop where all may be bad.
+    feed.configure(&json!({"max_invalid_ratio": 1, "min_events": 0}));
+    feed.ingest().ok();
+    assert_eq!(feed.kept(QUARANTINE).len(), 25_000);
+}
+
+#[test]
+fn reading_stops_when_the_bad_lines_take_more_than_they_may() {
+    let feed = Feed::new(1.0);
+    feed.0.write(RAW, good_lines(3) + "bad\n");
+    feed.ingest().ok();
+    let before = feed.text(CANONICAL);
+    let max_bytes = 1 << 20;
+    feed.configure(&json!({"max_invalid_ratio": 1, "max_quarantine_bytes": max_bytes}));
+    fs::remove_file(feed.0.join(RAW)).unwrap();
+    let raw = format!("{RAW}.zst");
+    let text = good_lines(1) + &"x\n".repeat(2_000_000);
+    feed.0.write(&raw, zstd::encode_all(text.as_bytes(), 1).unwrap());
+    let finished = feed.ingest();
+    let parts = [
+        "gate max_quarantine_bytes refused 2026-01-01",
+        "the invalid lines take more than 1048576 bytes",
+        QUARANTINE,
+        "the first is demo/home/exposure.2026-01-01.jsonl.zst:",
+        "raise validation.max_quarantine_bytes",
+    ];
+    finished.fails(3, &parts);
+    assert!(stopped_at(&finished, &raw) < 1_500_000);
+    // Each thread may have begun another block.
+    let bytes = fs::metadata(feed.0.join(QUARANTINE)).unwrap().len();
+    assert!((max_bytes..max_bytes + (16 << 18)).contains(&bytes), "{bytes}");
+    assert_eq!(feed.text(CANONICAL), before);
+    // A day that fits passes.
+    feed.configure(&json!({"max_invalid_ratio": 1}));
+    feed.0.write(&raw, zstd::encode_all((good_lines(1) + &"x\n".repeat(9000)).as_bytes(), 1).unwrap());
+    feed.ingest().ok();
+}
+
 #[test]
 fn bad_lines_of_a_flat_file_belong_to_the_first_day_that_is_read() {
     let feed = Feed::new(0.5);

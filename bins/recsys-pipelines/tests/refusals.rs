@@ -339,6 +339,7 @@ fn hard_limits() {
         ("max_items_per_session", 3),
         ("max_artifact_bytes", 500),
         ("max_catalog_items", 19),
+        ("max_tags_per_item", 1),
     ] {
         shop.configure(&format!("/limits/{limit}"), json!(max));
         shop.refuses(4, &[limit, &format!(" of at most {max}"), &format!("limits.{limit}")]);

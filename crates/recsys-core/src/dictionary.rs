@@ -4,16 +4,17 @@
 //! [`union`] turns any number of interners into one [`Dictionary`], whose numeric order is the byte order
 //! of the strings: from there on, comparing ids is comparing strings.
 
+mod seed;
+
 use std::cmp::Ordering;
-use std::hash::BuildHasher;
 use std::ops::Range;
 
-use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use rayon::prelude::*;
 
 use crate::json;
+pub(crate) use seed::Hash;
 
 /// Strings end to end in one allocation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,6 +37,16 @@ impl Strings {
     /// What they take in memory.
     pub(crate) fn bytes(&self) -> usize {
         self.text.len() + self.ends.len() * size_of::<usize>()
+    }
+
+    /// What one more takes.
+    pub(crate) fn bytes_of(value: &str) -> usize {
+        value.len() + size_of::<usize>()
+    }
+
+    /// What they take, and what is kept for more of them.
+    fn capacity_bytes(&self) -> usize {
+        self.text.capacity() + self.ends.capacity() * size_of::<usize>()
     }
 
     /// Whether all of them stand in compact JSON as they are.
@@ -106,7 +117,7 @@ impl Strings {
 pub struct Interner {
     strings: Strings,
     table: HashTable<Slot>,
-    hasher: FixedState,
+    hasher: Hash,
 }
 
 /// A string of the table. With its hash at hand, a table that grows leaves the strings alone, which are all over memory.
@@ -129,12 +140,7 @@ impl Interner {
     /// # Panics
     /// At the 4,294,967,296th distinct string, which no memory that holds a day's events reaches.
     pub fn intern(&mut self, value: &str) -> u32 {
-        self.intern_hashed(self.hash(value), value)
-    }
-
-    #[allow(clippy::cast_possible_truncation, reason = "every bit of it is as good as any other")]
-    fn hash(&self, value: &str) -> u32 {
-        self.hasher.hash_one(value) as u32
+        self.intern_hashed(self.hasher.of(value), value)
     }
 
     fn intern_hashed(&mut self, hash: u32, value: &str) -> u32 {
@@ -199,7 +205,7 @@ impl BatchInterner {
         let Self { interner, waiting, looks, places, ids } = self;
         looks.clear();
         looks.extend(waiting.iter().map(|value| {
-            let hash = interner.hash(value);
+            let hash = interner.hasher.of(value);
             let slot = interner.table.find(Slot::spread(hash), |slot| slot.hash == hash);
             (hash, slot.map(|slot| slot.id))
         }));
@@ -218,7 +224,7 @@ impl BatchInterner {
     pub(crate) fn bytes(&self) -> usize {
         let Self { interner, waiting, looks, places, ids } = self;
         interner.bytes()
-            + waiting.bytes()
+            + waiting.capacity_bytes()
             + looks.capacity() * size_of::<(u32, Option<u32>)>()
             + places.capacity() * size_of::<Range<usize>>()
             + ids.capacity() * size_of::<u32>()
@@ -375,7 +381,7 @@ mod tests {
         let mut interner = BatchInterner::default();
         interner.wait("a");
         interner.settle();
-        let hash = interner.interner.hash("b");
+        let hash = interner.interner.hasher.of("b");
         // The table finds "a" where it looks for "b".
         interner
             .interner

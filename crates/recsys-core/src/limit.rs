@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 pub use usage::{HARD_LIMITS, Usage};
 
+use crate::event::Rules;
+
 /// What a run may hold. Each field is the setting of the same name under `limits`.
 ///
 /// A *run* is the work on one day: the day that is ingested, or the window that is built for it.
@@ -29,8 +31,12 @@ pub struct Limits {
     pub max_distinct_items_per_run: u64,
     /// Rows in a catalogue.
     pub max_catalog_items: u64,
+    /// Distinct tags of an item of a catalogue.
+    pub max_tags_per_item: u64,
     /// Bytes of a stored artifact; 0 is no limit.
     pub max_artifact_bytes: u64,
+    /// A rule for lines and rows: bytes of an id or a segment.
+    pub max_id_bytes: usize,
     /// What a session with more than `max_items_per_session` items does to `cooc`.
     pub oversized_sessions: OversizedSessions,
     /// Cut: items of `popularity`, rows of `cooc`.
@@ -66,7 +72,9 @@ impl Default for Limits {
             max_users_per_run: 100_000,
             max_distinct_items_per_run: 2_000_000,
             max_catalog_items: 2_000_000,
+            max_tags_per_item: 1000,
             max_artifact_bytes: 10_000_000,
+            max_id_bytes: Rules::MAX_ID_BYTES,
             oversized_sessions: OversizedSessions::Fail,
             max_items_per_artifact: 1000,
             max_neighbors_per_item: 50,
@@ -122,6 +130,7 @@ impl Limits {
             "max_users_per_run" => self.max_users_per_run,
             "max_distinct_items_per_run" => self.max_distinct_items_per_run,
             "max_catalog_items" => self.max_catalog_items,
+            "max_tags_per_item" => self.max_tags_per_item,
             "max_artifact_bytes" => self.max_artifact_bytes,
             _ => return None,
         };

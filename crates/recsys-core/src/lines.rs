@@ -12,11 +12,13 @@ use std::io::{self, Read};
 use std::iter::Enumerate;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::{thread, vec};
+use std::vec;
 
 use crate::event::Fault;
 use crate::interrupt;
-use crate::quarantine::{Aside, Place, Stretch};
+use crate::parallel::on_threads;
+use crate::quarantine::{Aside, Hopeless, Place, Seen, Stretch};
+use crate::spill::BudgetExceeded;
 use crate::storage::StoreError;
 
 /// The longest line taken, in bytes. An exposure is a few hundred; a line this long is a missing line end.
@@ -37,6 +39,15 @@ pub struct LineFile {
     pub name: String,
     /// Its content, decompressed.
     pub reader: Box<dyn Read + Send>,
+    /// How many bytes that is, where it is known before they are read.
+    pub bytes: Option<u64>,
+}
+
+impl LineFile {
+    /// A file of a length that is not known.
+    pub fn new(name: impl Into<String>, reader: impl Read + Send + 'static) -> Self {
+        Self { name: name.into(), reader: Box::new(reader), bytes: None }
+    }
 }
 
 /// Why the lines could not all be worked on.
@@ -64,6 +75,19 @@ pub enum LinesError {
     /// What the lines hold could not be put aside.
     #[error(transparent)]
     Temporary(#[from] StoreError),
+    /// So many lines break a rule that it is not worth reading on.
+    #[error("reading was stopped at {name}:{line}, because {why}")]
+    Hopeless {
+        /// The file that was read.
+        name: String,
+        /// The next line of it.
+        line: u64,
+        /// What is enough.
+        why: Hopeless,
+    },
+    /// What the lines hold does not fit in memory, and cannot be put aside.
+    #[error(transparent)]
+    Memory(#[from] BudgetExceeded),
 }
 
 /// Why the work on a line stops all work.
@@ -73,6 +97,8 @@ pub enum Stop {
     Fault(Fault),
     /// What the lines hold could not be put aside, which is not the line's fault.
     Temporary(StoreError),
+    /// Too many lines break a rule already.
+    Hopeless(Hopeless),
 }
 
 impl From<Fault> for Stop {
@@ -91,12 +117,13 @@ fn column(fault: &Fault) -> String {
     fault.column.map(|column| format!(":{column}")).unwrap_or_default()
 }
 
-/// The earliest bad line seen so far.
+/// What ends the work: the earliest bad line seen so far, or something that is no line's fault.
 #[derive(Default)]
 struct Earliest {
     failed: AtomicBool,
     fault: Mutex<Option<(usize, u64, Fault)>>,
     temporary: Mutex<Option<StoreError>>,
+    hopeless: Mutex<Option<Hopeless>>,
 }
 
 impl Earliest {
@@ -105,6 +132,10 @@ impl Earliest {
             Stop::Fault(fault) => self.report_fault(file, line, fault),
             Stop::Temporary(error) => {
                 *self.temporary.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                self.failed.store(true, Ordering::Relaxed);
+            }
+            Stop::Hopeless(why) => {
+                *self.hopeless.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
                 self.failed.store(true, Ordering::Relaxed);
             }
         }
@@ -126,34 +157,39 @@ pub fn for_each_line<S: Send, E: Into<Stop>>(
     init: impl Fn() -> S + Sync,
     work: impl Fn(&mut S, &str) -> Result<(), E> + Sync,
 ) -> Result<Vec<S>, LinesError> {
-    for_each_good_line(files, None, init, work)
+    for_each_good_line(files, rayon::current_num_threads(), None, init, work)
 }
 
-/// Does the same, and puts lines that break a rule `aside` where that is given, as if they were not there.
-/// Only a line that is too long even for that is an error.
+/// Does the same on so many threads, or as many as can be started, and puts lines that break a rule `aside` where that is
+/// given, as if they were not there. Only a line that is too long even for that is an error.
 pub fn for_each_good_line<S: Send, E: Into<Stop>>(
     files: Vec<LineFile>,
+    threads: usize,
     aside: Option<&Aside>,
     init: impl Fn() -> S + Sync,
     work: impl Fn(&mut S, &str) -> Result<(), E> + Sync,
 ) -> Result<Vec<S>, LinesError> {
     let names: Vec<String> = files.iter().map(|file| file.name.clone()).collect();
     let earliest = Earliest::default();
-    let blocks =
-        Mutex::new(Blocks { files: files.into_iter().enumerate(), open: None, earliest: &earliest, aside });
-    let states = thread::scope(|scope| {
-        let (init, work, blocks, earliest) = (&init, &work, &blocks, &earliest);
-        let spawn = |_| scope.spawn(move || worker(init(), blocks, earliest, aside, work));
-        let workers: Vec<_> = (0..rayon::current_num_threads()).map(spawn).collect();
-        workers.into_iter().map(thread::ScopedJoinHandle::join).collect::<Result<Vec<_>, _>>()
-    });
-    let states = states.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    if let Some(aside) = aside {
+        aside.expect(files.iter().map(|file| file.bytes).sum());
+    }
+    let (files, reached) = (files.into_iter().enumerate(), Place { file: 0, line: 1, byte_offset: 0 });
+    let blocks = Mutex::new(Blocks { files, open: None, reached, earliest: &earliest, aside });
+    let states = on_threads(threads, || worker(init(), &blocks, &earliest, aside, &work));
+    let Blocks { reached, .. } = blocks.into_inner().unwrap_or_else(PoisonError::into_inner);
     let fault = earliest.fault.into_inner().unwrap_or_else(PoisonError::into_inner);
     if let Some((file, line, fault)) = fault {
         return Err(LinesError::Line { name: names[file].clone(), line, fault });
     }
     if let Some(error) = earliest.temporary.into_inner().unwrap_or_else(PoisonError::into_inner) {
         return Err(error.into());
+    }
+    let hopeless = earliest.hopeless.into_inner().unwrap_or_else(PoisonError::into_inner);
+    // Nothing was left to read: all bad lines are set aside, and their share is known.
+    if let Some(why) = hopeless.filter(|_| !aside.is_some_and(Aside::has_seen_all)) {
+        let Place { file, line, .. } = reached;
+        return Err(LinesError::Hopeless { name: names[file].clone(), line, why });
     }
     states.into_iter().collect()
 }
@@ -162,6 +198,8 @@ pub fn for_each_good_line<S: Send, E: Into<Stop>>(
 struct Blocks<'a> {
     files: Enumerate<vec::IntoIter<LineFile>>,
     open: Option<OpenFile>,
+    /// Where the next block begins.
+    reached: Place,
     earliest: &'a Earliest,
     aside: Option<&'a Aside>,
 }
@@ -187,7 +225,10 @@ impl Blocks<'_> {
             let Some(open) = &mut self.open else { continue };
             let read = open.next(bytes, self.earliest, self.aside);
             match read.map_err(|source| LinesError::Read { name: open.file.name.clone(), source }) {
-                Ok(Some(start)) => return Ok(Some(start)),
+                Ok(Some(start)) => {
+                    self.reached = open.start;
+                    return Ok(Some(start));
+                }
                 Ok(None) => self.open = None,
                 Err(error) => {
                     self.earliest.failed.store(true, Ordering::Relaxed);
@@ -238,8 +279,8 @@ impl OpenFile {
                     earliest.report_fault(start.file, start.line, too_long_to_keep());
                     continue;
                 };
-                if let Err(error) = set_long_line_aside(aside, *start, &bytes[..end]) {
-                    earliest.report(start.file, start.line, Stop::Temporary(error));
+                if let Err(stop) = set_long_line_aside(aside, *start, &bytes[..end]) {
+                    earliest.report(start.file, start.line, stop);
                 }
                 *start =
                     Place { line: start.line + 1, byte_offset: start.byte_offset + end as u64, ..*start };
@@ -265,12 +306,12 @@ fn read_long_line(reader: &mut impl Read, bytes: &mut Vec<u8>) -> io::Result<Opt
     Ok(None)
 }
 
-fn set_long_line_aside(aside: &Aside, mut place: Place, bytes: &[u8]) -> Result<(), StoreError> {
+fn set_long_line_aside(aside: &Aside, mut place: Place, bytes: &[u8]) -> Result<(), Stop> {
     let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     let line = without_mark(&mut place, line);
     let mut stretch = aside.stretch(place.file, place.line);
     stretch.keep(place, line, &too_long())?;
-    stretch.finish()
+    stretch.finish(Seen { bytes: bytes.len() as u64, good: 0 })
 }
 
 /// Takes the byte order mark off the first line of a file.
@@ -322,6 +363,7 @@ fn work_through<S, E: Into<Stop>>(
     let mut place = start;
     let mut rest = without_mark(&mut place, bytes);
     let mut bad = BadLines { aside, start, stretch: None };
+    let mut good = 0;
     while !rest.is_empty() {
         // One pass over the whole block; what follows the last good byte is a bad line's business.
         let (text, broken) = match std::str::from_utf8(rest) {
@@ -341,8 +383,9 @@ fn work_through<S, E: Into<Stop>>(
             let end = memchr::memchr(b'\n', lines.as_bytes()).map_or(lines.len(), |at| at + 1);
             let line;
             (line, lines) = lines.split_at(end);
-            if let Err(stop) = work_on_line(line, state, work) {
-                bad.take(place, line.as_bytes(), stop).map_err(|stop| (place.line, stop))?;
+            match work_on_line(line, state, work) {
+                Ok(is_blank) => good += u64::from(!is_blank),
+                Err(stop) => bad.take(place, line.as_bytes(), stop).map_err(|stop| (place.line, stop))?,
             }
             place.line += 1;
             place.byte_offset += line.len() as u64;
@@ -355,24 +398,25 @@ fn work_through<S, E: Into<Stop>>(
             rest = &rest[line.len()..];
         }
     }
-    bad.finish().map_err(|error| (start.line, error.into()))
+    bad.finish(Seen { bytes: bytes.len() as u64, good }).map_err(|stop| (start.line, stop))
 }
 
+/// Works on a line; says whether it is blank.
 fn work_on_line<S, E: Into<Stop>>(
     line: &str,
     state: &mut S,
     work: &impl Fn(&mut S, &str) -> Result<(), E>,
-) -> Result<(), Stop> {
+) -> Result<bool, Stop> {
     let line = line.strip_suffix('\n').unwrap_or(line);
     let line = line.strip_suffix('\r').unwrap_or(line);
     if line.len() > MAX_LINE_BYTES {
         return Err(too_long().into());
     }
-    if line.bytes().all(|byte| matches!(byte, b' ' | b'\t' | b'\r')) {
-        Ok(())
-    } else {
-        work(state, line).map_err(Into::into)
+    let is_blank = line.bytes().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'));
+    if !is_blank {
+        work(state, line).map_err(Into::into)?;
     }
+    Ok(is_blank)
 }
 
 /// What becomes of the bad lines of a block.
@@ -389,11 +433,18 @@ impl BadLines<'_> {
         let (Some(aside), Stop::Fault(fault)) = (self.aside, &stop) else { return Err(stop) };
         let Place { file, line: first_line, .. } = self.start;
         let stretch = self.stretch.get_or_insert_with(|| aside.stretch(file, first_line));
-        Ok(stretch.keep(place, line.strip_suffix(b"\n").unwrap_or(line), fault)?)
+        stretch.keep(place, line.strip_suffix(b"\n").unwrap_or(line), fault)
     }
 
-    fn finish(self) -> Result<(), StoreError> {
-        self.stretch.map_or(Ok(()), Stretch::finish)
+    /// `seen` is what the block held.
+    fn finish(self, seen: Seen) -> Result<(), Stop> {
+        if let Some(stretch) = self.stretch {
+            return stretch.finish(seen);
+        }
+        if let Some(aside) = self.aside {
+            aside.note(seen);
+        }
+        Ok(())
     }
 }
 
@@ -402,7 +453,7 @@ mod tests {
     use super::*;
 
     fn file(name: &str, bytes: impl Into<Vec<u8>>) -> LineFile {
-        LineFile { name: name.into(), reader: Box::new(io::Cursor::new(bytes.into())) }
+        LineFile::new(name, io::Cursor::new(bytes.into()))
     }
 
     fn lines(files: Vec<LineFile>) -> Result<Vec<String>, String> {
@@ -469,7 +520,7 @@ mod tests {
                 Ok(2)
             }
         }
-        let files = vec![LineFile { name: "x".into(), reader: Box::new(Broken(false)) }];
+        let files = vec![LineFile::new("x", Broken(false))];
         assert_eq!(lines(files).unwrap_err(), "cannot read x");
     }
 }

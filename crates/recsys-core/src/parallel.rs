@@ -1,12 +1,18 @@
-//! Work that mostly waits for disks, on more threads than there are cores.
+//! Threads of our own, for work that the pool of `rayon` is not for: it waits for disks, or must not be held up.
+//!
+//! A limit on processes may keep threads from being started. Work that can do with fewer goes on with those there are;
+//! for all other work it is an error that names the limit.
 
+use std::io;
 use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::thread::{Builder, Scope, ScopedJoinHandle, scope};
+
+use crate::storage::StoreError;
 
 const THREADS: usize = 8;
 
-/// Calls `work` with every item; returns the results in the order of the items, or the first failure in
-/// that order.
+/// Calls `work` with every item, on more threads than there are cores; returns the results in the order of the items,
+/// or the first failure in that order.
 pub fn try_map<T: Send, R: Send, E: Send>(
     items: impl IntoIterator<Item = T, IntoIter: ExactSizeIterator + Send>,
     work: impl Fn(T) -> Result<R, E> + Sync,
@@ -14,22 +20,47 @@ pub fn try_map<T: Send, R: Send, E: Send>(
     let items = items.into_iter();
     let count = items.len();
     let items = Mutex::new(items.enumerate());
-    let done = Mutex::new(Vec::with_capacity(count));
-    thread::scope(|scope| {
-        for _ in 0..THREADS.min(count) {
-            scope.spawn(|| {
-                loop {
-                    let next = items.lock().unwrap_or_else(PoisonError::into_inner).next();
-                    let Some((number, item)) = next else { return };
-                    let result = work(item);
-                    done.lock().unwrap_or_else(PoisonError::into_inner).push((number, result));
-                }
-            });
+    let take = || items.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let done = on_threads(THREADS.min(count), || {
+        let mut done = Vec::new();
+        while let Some((number, item)) = take() {
+            done.push((number, work(item)));
         }
+        done
     });
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut done: Vec<_> = done.into_iter().flatten().collect();
     done.sort_by_key(|(number, _)| *number);
     done.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Calls `work` on the calling thread and on others beside it: on so many in all, or as many as can be started.
+pub(crate) fn on_threads<R: Send>(threads: usize, work: impl Fn() -> R + Sync) -> Vec<R> {
+    scope(|scope| {
+        let others = (1..threads).map_while(|_| Builder::new().spawn_scoped(scope, &work).ok());
+        let others: Vec<_> = others.collect();
+        let own = work();
+        others.into_iter().map(joined).chain([own]).collect()
+    })
+}
+
+/// Starts a thread that the work cannot do without.
+pub fn start<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> Result<ScopedJoinHandle<'scope, T>, StoreError> {
+    Builder::new().spawn_scoped(scope, work).map_err(not_started)
+}
+
+/// Why a thread is missing.
+pub fn not_started(source: io::Error) -> StoreError {
+    let target =
+        "a thread: is the limit on processes too low (ulimit -u, or the pids of a container)?".to_owned();
+    StoreError { action: "start", target, source }
+}
+
+/// What a thread has returned; if it has panicked, so does this one.
+pub fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 #[cfg(test)]
@@ -44,5 +75,15 @@ mod tests {
         let odd = try_map(&items, |item| if item % 7 == 6 { Err(*item) } else { Ok(()) });
         assert_eq!(odd, Err(6));
         assert_eq!(try_map([], |(): ()| Ok::<_, ()>(())), Ok(vec![]));
+    }
+
+    #[test]
+    fn the_calling_thread_works_too() {
+        let caller = std::thread::current().id();
+        for threads in [0, 1, 3] {
+            let ids = on_threads(threads, || std::thread::current().id());
+            assert_eq!(ids.len(), threads.max(1));
+            assert!(ids.contains(&caller));
+        }
     }
 }

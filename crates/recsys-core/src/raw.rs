@@ -5,6 +5,8 @@
 //! Beside each, or in its place, a `.jsonl.gz` and a `.jsonl.zst` are read: what producers split over
 //! several files is one day's data. A missing day is an empty day; a file that cannot be read is an error.
 
+mod zstd_window;
+
 use std::ffi::OsStr;
 use std::io::Read;
 use std::path::Path;
@@ -14,8 +16,11 @@ use flate2::read::MultiGzDecoder;
 use crate::event::Stream;
 use crate::id::Scope;
 use crate::lines::LineFile;
+use crate::spill::Budget;
 use crate::storage::{Store, StoreError};
 use crate::window::Day;
+
+pub use zstd_window::{MaxWindow, WindowTooLarge};
 
 /// Why raw events could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -34,13 +39,24 @@ pub struct Raw<'a> {
     store: &'a dyn Store,
     scope: &'a Scope,
     stream: Stream,
+    window: MaxWindow,
+    is_measured: bool,
 }
+
+/// The extension of a file that is not compressed.
+const PLAIN: &str = "jsonl";
 
 impl<'a> Raw<'a> {
     /// The exposures of `scope` below `store`, which must exist.
     pub fn new(store: &'a dyn Store, scope: &'a Scope) -> Result<Self, RawError> {
         if store.root_exists()? {
-            Ok(Self { store, scope, stream: Stream::Exposures })
+            Ok(Self {
+                store,
+                scope,
+                stream: Stream::Exposures,
+                window: MaxWindow::default(),
+                is_measured: false,
+            })
         } else {
             Err(RawError::MissingRoot(store.name("").trim_end_matches('/').to_owned()))
         }
@@ -50,6 +66,18 @@ impl<'a> Raw<'a> {
     #[must_use]
     pub fn of(self, stream: Stream) -> Self {
         Self { stream, ..self }
+    }
+
+    /// The same, as long as compressed files can be read within `budget`.
+    #[must_use]
+    pub fn within(self, budget: &Budget) -> Self {
+        Self { window: MaxWindow::of(budget), ..self }
+    }
+
+    /// The same, and the length of files is found out where that can be done: it takes another look at each.
+    #[must_use]
+    pub fn measured(self) -> Self {
+        Self { is_measured: true, ..self }
     }
 
     /// The flat files, which hold every day, tenant and surface. Empty when the layout is by day.
@@ -75,10 +103,13 @@ impl<'a> Raw<'a> {
 
     fn variants(&self, stem: &str) -> Result<Vec<LineFile>, RawError> {
         let mut files = Vec::new();
-        for extension in ["jsonl", "jsonl.gz", "jsonl.zst"] {
+        for extension in [PLAIN, "jsonl.gz", "jsonl.zst"] {
             let key = format!("{stem}.{extension}");
-            if let Some(reader) = open_decompressed(self.store, &key)? {
-                files.push(LineFile { name: self.store.name(&key), reader });
+            if let Some(reader) = open_decompressed(self.store, &key, self.window)? {
+                let is_measured = self.is_measured && extension == PLAIN;
+                let listed = if is_measured { self.store.look(&key)? } else { None };
+                let bytes = listed.map(|listed| listed.bytes);
+                files.push(LineFile { name: self.store.name(&key), reader, bytes });
             }
         }
         Ok(files)
@@ -86,13 +117,17 @@ impl<'a> Raw<'a> {
 }
 
 /// Opens a document whose name says how it is compressed.
-pub fn open_decompressed(store: &dyn Store, key: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
+pub fn open_decompressed(
+    store: &dyn Store,
+    key: &str,
+    window: MaxWindow,
+) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
     let Some(reader) = store.open(key)? else { return Ok(None) };
     match Path::new(key).extension().and_then(OsStr::to_str) {
         Some("gz") => Ok(Some(Box::new(MultiGzDecoder::new(reader)))),
         Some("zst") => {
             let failed = |source| StoreError { action: "read", target: store.name(key), source };
-            Ok(Some(Box::new(zstd::Decoder::new(reader).map_err(failed)?)))
+            Ok(Some(window.decoder(reader).map_err(failed)?))
         }
         _ => Ok(Some(reader)),
     }

@@ -10,12 +10,17 @@ use recsys_core::hash::sha256;
 use recsys_core::id::Surface;
 use recsys_core::limit::Limits;
 use recsys_core::lines::MAX_LINE_BYTES;
+use recsys_core::spill::Budget;
 
 use CatalogFormat::{Csv, Jsonl};
 
 fn read(format: CatalogFormat, text: impl AsRef<[u8]>) -> Result<Catalog, CatalogError> {
+    read_within(format, text.as_ref(), &Limits::default())
+}
+
+fn read_within(format: CatalogFormat, reader: impl Read, limits: &Limits) -> Result<Catalog, CatalogError> {
     let surface = Surface::new("home").unwrap();
-    Catalog::read("items.txt", format, text.as_ref(), &surface, &Limits::default())
+    Catalog::read("items.txt", format, reader, &surface, limits, &Budget::default())
 }
 
 /// Items and their tags, as `item: tag, tag`.
@@ -235,16 +240,56 @@ fn an_item_given_twice_names_both_rows() {
 #[test]
 fn more_rows_than_allowed_are_refused_for_all_surfaces_together() {
     let limits = |max| Limits { max_catalog_items: max, ..Limits::default() };
-    let surface = Surface::new("home").unwrap();
     for (format, text) in [
         (Csv, "id,surface\nA,home\nB,cart\n,\n"),
         (Jsonl, "{\"item_id\":\"A\"}\n{\"item_id\":\"B\",\"namespace\":\"cart\"}\n\n{\"item_id\":\"\"}\n"),
     ] {
-        let read = |max| Catalog::read("items.txt", format, text.as_bytes(), &surface, &limits(max));
+        let read = |max| read_within(format, text.as_bytes(), &limits(max));
         assert_eq!(read(3).unwrap().rows, 3);
         let Err(CatalogError::Limit(exceeded)) = read(2) else { panic!("taken") };
         assert_eq!((exceeded.limit, exceeded.value, exceeded.max), ("max_catalog_items", 3, 2));
         assert!(exceeded.to_string().contains("items.txt"), "{exceeded}");
+    }
+}
+
+/// A catalogue of one item with so many distinct tags, each of them twice, and of one of another surface with more.
+fn tagged(format: CatalogFormat, count: usize) -> String {
+    let tags = |count| (0..2 * count).map(|number| format!("t{:x}", number % count)).collect::<Vec<_>>();
+    let (own, foreign) = (tags(count), tags(count + 1));
+    match format {
+        Csv => format!("id,surface,tags\nA,home,{}\nB,cart,{}\n", own.join("|"), foreign.join("|")),
+        Jsonl => format!(
+            "{{\"item_id\":\"A\",\"tags\":{own:?}}}\n{{\"item_id\":\"B\",\"namespace\":\"cart\",\"tags\":{foreign:?}}}\n"
+        ),
+    }
+}
+
+#[test]
+fn an_item_with_more_tags_than_allowed_is_refused() {
+    for (format, line) in [(Csv, 2), (Jsonl, 1)] {
+        let limits = Limits { max_tags_per_item: 3, ..Limits::default() };
+        let read = |count| read_within(format, tagged(format, count).as_bytes(), &limits);
+        assert_eq!(read(3).unwrap().items[0].tags, ["t0", "t1", "t2"]);
+        let Err(CatalogError::Limit(exceeded)) = read(4) else { panic!("taken") };
+        assert_eq!(
+            exceeded.to_string(),
+            format!(
+                "limit max_tags_per_item exceeded: 4 of at most 3 in items.txt:{line}, item \"A\"; raise \
+                 limits.max_tags_per_item if this is expected"
+            )
+        );
+    }
+}
+
+/// With a look at all tags for each tag, these would take minutes.
+#[test]
+fn a_row_may_be_full_of_tags() {
+    let limits = Limits { max_tags_per_item: 100_000, ..Limits::default() };
+    for format in [Csv, Jsonl] {
+        let text = tagged(format, 40_000);
+        let catalog = read_within(format, text.as_bytes(), &limits).unwrap();
+        let tags = &catalog.items[0].tags;
+        assert_eq!((tags.len(), tags[0].as_str(), tags[39_999].as_str()), (40_000, "t0", "t9c3f"));
     }
 }
 
@@ -719,8 +764,7 @@ fn rows_are_the_same_one_byte_at_a_time() {
         assert_eq!(written(format, Trickle(text.as_bytes(), false)), BOTH_ROWS, "{format:?}");
         let marked = format!("\u{feff}{text}");
         assert_eq!(written(format, Trickle(marked.as_bytes(), false)), BOTH_ROWS, "{format:?}");
-        let surface = Surface::new("home").unwrap();
-        let read = Catalog::read("x", format, Trickle(text.as_bytes(), false), &surface, &Limits::default());
+        let read = read_within(format, Trickle(text.as_bytes(), false), &Limits::default());
         assert_eq!(read.unwrap(), self::read(format, text).unwrap());
     }
     let row = Trickle(b"id,tags\nA,\"x", false);
@@ -789,12 +833,11 @@ fn an_endless_file_is_left_where_it_breaks_a_rule() {
         assert!(error.contains("is longer than 1048576 bytes"), "{error}");
     }
     let limits = Limits { max_catalog_items: 1000, ..Limits::default() };
-    let surface = Surface::new("home").unwrap();
     for (format, beginning, rest) in
         [(Csv, "id,surface\n", "A,cart\n"), (Jsonl, "", "{\"item_id\":\"A\",\"namespace\":\"cart\"}\n")]
     {
         let reader = beginning.as_bytes().chain(Endless(rest.as_bytes(), 0));
-        let read = Catalog::read("items.txt", format, reader, &surface, &limits);
+        let read = read_within(format, reader, &limits);
         let Err(CatalogError::Limit(exceeded)) = read else { panic!("{read:?}") };
         assert_eq!((exceeded.value, exceeded.max), (1001, 1000));
     }

@@ -16,7 +16,7 @@ use recsys_testkit::golden::{Case, cases};
 
 fn build_all(case: &Case) {
     let raw = case.dir.join("exposure.jsonl");
-    let file = LineFile { name: raw.display().to_string(), reader: Box::new(File::open(&raw).unwrap()) };
+    let file = LineFile::new(raw.display().to_string(), File::open(&raw).unwrap());
     let budget = Budget::default();
     let (days, _) = read_days(vec![file], &case.scope, case.first_day(), case.last_day(), &budget).unwrap();
     let days: Vec<&DayRows> = days.iter().collect();
@@ -25,7 +25,7 @@ fn build_all(case: &Case) {
         Ok(file) => {
             let reader = BufReader::new(file);
             let surface = &case.scope.surface;
-            Catalog::read("catalog.csv", CatalogFormat::Csv, reader, surface, &case.limits).unwrap()
+            Catalog::read("catalog.csv", CatalogFormat::Csv, reader, surface, &case.limits, &budget).unwrap()
         }
         Err(_) => Catalog::default(),
     };

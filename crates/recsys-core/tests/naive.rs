@@ -832,7 +832,7 @@ proptest! {
     fn content_sim_agrees(rows in vec(catalog_row(), 0..9)) {
         let surface = Surface::new("home").unwrap();
         for (format, text) in [(CatalogFormat::Csv, csv(&rows)), (CatalogFormat::Jsonl, jsonl(&rows))] {
-            let read = Catalog::read("catalogue", format, text.as_bytes(), &surface, &Limits::default());
+            let read = Catalog::read("catalogue", format, text.as_bytes(), &surface, &Limits::default(), &Budget::default());
             let Some(items) = naive_catalog(&rows, format == CatalogFormat::Csv) else {
                 prop_assert!(matches!(read, Err(CatalogError::Duplicate { .. })), "{read:?}");
                 continue;

@@ -15,12 +15,12 @@ use proptest::option::weighted;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use recsys_core::artifact::{ArtifactKey, Draft, Inputs, Kind};
-use recsys_core::canonical::{Canonical, CanonicalError, DayRows, Replaced, read_days, read_days_of};
+use recsys_core::canonical::{Canonical, CanonicalError, DayRows, Reader, Replaced, read_days};
 use recsys_core::catalog::Catalog;
 use recsys_core::event::Stream;
 use recsys_core::events::{EventTable, TableError};
 use recsys_core::hash::{HashWriter, sha256};
-use recsys_core::id::Segment;
+use recsys_core::id::{Scope, Segment};
 use recsys_core::limit::{Limits, OversizedSessions};
 use recsys_core::lines::{LineFile, LinesError};
 use recsys_core::raw::Raw;
@@ -201,8 +201,12 @@ fn outcome_lines() -> impl Strategy<Value = Vec<String>> {
     })
 }
 
+fn reader<'a>(stream: Stream, scope: &'a Scope, budget: &'a Budget) -> Reader<'a> {
+    Reader { stream, ..Reader::new(scope, budget) }
+}
+
 fn read(files: Vec<LineFile>, budget: &Budget) -> Vec<DayRows> {
-    read_days_of(Stream::Outcomes, files, &scope(), day(DAYS[0]), day(DAYS[2]), budget).unwrap().0
+    reader(Stream::Outcomes, &scope(), budget).days(files, day(DAYS[0]), day(DAYS[2])).unwrap().0
 }
 
 proptest! {
@@ -420,7 +424,7 @@ fn example() -> (Vec<DayRows>, Vec<DayRows>) {
     let one = |stream, lines: &[String]| {
         let files = files([lines.join("\n").into_bytes()]);
         let day = day(DAYS[0]);
-        read_days_of(stream, files, &scope(), day, day, &Budget::default()).unwrap().0
+        reader(stream, &scope(), &Budget::default()).days(files, day, day).unwrap().0
     };
     (one(Stream::Exposures, &shown), one(Stream::Outcomes, &came))
 }
@@ -539,14 +543,9 @@ fn the_first_bad_line_is_named() {
     ] {
         let bad = good.replace(from, to);
         let contents = [good.to_owned(), format!("{good}\n{bad}\n{bad}\n")].map(String::into_bytes);
-        let read = read_days_of(
-            Stream::Outcomes,
-            files(contents),
-            &scope(),
-            day(DAYS[0]),
-            day(DAYS[0]),
-            &Budget::default(),
-        );
+        let (scope, budget) = (scope(), Budget::default());
+        let reader = reader(Stream::Outcomes, &scope, &budget);
+        let read = reader.days(files(contents), day(DAYS[0]), day(DAYS[0]));
         let error = read.unwrap_err();
         assert!(matches!(error, LinesError::Line { .. }));
         assert_eq!(error.to_string(), reason);

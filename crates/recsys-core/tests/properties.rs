@@ -379,7 +379,7 @@ fn a_panic_in_a_worker_ends_the_run() {
     let text = || files([b"line\n".repeat(2 << 20)]);
     let broken = || {
         let mut lines = text();
-        lines.push(LineFile { name: "x".into(), reader: Box::new(Panics) });
+        lines.push(LineFile::new("x", Panics));
         lines
     };
     for threads in [1, 3] {

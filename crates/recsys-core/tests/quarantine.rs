@@ -10,8 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use recsys_core::canonical::{Canonical, Counts, Replaced, gather, read_days};
-use recsys_core::event::Stream;
+use recsys_core::canonical::{Canonical, Counts, Reader, Replaced, read_days};
 use recsys_core::id::{Scope, Surface, Tenant};
 use recsys_core::lines::{LineFile, LinesError, MAX_KEPT_LINE_BYTES, MAX_LINE_BYTES};
 use recsys_core::quarantine::{Aside, Quarantine, SetAside};
@@ -33,7 +32,7 @@ fn scope() -> Scope {
 /// Files in memory, called `file 0` and so on.
 fn files(contents: &[Vec<u8>]) -> Vec<LineFile> {
     let contents = contents.iter().cloned().zip(names(contents.len()));
-    contents.map(|(bytes, name)| LineFile { name, reader: Box::new(Cursor::new(bytes)) }).collect()
+    contents.map(|(bytes, name)| LineFile::new(name, Cursor::new(bytes))).collect()
 }
 
 /// A line of the quarantine file.
@@ -109,8 +108,9 @@ fn set_aside(contents: &[Vec<u8>]) -> Result<(SetAside, Counts, Option<Vec<u8>>)
     let (scope, folder) = (scope(), Folder::new());
     let aside = Aside::new(names(contents.len()), &Budget::default());
     let files = files(contents);
-    let (mut gathered, counts) =
-        gather(Stream::Exposures, files, &scope, day(), day(), &Budget::default(), Some(&aside))?;
+    let budget = Budget::default();
+    let reader = Reader { aside: Some(&aside), ..Reader::new(&scope, &budget) };
+    let (mut gathered, counts) = reader.gather(files, day(), day())?;
     let rows = gathered.take(day()).unwrap().unwrap();
     Canonical::new(&folder.store, &scope).write(&rows).unwrap().commit().unwrap();
     Ok((aside.finish(), counts, folder.file("exposures")))
@@ -440,11 +440,11 @@ fn a_file_that_breaks_off_is_an_error_and_not_a_bad_line() {
         }
     }
     for content in [&b"bad\nbad\n"[..], b"bad", b""] {
-        let file = LineFile { name: "x".to_owned(), reader: Box::new(BreaksOff(content)) };
+        let file = LineFile::new("x", BreaksOff(content));
         let aside = Aside::new(names(1), &Budget::default());
-        let error =
-            gather(Stream::Exposures, vec![file], &scope(), day(), day(), &Budget::default(), Some(&aside))
-                .unwrap_err();
+        let (scope, budget) = (scope(), Budget::default());
+        let reader = Reader { aside: Some(&aside), ..Reader::new(&scope, &budget) };
+        let error = reader.gather(vec![file], day(), day()).unwrap_err();
         assert!(matches!(error, LinesError::Read { .. }), "{error}");
     }
 }

@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind, Read};
 use recsys_core::catalog::{Catalog, CatalogFormat, CatalogRows};
 use recsys_core::id::Surface;
 use recsys_core::limit::Limits;
+use recsys_core::spill::Budget;
 use serde_json::json;
 
 /// Gives one byte at a time, and is interrupted now and then.
@@ -69,7 +70,8 @@ pub fn catalog(data: &[u8]) {
 
         let limits = Limits { max_catalog_items: 20, ..Limits::default() };
         let read = |reader: &mut dyn Read| {
-            Catalog::read("x", format, reader, &surface, &limits).map_err(|error| error.to_string())
+            Catalog::read("x", format, reader, &surface, &limits, &Budget::default())
+                .map_err(|error| error.to_string())
         };
         assert_eq!(read(&mut &*data), read(&mut bytewise()), "{format:?}");
 

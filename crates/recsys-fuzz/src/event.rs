@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use recsys_core::event::{Exposure, LastLine, RawExposure};
+use recsys_core::event::{Exposure, LastLine, RawExposure, Rules};
 use recsys_core::id::{Scope, Surface, Tenant};
 use recsys_core::timestamp;
 use serde::Deserialize;
@@ -54,10 +54,12 @@ fn check(line: &str, last: &mut LastLine) {
 
 /// The parser under test. All that is known of it here is in this function.
 fn parse(line: &str, last: &mut LastLine) -> Verdict {
-    if let Some(event) = last.read(line) {
+    let scope = Scope { tenant: Tenant::new(TENANT).unwrap(), surface: Surface::new(SURFACE).unwrap() };
+    // The other reader takes ids of any length.
+    let rules = Rules { scope: &scope, max_id_bytes: usize::MAX };
+    if let Some(event) = last.read(line, &rules) {
         return Verdict::Taken(event.into());
     }
-    let scope = Scope { tenant: Tenant::new(TENANT).unwrap(), surface: Surface::new(SURFACE).unwrap() };
     let raw = match RawExposure::parse(line) {
         Ok(raw) => raw,
         Err(fault) => {
@@ -65,7 +67,7 @@ fn parse(line: &str, last: &mut LastLine) -> Verdict {
             return Verdict::Refused;
         }
     };
-    let Ok(event) = raw.check(&scope) else { return Verdict::Refused };
+    let Ok(event) = raw.check(&rules) else { return Verdict::Refused };
     last.remember(line, &raw, event.as_ref());
     event.map_or(Verdict::Foreign, |event| Verdict::Taken(event.into()))
 }

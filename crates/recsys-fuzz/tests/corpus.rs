@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use recsys_core::artifact::{DocumentError, Kind};
 use recsys_core::catalog::{CatalogFormat, CatalogRows};
-use recsys_core::event::RawExposure;
+use recsys_core::event::{RawExposure, Rules};
 use recsys_core::id::{Scope, Surface, Tenant};
 use recsys_core::publish::{HistoryEntry, Manifest, Record};
 use recsys_fuzz::TARGETS;
@@ -43,7 +43,7 @@ fn the_kept_inputs_get_to_every_reader() {
     let scope = Scope { tenant: Tenant::new("demo").unwrap(), surface: Surface::new("home").unwrap() };
     let is_event = |input: &[u8]| {
         let line = std::str::from_utf8(input).unwrap_or_default();
-        RawExposure::parse(line).is_ok_and(|raw| matches!(raw.check(&scope), Ok(Some(_))))
+        RawExposure::parse(line).is_ok_and(|raw| matches!(raw.check(&Rules::new(&scope)), Ok(Some(_))))
     };
     assert!(any("event", &is_event));
 

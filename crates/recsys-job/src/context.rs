@@ -5,7 +5,7 @@ use std::io::Read;
 use recsys_core::canonical::Canonical;
 use recsys_core::catalog::{Catalog, CatalogError, CatalogFormat};
 use recsys_core::id::Scope;
-use recsys_core::raw::open_decompressed;
+use recsys_core::raw::{MaxWindow, open_decompressed};
 use recsys_core::report::Reports;
 use recsys_core::spill::Budget;
 use recsys_core::staging::Staging;
@@ -130,7 +130,12 @@ impl Context {
     }
 
     pub(crate) fn canonical(&self) -> Canonical<'_> {
-        Canonical::new(&*self.canonical, &self.scope)
+        self.canonical_in(&*self.canonical)
+    }
+
+    /// The canonical data by way of `store`, which is that of canonical data.
+    pub(crate) fn canonical_in<'a>(&'a self, store: &'a dyn Store) -> Canonical<'a> {
+        Canonical::new(store, &self.scope).with_max_id_bytes(self.config.limits.max_id_bytes)
     }
 
     pub(crate) fn reports(&self) -> Reports<'_> {
@@ -153,7 +158,7 @@ impl Context {
         let (store, file) = self.roots.open_document(path)?;
         let format = format.or(settings.format).or_else(|| CatalogFormat::of_name(path));
         let format = format.ok_or_else(|| CatalogError::Format(path.to_owned()))?;
-        let reader = open_decompressed(&*store, &file)?;
+        let reader = open_decompressed(&*store, &file, MaxWindow::of(&self.budget))?;
         let reader = reader.ok_or_else(|| CatalogError::Missing(path.to_owned()))?;
         Ok(CatalogFile { path, format, reader })
     }
@@ -165,7 +170,8 @@ impl Context {
         format: Option<CatalogFormat>,
     ) -> Result<Catalog, JobError> {
         let CatalogFile { path, format, reader } = self.open_catalog(path, format)?;
-        let catalog = Catalog::read(path, format, reader, &self.scope.surface, &self.config.limits)?;
+        let catalog =
+            Catalog::read(path, format, reader, &self.scope.surface, &self.config.limits, &self.budget)?;
         let Catalog { rows, foreign, rows_without_id, .. } = catalog;
         tracing::info!(path, rows, foreign, "read the catalogue");
         if rows_without_id > 0 {

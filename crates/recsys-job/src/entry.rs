@@ -1,10 +1,11 @@
 //! The entry of every binary: flags, logs, the job, and its exit code.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::error::ErrorKind;
+use recsys_core::parallel;
 use serde_json::json;
 use signal_hook::consts::SIGXFSZ;
 
@@ -34,12 +35,20 @@ pub fn main<F: Flags>(
     let outcome = run_id::from_env()
         .and_then(|id| logging::init(common.log_format, run_id.insert(id).clone()))
         .and_then(|()| interrupt::watch().map_err(JobError::Signals))
+        .and_then(|()| start_threads())
         .and_then(|()| job(&flags));
     metrics::end(&run, common, &outcome);
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&last_line(&error), error.exit(), common.log_format, run_id.as_deref()),
     }
+}
+
+/// Starts the threads that share the work. Without this they are started when they are first needed, and a limit on
+/// processes is then a panic.
+fn start_threads() -> Result<(), JobError> {
+    let started = rayon::ThreadPoolBuilder::new().build_global();
+    Ok(started.map_err(|error| parallel::not_started(io::Error::other(error)))?)
 }
 
 /// What a failed job says last.
@@ -87,6 +96,6 @@ fn fail(line: &str, exit: Exit, format: Option<LogFormat>, run_id: Option<&str>)
         format!("error: {line}")
     };
     // When standard error is gone there is nobody left to tell.
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{line}");
     ExitCode::from(exit as u8)
 }

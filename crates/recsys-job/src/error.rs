@@ -11,8 +11,9 @@ use recsys_core::lines::LinesError;
 use recsys_core::publish::{
     BlobError, GarbageError, LookupError, PublishError, RegistryError, RollbackError, Unfit,
 };
-use recsys_core::quarantine::TooManyInvalid;
-use recsys_core::raw::RawError;
+use recsys_core::quarantine::{Stopped, TooManyInvalid};
+use recsys_core::raw::{RawError, WindowTooLarge};
+use recsys_core::spill::BudgetExceeded;
 use recsys_core::staging::StagingError;
 use recsys_core::storage::{RootError, StoreError, is_refusal};
 use recsys_core::weights::TooHeavy;
@@ -59,9 +60,15 @@ pub enum JobError {
     /// Too many raw lines are bad.
     #[error(transparent)]
     Invalid(#[from] TooManyInvalid),
+    /// So many raw lines are bad that reading was stopped.
+    #[error(transparent)]
+    Stopped(Box<Stopped>),
     /// A limit was exceeded.
     #[error(transparent)]
     Limit(#[from] LimitExceeded),
+    /// What must be in memory as a whole does not fit.
+    #[error(transparent)]
+    Memory(#[from] BudgetExceeded),
     /// The weights of a window's events add up to more than can be counted.
     #[error("window {window}: {source}")]
     Heavy {
@@ -158,7 +165,7 @@ impl From<BuildError> for JobError {
 fn advice(error: &LinesError) -> &'static str {
     match error {
         LinesError::Line { .. } => "; correct the line or take it out",
-        LinesError::Read { .. } | LinesError::Temporary(_) => "",
+        _ => "",
     }
 }
 
@@ -211,7 +218,7 @@ impl JobError {
                 | CatalogError::Row { .. }
                 | CatalogError::Duplicate { .. }
                 | CatalogError::NothingLeft { .. } => Exit::Refused,
-                CatalogError::Limit(_) => Exit::Limit,
+                CatalogError::Limit(_) | CatalogError::Memory(_) => Exit::Limit,
             },
             Self::Database(error) => match error.class {
                 Class::Refusal => Exit::Usage,
@@ -220,6 +227,7 @@ impl JobError {
             },
             Self::Gate(_)
             | Self::Invalid(_)
+            | Self::Stopped(_)
             | Self::Checkpoint { .. }
             | Self::Stale(_)
             | Self::Damaged(_) => Exit::Refused,
@@ -249,7 +257,7 @@ impl JobError {
                 | RollbackError::Lookup(_)
                 | RollbackError::NoKind { .. } => Exit::Usage,
             },
-            Self::Limit(_) | Self::Heavy { .. } => Exit::Limit,
+            Self::Limit(_) | Self::Memory(_) | Self::Heavy { .. } => Exit::Limit,
             Self::Staging(error) => match error {
                 StagingError::Store(error) => store(error),
                 StagingError::Pointer(_) | StagingError::Dangling { .. } => Exit::Refused,
@@ -280,15 +288,25 @@ impl From<CatalogWriteError> for JobError {
 
 /// Credentials, policies and names of buckets do not heal by trying again; networks and disks may.
 fn store(error: &StoreError) -> Exit {
-    if error.is_refusal() { Exit::Usage } else { Exit::Failure }
+    read(&error.source)
+}
+
+fn read(error: &std::io::Error) -> Exit {
+    if is_refusal(error) {
+        Exit::Usage
+    } else if WindowTooLarge::is_cause(error) {
+        Exit::Limit
+    } else {
+        Exit::Failure
+    }
 }
 
 fn lines(error: &LinesError) -> Exit {
     match error {
-        LinesError::Read { source, .. } if is_refusal(source) => Exit::Usage,
+        LinesError::Read { source, .. } => read(source),
         LinesError::Temporary(error) => store(error),
-        LinesError::Read { .. } => Exit::Failure,
-        LinesError::Line { .. } => Exit::Refused,
+        LinesError::Line { .. } | LinesError::Hopeless { .. } => Exit::Refused,
+        LinesError::Memory(_) => Exit::Limit,
     }
 }
 

@@ -40,7 +40,8 @@ impl Shower {
     /// `draw` is for terminals, `log` for all else.
     fn begin(draw: impl FnMut() + Send + 'static, log: impl FnMut() + Send + 'static) -> Self {
         let (end, ended) = channel::<()>();
-        let thread = thread::spawn(move || {
+        // Where no thread can be started, nothing is shown.
+        let thread = thread::Builder::new().spawn(move || {
             let (mut show, mut wait, then): (Box<dyn FnMut()>, _, _) = if io::stderr().is_terminal() {
                 (Box::new(draw), PATIENCE, REDRAW)
             } else {
@@ -51,7 +52,7 @@ impl Shower {
                 wait = then;
             }
         });
-        Self { end: Some(end), thread: Some(thread) }
+        Self { end: Some(end), thread: thread.ok() }
     }
 }
 
@@ -99,9 +100,9 @@ impl Progress {
 
     /// A file that counts its lines.
     pub(crate) fn count_lines(&self, file: LineFile) -> LineFile {
-        let LineFile { name, reader } = file;
+        let LineFile { name, reader, bytes } = file;
         let reader = Counting { reader, seen: Arc::clone(&self.seen), count: count_lines };
-        LineFile { name, reader: Box::new(reader) }
+        LineFile { name, reader: Box::new(reader), bytes }
     }
 }
 

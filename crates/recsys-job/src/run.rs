@@ -1,16 +1,16 @@
 //! `recsys-pipelines run`: every step, day by day, each day published before the next one begins.
 
 use std::sync::mpsc::sync_channel;
-use std::thread::{self, ScopedJoinHandle};
+use std::thread;
 
 use bytes::Bytes;
-use recsys_core::artifact::{Encoded, Kind, Source};
+use recsys_core::artifact::{ArtifactKey, Encoded, Kind, Source};
 use recsys_core::canonical::DayRows;
 use recsys_core::catalog::Catalog;
 use recsys_core::database::Driver;
 use recsys_core::event::Stream;
 use recsys_core::gate::DayCounts;
-use recsys_core::parallel;
+use recsys_core::parallel::{self, joined, start};
 use recsys_core::raw::Raw;
 use recsys_core::staging::Staged;
 use recsys_core::window::{Day, Window};
@@ -161,8 +161,8 @@ fn run_day(
     let file_needed = plan.first_day(ctx, day)? < day || plan.counts_outcomes(ctx);
     thread::scope(|scope| {
         let written = rows.clone();
-        let writing =
-            scope.spawn(move || Ok::<_, JobError>((ctx.canonical().write(&written)?, outcomes.write()?)));
+        let write = move || Ok::<_, JobError>((ctx.canonical().write(&written)?, outcomes.write()?));
+        let writing = start(scope, write)?;
         let counts = DayCounts::of(&rows)?;
         let judged = judge(ctx, day, counts, Some(rows.duplicates));
         let verdict = judged.as_ref().map_or(Ok(()), |judged| judged.verdict(ctx, source));
@@ -182,7 +182,7 @@ fn run_day(
             let report = commit()?;
             Box::new(|| Ok(report))
         } else {
-            let committing = scope.spawn(commit);
+            let committing = start(scope, commit)?;
             Box::new(|| joined(committing))
         };
         let stored = built.and_then(|built| {
@@ -190,7 +190,8 @@ fn run_day(
             // There are processors to spare while the disk works.
             if let Some(first) = day.next().ok().and_then(|next| plan.first_day(ctx, next).ok()) {
                 let unneeded = loaded.take_before(first);
-                scope.spawn(|| drop(unneeded));
+                // Without a thread they are dropped here.
+                let _ = start(scope, || drop(unneeded));
             }
             stage_and_store(ctx, flags, documents)
         });
@@ -221,20 +222,20 @@ fn stage_and_store<'a>(
     let widest = to_check.iter().map(|(key, _)| key.window).min();
     let mut publishing = Publishing::begin(ctx, flags, widest);
     let (artifacts, stored) = thread::scope(|scope| {
-        let staging = scope
-            .spawn(|| parallel::try_map(to_stage, |(key, bytes, report)| stage(ctx, &key, &bytes, report)));
+        let stage_all =
+            || parallel::try_map(to_stage, |(key, bytes, report)| stage(ctx, &key, &bytes, report));
+        let staging = start(scope, stage_all)?;
         let publishing = &publishing;
         let stored = publishing.plan(&planned).and_then(|()| {
-            let (storing, to_check): (Vec<_>, Vec<_>) = to_check
-                .into_iter()
-                .zip(&planned)
-                .map(|((key, staged), planned)| {
-                    let (pass, passed) = sync_channel(1);
-                    let bytes = staged.bytes.clone();
-                    let store = move || publishing.store_checked(planned, &bytes, &passed);
-                    (scope.spawn(store), (key, staged, pass))
-                })
-                .unzip();
+            let begin = |((key, staged), planned): ((ArtifactKey, Staged), _)| {
+                let (pass, passed) = sync_channel(1);
+                let bytes = staged.bytes.clone();
+                let storing = start(scope, move || publishing.store_checked(planned, &bytes, &passed))?;
+                Ok((storing, (key, staged, pass)))
+            };
+            let writers = to_check.into_iter().zip(&planned).map(begin);
+            let (storing, to_check): (Vec<_>, Vec<_>) =
+                writers.collect::<Result<Vec<_>, JobError>>()?.into_iter().unzip();
             // Whoever does not take what has passed says why when it is joined.
             check(ctx, to_check, |pass, candidate| drop(pass.send(candidate)))?;
             let stored = storing.into_iter().map(joined).collect::<Result<Vec<_>, _>>()?;
@@ -244,10 +245,6 @@ fn stage_and_store<'a>(
     })?;
     publishing.add(stored);
     Ok((artifacts, publishing))
-}
-
-fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// The days to run: as asked for, or from the checkpoint on.

@@ -52,10 +52,15 @@ impl Connection {
             .map_err(|problem| self.error(action.clone(), problem))?;
         let (sender, receiver) = sync_channel(CHUNKS_WAITING);
         let scope = query.scope.clone();
-        thread::spawn(move || pump(self, &sql, &parameters, &scope, &action, &sender));
+        let (asked, server) = (action.clone(), self.server().to_owned());
+        let pump = move || pump(self, &sql, &parameters, &scope, &action, &sender);
+        if let Err(error) = thread::Builder::new().spawn(pump) {
+            let problem = Problem::Answer(format!("no thread can be started: {error}"));
+            return Err(PostgresError { action: asked, server, problem });
+        }
         let tally = Tally::default();
         let reader = ExposureReader { pieces: receiver, chunk: Vec::new(), at: 0, tally: tally.clone() };
-        Ok(Exposures { lines: LineFile { name: query.table.to_string(), reader: Box::new(reader) }, tally })
+        Ok(Exposures { lines: LineFile::new(query.table.to_string(), reader), tally })
     }
 }
 

@@ -156,6 +156,21 @@ impl Sandbox {
         command.args(line.split_whitespace()).output().unwrap().into()
     }
 
+    /// Runs a binary to its end, and says how many bytes of memory it has had at most.
+    pub fn run_measured(&self, binary: &str, line: &str) -> (Finished, u64) {
+        const MEASURE: &str = "import resource, subprocess, sys
+code = subprocess.call(sys.argv[2:])
+open(sys.argv[1], 'w').write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
+sys.exit(code)";
+        let peak = self.join("peak");
+        let mut command = Command::new("python3");
+        command.args(["-c", MEASURE]).arg(&peak).arg(binaries().join(binary));
+        self.prepare(&mut command);
+        let finished = command.args(line.split_whitespace()).output().unwrap().into();
+        let kib: u64 = fs::read_to_string(&peak).unwrap().parse().unwrap();
+        (finished, kib << 10)
+    }
+
     /// The files below `folder`.
     pub fn snapshot(&self, folder: &str) -> Snapshot {
         let mut files = Snapshot::new();

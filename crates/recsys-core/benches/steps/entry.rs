@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use recsys_core::artifact::{ArtifactKey, Draft, Encoded, Inputs, Kind, Payload, version};
 use recsys_core::canonical::{Canonical, DayRows, read_days};
 use recsys_core::catalog::{Catalog, CatalogFormat};
-use recsys_core::event::RawExposure;
+use recsys_core::event::{RawExposure, Rules};
 use recsys_core::events::EventTable;
 use recsys_core::id::{Scope, Surface, Tenant};
 use recsys_core::limit::Limits;
@@ -33,11 +33,11 @@ pub(crate) fn limits() -> Limits {
 /// Whether a line is an event of the scope.
 pub(crate) fn parse(line: &str, scope: &Scope) -> bool {
     let raw = RawExposure::parse(line).expect("a good line");
-    raw.check(scope).expect("a good event").is_some()
+    raw.check(&Rules::new(scope)).expect("a good event").is_some()
 }
 
 fn file(text: &'static [u8]) -> Vec<LineFile> {
-    vec![LineFile { name: "x".to_owned(), reader: Box::new(text) }]
+    vec![LineFile::new("x", text)]
 }
 
 /// How many events of the scope the lines hold, read with all threads.
@@ -67,7 +67,7 @@ pub(crate) fn table(rows: &DayRows) -> EventTable {
 
 pub(crate) fn catalog(csv: &[u8]) -> Catalog {
     let surface = scope().surface;
-    Catalog::read("x", CatalogFormat::Csv, csv, &surface, &limits()).expect("a good catalogue")
+    Catalog::read("x", CatalogFormat::Csv, csv, &surface, &limits(), &BUDGET).expect("a good catalogue")
 }
 
 pub(crate) fn build<'a>(kind: Kind, events: &'a EventTable, catalog: &'a Catalog) -> Payload<'a> {

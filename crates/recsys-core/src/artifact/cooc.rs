@@ -379,7 +379,7 @@ const BATCHES: usize = 16;
 
 /// Writes the counts of all pairs of a relation.
 fn write_run(relation: &Relation, budget: &Budget) -> Result<Blocks, StoreError> {
-    let mut run = RunWriter::new(budget)?;
+    let mut run = RunWriter::new(budget);
     for first in (0..relation.items).step_by(BATCH_ROWS * BATCHES) {
         let batches: Vec<Vec<(u64, u32)>> = (0..BATCHES)
             .into_par_iter()

@@ -1,10 +1,12 @@
 //! What a day that is ingested again has more and less than before.
 //!
 //! Both files are in the order of time, and the same event is the same line. So they are read side by side, and
-//! of each moment the lines of the one are counted against those of the other. One moment is in memory at a time.
+//! of each moment the lines of the one are counted against those of the other. One moment is in memory at a time, as the
+//! hashes of its lines: all events of a day may have the same time.
 
 use std::io::{self, BufRead};
 
+use crate::dictionary::Hash;
 use crate::timestamp;
 
 /// How a day's events differ from those that were there before.
@@ -18,24 +20,13 @@ pub struct Changes {
     pub left: u64,
 }
 
-/// Lines of one moment, end to end.
+/// Lines of one moment.
 #[derive(Debug, Default)]
 struct Moment {
     /// Nanoseconds since 1970; none before the first line, and for lines that say no time.
     ts: Option<i64>,
-    lines: Vec<u8>,
-}
-
-impl Moment {
-    fn count(&self) -> u64 {
-        memchr::memchr_iter(b'\n', &self.lines).count() as u64
-    }
-
-    fn sorted(&self) -> Vec<&[u8]> {
-        let mut lines: Vec<&[u8]> = self.lines.split_inclusive(|byte| *byte == b'\n').collect();
-        lines.sort_unstable();
-        lines
-    }
+    /// Their hashes.
+    lines: Vec<u64>,
 }
 
 /// Compares lines that come one after the other with those of a file.
@@ -46,14 +37,22 @@ pub(super) struct Comparison<R> {
     next_ts: Option<i64>,
     new: Moment,
     /// A buffer to use again.
-    same: Moment,
+    same: Vec<u64>,
+    hash: Hash,
     changes: Changes,
 }
 
 impl<R: BufRead> Comparison<R> {
     pub(super) fn new(old: R) -> io::Result<Self> {
-        let (next, new, same) = (Vec::new(), Moment::default(), Moment::default());
-        let mut comparison = Self { old, next, next_ts: None, new, same, changes: Changes::default() };
+        let mut comparison = Self {
+            old,
+            next: Vec::new(),
+            next_ts: None,
+            new: Moment::default(),
+            same: Vec::new(),
+            hash: Hash::default(),
+            changes: Changes::default(),
+        };
         comparison.advance()?;
         Ok(comparison)
     }
@@ -67,7 +66,7 @@ impl<R: BufRead> Comparison<R> {
                 self.settle()?;
                 self.new.ts = ts;
             }
-            self.new.lines.extend_from_slice(line);
+            self.new.lines.push(self.hash.of_bytes(line));
         }
         Ok(())
     }
@@ -91,15 +90,17 @@ impl<R: BufRead> Comparison<R> {
             self.changes.left += 1;
             self.advance()?;
         }
-        self.same.lines.clear();
+        self.same.clear();
         while !self.next.is_empty() && self.next_ts == self.new.ts {
-            self.same.lines.append(&mut self.next);
+            self.same.push(self.hash.of_bytes(&self.next));
             self.advance()?;
         }
-        if self.same.lines != self.new.lines {
-            let common = common(&self.same.sorted(), &self.new.sorted());
-            self.changes.left += self.same.count() - common;
-            self.changes.entered += self.new.count() - common;
+        if self.same != self.new.lines {
+            self.same.sort_unstable();
+            self.new.lines.sort_unstable();
+            let common = common(&self.same, &self.new.lines);
+            self.changes.left += self.same.len() as u64 - common;
+            self.changes.entered += self.new.lines.len() as u64 - common;
         }
         self.new.lines.clear();
         Ok(())
@@ -117,7 +118,7 @@ impl<R: BufRead> Comparison<R> {
 }
 
 /// How many lines two sorted lists have in common, each as often as both have it.
-fn common(left: &[&[u8]], right: &[&[u8]]) -> u64 {
+fn common(left: &[u64], right: &[u64]) -> u64 {
     let (mut at, mut count) = (0, 0);
     for line in left {
         while right.get(at).is_some_and(|other| other < line) {

@@ -17,6 +17,7 @@ use crate::hash::HashWriter;
 use crate::id::Scope;
 use crate::interrupt;
 use crate::json;
+use crate::parallel;
 use crate::storage::StoreError;
 use crate::timestamp;
 
@@ -121,15 +122,15 @@ pub(super) fn write_lines(
     let (hashed, to_write) = sync_channel::<Vec<u8>>(TEXTS);
     let (written, spare) = sync_channel::<Vec<u8>>(3 * TEXTS);
     thread::scope(|threads| {
-        let making = threads.spawn(move || make_lines(scope, day, &made, &spare));
-        threads.spawn(move || {
+        parallel::start(threads, move || {
             for text in to_hash {
                 let _ = hash.write_all(&text);
                 if hashed.send(text).is_err() {
                     return;
                 }
             }
-        });
+        })?;
+        let making = parallel::start(threads, move || make_lines(scope, day, &made, &spare))?;
         let result = to_write.iter().try_for_each(|mut text| {
             out(&text)?;
             text.clear();
@@ -138,8 +139,7 @@ pub(super) fn write_lines(
             Ok(())
         });
         drop(to_write);
-        let made = making.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        match made {
+        match parallel::joined(making) {
             Err(Ended::Failed(error)) => Err(error),
             Ok(()) | Err(Ended::Unwanted) => result,
         }

@@ -1,10 +1,11 @@
 //! Lines → the events of each day, sorted and without repeated deliveries.
 //!
 //! Each thread collects the events of each day as rows of numbers, with dictionaries of its own. What a
-//! thread holds beyond its share of the budget becomes a sorted run in temporary files. Of a day of which
-//! nothing was written, the threads' rows are put together and sorted in memory; of any other day, the runs
-//! are merged.
+//! thread holds beyond its share of the budget becomes sorted runs in the temporary file, and so does the rest then. As
+//! long as no share is used up, the threads' rows of a day are put together and sorted in memory; else its runs are
+//! merged.
 
+use std::cmp::Reverse;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use super::runs::{DiskRun, merge};
 use super::sort::sort;
 
 use crate::dictionary::{BatchInterner, Dictionary, Strings, union};
-use crate::event::{Exposure, LastLine, RawExposure, RawOutcome, Stream};
+use crate::event::{Exposure, LastLine, RawExposure, RawOutcome, Rules, Stream};
 use crate::id::Scope;
 use crate::lines::{LineFile, LinesError, Stop, for_each_good_line};
 use crate::quarantine::Aside;
@@ -143,33 +144,57 @@ fn one_dictionary(parts: Vec<Strings>) -> (Dictionary, Vec<Vec<u32>>) {
     united
 }
 
+/// How events are read.
+#[derive(Debug, Clone, Copy)]
+pub struct Reader<'a> {
+    /// What the lines are.
+    pub stream: Stream,
+    /// Which of them are taken.
+    pub rules: Rules<'a>,
+    /// The memory that they may take.
+    pub budget: &'a Budget,
+    /// Where lines go that break a rule; without it, the first one is an error.
+    pub aside: Option<&'a Aside>,
+}
+
 /// What one thread has read.
 struct Worker<'a> {
-    stream: Stream,
-    budget: &'a Budget,
+    reader: &'a Reader<'a>,
     share: usize,
     last: LastLine,
     /// By the number of the day.
     days: Vec<Shard>,
     runs: Vec<(usize, DiskRun)>,
     counts: Counts,
-    /// Events until the memory is looked at again.
+    /// Bytes that events may take until the memory is looked at again.
     unlooked: usize,
 }
 
+/// More than an event takes besides its strings: a row, and for each string an end, a slot and their spare.
+const EVENT_BYTES: usize = 1 << 8;
+
+/// More than an event takes until memory is looked at again, be its strings new or not.
+fn bytes_of(event: &Exposure<'_>) -> usize {
+    let Exposure { session_id, item_id, user_id, request_id, segment, .. } = event;
+    let optional = [user_id, request_id, segment].map(|text| text.map_or(0, str::len));
+    // A string that is new is copied twice: once while it waits.
+    EVENT_BYTES + 2 * (session_id.len() + item_id.len() + optional.iter().sum::<usize>())
+}
+
 impl Worker<'_> {
-    fn line(&mut self, line: &str, scope: &Scope, times: &Range<i64>) -> Result<(), Stop> {
-        match self.stream {
+    fn line(&mut self, line: &str, times: &Range<i64>) -> Result<(), Stop> {
+        let Reader { stream, rules, .. } = self.reader;
+        match stream {
             Stream::Exposures => {
-                if let Some(event) = self.last.read(line) {
+                if let Some(event) = self.last.read(line, rules) {
                     return self.take(Some(event), times);
                 }
                 let raw = RawExposure::parse(line)?;
-                let event = raw.check(scope)?;
+                let event = raw.check(rules)?;
                 self.last.remember(line, &raw, event.as_ref());
                 self.take(event, times)
             }
-            Stream::Outcomes => self.take(RawOutcome::parse(line)?.check(scope)?, times),
+            Stream::Outcomes => self.take(RawOutcome::parse(line)?.check(rules)?, times),
         }
     }
 
@@ -186,28 +211,45 @@ impl Worker<'_> {
                     self.days.resize_with(day + 1, Shard::default);
                 }
                 self.days[day].push(time % Day::NS, &event);
-                if self.unlooked == 0 {
-                    self.keep_to_the_budget()?;
+                match self.unlooked.checked_sub(bytes_of(&event)) {
+                    Some(unlooked) => self.unlooked = unlooked,
+                    None => self.keep_to_the_budget()?,
                 }
-                self.unlooked = self.unlooked.saturating_sub(1);
             }
         }
         Ok(())
     }
 
-    /// Writes the largest day's events to a file when the share is used.
+    /// Writes the events of the largest days to the temporary file when the share is used: of so many days that half of
+    /// it is free, so that runs are few and large however many days there are.
     fn keep_to_the_budget(&mut self) -> Result<(), StoreError> {
-        /// More than an event takes, whatever its strings.
-        const EVENT_BYTES: usize = 1 << 9;
-        let used: usize = self.days.iter().map(Shard::bytes).sum();
-        if used >= self.share
-            && let Some((number, shard)) =
-                self.days.iter_mut().enumerate().max_by_key(|(_, shard)| shard.bytes())
-        {
-            let (names, rows, requests) = sorted(self.stream, vec![std::mem::take(shard)]);
-            self.runs.push((number, DiskRun::write(self.budget, &names, &rows, &requests)?));
+        let mut used: usize = self.days.iter().map(Shard::bytes).sum();
+        if used >= self.share {
+            let mut largest: Vec<usize> = (0..self.days.len()).collect();
+            largest.sort_unstable_by_key(|day| Reverse(self.days[*day].bytes()));
+            for day in largest {
+                if used <= self.share / 2 {
+                    break;
+                }
+                used -= self.days[day].bytes();
+                self.spill(day)?;
+            }
         }
-        self.unlooked = self.share.saturating_sub(used) / EVENT_BYTES;
+        self.unlooked = self.share.saturating_sub(used);
+        Ok(())
+    }
+
+    /// Writes the events of all days to the temporary file.
+    fn spill_all(&mut self) -> Result<(), StoreError> {
+        (0..self.days.len()).try_for_each(|day| self.spill(day))
+    }
+
+    fn spill(&mut self, day: usize) -> Result<(), StoreError> {
+        let shard = std::mem::take(&mut self.days[day]);
+        if !shard.rows.is_empty() {
+            let (names, rows, requests) = sorted(self.reader.stream, vec![shard]);
+            self.runs.push((day, DiskRun::write(self.reader.budget, &names, &rows, &requests)?));
+        }
         Ok(())
     }
 }
@@ -227,32 +269,64 @@ struct Parts {
     runs: Vec<DiskRun>,
 }
 
-/// Reads the events of the days `first` to `last` from `files` of `stream`, in whatever order they stand there.
-///
-/// A day without events is an empty day. The result does not depend on the order of lines or files, nor on
-/// the budget. Lines that break a rule go `aside`, where that is given, and are counted; else the first one is
-/// an error.
-pub fn gather(
-    stream: Stream,
+impl<'a> Reader<'a> {
+    /// Reads the exposures of `scope`, by the usual rules.
+    pub fn new(scope: &'a Scope, budget: &'a Budget) -> Self {
+        Self { stream: Stream::Exposures, rules: Rules::new(scope), budget, aside: None }
+    }
+
+    /// Reads the events of the days `first` to `last` from `files`, in whatever order they stand there.
+    ///
+    /// A day without events is an empty day. The result does not depend on the order of lines or files, nor on
+    /// the budget. Lines that are put aside are counted, too.
+    pub fn gather(
+        &self,
+        files: Vec<LineFile>,
+        first: Day,
+        last: Day,
+    ) -> Result<(Gathered, Counts), LinesError> {
+        gather(self, files, first, last)
+    }
+
+    /// Reads the events of the days `first` to `last` in the same way, and puts all of them in order.
+    pub fn days(
+        &self,
+        files: Vec<LineFile>,
+        first: Day,
+        last: Day,
+    ) -> Result<(Vec<DayRows>, Counts), LinesError> {
+        let (mut gathered, counts) = self.gather(files, first, last)?;
+        let days = std::iter::successors(Some(first), |day| day.next().ok()).take_while(|day| *day <= last);
+        let days: Result<Vec<_>, _> = days.map(|day| gathered.take(day)).collect();
+        Ok((days?.into_iter().flatten().collect(), counts))
+    }
+}
+
+fn gather(
+    reader: &Reader<'_>,
     files: Vec<LineFile>,
-    scope: &Scope,
     first: Day,
     last: Day,
-    budget: &Budget,
-    aside: Option<&Aside>,
 ) -> Result<(Gathered, Counts), LinesError> {
+    let Reader { stream, budget, aside, .. } = *reader;
     let times = first.start_ns()..last.end_ns();
+    let threads = budget.reading_threads();
     let worker = || Worker {
-        stream,
-        budget,
-        share: budget.events_of(stream) / rayon::current_num_threads(),
+        reader,
+        share: budget.events_of(stream) / threads,
         last: LastLine::default(),
         days: Vec::new(),
         runs: Vec::new(),
         counts: Counts::default(),
         unlooked: 0,
     };
-    let workers = for_each_good_line(files, aside, worker, |worker, line| worker.line(line, scope, &times))?;
+    let work = |worker: &mut Worker<'_>, line: &str| worker.line(line, &times);
+    let mut workers = for_each_good_line(files, threads, aside, worker, work)?;
+    // The memory is then for the days as they are taken. One after the other, so that one shard at most is sorted in
+    // memory beside the rest.
+    if workers.iter().any(|worker| !worker.runs.is_empty()) {
+        workers.iter_mut().try_for_each(Worker::spill_all)?;
+    }
 
     let count = usize::try_from((times.end - times.start) / Day::NS).unwrap_or_default();
     let mut days: Vec<_> = (0..count).map(|_| Some(Parts::default())).collect();
@@ -273,10 +347,13 @@ pub fn gather(
 
 impl Gathered {
     /// The events of a day, in order; `None` when they are taken already, or were not asked for.
-    pub fn take(&mut self, day: Day) -> Result<Option<DayRows>, StoreError> {
+    ///
+    /// # Errors
+    /// A temporary file fails, or the distinct strings of the day do not fit in memory.
+    pub fn take(&mut self, day: Day) -> Result<Option<DayRows>, LinesError> {
         let number = usize::try_from((day.start_ns() - self.first.start_ns()) / Day::NS).ok();
         let parts = number.and_then(|number| self.days.get_mut(number)).and_then(Option::take);
-        let Some(Parts { mut shards, mut runs }) = parts else { return Ok(None) };
+        let Some(Parts { shards, runs }) = parts else { return Ok(None) };
         if runs.is_empty() {
             let (names, mut rows, requests) = sorted(self.stream, shards);
             let before = rows.len();
@@ -289,18 +366,13 @@ impl Gathered {
             let rows = Rows::Memory { rows, requests };
             return Ok(Some(DayRows::new(self.stream, day, duplicates, names, rows)));
         }
-        // One after the other, so that at most one is sorted in memory beside the rest.
-        shards.retain(|shard| !shard.rows.is_empty());
-        while let Some(shard) = shards.pop() {
-            let (names, rows, requests) = sorted(self.stream, vec![shard]);
-            runs.push(DiskRun::write(&self.budget, &names, &rows, &requests)?);
-        }
-        let (rows, names, duplicates) = merge(self.stream, &self.budget, runs)?;
+        let (rows, names, duplicates) =
+            merge(self.stream, &self.budget, &format!("the distinct strings of {day}"), runs)?;
         Ok(Some(DayRows::new(self.stream, day, duplicates, names, Rows::File(rows))))
     }
 }
 
-/// Reads the exposures of the days `first` to `last` as [`gather`] does, all of them.
+/// Reads the exposures of the days `first` to `last` as a [`Reader`] does by the usual rules.
 pub fn read_days(
     files: Vec<LineFile>,
     scope: &Scope,
@@ -308,20 +380,5 @@ pub fn read_days(
     last: Day,
     budget: &Budget,
 ) -> Result<(Vec<DayRows>, Counts), LinesError> {
-    read_days_of(Stream::Exposures, files, scope, first, last, budget)
-}
-
-/// Reads the events of the days `first` to `last` as [`gather`] does, all of them.
-pub fn read_days_of(
-    stream: Stream,
-    files: Vec<LineFile>,
-    scope: &Scope,
-    first: Day,
-    last: Day,
-    budget: &Budget,
-) -> Result<(Vec<DayRows>, Counts), LinesError> {
-    let (mut gathered, counts) = gather(stream, files, scope, first, last, budget, None)?;
-    let days = std::iter::successors(Some(first), |day| day.next().ok()).take_while(|day| *day <= last);
-    let days: Result<Vec<_>, _> = days.map(|day| gathered.take(day)).collect();
-    Ok((days?.into_iter().flatten().collect(), counts))
+    Reader::new(scope, budget).days(files, first, last)
 }

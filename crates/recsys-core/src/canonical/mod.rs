@@ -1,6 +1,6 @@
 //! Canonical data: one file for each day, the same bytes for the same events.
 //!
-//! Reading, filtering, ordering and dropping repeated deliveries happen in [`gather()`]; this module writes
+//! Reading, filtering, ordering and dropping repeated deliveries happen in a [`Reader`]; this module writes
 //! the result, and reads it back for jobs that start from canonical data. A day's file is replaced as a
 //! whole: a crash leaves the old file or the new one.
 
@@ -18,13 +18,13 @@ use std::io::{self, BufReader, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use changes::Changes;
-pub use gather::{Counts, Gathered, gather, read_days, read_days_of};
+pub use gather::{Counts, Gathered, Reader, read_days};
 pub use rows::DayRows;
 pub(crate) use rows::{Columns, Names};
 
 use changes::Comparison;
 
-use crate::event::Stream;
+use crate::event::{Rules, Stream};
 use crate::hash::{HashWriter, TeeReader};
 use crate::id::Scope;
 use crate::lines::{LineFile, LinesError};
@@ -38,8 +38,8 @@ pub enum CanonicalError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The file holds something that ingest never writes.
-    #[error(transparent)]
+    /// The file cannot be read, or holds something that ingest never writes.
+    #[error("{0}{advice}", advice = advice(.0))]
     Lines(#[from] LinesError),
     /// The file holds events that do not belong there.
     #[error("{name} holds {count} events of another tenant, surface or day; ingest the day again")]
@@ -49,6 +49,10 @@ pub enum CanonicalError {
         /// How many.
         count: u64,
     },
+}
+
+fn advice(error: &LinesError) -> &'static str {
+    if matches!(error, LinesError::Line { .. }) { "; ingest the day again" } else { "" }
 }
 
 /// What became of a day's file.
@@ -80,12 +84,19 @@ pub struct Canonical<'a> {
     store: &'a dyn Store,
     scope: &'a Scope,
     stream: Stream,
+    max_id_bytes: usize,
 }
 
 impl<'a> Canonical<'a> {
     /// The exposures of `scope` below `store`.
     pub fn new(store: &'a dyn Store, scope: &'a Scope) -> Self {
-        Self { store, scope, stream: Stream::Exposures }
+        Self { store, scope, stream: Stream::Exposures, max_id_bytes: Rules::MAX_ID_BYTES }
+    }
+
+    /// The same with another length of ids: `limits.max_id_bytes`.
+    #[must_use]
+    pub fn with_max_id_bytes(self, max_id_bytes: usize) -> Self {
+        Self { max_id_bytes, ..self }
     }
 
     /// The data of `stream` in the same place.
@@ -137,9 +148,10 @@ impl<'a> Canonical<'a> {
         let Some(reader) = self.store.open(&self.key(day))? else { return Ok(None) };
         let name = self.name(day);
         let hash = SharedHash::default();
-        let reader = Box::new(TeeReader { reader, copy: hash.clone() });
-        let file = LineFile { name: name.clone(), reader };
-        let (mut days, counts) = read_days_of(self.stream, vec![file], self.scope, day, day, budget)?;
+        let file = LineFile::new(&name, TeeReader { reader, copy: hash.clone() });
+        let rules = Rules { scope: self.scope, max_id_bytes: self.max_id_bytes };
+        let lines = Reader { stream: self.stream, rules, budget, aside: None };
+        let (mut days, counts) = lines.days(vec![file], day, day)?;
         let count = counts.foreign + counts.outside;
         if count > 0 {
             return Err(CanonicalError::Strangers { name, count });

@@ -1,6 +1,6 @@
-//! Rows in temporary files.
+//! Rows in the temporary file.
 //!
-//! Two files with blocks of the same rows: one of the columns that every builder reads, and one of the rest,
+//! Two lists of blocks, of the same rows: one of the columns that every builder reads, and one of the rest,
 //! which only the canonical file needs. Requests stand in it as text.
 
 use super::rows::{Columns, Row};
@@ -9,6 +9,9 @@ use crate::spill::{BlockWriter, Blocks, Budget, Bytes, put_varint};
 use crate::storage::StoreError;
 
 const BLOCK_ROWS: usize = 1 << 13;
+
+/// A block with long requests has fewer rows: a merge holds a block of each run.
+const REST_BYTES: usize = 1 << 17;
 
 /// Rows in the order in which they were pushed.
 #[derive(Debug)]
@@ -50,7 +53,8 @@ impl RowWriter {
             }
         }
         self.rows += 1;
-        if self.rows.is_multiple_of(BLOCK_ROWS) { self.write_block() } else { Ok(()) }
+        let is_full = self.block[0].len() == BLOCK_ROWS || self.block_rest.len() >= REST_BYTES;
+        if is_full { self.write_block() } else { Ok(()) }
     }
 
     fn write_block(&mut self) -> Result<(), StoreError> {
@@ -68,7 +72,7 @@ impl RowWriter {
     }
 
     pub(super) fn finish(mut self) -> Result<RowFile, StoreError> {
-        if !self.rows.is_multiple_of(BLOCK_ROWS) {
+        if !self.block[0].is_empty() {
             self.write_block()?;
         }
         Ok(RowFile { columns: self.columns.finish(), rest: self.rest.finish(), rows: self.rows })
@@ -76,17 +80,17 @@ impl RowWriter {
 }
 
 impl RowFile {
-    pub(super) fn create(budget: &Budget) -> Result<RowWriter, StoreError> {
-        Ok(RowWriter {
-            columns: BlockWriter::new(budget)?,
-            rest: BlockWriter::new(budget)?,
+    pub(super) fn create(budget: &Budget) -> RowWriter {
+        RowWriter {
+            columns: BlockWriter::new(budget),
+            rest: BlockWriter::new(budget),
             rows: 0,
             block: Default::default(),
             block_rest: Vec::new(),
             bytes: Vec::new(),
             last_time: 0,
             last_request: String::new(),
-        })
+        }
     }
 
     pub(super) fn len(&self) -> usize {

@@ -119,9 +119,15 @@ impl DayRows {
         }
     }
 
+    /// What the distinct strings of the day take in memory, wherever its events are.
+    pub fn strings_bytes(&self) -> usize {
+        let Names { sessions, items, users, segments } = &*self.names;
+        [sessions, items, users, segments].into_iter().map(|names| names.strings().bytes()).sum()
+    }
+
     /// The same day with its events in a temporary file.
     pub fn spilled(&self, budget: &Budget) -> Result<Self, StoreError> {
-        let mut file = RowFile::create(budget)?;
+        let mut file = RowFile::create(budget);
         self.for_each_batch(|Batch { rows, requests }| {
             rows.iter().try_for_each(|row| file.push(*row, row.request_in(requests)))
         })?;

@@ -11,10 +11,15 @@ use super::row_file::{RowBlock, RowFile};
 use super::rows::{Names, Row};
 use crate::dictionary::{Dictionary, Strings, number};
 use crate::event::Stream;
-use crate::spill::{BlockWriter, Blocks, Budget, Entries, Merge, Run, put_varint};
+use crate::lines::LinesError;
+use crate::spill::{BlockWriter, Blocks, Budget, Entries, Held, Merge, Run, put_varint};
 use crate::storage::StoreError;
 
 const BLOCK_BYTES: usize = 1 << 16;
+
+/// More than a merge holds of each of its runs: a block of rows, and the new numbers of its strings, of which a run that
+/// has fit in a thread's share has few.
+const RUN_BYTES: usize = 1 << 21;
 
 /// Sorted rows in temporary files, with all that they need.
 #[derive(Debug)]
@@ -34,7 +39,7 @@ impl DiskRun {
         rows: &[Row],
         requests: &Strings,
     ) -> Result<Self, StoreError> {
-        let mut file = RowFile::create(budget)?;
+        let mut file = RowFile::create(budget);
         rows.iter().try_for_each(|row| file.push(*row, row.request_in(requests)))?;
         Self::new(budget, names, file.finish()?)
     }
@@ -52,16 +57,20 @@ impl DiskRun {
 
 /// The rows of all runs in the order of `stream`, what their ids stand for, and how many repeated deliveries
 /// were dropped.
+///
+/// # Errors
+/// A temporary file fails, or the distinct strings do not fit in memory; messages call them `what`.
 pub(super) fn merge(
     stream: Stream,
     budget: &Budget,
+    what: &str,
     mut runs: Vec<DiskRun>,
-) -> Result<(RowFile, Names, u64), StoreError> {
-    let fan_in = Budget::fan_in(budget.events_of(stream));
+) -> Result<(RowFile, Names, u64), LinesError> {
+    let fan_in = Budget::fan_in(budget.events_of(stream), RUN_BYTES);
     let mut duplicates = 0;
     loop {
         let rest = if runs.len() > fan_in { runs.split_off(fan_in) } else { Vec::new() };
-        let (rows, names, dropped) = merge_once(stream, budget, runs)?;
+        let (rows, names, dropped) = merge_once(stream, budget, budget.strings(what), runs)?;
         duplicates += dropped;
         if rest.is_empty() {
             return Ok((rows, names, duplicates));
@@ -74,8 +83,9 @@ pub(super) fn merge(
 fn merge_once(
     stream: Stream,
     budget: &Budget,
+    mut held: Held<'_>,
     runs: Vec<DiskRun>,
-) -> Result<(RowFile, Names, u64), StoreError> {
+) -> Result<(RowFile, Names, u64), LinesError> {
     let (mut rows, mut sessions, mut items, mut users, mut segments) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for run in runs {
@@ -85,10 +95,10 @@ fn merge_once(
         users.push(run.users);
         segments.push(run.segments);
     }
-    let (sessions, session_ids) = merge_strings(sessions)?;
-    let (items, item_ids) = merge_strings(items)?;
-    let (users, user_ids) = merge_strings(users)?;
-    let (segments, segment_ids) = merge_strings(segments)?;
+    let (sessions, session_ids) = merge_strings(sessions, &mut held)?;
+    let (items, item_ids) = merge_strings(items, &mut held)?;
+    let (users, user_ids) = merge_strings(users, &mut held)?;
+    let (segments, segment_ids) = merge_strings(segments, &mut held)?;
     let names = Names { sessions, items, users, segments };
     let ids = session_ids.into_iter().zip(item_ids).zip(user_ids).zip(segment_ids);
     let runs = rows.into_iter().zip(ids).map(|(file, (((sessions, items), users), segments))| {
@@ -96,7 +106,7 @@ fn merge_once(
         RowRun { stream, file, next_block: 0, block, at: 0, sessions, items, users, segments }
     });
     let mut merge = Merge::new(runs.collect())?;
-    let mut merged = RowFile::create(budget)?;
+    let mut merged = RowFile::create(budget);
     let mut last: Option<Row> = None;
     let mut last_request = String::new();
     let mut duplicates = 0;
@@ -177,7 +187,7 @@ impl Run for RowRun {
 
 /// Writes strings that are in order: of each, how many bytes it shares with the one before, and the rest.
 fn write_strings(budget: &Budget, strings: &Strings) -> Result<Blocks, StoreError> {
-    let mut blocks = BlockWriter::new(budget)?;
+    let mut blocks = BlockWriter::new(budget);
     let mut bytes = Vec::new();
     let mut last: &[u8] = b"";
     for text in strings.iter().map(str::as_bytes) {
@@ -198,7 +208,10 @@ fn write_strings(budget: &Budget, strings: &Strings) -> Result<Blocks, StoreErro
 }
 
 /// One dictionary of all strings, and for each part the new number of each of its strings.
-fn merge_strings(parts: Vec<Blocks>) -> Result<(Arc<Dictionary>, Vec<Vec<u32>>), StoreError> {
+fn merge_strings(
+    parts: Vec<Blocks>,
+    held: &mut Held<'_>,
+) -> Result<(Arc<Dictionary>, Vec<Vec<u32>>), LinesError> {
     let mut renumbered = vec![Vec::new(); parts.len()];
     let runs = parts.into_iter().map(|blocks| StringRun { entries: Entries::new(blocks), text: Vec::new() });
     let mut merge = Merge::new(runs.collect())?;
@@ -206,6 +219,7 @@ fn merge_strings(parts: Vec<Blocks>) -> Result<(Arc<Dictionary>, Vec<Vec<u32>>),
     while let Some((part, run)) = merge.front() {
         let text = std::str::from_utf8(&run.text).unwrap_or_default();
         if dictionary.is_empty() || dictionary.get(number(dictionary.len() - 1)) != text {
+            held.add(Strings::bytes_of(text))?;
             dictionary.push_last(text);
         }
         renumbered[part].push(number(dictionary.len() - 1));

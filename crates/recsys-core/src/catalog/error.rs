@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::limit::LimitExceeded;
+use crate::spill::BudgetExceeded;
 use crate::storage::StoreError;
 
 /// Why a catalogue was refused.
@@ -53,9 +54,12 @@ pub enum CatalogError {
         /// The namespace.
         namespace: String,
     },
-    /// There are more rows than allowed.
+    /// There are more rows, or more tags of an item, than allowed.
     #[error(transparent)]
     Limit(#[from] LimitExceeded),
+    /// The items do not fit in memory.
+    #[error(transparent)]
+    Memory(#[from] BudgetExceeded),
 }
 
 impl CatalogError {

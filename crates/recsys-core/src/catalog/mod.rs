@@ -25,6 +25,7 @@ pub use rows::{CatalogRow, CatalogRows};
 use crate::hash::{HashWriter, TeeReader};
 use crate::id::Surface;
 use crate::limit::Limits;
+use crate::spill::Budget;
 
 /// An item of a surface.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +34,16 @@ pub struct CatalogItem {
     pub item_id: String,
     /// Trimmed, lower-case, in the order of their first occurrence.
     pub tags: Vec<String>,
+}
+
+impl CatalogItem {
+    /// What it takes in memory, its id among the first lines included.
+    fn bytes(&self) -> usize {
+        // What the allocator needs beside a short text.
+        const OVERHEAD: usize = 16;
+        let text = |text: &String| size_of::<String>() + text.len() + OVERHEAD;
+        2 * text(&self.item_id) + self.tags.iter().map(text).sum::<usize>() + OVERHEAD
+    }
 }
 
 /// The items of a surface, by id.
@@ -59,8 +70,11 @@ impl Catalog {
         reader: impl Read,
         surface: &Surface,
         limits: &Limits,
+        budget: &Budget,
     ) -> Result<Self, CatalogError> {
         let mut catalog = Self::default();
+        let what = format!("the items of {name}");
+        let mut held = budget.catalogue(&what);
         let mut first_lines = FirstLines::default();
         let mut source = TeeReader { reader, copy: HashWriter::default() };
         let mut rows = CatalogRows::open(name, format, &mut source)?;
@@ -73,8 +87,11 @@ impl Catalog {
             if row.item_id.is_empty() {
                 catalog.rows_without_id += 1;
             } else if row.is_for(surface.as_str()) {
+                row.check(limits)?;
                 first_lines.add(&row)?;
-                catalog.items.push(CatalogItem { item_id: row.item_id.into_owned(), tags: row.tags });
+                let item = CatalogItem { item_id: row.item_id.into_owned(), tags: row.tags };
+                held.add(item.bytes())?;
+                catalog.items.push(item);
             } else {
                 catalog.foreign += 1;
             }

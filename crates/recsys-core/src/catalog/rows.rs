@@ -12,7 +12,10 @@ use super::json_row::{self, JsonRow};
 use super::marks::{Unmarked, unmarked};
 use super::records::{Record, Records};
 use super::{CatalogError, CatalogFormat, created_at, price};
+use crate::dictionary::Interner;
+use crate::event::id_of_length;
 use crate::json::Text;
+use crate::limit::{LimitExceeded, Limits};
 
 /// Reads a catalogue row by row.
 ///
@@ -120,6 +123,19 @@ impl CatalogRow<'_> {
         self.namespace.as_ref().is_none_or(|own| own == namespace)
     }
 
+    /// Holds the row against the limits of a single item.
+    ///
+    /// # Errors
+    /// [`CatalogError::Row`] when its id is too long, [`CatalogError::Limit`] when it has too many tags.
+    pub fn check(&self, limits: &Limits) -> Result<(), CatalogError> {
+        id_of_length("item_id", &self.item_id, limits.max_id_bytes).map_err(|reason| self.bad(reason))?;
+        let checked = limits.check("max_tags_per_item", limits.max_tags_per_item, self.tags.len());
+        let place = |exceeded: LimitExceeded| {
+            exceeded.in_place(format_args!("{}:{}, item {}", self.name, self.line, Shown(&self.item_id)))
+        };
+        Ok(checked.map_err(place)?)
+    }
+
     /// The price as a plain decimal such as `-0.5` or `1200`, exactly the number that is written: no
     /// exponent, no sign but `-`, no zeros that say nothing. `None` when the field is empty or there is none.
     ///
@@ -204,13 +220,14 @@ fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
     }
 }
 
+/// Each tag once, in the order of their first occurrence. A row of a megabyte may hold half a million.
 fn normalised<'a>(tags: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let mut kept: Vec<String> = Vec::new();
+    let mut distinct = Interner::default();
     for tag in tags {
         let tag = tag.trim().to_lowercase();
-        if !tag.is_empty() && !kept.contains(&tag) {
-            kept.push(tag);
+        if !tag.is_empty() {
+            distinct.intern(&tag);
         }
     }
-    kept
+    distinct.into_strings().iter().map(ToOwned::to_owned).collect()
 }

@@ -74,6 +74,46 @@ fn shortened(reason: String) -> String {
     format!("{}…{}", &reason[..head], &reason[tail..])
 }
 
+/// What an event must be to be taken.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules<'a> {
+    /// Whose events are taken.
+    pub scope: &'a Scope,
+    /// How long an id or a segment may be, in bytes and without the blanks around it: `limits.max_id_bytes`.
+    pub max_id_bytes: usize,
+}
+
+impl<'a> Rules<'a> {
+    /// `limits.max_id_bytes` unless set. Ids are held in memory, some of them more than once.
+    pub const MAX_ID_BYTES: usize = 512;
+
+    /// The rules for events of `scope`, with ids of the usual length.
+    pub fn new(scope: &'a Scope) -> Self {
+        Self { scope, max_id_bytes: Self::MAX_ID_BYTES }
+    }
+
+    fn required_id<'t>(&self, field: &str, text: Option<&'t Text<'_>>) -> Result<&'t str, Fault> {
+        self.id(field, required(field, text)?)
+    }
+
+    fn optional_id<'t>(&self, field: &str, text: Option<&'t Text<'_>>) -> Result<Option<&'t str>, Fault> {
+        optional(text).map(|text| self.id(field, text)).transpose()
+    }
+
+    fn id<'t>(&self, field: &str, text: &'t str) -> Result<&'t str, Fault> {
+        id_of_length(field, text, self.max_id_bytes).map_err(Fault::new)
+    }
+}
+
+/// Checks the length of an id or segment.
+pub(crate) fn id_of_length<'t>(field: &str, text: &'t str, max: usize) -> Result<&'t str, String> {
+    let length = text.len();
+    if length <= max {
+        return Ok(text);
+    }
+    Err(format!("field `{field}` is {length} bytes long; limits.max_id_bytes allows {max}"))
+}
+
 /// A line as its producer wrote it. A `null` is the same as an absent field.
 #[derive(Debug, Default, Deserialize)]
 #[serde(remote = "Self")]
@@ -155,25 +195,25 @@ impl<'a> RawExposure<'a> {
     }
 
     /// Applies the rules of the event. `None` is an event of another tenant or surface.
-    pub fn check(&self, scope: &Scope) -> Result<Option<Exposure<'_>>, Fault> {
+    pub fn check(&self, rules: &Rules<'_>) -> Result<Option<Exposure<'_>>, Fault> {
         match self.v {
             Some(1) => {}
             Some(v) => return Err(unknown_version(v)),
             None => return Err(Fault::new("field `v` is missing")),
         }
         let (tenant, surface, ts) = (self.tenant.as_ref(), self.surface.as_ref(), self.ts.as_ref());
-        let Some(ts) = own_ts(scope, tenant, surface, ts)? else { return Ok(None) };
+        let Some(ts) = own_ts(rules.scope, tenant, surface, ts)? else { return Ok(None) };
 
         if let Some(rank @ ..0) = self.rank {
             return Err(Fault::new(format!("field `rank` is {rank}; it must be 0 or more")));
         }
         Ok(Some(Exposure {
             ts,
-            session_id: required("session_id", self.session_id.as_ref())?,
-            item_id: required("item_id", self.item_id.as_ref())?,
-            user_id: optional(self.user_id.as_ref()),
-            request_id: optional(self.request_id.as_ref()),
-            segment: optional(self.segment.as_ref()),
+            session_id: rules.required_id("session_id", self.session_id.as_ref())?,
+            item_id: rules.required_id("item_id", self.item_id.as_ref())?,
+            user_id: rules.optional_id("user_id", self.user_id.as_ref())?,
+            request_id: rules.optional_id("request_id", self.request_id.as_ref())?,
+            segment: rules.optional_id("segment", self.segment.as_ref())?,
             rank: self.rank,
         }))
     }
@@ -190,7 +230,7 @@ mod tests {
 
     fn reason(line: &str) -> String {
         match RawExposure::parse(line) {
-            Ok(raw) => raw.check(&scope()).unwrap_err().reason,
+            Ok(raw) => raw.check(&Rules::new(&scope())).unwrap_err().reason,
             Err(fault) => format!("column {}: {}", fault.column.unwrap(), fault.reason),
         }
     }
@@ -200,7 +240,7 @@ mod tests {
     #[test]
     fn text_is_trimmed_and_empty_means_absent() {
         let raw = RawExposure::parse(GOOD).unwrap();
-        let event = raw.check(&scope()).unwrap().unwrap();
+        let event = raw.check(&Rules::new(&scope())).unwrap().unwrap();
         assert_eq!(event.item_id, "AA");
         assert_eq!((event.user_id, event.request_id, event.segment), (None, None, None));
         assert_eq!(event.rank, Some(0));
@@ -223,6 +263,22 @@ mod tests {
     }
 
     #[test]
+    fn an_id_that_is_too_long_is_named_with_its_length() {
+        let id = |length: usize| format!("\"  {} \"", "é".repeat(length / 2));
+        for field in ["session_id", "item_id", "user_id", "request_id", "segment"] {
+            let line = |length| {
+                let line = GOOD.replace("\"rank\":0,", "\"segment\":\"x\",");
+                let end = line.find(&format!("\"{field}\":")).unwrap() + field.len() + 3;
+                let rest = line[end..].find([',', '}']).unwrap() + end;
+                format!("{}{}{}", &line[..end], id(length), &line[rest..])
+            };
+            assert!(RawExposure::parse(&line(512)).unwrap().check(&Rules::new(&scope())).is_ok());
+            let expected = format!("field `{field}` is 514 bytes long; limits.max_id_bytes allows 512");
+            assert_eq!(reason(&line(514)), expected);
+        }
+    }
+
+    #[test]
     fn a_reason_does_not_repeat_a_megabyte() {
         for (from, to) in [
             ("08:00:00Z", "é".repeat(500_000)),
@@ -238,6 +294,6 @@ mod tests {
     #[test]
     fn a_foreign_event_is_set_aside_before_its_other_fields_are_judged() {
         let line = GOOD.replace(" demo", "other").replace("08:00:00Z", "noon");
-        assert_eq!(RawExposure::parse(&line).unwrap().check(&scope()), Ok(None));
+        assert_eq!(RawExposure::parse(&line).unwrap().check(&Rules::new(&scope())), Ok(None));
     }
 }

@@ -6,8 +6,7 @@
 
 use serde::Deserialize;
 
-use super::{Exposure, Fault, optional, own_ts, required, unknown_version};
-use crate::id::Scope;
+use super::{Exposure, Fault, Rules, own_ts, required, unknown_version};
 use crate::json::{self, Text};
 
 /// What came of an exposure.
@@ -62,14 +61,14 @@ impl<'a> RawOutcome<'a> {
     }
 
     /// Applies the rules of the event. `None` is an event of another tenant or surface.
-    pub(crate) fn check(&self, scope: &Scope) -> Result<Option<Exposure<'_>>, Fault> {
+    pub(crate) fn check(&self, rules: &Rules<'_>) -> Result<Option<Exposure<'_>>, Fault> {
         if let Some(v) = self.v.filter(|v| *v != 1) {
             return Err(unknown_version(v));
         }
         let (tenant, surface, ts) = (self.tenant.as_ref(), self.surface.as_ref(), self.ts.as_ref());
-        let Some(ts) = own_ts(scope, tenant, surface, ts)? else { return Ok(None) };
+        let Some(ts) = own_ts(rules.scope, tenant, surface, ts)? else { return Ok(None) };
 
-        let item_id = required("item_id", self.item_id.as_ref())?;
+        let item_id = rules.required_id("item_id", self.item_id.as_ref())?;
         let event_type = match required("event_type", self.event_type.as_ref())? {
             "click" => OutcomeType::Click,
             "conversion" => OutcomeType::Conversion,
@@ -80,10 +79,10 @@ impl<'a> RawOutcome<'a> {
         };
         Ok(Some(Exposure {
             ts,
-            session_id: optional(self.session_id.as_ref()).unwrap_or_default(),
+            session_id: rules.optional_id("session_id", self.session_id.as_ref())?.unwrap_or_default(),
             item_id,
-            user_id: optional(self.user_id.as_ref()),
-            request_id: optional(self.request_id.as_ref()),
+            user_id: rules.optional_id("user_id", self.user_id.as_ref())?,
+            request_id: rules.optional_id("request_id", self.request_id.as_ref())?,
             segment: Some(event_type.as_str()),
             rank: Some(value_key(self.value)),
         }))
@@ -110,7 +109,7 @@ pub(crate) fn value_of(key: i64) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::{Surface, Tenant};
+    use crate::id::{Scope, Surface, Tenant};
     use proptest::prelude::*;
 
     const GOOD: &str = r#"{"ts":"2026-01-01T08:00:00Z","tenant":" demo","surface":"home\t","item_id":" A\u0041 ","event_type":" click","value":2.50,"user_id":" ","request_id":null,"more":[{}]}"#;
@@ -118,7 +117,7 @@ mod tests {
     fn check(line: &str) -> Result<Option<(String, Option<f64>)>, String> {
         let scope = Scope { tenant: Tenant::new("demo").unwrap(), surface: Surface::new("home").unwrap() };
         let raw = RawOutcome::parse(line).map_err(|fault| fault.reason)?;
-        let event = raw.check(&scope).map_err(|fault| fault.reason)?;
+        let event = raw.check(&Rules::new(&scope)).map_err(|fault| fault.reason)?;
         Ok(event.map(|event| {
             assert_eq!((event.session_id, event.user_id, event.request_id), ("", None, None));
             assert_eq!(event.segment, Some("click"));

@@ -1,15 +1,15 @@
 //! Lines that repeat the one before them, but for time, item and rank.
 //!
-//! Who shows many items at once, or writes session by session, repeats the same fields line after line. To compare
-//! two lines takes a fraction of the time of reading one.
+//! Producers that log a whole slate, or session by session, repeat the same fields line after line. To compare two
+//! lines takes a fraction of the time of reading one.
 
 use std::ops::Range;
 
 use super::plain::{Cursor, is_plain};
-use super::{Exposure, RawExposure, trim, trimmed};
+use super::{Exposure, RawExposure, Rules, trim, trimmed};
 use crate::timestamp;
 
-/// The last line that was read field by field, up to the text of its item; all lines are judged by the same scope.
+/// The last line that was read field by field, up to the text of its item; all lines are judged by the same rules.
 #[derive(Debug, Default)]
 pub struct LastLine {
     start: String,
@@ -62,7 +62,7 @@ impl LastLine {
     }
 
     /// Reads a line that repeats the last one.
-    pub fn read<'a>(&self, line: &'a str) -> Option<Exposure<'a>> {
+    pub fn read<'a>(&self, line: &'a str, rules: &Rules<'_>) -> Option<Exposure<'a>> {
         let Fields { ts, session_id, user_id, request_id, segment, rank } = self.fields.as_ref()?;
         let (last, bytes) = (self.start.as_bytes(), line.as_bytes().get(..self.start.len())?);
         if bytes[ts.end..] != last[ts.end..] || bytes[..ts.start] != last[..ts.start] {
@@ -70,7 +70,10 @@ impl LastLine {
         }
         let ts = timestamp::plain_utc(&bytes[ts.clone()])?;
         let mut rest = Cursor::new(line, last.len());
-        let item_id = rest.text().filter(|text| is_plain(text)).map(trim).filter(|text| !text.is_empty())?;
+        let item_id = rest.text().filter(|text| is_plain(text)).map(trim)?;
+        if item_id.is_empty() || item_id.len() > rules.max_id_bytes {
+            return None;
+        }
         let rank = match rank {
             Rank::Same(rank) => rest.ends_line().then_some(*rank)?,
             Rank::AfterItem => Some(rest.last_rank()?),
@@ -113,19 +116,22 @@ mod tests {
         Scope { tenant: Tenant::new("demo").unwrap(), surface: Surface::new("home").unwrap() }
     }
 
+    /// So short that some of the ids below are too long.
+    const MAX_ID_BYTES: usize = 20;
+
     /// Reads `line` after `before`, and asserts that it is read as it would be alone. Returns whether `before` was any
     /// help.
     fn is_repeated(before: &str, line: &str) -> bool {
-        let scope = scope();
+        let rules = Rules { scope: &scope(), max_id_bytes: MAX_ID_BYTES };
         let mut last = LastLine::default();
         if let Ok(raw) = RawExposure::parse(before)
-            && let Ok(event) = raw.check(&scope)
+            && let Ok(event) = raw.check(&rules)
         {
             last.remember(before, &raw, event.as_ref());
         }
-        let Some(event) = last.read(line) else { return false };
+        let Some(event) = last.read(line, &rules) else { return false };
         let raw = RawExposure::parse(line).expect(line);
-        assert_eq!(raw.check(&scope), Ok(Some(event)), "{before}\n{line}");
+        assert_eq!(raw.check(&rules), Ok(Some(event)), "{before}\n{line}");
         true
     }
 
@@ -157,6 +163,7 @@ mod tests {
             ("08:00:00Z", "08:00:00z"),
             ("sku-1", ""),
             ("sku-1", "  "),
+            ("sku-1", "an item with a long id"),
             ("sku-1", "\\u0041"),
             ("sku-1", "a\tb"),
             ("\"rank\":0", "\"rank\":-0"),
@@ -203,11 +210,13 @@ mod tests {
     fn a_line_that_is_not_remembered_makes_forget_the_one_before() {
         let mut last = LastLine::default();
         let raw = RawExposure::parse(LINE).unwrap();
-        let event = raw.check(&scope()).unwrap();
-        last.remember(LINE, &raw, event.as_ref());
-        assert!(last.read(LINE).is_some());
-        last.remember(LINE, &raw, None);
-        assert!(last.read(LINE).is_none());
+        let (scope, line) = (scope(), LINE);
+        let rules = Rules::new(&scope);
+        let event = raw.check(&rules).unwrap();
+        last.remember(line, &raw, event.as_ref());
+        assert!(last.read(line, &rules).is_some());
+        last.remember(line, &raw, None);
+        assert!(last.read(line, &rules).is_none());
     }
 
     /// A line with its fields in some order, where a value may be missing or unusual.
@@ -221,7 +230,18 @@ mod tests {
             ("session_id", &["\"s\"", "\" s\"", "\"\u{3000}文\""]),
             ("rank", &["0", "12", "null", "-1"]),
             ("more", &["{\"item_id\":\"x\",\"rank\":1}", "\"A\""]),
-            ("item_id", &["\"A\"", "\"\"", "\"B\\\"\"", "\" A\"", "\"é\"", "\"\u{3000}A\u{3000}\""]),
+            (
+                "item_id",
+                &[
+                    "\"A\"",
+                    "\"\"",
+                    "\"B\\\"\"",
+                    "\" A\"",
+                    "\"an item with a long id\"",
+                    "\"é\"",
+                    "\"\u{3000}A\u{3000}\"",
+                ],
+            ),
         ];
         let fields: Vec<_> = fields
             .into_iter()

@@ -21,6 +21,8 @@ pub struct Validation {
     pub min_events: u64,
     /// What share of a day's lines may break a rule; they are set aside. With 0, the first one stops the job.
     pub max_invalid_ratio: Share,
+    /// How many bytes the lines that are set aside may take, as the quarantine file has them. With more, the day is refused.
+    pub max_quarantine_bytes: u64,
     /// By what share the events, sessions, items and users of a day may each fall below their median of the days before.
     pub max_volume_drop: Option<Share>,
     /// By what share they may each rise above it.
@@ -43,6 +45,7 @@ impl Default for Validation {
         Self {
             min_events: 1,
             max_invalid_ratio: Share::default(),
+            max_quarantine_bytes: 256 << 20,
             max_volume_drop: None,
             max_volume_spike: None,
             lookback_days: 7,

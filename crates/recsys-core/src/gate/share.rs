@@ -9,6 +9,11 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "f64", into = "f64")]
 pub struct Share(f64);
 
+impl Share {
+    /// More than any number that is compared with it.
+    pub(crate) const MAX: Self = Self(f64::MAX);
+}
+
 /// No share is `NaN`.
 impl Eq for Share {}
 

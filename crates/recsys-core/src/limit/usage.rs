@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The limits that stop a run, each by the name of its setting.
-pub const HARD_LIMITS: [&str; 8] = [
+pub const HARD_LIMITS: [&str; 9] = [
     "max_days_backfill",
     "max_events_per_run",
     "max_sessions_per_run",
@@ -12,6 +12,7 @@ pub const HARD_LIMITS: [&str; 8] = [
     "max_users_per_run",
     "max_distinct_items_per_run",
     "max_catalog_items",
+    "max_tags_per_item",
     "max_artifact_bytes",
 ];
 
@@ -64,7 +65,7 @@ mod tests {
         assert_eq!(limits.usage.greatest("max_users_per_run"), Some(0));
     }
 
-    /// Every setting under `limits` is a hard limit or a cut.
+    /// Every setting under `limits` is a hard limit, a cut, or a rule for lines.
     #[test]
     fn every_limit_is_known() {
         let cuts = [
@@ -74,9 +75,11 @@ mod tests {
             "max_items_per_user",
             "min_cooc_support",
         ];
+        let rules = ["max_id_bytes"];
         let limits = serde_json::to_value(Limits::default()).unwrap();
         let settings = limits.as_object().unwrap().keys().map(String::as_str);
-        let hard: Vec<&str> = settings.filter(|setting| !cuts.contains(setting)).collect();
+        let hard: Vec<&str> =
+            settings.filter(|setting| !cuts.contains(setting) && !rules.contains(setting)).collect();
         assert_eq!(hard.len(), HARD_LIMITS.len());
         for limit in hard {
             assert!(HARD_LIMITS.contains(&limit), "{limit}");

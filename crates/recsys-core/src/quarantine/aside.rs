@@ -7,10 +7,12 @@
 use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::Place;
+use super::hopeless::{Bounds, Hopeless, Progress, Seen};
 use super::line::BadLine;
+use super::{Place, ratio};
 use crate::event::Fault;
 use crate::json;
+use crate::lines::Stop;
 use crate::spill::{BlockWriter, Blocks, Budget};
 use crate::storage::StoreError;
 
@@ -23,6 +25,7 @@ pub struct Aside {
     budget: Budget,
     /// What the quarantine file calls the files.
     files: Vec<String>,
+    bounds: Bounds,
     state: Mutex<State>,
 }
 
@@ -32,6 +35,9 @@ struct State {
     blocks: Option<BlockWriter>,
     /// What each block is.
     pieces: Vec<Piece>,
+    bytes: u64,
+    /// What was read.
+    progress: Progress,
     lines: u64,
     first: Option<(Place, String)>,
 }
@@ -53,7 +59,29 @@ struct Piece {
 impl Aside {
     /// For the bad lines of files that the quarantine file calls `files`.
     pub fn new(files: Vec<String>, budget: &Budget) -> Self {
-        Self { budget: budget.clone(), files, state: Mutex::default() }
+        Self { budget: budget.clone(), files, bounds: Bounds::default(), state: Mutex::default() }
+    }
+
+    /// The same, and reading stops when there are more bad lines than `bounds` allow.
+    #[must_use]
+    pub fn within(self, bounds: Bounds) -> Self {
+        Self { bounds, ..self }
+    }
+
+    /// Notes how many bytes will be read, where that is known.
+    pub(crate) fn expect(&self, bytes: Option<u64>) {
+        self.state().progress.total_bytes = bytes;
+    }
+
+    /// Whether there is nothing that was not read. Unknown, and so `false`, where the length of a file is.
+    pub(crate) fn has_seen_all(&self) -> bool {
+        let Progress { total_bytes, seen } = &self.state().progress;
+        *total_bytes == Some(seen.bytes)
+    }
+
+    /// Notes a stretch without a bad line.
+    pub(crate) fn note(&self, seen: Seen) {
+        self.state().progress.add(seen);
     }
 
     /// How many lines were put aside.
@@ -63,7 +91,9 @@ impl Aside {
 
     /// Begins a stretch of a file. No two begin at the same line.
     pub(crate) fn stretch(&self, file: usize, line: u64) -> Stretch<'_> {
-        Stretch { aside: self, piece: Piece { file, line, part: 0 }, bytes: Vec::new(), lines: 0 }
+        let bytes_before = self.state().bytes;
+        let piece = Piece { file, line, part: 0 };
+        Stretch { aside: self, piece, bytes: Vec::new(), bytes_before, lines: 0 }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -72,7 +102,7 @@ impl Aside {
 
     /// What was put aside, in the order of files and lines.
     pub fn finish(self) -> SetAside {
-        let State { blocks, pieces, lines, first } =
+        let State { blocks, pieces, lines, first, .. } =
             self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut order: Vec<usize> = (0..pieces.len()).collect();
         order.sort_unstable_by_key(|number| pieces[*number]);
@@ -85,12 +115,17 @@ pub(crate) struct Stretch<'a> {
     aside: &'a Aside,
     piece: Piece,
     bytes: Vec<u8>,
+    /// All that was written before, by any thread.
+    bytes_before: u64,
     lines: u64,
 }
 
 impl Stretch<'_> {
     /// Puts a line aside: its bytes but for the line feed.
-    pub(crate) fn keep(&mut self, place: Place, bytes: &[u8], fault: &Fault) -> Result<(), StoreError> {
+    ///
+    /// # Errors
+    /// [`Stop::Hopeless`] when as many bytes were put aside as may be.
+    pub(crate) fn keep(&mut self, place: Place, bytes: &[u8], fault: &Fault) -> Result<(), Stop> {
         let aside = self.aside;
         let file = aside.files.get(place.file).map_or("", String::as_str);
         if self.lines == 0 {
@@ -101,34 +136,60 @@ impl Stretch<'_> {
             }
         }
         self.lines += 1;
-        json::write(&BadLine::new(file, place, bytes, fault), &mut *self)
-            .and_then(|()| self.write_all(b"\n"))
-            .map_err(|error| {
-                let failed =
-                    |source| StoreError { action: "write", target: "a temporary file".into(), source };
-                error.downcast::<StoreError>().unwrap_or_else(failed)
-            })
+        let written = json::write(&BadLine::new(file, place, bytes, fault), &mut *self);
+        written.and_then(|()| self.write_all(b"\n")).map_err(|error| {
+            let failed = |source| StoreError { action: "write", target: "a temporary file".into(), source };
+            Stop::Temporary(error.downcast::<StoreError>().unwrap_or_else(failed))
+        })?;
+        self.check()
+    }
+
+    /// Fails when there is too much in the blocks and the one at hand.
+    fn check(&mut self) -> Result<(), Stop> {
+        let Aside { bounds: Bounds { max_bytes, .. }, .. } = *self.aside;
+        if self.bytes_before + self.bytes.len() as u64 <= max_bytes {
+            return Ok(());
+        }
+        self.write_block()?;
+        let mut state = self.aside.state();
+        state.lines += std::mem::take(&mut self.lines);
+        Err(Stop::Hopeless(Hopeless::Bytes { max_bytes }))
     }
 
     fn write_block(&mut self) -> Result<(), StoreError> {
         let mut state = self.aside.state();
         let blocks = match &mut state.blocks {
             Some(blocks) => blocks,
-            none => none.insert(BlockWriter::new(&self.aside.budget)?),
+            none => none.insert(BlockWriter::new(&self.aside.budget)),
         };
         blocks.write(&self.bytes)?;
+        state.bytes += self.bytes.len() as u64;
+        self.bytes_before = state.bytes;
         state.pieces.push(self.piece);
         self.bytes.clear();
         self.piece.part += 1;
         Ok(())
     }
 
-    pub(crate) fn finish(mut self) -> Result<(), StoreError> {
+    /// Ends the stretch, in which `seen` was read.
+    ///
+    /// # Errors
+    /// [`Stop::Hopeless`] when too many lines are bad, whatever follows.
+    pub(crate) fn finish(mut self, seen: Seen) -> Result<(), Stop> {
         if !self.bytes.is_empty() {
             self.write_block()?;
         }
-        self.aside.state().lines += self.lines;
-        Ok(())
+        let mut state = self.aside.state();
+        state.lines += self.lines;
+        state.progress.add(seen);
+        let (max, invalid) = (self.aside.bounds.max_ratio, state.lines);
+        match state.progress.most_good_lines() {
+            Some(most) if ratio(invalid, invalid.saturating_add(most)) > max.into() => {
+                let lines = invalid + state.progress.seen.good;
+                Err(Stop::Hopeless(Hopeless::Ratio { invalid, lines, max }))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

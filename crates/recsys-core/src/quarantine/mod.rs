@@ -5,10 +5,13 @@
 //! has no such file.
 
 mod aside;
+mod hopeless;
 mod line;
 
 pub(crate) use aside::Stretch;
 pub use aside::{Aside, SetAside};
+pub(crate) use hopeless::Seen;
+pub use hopeless::{Bounds, Hopeless};
 
 use crate::canonical::Replaced;
 use crate::event::Stream;
@@ -48,6 +51,31 @@ pub struct TooManyInvalid {
     /// The quarantine file.
     pub quarantine: String,
     /// Where the first invalid line is, and what is wrong with it.
+    pub first: String,
+}
+
+/// A day of which so many lines are bad that reading was stopped.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error(
+    "gate {gate} refused {day}: reading was stopped at {name}:{line}, because {why}; the {invalid} that were read until \
+     then are in {quarantine}, the first is {first}; correct them, or raise validation.{gate} if the day is right without \
+     them",
+    gate = .why.gate()
+)]
+pub struct Stopped {
+    /// The day.
+    pub day: Day,
+    /// The file that was read.
+    pub name: String,
+    /// The next line of it.
+    pub line: u64,
+    /// What was enough.
+    pub why: Hopeless,
+    /// The bad lines that were read.
+    pub invalid: u64,
+    /// The quarantine file, which has those.
+    pub quarantine: String,
+    /// Where the first of them is, and what is wrong with it.
     pub first: String,
 }
 

@@ -1,11 +1,11 @@
-//! A temporary file of compressed blocks, which any number of readers can read in any order.
+//! Compressed blocks in the temporary file, which any number of readers can read in any order.
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::io;
+use std::sync::Arc;
 
 use zstd::bulk::{Compressor, Decompressor};
 
+use super::temp_file::{Extent, TempFile};
 use super::{Budget, Bytes};
 use crate::interrupt;
 use crate::storage::StoreError;
@@ -15,50 +15,54 @@ const LEVEL: i32 = 1;
 
 #[derive(Debug, Clone, Copy)]
 struct Block {
-    offset: u64,
-    packed: usize,
-    unpacked: usize,
+    packed: Extent,
+    unpacked_bytes: u32,
 }
 
 /// Blocks that are being written.
 pub(crate) struct BlockWriter {
-    budget: Budget,
-    file: File,
-    index: Vec<Block>,
-    end: u64,
-    compressor: Compressor<'static>,
+    blocks: Blocks,
+    /// Made for the first block: of many runs some columns are empty.
+    compressor: Option<Compressor<'static>>,
 }
 
 impl BlockWriter {
-    pub(crate) fn new(budget: &Budget) -> Result<Self, StoreError> {
-        let file = budget.file()?;
-        let compressor = Compressor::new(LEVEL).map_err(|source| budget.failed("write", source))?;
-        Ok(Self { budget: budget.clone(), file, index: Vec::new(), end: 0, compressor })
+    pub(crate) fn new(budget: &Budget) -> Self {
+        Self { blocks: Blocks { budget: budget.clone(), file: None, index: Vec::new() }, compressor: None }
     }
 
     /// Appends a block.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         interrupt::check()?;
-        let written = self.compressor.compress(bytes).and_then(|packed| {
-            self.file.write_all(&packed)?;
-            Ok(packed.len())
-        });
-        let packed = written.map_err(|source| self.budget.failed("write", source))?;
-        self.index.push(Block { offset: self.end, packed, unpacked: bytes.len() });
-        self.end += packed as u64;
+        let Self { blocks: Blocks { budget, file, index }, compressor } = self;
+        let file = match file {
+            Some(file) => file,
+            none => none.insert(budget.file()?),
+        };
+        let written = (|| {
+            let compressor = match compressor {
+                Some(compressor) => compressor,
+                none => none.insert(Compressor::new(LEVEL)?),
+            };
+            let unpacked_bytes = u32::try_from(bytes.len()).map_err(io::Error::other)?;
+            Ok(Block { packed: file.write(&compressor.compress(bytes)?)?, unpacked_bytes })
+        })();
+        index.push(written.map_err(|source| budget.failed("write", source))?);
         Ok(())
     }
 
-    pub(crate) fn finish(self) -> Blocks {
-        Blocks { budget: self.budget, file: self.file, index: self.index }
+    pub(crate) fn finish(mut self) -> Blocks {
+        self.blocks.index.shrink_to_fit();
+        self.blocks
     }
 }
 
-/// Blocks that can be read.
+/// Blocks that can be read. Their space is given back when they are dropped.
 #[derive(Debug)]
 pub(crate) struct Blocks {
     budget: Budget,
-    file: File,
+    /// None as long as there is no block.
+    file: Option<Arc<TempFile>>,
     index: Vec<Block>,
 }
 
@@ -71,16 +75,22 @@ impl Blocks {
     /// Reads the block with a number into `bytes`, whose content it replaces.
     pub(crate) fn read(&self, number: usize, bytes: &mut Vec<u8>) -> Result<(), StoreError> {
         interrupt::check()?;
-        let Block { offset, packed, unpacked } = self.index[number];
+        let Block { packed, unpacked_bytes } = self.index[number];
         bytes.clear();
-        bytes.reserve(unpacked);
-        let mut read = || -> io::Result<()> {
-            let mut buffer = vec![0; packed];
-            self.file.read_exact_at(&mut buffer, offset)?;
-            Decompressor::new()?.decompress_to_buffer(&buffer, bytes)?;
+        bytes.reserve(unpacked_bytes as usize);
+        let mut read = |file: &TempFile| {
+            Decompressor::new()?.decompress_to_buffer(&file.read(packed)?, bytes)?;
             Ok(())
         };
-        read().map_err(|source| self.budget.failed("read", source))
+        self.file.as_deref().map_or(Ok(()), &mut read).map_err(|source| self.budget.failed("read", source))
+    }
+}
+
+impl Drop for Blocks {
+    fn drop(&mut self) {
+        if let Some(file) = &self.file {
+            file.give_back(self.index.iter().map(|block| block.packed));
+        }
     }
 }
 

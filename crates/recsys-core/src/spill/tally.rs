@@ -7,6 +7,9 @@ use crate::storage::StoreError;
 
 const BLOCK_BYTES: usize = 1 << 16;
 
+/// More than a merge holds of each of its runs: a block, as it is and compressed.
+const RUN_BYTES: usize = 1 << 20;
+
 /// What is counted: a key, and how much it counts.
 pub(crate) trait Entry: Copy + Ord + Send + Sync {
     fn key(&self) -> u64;
@@ -75,7 +78,7 @@ impl<'a, E: Entry> Tally<'a, E> {
 
     fn spill(&mut self) -> Result<(), StoreError> {
         self.entries.par_sort_unstable();
-        let mut run = RunWriter::new(self.budget)?;
+        let mut run = RunWriter::new(self.budget);
         for (key, count) in sums(&self.entries) {
             run.push(key, count)?;
         }
@@ -108,10 +111,10 @@ pub(crate) enum Counted<E = u64> {
 impl<E: Entry> Counted<E> {
     /// The sum of runs, of which at most so many are left as can be merged at a time.
     pub(crate) fn merged(budget: &Budget, share: usize, mut runs: Vec<Blocks>) -> Result<Self, StoreError> {
-        let fan_in = Budget::fan_in(share);
+        let fan_in = Budget::fan_in(share, RUN_BYTES);
         while runs.len() > fan_in {
             let rest = runs.split_off(fan_in);
-            let mut sum = RunWriter::new(budget)?;
+            let mut sum = RunWriter::new(budget);
             Counted::<E>::Runs(runs).for_each(|key, count| sum.push(key, count))?;
             runs = rest;
             runs.push(sum.finish()?);
@@ -151,8 +154,8 @@ pub(crate) struct RunWriter {
 }
 
 impl RunWriter {
-    pub(crate) fn new(budget: &Budget) -> Result<Self, StoreError> {
-        Ok(Self { blocks: BlockWriter::new(budget)?, bytes: Vec::new(), last: 0 })
+    pub(crate) fn new(budget: &Budget) -> Self {
+        Self { blocks: BlockWriter::new(budget), bytes: Vec::new(), last: 0 }
     }
 
     pub(crate) fn push(&mut self, key: u64, count: u64) -> Result<(), StoreError> {

@@ -243,8 +243,7 @@ impl Layout {
 
 /// Files in memory, called `file 0` and so on.
 pub(crate) fn files(contents: impl IntoIterator<Item = Vec<u8>>) -> Vec<LineFile> {
-    let file =
-        |(number, bytes)| LineFile { name: format!("file {number}"), reader: Box::new(Cursor::new(bytes)) };
+    let file = |(number, bytes)| LineFile::new(format!("file {number}"), Cursor::new(bytes));
     contents.into_iter().enumerate().map(file).collect()
 }
 

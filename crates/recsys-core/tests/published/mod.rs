@@ -42,7 +42,7 @@ pub(crate) fn candidates(day: u32) -> Vec<Candidate> {
         }
     }
     let day = date.parse().unwrap();
-    let file = LineFile { name: date, reader: Box::new(Cursor::new(lines)) };
+    let file = LineFile::new(date, Cursor::new(lines));
     let (days, _) = read_days(vec![file], &scope(), day, day, &Budget::default()).unwrap();
     let days: Vec<&DayRows> = days.iter().collect();
     let limits = Limits::default();

@@ -435,6 +435,9 @@ impl Config {
             let problem = "must be at most 1, which is every line";
             return Err(ConfigError::Value { key: "validation.max_invalid_ratio", problem });
         }
+        if self.limits.max_id_bytes == 0 {
+            return Err(ConfigError::Value { key: "limits.max_id_bytes", problem: "must be at least 1" });
+        }
         let Weights { exposure, click, conversion } = self.weights;
         if [exposure, click, conversion] == [0, 0, 0] {
             return Err(ConfigError::Value { key: "weights", problem: "are all 0; then nothing counts" });

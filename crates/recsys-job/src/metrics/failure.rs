@@ -8,9 +8,10 @@ use recsys_core::publish::{PublishError, Unfit};
 use crate::error::JobError;
 
 /// Every gate, by the name of its setting under `validation`.
-pub(super) const GATES: [&str; 8] = [
+pub(super) const GATES: [&str; 9] = [
     "min_events",
     MAX_INVALID_RATIO,
+    "max_quarantine_bytes",
     "max_volume_drop",
     "max_volume_spike",
     "max_duplicate_share",
@@ -32,6 +33,7 @@ pub(super) fn failed_gates(error: &JobError) -> Vec<&'static str> {
         }
         // A single line is too many where none is allowed.
         JobError::Invalid(_) | JobError::Lines(LinesError::Line { .. }) => vec![MAX_INVALID_RATIO],
+        JobError::Stopped(stopped) => vec![stopped.why.gate()],
         JobError::Publish(PublishError::Changed { .. }) => vec![MAX_ARTIFACT_CHANGE],
         _ => Vec::new(),
     }

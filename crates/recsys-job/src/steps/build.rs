@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 
 use rayon::prelude::*;
 use recsys_core::artifact::{ArtifactKey, Built, Draft, Encoded, Inputs, Kind, Source};
-use recsys_core::canonical::{Canonical, DayRows};
+use recsys_core::canonical::DayRows;
 use recsys_core::catalog::Catalog;
 use recsys_core::event::Stream;
 use recsys_core::events::{EventTable, TableError};
@@ -130,7 +130,7 @@ impl Days {
             if let Entry::Vacant(entry) = self.of_mut(stream).entry(day) {
                 let progress = Progress::begin();
                 let watched = progress.watch_lines(&*ctx.canonical);
-                let canonical = Canonical::new(&watched, &ctx.scope).of(stream);
+                let canonical = ctx.canonical_in(&watched).of(stream);
                 let (rows, hash) = canonical.load(day, &ctx.budget)?.unzip();
                 entry.insert(Loaded { rows, hash });
                 self.keep_to_the_budget(ctx)?;
@@ -144,9 +144,12 @@ impl Days {
         window.days().map(move |day| (day, self.of(stream)[&day].rows.as_ref()))
     }
 
-    /// Moves the events of days to temporary files, the earliest first, until the rest fits in memory.
+    /// Moves the events of days to the temporary file, the earliest first, until the rest fits in memory. Their distinct
+    /// strings stay, and must fit.
     pub(crate) fn keep_to_the_budget(&mut self, ctx: &Context) -> Result<(), JobError> {
         let days = || self.exposures.values().chain(self.outcomes.values());
+        let strings = days().filter_map(|loaded| loaded.rows.as_ref()).map(DayRows::strings_bytes).sum();
+        ctx.budget.strings("the distinct strings of the days of a window").add(strings)?;
         let mut bytes: usize =
             days().filter_map(|loaded| loaded.rows.as_ref()).map(DayRows::bytes_in_memory).sum();
         let days = self.exposures.values_mut().chain(self.outcomes.values_mut());

@@ -112,6 +112,7 @@ impl<R: Read> ItemRows<'_, R> {
                 counts.rows_without_id += 1;
             } else if row.is_for(self.namespace) {
                 self.must_have_one = false;
+                row.check(self.limits)?;
                 let (line, price, created_at) = (row.line, row.price()?, row.created_at()?);
                 let item_id = row.item_id.into_owned();
                 return Ok(Some(ItemRow { line, item_id, tags: row.tags, price, created_at }));

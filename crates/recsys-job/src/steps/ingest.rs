@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use recsys_core::canonical::{Changes, Counts, DayRows, Gathered, PendingDay, Replaced, gather};
+use recsys_core::canonical::{Changes, Counts, DayRows, Gathered, PendingDay, Reader, Replaced};
 use recsys_core::database::{DatabaseError, Driver, ExposureCounts, ExposureQuery, Exposures, MissingTenant};
-use recsys_core::event::Stream;
+use recsys_core::event::{Rules, Stream};
 use recsys_core::gate::Refused;
 use recsys_core::lines::{LineFile, LinesError};
 use recsys_core::quarantine::{Aside, SetAside};
@@ -20,7 +20,7 @@ use crate::error::JobError;
 use crate::metrics::{self, Events};
 use crate::progress::Progress;
 use crate::step::{Counts as StepCounts, Step};
-use crate::steps::quarantine::{QuarantineReport, aside, quarantine};
+use crate::steps::quarantine::{self, QuarantineReport, aside, is_strict, quarantine};
 
 /// What was found in a set of raw files.
 #[derive(Debug, Clone, Serialize)]
@@ -191,7 +191,7 @@ impl<'a> Ingest<'a> {
         let raw = Raw::new(&*store, &ctx.scope)?.of(stream);
         let progress = Progress::begin();
         let watched = progress.watch(&*store);
-        let files = Raw::new(&watched, &ctx.scope)?.of(stream).flat()?;
+        let files = raw_files(ctx, &watched, stream)?.flat()?;
         let (&[first, ..], &[.., last]) = (days, days) else {
             return Ok(Self { ctx, stream, source: Source::Days(store) });
         };
@@ -218,7 +218,7 @@ impl<'a> Ingest<'a> {
             Source::Days(store) => {
                 let progress = Progress::begin();
                 let watched = progress.watch(&**store);
-                let raw = Raw::new(&watched, &self.ctx.scope)?.of(self.stream);
+                let raw = raw_files(self.ctx, &watched, self.stream)?;
                 let files = raw.day(day)?;
                 let aside = aside(self.ctx, &raw, &files);
                 let (mut days, source, bad) =
@@ -256,6 +256,12 @@ impl<'a> Ingest<'a> {
         }
         Ok(Read { rows, source })
     }
+}
+
+/// The raw files of a stream. How long they are is only asked where bad lines are set aside.
+fn raw_files<'a>(ctx: &'a Context, store: &'a dyn Store, stream: Stream) -> Result<Raw<'a>, JobError> {
+    let raw = Raw::new(store, &ctx.scope)?.of(stream).within(&ctx.budget);
+    Ok(if is_strict(ctx) { raw } else { raw.measured() })
 }
 
 /// Begins to read the exposures of a day from a table.
@@ -309,15 +315,21 @@ fn read(
 ) -> Result<(Gathered, SourceReport, Option<SetAside>), JobError> {
     let names = files.iter().map(|file| file.name.clone()).collect();
     let files = files.into_iter().map(|file| progress.count_lines(file)).collect();
-    match gather(stream, files, &ctx.scope, first, last, &ctx.budget, aside.as_ref()) {
-        Ok((days, counts)) => Ok((days, SourceReport::new(names, counts), aside.map(Aside::finish))),
+    let rules = Rules { scope: &ctx.scope, max_id_bytes: ctx.config.limits.max_id_bytes };
+    let reader = Reader { stream, rules, budget: &ctx.budget, aside: aside.as_ref() };
+    match (reader.gather(files, first, last), aside) {
+        (Ok((days, counts)), aside) => Ok((days, SourceReport::new(names, counts), aside.map(Aside::finish))),
+        (Err(LinesError::Hopeless { name, line, why }), Some(aside)) => {
+            let at = quarantine::Stop { name, line, why };
+            Err(quarantine::stopped(ctx, stream, first, at, &aside.finish()))
+        }
         // A database says by itself what it was asked for.
-        Err(LinesError::Read { source, .. }) if DatabaseError::of(&source).is_some() => {
+        (Err(LinesError::Read { source, .. }), _) if DatabaseError::of(&source).is_some() => {
             Err(source.downcast::<DatabaseError>().map_or_else(
                 |source| LinesError::Read { name: names.concat(), source }.into(),
                 JobError::Database,
             ))
         }
-        Err(error) => Err(error.into()),
+        (Err(error), _) => Err(error.into()),
     }
 }

@@ -5,7 +5,9 @@ use std::fmt;
 use recsys_core::canonical::Replaced;
 use recsys_core::event::Stream;
 use recsys_core::lines::LineFile;
-use recsys_core::quarantine::{Aside, Quarantine, SetAside, TooManyInvalid, ratio};
+use recsys_core::quarantine::{
+    Aside, Bounds, Hopeless, Quarantine, SetAside, Stopped, TooManyInvalid, ratio,
+};
 use recsys_core::raw::Raw;
 use recsys_core::window::Day;
 use serde::Serialize;
@@ -49,9 +51,45 @@ impl fmt::Display for QuarantineReport {
 
 /// Where the bad lines of `files` go while they are read; none when the first of them is to stop the job.
 pub(crate) fn aside(ctx: &Context, raw: &Raw<'_>, files: &[LineFile]) -> Option<Aside> {
-    let is_strict = f64::from(ctx.config.validation.max_invalid_ratio) <= 0.0;
+    if is_strict(ctx) {
+        return None;
+    }
+    let validation = &ctx.config.validation;
+    let bounds =
+        Bounds { max_bytes: validation.max_quarantine_bytes, max_ratio: validation.max_invalid_ratio };
     let names = files.iter().map(|file| raw.below_root(&file.name).to_owned()).collect();
-    (!is_strict).then(|| Aside::new(names, &ctx.budget))
+    Some(Aside::new(names, &ctx.budget).within(bounds))
+}
+
+/// Whether the first bad line stops the job.
+pub(crate) fn is_strict(ctx: &Context) -> bool {
+    f64::from(ctx.config.validation.max_invalid_ratio) <= 0.0
+}
+
+/// Where reading was stopped, and why.
+pub(crate) struct Stop {
+    pub(crate) name: String,
+    pub(crate) line: u64,
+    pub(crate) why: Hopeless,
+}
+
+/// Puts the bad lines that were read until reading was stopped in place of those that the quarantine file of `day` held
+/// before: they are what has to be looked at now.
+pub(crate) fn stopped(ctx: &Context, stream: Stream, day: Day, at: Stop, bad: &SetAside) -> JobError {
+    let files = Quarantine::new(&*ctx.canonical, &ctx.scope).of(stream);
+    if let Err(error) = files.replace(day, Some(bad)) {
+        return error.into();
+    }
+    let (Stop { name, line, why }, invalid) = (at, bad.lines());
+    note(stream, invalid);
+    let (quarantine, first) = (files.name(day), bad.first().unwrap_or_default().to_owned());
+    JobError::Stopped(Box::new(Stopped { day, name, line, why, invalid, quarantine, first }))
+}
+
+fn note(stream: Stream, invalid: u64) {
+    if stream == Stream::Exposures {
+        metrics::record(|record| record.add_events(Events { invalid, ..Events::default() }));
+    }
 }
 
 /// Puts the bad lines of a day in place of those that its quarantine file held before, and checks that there are
@@ -74,9 +112,7 @@ pub(crate) fn quarantine(
         return Ok(QuarantineReport::default());
     };
     let (invalid, invalid_ratio, quarantine) = (bad.lines(), ratio(bad.lines(), lines), files.name(day));
-    if stream == Stream::Exposures {
-        metrics::record(|record| record.add_events(Events { invalid, ..Events::default() }));
-    }
+    note(stream, invalid);
     let max = ctx.config.validation.max_invalid_ratio;
     if invalid_ratio > max.into() {
         let first = bad.first().unwrap_or_default().to_owned();

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::time::Duration;
 
 use recsys_core::database::{Class, ExposureCounts, ExposureQuery, Patience, TableName, Tally, TenantId};
-use recsys_core::event::RawExposure;
+use recsys_core::event::{RawExposure, Rules};
 use recsys_core::window::Window;
 use recsys_postgres::PostgresError;
 use recsys_testkit::postgres::Database;
@@ -91,7 +91,10 @@ fn rows_become_lines_of_canonical_input() {
     assert_eq!(counts, ExposureCounts { rows: 8, events: 4, without_session: 2, without_items: 3 });
     for line in text.lines() {
         let event = RawExposure::parse(line).unwrap();
-        assert_eq!(event.check(&scope()).unwrap().unwrap().segment, line.contains("vip").then_some("vip"));
+        assert_eq!(
+            event.check(&Rules::new(&scope())).unwrap().unwrap().segment,
+            line.contains("vip").then_some("vip")
+        );
     }
     let (_, counts) = read(&database, &demo, window("2026-01-02", 3)).unwrap();
     assert_eq!((counts.rows, counts.events), (10, 6));

@@ -1,0 +1,78 @@
+//! A limit on processes that keeps threads from being started: one line that names it, and nothing half done.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+
+use std::fs;
+use std::process::Command;
+
+use recsys_testkit::sandbox::{Finished, Sandbox, binaries};
+use serde_json::json;
+
+const FLAGS: &str = "--config config.json --tenant demo --surface home --start 2026-01-01";
+
+fn sandbox() -> Sandbox {
+    let sandbox = Sandbox::new();
+    let event = json!({
+        "v": 1, "ts": "2026-01-01T08:00:00Z", "tenant": "demo", "surface": "home", "session_id": "s", "item_id": "i",
+    });
+    sandbox.write("raw/exposure.jsonl", format!("{event}\n"));
+    sandbox.write("items.csv", "id,tags\ni,t\n");
+    let config = json!({
+        "out_dir": "out", "raw_events_dir": "raw",
+    });
+    sandbox.write("config.json", config.to_string());
+    sandbox
+}
+
+/// Runs a binary as a user who may have so many processes and threads; there is no limit for root.
+fn run(sandbox: &Sandbox, processes: u32, binary: &str, line: &str) -> Finished {
+    // The build folder may be closed to others.
+    let copy = sandbox.join(binary);
+    if !copy.exists() {
+        fs::copy(binaries().join(binary), &copy).unwrap();
+    }
+    // A user of its own: that of other tests may have processes at the same time.
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=64123", "--regid=64123", "--clear-groups", "prlimit"]);
+    command.arg(format!("--nproc={processes}")).arg(copy).args(line.split_whitespace());
+    sandbox.prepare(&mut command);
+    command.output().unwrap().into()
+}
+
+#[test]
+fn every_binary_says_that_the_limit_is_too_low() {
+    let sandbox = sandbox();
+    for (binary, line) in [
+        ("recsys-pipelines", format!("run {FLAGS}")),
+        ("job_ingest", FLAGS.to_owned()),
+        ("job_validate", FLAGS.to_owned()),
+        ("job_popularity", FLAGS.to_owned()),
+        ("job_cooc", FLAGS.to_owned()),
+        ("job_implicit", FLAGS.to_owned()),
+        ("job_session_seq", FLAGS.to_owned()),
+        ("job_content_sim", format!("{FLAGS} --input items.csv")),
+        ("job_publish", FLAGS.to_owned()),
+        ("job_db_signals", FLAGS.to_owned()),
+        ("job_catalog", "--config config.json --tenant demo --surface home --input items.csv".to_owned()),
+    ] {
+        run(&sandbox, 1, binary, &line).fails(1, &["cannot start a thread", "ulimit -u"]);
+    }
+    assert!(!sandbox.join("out").exists());
+}
+
+#[test]
+fn a_run_works_with_few_threads_or_says_why_not() {
+    let sandbox = sandbox();
+    let mut worked = false;
+    for processes in 2..24 {
+        let finished = run(&sandbox, processes, "recsys-pipelines", &format!("run {FLAGS}"));
+        worked = finished.code == Some(0);
+        if !worked {
+            assert_eq!(finished.code, Some(1), "{processes}: {finished:#?}");
+            let last = finished.stderr.lines().last().unwrap();
+            assert!(last.starts_with("error: ") && last.contains("ulimit -u"), "{processes}: {finished:#?}");
+        }
+    }
+    assert!(worked);
+    sandbox.run("recsys-pipelines", &format!("verify {}", FLAGS.replace(" --start 2026-01-01", ""))).ok();
+}
