@@ -87,7 +87,7 @@ impl<'a> Raw<'a> {
 
 /// Opens a document whose name says how it is compressed.
 pub fn open_decompressed(store: &dyn Store, key: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
-    let Some(reader) = store.open(key)? else { return Ok(None) };
+    let Some(reader) = store.open_input(key)? else { return Ok(None) };
     match Path::new(key).extension().and_then(OsStr::to_str) {
         Some("gz") => Ok(Some(Box::new(MultiGzDecoder::new(reader)))),
         Some("zst") => {

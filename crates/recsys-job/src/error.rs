@@ -253,6 +253,7 @@ impl JobError {
             Self::Staging(error) => match error {
                 StagingError::Store(error) => store(error),
                 StagingError::Pointer(_) | StagingError::Dangling { .. } => Exit::Refused,
+                StagingError::Limit(_) => Exit::Limit,
             },
             Self::Unfit { source, .. } => unfit(source),
             Self::Publish(error) => match error {
@@ -278,9 +279,16 @@ impl From<CatalogWriteError> for JobError {
     }
 }
 
-/// Credentials, policies and names of buckets do not heal by trying again; networks and disks may.
+/// Credentials, policies and names of buckets do not heal by trying again, and what was put in the place of a document
+/// does not go away; networks and disks may heal.
 fn store(error: &StoreError) -> Exit {
-    if error.is_refusal() { Exit::Usage } else { Exit::Failure }
+    if error.is_refusal() {
+        Exit::Usage
+    } else if error.is_defect() {
+        Exit::Refused
+    } else {
+        Exit::Failure
+    }
 }
 
 fn lines(error: &LinesError) -> Exit {

@@ -167,7 +167,7 @@ pub fn publish_staged(flags: &PublishJob) -> Result<(), JobError> {
         let mut staged = Vec::new();
         for kind in Kind::ALL {
             let key = artifact_key(&ctx, &flags.artifacts, *kind, *day)?;
-            match ctx.staging().current(&key)? {
+            match ctx.staging().current(&key, &ctx.config.limits)? {
                 Some(artifact) => staged.push((key, artifact, ())),
                 None if ctx.config.artifact_kinds.contains(kind) => missing.push(key),
                 None => {}

@@ -5,6 +5,8 @@
 //! answers everywhere: the first is `None`, the second an error.
 
 mod bucket;
+mod connector;
+mod document;
 mod fault;
 mod large_file;
 mod local;
@@ -20,6 +22,7 @@ use std::io::{self, Read, Write};
 
 use jiff::Timestamp;
 
+pub use document::{MAX_ARTIFACT_BYTES, MAX_DOCUMENT_BYTES, NotADocument};
 pub use fault::{BucketFault, Problem};
 pub use local::LocalStore;
 pub use probe::probe;
@@ -45,6 +48,11 @@ impl StoreError {
     /// Whether the service refused and will refuse again: somebody must change a setting or a policy.
     pub fn is_refusal(&self) -> bool {
         is_refusal(&self.source)
+    }
+
+    /// Whether the store answers, and what it holds cannot be such a document: somebody must restore it.
+    pub fn is_defect(&self) -> bool {
+        self.source.get_ref().is_some_and(|inner| inner.is::<NotADocument>())
     }
 }
 
@@ -139,7 +147,12 @@ pub trait Store: Debug + Send + Sync {
     /// Opens a document for reading from its start.
     fn open(&self, key: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError>;
 
-    /// Reads a document together with the tag of the state it was read in.
+    /// Opens what others have made, of which a pipe is as good as a file.
+    fn open_input(&self, key: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
+        self.open(key)
+    }
+
+    /// Reads a small document, as [`Self::read`], together with the tag of the state it was read in.
     fn read_tagged(&self, key: &str) -> Result<Option<(Vec<u8>, Tag)>, StoreError>;
 
     /// Begins a document.
@@ -157,12 +170,16 @@ pub trait Store: Debug + Send + Sync {
     /// What becomes of a write with a [`Condition`].
     fn conditions(&self) -> Result<Conditions, StoreError>;
 
-    /// Reads a whole document.
+    /// Reads a small document: one with more than [`MAX_DOCUMENT_BYTES`] is an error.
     fn read(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let Some(mut reader) = self.open(key)? else { return Ok(None) };
-        let mut bytes = Vec::new();
-        match reader.read_to_end(&mut bytes) {
-            Ok(_) => Ok(Some(bytes)),
+        self.read_at_most(key, MAX_DOCUMENT_BYTES)
+    }
+
+    /// Reads a whole document of at most `most` bytes. A larger one is an error, before it is in memory.
+    fn read_at_most(&self, key: &str, most: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(reader) = self.open(key)? else { return Ok(None) };
+        match document::read_at_most(reader, most) {
+            Ok(bytes) => Ok(Some(bytes)),
             Err(source) => Err(StoreError { action: "read", target: self.name(key), source }),
         }
     }

@@ -58,9 +58,7 @@ pub(crate) fn status(flags: &StatusJob) -> Result<(), JobError> {
         }
     }
     let output = Output::new(flags.common.json);
-    if !manifests.is_empty() || failures.all.is_empty() {
-        print(&output, &manifests);
-    }
+    print(&output, &manifests, &failures.all);
     failures.print(&output);
     let problems = problems(&manifests, flags.max_age);
     let outcome = match (failures.first, flags.max_age, problems.is_empty()) {
@@ -118,8 +116,8 @@ fn manifest_status(
     })
 }
 
-fn print(output: &Output, manifests: &[ManifestStatus]) {
-    if manifests.is_empty() {
+fn print(output: &Output, manifests: &[ManifestStatus], failures: &[Failure]) {
+    if manifests.is_empty() && failures.is_empty() {
         output.line("no manifest in the registry");
         return;
     }
@@ -137,6 +135,9 @@ fn print(output: &Output, manifests: &[ManifestStatus]) {
         for kind in missing {
             table.add_row([tenant, surface, kind.as_str(), "-", "-", "-", "-", "missing"]);
         }
+    }
+    for Failure { tenant, surface, .. } in failures {
+        table.add_row([tenant, surface, "-", "-", "-", "-", "-", "unreadable"]);
     }
     output.line(table.trim_fmt());
 }
