@@ -37,6 +37,7 @@ impl Validator {
 fn schema_of(path: &str) -> Option<String> {
     let parts: Vec<&str> = path.split('/').collect();
     Some(match parts[..] {
+        ["canonical", _, _, "scope.json"] => "canonical-scope".to_owned(),
         ["canonical", _, _, "quarantine", _] => "quarantine-line".to_owned(),
         ["canonical", _, _, "reports", _] => "day-report".to_owned(),
         ["canonical", _, _, "exposures", _] => "canonical-exposure".to_owned(),

@@ -202,7 +202,8 @@ impl JobError {
             Self::Canonical(error) => match error {
                 CanonicalError::Store(error) => store(error),
                 CanonicalError::Lines(error) => lines(error),
-                CanonicalError::Strangers { .. } => Exit::Refused,
+                CanonicalError::Strangers { .. } | CanonicalError::NoOwner { .. } => Exit::Refused,
+                CanonicalError::Owner { .. } => Exit::Usage,
             },
             Self::Catalog(error) => match error {
                 CatalogError::Store(error) => store(error),

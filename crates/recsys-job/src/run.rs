@@ -49,6 +49,7 @@ pub(crate) fn run(flags: &RunJob, driver: &dyn Driver) -> Result<(), JobError> {
         signals: Vec<SignalReport>,
     }
     let ctx = Context::for_publishing(&flags.common, &flags.scope)?;
+    ctx.check_canonical()?;
     let output = Output::new(flags.common.json);
     let mut document = Summary::new(&ctx);
     // A checkpoint that cannot be read stops the run before it has done anything.

@@ -28,7 +28,7 @@ pub use local::LocalStore;
 pub use probe::probe;
 pub use root::{Patience, RootError, Roots};
 pub use s3::S3Settings;
-pub use secret::Secret;
+pub use secret::{HIDDEN, Secret};
 pub use unconditional::Unconditional;
 
 /// A store operation that failed: what was tried, on what, and what the system said.

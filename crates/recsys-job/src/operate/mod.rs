@@ -7,9 +7,9 @@ mod history;
 mod rollback;
 mod settings;
 mod status;
+mod table;
 mod verify;
 
-use comfy_table::{Table, presets};
 use jiff::{SignedDuration, Timestamp};
 use recsys_core::artifact::Kind;
 use recsys_core::id::Scope;
@@ -25,6 +25,7 @@ pub(crate) use settings::{check, show};
 pub(crate) use status::status;
 pub(crate) use verify::verify;
 
+use self::table::table;
 use crate::cli::{CommonArgs, ScopeArgs, ScopeFilter};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -125,13 +126,6 @@ impl Failures {
 
 fn scope(args: &ScopeArgs) -> Scope {
     Scope { tenant: args.tenant.clone(), surface: args.surface.clone() }
-}
-
-fn table<const N: usize>(header: [&str; N]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(header);
-    table
 }
 
 /// The time that has passed since `then`; none when it lies in the future.
