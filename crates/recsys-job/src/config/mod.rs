@@ -3,6 +3,7 @@
 mod load;
 mod metrics;
 mod notify;
+mod yaml;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
