@@ -10,7 +10,7 @@
 
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::thread;
@@ -206,7 +206,7 @@ impl Store for LocalStore {
 
     fn list(&self, folder: &str) -> Result<Vec<Listed>, StoreError> {
         let mut listed = Vec::new();
-        list_into(&self.path(folder), folder, &mut listed)?;
+        list_into(&self.path(folder), folder, &mut Vec::new(), &mut listed)?;
         listed.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(listed)
     }
@@ -240,9 +240,22 @@ fn check_missing(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Adds the documents in `folder`, which has the key `key`. Locks and scratch files are none.
-fn list_into(folder: &Path, key: &str, listed: &mut Vec<Listed>) -> Result<(), StoreError> {
+/// Adds the documents in `folder`, which has the key `key` and lies in the folders `above`. Locks and scratch files are
+/// none.
+fn list_into(
+    folder: &Path,
+    key: &str,
+    above: &mut Vec<(u64, u64)>,
+    listed: &mut Vec<Listed>,
+) -> Result<(), StoreError> {
     let Some(entries) = found(fs::read_dir(folder)).map_err(failed("list", folder))? else { return Ok(()) };
+    let own = fs::metadata(folder).map_err(failed("look at", folder))?;
+    let own = (own.dev(), own.ino());
+    if above.contains(&own) {
+        // A link leads back. All that is behind it is listed already, and two such links would make a listing endless.
+        return Ok(());
+    }
+    above.push(own);
     for entry in entries {
         let entry = entry.map_err(failed("list", folder))?;
         let path = entry.path();
@@ -253,11 +266,12 @@ fn list_into(folder: &Path, key: &str, listed: &mut Vec<Listed>) -> Result<(), S
         }
         let key = if key.is_empty() { name } else { format!("{key}/{name}") };
         if path.is_dir() {
-            list_into(&path, &key, listed)?;
+            list_into(&path, &key, above, listed)?;
         } else {
             listed.extend(look(&path, &key)?);
         }
     }
+    above.pop();
     Ok(())
 }
 
