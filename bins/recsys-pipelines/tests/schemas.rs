@@ -92,8 +92,16 @@ fn every_file_that_a_run_writes_is_valid() {
     let kinds = ["content_sim", "cooc", "implicit", "popularity", "session_seq"];
     let mut expected: Vec<String> = kinds.iter().map(|kind| format!("artifact-{kind}")).collect();
     expected.extend(
-        ["canonical-exposure", "canonical-outcome", "day-report", "history", "manifest", "record"]
-            .map(str::to_owned),
+        [
+            "canonical-exposure",
+            "canonical-outcome",
+            "canonical-scope",
+            "day-report",
+            "history",
+            "manifest",
+            "record",
+        ]
+        .map(str::to_owned),
     );
     assert_eq!(seen, expected);
 }

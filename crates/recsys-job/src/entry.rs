@@ -72,7 +72,7 @@ fn usage(error: &clap::Error) -> ExitCode {
         .collect();
     let line = words.join(" ");
     let line = line.strip_prefix("error: ").unwrap_or(&line);
-    fail(&format!("{} (see --help)", without_credentials(line)), Exit::Usage, None, None)
+    fail(&format!("{line} (see --help)"), Exit::Usage, None, None)
 }
 
 /// A message without what stands before the host of an address: it may repeat a flag with a user and password.
@@ -96,6 +96,7 @@ fn without_credentials(message: &str) -> String {
 
 /// The last line of a failed job. It is not a log line, so no log level hides it.
 fn fail(line: &str, exit: Exit, format: Option<LogFormat>, run_id: Option<&str>) -> ExitCode {
+    let line = without_credentials(line);
     let line = if format == Some(LogFormat::Json) {
         let timestamp = clock::wall().to_string();
         let line = json!({
@@ -103,7 +104,7 @@ fn fail(line: &str, exit: Exit, format: Option<LogFormat>, run_id: Option<&str>)
         });
         visible::json(&line.to_string()).into_owned()
     } else {
-        format!("error: {}", visible::line(line))
+        format!("error: {}", visible::line(&line))
     };
     // When standard error is gone there is nobody left to tell.
     let _ = writeln!(std::io::stderr(), "{line}");

@@ -142,7 +142,7 @@ impl Shared {
             Answer::DripBody => {
                 let head = format!("HTTP/1.1 200 OK\r\n{OF_DOCUMENT}Content-Length: 1000000\r\n\r\n");
                 let _ = stream.write_all(head.as_bytes());
-                drip(stream, &[b' '; 1_000_000]);
+                drip(stream, &b" ".repeat(1_000_000));
                 return;
             }
             Answer::DripHead => {

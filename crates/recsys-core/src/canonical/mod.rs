@@ -59,9 +59,9 @@ pub enum CanonicalError {
         /// The file that says so.
         name: String,
         /// Whose data it would be used for.
-        expected: Scope,
+        expected: Box<Scope>,
         /// Whose data it holds.
-        actual: Scope,
+        actual: Box<Scope>,
     },
     /// What should say whose data a folder holds cannot be understood.
     #[error(

@@ -34,8 +34,8 @@ impl Canonical<'_> {
             .map_err(|source| CanonicalError::NoOwner { name: self.store.name(&key), source })?;
         let actual = Scope { tenant: owner.tenant, surface: owner.surface };
         if actual != *self.scope {
-            let (name, expected) = (self.store.name(&key), self.scope.clone());
-            return Err(CanonicalError::Owner { name, expected, actual });
+            let (name, expected) = (self.store.name(&key), Box::new(self.scope.clone()));
+            return Err(CanonicalError::Owner { name, expected, actual: Box::new(actual) });
         }
         Ok(true)
     }

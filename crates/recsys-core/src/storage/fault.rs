@@ -188,7 +188,7 @@ fn problem(error: &object_store::Error) -> Problem {
         return Problem::StrangeKey(innermost);
     }
     let status = status(&text);
-    if chain(error).any(|error| error.is::<Elapsed>()) {
+    if chain(error).any(<dyn Error>::is::<Elapsed>) {
         return Problem::Timeout;
     }
     if status.is_some_and(|status| status.starts_with('3')) {

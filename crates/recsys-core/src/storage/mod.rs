@@ -17,6 +17,7 @@ mod secret;
 mod unconditional;
 mod watched_file;
 
+use std::error::Error;
 use std::fmt::Debug;
 use std::io::{self, Read, Write};
 
@@ -52,7 +53,7 @@ impl StoreError {
 
     /// Whether the store answers, and what it holds cannot be such a document: somebody must restore it.
     pub fn is_defect(&self) -> bool {
-        self.source.get_ref().is_some_and(|inner| inner.is::<NotADocument>())
+        self.source.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<NotADocument>)
     }
 }
 

@@ -93,7 +93,10 @@ mod tests {
             writeln!(aliases, "a{level}: &a{level} [{before}]").unwrap();
         }
         let deep = format!("a: {}{}", "[".repeat(100_000), "]".repeat(100_000));
-        let deep_block: String = (0..2_000).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
+        let mut deep_block = String::new();
+        for depth in 0..2_000 {
+            writeln!(deep_block, "{}a:", " ".repeat(depth)).unwrap();
+        }
         for bomb in [aliases, deep, "a: ".to_owned() + &"{a: ".repeat(100_000), deep_block] {
             assert!(parsed(&bomb).is_err(), "{bomb:.80}");
         }
