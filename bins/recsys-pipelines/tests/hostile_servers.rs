@@ -144,3 +144,11 @@ fn a_listing_without_end_is_refused() {
     let server = Inbox::start(&[Answer::Body(empty)]);
     of_s3("status", &server.url()).fails(1, &["cannot list s3://bucket/registry", "did not answer in time"]);
 }
+
+#[test]
+fn a_document_of_a_bucket_is_bounded() {
+    let body: &'static str = Box::leak(" ".repeat(2 << 20).into_boxed_str());
+    let server = Inbox::start(&[Answer::Body(body)]);
+    let parts = ["/demo/home/manifest.json", "it has 2097152 bytes, and such a document has at most 1048576"];
+    of_s3(&format!("status {SCOPE}"), &server.url()).fails(3, &parts);
+}
