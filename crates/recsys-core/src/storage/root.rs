@@ -60,8 +60,8 @@ pub enum RootError {
     )]
     Scheme(String),
     /// The path of a `file` URL begins with a slash.
-    #[error("a URL of scheme file must begin with file:/// and an absolute path")]
-    RelativeFile,
+    #[error("{0:?} is not a file URL: it must begin with file:/// and an absolute path")]
+    RelativeFile(String),
     /// Its folder has an empty part, or one that leads elsewhere.
     #[error("{0:?} has an empty part or dots between its slashes; give the folder as it is")]
     Dots(String),
@@ -271,7 +271,7 @@ impl<'a> Location<'a> {
         match scheme {
             // The path as it stands, as it does in the URIs of blobs.
             "file" if rest.starts_with('/') => Ok(Self::Disk(rest)),
-            "file" => Err(RootError::RelativeFile),
+            "file" => Err(RootError::RelativeFile(place.to_owned())),
             scheme if SCHEMES.contains(&scheme) => Self::parse_bucket(scheme, rest, place),
             _ => Err(RootError::Scheme(scheme.to_owned())),
         }
