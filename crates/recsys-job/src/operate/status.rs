@@ -58,7 +58,10 @@ pub(crate) fn status(flags: &StatusJob) -> Result<(), JobError> {
         }
     }
     let output = Output::new(flags.common.json);
-    print(&output, &manifests, &failures.all);
+    // A failure that is all there is to say is the last line of the job.
+    if !manifests.is_empty() || failures.all.len() != 1 {
+        print(&output, &manifests, &failures.all);
+    }
     failures.print(&output);
     let problems = problems(&manifests, flags.max_age);
     let outcome = match (failures.first, flags.max_age, problems.is_empty()) {

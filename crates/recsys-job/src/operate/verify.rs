@@ -75,7 +75,7 @@ pub(crate) fn verify(flags: &VerifyJob) -> Result<(), JobError> {
     }
     if scopes.is_empty() {
         output.line("no manifest in the registry");
-    } else if !blobs.is_empty() || !failures.all.is_empty() {
+    } else if !blobs.is_empty() || failures.all.len() > 1 {
         output.line(table.trim_fmt());
     }
     failures.print(&output);
