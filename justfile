@@ -44,6 +44,14 @@ golden:
 check-deploy:
     ./scripts/check-deploy
 
+# Check the licences, versions and sources of all crates
+check-dependencies:
+    ./scripts/check-dependencies
+
+# Look for known vulnerabilities, yanked and abandoned crates; the list of them is fetched from its git repository
+advisories:
+    ./scripts/check-dependencies advisories
+
 # Measure each step on made-up events, then whole runs against DuckDB: just bench --events 10M --rounds 3
 bench *flags:
     cargo bench -p recsys-core --bench steps

@@ -350,6 +350,7 @@ fn metrics_never_change_the_outcome() {
     ] {
         let finished = sandbox.run("job_ingest", &format!("{SCOPE} --start 2026-01-01 {flags}"));
         finished.fails(2, &["--metrics-push"]);
+        assert!(!finished.stderr.contains("hunter2"), "{finished:#?}");
     }
     for metrics in [json!({"file": " "}), json!({"file": "s3://b/x"}), json!({"push": "http://u:p@h"})] {
         configure(&sandbox, &json!({"metrics": metrics}));

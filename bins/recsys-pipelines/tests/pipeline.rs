@@ -432,7 +432,7 @@ fn a_day_that_lost_its_events_loses_its_file_when_that_is_allowed() {
         assert_eq!(document["days"][0]["artifacts"][0]["rows"], 0);
         assert_eq!(document["days"][0]["canonical"]["changes"]["in"], 0);
         let left: Vec<String> = sandbox.snapshot("out/canonical").into_keys().collect();
-        assert_eq!(left, ["demo/home/reports/2026-01-01.json"]);
+        assert_eq!(left, ["demo/home/reports/2026-01-01.json", "demo/home/scope.json"]);
         read_published(&sandbox.join(MANIFEST)).unwrap();
     }
 }

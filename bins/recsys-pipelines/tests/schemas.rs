@@ -37,6 +37,7 @@ impl Validator {
 fn schema_of(path: &str) -> Option<String> {
     let parts: Vec<&str> = path.split('/').collect();
     Some(match parts[..] {
+        ["canonical", _, _, "scope.json"] => "canonical-scope".to_owned(),
         ["canonical", _, _, "quarantine", _] => "quarantine-line".to_owned(),
         ["canonical", _, _, "reports", _] => "day-report".to_owned(),
         ["canonical", _, _, "exposures", _] => "canonical-exposure".to_owned(),
@@ -91,8 +92,16 @@ fn every_file_that_a_run_writes_is_valid() {
     let kinds = ["content_sim", "cooc", "implicit", "popularity", "session_seq"];
     let mut expected: Vec<String> = kinds.iter().map(|kind| format!("artifact-{kind}")).collect();
     expected.extend(
-        ["canonical-exposure", "canonical-outcome", "day-report", "history", "manifest", "record"]
-            .map(str::to_owned),
+        [
+            "canonical-exposure",
+            "canonical-outcome",
+            "canonical-scope",
+            "day-report",
+            "history",
+            "manifest",
+            "record",
+        ]
+        .map(str::to_owned),
     );
     assert_eq!(seen, expected);
 }

@@ -116,3 +116,48 @@ fn what_is_wrong_with_a_secret_is_said_without_it() {
     section("a.yaml", "object_store:\n  s3:\n    secret_key: \"hunter2\n");
     section("a.yaml", "object_store:\n  s3: hunter2\n");
 }
+
+/// Addresses and bodies of notifications hold tokens, and not only where there is a place for them.
+#[test]
+fn what_is_sent_to_the_serving_side_is_not_shown() {
+    let sandbox = Sandbox::new();
+    let url = "https://cache.shop:8443/hunter2/{tenant}?token=hunter2";
+    let headers = json!({"authorization": "Bearer hunter2"});
+    let notify = json!({"url": url, "headers": headers, "body": "{\"token\": \"hunter2\"}"});
+    sandbox.write("config.json", json!({"notify": notify}).to_string());
+    for flags in ["", "--json", "--log-format json"] {
+        let finished = sandbox.run("recsys-pipelines", &format!("config show --config config.json {flags}"));
+        let said = finished.ok().stdout.clone() + &finished.stderr;
+        assert!(!said.contains("hunter2") && said.contains("https://cache.shop:8443/********"), "{said}");
+    }
+    for (name, value) in [("URL", "hunter2"), ("URL", "https://me:hunter2@cache/"), ("BODY", "${hunter2")] {
+        let mut command = sandbox.command("recsys-pipelines");
+        command.env(format!("RECSYS_PIPELINES__NOTIFY__{name}"), value).args(["config", "show"]);
+        let output = command.args(["--config", "config.json"]).output().unwrap();
+        let said =
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.code() == Some(2) && !said.contains("hunter2"), "{said}");
+    }
+}
+
+#[test]
+fn a_flag_that_is_refused_is_not_repeated_with_its_password() {
+    let sandbox = Sandbox::new();
+    for (line, said) in [
+        ("status --metrics-push http://user:hunter2@h/", "the URL of --metrics-push must be"),
+        ("status --metrics-push=http://h/?token=hunter2", "the URL of --metrics-push must be"),
+        ("status http://user:hunter2@h/", "unexpected argument"),
+        ("status --config postgres://user:hunter2@h/db", "config file"),
+        ("status --metrics-posh=http://user:hunter2@h/", "unexpected argument"),
+    ] {
+        let finished = sandbox.run("recsys-pipelines", line);
+        finished.fails(2, &[said]);
+        assert!(!finished.stderr.contains("hunter2"), "{finished:#?}");
+    }
+    let line = "--tenant demo --surface home --start 2026-01-01 --input";
+    for place in ["http://user:hunter2@h/a.csv", "file://user:hunter2@h/a.csv", "s3://user:hunter2@b/a.csv"] {
+        let finished = sandbox.run("job_content_sim", &format!("{line} {place}"));
+        finished.fails(2, &[]);
+        assert!(!finished.stderr.contains("hunter2"), "{finished:#?}");
+    }
+}

@@ -122,7 +122,7 @@ pub fn open_decompressed(
     key: &str,
     window: MaxWindow,
 ) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
-    let Some(reader) = store.open(key)? else { return Ok(None) };
+    let Some(reader) = store.open_input(key)? else { return Ok(None) };
     match Path::new(key).extension().and_then(OsStr::to_str) {
         Some("gz") => Ok(Some(Box::new(MultiGzDecoder::new(reader)))),
         Some("zst") => {

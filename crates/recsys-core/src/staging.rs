@@ -9,7 +9,8 @@ use bytes::Bytes;
 use crate::artifact::{ArtifactKey, DocumentError};
 use crate::hash::is_sha256;
 use crate::json;
-use crate::storage::{Condition, Store, StoreError};
+use crate::limit::{LimitExceeded, Limits};
+use crate::storage::{Condition, MAX_ARTIFACT_BYTES, Store, StoreError};
 
 /// Why a staged artifact could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +29,9 @@ pub enum StagingError {
         /// The file that is missing.
         artifact: String,
     },
+    /// It is larger than the limits allow.
+    #[error(transparent)]
+    Limit(#[from] LimitExceeded),
 }
 
 /// A staged artifact, not checked yet.
@@ -63,8 +67,7 @@ impl<'a> Staging<'a> {
     pub fn put(&self, key: &ArtifactKey, version: &str, bytes: &[u8]) -> Result<String, StagingError> {
         let folder = folder(key);
         let file = format!("{folder}/{version}.json");
-        let old = self.store.read(&file)?;
-        if !old.is_some_and(|old| same_build(key, &old, bytes)) {
+        if !self.holds_build(&file, key, bytes)? {
             self.store.put(&file, bytes, Condition::Always)?;
         }
         let pointer = format!("{folder}/current.version");
@@ -72,8 +75,18 @@ impl<'a> Staging<'a> {
         Ok(self.store.name(&file))
     }
 
-    /// The current artifact of a window, if one is staged.
-    pub fn current(&self, key: &ArtifactKey) -> Result<Option<Staged>, StagingError> {
+    /// Whether a file is an intact build of the same content from the same source.
+    fn holds_build(&self, file: &str, key: &ArtifactKey, bytes: &[u8]) -> Result<bool, StoreError> {
+        // In another layout it may be larger. What is larger still is replaced unread.
+        let most = 4 * bytes.len() as u64;
+        if self.store.look(file)?.is_none_or(|old| old.bytes > most) {
+            return Ok(false);
+        }
+        Ok(self.store.read_at_most(file, most)?.is_some_and(|old| same_build(key, &old, bytes)))
+    }
+
+    /// The current artifact of a window, if one is staged. One that exceeds the limits is not read.
+    pub fn current(&self, key: &ArtifactKey, limits: &Limits) -> Result<Option<Staged>, StagingError> {
         let folder = folder(key);
         let pointer = format!("{folder}/current.version");
         let Some(text) = self.store.read(&pointer)? else { return Ok(None) };
@@ -83,10 +96,14 @@ impl<'a> Staging<'a> {
         }
         let file = format!("{folder}/{version}.json");
         let name = self.store.name(&file);
-        match self.store.read(&file)? {
-            Some(bytes) => Ok(Some(Staged { name, version, bytes: bytes.into() })),
-            None => Err(StagingError::Dangling { pointer: self.store.name(&pointer), artifact: name }),
-        }
+        let dangling =
+            || StagingError::Dangling { pointer: self.store.name(&pointer), artifact: name.clone() };
+        let bytes = self.store.look(&file)?.ok_or_else(dangling)?.bytes;
+        limits
+            .check_artifact_bytes(usize::try_from(bytes).unwrap_or(usize::MAX))
+            .map_err(|exceeded| exceeded.in_place(&name))?;
+        let bytes = self.store.read_at_most(&file, MAX_ARTIFACT_BYTES)?.ok_or_else(dangling)?;
+        Ok(Some(Staged { name, version, bytes: bytes.into() }))
     }
 
     /// What messages call the folder of a window.

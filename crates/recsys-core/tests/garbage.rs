@@ -311,7 +311,7 @@ fn a_collection_that_is_running() {
     let document = json!({"v": 1, "running": running, "claims": []}).to_string();
     registry.put(CLAIMS, document.as_bytes(), Condition::Absent).unwrap();
     let found = Collection::find(&*registry, &*shelf.store("objects"), &scope(), keep()).unwrap();
-    let timeouts = LeaseTimeouts { silence: Duration::from_secs(60), ..remover().timeouts };
+    let timeouts = LeaseTimeouts { silence: Duration::from_mins(1), ..remover().timeouts };
     let refused =
         found.remove(&*registry, &*shelf.store("objects"), &scope(), &Remover { timeouts, ..remover() });
     let message = refused.unwrap_err().to_string();

@@ -80,8 +80,8 @@ fn remove_what_was_found(stores: &Stores) -> bool {
 }
 
 fn remove(found: &Collection, stores: &Stores) -> bool {
-    let remover = Remover { by: "gc@host".to_owned(), now: later(), timeouts: NO_TIME };
-    match found.remove(&stores.open("registry"), &stores.open("objects"), &scope(), &remover) {
+    let caller = Remover { by: "gc@host".to_owned(), now: later(), timeouts: NO_TIME };
+    match found.remove(&stores.open("registry"), &stores.open("objects"), &scope(), &caller) {
         Ok(removed) => !removed.garbage.is_empty(),
         // Another collection has taken its place.
         Err(GarbageError::Registry(RegistryError::Leased { .. } | RegistryError::Contended(_))) => false,

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use recsys_core::artifact::{ArtifactKey, Draft, Encoded, ItemCount, Kind, Payload, popularity};
 use recsys_core::hash::sha256;
 use recsys_core::id::{Scope, Segment, Surface, Tenant};
+use recsys_core::limit::Limits;
 use recsys_core::staging::{Staged, Staging, StagingError};
 use recsys_core::storage::LocalStore;
 use recsys_core::window::Window;
@@ -54,7 +55,7 @@ impl Folder {
     }
 
     fn current(&self) -> Result<Option<Staged>, StagingError> {
-        Staging::new(&self.store).current(&key(None))
+        Staging::new(&self.store).current(&key(None), &Limits::default())
     }
 
     fn path(&self, file: &str) -> PathBuf {
@@ -108,7 +109,7 @@ fn the_layout_is_the_one_that_jobs_exchange() {
 
     let segment = key(Some("new"));
     let staging = Staging::new(&folder.store);
-    assert!(staging.current(&segment).unwrap().is_none());
+    assert!(staging.current(&segment, &Limits::default()).unwrap().is_none());
     let name = folder.root.path().join("demo/home/new/popularity/2026-01-01_2026-01-03");
     assert_eq!(staging.name(&segment), name.display().to_string());
     let other = artifact("B", "x", NOON);

@@ -11,7 +11,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use recsys_core::storage::{Commit, Condition, LocalStore, Store, Tag};
+use recsys_core::storage::{Commit, Condition, LocalStore, MAX_DOCUMENT_BYTES, Store, Tag};
 
 struct Folder {
     root: tempfile::TempDir,
@@ -332,7 +332,7 @@ fn what_is_prepared_is_read_back_before_it_has_a_name() {
         let mut pending = folder.store.prepare("a", &bytes).unwrap();
         assert!(pending.has_arrived(&bytes).unwrap());
         assert_eq!(pending.commit(Condition::Absent).unwrap(), Commit::Written);
-        assert_eq!(folder.store.read("a").unwrap().unwrap(), bytes);
+        assert_eq!(fs::read(folder.path("a")).unwrap(), bytes);
         let mut late = folder.store.prepare("a", &bytes).unwrap();
         assert!(!late.has_arrived(&bytes).unwrap(), "another one is there");
         assert_eq!(late.commit(Condition::Absent).unwrap(), Commit::Refused);
@@ -499,4 +499,34 @@ fn a_file_that_was_just_begun_is_not_swept_away() {
         }
     });
     assert_eq!(folder.documents().len(), 8 * 100);
+}
+
+#[test]
+fn links_that_lead_back_do_not_make_a_listing_endless() {
+    let folder = Folder::new();
+    folder.store.put("a/b/c", b"c", Condition::Always).unwrap();
+    let path = folder.path("a");
+    // Followed everywhere, these are two to the power of forty folders.
+    std::os::unix::fs::symlink(".", path.join("x")).unwrap();
+    std::os::unix::fs::symlink("../a", path.join("y")).unwrap();
+    let listed = folder.store.list("a").unwrap();
+    assert_eq!(listed.iter().map(|listed| listed.key.as_str()).collect::<Vec<_>>(), ["a/b/c"]);
+}
+
+#[test]
+fn a_document_is_read_up_to_its_bound_and_no_further() {
+    let folder = Folder::new();
+    let most = usize::try_from(MAX_DOCUMENT_BYTES).unwrap();
+    folder.store.put("a", &vec![b'x'; most], Condition::Always).unwrap();
+    assert_eq!(folder.store.read("a").unwrap().unwrap().len(), most);
+    let (_, tag) = folder.store.read_tagged("a").unwrap().unwrap();
+    folder.store.put("a", &vec![b'x'; most + 1], Condition::Always).unwrap();
+    for error in [
+        folder.store.read("a").unwrap_err(),
+        folder.store.read_tagged("a").unwrap_err(),
+        folder.store.put("a", b"", Condition::Still(Some(tag))).unwrap_err(),
+    ] {
+        assert!(error.is_defect() && error.source.to_string().contains("1048577 bytes"), "{}", error.source);
+    }
+    assert_eq!(folder.store.read_at_most("a", MAX_DOCUMENT_BYTES + 1).unwrap().unwrap().len(), most + 1);
 }

@@ -5,10 +5,13 @@
     reason = "a doc comment is the help of a flag, and a flattened group of flags has none"
 )]
 
+use std::ffi::OsStr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
-use clap::{Args, Parser, ValueEnum};
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
+use clap::{Arg, Args, Command, Parser, ValueEnum};
 use jiff::{SignedDuration, Span, SpanRelativeTo};
 use recsys_core::artifact::Kind;
 use recsys_core::catalog::CatalogFormat;
@@ -47,12 +50,24 @@ pub struct CommonArgs {
     pub metrics_file: Option<String>,
 
     /// Push metrics to the Pushgateway at this URL at the end, whatever the outcome [default: metrics.push]
-    #[arg(long, value_name = "URL", value_parser = parse_push)]
+    #[arg(long, value_name = "URL", value_parser = Gateway)]
     pub metrics_push: Option<String>,
 }
 
-fn parse_push(text: &str) -> Result<String, &'static str> {
-    parse_gateway(text).map(|_| text.to_owned())
+/// Parses the address of a Pushgateway. What is wrong with one is said without it: it may hold a password.
+#[derive(Debug, Clone, Copy)]
+struct Gateway;
+
+impl TypedValueParser for Gateway {
+    type Value = String;
+
+    fn parse_ref(&self, command: &Command, _: Option<&Arg>, value: &OsStr) -> Result<String, clap::Error> {
+        let parsed = value.to_str().ok_or("is not UTF-8").and_then(|text| parse_gateway(text).map(|_| text));
+        parsed.map(str::to_owned).map_err(|problem| {
+            let message = format!("the URL of --metrics-push {problem}\n");
+            clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(command)
+        })
+    }
 }
 
 /// The form of log lines.

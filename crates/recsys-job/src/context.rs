@@ -1,6 +1,7 @@
 //! What a job works with: the configuration, the stores it names, the scope, the clock.
 
 use std::io::Read;
+use std::sync::OnceLock;
 
 use recsys_core::canonical::Canonical;
 use recsys_core::catalog::{Catalog, CatalogError, CatalogFormat};
@@ -34,6 +35,8 @@ pub struct Context {
     /// Only where something may be published.
     pub(crate) notifier: Option<Notifier>,
     roots: Roots,
+    /// Set when the folder of canonical data is known to say whose it is.
+    claimed: OnceLock<()>,
 }
 
 /// Where published artifacts are, and what says which of them are current.
@@ -100,6 +103,7 @@ impl Context {
             notifier: None,
             config,
             roots,
+            claimed: OnceLock::new(),
         })
     }
 
@@ -127,6 +131,21 @@ impl Context {
 
     pub(crate) fn raw_store(&self) -> Result<Box<dyn Store>, JobError> {
         Ok(self.roots.open_with(&self.config.raw_dir()?, self.config.raw_section())?)
+    }
+
+    /// Refuses canonical data of another tenant or surface in the folder of this one: before any of it is read.
+    pub(crate) fn check_canonical(&self) -> Result<(), JobError> {
+        self.canonical().check_owner()?;
+        Ok(())
+    }
+
+    /// The same before a day of data is written, with which the folder becomes that of this tenant and surface.
+    pub(crate) fn claim_canonical(&self) -> Result<(), JobError> {
+        if self.claimed.get().is_none() {
+            self.canonical().claim()?;
+            let _ = self.claimed.set(());
+        }
+        Ok(())
     }
 
     pub(crate) fn canonical(&self) -> Canonical<'_> {

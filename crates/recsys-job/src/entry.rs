@@ -12,7 +12,7 @@ use signal_hook::consts::SIGXFSZ;
 use crate::cli::{EXIT_CODES, Flags, LogFormat};
 use crate::error::{Exit, JobError, one_line};
 use crate::metrics::{self, Run};
-use crate::{clock, interrupt, logging, run_id};
+use crate::{clock, interrupt, logging, run_id, visible};
 
 /// Runs a job: reads its flags, sets up logs, calls it, and turns a failure into one line and an exit code.
 pub fn main<F: Flags>(
@@ -84,18 +84,52 @@ fn usage(error: &clap::Error) -> ExitCode {
     fail(&format!("{line} (see --help)"), Exit::Usage, None, None)
 }
 
+/// A message without what stands before the host of an address: it may repeat a flag with a user and password.
+fn without_credentials(message: &str) -> String {
+    let mut hidden = String::with_capacity(message.len());
+    let mut rest = message;
+    while let Some(at) = rest.find("://") {
+        let (before, address) = rest.split_at(at + 3);
+        hidden += before;
+        let authority = address.find(['/', ' ', '\'', '?', '#']).unwrap_or(address.len());
+        rest = match address[..authority].rfind('@') {
+            Some(at) => {
+                hidden += "********";
+                &address[at..]
+            }
+            None => address,
+        };
+    }
+    hidden + rest
+}
+
 /// The last line of a failed job. It is not a log line, so no log level hides it.
 fn fail(line: &str, exit: Exit, format: Option<LogFormat>, run_id: Option<&str>) -> ExitCode {
+    let line = without_credentials(line);
     let line = if format == Some(LogFormat::Json) {
         let timestamp = clock::wall().to_string();
         let line = json!({
             "run_id": run_id, "timestamp": timestamp, "level": "ERROR", "message": line, "exit_code": exit as u8
         });
-        line.to_string()
+        visible::json(&line.to_string()).into_owned()
     } else {
-        format!("error: {line}")
+        format!("error: {}", visible::line(&line))
     };
     // When standard error is gone there is nobody left to tell.
     let _ = writeln!(io::stderr(), "{line}");
     ExitCode::from(exit as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_does_not_repeat_the_password_of_an_address() {
+        let same = "unexpected argument 'http://host/a@b' found";
+        assert_eq!(without_credentials(same), same);
+        let message = "unexpected argument 'http://user:p@ss@host:1/x' and 'postgres://u:p@h' found";
+        let hidden = "unexpected argument 'http://********@host:1/x' and 'postgres://********@h' found";
+        assert_eq!(without_credentials(message), hidden);
+    }
 }

@@ -15,7 +15,7 @@ use recsys_core::quarantine::{Stopped, TooManyInvalid};
 use recsys_core::raw::{RawError, WindowTooLarge};
 use recsys_core::spill::BudgetExceeded;
 use recsys_core::staging::StagingError;
-use recsys_core::storage::{RootError, StoreError, is_refusal};
+use recsys_core::storage::{RootError, StoreError, is_defect, is_refusal};
 use recsys_core::weights::TooHeavy;
 use recsys_core::window::{Day, DayError, Window};
 
@@ -209,7 +209,8 @@ impl JobError {
             Self::Canonical(error) => match error {
                 CanonicalError::Store(error) => store(error),
                 CanonicalError::Lines(error) => lines(error),
-                CanonicalError::Strangers { .. } => Exit::Refused,
+                CanonicalError::Strangers { .. } | CanonicalError::NoOwner { .. } => Exit::Refused,
+                CanonicalError::Owner { .. } => Exit::Usage,
             },
             Self::Catalog(error) => match error {
                 CatalogError::Store(error) => store(error),
@@ -261,6 +262,7 @@ impl JobError {
             Self::Staging(error) => match error {
                 StagingError::Store(error) => store(error),
                 StagingError::Pointer(_) | StagingError::Dangling { .. } => Exit::Refused,
+                StagingError::Limit(_) => Exit::Limit,
             },
             Self::Unfit { source, .. } => unfit(source),
             Self::Publish(error) => match error {
@@ -286,7 +288,8 @@ impl From<CatalogWriteError> for JobError {
     }
 }
 
-/// Credentials, policies and names of buckets do not heal by trying again; networks and disks may.
+/// Credentials, policies and names of buckets do not heal by trying again, and what was put in the place of a document
+/// does not go away; networks and disks may heal.
 fn store(error: &StoreError) -> Exit {
     read(&error.source)
 }
@@ -294,6 +297,8 @@ fn store(error: &StoreError) -> Exit {
 fn read(error: &std::io::Error) -> Exit {
     if is_refusal(error) {
         Exit::Usage
+    } else if is_defect(error) {
+        Exit::Refused
     } else if WindowTooLarge::is_cause(error) {
         Exit::Limit
     } else {

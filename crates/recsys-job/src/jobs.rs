@@ -54,6 +54,7 @@ pub fn ingest(flags: &DayJob, driver: &dyn Driver) -> Result<(), JobError> {
         outcomes: Option<OutcomeReport>,
     }
     let ctx = Context::new(&flags.common, &flags.scope)?;
+    ctx.check_canonical()?;
     let days = ctx.days(flags.days.start, flags.days.end)?;
     let output = Output::new(flags.common.json);
     let mut document = Summary::new(&ctx);
@@ -86,6 +87,7 @@ pub fn ingest(flags: &DayJob, driver: &dyn Driver) -> Result<(), JobError> {
 /// `job_validate`: quality gates over canonical data.
 pub fn validate_days(flags: &DayJob) -> Result<(), JobError> {
     let ctx = Context::new(&flags.common, &flags.scope)?;
+    ctx.check_canonical()?;
     let output = Output::new(flags.common.json);
     let mut document = Summary::new(&ctx);
     let done = ctx.days(flags.days.start, flags.days.end)?.into_iter().try_for_each(|day| {
@@ -110,6 +112,7 @@ pub fn validate_days(flags: &DayJob) -> Result<(), JobError> {
 /// `job_popularity`, `job_cooc`, `job_implicit`, `job_session_seq`: canonical data → staged artifacts.
 pub fn build_kind(kind: Kind, flags: &BuildJob) -> Result<(), JobError> {
     let ctx = Context::new(&flags.common, &flags.scope)?;
+    ctx.check_canonical()?;
     let days = ctx.days(flags.days.start, flags.days.end)?;
     let catalog = Catalog::default();
     let plan = Plan { kinds: &[kind], args: &flags.artifacts, catalog: &catalog };
@@ -119,6 +122,7 @@ pub fn build_kind(kind: Kind, flags: &BuildJob) -> Result<(), JobError> {
 /// `job_content_sim`: catalogue → staged artifacts.
 pub fn content_sim(flags: &CatalogJob) -> Result<(), JobError> {
     let ctx = Context::new(&flags.common, &flags.scope)?;
+    ctx.check_canonical()?;
     let days = ctx.days(flags.days.start, flags.days.end)?;
     let catalog = ctx.catalog(flags.input.as_deref(), flags.format)?;
     let plan = Plan { kinds: &[Kind::ContentSim], args: &flags.artifacts, catalog: &catalog };
@@ -167,7 +171,7 @@ pub fn publish_staged(flags: &PublishJob) -> Result<(), JobError> {
         let mut staged = Vec::new();
         for kind in Kind::ALL {
             let key = artifact_key(&ctx, &flags.artifacts, *kind, *day)?;
-            match ctx.staging().current(&key)? {
+            match ctx.staging().current(&key, &ctx.config.limits)? {
                 Some(artifact) => staged.push((key, artifact, ())),
                 None if ctx.config.artifact_kinds.contains(kind) => missing.push(key),
                 None => {}
@@ -198,6 +202,7 @@ pub fn publish_staged(flags: &PublishJob) -> Result<(), JobError> {
 /// `job_db_signals`: artifacts → the rows of each day in the database.
 pub fn db_signals(flags: &BuildJob, driver: &dyn Driver) -> Result<(), JobError> {
     let ctx = Context::new(&flags.common, &flags.scope)?;
+    ctx.check_canonical()?;
     let days = ctx.days(flags.days.start, flags.days.end)?;
     let target = Target::required(&ctx, driver)?;
     // Before anything is built: a wrong password is found out at once.

@@ -24,5 +24,6 @@ mod run;
 mod run_id;
 mod step;
 mod steps;
+mod visible;
 
 pub use entry::main;

@@ -14,6 +14,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::cli::LogFormat;
 use crate::error::JobError;
+use crate::visible;
 
 /// Libraries whose finer lines repeat the headers of requests, which authorise whoever has them. No `RUST_LOG`
 /// brings them out.
@@ -46,16 +47,14 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let Self { run_id, form, inner } = self;
+        let mut line = String::new();
+        inner.format_event(context, Writer::new(&mut line), event)?;
+        let line = line.trim_end_matches('\n');
         match form {
-            LogFormat::Text => {
-                write!(writer, "{run_id} ")?;
-                inner.format_event(context, writer, event)
-            }
+            LogFormat::Text => writeln!(writer, "{run_id} {}", visible::log_line(line)),
             LogFormat::Json => {
-                let mut object = String::new();
-                inner.format_event(context, Writer::new(&mut object), event)?;
-                let fields = object.strip_prefix('{').ok_or(fmt::Error)?;
-                write!(writer, r#"{{"run_id":{},{fields}"#, serde_json::Value::from(run_id.as_str()))
+                let fields = visible::json(line.strip_prefix('{').ok_or(fmt::Error)?);
+                writeln!(writer, r#"{{"run_id":{},{fields}"#, serde_json::Value::from(run_id.as_str()))
             }
         }
     }
@@ -77,7 +76,7 @@ pub(crate) fn init(format: Option<LogFormat>, run_id: String) -> Result<(), JobE
         LogFormat::Text => builder
             .with_ansi(terminal)
             .with_target(false)
-            .map_event_format(|inner| WithRunId { run_id, form, inner })
+            .map_event_format(|inner| WithRunId { run_id, form, inner: inner.with_ansi(terminal) })
             .finish()
             .with(discreet())
             .try_init(),

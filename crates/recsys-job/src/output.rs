@@ -7,6 +7,7 @@ use std::io::{self, ErrorKind, Write};
 use serde::Serialize;
 
 use crate::error::JobError;
+use crate::visible;
 
 /// Standard output in one of two forms.
 pub(crate) struct Output {
@@ -23,7 +24,7 @@ impl Output {
     /// A line of the summary; left out when a document is asked for.
     pub(crate) fn line(&self, line: impl Display) {
         if !self.json {
-            self.write(|out| writeln!(out, "{line}"));
+            self.write(|out| writeln!(out, "{}", visible::lines(&line.to_string())));
         }
     }
 
@@ -36,8 +37,8 @@ impl Output {
     ) -> Result<(), JobError> {
         if self.json {
             self.write(|out| {
-                serde_json::to_writer_pretty(&mut *out, document)?;
-                writeln!(out)
+                let document = serde_json::to_string_pretty(document)?;
+                writeln!(out, "{}", visible::json(&document))
             });
         }
         outcome.and(self.failure.into_inner().map_or(Ok(()), |error| Err(JobError::Output(error))))

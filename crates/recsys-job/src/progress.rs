@@ -191,13 +191,24 @@ pub(crate) struct Watched<'a> {
     count: fn(&Seen, &[u8]),
 }
 
-impl Store for Watched<'_> {
-    fn open(&self, key: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
-        let Some(reader) = self.store.open(key)? else { return Ok(None) };
+impl Watched<'_> {
+    /// Counts what is read of a document from now on.
+    fn counting(&self, key: &str, reader: Option<Box<dyn Read + Send>>) -> Option<Box<dyn Read + Send>> {
+        let reader = reader?;
         // What cannot be looked at can be read all the same.
         let bytes = self.store.look(key).ok().flatten().map_or(0, |listed| listed.bytes);
         self.seen.total_bytes.fetch_add(bytes, Ordering::Relaxed);
-        Ok(Some(Box::new(Counting { reader, seen: Arc::clone(&self.seen), count: self.count })))
+        Some(Box::new(Counting { reader, seen: Arc::clone(&self.seen), count: self.count }))
+    }
+}
+
+impl Store for Watched<'_> {
+    fn open(&self, key: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
+        Ok(self.counting(key, self.store.open(key)?))
+    }
+
+    fn open_input(&self, key: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
+        Ok(self.counting(key, self.store.open_input(key)?))
     }
 
     fn uri(&self, key: &str) -> String {

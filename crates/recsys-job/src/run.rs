@@ -52,7 +52,9 @@ pub(crate) fn run(flags: &RunJob, driver: &dyn Driver) -> Result<(), JobError> {
     let output = Output::new(flags.common.json);
     let mut document = Summary::new(&ctx);
     // A checkpoint that cannot be read stops the run before it has done anything.
-    let days = run_days(&ctx, flags, checkpoint::read(&ctx)?)?;
+    let last = checkpoint::read(&ctx)?;
+    ctx.check_canonical()?;
+    let days = run_days(&ctx, flags, last)?;
     if days.is_empty() {
         output.line(format_args!("{}: nothing to do, the checkpoint is up to date", ctx.scope));
         return output.end(&document, Ok(()));

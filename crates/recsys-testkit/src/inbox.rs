@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use crate::proxy::read_head;
 
@@ -32,9 +33,20 @@ pub enum Answer {
     Status(u16),
     /// With 307 and another address, which is this server's own.
     Redirect,
+    /// With 307 and the address of another server.
+    RedirectTo(SocketAddr),
+    /// With 200 and this body.
+    Body(&'static str),
+    /// With 200 and a long body, of which a few bytes come in a second.
+    DripBody,
+    /// With a head of which a few bytes come in a second.
+    DripHead,
     /// Not at all, until the client gives up.
     Never,
 }
+
+/// How long a server that drips waits before each byte.
+const DRIP: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -71,6 +83,11 @@ impl Inbox {
         format!("http://{}", self.address)
     }
 
+    /// Its address.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// What has arrived since the last call.
     pub fn take(&self) -> Vec<Request> {
         std::mem::take(&mut self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner))
@@ -79,6 +96,19 @@ impl Inbox {
     /// Answers otherwise from now on.
     pub fn answer(&self, answers: &[Answer]) {
         *self.shared.answers.lock().unwrap_or_else(PoisonError::into_inner) = answers.to_vec();
+    }
+}
+
+/// What the head says of an object of a bucket.
+const OF_DOCUMENT: &str = "ETag: \"any\"\r\nLast-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\n";
+
+/// Sends byte by byte until the client is gone.
+fn drip(mut stream: &TcpStream, bytes: &[u8]) {
+    for byte in bytes {
+        thread::sleep(DRIP);
+        if stream.write_all(&[*byte]).is_err() {
+            return;
+        }
     }
 }
 
@@ -104,17 +134,31 @@ impl Shared {
             let mut answers = self.answers.lock().unwrap();
             if answers.len() > 1 { answers.remove(0) } else { answers[0] }
         };
-        let (status, more) = match answer {
-            Answer::Status(status) => (status, ""),
-            Answer::Redirect => (307, "Location: /elsewhere\r\n"),
+        let (status, more, body) = match answer {
+            Answer::Status(status) => (status, String::new(), ""),
+            Answer::Redirect => (307, "Location: /elsewhere\r\n".to_owned(), ""),
+            Answer::RedirectTo(address) => (307, format!("Location: http://{address}/elsewhere\r\n"), ""),
+            Answer::Body(body) => (200, OF_DOCUMENT.to_owned(), body),
+            Answer::DripBody => {
+                let head = format!("HTTP/1.1 200 OK\r\n{OF_DOCUMENT}Content-Length: 1000000\r\n\r\n");
+                let _ = stream.write_all(head.as_bytes());
+                drip(stream, &b" ".repeat(1_000_000));
+                return;
+            }
+            Answer::DripHead => {
+                drip(stream, "HTTP/1.1 200 OK\r\n".repeat(1000).as_bytes());
+                return;
+            }
             Answer::Never => {
                 // Until the client closes the connection.
                 let _ = stream.read(&mut [0]);
                 return;
             }
         };
-        let text =
-            format!("HTTP/1.1 {status} As-Told\r\nConnection: close\r\n{more}Content-Length: 0\r\n\r\n");
+        let length = body.len();
+        let text = format!(
+            "HTTP/1.1 {status} As-Told\r\nConnection: close\r\n{more}Content-Length: {length}\r\n\r\n{body}"
+        );
         // A client that is gone by now has seen enough.
         let _ = stream.write_all(text.as_bytes());
     }

@@ -4,7 +4,6 @@ use std::fs;
 use std::path::PathBuf;
 
 use recsys_testkit::golden::repository;
-use serde::Deserialize;
 use serde_json::Value;
 
 /// The path of a file in `deploy/`.
@@ -21,15 +20,10 @@ pub(crate) fn text(path: &str) -> String {
 /// The documents of a file, aliases and merges resolved.
 pub(crate) fn documents(path: &str) -> Vec<Value> {
     let text = text(path);
-    serde_yaml::Deserializer::from_str(&text)
-        .map(|document| {
-            let mut value =
-                serde_yaml::Value::deserialize(document).unwrap_or_else(|error| panic!("{path}: {error}"));
-            value.apply_merge().unwrap();
-            serde_json::to_value(value).unwrap()
-        })
-        .filter(|document| !document.is_null())
-        .collect()
+    let mut documents: Vec<Value> =
+        serde_saphyr::from_multiple(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
+    documents.retain(|document| !document.is_null());
+    documents
 }
 
 /// The only document of a file.

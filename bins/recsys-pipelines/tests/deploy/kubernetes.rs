@@ -227,7 +227,7 @@ fn bytes(quantity: &Value) -> u64 {
 #[test]
 fn pods_have_no_rights_and_the_memory_that_the_budget_asks_for() {
     let config: Value =
-        serde_yaml::from_str(&plain(&documents("kubernetes/base/config.yaml")[0]["data"]["config.yaml"]))
+        serde_saphyr::from_str(&plain(&documents("kubernetes/base/config.yaml")[0]["data"]["config.yaml"]))
             .unwrap();
     let budget = config["resources"]["memory_bytes"].as_u64().unwrap();
     let mut pods: Vec<(String, Value)> = vec![("the CronJob".to_owned(), cron_pod())];

@@ -8,6 +8,7 @@ mod changes;
 mod encode;
 mod field;
 mod gather;
+mod owner;
 mod row_file;
 mod rows;
 mod runs;
@@ -48,6 +49,29 @@ pub enum CanonicalError {
         name: String,
         /// How many.
         count: u64,
+    },
+    /// The folder is that of another tenant or surface.
+    #[error(
+        "{name} says that its folder holds the data of {actual}, and it would be used for {expected}: the file system \
+         takes both names for one, or there is a link; give one of them another canonical_dir"
+    )]
+    Owner {
+        /// The file that says so.
+        name: String,
+        /// Whose data it would be used for.
+        expected: Box<Scope>,
+        /// Whose data it holds.
+        actual: Box<Scope>,
+    },
+    /// What should say whose data a folder holds cannot be understood.
+    #[error(
+        "{name} does not say whose data its folder holds: {source}; move it away, the next ingest writes it anew"
+    )]
+    NoOwner {
+        /// The file.
+        name: String,
+        /// Where it departs from its schema.
+        source: serde_json::Error,
     },
 }
 

@@ -2,7 +2,7 @@
 
 use crate::artifact::{Artifact, ArtifactKey, BuildInfo, DocumentError, Kind};
 use crate::id::Scope;
-use crate::storage::{Store, StoreError};
+use crate::storage::{MAX_ARTIFACT_BYTES, Store, StoreError};
 
 /// A blob that is there and has the version its URI states.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,10 +68,18 @@ pub struct BlobBytes {
 }
 
 impl BlobBytes {
-    /// Reads the blob of a kind that a manifest of `scope` names.
-    pub fn read(objects: &dyn Store, scope: &Scope, kind: Kind, uri: &str) -> Result<Self, BlobError> {
+    /// Reads the blob of a kind that a manifest of `scope` names. `recorded` is the size that its record states: a
+    /// larger one was put there by somebody else, and is not read.
+    pub fn read(
+        objects: &dyn Store,
+        scope: &Scope,
+        kind: Kind,
+        uri: &str,
+        recorded: Option<u64>,
+    ) -> Result<Self, BlobError> {
         let key = key(objects, scope, kind, uri)?;
-        let bytes = objects.read(&key)?.ok_or_else(|| BlobError::Missing(uri.to_owned()))?;
+        let most = recorded.unwrap_or(MAX_ARTIFACT_BYTES);
+        let bytes = objects.read_at_most(&key, most)?.ok_or_else(|| BlobError::Missing(uri.to_owned()))?;
         Ok(Self { scope: scope.clone(), kind, uri: uri.to_owned(), bytes })
     }
 
@@ -84,6 +92,13 @@ impl BlobBytes {
             return Err(BlobError::Other { uri: self.uri.clone(), actual });
         }
         Ok(artifact)
+    }
+
+    /// What the blob is of, if it is the one that the URI names.
+    pub fn check(&self) -> Result<Blob, BlobError> {
+        let artifact = self.artifact()?;
+        let rows = artifact.payload.len();
+        Ok(Blob { key: artifact.key, build: artifact.build, rows, bytes: self.bytes.len() as u64 })
     }
 }
 
@@ -106,8 +121,5 @@ pub(super) fn is_there(objects: &dyn Store, scope: &Scope, kind: Kind, uri: &str
 
 /// Reads the blob of a kind that a manifest of `scope` names, and recomputes its version.
 pub fn read_blob(objects: &dyn Store, scope: &Scope, kind: Kind, uri: &str) -> Result<Blob, BlobError> {
-    let blob = BlobBytes::read(objects, scope, kind, uri)?;
-    let artifact = blob.artifact()?;
-    let rows = artifact.payload.len();
-    Ok(Blob { key: artifact.key, build: artifact.build, rows, bytes: blob.bytes.len() as u64 })
+    BlobBytes::read(objects, scope, kind, uri, None)?.check()
 }

@@ -56,7 +56,7 @@ pub struct LeaseTimeouts {
 impl Default for LeaseTimeouts {
     /// A wait of a minute; silence of ten times the interval at which claims are renewed.
     fn default() -> Self {
-        Self { wait: Duration::from_secs(60), silence: 10 * BEAT }
+        Self { wait: Duration::from_mins(1), silence: 10 * BEAT }
     }
 }
 
@@ -159,7 +159,7 @@ impl Wait {
             let left = self.timeout.saturating_sub(waited).as_secs();
             tracing::warn!(claims = name, by, %since, "waiting for a collection of garbage, for {left} s at most");
         }
-        thread::sleep(POLL.min(self.timeout - waited));
+        thread::sleep(POLL.min(self.timeout.saturating_sub(waited)));
         Ok(true)
     }
 }

@@ -50,7 +50,7 @@ use crate::id::Scope;
 use crate::json::readable;
 use crate::limit::Limits;
 use crate::parallel;
-use crate::storage::{Commit, Condition, Pending, Store, StoreError};
+use crate::storage::{Commit, Condition, MAX_ARTIFACT_BYTES, Pending, Store, StoreError};
 
 /// Why nothing new is current.
 #[derive(Debug, thiserror::Error)]
@@ -281,7 +281,7 @@ impl Publisher<'_> {
         if self.objects.holds(&key, &candidate.bytes)? {
             return Ok(stored(candidate));
         }
-        let bytes = self.objects.read(&key)?;
+        let bytes = self.objects.read_at_most(&key, MAX_ARTIFACT_BYTES)?;
         let bytes = bytes.ok_or_else(|| PublishError::Vanished(self.objects.uri(&key)))?;
         let earlier = Candidate::check(&candidate.key, &candidate.build.version, bytes.into(), self.limits)
             .map_err(|source| PublishError::Blob { uri: self.objects.uri(&key), source })?;

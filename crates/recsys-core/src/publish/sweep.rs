@@ -70,10 +70,10 @@ impl Collection {
         Registry::new(registry).check_store()?;
         let collector = claims.begin(by, *now)?;
         let sweep = Sweep { registry, objects, scope, collector: &collector, unsettled: Mutex::default() };
-        let removed = sweep.remove(self, &versions);
+        let outcome = sweep.remove(self, &versions);
         let unsettled = sweep.unsettled.into_inner().unwrap_or_else(PoisonError::into_inner);
         let ended = collector.end(&unsettled);
-        let garbage = removed?;
+        let garbage = outcome?;
         ended?;
         Ok(Removed { garbage, abandoned: claims.abandoned()? })
     }

@@ -7,7 +7,7 @@
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backon::{BlockingRetryable, ExponentialBuilder};
 use bytes::Bytes;
@@ -23,9 +23,10 @@ use tokio::runtime::Runtime;
 
 use crate::interrupt::{self, Interrupted};
 
+use super::document::{check_size, read_at_most};
 use super::{
-    BucketFault, Commit, Condition, Conditions, Listed, Pending, PendingWrite, Problem, Store, StoreError,
-    Tag, probe, same_content,
+    BucketFault, Commit, Condition, Conditions, Listed, MAX_DOCUMENT_BYTES, Patience, Pending, PendingWrite,
+    Problem, Store, StoreError, Tag, probe, same_content,
 };
 
 /// A document larger than this is uploaded in parts of this size.
@@ -33,6 +34,12 @@ const PART_BYTES: usize = 8 << 20;
 
 /// Parts on their way at a time.
 const PARTS_AT_ONCE: usize = 4;
+
+/// An answer that comes more slowly than this over [`Patience::of_answer`] would take for ever.
+pub(super) const MIN_BYTES_PER_SECOND: u64 = 1 << 10;
+
+/// Keys of the largest listing. No root of this project has a tenth of them.
+const MAX_KEYS: usize = 2_000_000;
 
 /// A folder of a bucket as a [`Store`].
 #[derive(Debug)]
@@ -47,6 +54,8 @@ pub(super) struct BucketStore {
     /// The folder within the bucket.
     folder: Path,
     runtime: &'static Runtime,
+    patience: Patience,
+    max_keys: usize,
     conditions: OnceLock<Conditions>,
 }
 
@@ -60,10 +69,21 @@ fn runtime() -> io::Result<&'static Runtime> {
     Ok(RUNTIME.get_or_init(|| runtime))
 }
 
-/// Waits for a service, unless the process is asked to stop meanwhile.
-fn wait<T>(runtime: &Runtime, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+/// Waits for a service, at most so long, unless the process is asked to stop meanwhile.
+fn wait<T>(
+    runtime: &Runtime,
+    longest: Duration,
+    answer: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
     let stopped = |interrupted| Error::Generic { store: "bucket", source: Box::new(interrupted) };
-    runtime.block_on(interrupt::or_stop(answer)).map_err(stopped).flatten()
+    runtime.block_on(interrupt::or_stop(within(longest, answer))).map_err(stopped).flatten()
+}
+
+/// What a service answers, if it does within so long. A service that sends a byte now and then meets every other
+/// timeout.
+async fn within<T>(longest: Duration, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let late = |elapsed| Error::Generic { store: "bucket", source: Box::new(elapsed) };
+    tokio::time::timeout(longest, answer).await.map_err(late).flatten()
 }
 
 /// What a service said, as an error of the kind that readers and writers have.
@@ -81,9 +101,15 @@ impl BucketStore {
         service: String,
         bucket: String,
         folder: Path,
+        patience: Patience,
     ) -> io::Result<Self> {
         let (runtime, conditions) = (runtime()?, OnceLock::new());
-        Ok(Self { store, once, service, bucket, folder, runtime, conditions })
+        Ok(Self { store, once, service, bucket, folder, runtime, patience, max_keys: MAX_KEYS, conditions })
+    }
+
+    /// Waits for the answer to one request.
+    fn wait<T>(&self, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        wait(self.runtime, self.patience.of_request(), answer)
     }
 
     fn failed<'a>(&'a self, action: &'static str, key: &'a str) -> impl Fn(Error) -> StoreError + 'a {
@@ -105,7 +131,7 @@ impl BucketStore {
     /// Begins to read a document.
     fn get(&self, key: &str) -> Result<Option<GetResult>, StoreError> {
         let path = self.path(key)?;
-        match wait(self.runtime, self.store.get(&path)) {
+        match self.wait(self.store.get(&path)) {
             Ok(result) => Ok(Some(result)),
             Err(error @ Error::NotFound { .. }) => {
                 let fault = BucketFault::new(&self.service, &error);
@@ -119,9 +145,19 @@ impl BucketStore {
         }
     }
 
+    /// Reads the document that was begun with, of at most `most` bytes.
+    fn read_whole(&self, key: &str, result: GetResult, most: u64) -> Result<Vec<u8>, StoreError> {
+        let failed = |source| self.error("read", key, source);
+        check_size(result.meta.size, most).map_err(|error| failed(error.into()))?;
+        // Whatever size the service has announced.
+        read_at_most(self.reader(result), most).map_err(failed)
+    }
+
     fn reader(&self, result: GetResult) -> ObjectReader {
-        let stream = result.into_stream();
-        ObjectReader { stream, chunk: Bytes::new(), service: self.service.clone(), runtime: self.runtime }
+        let (service, patience) = (self.service.clone(), self.patience);
+        let (stream, chunk) = (result.into_stream(), Bytes::new());
+        let pace = Pace::new(patience.of_answer());
+        ObjectReader { stream, chunk, pace, service, runtime: self.runtime, patience }
     }
 
     /// One request that writes the whole document.
@@ -138,7 +174,11 @@ impl BucketStore {
         let put = || {
             let answer = self.store.put_opts(&path, payload.clone(), mode.clone().into());
             // What became of a swap must be known.
-            if is_swap { self.runtime.block_on(answer) } else { wait(self.runtime, answer) }
+            if is_swap {
+                self.runtime.block_on(within(self.patience.of_request(), answer))
+            } else {
+                self.wait(answer)
+            }
         };
         // Two writers at the very same time; S3 wants one of them to try again.
         let in_conflict = |error: &Error| error.to_string().contains("status code: 409");
@@ -151,12 +191,39 @@ impl BucketStore {
         }
     }
 
+    /// All objects below a path whose keys come after `after`, in the order of the service; or what shows that they have
+    /// no end.
+    async fn list_all(&self, path: &Path, after: &str) -> Result<Result<Vec<Listed>, Problem>, Error> {
+        let root = self.folder.as_ref();
+        let mut found: Vec<Listed> = Vec::new();
+        let mut objects = if after.is_empty() {
+            self.store.list(Some(path))
+        } else {
+            let after =
+                if self.folder.as_ref().is_empty() { after.to_owned() } else { format!("{root}/{after}") };
+            self.store.list_with_offset(Some(path), &Path::from(after))
+        };
+        // Each step takes one request, or none.
+        while let Some(object) = within(self.patience.of_request(), objects.try_next()).await? {
+            let Some(key) = object.location.as_ref().strip_prefix(root) else { continue };
+            let key = key.trim_start_matches('/');
+            if found.first().is_some_and(|first| first.key == key) {
+                return Ok(Err(Problem::Endless(format!("it comes to {key:?} again"))));
+            }
+            if found.len() == self.max_keys {
+                return Ok(Err(Problem::Endless(format!("it has more than {} keys", self.max_keys))));
+            }
+            found.push(listed(key.to_owned(), &object));
+        }
+        Ok(Ok(found))
+    }
+
     /// Uploads a document in parts, which become visible together.
     fn put_parts(&self, key: &str, file: &mut SpooledTempFile) -> Result<Commit, StoreError> {
         let path = self.path(key)?;
         let failed = self.failed("write", key);
         let begun = self.store.put_multipart_opts(&path, PutMultipartOptions::default());
-        let upload = wait(self.runtime, begun).map_err(&failed)?;
+        let upload = self.wait(begun).map_err(&failed)?;
         let mut upload = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
         // Parts are sent by tasks, which are spawned in the context of the runtime.
         let _context = self.runtime.enter();
@@ -171,7 +238,7 @@ impl BucketStore {
                 Ok(0) => break Ok(()),
                 Ok(_) => {}
             }
-            let room = wait(self.runtime, upload.wait_for_capacity(PARTS_AT_ONCE));
+            let room = self.wait(upload.wait_for_capacity(PARTS_AT_ONCE));
             if let Err(error) = room {
                 break Err(failed(error));
             }
@@ -179,10 +246,11 @@ impl BucketStore {
         };
         if let Err(error) = sent {
             // Parts that cannot be taken back either are for the bucket's own rules to remove.
-            let _ = wait(self.runtime, upload.abort());
+            let _ = self.wait(upload.abort());
             return Err(error);
         }
-        wait(self.runtime, upload.finish()).map_err(&failed)?;
+        // The last parts, and then the request that joins all of them.
+        wait(self.runtime, 2 * self.patience.of_request(), upload.finish()).map_err(&failed)?;
         Ok(Commit::Written)
     }
 }
@@ -201,7 +269,7 @@ impl Store for BucketStore {
     /// A folder of a bucket is there when there is something in it.
     fn root_exists(&self) -> Result<bool, StoreError> {
         let mut listing = self.store.list(Some(&self.folder));
-        let first = wait(self.runtime, listing.try_next()).map_err(self.failed("list", ""))?;
+        let first = self.wait(listing.try_next()).map_err(self.failed("list", ""))?;
         Ok(first.is_some())
     }
 
@@ -217,9 +285,13 @@ impl Store for BucketStore {
             let fault = BucketFault { service: self.service.clone(), problem: fault };
             return Err(self.error("read", key, io::Error::other(fault)));
         };
-        let mut bytes = Vec::new();
-        self.reader(result).read_to_end(&mut bytes).map_err(|source| self.error("read", key, source))?;
+        let bytes = self.read_whole(key, result, MAX_DOCUMENT_BYTES)?;
         Ok(Some((bytes, Tag { etag, version })))
+    }
+
+    fn read_at_most(&self, key: &str, most: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(result) = self.get(key)? else { return Ok(None) };
+        self.read_whole(key, result, most).map(Some)
     }
 
     fn begin(&self, key: &str) -> Result<Box<dyn PendingWrite + '_>, StoreError> {
@@ -233,7 +305,7 @@ impl Store for BucketStore {
             return Ok(false);
         }
         let path = self.path(key)?;
-        let delete = || wait(self.runtime, self.once.delete(&path));
+        let delete = || self.wait(self.once.delete(&path));
         // A request without an answer is not sent again: both could arrive much later, when the object is there anew.
         let is_answered = |error: &Error| {
             let problem = BucketFault::new(&self.service, error).problem;
@@ -247,7 +319,7 @@ impl Store for BucketStore {
     }
 
     fn look(&self, key: &str) -> Result<Option<Listed>, StoreError> {
-        match wait(self.runtime, self.store.head(&self.path(key)?)) {
+        match self.wait(self.store.head(&self.path(key)?)) {
             Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(self.failed("look at", key)(error)),
             Ok(object) => Ok(Some(listed(key.to_owned(), &object))),
@@ -260,20 +332,14 @@ impl Store for BucketStore {
 
     fn list_after(&self, folder: &str, after: &str) -> Result<Vec<Listed>, StoreError> {
         let path = self.path(folder)?;
-        let listing = match after {
-            "" => self.store.list(Some(&path)),
-            after => self.store.list_with_offset(Some(&path), &self.path(after)?),
-        };
-        let found = wait(self.runtime, listing.try_collect::<Vec<_>>());
+        let found = wait(self.runtime, Duration::MAX, self.list_all(&path, after));
         let found = found.map_err(self.failed("list", folder))?;
-        let root = self.folder.as_ref();
-        let listed = found.into_iter().filter_map(|object| {
-            let key = object.location.as_ref().strip_prefix(root)?.trim_start_matches('/');
-            Some(listed(key.to_owned(), &object))
-        });
-        let mut listed: Vec<Listed> = listed.collect();
-        listed.sort_by(|a, b| a.key.cmp(&b.key));
-        Ok(listed)
+        let mut found = found.map_err(|problem| {
+            let fault = BucketFault { service: self.service.clone(), problem };
+            self.error("list", folder, io::Error::other(fault))
+        })?;
+        found.sort_by(|a, b| a.key.cmp(&b.key));
+        Ok(found)
     }
 
     fn conditions(&self) -> Result<Conditions, StoreError> {
@@ -304,19 +370,53 @@ fn listed(key: String, object: &ObjectMeta) -> Listed {
     Listed { key, bytes: object.size, modified }
 }
 
+/// How fast an answer comes. Only the time that it was waited for counts, not that in which nobody asked for more.
+struct Pace {
+    period: Duration,
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Pace {
+    fn new(period: Duration) -> Self {
+        Self { period, waited: Duration::ZERO, bytes: 0 }
+    }
+
+    /// Counts what has come after a wait; `false` when that is too little over a whole period.
+    fn keeps_up(&mut self, waited: Duration, bytes: usize) -> bool {
+        self.waited += waited;
+        self.bytes += bytes as u64;
+        if self.waited < self.period {
+            return true;
+        }
+        let is_enough = self.bytes >= self.waited.as_secs() * MIN_BYTES_PER_SECOND;
+        *self = Self::new(self.period);
+        is_enough
+    }
+}
+
 /// A document as it arrives.
 struct ObjectReader {
     stream: Pin<Box<dyn Stream<Item = object_store::Result<Bytes>> + Send>>,
     chunk: Bytes,
+    pace: Pace,
     service: String,
     runtime: &'static Runtime,
+    patience: Patience,
 }
 
 impl Read for ObjectReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.chunk.is_empty() {
-            match wait(self.runtime, self.stream.try_next()) {
-                Ok(Some(chunk)) => self.chunk = chunk,
+            let asked = Instant::now();
+            match wait(self.runtime, self.patience.of_request(), self.stream.try_next()) {
+                Ok(Some(chunk)) => {
+                    if !self.pace.keeps_up(asked.elapsed(), chunk.len()) {
+                        let fault = BucketFault { service: self.service.clone(), problem: Problem::Slow };
+                        return Err(io::Error::other(fault));
+                    }
+                    self.chunk = chunk;
+                }
                 Ok(None) => return Ok(0),
                 Err(error) => return Err(io_error(&self.service, &error)),
             }
@@ -403,5 +503,50 @@ impl Pending for BucketWrite<'_> {
             .read_to_end(&mut bytes)
             .map_err(|source| self.store.error("read the temporary copy of", &self.key, source))?;
         self.store.put_whole(&self.key, &PutPayload::from(bytes), condition)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::memory::InMemory;
+
+    use super::*;
+
+    fn store(max_keys: usize) -> BucketStore {
+        let folder = Path::from("root");
+        let store = Arc::new(InMemory::new());
+        let store = BucketStore::new(
+            store.clone(),
+            store,
+            "memory".into(),
+            "memory://b".into(),
+            folder,
+            Patience::default(),
+        );
+        BucketStore { max_keys, ..store.unwrap() }
+    }
+
+    #[test]
+    fn a_listing_that_is_too_long_is_refused_by_name() {
+        let store = store(3);
+        for key in ["a/1", "a/2", "a/3"] {
+            store.put(key, b"", Condition::Always).unwrap();
+        }
+        assert_eq!(store.list("a").unwrap().len(), 3);
+        store.put("a/4", b"", Condition::Always).unwrap();
+        let error = store.list("a").unwrap_err();
+        assert!(error.is_refusal());
+        assert_eq!(error.target, "memory://b/root/a");
+        assert!(error.source.to_string().contains("it has more than 3 keys"), "{}", error.source);
+    }
+
+    #[test]
+    fn only_what_is_slow_for_a_whole_period_does_not_keep_up() {
+        let second = Duration::from_secs(1);
+        let mut pace = Pace::new(3 * second);
+        assert!(pace.keeps_up(second, 1) && pace.keeps_up(second, 1) && pace.keeps_up(second, 3 * 1024));
+        assert!(pace.keeps_up(second, 1) && pace.keeps_up(second, 1) && !pace.keeps_up(second, 1));
+        // A long wait counts as long as it was.
+        assert!(!pace.keeps_up(60 * second, 3 * 1024) && pace.keeps_up(60 * second, 60 * 1024));
     }
 }

@@ -4,6 +4,9 @@ use std::error::Error;
 use std::fmt;
 
 use object_store::client::{HttpError, HttpErrorKind};
+use tokio::time::error::Elapsed;
+
+use super::bucket::MIN_BYTES_PER_SECOND;
 
 /// A service that did not do what it was asked.
 #[derive(Debug)]
@@ -35,6 +38,12 @@ pub enum Problem {
     Unreachable(String),
     /// There was no answer in time.
     Timeout,
+    /// The answer comes, and would take for ever.
+    Slow,
+    /// It sends the request to another place; its answer.
+    Redirect(String),
+    /// A listing has no end; what shows it.
+    Endless(String),
     /// The answer broke off; why.
     BrokenOff(String),
     /// It says that there is no such thing, in a way in which no service of buckets says it.
@@ -56,9 +65,12 @@ impl Problem {
             | Self::Region(_)
             | Self::Clock(_)
             | Self::StrangeKey(_)
+            | Self::Redirect(_)
+            | Self::Endless(_)
             | Self::Tls(_) => true,
             Self::Unreachable(_)
             | Self::Timeout
+            | Self::Slow
             | Self::BrokenOff(_)
             | Self::NotABucket(_)
             | Self::Answer(_) => false,
@@ -100,6 +112,23 @@ impl fmt::Display for BucketFault {
             }
             Problem::Unreachable(cause) => write!(f, "{service} cannot be reached: {cause}"),
             Problem::Timeout => write!(f, "{service} did not answer in time"),
+            Problem::Slow => {
+                write!(
+                    f,
+                    "the answer of {service} comes with less than {MIN_BYTES_PER_SECOND} bytes a second"
+                )
+            }
+            Problem::Redirect(answer) => write!(
+                f,
+                "{service} answered {answer} and another address, to which no request is sent: it carries credentials; \
+                 correct the endpoint or the region"
+            ),
+            Problem::Endless(text) => {
+                write!(
+                    f,
+                    "{service} gives a listing without end ({text}); use another folder, or another server"
+                )
+            }
             Problem::BrokenOff(cause) => write!(f, "the answer of {service} broke off: {cause}"),
             Problem::NotABucket(answer) => write!(
                 f,
@@ -159,6 +188,12 @@ fn problem(error: &object_store::Error) -> Problem {
         return Problem::StrangeKey(innermost);
     }
     let status = status(&text);
+    if chain(error).any(<dyn Error>::is::<Elapsed>) {
+        return Problem::Timeout;
+    }
+    if status.is_some_and(|status| status.starts_with('3')) {
+        return Problem::Redirect(answer);
+    }
     let http = chain(error).find_map(|error| error.downcast_ref::<HttpError>());
     match (status, http.map(HttpError::kind)) {
         // With the exception of AccessDenied, what is forbidden is forbidden to anybody with such a key.

@@ -10,7 +10,7 @@
 
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::thread;
@@ -19,10 +19,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tempfile::NamedTempFile;
 
+use super::document::{check_size, open_beside, open_regular, read_at_most};
 use super::large_file::{self, LargeFile};
 use super::watched_file::WatchedFile;
 use super::{
-    Commit, Condition, Conditions, Listed, Pending, PendingWrite, Store, StoreError, Tag, same_content,
+    Commit, Condition, Conditions, Listed, MAX_DOCUMENT_BYTES, NotADocument, Pending, PendingWrite, Store,
+    StoreError, Tag, same_content,
 };
 use crate::hash::sha256;
 use crate::id::SCRATCH;
@@ -64,6 +66,12 @@ impl LocalStore {
     /// A scratch file that this process holds a lock on.
     fn scratch_file(&self) -> Result<NamedTempFile, StoreError> {
         let scratch = self.shown.join(SCRATCH);
+        // What is in a folder that somebody else has chosen must not be swept away.
+        if let Ok(found) = fs::symlink_metadata(&scratch)
+            && !found.is_dir()
+        {
+            return Err(failed("use", &scratch)(NotADocument::NoFolder.into()));
+        }
         create_folder(&scratch)?;
         self.swept.call_once(|| sweep(&scratch));
         loop {
@@ -85,7 +93,7 @@ impl LocalStore {
 fn sweep(scratch: &Path) {
     for entry in fs::read_dir(scratch).into_iter().flatten().flatten() {
         // The lock is held until the file is gone: whoever has just created it sees one or the other.
-        if let Ok(file) = File::open(entry.path())
+        if let Ok(Some(file)) = open_regular(&entry.path())
             && file.try_lock().is_ok()
         {
             let _ = fs::remove_file(entry.path());
@@ -121,9 +129,16 @@ fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 }
 
 fn same_bytes(a: &Path, b: &Path) -> io::Result<bool> {
-    let Some(b) = found(File::open(b))? else { return Ok(false) };
+    let Some(b) = open_regular(b)? else { return Ok(false) };
     let a = File::open(a)?;
     Ok(a.metadata()?.len() == b.metadata()?.len() && same_content(a, b)?)
+}
+
+/// Reads the document at `path` of at most `most` bytes, if there is one.
+fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
+    let Some(file) = open_regular(path)? else { return Ok(None) };
+    check_size(file.metadata()?.len(), most)?;
+    read_at_most(WatchedFile::new(file)?, most).map(Some)
 }
 
 fn tag(bytes: &[u8]) -> Tag {
@@ -131,7 +146,7 @@ fn tag(bytes: &[u8]) -> Tag {
 }
 
 fn current_tag(path: &Path) -> io::Result<Option<Tag>> {
-    Ok(found(fs::read(path))?.map(|bytes| tag(&bytes)))
+    Ok(read(path, MAX_DOCUMENT_BYTES)?.map(|bytes| tag(&bytes)))
 }
 
 impl Store for LocalStore {
@@ -150,14 +165,20 @@ impl Store for LocalStore {
 
     fn open(&self, key: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
         let path = self.path(key);
+        let file = open_regular(&path).map_err(failed("open", &path))?;
+        watched(file, &path)
+    }
+
+    fn open_input(&self, key: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
+        let path = self.path(key);
         let file = found(File::open(&path)).map_err(failed("open", &path))?;
-        if file.is_none() && path.is_symlink() {
-            // Somebody meant a file to be here.
-            let source = io::Error::new(ErrorKind::NotFound, "it is a link to a file that does not exist");
-            return Err(failed("open", &path)(source));
-        }
-        let file = file.map(WatchedFile::new).transpose().map_err(failed("look at", &path))?;
-        Ok(file.map(|file| Box::new(file) as Box<dyn Read + Send>))
+        watched(file, &path)
+    }
+
+    fn read_at_most(&self, key: &str, most: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let path = self.path(key);
+        let bytes = read(&path, most).map_err(failed("read", &path))?;
+        bytes.map_or_else(|| check_missing(&path).map(|()| None), |bytes| Ok(Some(bytes)))
     }
 
     fn read_tagged(&self, key: &str) -> Result<Option<(Vec<u8>, Tag)>, StoreError> {
@@ -170,7 +191,7 @@ impl Store for LocalStore {
 
     fn holds(&self, key: &str, bytes: &[u8]) -> Result<bool, StoreError> {
         let path = self.path(key);
-        let file = found(File::open(&path)).map_err(failed("open", &path))?;
+        let file = open_regular(&path).map_err(failed("open", &path))?;
         file.map_or(Ok(false), |file| large_file::holds(file, bytes).map_err(failed("read", &path)))
     }
 
@@ -189,7 +210,7 @@ impl Store for LocalStore {
 
     fn list_after(&self, folder: &str, after: &str) -> Result<Vec<Listed>, StoreError> {
         let mut listed = Vec::new();
-        list_into(&self.path(folder), folder, after, &mut listed)?;
+        list_into(&self.path(folder), folder, after, &mut Vec::new(), &mut listed)?;
         listed.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(listed)
     }
@@ -208,10 +229,39 @@ impl Store for LocalStore {
     }
 }
 
-/// Adds the documents in `folder`, which has the key `key`, whose keys come after `after`. Locks and scratch files are
-/// none.
-fn list_into(folder: &Path, key: &str, after: &str, listed: &mut Vec<Listed>) -> Result<(), StoreError> {
+/// A file that is open, if there is one, as a document.
+fn watched(file: Option<File>, path: &Path) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
+    let Some(file) = file else { return check_missing(path).map(|()| None) };
+    Ok(Some(Box::new(WatchedFile::new(file).map_err(failed("look at", path))?)))
+}
+
+/// Fails where nothing was found and somebody meant something to be.
+fn check_missing(path: &Path) -> Result<(), StoreError> {
+    if path.is_symlink() {
+        let source = io::Error::new(ErrorKind::NotFound, "it is a link to a file that does not exist");
+        return Err(failed("open", path)(source));
+    }
+    Ok(())
+}
+
+/// Adds the documents in `folder`, which has the key `key` and lies in the folders `above`, whose keys come after
+/// `after`. Locks and scratch files are none. An empty folder that is named as a document stands in the place of one, and
+/// is listed so that it is not passed over.
+fn list_into(
+    folder: &Path,
+    key: &str,
+    after: &str,
+    above: &mut Vec<(u64, u64)>,
+    listed: &mut Vec<Listed>,
+) -> Result<(), StoreError> {
     let Some(entries) = found(fs::read_dir(folder)).map_err(failed("list", folder))? else { return Ok(()) };
+    let own = fs::metadata(folder).map_err(failed("look at", folder))?;
+    let own = (own.dev(), own.ino());
+    if above.contains(&own) {
+        // A link leads back. All that is behind it is listed already, and two such links would make a listing endless.
+        return Ok(());
+    }
+    above.push(own);
     for entry in entries {
         let entry = entry.map_err(failed("list", folder))?;
         let path = entry.path();
@@ -222,13 +272,17 @@ fn list_into(folder: &Path, key: &str, after: &str, listed: &mut Vec<Listed>) ->
         }
         let key = if key.is_empty() { name } else { format!("{key}/{name}") };
         let is_folder = entry.file_type().map_or(true, |of| !of.is_file()) && path.is_dir();
+        let before = listed.len();
         if is_folder {
-            list_into(&path, &key, after, listed)?;
-        } else if key.as_str() > after {
-            // Only then, because a look at each file is what takes time.
+            list_into(&path, &key, after, above, listed)?;
+        }
+        let is_document = if is_folder { listed.len() == before && key.ends_with(".json") } else { true };
+        // Not before, because a look at each file is what takes time.
+        if is_document && key.as_str() > after {
             listed.extend(look(&path, &key)?);
         }
     }
+    above.pop();
     Ok(())
 }
 
@@ -322,8 +376,7 @@ fn lock(target: &Path) -> Result<File, StoreError> {
     name.push(target.file_name().unwrap_or_default());
     name.push(".lock");
     let path = target.with_file_name(name);
-    let file = File::options().create(true).write(true).truncate(false).open(&path);
-    let file = file.map_err(failed("open", &path))?;
+    let file = open_beside(&path).map_err(failed("open", &path))?;
     // Not by a wait in the system, which a wish to stop does not end.
     loop {
         match file.try_lock() {

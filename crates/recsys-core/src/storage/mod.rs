@@ -5,6 +5,8 @@
 //! answers everywhere: the first is `None`, the second an error.
 
 mod bucket;
+mod connector;
+mod document;
 mod fault;
 mod large_file;
 mod local;
@@ -15,6 +17,7 @@ mod secret;
 mod unconditional;
 mod watched_file;
 
+use std::error::Error;
 use std::fmt::Debug;
 use std::io::{self, Read, Write};
 
@@ -22,12 +25,13 @@ use jiff::Timestamp;
 
 use crate::interrupt;
 
+pub use document::{MAX_ARTIFACT_BYTES, MAX_DOCUMENT_BYTES, NotADocument};
 pub use fault::{BucketFault, Problem};
 pub use local::LocalStore;
 pub use probe::probe;
 pub use root::{Patience, RootError, Roots};
 pub use s3::S3Settings;
-pub use secret::Secret;
+pub use secret::{HIDDEN, Secret};
 pub use unconditional::Unconditional;
 
 /// A store operation that failed: what was tried, on what, and what the system said.
@@ -52,10 +56,21 @@ impl StoreError {
     /// Whether the operation may still be done by a request that is on its way: its answer did not come.
     pub fn may_still_happen(&self) -> bool {
         let fault = self.source.get_ref().and_then(|inner| inner.downcast_ref::<BucketFault>());
-        let is_stopped = interrupt::is_cause(&self.source);
-        is_stopped
-            || fault.is_some_and(|fault| matches!(fault.problem, Problem::Timeout | Problem::BrokenOff(_)))
+        let is_lost = |fault: &BucketFault| {
+            matches!(fault.problem, Problem::Timeout | Problem::Slow | Problem::BrokenOff(_))
+        };
+        interrupt::is_cause(&self.source) || fault.is_some_and(is_lost)
     }
+
+    /// Whether the store answers, and what it holds cannot be such a document: somebody must restore it.
+    pub fn is_defect(&self) -> bool {
+        is_defect(&self.source)
+    }
+}
+
+/// Whether an error of reading is about something that cannot be a document, as [`StoreError::is_defect`].
+pub fn is_defect(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<NotADocument>)
 }
 
 /// Whether an error of reading or writing is the refusal of a service, as [`StoreError::is_refusal`].
@@ -149,7 +164,12 @@ pub trait Store: Debug + Send + Sync {
     /// Opens a document for reading from its start.
     fn open(&self, key: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError>;
 
-    /// Reads a document together with the tag of the state it was read in.
+    /// Opens what others have made, of which a pipe is as good as a file.
+    fn open_input(&self, key: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
+        self.open(key)
+    }
+
+    /// Reads a small document, as [`Self::read`], together with the tag of the state it was read in.
     fn read_tagged(&self, key: &str) -> Result<Option<(Vec<u8>, Tag)>, StoreError>;
 
     /// Begins a document.
@@ -174,12 +194,16 @@ pub trait Store: Debug + Send + Sync {
     /// What becomes of a write with a [`Condition`].
     fn conditions(&self) -> Result<Conditions, StoreError>;
 
-    /// Reads a whole document.
+    /// Reads a small document: one with more than [`MAX_DOCUMENT_BYTES`] is an error.
     fn read(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let Some(mut reader) = self.open(key)? else { return Ok(None) };
-        let mut bytes = Vec::new();
-        match reader.read_to_end(&mut bytes) {
-            Ok(_) => Ok(Some(bytes)),
+        self.read_at_most(key, MAX_DOCUMENT_BYTES)
+    }
+
+    /// Reads a whole document of at most `most` bytes. A larger one is an error, before it is in memory.
+    fn read_at_most(&self, key: &str, most: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(reader) = self.open(key)? else { return Ok(None) };
+        match document::read_at_most(reader, most) {
+            Ok(bytes) => Ok(Some(bytes)),
             Err(source) => Err(StoreError { action: "read", target: self.name(key), source }),
         }
     }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::bucket::BucketStore;
+use super::connector::SameHost;
 use super::{LocalStore, S3Settings, Store, StoreError};
 
 /// How long to wait for services.
@@ -25,6 +26,23 @@ pub struct Patience {
     pub timeout_s: u32,
     /// Seconds for which a request that fails is tried again.
     pub retry_timeout_s: u32,
+}
+
+impl Patience {
+    fn timeout(self) -> Duration {
+        Duration::from_secs(self.timeout_s.into())
+    }
+
+    /// The longest that a request takes which is answered at all: it is tried again for so long, and the last try may
+    /// wait once for its connection and once for its answer.
+    pub(super) fn of_request(self) -> Duration {
+        2 * self.timeout() + Duration::from_secs(self.retry_timeout_s.into())
+    }
+
+    /// The time over which the speed of an answer is judged.
+    pub(super) fn of_answer(self) -> Duration {
+        2 * self.timeout()
+    }
 }
 
 impl Default for Patience {
@@ -164,8 +182,8 @@ impl Roots {
             clients.len() - 1
         };
         let Client { store, once, service, .. } = &clients[at];
-        BucketStore::new(Arc::clone(store), Arc::clone(once), service.clone(), bucket, folder)
-            .map_err(RootError::Runtime)
+        let (store, once, service) = (Arc::clone(store), Arc::clone(once), service.clone());
+        BucketStore::new(store, once, service, bucket, folder, self.patience).map_err(RootError::Runtime)
     }
 
     /// A client of a bucket, and what messages call its service.
@@ -184,6 +202,7 @@ impl Roots {
             "s3" => {
                 let builder = AmazonS3Builder::new()
                     .with_client_options(self.client_options())
+                    .with_http_connector(SameHost)
                     .with_retry(retries)
                     .with_bucket_name(name);
                 let (builder, service) = section
@@ -195,6 +214,7 @@ impl Roots {
                 let builder = GoogleCloudStorageBuilder::from_env()
                     .with_bucket_name(name)
                     .with_client_options(self.client_options())
+                    .with_http_connector(SameHost)
                     .with_retry(retries);
                 Ok((Arc::new(builder.build().map_err(failed)?), "Google Cloud Storage".to_owned()))
             }
@@ -202,6 +222,7 @@ impl Roots {
                 let builder = MicrosoftAzureBuilder::from_env()
                     .with_container_name(name)
                     .with_client_options(self.client_options())
+                    .with_http_connector(SameHost)
                     .with_retry(retries);
                 Ok((Arc::new(builder.build().map_err(failed)?), "Azure Blob Storage".to_owned()))
             }
@@ -210,7 +231,7 @@ impl Roots {
     }
 
     fn client_options(&self) -> ClientOptions {
-        let timeout = Duration::from_secs(self.patience.timeout_s.into());
+        let timeout = self.patience.timeout();
         // A large document may take long as a whole; what counts is that something arrives.
         ClientOptions::new().with_timeout_disabled().with_read_timeout(timeout).with_connect_timeout(timeout)
     }

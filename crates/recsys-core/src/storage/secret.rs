@@ -6,7 +6,7 @@ use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What stands in the place of a secret.
-const HIDDEN: &str = "********";
+pub const HIDDEN: &str = "********";
 
 /// A key or password. Neither `Debug` nor `Serialize` tells it, nor does the error about a wrong type.
 #[derive(Clone, PartialEq, Eq)]

@@ -27,8 +27,16 @@ impl Store for Unconditional {
         self.0.open(key)
     }
 
+    fn open_input(&self, key: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
+        self.0.open_input(key)
+    }
+
     fn read_tagged(&self, key: &str) -> Result<Option<(Vec<u8>, Tag)>, StoreError> {
         self.0.read_tagged(key)
+    }
+
+    fn read_at_most(&self, key: &str, most: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.read_at_most(key, most)
     }
 
     fn begin(&self, key: &str) -> Result<Box<dyn PendingWrite + '_>, StoreError> {
@@ -83,13 +91,15 @@ impl<P: Pending + ?Sized> Pending for Unchecked<'_, P> {
     }
 
     fn commit(self: Box<Self>, condition: Condition) -> Result<Commit, StoreError> {
-        let expected = match condition {
+        let holds = match condition {
             Condition::Always => return self.pending.commit(Condition::Always),
-            Condition::Absent | Condition::Still(None) => None,
-            Condition::Still(Some(tag)) => Some(tag),
+            // Without reading what is there, which may be an artifact.
+            Condition::Absent | Condition::Still(None) => self.store.look(&self.key)?.is_none(),
+            Condition::Still(Some(tag)) => {
+                self.store.read_tagged(&self.key)?.is_some_and(|(_, current)| current == tag)
+            }
         };
-        let current = self.store.read_tagged(&self.key)?.map(|(_, tag)| tag);
-        if current != expected {
+        if !holds {
             return Ok(Commit::Refused);
         }
         self.pending.commit(Condition::Always)?;

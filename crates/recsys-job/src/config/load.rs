@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::ffi::OsStr;
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use figment::error::Kind as FigmentKind;
-use figment::providers::{Env, Format, Json, Serialized, Toml, Yaml};
+use figment::providers::{Env, Format, Json, Serialized, Toml};
 use figment::value::{Dict, Value};
 use figment::{Figment, Provider};
 use recsys_core::database::DatabaseError;
-use recsys_core::storage::RootError;
+use recsys_core::storage::{MAX_DOCUMENT_BYTES, NotADocument, RootError};
 
 use super::Config;
+use super::yaml::Yaml;
 
 /// The prefix of the environment variables that override the file.
 const ENV_PREFIX: &str = "RECSYS_PIPELINES__";
@@ -98,8 +99,7 @@ impl Config {
         let mut origins = BTreeMap::new();
         let mut layers = Figment::new();
         if let Some(path) = path {
-            let text = fs::read_to_string(path)
-                .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+            let text = read(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
             let origin = format!("config file {}", path.display());
             layers = match path.extension().and_then(OsStr::to_str) {
                 Some("json") => with(layers, Json::string(&text), &origin)?,
@@ -114,6 +114,16 @@ impl Config {
         config.check()?;
         Ok((config, origins))
     }
+}
+
+/// Reads the file, which may be a pipe and has an end: it is no larger than any other document.
+fn read(path: &Path) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_DOCUMENT_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_DOCUMENT_BYTES {
+        return Err(NotADocument::TooLarge { bytes: None, most: MAX_DOCUMENT_BYTES }.into());
+    }
+    String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()))
 }
 
 /// Adds each environment variable as a layer of its own.

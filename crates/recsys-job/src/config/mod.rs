@@ -3,6 +3,7 @@
 mod load;
 mod metrics;
 mod notify;
+mod yaml;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -22,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use load::ConfigError;
 pub use metrics::MetricsSettings;
-pub use notify::NotifySettings;
+pub use notify::{NotifySettings, SecretUrl};
 
 /// Every setting. A `*_dir` is a path, relative to the working directory, or a URL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,6 +4,7 @@ use recsys_core::catalog::CatalogError;
 use recsys_core::gate::{Gate, Refused};
 use recsys_core::lines::LinesError;
 use recsys_core::publish::{PublishError, Unfit};
+use recsys_core::staging::StagingError;
 
 use crate::error::JobError;
 
@@ -43,6 +44,7 @@ pub(super) fn failed_gates(error: &JobError) -> Vec<&'static str> {
 pub(super) fn exceeded_limit(error: &JobError) -> Option<&'static str> {
     match error {
         JobError::Limit(exceeded)
+        | JobError::Staging(StagingError::Limit(exceeded))
         | JobError::Catalog(CatalogError::Limit(exceeded))
         | JobError::Unfit { source: Unfit::Limit(exceeded), .. }
         | JobError::Publish(PublishError::Blob { source: Unfit::Limit(exceeded), .. }) => {

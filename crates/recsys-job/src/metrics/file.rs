@@ -3,12 +3,13 @@
 //! The file is replaced in one step. What only a good run can say is taken over from the file that is replaced, so
 //! that a failure does not make it forgotten.
 
-use std::fs::{self, Permissions};
-use std::io::{self, Write};
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use recsys_core::artifact::Kind;
+use recsys_core::storage::MAX_DOCUMENT_BYTES;
 
 use super::record::{Ended, Run};
 use super::samples::{LAST_SUCCESS, MANIFEST_UPDATED, Sample, plain, text, window_end};
@@ -33,7 +34,11 @@ pub(super) fn write(path: &str, mut samples: Vec<Sample>, run: &Run, ended: &End
     if fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
         return Err(FileError::Special);
     }
-    let before = fs::read_to_string(path).unwrap_or_default();
+    let mut before = String::new();
+    if let Ok(file) = File::open(path) {
+        // What is too large, or no text, is no file of this kind and keeps nothing.
+        let _ = file.take(MAX_DOCUMENT_BYTES).read_to_string(&mut before);
+    }
     let mut may_be_kept = vec![plain(run, MANIFEST_UPDATED, 0.0)];
     may_be_kept.extend(Kind::ALL.iter().map(|kind| window_end(run.scope.clone(), *kind, 0.0)));
     may_be_kept.retain(|sample| !samples.iter().any(|known| known.is_of_same_series(sample)));

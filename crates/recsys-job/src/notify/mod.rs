@@ -14,12 +14,12 @@ use std::time::Duration;
 
 use recsys_core::id::Scope;
 use recsys_core::publish::Manifest;
-use recsys_core::storage::{Condition, Store, StoreError};
+use recsys_core::storage::{Condition, Secret, Store, StoreError};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 
 use self::template::Template;
-use crate::config::{ConfigError, NotifySettings};
+use crate::config::{ConfigError, NotifySettings, SecretUrl};
 use crate::error::one_line;
 use crate::metrics;
 use crate::post::{Post, parse_url};
@@ -113,7 +113,7 @@ fn post_of(settings: &NotifySettings, of: (&str, &str)) -> Result<Option<Post>, 
                 .map_err(|_| invalid(format!("environment variable {name} is not set, or not UTF-8")))
         })
     };
-    let filled = fill("notify.url", url, escape_for_url)?;
+    let filled = fill("notify.url", url.reveal(), escape_for_url)?;
     let url = parse_url(&filled).map_err(|problem| ConfigError::Value { key: "notify.url", problem })?;
     let mut headers = HeaderMap::new();
     for (name, value) in &settings.headers {
@@ -122,7 +122,8 @@ fn post_of(settings: &NotifySettings, of: (&str, &str)) -> Result<Option<Post>, 
         let (name, value) = header(&key, name, &value)?;
         headers.insert(name, value);
     }
-    let body = settings.body.as_ref().map(|body| fill("notify.body", body, escape_for_json)).transpose()?;
+    let body =
+        settings.body.as_ref().map(|body| fill("notify.body", body.reveal(), escape_for_json)).transpose()?;
     if body.is_some() && !headers.contains_key(CONTENT_TYPE) {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
@@ -145,8 +146,10 @@ pub(crate) fn check(settings: &NotifySettings) -> Result<(), ConfigError> {
             Err(ConfigError::Invalid { origin: format!("setting {key}"), problem: problem.to_owned() })
         }
     };
-    for (key, text) in [("notify.url", &settings.url), ("notify.body", &settings.body)] {
-        text.as_ref().map_or(Ok(()), |text| template(key, text))?;
+    let url = settings.url.as_ref().map(SecretUrl::reveal);
+    let body = settings.body.as_ref().map(Secret::reveal);
+    for (key, text) in [("notify.url", url), ("notify.body", body)] {
+        text.map_or(Ok(()), |text| template(key, text))?;
     }
     for (name, value) in &settings.headers {
         let key = format!("notify.headers.{name}");
@@ -156,7 +159,7 @@ pub(crate) fn check(settings: &NotifySettings) -> Result<(), ConfigError> {
     if settings.timeout_s == 0 {
         return Err(ConfigError::Value { key: "notify.timeout_s", problem: "must be at least 1" });
     }
-    match &settings.url {
+    match url {
         Some(url) if !url.contains("${") => {
             // A hole may be where an address wants a name.
             let problem = parse_url(&url.replace(['{', '}'], "")).err();

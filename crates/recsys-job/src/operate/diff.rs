@@ -137,9 +137,7 @@ fn changed(
     (before, after): (Option<&String>, Option<&String>),
     top: usize,
 ) -> Result<KindDiff, JobError> {
-    let read = |uri: Option<&String>| {
-        uri.map(|uri| BlobBytes::read(&*operator.published.objects, scope, kind, uri)).transpose()
-    };
+    let read = |uri: Option<&String>| uri.map(|uri| operator.blob(scope, kind, uri)).transpose();
     let blobs = (read(before)?, read(after)?);
     let old = blobs.0.as_ref().map(BlobBytes::artifact).transpose()?;
     let new = blobs.1.as_ref().map(BlobBytes::artifact).transpose()?;

@@ -141,8 +141,8 @@ fn collect(
     if !flags.delete {
         return Ok((found, Vec::new()));
     }
-    let remover = Remover { by: by(), now, timeouts: operator.config.registry.timeouts() };
-    let removed = found.remove(registry, objects, scope, &remover)?;
+    let caller = Remover { by: by(), now, timeouts: operator.config.registry.timeouts() };
+    let removed = found.remove(registry, objects, scope, &caller)?;
     found.garbage = removed.garbage;
     for Abandoned { by, since, versions } in &removed.abandoned {
         tracing::warn!(

@@ -7,12 +7,13 @@ mod history;
 mod rollback;
 mod settings;
 mod status;
+mod table;
 mod verify;
 
-use comfy_table::{Table, presets};
 use jiff::{SignedDuration, Timestamp};
+use recsys_core::artifact::Kind;
 use recsys_core::id::Scope;
-use recsys_core::publish::{HistoryEntry, Registry, RegistryError};
+use recsys_core::publish::{BlobBytes, HistoryEntry, Registry, RegistryError, version_in};
 use serde::Serialize;
 
 pub(crate) use db::db_init;
@@ -24,11 +25,12 @@ pub(crate) use settings::{check, show};
 pub(crate) use status::status;
 pub(crate) use verify::verify;
 
+use self::table::table;
 use crate::cli::{CommonArgs, ScopeArgs, ScopeFilter};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::context::PublishedStores;
-use crate::error::{JobError, one_line};
+use crate::error::{Exit, JobError, one_line};
 use crate::output::Output;
 
 /// What an operator's command works with.
@@ -59,6 +61,13 @@ impl Operator {
         Ok(chain)
     }
 
+    /// The blob at a URI, if it is not larger than its record says.
+    fn blob(&self, scope: &Scope, kind: Kind, uri: &str) -> Result<BlobBytes, JobError> {
+        let record = self.registry().record(scope, kind, version_in(uri))?;
+        let recorded = record.map(|record| record.bytes);
+        Ok(BlobBytes::read(&*self.published.objects, scope, kind, uri, recorded)?)
+    }
+
     /// The tenants and surfaces that have a manifest and pass the filter. One that is named in full need not
     /// have a manifest.
     fn scopes(&self, filter: &ScopeFilter) -> Result<Vec<Scope>, JobError> {
@@ -84,6 +93,7 @@ impl Operator {
 #[derive(Debug, Default)]
 struct Failures {
     all: Vec<Failure>,
+    /// The first one that does not heal by trying again, or else the first one.
     first: Option<JobError>,
 }
 
@@ -98,7 +108,10 @@ impl Failures {
     fn note(&mut self, scope: &Scope, error: JobError) {
         let (tenant, surface) = (scope.tenant.to_string(), scope.surface.to_string());
         self.all.push(Failure { tenant, surface, problem: one_line(&error) });
-        self.first.get_or_insert(error);
+        let heals = |error: &JobError| error.exit() == Exit::Failure;
+        if self.first.as_ref().is_none_or(|first| heals(first) && !heals(&error)) {
+            self.first = Some(error);
+        }
     }
 
     /// Lists them, unless there is only one: that one is the last line of the job.
@@ -113,13 +126,6 @@ impl Failures {
 
 fn scope(args: &ScopeArgs) -> Scope {
     Scope { tenant: args.tenant.clone(), surface: args.surface.clone() }
-}
-
-fn table<const N: usize>(header: [&str; N]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(header);
-    table
 }
 
 /// The time that has passed since `then`; none when it lies in the future.

@@ -58,8 +58,9 @@ pub(crate) fn status(flags: &StatusJob) -> Result<(), JobError> {
         }
     }
     let output = Output::new(flags.common.json);
-    if !manifests.is_empty() || failures.all.is_empty() {
-        print(&output, &manifests);
+    // A failure that is all there is to say is the last line of the job.
+    if !manifests.is_empty() || failures.all.len() != 1 {
+        print(&output, &manifests, &failures.all);
     }
     failures.print(&output);
     let problems = problems(&manifests, flags.max_age);
@@ -118,8 +119,8 @@ fn manifest_status(
     })
 }
 
-fn print(output: &Output, manifests: &[ManifestStatus]) {
-    if manifests.is_empty() {
+fn print(output: &Output, manifests: &[ManifestStatus], failures: &[Failure]) {
+    if manifests.is_empty() && failures.is_empty() {
         output.line("no manifest in the registry");
         return;
     }
@@ -137,6 +138,9 @@ fn print(output: &Output, manifests: &[ManifestStatus]) {
         for kind in missing {
             table.add_row([tenant, surface, kind.as_str(), "-", "-", "-", "-", "missing"]);
         }
+    }
+    for Failure { tenant, surface, .. } in failures {
+        table.add_row([tenant, surface, "-", "-", "-", "-", "-", "unreadable"]);
     }
     output.line(table.trim_fmt());
 }

@@ -3,12 +3,12 @@
 use recsys_core::artifact::Kind;
 use recsys_core::id::Scope;
 use recsys_core::parallel;
-use recsys_core::publish::{BlobError, read_blob};
+use recsys_core::publish::BlobError;
 use serde::Serialize;
 
 use super::{Failure, Failures, Operator, table};
 use crate::cli::VerifyJob;
-use crate::error::{JobError, one_line};
+use crate::error::{Exit, JobError, one_line};
 use crate::output::Output;
 
 #[derive(Debug, Serialize)]
@@ -45,16 +45,24 @@ pub(crate) fn verify(flags: &VerifyJob) -> Result<(), JobError> {
             Err(error) => failures.note(scope, error),
         }
     }
-    let blobs = parallel::try_map(named, |(scope, kind, uri)| {
-        let (bytes, problem) = match read_blob(&*operator.published.objects, &scope, kind, &uri) {
+    let verified = parallel::try_map(named, |(scope, kind, uri)| {
+        let (bytes, problem) = match operator.blob(&scope, kind, &uri).and_then(|blob| Ok(blob.check()?)) {
             Ok(blob) => (Some(blob.bytes), None),
-            // A store that does not answer says nothing about the blob.
-            Err(BlobError::Store(error)) => return Err(JobError::Store(error)),
-            Err(error) => (None, Some(one_line(&error))),
+            Err(JobError::Blob(error)) if is_about_blob(&error) => (None, Some(one_line(&error))),
+            Err(error) if error.is_interruption() => return Err(error),
+            // A store that does not answer, or a broken record, says nothing about the blob.
+            Err(error) => return Ok(Err((scope, error))),
         };
         let (tenant, surface) = (scope.tenant.into(), scope.surface.into());
-        Ok(VerifiedBlob { tenant, surface, kind, uri, bytes, problem })
+        Ok(Ok(VerifiedBlob { tenant, surface, kind, uri, bytes, problem }))
     })?;
+    let mut blobs = Vec::new();
+    for verified in verified {
+        match verified {
+            Ok(blob) => blobs.push(blob),
+            Err((scope, error)) => failures.note(&scope, error),
+        }
+    }
     let output = Output::new(flags.common.json);
     let mut table = table(["TENANT", "SURFACE", "KIND", "BYTES", "RESULT"]);
     for blob in &blobs {
@@ -62,17 +70,32 @@ pub(crate) fn verify(flags: &VerifyJob) -> Result<(), JobError> {
         let result = blob.problem.as_deref().unwrap_or("intact");
         table.add_row([&blob.tenant, &blob.surface, blob.kind.as_str(), &bytes, result]);
     }
+    for Failure { tenant, surface, .. } in &failures.all {
+        table.add_row([tenant, surface, "-", "-", "unreadable"]);
+    }
     if scopes.is_empty() {
         output.line("no manifest in the registry");
-    } else if !blobs.is_empty() {
+    } else if !blobs.is_empty() || failures.all.len() > 1 {
         output.line(table.trim_fmt());
     }
     failures.print(&output);
     let damaged: Vec<String> = blobs.iter().filter_map(|blob| blob.problem.clone()).collect();
     let outcome = match failures.first {
-        Some(error) => Err(error),
+        Some(error) if damaged.is_empty() || error.exit() != Exit::Failure => Err(error),
         None if damaged.is_empty() => Ok(()),
-        None => Err(JobError::Damaged(damaged.join("; "))),
+        // What is damaged stays so when the store answers again.
+        _ => Err(JobError::Damaged(damaged.join("; "))),
     };
     output.end(&Verified { blobs, failures: failures.all }, outcome)
+}
+
+/// Whether an error tells something about the blob itself.
+fn is_about_blob(error: &BlobError) -> bool {
+    match error {
+        BlobError::Store(error) => error.is_defect(),
+        BlobError::Elsewhere { .. }
+        | BlobError::Missing(_)
+        | BlobError::Damaged { .. }
+        | BlobError::Other { .. } => true,
+    }
 }

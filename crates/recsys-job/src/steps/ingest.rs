@@ -292,6 +292,9 @@ pub(crate) fn commit(
 
     let changes =
         if is_same && canonical.exists(day)? { Some(Changes::default()) } else { canonical.changes(rows)? };
+    if !rows.is_empty() {
+        ctx.claim_canonical()?;
+    }
     let replaced = pending.commit()?;
     // A file that somebody else changed is not the one that the report is of: how it differed is not known.
     let changes = changes.filter(|_| !(is_same && replaced == Replaced::Written));

@@ -154,7 +154,7 @@ fn artifacts(ctx: &Context, args: &ArtifactArgs, kinds: &[Kind], day: Day) -> Re
 
 /// The document that is staged, if it can be used.
 fn staged(ctx: &Context, key: &ArtifactKey, hashes: &mut WindowHashes) -> Result<Option<Bytes>, JobError> {
-    let Staged { name, version, bytes } = match ctx.staging().current(key) {
+    let Staged { name, version, bytes } = match ctx.staging().current(key, &ctx.config.limits) {
         Ok(Some(staged)) => staged,
         Ok(None) => return Ok(None),
         Err(StagingError::Store(error)) => return Err(error.into()),

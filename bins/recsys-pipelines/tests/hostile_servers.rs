@@ -1,0 +1,154 @@
+//! Servers of buckets that send a request elsewhere, or that keep a client busy for ever.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+
+use std::net::TcpListener;
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use recsys_testkit::inbox::{Answer, Inbox, Request};
+use recsys_testkit::sandbox::{Finished, Sandbox};
+use serde_json::json;
+
+const TOKEN: &str = "a-session-token-that-nobody-else-may-see";
+const SCOPE: &str = "--tenant demo --surface home";
+
+/// A folder with a registry at `registry_dir`, and services that are not waited for long.
+fn sandbox(registry_dir: &str) -> Sandbox {
+    let sandbox = Sandbox::new();
+    let storage = json!({"timeout_s": 1, "retry_timeout_s": 0});
+    let config = json!({"out_dir": "out", "registry_dir": registry_dir, "storage": storage});
+    sandbox.write("config.json", config.to_string());
+    sandbox
+}
+
+/// Runs a command that must come to an end of its own.
+fn bounded(sandbox: &Sandbox, line: &str, environment: &[(&str, &str)]) -> Finished {
+    let mut command = sandbox.command("recsys-pipelines");
+    command.args(line.split_whitespace()).args(["--config", "config.json"]);
+    command.envs(environment.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let begun = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if begun.elapsed() > Duration::from_mins(1) {
+            child.kill().unwrap();
+            let _ = child.wait();
+            panic!("{line} does not come to an end");
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    child.wait_with_output().unwrap().into()
+}
+
+/// The same with a bucket of S3 at `endpoint`.
+fn of_s3(line: &str, endpoint: &str) -> Finished {
+    let environment = [
+        ("AWS_ENDPOINT_URL", endpoint),
+        ("AWS_ALLOW_HTTP", "true"),
+        ("AWS_ACCESS_KEY_ID", "key"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("AWS_SESSION_TOKEN", TOKEN),
+    ];
+    bounded(&sandbox("s3://bucket/registry"), line, &environment)
+}
+
+/// A server that sends everything to another one, and that one.
+fn redirecting() -> (Inbox, Inbox) {
+    let other = Inbox::start(&[Answer::Status(200)]);
+    (Inbox::start(&[Answer::RedirectTo(other.address())]), other)
+}
+
+fn lines(requests: &[Request]) -> Vec<&str> {
+    requests.iter().map(|request| request.line.as_str()).collect()
+}
+
+#[test]
+fn a_request_of_s3_goes_to_no_other_host() {
+    let (server, other) = redirecting();
+    for line in [format!("status {SCOPE}"), "status".to_owned()] {
+        let parts = [server.url(), "answered 307".to_owned(), "to which no request is sent".to_owned()];
+        of_s3(&line, &server.url()).fails(2, &parts.each_ref().map(String::as_str));
+        let asked = server.take();
+        assert!(
+            asked.iter().all(|request| request.header("x-amz-security-token") == Some(TOKEN)),
+            "{asked:?}"
+        );
+        assert_eq!((asked.len(), other.take()), (1, vec![]), "{line}");
+    }
+}
+
+#[test]
+fn a_redirect_on_the_same_host_is_followed() {
+    let server = Inbox::start(&[Answer::Redirect, Answer::Status(404)]);
+    of_s3(&format!("status {SCOPE}"), &server.url());
+    let asked = server.take();
+    assert_eq!(lines(&asked)[1..], ["GET /elsewhere"], "{asked:?}");
+}
+
+#[test]
+fn a_request_of_azure_goes_to_no_other_host() {
+    let (server, other) = redirecting();
+    let environment = [("AZURE_STORAGE_USE_EMULATOR", "true"), ("AZURITE_BLOB_STORAGE_URL", &server.url())];
+    let finished = bounded(&sandbox("az://container/registry"), &format!("status {SCOPE}"), &environment);
+    finished.fails(2, &["Azure Blob Storage answered 307", "to which no request is sent"]);
+    assert_eq!((server.take().len(), other.take()), (1, vec![]));
+}
+
+#[test]
+fn a_request_for_credentials_goes_to_no_other_host() {
+    let (server, other) = redirecting();
+    let sandbox = sandbox("s3://bucket/registry");
+    let token = sandbox.write("token", TOKEN);
+    // Nobody listens there; it is not asked before there are credentials.
+    let bucket = format!("http://{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+    let uri = format!("{}/credentials", server.url());
+    let environment = [
+        ("AWS_ENDPOINT_URL", bucket.as_str()),
+        ("AWS_ALLOW_HTTP", "true"),
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &uri),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", token.to_str().unwrap()),
+    ];
+    let finished = bounded(&sandbox, &format!("status {SCOPE}"), &environment);
+    assert!(finished.code == Some(2) && !finished.stderr.contains(TOKEN), "{finished:#?}");
+    let asked = server.take();
+    assert_eq!(lines(&asked), ["GET /credentials"]);
+    assert_eq!(asked[0].header("authorization"), Some(TOKEN));
+    assert_eq!(other.take(), []);
+}
+
+#[test]
+fn an_answer_that_drips_has_an_end() {
+    let slow = "comes with less than 1024 bytes a second";
+    let server = Inbox::start(&[Answer::DripBody]);
+    of_s3(&format!("status {SCOPE}"), &server.url()).fails(1, &["/demo/home/manifest.json", slow]);
+    // A listing is one answer after the other, of which each is asked for as a whole.
+    of_s3("status", &server.url()).fails(1, &["cannot list s3://bucket/registry", "did not answer in time"]);
+    let server = Inbox::start(&[Answer::DripHead]);
+    of_s3(&format!("status {SCOPE}"), &server.url()).fails(1, &["did not answer in time"]);
+    of_s3("status", &server.url()).fails(1, &["did not answer in time"]);
+}
+
+#[test]
+fn a_listing_without_end_is_refused() {
+    let page = "<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>more</NextContinuationToken>\
+                <Contents><Key>registry/current/demo/home/manifest.json</Key><Size>1</Size>\
+                <LastModified>2026-01-01T00:00:00.000Z</LastModified></Contents></ListBucketResult>";
+    let server = Inbox::start(&[Answer::Body(page)]);
+    let again = "it comes to \"current/demo/home/manifest.json\" again";
+    of_s3("status", &server.url())
+        .fails(2, &["cannot list s3://bucket/registry/current", "without end", again]);
+    // Of pages without a key none is the last.
+    let empty = "<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>more</NextContinuationToken>\
+                 </ListBucketResult>";
+    let server = Inbox::start(&[Answer::Body(empty)]);
+    of_s3("status", &server.url()).fails(1, &["cannot list s3://bucket/registry", "did not answer in time"]);
+}
+
+#[test]
+fn a_document_of_a_bucket_is_bounded() {
+    let body: &'static str = Box::leak(" ".repeat(2 << 20).into_boxed_str());
+    let server = Inbox::start(&[Answer::Body(body)]);
+    let parts = ["/demo/home/manifest.json", "it has 2097152 bytes, and such a document has at most 1048576"];
+    of_s3(&format!("status {SCOPE}"), &server.url()).fails(3, &parts);
+}

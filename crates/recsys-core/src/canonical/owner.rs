@@ -1,0 +1,56 @@
+//! Whose canonical data a folder holds.
+//!
+//! A file system may take two names for one: `Demo` and `demo`, or the same letters in another Unicode form. A link can
+//! do the same. Two tenants would then write into one folder, each over the data of the other. So the folder of a
+//! tenant and surface says whose it is, in `scope.json`, which is created before the first day of data and never
+//! changed. Data from before there was such a file gets one with the next day that is ingested.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Canonical, CanonicalError};
+use crate::id::{Scope, Surface, Tenant};
+use crate::json;
+use crate::storage::{Commit, Condition};
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Owner {
+    /// The version of this format: 1.
+    v: u8,
+    tenant: Tenant,
+    surface: Surface,
+}
+
+impl Canonical<'_> {
+    fn owner_key(&self) -> String {
+        format!("{}/scope.json", self.scope.prefix())
+    }
+
+    /// Refuses a folder that holds the data of another tenant or surface. Returns whether it says whose it is.
+    pub fn check_owner(&self) -> Result<bool, CanonicalError> {
+        let key = self.owner_key();
+        let Some(bytes) = self.store.read(&key)? else { return Ok(false) };
+        let owner: Owner = serde_json::from_slice(&bytes)
+            .map_err(|source| CanonicalError::NoOwner { name: self.store.name(&key), source })?;
+        let actual = Scope { tenant: owner.tenant, surface: owner.surface };
+        if actual != *self.scope {
+            let (name, expected) = (self.store.name(&key), Box::new(self.scope.clone()));
+            return Err(CanonicalError::Owner { name, expected, actual: Box::new(actual) });
+        }
+        Ok(true)
+    }
+
+    /// Makes the folder say whose it is, and refuses one that says otherwise.
+    pub fn claim(&self) -> Result<(), CanonicalError> {
+        if self.check_owner()? {
+            return Ok(());
+        }
+        let Scope { tenant, surface } = self.scope.clone();
+        let owner = json::readable(&Owner { v: 1, tenant, surface });
+        if self.store.put(&self.owner_key(), &owner, Condition::Absent)? == Commit::Refused {
+            // Somebody else was faster, perhaps for another tenant.
+            self.check_owner()?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,53 @@
+//! The HTTP client below every bucket: it sends a request nowhere but to the host that the request is for.
+//!
+//! The library's own client follows a redirect wherever it leads. To another host it leaves out the signature, and still
+//! sends along the headers that a service defines itself, such as Amazon's session token. A request for credentials
+//! would hand over what it authenticates with. So a redirect is followed on the same scheme, host and port only; any
+//! other is an answer like a refusal.
+
+use jiff::SignedDuration;
+use object_store::client::{ClientConfigKey, HttpClient, HttpConnector};
+use object_store::{ClientOptions, Error};
+use reqwest::redirect::{Action, Attempt, Policy};
+use reqwest::{Client, Url};
+
+/// Redirects that are followed for one request.
+const MAX_REDIRECTS: usize = 10;
+
+/// Makes clients that stay on the host of a request: for a bucket, and for whatever its credentials come from.
+#[derive(Debug)]
+pub(super) struct SameHost;
+
+impl HttpConnector for SameHost {
+    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        let duration = |key| {
+            let text = options.get_config_value(&key)?;
+            text.parse().ok().map(|duration: SignedDuration| duration.unsigned_abs())
+        };
+        let is_set = |key| options.get_config_value(&key).as_deref() == Some("true");
+        let mut builder = Client::builder()
+            .user_agent(concat!("recsys-pipelines/", env!("CARGO_PKG_VERSION")))
+            .redirect(Policy::custom(stay))
+            .https_only(!is_set(ClientConfigKey::AllowHttp));
+        if is_set(ClientConfigKey::Http1Only) {
+            builder = builder.http1_only();
+        }
+        if let Some(timeout) = duration(ClientConfigKey::ConnectTimeout) {
+            builder = builder.connect_timeout(timeout);
+        }
+        if let Some(timeout) = duration(ClientConfigKey::ReadTimeout) {
+            builder = builder.read_timeout(timeout);
+        }
+        let client = builder.build();
+        let failed = |error| Error::Generic { store: "HTTP client", source: Box::new(error) };
+        Ok(HttpClient::new(client.map_err(failed)?))
+    }
+}
+
+/// Follows a redirect that stays where the request was for.
+fn stay(attempt: Attempt<'_>) -> Action {
+    let origin =
+        |url: &Url| (url.scheme().to_owned(), url.host_str().map(str::to_owned), url.port_or_known_default());
+    let stays = attempt.previous().first().is_some_and(|first| origin(first) == origin(attempt.url()));
+    if stays && attempt.previous().len() <= MAX_REDIRECTS { attempt.follow() } else { attempt.stop() }
+}

@@ -1,0 +1,28 @@
+//! Tables on standard output.
+
+use comfy_table::presets;
+
+use crate::visible;
+
+/// A table without lines, whose cells show what a terminal would obey.
+#[derive(Debug)]
+pub(super) struct Table(comfy_table::Table);
+
+/// A table that has its header and no row.
+pub(super) fn table<const N: usize>(header: [&str; N]) -> Table {
+    let mut table = comfy_table::Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(header);
+    Table(table)
+}
+
+impl Table {
+    pub(super) fn add_row<const N: usize>(&mut self, cells: [&str; N]) {
+        self.0.add_row(cells.map(visible::line));
+    }
+
+    /// The lines of the table, without blanks at their ends.
+    pub(super) fn trim_fmt(&self) -> String {
+        self.0.trim_fmt()
+    }
+}
