@@ -230,7 +230,13 @@ impl<'a> Claims<'a> {
             if !document.is_running(id) || !wait.go_on(&self.name(), by, *since)? {
                 let (by, since) = (by.clone(), *since);
                 let version = version.to_owned();
-                return Err(RegistryError::Claimed { kind, version, by, since, scope: self.scope.clone() });
+                return Err(RegistryError::Claimed {
+                    kind,
+                    version,
+                    by,
+                    since,
+                    scope: Box::new(self.scope.clone()),
+                });
             }
         }
     }

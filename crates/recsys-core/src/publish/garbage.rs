@@ -51,7 +51,7 @@ pub enum GarbageError {
     )]
     OtherStore {
         /// Whose history.
-        scope: Scope,
+        scope: Box<Scope>,
         /// An address that is kept.
         uri: String,
         /// The object store.
@@ -64,7 +64,7 @@ pub enum GarbageError {
     )]
     Unrecorded {
         /// Whose blobs.
-        scope: Scope,
+        scope: Box<Scope>,
         /// How many there are.
         count: usize,
         /// The object store.
@@ -166,7 +166,7 @@ impl Collection {
             objects.uri(&key) != *uri
         }) {
             let (uri, root) = (uri.1.clone(), objects.uri(""));
-            return Err(GarbageError::OtherStore { scope: scope.clone(), uri, root });
+            return Err(GarbageError::OtherStore { scope: Box::new(scope.clone()), uri, root });
         }
         let kept_versions: BTreeSet<(Kind, &str)> = kept.versions().collect();
         let is_garbage = |document: &Garbage| {
@@ -181,7 +181,8 @@ impl Collection {
             let count = blobs.iter().filter(is_unrecorded).count();
             if count > MOST_UNRECORDED {
                 let (root, registry) = (objects.uri(""), registry_store.uri(""));
-                return Err(GarbageError::Unrecorded { scope: scope.clone(), count, root, registry });
+                let scope = Box::new(scope.clone());
+                return Err(GarbageError::Unrecorded { scope, count, root, registry });
             }
         }
         records.retain(is_garbage);

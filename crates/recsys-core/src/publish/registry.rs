@@ -118,7 +118,7 @@ pub enum RegistryError {
         /// When it began.
         since: Timestamp,
         /// Whose artifact.
-        scope: Scope,
+        scope: Box<Scope>,
     },
     /// The manifest was written by a clock that is wrong, or this one is.
     #[error(
