@@ -80,7 +80,6 @@ mod tests {
             ("hunter2: [}\n", "line 1"),
         ] {
             let error = parsed(text).unwrap_err();
-            println!("{error}");
             assert!(error.contains(said) && !error.contains("hunter2"), "{text}: {error}");
         }
     }
