@@ -30,7 +30,7 @@ ALLOWED_MIB = BUDGET_MIB + 96
 # A process that takes so much has failed; it is killed before the machine suffers.
 HOPELESS_MIB = 1024
 # What a refused run may leave in the quarantine.
-QUARANTINE_MIB = 128
+QUARANTINE_MIB = 264
 
 
 def unprivileged_limits(bomb: Bomb) -> tuple[dict[int, int], int | None]:

@@ -76,3 +76,20 @@ fn a_run_works_with_few_threads_or_says_why_not() {
     assert!(worked);
     sandbox.run("recsys-pipelines", &format!("verify {}", FLAGS.replace(" --start 2026-01-01", ""))).ok();
 }
+
+/// The threads that wait for a bucket are those of a library that panics without them.
+#[test]
+fn a_bucket_is_asked_or_the_limit_is_named() {
+    let sandbox = sandbox();
+    let config = json!({"out_dir": "out", "registry_dir": "memory://registry"});
+    sandbox.write("config.json", config.to_string());
+    let mut was_asked = false;
+    for processes in 2..24 {
+        let finished = run(&sandbox, processes, "recsys-pipelines", "status --config config.json");
+        let last = finished.stderr.lines().last().unwrap();
+        was_asked = last.contains("registry memory://registry does not exist");
+        let is_limited = finished.code == Some(1) && last.contains("ulimit -u");
+        assert!(was_asked || is_limited, "{processes}: {finished:#?}");
+    }
+    assert!(was_asked);
+}

@@ -51,6 +51,16 @@ pub fn start<'scope, T: Send + 'scope>(
     Builder::new().spawn_scoped(scope, work).map_err(not_started)
 }
 
+/// Whether so many threads can be started at the same time, for libraries that panic where they cannot.
+pub(crate) fn can_start(threads: usize) -> Result<(), StoreError> {
+    let gate = Mutex::new(());
+    scope(|scope| {
+        // None of them ends before all are started.
+        let _closed = gate.lock();
+        (0..threads).try_for_each(|_| start(scope, || drop(gate.lock())).map(drop))
+    })
+}
+
 /// Why a thread is missing.
 pub fn not_started(source: io::Error) -> StoreError {
     let target =

@@ -415,7 +415,7 @@ pub struct GcJob {
     pub include_unrecorded: bool,
 
     /// Give up the claims of collections that began longer ago than this, such as 24h, and were killed
-    #[arg(long, value_name = "AGE", value_parser = parse_age, requires = "delete")]
+    #[arg(long, value_name = "AGE", value_parser = parse_age)]
     pub release_claims: Option<SignedDuration>,
 
     #[command(flatten)]

@@ -22,6 +22,7 @@ use tempfile::SpooledTempFile;
 use tokio::runtime::Runtime;
 
 use crate::interrupt::{self, Interrupted};
+use crate::parallel;
 
 use super::document::{check_size, read_at_most};
 use super::{
@@ -37,6 +38,9 @@ const PARTS_AT_ONCE: usize = 4;
 
 /// An answer that comes more slowly than this over [`Patience::of_answer`] would take for ever.
 pub(super) const MIN_BYTES_PER_SECOND: u64 = 1 << 10;
+
+/// Threads that wait for the network.
+const RUNTIME_THREADS: usize = 2;
 
 /// Keys of the largest listing. No root of this project has a tenth of them.
 const MAX_KEYS: usize = 2_000_000;
@@ -65,7 +69,9 @@ fn runtime() -> io::Result<&'static Runtime> {
     if let Some(runtime) = RUNTIME.get() {
         return Ok(runtime);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    parallel::can_start(RUNTIME_THREADS).map_err(io::Error::other)?;
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(RUNTIME_THREADS).enable_all().build()?;
     Ok(RUNTIME.get_or_init(|| runtime))
 }
 
