@@ -195,6 +195,7 @@ impl JobError {
             return Exit::Failure;
         }
         match self {
+            Self::Config(ConfigError::Root { source: RootError::Runtime(_), .. }) => Exit::Failure,
             Self::Usage(_) | Self::Config(_) | Self::Day(_) | Self::Raw(RawError::MissingRoot(_)) => {
                 Exit::Usage
             }
