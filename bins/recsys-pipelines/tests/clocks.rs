@@ -77,8 +77,18 @@ fn a_manifest_of_the_future_is_refused_by_every_command_and_followed_by_none() {
     let unchanged = at(&sandbox, None, "rollback --correct-time");
     assert!(unchanged.ok().stdout.contains("are current already"), "{unchanged:?}");
 
+    // The artifacts were built by the same clock, so their age cannot be told.
+    let status = at(&sandbox, None, "status");
+    assert_eq!(status.code, Some(3), "{status:?}");
+    assert!(status.stdout.contains("from the future"), "{status:?}");
+    assert!(
+        status.stderr.contains("popularity of demo/home was built at 2100-01-01T00:00:00Z"),
+        "{status:?}"
+    );
+
     // Everything goes on, and the chain is whole.
     at(&sandbox, None, "run --start 2026-01-03").ok();
+    at(&sandbox, None, "status").ok();
     let history = at(&sandbox, None, "history --json");
     let history: Value = serde_json::from_str(&history.ok().stdout).unwrap();
     let times = history["entries"].as_array().unwrap().iter().map(|entry| entry["updated_at"].as_str());

@@ -186,8 +186,10 @@ pub fn for_each_good_line<S: Send, E: Into<Stop>>(
         return Err(error.into());
     }
     let hopeless = earliest.hopeless.into_inner().unwrap_or_else(PoisonError::into_inner);
-    // Nothing was left to read: all bad lines are set aside, and their share is known.
-    if let Some(why) = hopeless.filter(|_| !aside.is_some_and(Aside::has_seen_all)) {
+    // Where nothing was left to read, all bad lines are set aside, and the gate judges their share.
+    let is_final =
+        |why: &Hopeless| matches!(why, Hopeless::Bytes { .. }) || !aside.is_some_and(Aside::has_seen_all);
+    if let Some(why) = hopeless.filter(is_final) {
         let Place { file, line, .. } = reached;
         return Err(LinesError::Hopeless { name: names[file].clone(), line, why });
     }

@@ -222,10 +222,32 @@ fn a_collection_that_was_killed() {
     assert_eq!(removed.abandoned[0].by, "gc@host");
     again().unwrap_err();
     let young = Timestamp::now() - SignedDuration::from_hours(1);
-    assert_eq!(release(&*registry, &scope(), young).unwrap(), []);
-    assert_eq!(release(&*registry, &scope(), Timestamp::MAX).unwrap(), removed.abandoned);
+    assert_eq!(release(&*registry, &scope(), young, &remover()).unwrap(), []);
+    assert_eq!(release(&*registry, &scope(), Timestamp::MAX, &remover()).unwrap(), removed.abandoned);
     assert!(again().unwrap().swapped);
     intact(&shelf, 0);
+}
+
+/// The claims of a collection that was killed are given up although nothing is garbage any more, and it still stands as
+/// the one that runs.
+#[test]
+fn claims_are_given_up_where_nothing_is_left_to_delete() {
+    let shelf = shelf();
+    let registry = shelf.store("registry");
+    let plan = Plan::new(When::Before, usize::MAX);
+    let objects = Killed(FaultyStore { inner: shelf.store("objects"), plan });
+    let found = Collection::find(&*registry, &*shelf.store("objects"), &scope(), keep()).unwrap();
+    let killed = catch_unwind(AssertUnwindSafe(|| found.remove(&*registry, &objects, &scope(), &remover())));
+    assert!(killed.is_err());
+    let everything = Keep { manifests: 99, ..keep() };
+    let found = Collection::find(&*registry, &*shelf.store("objects"), &scope(), everything).unwrap();
+    assert_eq!(found.garbage, []);
+    let removed = found.remove(&*registry, &*shelf.store("objects"), &scope(), &remover()).unwrap();
+    assert_eq!(removed.abandoned.len(), 1, "they are reported");
+    assert_eq!(release(&*registry, &scope(), Timestamp::MAX, &remover()).unwrap(), removed.abandoned);
+    assert_eq!(claims(&*registry), json!({"v": 1, "claims": []}));
+    let options = Options { allow_older_window: true, ..Options::default() };
+    assert!(publish_with(&*shelf.store("objects"), &*registry, &candidates(2), options).unwrap().swapped);
 }
 
 /// A store whose process is killed when it is to remove something.
@@ -351,7 +373,7 @@ fn a_deletion_whose_answer_is_lost() {
     assert_eq!(left["claims"][0]["versions"]["popularity"].as_array().map(Vec::len), Some(1), "{left}");
     // A refusal is an answer: nothing of it can happen later.
     proxy.clear();
-    release(&*registry, &scope(), Timestamp::MAX).unwrap();
+    release(&*registry, &scope(), Timestamp::MAX, &remover()).unwrap();
     let found = Collection::find(&*registry, &*objects, &scope(), keep).unwrap();
     for method in ["DELETE", "POST"] {
         proxy.rule(method, "", None, Fault::Answer { status: 403, body: "<Error/>".to_owned() });

@@ -84,7 +84,9 @@ fn remove(found: &Collection, stores: &Stores) -> bool {
     match found.remove(&stores.open("registry"), &stores.open("objects"), &scope(), &caller) {
         Ok(removed) => !removed.garbage.is_empty(),
         // Another collection has taken its place.
-        Err(GarbageError::Registry(RegistryError::Leased { .. } | RegistryError::Contended(_))) => false,
+        Err(GarbageError::Registry(
+            RegistryError::Leased { .. } | RegistryError::Replaced(_) | RegistryError::Contended(_),
+        )) => false,
         Err(error) => is_over(&error.to_string()),
     }
 }

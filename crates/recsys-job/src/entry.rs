@@ -93,11 +93,12 @@ fn without_credentials(message: &str) -> String {
         hidden += before;
         let authority = address.find(['/', ' ', '\'', '?', '#']).unwrap_or(address.len());
         rest = match address[..authority].rfind('@') {
-            Some(at) => {
+            Some(at) if address[..at] != *"user:password" => {
                 hidden += "********";
                 &address[at..]
             }
-            None => address,
+            // Those words stand in messages that say how an address is written.
+            _ => address,
         };
     }
     hidden + rest
@@ -128,6 +129,8 @@ mod tests {
     fn a_message_does_not_repeat_the_password_of_an_address() {
         let same = "unexpected argument 'http://host/a@b' found";
         assert_eq!(without_credentials(same), same);
+        let example = "not of the form postgres://user:password@host:port/database";
+        assert_eq!(without_credentials(example), example);
         let message = "unexpected argument 'http://user:p@ss@host:1/x' and 'postgres://u:p@h' found";
         let hidden = "unexpected argument 'http://********@host:1/x' and 'postgres://********@h' found";
         assert_eq!(without_credentials(message), hidden);

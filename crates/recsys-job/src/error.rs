@@ -195,16 +195,16 @@ impl JobError {
             return Exit::Failure;
         }
         match self {
-            Self::Config(ConfigError::Root { source: RootError::Runtime(_), .. }) => Exit::Failure,
-            Self::Usage(_) | Self::Config(_) | Self::Day(_) | Self::Raw(RawError::MissingRoot(_)) => {
-                Exit::Usage
-            }
             Self::Root(RootError::Runtime(_))
+            | Self::Config(ConfigError::Root { source: RootError::Runtime(_), .. })
             | Self::NothingStaged(_)
             | Self::Output(_)
             | Self::Interrupted(_)
             | Self::Signals(_)
             | Self::Changed(_) => Exit::Failure,
+            Self::Usage(_) | Self::Config(_) | Self::Day(_) | Self::Raw(RawError::MissingRoot(_)) => {
+                Exit::Usage
+            }
             Self::Store(error) | Self::Raw(RawError::Store(error)) => store(error),
             Self::Lines(error) => lines(error),
             Self::Canonical(error) => match error {
@@ -332,6 +332,7 @@ fn registry(error: &RegistryError) -> Exit {
         | RegistryError::Leased { .. }
         | RegistryError::Claimed { .. }
         | RegistryError::Dropped(_)
+        | RegistryError::Replaced(_)
         | RegistryError::Contended(_) => Exit::Failure,
         RegistryError::Unconditional(_) | RegistryError::Broken(_) => Exit::Usage,
         RegistryError::Document { .. }
@@ -339,7 +340,9 @@ fn registry(error: &RegistryError) -> Exit {
         | RegistryError::OtherRecord(_)
         | RegistryError::ChangedEntry(_)
         | RegistryError::Future { .. }
-        | RegistryError::Lost(_) => Exit::Refused,
+        | RegistryError::Lost(_)
+        | RegistryError::ManyClaims { .. }
+        | RegistryError::Begun { .. } => Exit::Refused,
     }
 }
 

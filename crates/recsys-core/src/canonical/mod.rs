@@ -76,7 +76,13 @@ pub enum CanonicalError {
 }
 
 fn advice(error: &LinesError) -> &'static str {
-    if matches!(error, LinesError::Line { .. }) { "; ingest the day again" } else { "" }
+    match error {
+        LinesError::Line { fault, .. } if fault.reason.contains("max_id_bytes") => {
+            "; raise it, or ingest the day again with such lines set aside"
+        }
+        LinesError::Line { .. } => "; ingest the day again",
+        _ => "",
+    }
 }
 
 /// What became of a day's file.

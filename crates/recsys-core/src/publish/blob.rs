@@ -2,7 +2,7 @@
 
 use crate::artifact::{Artifact, ArtifactKey, BuildInfo, DocumentError, Kind};
 use crate::id::Scope;
-use crate::storage::{MAX_ARTIFACT_BYTES, Store, StoreError};
+use crate::storage::{MAX_ARTIFACT_BYTES, MAX_DOCUMENT_BYTES, Store, StoreError};
 
 /// A blob that is there and has the version its URI states.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,8 +68,8 @@ pub struct BlobBytes {
 }
 
 impl BlobBytes {
-    /// Reads the blob of a kind that a manifest of `scope` names. `recorded` is the size that its record states: a
-    /// larger one was put there by somebody else, and is not read.
+    /// Reads the blob of a kind that a manifest of `scope` names. `recorded` is the size that its record states: one that
+    /// is much larger was put there by somebody else, and is not read. Another layout of the same document may differ.
     pub fn read(
         objects: &dyn Store,
         scope: &Scope,
@@ -78,7 +78,7 @@ impl BlobBytes {
         recorded: Option<u64>,
     ) -> Result<Self, BlobError> {
         let key = key(objects, scope, kind, uri)?;
-        let most = recorded.unwrap_or(MAX_ARTIFACT_BYTES);
+        let most = recorded.map_or(MAX_ARTIFACT_BYTES, |bytes| bytes.saturating_add(MAX_DOCUMENT_BYTES));
         let bytes = objects.read_at_most(&key, most)?.ok_or_else(|| BlobError::Missing(uri.to_owned()))?;
         Ok(Self { scope: scope.clone(), kind, uri: uri.to_owned(), bytes })
     }

@@ -24,11 +24,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::format::V1;
 use super::registry::{Registry, RegistryError};
+use super::sweep::Remover;
 use crate::artifact::Kind;
 use crate::id::Scope;
 use crate::interrupt;
@@ -43,6 +44,9 @@ const POLL: Duration = Duration::from_millis(250);
 
 /// A wait longer than this is reported.
 const SILENT_WAIT: Duration = Duration::from_secs(3);
+
+/// Versions that dead collections may have claimed before another one claims more: far fewer than a document can hold.
+const MOST_ABANDONED: usize = 8000;
 
 /// How long one process waits for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,7 +105,7 @@ struct Claim {
 pub struct Abandoned {
     /// User and host of the collection.
     pub by: String,
-    /// When it began.
+    /// When it made its claims.
     pub since: Timestamp,
     /// How many versions it has claimed.
     pub versions: usize,
@@ -264,7 +268,7 @@ impl<'a> Claims<'a> {
             })?;
             let Err(running) = taken else {
                 let renewed = Mutex::new(begun);
-                return Ok(Collector { claims: self, id, by: by.to_owned(), since: now, renewed });
+                return Ok(Collector { claims: self, id, by: by.to_owned(), since: now, begun, renewed });
             };
             let (by, since) = (running.by.clone(), running.since);
             if !wait.go_on(&self.name(), &by, since)? {
@@ -274,6 +278,11 @@ impl<'a> Claims<'a> {
                 watched = Some((running, Instant::now()));
             }
         }
+    }
+
+    /// Whether nobody has left or holds anything.
+    pub(super) fn is_empty(&self) -> Result<bool, RegistryError> {
+        Ok(self.read()?.0 == Document::default())
     }
 
     /// Claims of collections that do not run any more.
@@ -291,17 +300,32 @@ impl Claim {
     }
 }
 
-/// Gives up the abandoned claims of collections that began before a time. Returns what was given up.
+/// Gives up claims that dead collections made before a time. Returns what was given up.
 ///
-/// Only an operator knows that such a collection does not run any more, and that no request of it is still on its way.
-pub fn release(store: &dyn Store, scope: &Scope, before: Timestamp) -> Result<Vec<Abandoned>, RegistryError> {
-    Claims::new(store, scope, LeaseTimeouts::default()).update(|document| {
-        let running = document.running.as_ref().map(|running| running.id.clone());
-        let goes = |claim: &Claim| Some(&claim.id) != running.as_ref() && claim.since < before;
+/// Only an operator knows that such a collection does not run any more, and that no request of it is still on its way. One
+/// that shows that it runs is waited for, as by another collection.
+pub fn release(
+    store: &dyn Store,
+    scope: &Scope,
+    before: Timestamp,
+    caller: &Remover,
+) -> Result<Vec<Abandoned>, RegistryError> {
+    let Remover { by, now, timeouts } = caller;
+    let claims = Claims::new(store, scope, *timeouts);
+    if claims.is_empty()? {
+        return Ok(Vec::new());
+    }
+    // In the place of the dead one.
+    let collector = claims.begin(by, *now)?;
+    // The clock of one that made its claim in the future was wrong.
+    let goes = |claim: &Claim| claim.since < before || claim.since > *now;
+    let released = claims.update(|document| {
         let released = document.claims.iter().filter(|claim| goes(claim)).map(Claim::abandoned).collect();
         document.claims.retain(|claim| !goes(claim));
         Ok(released)
-    })
+    });
+    collector.end(&[])?;
+    released
 }
 
 /// A collection that is running.
@@ -311,6 +335,8 @@ pub(super) struct Collector<'a> {
     id: String,
     by: String,
     since: Timestamp,
+    /// When it began, by the clock of `renewed`.
+    begun: Duration,
     /// When the last successful renewal began, by a clock that counts the time in which the machine sleeps.
     renewed: Mutex<Duration>,
 }
@@ -322,10 +348,18 @@ impl Collector<'_> {
         for (kind, version) in versions {
             claimed.entry(*kind).or_default().insert(version.clone());
         }
+        // By the clock of its beginning, so that each claim has the time at which it was made.
+        let since = boot_time().saturating_sub(self.begun).try_into().unwrap_or(SignedDuration::ZERO);
+        let since = self.since.checked_add(since).unwrap_or(self.since);
         self.renew(&mut self.renewed(), |document| {
             document.claims.retain(|claim| claim.id != self.id);
-            let (id, by, since) = (self.id.clone(), self.by.clone(), self.since);
+            let others = document.claims.iter().map(|claim| claim.abandoned().versions).sum();
+            if others > MOST_ABANDONED {
+                return Err(RegistryError::ManyClaims { name: self.claims.name(), versions: others });
+            }
+            let (id, by) = (self.id.clone(), self.by.clone());
             document.claims.push(Claim { id, by, since, versions: claimed.clone() });
+            Ok(())
         })
     }
 
@@ -333,9 +367,8 @@ impl Collector<'_> {
     pub(super) fn check(&self) -> Result<(), RegistryError> {
         interrupt::check().map_err(StoreError::from)?;
         let mut renewed = self.renewed();
-        // Again, when the renewal itself took too long.
-        while boot_time().saturating_sub(*renewed) > BEAT {
-            self.renew(&mut renewed, |_| {})?;
+        if boot_time().saturating_sub(*renewed) > BEAT {
+            self.renew(&mut renewed, |_| Ok(()))?;
         }
         Ok(())
     }
@@ -362,17 +395,21 @@ impl Collector<'_> {
         self.renewed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn renew(&self, renewed: &mut Duration, change: impl Fn(&mut Document)) -> Result<(), RegistryError> {
+    fn renew(
+        &self,
+        renewed: &mut Duration,
+        change: impl Fn(&mut Document) -> Result<(), RegistryError>,
+    ) -> Result<(), RegistryError> {
         let begun = boot_time();
         self.claims.update(|document| {
-            change(document);
+            change(document)?;
             match &mut document.running {
                 Some(running) if running.id == self.id => running.renewals += 1,
                 Some(Running { by, since, .. }) => {
                     let (name, by, since) = (self.claims.name(), by.clone(), *since);
                     return Err(RegistryError::Leased { name, by, since });
                 }
-                None => return Err(RegistryError::Contended(self.claims.name())),
+                None => return Err(RegistryError::Replaced(self.claims.name())),
             }
             Ok(())
         })?;

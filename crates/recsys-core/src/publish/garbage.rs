@@ -18,8 +18,8 @@ use crate::id::Scope;
 use crate::parallel;
 use crate::storage::{Listed, Store, StoreError};
 
-/// Blobs without a record that are taken for what interrupted publishes have left.
-const MOST_UNRECORDED: usize = 10;
+/// Blobs of a kind without a record that are taken for what an interrupted publish has left.
+const MOST_UNRECORDED: usize = 1;
 
 /// Why garbage could not be told or removed.
 #[derive(Debug, thiserror::Error)]
@@ -179,7 +179,9 @@ impl Collection {
                 records.iter().map(|record| (record.kind, record.version.as_str())).collect();
             let is_unrecorded = |blob: &&Garbage| !recorded.contains(&(blob.kind, blob.version.as_str()));
             let count = blobs.iter().filter(is_unrecorded).count();
-            if count > MOST_UNRECORDED {
+            let of_kind =
+                |kind: &Kind| blobs.iter().filter(is_unrecorded).filter(|blob| blob.kind == *kind).count();
+            if Kind::ALL.iter().any(|kind| of_kind(kind) > MOST_UNRECORDED) {
                 let (root, registry) = (objects.uri(""), registry_store.uri(""));
                 let scope = Box::new(scope.clone());
                 return Err(GarbageError::Unrecorded { scope, count, root, registry });

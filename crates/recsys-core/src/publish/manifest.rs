@@ -40,12 +40,9 @@ impl Manifest {
         sha256(&json::to_vec(self))
     }
 
-    /// How far the clocks of two machines may differ.
-    const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
-
     /// Whether its time lies after `horizon`, which tells that a clock is wrong.
     pub fn is_from_the_future(&self, horizon: Timestamp) -> bool {
-        self.updated_at.duration_since(horizon) > Self::CLOCK_TOLERANCE
+        is_from_the_future(self.updated_at, horizon)
     }
 
     /// A manifest that follows `previous` and names `current`. Its time is later than its predecessor's, even when the
@@ -63,4 +60,12 @@ impl Manifest {
         let updated_at = earliest.map_or(now, |earliest| earliest.max(now));
         Self { v: V1, tenant: scope.tenant.clone(), surface: scope.surface.clone(), current, updated_at }
     }
+}
+
+/// How far the clocks of two machines may differ.
+const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
+
+/// Whether a time that was written down lies after `horizon`.
+pub fn is_from_the_future(time: Timestamp, horizon: Timestamp) -> bool {
+    time.duration_since(horizon) > CLOCK_TOLERANCE
 }

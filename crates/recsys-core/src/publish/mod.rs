@@ -38,7 +38,7 @@ pub use claims::{Abandoned, LeaseTimeouts, release};
 pub use format::V1;
 pub use garbage::{Collection, Garbage, GarbageError, GarbageType, Keep};
 pub use history::{HistoryEntry, LookupError, Reason, by_hash};
-pub use manifest::Manifest;
+pub use manifest::{Manifest, is_from_the_future};
 pub use record::Record;
 pub use registry::{Change, Registry, RegistryError};
 pub use rollback::{RollbackError, RollbackPlan, Target};
@@ -423,7 +423,7 @@ impl Publisher<'_> {
     }
 
     fn swap(&self, scope: &Scope, candidates: &[Stored]) -> Result<Published, PublishError> {
-        let registry = Registry::new(self.registry);
+        let registry = Registry::new(self.registry).at(self.horizon);
         let (mut fates, mut seen) = (Vec::new(), None);
         let Self { by, now, horizon, timeouts, .. } = self;
         let (by, reason) = (by.clone(), Reason::Publish);

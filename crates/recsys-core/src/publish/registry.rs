@@ -90,6 +90,16 @@ pub enum RegistryError {
          else is published"
     )]
     Lost(String),
+    /// There was a manifest, of which only a note is left.
+    #[error(
+        "{name} is missing, and {note} says that there was one; restore it, or remove that note to begin anew"
+    )]
+    Begun {
+        /// The manifest.
+        name: String,
+        /// The note of the first swap.
+        note: String,
+    },
     /// Another collection of garbage is running.
     #[error(
         "another collection of garbage is running: {name} is held by {by} since {since}; try again when it has ended"
@@ -101,6 +111,20 @@ pub enum RegistryError {
         by: String,
         /// When it began.
         since: Timestamp,
+    },
+    /// Somebody has ended this collection of garbage, which looked dead.
+    #[error("{0} was taken from this collection of garbage, which was silent for too long; run it again")]
+    Replaced(String),
+    /// Collections of garbage have died again and again.
+    #[error(
+        "{name} holds claims on {versions} versions of collections that have died; when none of them can be running any \
+         more, give them up with `gc --release-claims 24h`"
+    )]
+    ManyClaims {
+        /// The claims document.
+        name: String,
+        /// How many versions they have claimed.
+        versions: usize,
     },
     /// A collection of garbage is about to delete a version.
     #[error(
@@ -414,15 +438,18 @@ impl<'a> Registry<'a> {
     /// Refuses to begin anew where a manifest was lost: the note of a first swap tells of one, and so do entries that
     /// follow others. Entries of first publishes that came to nothing follow none.
     fn check_first(&self, scope: &Scope) -> Result<(), RegistryError> {
-        if self.store.look(&begun_key(scope))?.is_some() {
-            return Err(RegistryError::Lost(self.name(scope)));
-        }
+        let has_begun = self.store.look(&begun_key(scope))?.is_some();
         for listed in self.store.list(&HistoryEntry::folder(scope))?.iter().rev() {
             if HistoryEntry::hash_in_key(&listed.key).is_some()
-                && self.entry(scope, &listed.key)?.is_some_and(|entry| entry.previous.is_some())
+                && (has_begun
+                    || self.entry(scope, &listed.key)?.is_some_and(|entry| entry.previous.is_some()))
             {
                 return Err(RegistryError::Lost(self.name(scope)));
             }
+        }
+        if has_begun {
+            let note = self.store.name(&begun_key(scope));
+            return Err(RegistryError::Begun { name: self.name(scope), note });
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! some garbage, and claims on versions whose deletion may still happen.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -64,12 +65,19 @@ impl Collection {
         let versions: Vec<Version<'_>> = versions.into_iter().collect();
         let Remover { by, now, timeouts } = remover;
         let claims = Claims::new(registry, scope, *timeouts);
-        if versions.is_empty() {
-            return Ok(Removed { garbage: Vec::new(), abandoned: claims.abandoned()? });
+        if versions.is_empty() && claims.is_empty()? {
+            return Ok(Removed { garbage: Vec::new(), abandoned: Vec::new() });
         }
         Registry::new(registry).check_store()?;
         let collector = claims.begin(by, *now)?;
-        let sweep = Sweep { registry, objects, scope, collector: &collector, unsettled: Mutex::default() };
+        let sweep = Sweep {
+            registry,
+            objects,
+            scope,
+            collector: &collector,
+            unsettled: Mutex::default(),
+            has_failed: AtomicBool::new(false),
+        };
         let outcome = sweep.remove(self, &versions);
         let unsettled = sweep.unsettled.into_inner().unwrap_or_else(PoisonError::into_inner);
         let ended = collector.end(&unsettled);
@@ -86,6 +94,8 @@ struct Sweep<'a> {
     collector: &'a Collector<'a>,
     /// Versions of which a deletion may still happen.
     unsettled: Mutex<Vec<(Kind, String)>>,
+    /// Whether a deletion has failed, after which no other one is begun.
+    has_failed: AtomicBool,
 }
 
 impl Sweep<'_> {
@@ -135,13 +145,18 @@ impl Sweep<'_> {
     fn remove_version(&self, documents: &[&Garbage]) -> Result<Vec<Garbage>, GarbageError> {
         let mut gone = Vec::new();
         for garbage in documents {
-            self.collector.check()?;
+            if self.has_failed.load(Ordering::Relaxed) {
+                break;
+            }
+            self.collector.check().inspect_err(|_| self.has_failed.store(true, Ordering::Relaxed))?;
             let store = match garbage.r#type {
                 GarbageType::Blob => self.objects,
                 GarbageType::Record => self.registry,
             };
             let removed = store.remove(&garbage.key(self.scope)).inspect_err(|error| {
-                if error.may_still_happen() {
+                self.has_failed.store(true, Ordering::Relaxed);
+                // To look for a document that is not there deletes nothing.
+                if error.action == "remove" && error.may_still_happen() {
                     let version = (garbage.kind, garbage.version.clone());
                     self.unsettled.lock().unwrap_or_else(PoisonError::into_inner).push(version);
                 }

@@ -182,6 +182,11 @@ impl Stretch<'_> {
         let mut state = self.aside.state();
         state.lines += self.lines;
         state.progress.add(seen);
+        // What other threads have written since this stretch began counts, too.
+        let max_bytes = self.aside.bounds.max_bytes;
+        if state.bytes > max_bytes {
+            return Err(Stop::Hopeless(Hopeless::Bytes { max_bytes }));
+        }
         let (max, invalid) = (self.aside.bounds.max_ratio, state.lines);
         match state.progress.most_good_lines() {
             Some(most) if ratio(invalid, invalid.saturating_add(most)) > max.into() => {

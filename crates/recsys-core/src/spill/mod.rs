@@ -92,7 +92,7 @@ impl Budget {
 
     /// The rows of a catalogue that are kept, which messages call `what`.
     pub(crate) fn catalogue<'a>(&'a self, what: &'a str) -> Held<'a> {
-        Held::new(self, self.whole() / 4, what)
+        Held::new(self, self.whole() / 2, what)
     }
 
     /// The budget that bounds what cannot be put into a temporary file: that is not made smaller than the least one.

@@ -199,15 +199,16 @@ impl BucketStore {
 
     /// All objects below a path whose keys come after `after`, in the order of the service; or what shows that they have
     /// no end.
-    async fn list_all(&self, path: &Path, after: &str) -> Result<Result<Vec<Listed>, Problem>, Error> {
+    async fn list_all(
+        &self,
+        path: &Path,
+        after: Option<&Path>,
+    ) -> Result<Result<Vec<Listed>, Problem>, Error> {
         let root = self.folder.as_ref();
         let mut found: Vec<Listed> = Vec::new();
-        let mut objects = if after.is_empty() {
-            self.store.list(Some(path))
-        } else {
-            let after =
-                if self.folder.as_ref().is_empty() { after.to_owned() } else { format!("{root}/{after}") };
-            self.store.list_with_offset(Some(path), &Path::from(after))
+        let mut objects = match after {
+            Some(after) => self.store.list_with_offset(Some(path), after),
+            None => self.store.list(Some(path)),
         };
         // Each step takes one request, or none.
         while let Some(object) = within(self.patience.of_request(), objects.try_next()).await? {
@@ -313,12 +314,9 @@ impl Store for BucketStore {
         let path = self.path(key)?;
         let delete = || self.wait(self.once.delete(&path));
         // A request without an answer is not sent again: both could arrive much later, when the object is there anew.
-        let is_answered = |error: &Error| {
-            let problem = BucketFault::new(&self.service, error).problem;
-            matches!(problem, Problem::Answer(_) | Problem::Unreachable(_))
-        };
+        let is_undone = |error: &Error| BucketFault::new(&self.service, error).problem.is_undone();
         let delays = ExponentialBuilder::default().with_jitter().with_min_delay(Duration::from_millis(100));
-        match delete.retry(delays.with_max_times(6)).when(is_answered).call() {
+        match delete.retry(delays.with_max_times(6)).when(is_undone).call() {
             Err(Error::NotFound { .. }) => Ok(false),
             deleted => deleted.map(|()| true).map_err(self.failed("remove", key)),
         }
@@ -338,7 +336,8 @@ impl Store for BucketStore {
 
     fn list_after(&self, folder: &str, after: &str) -> Result<Vec<Listed>, StoreError> {
         let path = self.path(folder)?;
-        let found = wait(self.runtime, Duration::MAX, self.list_all(&path, after));
+        let after = (!after.is_empty()).then(|| self.path(after)).transpose()?;
+        let found = wait(self.runtime, Duration::MAX, self.list_all(&path, after.as_ref()));
         let found = found.map_err(self.failed("list", folder))?;
         let mut found = found.map_err(|problem| {
             let fault = BucketFault { service: self.service.clone(), problem };
@@ -554,5 +553,16 @@ mod tests {
         assert!(pace.keeps_up(second, 1) && pace.keeps_up(second, 1) && !pace.keeps_up(second, 1));
         // A long wait counts as long as it was.
         assert!(!pace.keeps_up(60 * second, 3 * 1024) && pace.keeps_up(60 * second, 60 * 1024));
+    }
+
+    /// Keys are not percent-encoded, and neither is the one that a listing begins after.
+    #[test]
+    fn a_listing_begins_after_a_key_of_any_characters() {
+        let store = store(9);
+        for name in ["a", "b"] {
+            store.put(&format!("x#y%z~/{name}.json"), b"{}", Condition::Always).unwrap();
+        }
+        let listed = store.list_after("x#y%z~", "x#y%z~/a.json").unwrap();
+        assert_eq!(listed.iter().map(|listed| listed.key.as_str()).collect::<Vec<_>>(), ["x#y%z~/b.json"]);
     }
 }

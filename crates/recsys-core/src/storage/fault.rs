@@ -78,6 +78,18 @@ impl Problem {
     }
 }
 
+impl Problem {
+    /// Whether the service has not done what it was asked, and may do it when asked again. A gateway that answers in its
+    /// place knows nothing of that.
+    pub(super) fn is_undone(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::NotABucket(_) => true,
+            Self::Answer(answer) => ["409", "429", "503"].iter().any(|status| answer.starts_with(status)),
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for BucketFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let service = &self.service;
@@ -159,7 +171,7 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
 fn problem(error: &object_store::Error) -> Problem {
     let text = error.to_string();
     let innermost = chain(error).last().map(ToString::to_string).unwrap_or_default();
-    let code = element(&text, "Code").unwrap_or_default();
+    let code = element(&text, "Code").or_else(|| code_of_bulk_deletion(&text)).unwrap_or_default();
     let answer = answer(&text, code);
     match code {
         "NoSuchBucket" | "ContainerNotFound" => return Problem::NoBucket,
@@ -217,6 +229,12 @@ fn is_tls(cause: &str) -> bool {
 fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once(&format!("<{name}>"))?;
     rest.split_once(&format!("</{name}>")).map(|(value, _)| value)
+}
+
+/// The code of an object among several that were to be deleted, as the library tells it.
+fn code_of_bulk_deletion(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once("DeleteObjects request failed")?.1.rsplit_once("(code: ")?;
+    rest.split(')').next()
 }
 
 /// How services say that an object does not exist. A proxy or the page of another server says something else.

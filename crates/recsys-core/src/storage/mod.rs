@@ -56,10 +56,8 @@ impl StoreError {
     /// Whether the operation may still be done by a request that is on its way: its answer did not come.
     pub fn may_still_happen(&self) -> bool {
         let fault = self.source.get_ref().and_then(|inner| inner.downcast_ref::<BucketFault>());
-        let is_lost = |fault: &BucketFault| {
-            matches!(fault.problem, Problem::Timeout | Problem::Slow | Problem::BrokenOff(_))
-        };
-        interrupt::is_cause(&self.source) || fault.is_some_and(is_lost)
+        let is_open = |fault: &BucketFault| !fault.problem.is_refusal() && !fault.problem.is_undone();
+        interrupt::is_cause(&self.source) || fault.is_some_and(is_open)
     }
 
     /// Whether the store answers, and what it holds cannot be such a document: somebody must restore it.

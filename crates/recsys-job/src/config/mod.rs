@@ -200,10 +200,19 @@ impl Default for RegistrySettings {
 }
 
 impl RegistrySettings {
-    /// How long one process waits for another. One that is dead must show before the wait ends.
+    /// How long one process waits for another.
     pub(crate) fn timeouts(&self) -> LeaseTimeouts {
+        /// Less would be no silence: a claim is renewed every two seconds.
+        const LEAST_SILENCE: Duration = Duration::from_secs(5);
         let wait = Duration::from_secs(self.lease_timeout_s.into());
-        LeaseTimeouts { wait, silence: LeaseTimeouts::default().silence.min(wait / 2) }
+        let silence = LeaseTimeouts::default().silence.min(wait / 2).max(LEAST_SILENCE);
+        LeaseTimeouts { wait, silence }
+    }
+
+    /// The same for a collection of garbage, which waits long enough for one that is dead to show.
+    pub(crate) fn timeouts_of_gc(&self) -> LeaseTimeouts {
+        let LeaseTimeouts { wait, silence } = self.timeouts();
+        LeaseTimeouts { wait: wait.max(silence + Duration::from_secs(1)), silence }
     }
 }
 

@@ -13,6 +13,7 @@ use serde::{Serialize, Serializer};
 
 use super::{Failure, Failures, Operator, age, readable, table};
 use crate::cli::GcJob;
+use crate::clock;
 use crate::context::by;
 use crate::error::JobError;
 use crate::output::Output;
@@ -96,7 +97,7 @@ pub(crate) fn gc(flags: &GcJob) -> Result<(), JobError> {
         Collected { since, deleted: flags.delete, scopes: Vec::new(), bytes: 0, failures: Vec::new() };
     for scope in operator.scopes(&flags.filter)? {
         recsys_core::interrupt::check()?;
-        match collect(&operator, flags, &scope, now, since) {
+        match collect(&operator, flags, &scope, since) {
             Ok((Collection { kept_manifests, garbage, .. }, abandoned_claims)) => {
                 let (tenant, surface) = (scope.tenant.to_string(), scope.surface.to_string());
                 document.bytes += garbage.iter().map(|garbage| garbage.bytes).sum::<u64>();
@@ -112,7 +113,10 @@ pub(crate) fn gc(flags: &GcJob) -> Result<(), JobError> {
             Err(error) => failures.note(&scope, error.into()),
         }
     }
-    print(&output, flags, now, &document);
+    // Where nothing could be looked at, nothing is said of it.
+    if !document.scopes.is_empty() || failures.all.is_empty() {
+        print(&output, flags, now, &document);
+    }
     failures.print(&output);
     document.failures = failures.all;
     output.end(&document, failures.first.map_or(Ok(()), Err))
@@ -123,15 +127,18 @@ fn collect(
     operator: &Operator,
     flags: &GcJob,
     scope: &Scope,
-    now: Timestamp,
     since: Timestamp,
 ) -> Result<(Collection, Vec<Abandoned>), GarbageError> {
     let (registry, objects) = (&*operator.published.registry, &*operator.published.objects);
     // A manifest of the future is not to be judged by.
     operator.registry().manifest(scope)?;
-    if let Some(before) = flags.release_claims.map(|age| now.checked_sub(age).unwrap_or(Timestamp::MIN)) {
+    // Claims have the real time, whatever the clock is pinned to.
+    let timeouts = operator.config.registry.timeouts_of_gc();
+    let caller = Remover { by: by(), now: clock::wall(), timeouts };
+    if let Some(age) = flags.release_claims {
         Registry::new(registry).check_store()?;
-        for Abandoned { by, since, versions } in release(registry, scope, before)? {
+        let before = caller.now.checked_sub(age).unwrap_or(Timestamp::MIN);
+        for Abandoned { by, since, versions } in release(registry, scope, before, &caller)? {
             tracing::info!(%scope, by, %since, versions, "gave up the claims of a collection that has ended");
         }
     }
@@ -141,7 +148,6 @@ fn collect(
     if !flags.delete {
         return Ok((found, Vec::new()));
     }
-    let caller = Remover { by: by(), now, timeouts: operator.config.registry.timeouts() };
     let removed = found.remove(registry, objects, scope, &caller)?;
     found.garbage = removed.garbage;
     for Abandoned { by, since, versions } in &removed.abandoned {

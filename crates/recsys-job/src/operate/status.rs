@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use recsys_core::artifact::Kind;
 use recsys_core::id::{Scope, Segment};
-use recsys_core::publish::read_blob;
+use recsys_core::publish::{is_from_the_future, read_blob};
 use recsys_core::window::Window;
 use serde::Serialize;
 
@@ -44,6 +44,8 @@ struct KindStatus {
     uri: String,
     /// Older than `--max-age`.
     stale: bool,
+    /// Built by a clock that is wrong, so that its age cannot be told.
+    from_the_future: bool,
 }
 
 /// `recsys-pipelines status`.
@@ -63,11 +65,14 @@ pub(crate) fn status(flags: &StatusJob) -> Result<(), JobError> {
         print(&output, &manifests, &failures.all);
     }
     failures.print(&output);
-    let problems = problems(&manifests, flags.max_age);
-    let outcome = match (failures.first, flags.max_age, problems.is_empty()) {
-        (Some(error), _, _) => Err(error),
-        (None, Some(_), false) => Err(JobError::Stale(problems.join("; "))),
-        _ => Ok(()),
+    let mut problems = of_the_future(&manifests);
+    if flags.max_age.is_some() {
+        problems.extend(age_problems(&manifests, flags.max_age));
+    }
+    let outcome = match failures.first {
+        Some(error) => Err(error),
+        None if problems.is_empty() => Ok(()),
+        None => Err(JobError::Stale(problems.join("; "))),
     };
     let registry = operator.config.registry_dir();
     output.end(&Status { registry, manifests, failures: failures.all }, outcome)
@@ -103,6 +108,7 @@ fn manifest_status(
             age_seconds: age.as_secs(),
             uri: uri.clone(),
             stale: max_age.is_some_and(|max_age| age > max_age),
+            from_the_future: is_from_the_future(built_at, operator.clock.horizon()),
         });
     }
     if let Some(manifest) = &manifest {
@@ -130,7 +136,11 @@ fn print(output: &Output, manifests: &[ManifestStatus], failures: &[Failure]) {
         for kind in kinds {
             let segment = kind.segment.as_ref().map_or("-", Segment::as_str);
             let age = readable(SignedDuration::from_secs(kind.age_seconds));
-            let stale = if kind.stale { "stale" } else { "" };
+            let stale = match kind {
+                KindStatus { from_the_future: true, .. } => "from the future",
+                KindStatus { stale: true, .. } => "stale",
+                _ => "",
+            };
             let (name, window) = (kind.kind.as_str(), kind.window.to_string());
             let version = format!("{:.12}", kind.version);
             table.add_row([tenant, surface, name, segment, &window, &version, &age, stale]);
@@ -145,8 +155,21 @@ fn print(output: &Output, manifests: &[ManifestStatus], failures: &[Failure]) {
     output.line(table.trim_fmt());
 }
 
+/// What was built in the future, whatever age is allowed.
+fn of_the_future(manifests: &[ManifestStatus]) -> Vec<String> {
+    let problem = |manifest: &ManifestStatus, KindStatus { kind, built_at, .. }: &KindStatus| {
+        let ManifestStatus { tenant, surface, .. } = manifest;
+        format!("{kind} of {tenant}/{surface} was built at {built_at}, which lies in the future")
+    };
+    let of_future = |manifest: &ManifestStatus| {
+        let kinds = manifest.kinds.iter().filter(|kind| kind.from_the_future);
+        kinds.map(|kind| problem(manifest, kind)).collect::<Vec<_>>()
+    };
+    manifests.iter().flat_map(of_future).collect()
+}
+
 /// What is older than it may be, or not there.
-fn problems(manifests: &[ManifestStatus], max_age: Option<SignedDuration>) -> Vec<String> {
+fn age_problems(manifests: &[ManifestStatus], max_age: Option<SignedDuration>) -> Vec<String> {
     let mut problems = Vec::new();
     if manifests.is_empty() {
         problems.push("there is no manifest in the registry".to_owned());
