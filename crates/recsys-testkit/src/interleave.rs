@@ -236,7 +236,8 @@ pub struct Explored {
     pub succeeded: Vec<usize>,
 }
 
-/// Runs `processes` in every interleaving on stores that begin with `contents`.
+/// Runs `processes` in every interleaving on stores that begin with `contents`, or in each in which processes are paused at
+/// most `most_pauses` times.
 ///
 /// `is_constant` says of a document that is there, by its key, that no process ever changes it. A read of one is done at
 /// once, and not in every order with the operations of others: its answer is the same.
@@ -246,6 +247,7 @@ pub struct Explored {
 pub fn explore(
     contents: Contents,
     processes: &[&Process],
+    most_pauses: Option<usize>,
     is_constant: &dyn Fn(&str) -> bool,
     check: &dyn Fn(&Contents) -> Result<(), String>,
 ) -> Result<Explored, String> {
@@ -254,10 +256,12 @@ pub fn explore(
         numbered.map(|(process, number)| Behaviour::new(number, *process)).collect();
     let mut explored = Explored { states: 0, succeeded: vec![0; processes.len()] };
     let mut seen = HashSet::new();
-    let mut to_try = vec![(contents, vec![START; processes.len()], Vec::new())];
-    while let Some((contents, at, order)) = to_try.pop() {
+    let mut to_try = vec![(contents, vec![START; processes.len()], Vec::new(), 0)];
+    while let Some((contents, at, order, pauses)) = to_try.pop() {
+        let running: Option<usize> = order.last().copied();
         let mut hasher = DefaultHasher::new();
-        (&contents.documents, &at).hash(&mut hasher);
+        let of_pauses = most_pauses.map(|_| (running, pauses));
+        (&contents.documents, &at, of_pauses).hash(&mut hasher);
         if !seen.insert(hasher.finish()) {
             continue;
         }
@@ -266,7 +270,9 @@ pub fn explore(
             Some(Operation::Read(key)) => is_constant(key) && contents.documents.contains_key(key),
             _ => false,
         };
-        let numbers = match (0..processes.len()).find(is_indifferent) {
+        // To go to another process for it would be a pause.
+        let indifferent = (0..processes.len()).find(is_indifferent);
+        let numbers = match indifferent.filter(|number| most_pauses.is_none() || running == Some(*number)) {
             Some(number) => number..number + 1,
             None => 0..processes.len(),
         };
@@ -274,6 +280,13 @@ pub fn explore(
             let node = &behaviours[number].nodes[at[number]];
             explored.succeeded[number] += usize::from(node.has_succeeded);
             let Some(next) = &node.next else { continue };
+            let is_pause = running.is_some_and(|running| {
+                running != number && behaviours[running].nodes[at[running]].next.is_some()
+            });
+            let pauses = pauses + usize::from(is_pause);
+            if most_pauses.is_some_and(|most| pauses > most) {
+                continue;
+            }
             let (mut contents, mut at, mut order) = (contents.clone(), at.clone(), order.clone());
             let answer = contents.answer(next);
             order.push(number);
@@ -281,7 +294,7 @@ pub fn explore(
                 check(&contents).map_err(|problem| format!("{problem} after {order:?}"))?;
             }
             at[number] = behaviours[number].after(at[number], answer);
-            to_try.push((contents, at, order));
+            to_try.push((contents, at, order, pauses));
         }
     }
     explored.states = seen.len();
