@@ -234,3 +234,25 @@ fn a_strange_note_of_what_was_told_stops_nothing() {
         assert_eq!(inbox.take().len(), 1, "{what}");
     }
 }
+
+/// A pipe may stand for the configuration, as a shell puts it there. One that nobody writes to is not waited for for ever,
+/// and a signal ends the wait.
+#[test]
+fn a_configuration_that_does_not_come() {
+    let sandbox = Sandbox::new();
+    let made = Command::new("mkfifo").arg(sandbox.join("config.json")).status().unwrap();
+    assert!(made.success());
+    let wait = |signal: bool| {
+        let mut command = sandbox.command("recsys-pipelines");
+        command.args(["status", "--config", "config.json"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().unwrap();
+        if signal {
+            thread::sleep(Duration::from_millis(700));
+            let sent = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+            assert!(sent.success());
+        }
+        Finished::from(child.wait_with_output().unwrap())
+    };
+    wait(true).fails(1, &["stopped by SIGTERM"]);
+    wait(false).fails(2, &["config.json: it is no regular file, and nobody has written to it for 10 s"]);
+}
