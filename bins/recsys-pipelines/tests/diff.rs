@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use recsys_core::artifact::Kind;
 use recsys_testkit::golden::repository;
 use recsys_testkit::reader::read_published;
@@ -483,6 +483,9 @@ fn two_manifests_must_be_meant_and_there() {
 
     let text = fs::read_to_string(shop.sandbox.join(MANIFEST)).unwrap();
     // One that was edited follows the newest entry.
-    shop.sandbox.write(MANIFEST, text.replace("\"updated_at\": \"20", "\"updated_at\": \"21"));
+    let mut manifest: Value = serde_json::from_str(&text).unwrap();
+    let updated: Timestamp = manifest["updated_at"].as_str().unwrap().parse().unwrap();
+    manifest["updated_at"] = json!((updated + SignedDuration::from_mins(1)).to_string());
+    shop.sandbox.write(MANIFEST, manifest.to_string());
     assert!(shop.diff("").ok().stdout.contains("unchanged"));
 }
