@@ -18,7 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 use published::{Shelf, candidates, publish, publish_with, publish_within, roll_back, scope};
 use recsys_core::publish::{
     BlobError, Collection, GarbageError, Keep, LeaseTimeouts, Options, PublishError, RegistryError, Remover,
-    RollbackError, release,
+    RollbackError, release, uptime,
 };
 use recsys_core::storage::{Condition, Conditions, Listed, PendingWrite, Store, StoreError, Tag};
 use recsys_testkit::faulty::{FaultyStore, Plan, When};
@@ -52,7 +52,7 @@ fn keep() -> Keep {
 /// Waits for no other collection for long.
 fn remover() -> Remover {
     let timeouts = LeaseTimeouts { wait: Duration::from_millis(600), silence: Duration::from_millis(300) };
-    Remover { by: "gc@host".to_owned(), now: Timestamp::now(), timeouts }
+    Remover { by: "gc@host".to_owned(), now: Timestamp::now(), timeouts, uptime }
 }
 
 /// Three days are published, and then all is old: the first two are garbage.

@@ -88,7 +88,7 @@ impl Contents {
 }
 
 /// What a process asks of a store. Keys begin with the name of the store.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Operation {
     Read(String),
     List { folder: String, after: String },
@@ -107,9 +107,10 @@ enum Answer {
 #[derive(Debug)]
 enum Source {
     Contents(Contents),
-    /// Answers that a process has had before. What it asks then is noted, and ends it.
+    /// What a process has asked before, and the answers: its threads may ask in another order. What it asks besides is
+    /// noted, and ends it.
     Script {
-        answers: std::vec::IntoIter<Answer>,
+        answers: Vec<(Operation, Answer)>,
         next: Option<Operation>,
     },
 }
@@ -144,11 +145,14 @@ impl Stores {
     fn ask(&self, operation: Operation) -> Result<Answer, StoreError> {
         match &mut *self.source() {
             Source::Contents(contents) => Ok(contents.answer(&operation)),
-            Source::Script { answers, next } => answers.next().ok_or_else(|| {
+            Source::Script { answers, next } => {
+                if let Some(at) = answers.iter().position(|(asked, _)| *asked == operation) {
+                    return Ok(answers.remove(at).1);
+                }
                 next.get_or_insert(operation);
                 let source = io::Error::other("the script has ended");
-                StoreError { action: "use", target: "a shared store".to_owned(), source }
-            }),
+                Err(StoreError { action: "use", target: "a shared store".to_owned(), source })
+            }
         }
     }
 }
@@ -206,17 +210,21 @@ impl<'a> Behaviour<'a> {
         let mut answers = Vec::new();
         let mut step = from.as_ref();
         while let Some((before, answer)) = step {
-            answers.push(answer.clone());
-            step = self.nodes[*before].from.as_ref();
+            let Node { from, next, .. } = &self.nodes[*before];
+            answers.extend(next.clone().map(|asked| (asked, answer.clone())));
+            step = from.as_ref();
         }
         answers.reverse();
-        let stores =
-            Stores(Arc::new(Mutex::new(Source::Script { answers: answers.into_iter(), next: None })));
+        let stores = Stores(Arc::new(Mutex::new(Source::Script { answers, next: None })));
         // Names that a process makes up are the same in every run of it.
         fastrand::seed(self.number);
         let has_succeeded = (self.process)(&stores);
         let next = match &mut *stores.source() {
-            Source::Script { next, .. } => next.take(),
+            Source::Script { answers, next } => {
+                let unused = answers.first().map(|(asked, _)| asked);
+                assert!(unused.is_none(), "a process is not deterministic: it did not ask {unused:?} again");
+                next.take()
+            }
             Source::Contents(_) => None,
         };
         if next.is_none() {

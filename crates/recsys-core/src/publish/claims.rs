@@ -246,13 +246,13 @@ impl<'a> Claims<'a> {
     }
 
     /// Begins a collection. Waits for the one that is running, or takes its place when it is silent.
-    pub(super) fn begin(self, by: &str, now: Timestamp) -> Result<Collector<'a>, RegistryError> {
+    pub(super) fn begin(self, caller: &'a Remover) -> Result<Collector<'a>, RegistryError> {
         let timeouts = self.timeouts;
         let id = format!("{:032x}", fastrand::u128(..));
         let mut wait = Wait::begin(timeouts.wait);
         let mut watched: Option<(Running, Instant)> = None;
         loop {
-            let begun = boot_time();
+            let begun = (caller.uptime)();
             let taken = self.update(|document| {
                 let is_dead = |running: &Running| {
                     let seen = watched.as_ref().filter(|(before, _)| before == running);
@@ -262,13 +262,14 @@ impl<'a> Claims<'a> {
                 if let Some(running) = document.running.clone().filter(|running| !is_dead(running)) {
                     return Ok(Err(running));
                 }
-                let running = Running { id: id.clone(), by: by.to_owned(), since: now, renewals: 0 };
+                let (id, by, since) = (id.clone(), caller.by.clone(), caller.now);
+                let running = Running { id, by, since, renewals: 0 };
                 document.running = Some(running);
                 Ok(Ok(()))
             })?;
             let Err(running) = taken else {
                 let renewed = Mutex::new(begun);
-                return Ok(Collector { claims: self, id, by: by.to_owned(), since: now, begun, renewed });
+                return Ok(Collector { claims: self, id, caller, begun, renewed });
             };
             let (by, since) = (running.by.clone(), running.since);
             if !wait.go_on(&self.name(), &by, since)? {
@@ -310,15 +311,14 @@ pub fn release(
     before: Timestamp,
     caller: &Remover,
 ) -> Result<Vec<Abandoned>, RegistryError> {
-    let Remover { by, now, timeouts } = caller;
-    let claims = Claims::new(store, scope, *timeouts);
+    let claims = Claims::new(store, scope, caller.timeouts);
     if claims.is_empty()? {
         return Ok(Vec::new());
     }
     // In the place of the dead one.
-    let collector = claims.begin(by, *now)?;
+    let collector = claims.begin(caller)?;
     // The clock of one that made its claim in the future was wrong.
-    let goes = |claim: &Claim| claim.since < before || claim.since > *now;
+    let goes = |claim: &Claim| claim.since < before || claim.since > caller.now;
     let released = claims.update(|document| {
         let released = document.claims.iter().filter(|claim| goes(claim)).map(Claim::abandoned).collect();
         document.claims.retain(|claim| !goes(claim));
@@ -333,11 +333,10 @@ pub fn release(
 pub(super) struct Collector<'a> {
     claims: Claims<'a>,
     id: String,
-    by: String,
-    since: Timestamp,
-    /// When it began, by the clock of `renewed`.
+    caller: &'a Remover,
+    /// When it began, by [`Remover::uptime`].
     begun: Duration,
-    /// When the last successful renewal began, by a clock that counts the time in which the machine sleeps.
+    /// When the last successful renewal began, by the same clock.
     renewed: Mutex<Duration>,
 }
 
@@ -348,16 +347,17 @@ impl Collector<'_> {
         for (kind, version) in versions {
             claimed.entry(*kind).or_default().insert(version.clone());
         }
-        // By the clock of its beginning, so that each claim has the time at which it was made.
-        let since = boot_time().saturating_sub(self.begun).try_into().unwrap_or(SignedDuration::ZERO);
-        let since = self.since.checked_add(since).unwrap_or(self.since);
+        // Each claim has the time at which it was made, to the second, by the clock of the collection's beginning.
+        let Remover { by, now, uptime, .. } = self.caller;
+        let seconds = uptime().saturating_sub(self.begun).as_secs().try_into().unwrap_or(i64::MAX);
+        let since = now.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(*now);
         self.renew(&mut self.renewed(), |document| {
             document.claims.retain(|claim| claim.id != self.id);
             let others = document.claims.iter().map(|claim| claim.abandoned().versions).sum();
             if others > MOST_ABANDONED {
                 return Err(RegistryError::ManyClaims { name: self.claims.name(), versions: others });
             }
-            let (id, by) = (self.id.clone(), self.by.clone());
+            let (id, by) = (self.id.clone(), by.clone());
             document.claims.push(Claim { id, by, since, versions: claimed.clone() });
             Ok(())
         })
@@ -367,7 +367,7 @@ impl Collector<'_> {
     pub(super) fn check(&self) -> Result<(), RegistryError> {
         interrupt::check().map_err(StoreError::from)?;
         let mut renewed = self.renewed();
-        if boot_time().saturating_sub(*renewed) > BEAT {
+        if (self.caller.uptime)().saturating_sub(*renewed) > BEAT {
             self.renew(&mut renewed, |_| Ok(()))?;
         }
         Ok(())
@@ -400,7 +400,7 @@ impl Collector<'_> {
         renewed: &mut Duration,
         change: impl Fn(&mut Document) -> Result<(), RegistryError>,
     ) -> Result<(), RegistryError> {
-        let begun = boot_time();
+        let begun = (self.caller.uptime)();
         self.claims.update(|document| {
             change(document)?;
             match &mut document.running {
@@ -418,17 +418,17 @@ impl Collector<'_> {
     }
 }
 
-/// The time since the machine was started, sleep included.
+/// The time since the machine was started, sleep included: the clock of [`Remover`].
 #[cfg(target_os = "linux")]
-fn boot_time() -> Duration {
+pub fn uptime() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
-/// The time since the first call: this system has no clock of the other kind.
+/// The time since the first call, for systems without such a clock.
 #[cfg(not(target_os = "linux"))]
-fn boot_time() -> Duration {
+pub fn uptime() -> Duration {
     static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
     START.elapsed()
 }

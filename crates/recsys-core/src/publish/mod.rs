@@ -34,7 +34,7 @@ use jiff::Timestamp;
 
 pub use blob::{Blob, BlobBytes, BlobError, read_blob, version_in};
 pub use candidate::{Candidate, Planned, Stored, Unfit};
-pub use claims::{Abandoned, LeaseTimeouts, release};
+pub use claims::{Abandoned, LeaseTimeouts, release, uptime};
 pub use format::V1;
 pub use garbage::{Collection, Garbage, GarbageError, GarbageType, Keep};
 pub use history::{HistoryEntry, LookupError, Reason, by_hash};

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -32,6 +33,8 @@ pub struct Remover {
     pub now: Timestamp,
     /// How long it waits for another collection.
     pub timeouts: LeaseTimeouts,
+    /// Tells how long the machine has been running, sleep included: [`uptime`](super::uptime).
+    pub uptime: fn() -> Duration,
 }
 
 /// What was removed.
@@ -63,13 +66,12 @@ impl Collection {
             versions.entry((garbage.kind, garbage.version.clone())).or_default().push(garbage);
         }
         let versions: Vec<Version<'_>> = versions.into_iter().collect();
-        let Remover { by, now, timeouts } = remover;
-        let claims = Claims::new(registry, scope, *timeouts);
+        let claims = Claims::new(registry, scope, remover.timeouts);
         if versions.is_empty() && claims.is_empty()? {
             return Ok(Removed { garbage: Vec::new(), abandoned: Vec::new() });
         }
         Registry::new(registry).check_store()?;
-        let collector = claims.begin(by, *now)?;
+        let collector = claims.begin(remover)?;
         let sweep = Sweep {
             registry,
             objects,

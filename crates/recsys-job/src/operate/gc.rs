@@ -5,7 +5,7 @@ use std::iter;
 use jiff::{SignedDuration, Timestamp};
 use recsys_core::id::Scope;
 use recsys_core::publish::{
-    Abandoned, Collection, Garbage, GarbageError, GarbageType, Keep, Registry, Remover, release,
+    Abandoned, Collection, Garbage, GarbageError, GarbageType, Keep, Registry, Remover, release, uptime,
 };
 use recsys_core::storage::Store;
 use serde::ser::SerializeSeq;
@@ -134,7 +134,7 @@ fn collect(
     operator.registry().manifest(scope)?;
     // Claims have the real time, whatever the clock is pinned to.
     let timeouts = operator.config.registry.timeouts_of_gc();
-    let caller = Remover { by: by(), now: clock::wall(), timeouts };
+    let caller = Remover { by: by(), now: clock::wall(), timeouts, uptime };
     if let Some(age) = flags.release_claims {
         Registry::new(registry).check_store()?;
         let before = caller.now.checked_sub(age).unwrap_or(Timestamp::MIN);
