@@ -217,7 +217,8 @@ fn the_chain_of_jobs_writes_the_reports_that_run_writes() {
         snapshot.into_iter().map(|(name, (_, bytes))| (name, bytes)).collect::<Vec<_>>()
     };
     let by_run = reports(false);
-    assert_eq!(by_run.len(), 6);
+    // The data and the report of each of three days, and the name of the scope.
+    assert_eq!(by_run.len(), 7);
     assert_eq!(reports(true), by_run);
 }
 
