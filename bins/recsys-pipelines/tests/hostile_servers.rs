@@ -3,9 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
 use std::net::TcpListener;
-use std::process::Stdio;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use recsys_testkit::inbox::{Answer, Inbox, Request};
 use recsys_testkit::sandbox::{Finished, Sandbox};
@@ -25,20 +22,7 @@ fn sandbox(registry_dir: &str) -> Sandbox {
 
 /// Runs a command that must come to an end of its own.
 fn bounded(sandbox: &Sandbox, line: &str, environment: &[(&str, &str)]) -> Finished {
-    let mut command = sandbox.command("recsys-pipelines");
-    command.args(line.split_whitespace()).args(["--config", "config.json"]);
-    command.envs(environment.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let begun = Instant::now();
-    while child.try_wait().unwrap().is_none() {
-        if begun.elapsed() > Duration::from_mins(1) {
-            child.kill().unwrap();
-            let _ = child.wait();
-            panic!("{line} does not come to an end");
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
-    child.wait_with_output().unwrap().into()
+    sandbox.run_bounded("recsys-pipelines", &format!("{line} --config config.json"), environment)
 }
 
 /// The same with a bucket of S3 at `endpoint`.

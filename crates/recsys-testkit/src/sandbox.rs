@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
-use std::time::SystemTime;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
 use tempfile::TempDir;
 
@@ -154,6 +155,23 @@ impl Sandbox {
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&copy);
         self.prepare(&mut command);
         command.args(line.split_whitespace()).output().unwrap().into()
+    }
+
+    /// Runs a binary that must come to an end of its own.
+    pub fn run_bounded(&self, binary: &str, line: &str, environment: &[(&str, &str)]) -> Finished {
+        let mut command = self.command(binary);
+        command.args(line.split_whitespace()).envs(environment.iter().copied());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let begun = Instant::now();
+        while child.try_wait().unwrap().is_none() {
+            if begun.elapsed() > Duration::from_mins(1) {
+                child.kill().unwrap();
+                let _ = child.wait();
+                panic!("{binary} {line} does not come to an end");
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        child.wait_with_output().unwrap().into()
     }
 
     /// Runs a binary to its end, and says how many bytes of memory it has had at most.
