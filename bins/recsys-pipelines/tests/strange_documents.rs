@@ -7,9 +7,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use recsys_testkit::sandbox::{Finished, Sandbox};
 use serde_json::{Value, json};
@@ -42,23 +40,11 @@ fn published() -> Sandbox {
 
 /// Runs a command that must come to an end of its own.
 fn bounded(sandbox: &Sandbox, line: &str) -> Finished {
-    let (name, line) = match line.split_once(' ') {
+    let (binary, line) = match line.split_once(' ') {
         Some((job, rest)) if job.starts_with("job_") => (job, rest),
         _ => ("recsys-pipelines", line),
     };
-    let mut command = sandbox.command(name);
-    command.args(line.split_whitespace()).args(["--config", "config.json"]);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let begun = Instant::now();
-    while child.try_wait().unwrap().is_none() {
-        if begun.elapsed() > Duration::from_mins(1) {
-            child.kill().unwrap();
-            let _ = child.wait();
-            panic!("{name} {line} does not come to an end");
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
-    child.wait_with_output().unwrap().into()
+    sandbox.run_bounded(binary, &format!("{line} --config config.json"), &[])
 }
 
 /// Puts something in the place of a file.
@@ -235,24 +221,13 @@ fn a_strange_note_of_what_was_told_stops_nothing() {
     }
 }
 
-/// A pipe may stand for the configuration, as a shell puts it there. One that nobody writes to is not waited for for ever,
-/// and a signal ends the wait.
 #[test]
-fn a_configuration_that_does_not_come() {
-    let sandbox = Sandbox::new();
-    let made = Command::new("mkfifo").arg(sandbox.join("config.json")).status().unwrap();
-    assert!(made.success());
-    let wait = |signal: bool| {
-        let mut command = sandbox.command("recsys-pipelines");
-        command.args(["status", "--config", "config.json"]).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let child = command.spawn().unwrap();
-        if signal {
-            thread::sleep(Duration::from_millis(700));
-            let sent = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
-            assert!(sent.success());
-        }
-        Finished::from(child.wait_with_output().unwrap())
-    };
-    wait(true).fails(1, &["stopped by SIGTERM"]);
-    wait(false).fails(2, &["config.json: it is no regular file, and nobody has written to it for 10 s"]);
+fn in_the_place_of_the_configuration() {
+    for (what, said) in STRANGE {
+        let sandbox = Sandbox::new();
+        replace(&sandbox, &sandbox.join("config.json"), what);
+        sandbox
+            .run_bounded("recsys-pipelines", "status --config config.json", &[])
+            .fails(2, &["config.json", said]);
+    }
 }

@@ -3,20 +3,15 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::channel;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use figment::error::Kind as FigmentKind;
 use figment::providers::{Env, Format, Json, Serialized, Toml};
 use figment::value::{Dict, Value};
 use figment::{Figment, Provider};
 use recsys_core::database::DatabaseError;
-use recsys_core::interrupt;
-use recsys_core::storage::{MAX_DOCUMENT_BYTES, NotADocument, RootError};
+use recsys_core::storage::{LocalStore, RootError, Store};
 
 use super::Config;
 use super::yaml::Yaml;
@@ -120,39 +115,13 @@ impl Config {
     }
 }
 
-/// Reads the file, which may be a pipe and has an end: it is no larger than any other document.
+/// Reads the file as any other document: a regular one, and no larger.
 fn read(path: &Path) -> io::Result<String> {
-    let bytes = if fs::metadata(path)?.is_file() { read_bytes(path)? } else { read_pipe(path)? };
-    if bytes.len() as u64 > MAX_DOCUMENT_BYTES {
-        return Err(NotADocument::TooLarge { bytes: None, most: MAX_DOCUMENT_BYTES }.into());
-    }
+    let (folder, name) = (path.parent().unwrap_or(Path::new("")), path.file_name().unwrap_or_default());
+    let name = name.to_str().ok_or(io::ErrorKind::InvalidFilename)?;
+    let read = LocalStore::new(folder).and_then(|store| store.read(name)).map_err(|error| error.source)?;
+    let bytes = read.ok_or(io::ErrorKind::NotFound)?;
     String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()))
-}
-
-fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_DOCUMENT_BYTES + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// Reads what a shell has put in the place of a file, such as a pipe of another command. Where nobody writes to it, to
-/// open it would block for ever.
-fn read_pipe(path: &Path) -> io::Result<Vec<u8>> {
-    const LONGEST: Duration = Duration::from_secs(10);
-    const POLL: Duration = Duration::from_millis(100);
-    let (sender, receiver) = channel();
-    let path = path.to_owned();
-    // Left behind when it is too late, and gone with the process.
-    thread::Builder::new().spawn(move || sender.send(read_bytes(&path)))?;
-    let begun = Instant::now();
-    while begun.elapsed() < LONGEST {
-        interrupt::check()?;
-        if let Ok(read) = receiver.recv_timeout(POLL) {
-            return read;
-        }
-    }
-    let silent = format!("it is no regular file, and nobody has written to it for {} s", LONGEST.as_secs());
-    Err(io::Error::new(io::ErrorKind::TimedOut, silent))
 }
 
 /// Adds each environment variable as a layer of its own.
