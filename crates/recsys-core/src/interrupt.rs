@@ -15,8 +15,6 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 
-use crate::storage::StoreError;
-
 static FLAG: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
 /// The process was asked to stop.
@@ -28,12 +26,6 @@ impl From<Interrupted> for io::Error {
     /// Not of the kind `Interrupted`, after which readers try again.
     fn from(interrupted: Interrupted) -> Self {
         Self::other(interrupted)
-    }
-}
-
-impl From<Interrupted> for StoreError {
-    fn from(interrupted: Interrupted) -> Self {
-        Self { action: "go on with", target: "the data".to_owned(), source: interrupted.into() }
     }
 }
 
@@ -73,20 +65,4 @@ pub fn is_cause(error: &(dyn Error + 'static)) -> bool {
         let io = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         error.is::<Interrupted>() || io.is_some_and(|inner| is_cause(inner))
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::lines::LinesError;
-
-    #[test]
-    fn an_interruption_is_known_below_other_errors() {
-        let lines = LinesError::Read { name: "a".into(), source: Interrupted.into() };
-        let store = LinesError::Temporary(Interrupted.into());
-        let nested = io::Error::other(StoreError::from(Interrupted));
-        assert!(is_cause(&Interrupted) && is_cause(&lines) && is_cause(&store) && is_cause(&nested));
-        let other = LinesError::Read { name: "a".into(), source: io::ErrorKind::Interrupted.into() };
-        assert!(!is_cause(&other));
-    }
 }

@@ -453,6 +453,7 @@ impl BadLines<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::interrupt::Interrupted;
 
     fn file(name: &str, bytes: impl Into<Vec<u8>>) -> LineFile {
         LineFile::new(name, io::Cursor::new(bytes.into()))
@@ -524,5 +525,16 @@ mod tests {
         }
         let files = vec![LineFile::new("x", Broken(false))];
         assert_eq!(lines(files).unwrap_err(), "cannot read x");
+    }
+
+    #[test]
+    fn an_interruption_is_known_below_other_errors() {
+        let read = LinesError::Read { name: "a".into(), source: Interrupted.into() };
+        let store = LinesError::Temporary(Interrupted.into());
+        let nested = io::Error::other(StoreError::from(Interrupted));
+        let is_cause = interrupt::is_cause;
+        assert!(is_cause(&Interrupted) && is_cause(&read) && is_cause(&store) && is_cause(&nested));
+        let other = LinesError::Read { name: "a".into(), source: io::ErrorKind::Interrupted.into() };
+        assert!(!is_cause(&other));
     }
 }

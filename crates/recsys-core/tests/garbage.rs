@@ -7,7 +7,6 @@
 mod published;
 
 use std::fs::File;
-use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -17,10 +16,10 @@ use std::time::{Duration, SystemTime};
 use jiff::{SignedDuration, Timestamp};
 use published::{Shelf, candidates, publish, publish_with, publish_within, roll_back, scope};
 use recsys_core::publish::{
-    BlobError, Collection, GarbageError, Keep, LeaseTimeouts, Options, PublishError, RegistryError, Remover,
-    RollbackError, release, uptime,
+    BlobError, ClaimsError, Collection, GarbageError, Keep, LeaseTimeouts, Options, PublishError,
+    RegistryError, Remover, RollbackError, release, uptime,
 };
-use recsys_core::storage::{Condition, Conditions, Listed, PendingWrite, Store, StoreError, Tag};
+use recsys_core::storage::{Condition, Store};
 use recsys_testkit::faulty::{FaultyStore, Plan, When};
 use recsys_testkit::place::Place;
 use recsys_testkit::proxy::{Fault, Proxy};
@@ -106,7 +105,10 @@ fn beside_a_publish_of_what_is_garbage() {
         match publish_with(objects, registry, &candidates(2), options) {
             Ok(done) => done.swapped,
             // It was collected between being found and being announced, or is claimed: nothing has moved.
-            Err(PublishError::Vanished(_) | PublishError::Registry(RegistryError::Claimed { .. })) => {
+            Err(
+                PublishError::Vanished(_)
+                | PublishError::Registry(RegistryError::Claims(ClaimsError::Claimed { .. })),
+            ) => {
                 assert_eq!(shelf.chain().len(), 3);
                 false
             }
@@ -136,7 +138,7 @@ fn beside_a_rollback_to_what_is_garbage() {
             Ok(manifest) => manifest.is_some(),
             Err(
                 RollbackError::Blob(BlobError::Missing(_))
-                | RollbackError::Registry(RegistryError::Claimed { .. }),
+                | RollbackError::Registry(RegistryError::Claims(ClaimsError::Claimed { .. })),
             ) => {
                 assert_eq!(shelf.chain().len(), 3);
                 false
@@ -188,18 +190,25 @@ fn claims(registry: &dyn Store) -> Value {
     serde_json::from_slice(&registry.read(CLAIMS).unwrap().unwrap()).unwrap()
 }
 
-/// A collection is killed before its n-th deletion: the next one takes its place and goes on, and what the dead one has
-/// claimed cannot become current until its claims are given up.
-#[test]
-fn a_collection_that_was_killed() {
+/// A collection was killed before its first deletion.
+fn shelf_with_a_dead_collection() -> Arc<Shelf> {
     let shelf = shelf();
     let registry = shelf.store("registry");
-    // The first removal never ends: its store panics, as if the process were gone.
-    let plan = Plan::new(When::Before, usize::MAX);
-    let objects = Killed(FaultyStore { inner: shelf.store("objects"), plan });
+    // The first operation on the objects is a removal: it panics, as if the process were gone.
+    let plan = Plan::interrupt(0, || panic!("killed"));
+    let objects = FaultyStore { inner: shelf.store("objects"), plan };
     let found = Collection::find(&*registry, &*shelf.store("objects"), &scope(), keep()).unwrap();
     let killed = catch_unwind(AssertUnwindSafe(|| found.remove(&*registry, &objects, &scope(), &remover())));
     assert!(killed.is_err());
+    shelf
+}
+
+/// A collection was killed: the next one takes its place and goes on, and what the dead one has
+/// claimed cannot become current until its claims are given up.
+#[test]
+fn a_collection_that_was_killed() {
+    let shelf = shelf_with_a_dead_collection();
+    let registry = shelf.store("registry");
     let left = claims(&*registry);
     assert_eq!(left["claims"][0]["by"], "gc@host");
     assert!(left["running"].is_object());
@@ -232,13 +241,8 @@ fn a_collection_that_was_killed() {
 /// the one that runs.
 #[test]
 fn claims_are_given_up_where_nothing_is_left_to_delete() {
-    let shelf = shelf();
+    let shelf = shelf_with_a_dead_collection();
     let registry = shelf.store("registry");
-    let plan = Plan::new(When::Before, usize::MAX);
-    let objects = Killed(FaultyStore { inner: shelf.store("objects"), plan });
-    let found = Collection::find(&*registry, &*shelf.store("objects"), &scope(), keep()).unwrap();
-    let killed = catch_unwind(AssertUnwindSafe(|| found.remove(&*registry, &objects, &scope(), &remover())));
-    assert!(killed.is_err());
     let everything = Keep { manifests: 99, ..keep() };
     let found = Collection::find(&*registry, &*shelf.store("objects"), &scope(), everything).unwrap();
     assert_eq!(found.garbage, []);
@@ -248,52 +252,6 @@ fn claims_are_given_up_where_nothing_is_left_to_delete() {
     assert_eq!(claims(&*registry), json!({"v": 1, "claims": []}));
     let options = Options { allow_older_window: true, ..Options::default() };
     assert!(publish_with(&*shelf.store("objects"), &*registry, &candidates(2), options).unwrap().swapped);
-}
-
-/// A store whose process is killed when it is to remove something.
-#[derive(Debug)]
-struct Killed(FaultyStore);
-
-impl Store for Killed {
-    fn uri(&self, key: &str) -> String {
-        self.0.uri(key)
-    }
-
-    fn name(&self, key: &str) -> String {
-        self.0.name(key)
-    }
-
-    fn root_exists(&self) -> Result<bool, StoreError> {
-        self.0.root_exists()
-    }
-
-    fn open(&self, key: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
-        self.0.open(key)
-    }
-
-    fn read_tagged(&self, key: &str) -> Result<Option<(Vec<u8>, Tag)>, StoreError> {
-        self.0.read_tagged(key)
-    }
-
-    fn begin(&self, key: &str) -> Result<Box<dyn PendingWrite + '_>, StoreError> {
-        self.0.begin(key)
-    }
-
-    fn remove(&self, key: &str) -> Result<bool, StoreError> {
-        panic!("killed before the removal of {key}")
-    }
-
-    fn look(&self, key: &str) -> Result<Option<Listed>, StoreError> {
-        self.0.look(key)
-    }
-
-    fn list(&self, folder: &str) -> Result<Vec<Listed>, StoreError> {
-        self.0.list(folder)
-    }
-
-    fn conditions(&self) -> Result<Conditions, StoreError> {
-        self.0.conditions()
-    }
 }
 
 /// Another collection has taken the place of this one, which was silent for too long: it finds out before it deletes on.
@@ -317,7 +275,7 @@ fn a_collection_that_was_replaced() {
     let registry = shelf.store("registry");
     let found = Collection::find(&*registry, &*shelf.store("objects"), &scope(), keep()).unwrap();
     let lost = found.remove(&*registry, &objects, &scope(), &remover());
-    assert!(matches!(lost, Err(GarbageError::Registry(RegistryError::Leased { .. }))), "{lost:?}");
+    assert!(matches!(lost, Err(GarbageError::Claims(ClaimsError::Leased { .. }))), "{lost:?}");
     let left = claims(&*registry);
     assert_eq!(left["running"]["id"], "another");
     assert_eq!(left["claims"], json!([]), "its own claims are given back");

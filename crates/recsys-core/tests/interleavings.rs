@@ -14,8 +14,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use published::{candidates, publish, publish_within, roll_back_within, scope};
 use recsys_core::publish::{
-    BlobError, Candidate, Collection, GarbageError, Keep, LeaseTimeouts, Manifest, Options, PublishError,
-    Record, RegistryError, Remover, RollbackError, version_in,
+    BlobError, Candidate, ClaimsError, Collection, GarbageError, Keep, LeaseTimeouts, Manifest, Options,
+    PublishError, Record, RegistryError, Remover, RollbackError, version_in,
 };
 use recsys_core::storage::Store;
 use recsys_testkit::interleave::{Contents, Process, Stores, explore};
@@ -85,8 +85,8 @@ fn remove(found: &Collection, stores: &Stores) -> bool {
     match found.remove(&stores.open("registry"), &stores.open("objects"), &scope(), &caller) {
         Ok(removed) => !removed.garbage.is_empty(),
         // Another collection has taken its place.
-        Err(GarbageError::Registry(
-            RegistryError::Leased { .. } | RegistryError::Replaced(_) | RegistryError::Contended(_),
+        Err(GarbageError::Claims(
+            ClaimsError::Leased { .. } | ClaimsError::Replaced(_) | ClaimsError::Contended(_),
         )) => false,
         Err(error) => is_over(&error.to_string()),
     }
@@ -102,7 +102,7 @@ fn roll_back_to_first(stores: &Stores) -> bool {
         Ok(manifest) => manifest.is_some(),
         Err(
             RollbackError::Blob(BlobError::Missing(_))
-            | RollbackError::Registry(RegistryError::Claimed { .. })
+            | RollbackError::Registry(RegistryError::Claims(ClaimsError::Claimed { .. }))
             | RollbackError::Overtaken(_)
             | RollbackError::Vanished(_),
         ) => false,
@@ -114,7 +114,10 @@ fn publish_first_again(stores: &Stores) -> bool {
     let options = Options { allow_older_window: true, ..Options::default() };
     match publish_within(&stores.open("objects"), &stores.open("registry"), day(1), options, NO_TIME) {
         Ok(done) => done.swapped,
-        Err(PublishError::Vanished(_) | PublishError::Registry(RegistryError::Claimed { .. })) => false,
+        Err(
+            PublishError::Vanished(_)
+            | PublishError::Registry(RegistryError::Claims(ClaimsError::Claimed { .. })),
+        ) => false,
         Err(error) => is_over(&error.to_string()),
     }
 }

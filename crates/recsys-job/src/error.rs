@@ -9,7 +9,7 @@ use recsys_core::interrupt::{self, Interrupted};
 use recsys_core::limit::LimitExceeded;
 use recsys_core::lines::LinesError;
 use recsys_core::publish::{
-    BlobError, GarbageError, LookupError, PublishError, RegistryError, RollbackError, Unfit,
+    BlobError, ClaimsError, GarbageError, LookupError, PublishError, RegistryError, RollbackError, Unfit,
 };
 use recsys_core::quarantine::{Stopped, TooManyInvalid};
 use recsys_core::raw::{RawError, WindowTooLarge};
@@ -244,6 +244,7 @@ impl JobError {
             Self::Blob(error) => blob(error),
             Self::Garbage(error) => match error {
                 GarbageError::Registry(error) => registry(error),
+                GarbageError::Claims(error) => claims(error),
                 GarbageError::Store(error) => store(error),
                 GarbageError::NoManifest(_) | GarbageError::OtherStore { .. } => Exit::Usage,
                 GarbageError::Gap { .. } | GarbageError::Unrecorded { .. } => Exit::Refused,
@@ -324,15 +325,24 @@ fn blob(error: &BlobError) -> Exit {
     }
 }
 
+fn claims(error: &ClaimsError) -> Exit {
+    match error {
+        ClaimsError::Store(error) => store(error),
+        ClaimsError::Leased { .. }
+        | ClaimsError::Claimed { .. }
+        | ClaimsError::Replaced(_)
+        | ClaimsError::Contended(_) => Exit::Failure,
+        ClaimsError::Document { .. } | ClaimsError::ManyClaims { .. } => Exit::Refused,
+    }
+}
+
 fn registry(error: &RegistryError) -> Exit {
     match error {
         RegistryError::Store(error) => store(error),
+        RegistryError::Claims(error) => claims(error),
         RegistryError::Unknown { .. }
         | RegistryError::Unsettled(_)
-        | RegistryError::Leased { .. }
-        | RegistryError::Claimed { .. }
         | RegistryError::Dropped(_)
-        | RegistryError::Replaced(_)
         | RegistryError::Contended(_) => Exit::Failure,
         RegistryError::Unconditional(_) | RegistryError::Broken(_) => Exit::Usage,
         RegistryError::Document { .. }
@@ -341,7 +351,6 @@ fn registry(error: &RegistryError) -> Exit {
         | RegistryError::ChangedEntry(_)
         | RegistryError::Future { .. }
         | RegistryError::Lost(_)
-        | RegistryError::ManyClaims { .. }
         | RegistryError::Begun { .. } => Exit::Refused,
     }
 }

@@ -285,7 +285,41 @@ impl<'a> Reader<'a> {
         first: Day,
         last: Day,
     ) -> Result<(Gathered, Counts), LinesError> {
-        gather(self, files, first, last)
+        let Reader { stream, budget, aside, .. } = *self;
+        let times = first.start_ns()..last.end_ns();
+        let threads = budget.reading_threads();
+        let worker = || Worker {
+            reader: self,
+            share: budget.events_of(stream) / threads,
+            last: LastLine::default(),
+            days: Vec::new(),
+            runs: Vec::new(),
+            counts: Counts::default(),
+            unlooked: 0,
+        };
+        let work = |worker: &mut Worker<'_>, line: &str| worker.line(line, &times);
+        let mut workers = for_each_good_line(files, threads, aside, worker, work)?;
+        // The memory is then for the days as they are taken. One after the other, so that one shard at most is sorted in
+        // memory beside the rest.
+        if workers.iter().any(|worker| !worker.runs.is_empty()) {
+            workers.iter_mut().try_for_each(Worker::spill_all)?;
+        }
+
+        let count = usize::try_from((times.end - times.start) / Day::NS).unwrap_or_default();
+        let mut days: Vec<_> = (0..count).map(|_| Some(Parts::default())).collect();
+        let mut counts = Counts { lines: aside.map_or(0, Aside::lines), ..Counts::default() };
+        for worker in workers {
+            counts.lines += worker.counts.lines;
+            counts.foreign += worker.counts.foreign;
+            counts.outside += worker.counts.outside;
+            for (day, shard) in worker.days.into_iter().enumerate() {
+                days[day].get_or_insert_default().shards.push(shard);
+            }
+            for (day, run) in worker.runs {
+                days[day].get_or_insert_default().runs.push(run);
+            }
+        }
+        Ok((Gathered { stream, budget: budget.clone(), first, days }, counts))
     }
 
     /// Reads the events of the days `first` to `last` in the same way, and puts all of them in order.
@@ -300,49 +334,6 @@ impl<'a> Reader<'a> {
         let days: Result<Vec<_>, _> = days.map(|day| gathered.take(day)).collect();
         Ok((days?.into_iter().flatten().collect(), counts))
     }
-}
-
-fn gather(
-    reader: &Reader<'_>,
-    files: Vec<LineFile>,
-    first: Day,
-    last: Day,
-) -> Result<(Gathered, Counts), LinesError> {
-    let Reader { stream, budget, aside, .. } = *reader;
-    let times = first.start_ns()..last.end_ns();
-    let threads = budget.reading_threads();
-    let worker = || Worker {
-        reader,
-        share: budget.events_of(stream) / threads,
-        last: LastLine::default(),
-        days: Vec::new(),
-        runs: Vec::new(),
-        counts: Counts::default(),
-        unlooked: 0,
-    };
-    let work = |worker: &mut Worker<'_>, line: &str| worker.line(line, &times);
-    let mut workers = for_each_good_line(files, threads, aside, worker, work)?;
-    // The memory is then for the days as they are taken. One after the other, so that one shard at most is sorted in
-    // memory beside the rest.
-    if workers.iter().any(|worker| !worker.runs.is_empty()) {
-        workers.iter_mut().try_for_each(Worker::spill_all)?;
-    }
-
-    let count = usize::try_from((times.end - times.start) / Day::NS).unwrap_or_default();
-    let mut days: Vec<_> = (0..count).map(|_| Some(Parts::default())).collect();
-    let mut counts = Counts { lines: aside.map_or(0, Aside::lines), ..Counts::default() };
-    for worker in workers {
-        counts.lines += worker.counts.lines;
-        counts.foreign += worker.counts.foreign;
-        counts.outside += worker.counts.outside;
-        for (day, shard) in worker.days.into_iter().enumerate() {
-            days[day].get_or_insert_default().shards.push(shard);
-        }
-        for (day, run) in worker.runs {
-            days[day].get_or_insert_default().runs.push(run);
-        }
-    }
-    Ok((Gathered { stream, budget: budget.clone(), first, days }, counts))
 }
 
 impl Gathered {

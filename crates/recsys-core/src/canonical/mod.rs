@@ -76,13 +76,7 @@ pub enum CanonicalError {
 }
 
 fn advice(error: &LinesError) -> &'static str {
-    match error {
-        LinesError::Line { fault, .. } if fault.reason.contains("max_id_bytes") => {
-            "; raise it, or ingest the day again with such lines set aside"
-        }
-        LinesError::Line { .. } => "; ingest the day again",
-        _ => "",
-    }
+    if matches!(error, LinesError::Line { .. }) { "; ingest the day again" } else { "" }
 }
 
 /// What became of a day's file.

@@ -28,8 +28,6 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::format::V1;
-use super::registry::{Registry, RegistryError};
-use super::sweep::Remover;
 use crate::artifact::Kind;
 use crate::id::Scope;
 use crate::interrupt;
@@ -62,6 +60,82 @@ impl Default for LeaseTimeouts {
     fn default() -> Self {
         Self { wait: Duration::from_mins(1), silence: 10 * BEAT }
     }
+}
+
+/// Why claims could not be made, or what is claimed cannot become current.
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimsError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The document is not of its schema.
+    #[error("{name} is not a claims document: {source}; move it away when no `gc --delete` is running")]
+    Document {
+        /// The document.
+        name: String,
+        /// Where it departs from its schema.
+        source: serde_json::Error,
+    },
+    /// Another collection of garbage is running.
+    #[error(
+        "another collection of garbage is running: {name} is held by {by} since {since}; try again when it has ended"
+    )]
+    Leased {
+        /// The claims document.
+        name: String,
+        /// User and host of the collection.
+        by: String,
+        /// When it began.
+        since: Timestamp,
+    },
+    /// Somebody has ended this collection of garbage, which looked dead.
+    #[error("{0} was taken from this collection of garbage, which was silent for too long; run it again")]
+    Replaced(String),
+    /// Collections of garbage have died again and again.
+    #[error(
+        "{name} holds claims on {versions} versions of collections that have died; when none of them can be running any \
+         more, give them up with `gc --release-claims 24h`"
+    )]
+    ManyClaims {
+        /// The claims document.
+        name: String,
+        /// How many versions they have claimed.
+        versions: usize,
+    },
+    /// A collection of garbage is about to delete a version.
+    #[error(
+        "{kind} {version:.12} of {scope} cannot become current: a collection of garbage by {by}, begun at {since}, has \
+         claimed it; try again when that has ended, or, if it was killed, give its claims up with \
+         `gc --tenant {} --surface {} --release-claims 1h`", scope.tenant, scope.surface
+    )]
+    Claimed {
+        /// The kind.
+        kind: Kind,
+        /// The version.
+        version: String,
+        /// User and host of the collection.
+        by: String,
+        /// When it began.
+        since: Timestamp,
+        /// Whose artifact.
+        scope: Box<Scope>,
+    },
+    /// Other processes were faster every time.
+    #[error("{0} changed under every attempt to swap it; try again")]
+    Contended(String),
+}
+
+/// Who removes garbage.
+#[derive(Debug, Clone)]
+pub struct Remover {
+    /// User and host.
+    pub by: String,
+    /// When the removal begins.
+    pub now: Timestamp,
+    /// How long it waits for another collection.
+    pub timeouts: LeaseTimeouts,
+    /// Tells how long the machine has been running, sleep included: [`uptime`].
+    pub uptime: fn() -> Duration,
 }
 
 /// Versions of an artifact kind.
@@ -152,7 +226,7 @@ impl Wait {
     }
 
     /// Sleeps for a moment; `false` when the time is up.
-    fn go_on(&mut self, name: &str, by: &str, since: Timestamp) -> Result<bool, RegistryError> {
+    fn go_on(&mut self, name: &str, by: &str, since: Timestamp) -> Result<bool, ClaimsError> {
         interrupt::check().map_err(StoreError::from)?;
         let waited = self.began.elapsed();
         if waited >= self.timeout {
@@ -177,11 +251,12 @@ impl<'a> Claims<'a> {
         self.store.name(&key(self.scope))
     }
 
-    fn read(&self) -> Result<(Document, Condition), RegistryError> {
+    fn read(&self) -> Result<(Document, Condition), ClaimsError> {
         let key = key(self.scope);
         match self.store.read_tagged(&key)? {
             Some((bytes, tag)) => {
-                let document = Registry::new(self.store).parse(&key, "claims document", &bytes)?;
+                let document = serde_json::from_slice(&bytes)
+                    .map_err(|source| ClaimsError::Document { name: self.name(), source })?;
                 Ok((document, Condition::Still(Some(tag))))
             }
             None => Ok((Document::default(), Condition::Still(None))),
@@ -191,8 +266,8 @@ impl<'a> Claims<'a> {
     /// Changes the document as `change` says, which is asked again when another process was faster.
     fn update<T>(
         &self,
-        mut change: impl FnMut(&mut Document) -> Result<T, RegistryError>,
-    ) -> Result<T, RegistryError> {
+        mut change: impl FnMut(&mut Document) -> Result<T, ClaimsError>,
+    ) -> Result<T, ClaimsError> {
         let mut delays = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(5))
             .with_max_delay(Duration::from_millis(500))
@@ -215,7 +290,7 @@ impl<'a> Claims<'a> {
                     (read, Ok(_)) => drop(read?),
                 },
             }
-            let delay = delays.next().ok_or_else(|| RegistryError::Contended(self.name()))?;
+            let delay = delays.next().ok_or_else(|| ClaimsError::Contended(self.name()))?;
             thread::sleep(delay.min(self.timeouts.wait));
         }
     }
@@ -223,8 +298,8 @@ impl<'a> Claims<'a> {
     /// Waits until none of `versions` is claimed.
     ///
     /// # Errors
-    /// [`RegistryError::Claimed`] when one of them still is when the time is up, or was abandoned.
-    pub(super) fn await_free(&self, versions: &[(Kind, String)]) -> Result<(), RegistryError> {
+    /// [`ClaimsError::Claimed`] when one of them still is when the time is up, or was abandoned.
+    pub(super) fn await_free(&self, versions: &[(Kind, String)]) -> Result<(), ClaimsError> {
         let mut wait = Wait::begin(self.timeouts.wait);
         loop {
             let (document, _) = self.read()?;
@@ -234,7 +309,7 @@ impl<'a> Claims<'a> {
             if !document.is_running(id) || !wait.go_on(&self.name(), by, *since)? {
                 let (by, since) = (by.clone(), *since);
                 let version = version.to_owned();
-                return Err(RegistryError::Claimed {
+                return Err(ClaimsError::Claimed {
                     kind,
                     version,
                     by,
@@ -246,7 +321,7 @@ impl<'a> Claims<'a> {
     }
 
     /// Begins a collection. Waits for the one that is running, or takes its place when it is silent.
-    pub(super) fn begin(self, caller: &'a Remover) -> Result<Collector<'a>, RegistryError> {
+    pub(super) fn begin(self, caller: &'a Remover) -> Result<Collector<'a>, ClaimsError> {
         let timeouts = self.timeouts;
         let id = format!("{:032x}", fastrand::u128(..));
         let mut wait = Wait::begin(timeouts.wait);
@@ -273,7 +348,7 @@ impl<'a> Claims<'a> {
             };
             let (by, since) = (running.by.clone(), running.since);
             if !wait.go_on(&self.name(), &by, since)? {
-                return Err(RegistryError::Leased { name: self.name(), by, since });
+                return Err(ClaimsError::Leased { name: self.name(), by, since });
             }
             if watched.as_ref().is_none_or(|(before, _)| *before != running) {
                 watched = Some((running, Instant::now()));
@@ -282,12 +357,12 @@ impl<'a> Claims<'a> {
     }
 
     /// Whether nobody has left or holds anything.
-    pub(super) fn is_empty(&self) -> Result<bool, RegistryError> {
+    pub(super) fn is_empty(&self) -> Result<bool, ClaimsError> {
         Ok(self.read()?.0 == Document::default())
     }
 
     /// Claims of collections that do not run any more.
-    pub(super) fn abandoned(&self) -> Result<Vec<Abandoned>, RegistryError> {
+    pub(super) fn abandoned(&self) -> Result<Vec<Abandoned>, ClaimsError> {
         let (document, _) = self.read()?;
         let dead = document.claims.iter().filter(|claim| !document.is_running(&claim.id));
         Ok(dead.map(Claim::abandoned).collect())
@@ -310,7 +385,7 @@ pub fn release(
     scope: &Scope,
     before: Timestamp,
     caller: &Remover,
-) -> Result<Vec<Abandoned>, RegistryError> {
+) -> Result<Vec<Abandoned>, ClaimsError> {
     let claims = Claims::new(store, scope, caller.timeouts);
     if claims.is_empty()? {
         return Ok(Vec::new());
@@ -342,7 +417,7 @@ pub(super) struct Collector<'a> {
 
 impl Collector<'_> {
     /// Claims `versions` in place of what it has claimed before.
-    pub(super) fn claim(&self, versions: &[(Kind, String)]) -> Result<(), RegistryError> {
+    pub(super) fn claim(&self, versions: &[(Kind, String)]) -> Result<(), ClaimsError> {
         let mut claimed = Versions::new();
         for (kind, version) in versions {
             claimed.entry(*kind).or_default().insert(version.clone());
@@ -355,7 +430,7 @@ impl Collector<'_> {
             document.claims.retain(|claim| claim.id != self.id);
             let others = document.claims.iter().map(|claim| claim.abandoned().versions).sum();
             if others > MOST_ABANDONED {
-                return Err(RegistryError::ManyClaims { name: self.claims.name(), versions: others });
+                return Err(ClaimsError::ManyClaims { name: self.claims.name(), versions: others });
             }
             let (id, by) = (self.id.clone(), by.clone());
             document.claims.push(Claim { id, by, since, versions: claimed.clone() });
@@ -364,7 +439,7 @@ impl Collector<'_> {
     }
 
     /// Looks before a deletion whether this collection still runs, unless it has just done so.
-    pub(super) fn check(&self) -> Result<(), RegistryError> {
+    pub(super) fn check(&self) -> Result<(), ClaimsError> {
         interrupt::check().map_err(StoreError::from)?;
         let mut renewed = self.renewed();
         if (self.caller.uptime)().saturating_sub(*renewed) > BEAT {
@@ -374,7 +449,7 @@ impl Collector<'_> {
     }
 
     /// Ends the collection. Claims on `unsettled` versions, which may still be deleted by a request on its way, stay.
-    pub(super) fn end(self, unsettled: &[(Kind, String)]) -> Result<(), RegistryError> {
+    pub(super) fn end(self, unsettled: &[(Kind, String)]) -> Result<(), ClaimsError> {
         let id = &self.id;
         self.claims.update(|document| {
             document.running.take_if(|running| running.id == *id);
@@ -398,8 +473,8 @@ impl Collector<'_> {
     fn renew(
         &self,
         renewed: &mut Duration,
-        change: impl Fn(&mut Document) -> Result<(), RegistryError>,
-    ) -> Result<(), RegistryError> {
+        change: impl Fn(&mut Document) -> Result<(), ClaimsError>,
+    ) -> Result<(), ClaimsError> {
         let begun = (self.caller.uptime)();
         self.claims.update(|document| {
             change(document)?;
@@ -407,9 +482,9 @@ impl Collector<'_> {
                 Some(running) if running.id == self.id => running.renewals += 1,
                 Some(Running { by, since, .. }) => {
                     let (name, by, since) = (self.claims.name(), by.clone(), *since);
-                    return Err(RegistryError::Leased { name, by, since });
+                    return Err(ClaimsError::Leased { name, by, since });
                 }
-                None => return Err(RegistryError::Replaced(self.claims.name())),
+                None => return Err(ClaimsError::Replaced(self.claims.name())),
             }
             Ok(())
         })?;

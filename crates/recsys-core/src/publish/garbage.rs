@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::blob::version_in;
+use super::claims::ClaimsError;
 use super::history::HistoryEntry;
 use super::registry::{Registry, RegistryError};
 use crate::artifact::Kind;
@@ -27,6 +28,9 @@ pub enum GarbageError {
     /// The registry failed.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// Another collection is in the way.
+    #[error(transparent)]
+    Claims(#[from] ClaimsError),
     /// A store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -34,7 +34,7 @@ use jiff::Timestamp;
 
 pub use blob::{Blob, BlobBytes, BlobError, read_blob, version_in};
 pub use candidate::{Candidate, Planned, Stored, Unfit};
-pub use claims::{Abandoned, LeaseTimeouts, release, uptime};
+pub use claims::{Abandoned, ClaimsError, LeaseTimeouts, Remover, release, uptime};
 pub use format::V1;
 pub use garbage::{Collection, Garbage, GarbageError, GarbageType, Keep};
 pub use history::{HistoryEntry, LookupError, Reason, by_hash};
@@ -42,7 +42,7 @@ pub use manifest::{Manifest, is_from_the_future};
 pub use record::Record;
 pub use registry::{Change, Registry, RegistryError};
 pub use rollback::{RollbackError, RollbackPlan, Target};
-pub use sweep::{Removed, Remover};
+pub use sweep::Removed;
 
 use crate::artifact::{ArtifactKey, Kind};
 use crate::gate::{Move, Share};

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
 use super::blob::version_in;
-use super::claims::{Claims, LeaseTimeouts};
+use super::claims::{Claims, ClaimsError, LeaseTimeouts};
 use super::format::V1;
 use super::history::{HistoryEntry, Reason};
 use super::manifest::Manifest;
@@ -100,50 +100,9 @@ pub enum RegistryError {
         /// The note of the first swap.
         note: String,
     },
-    /// Another collection of garbage is running.
-    #[error(
-        "another collection of garbage is running: {name} is held by {by} since {since}; try again when it has ended"
-    )]
-    Leased {
-        /// The claims document.
-        name: String,
-        /// User and host of the collection.
-        by: String,
-        /// When it began.
-        since: Timestamp,
-    },
-    /// Somebody has ended this collection of garbage, which looked dead.
-    #[error("{0} was taken from this collection of garbage, which was silent for too long; run it again")]
-    Replaced(String),
-    /// Collections of garbage have died again and again.
-    #[error(
-        "{name} holds claims on {versions} versions of collections that have died; when none of them can be running any \
-         more, give them up with `gc --release-claims 24h`"
-    )]
-    ManyClaims {
-        /// The claims document.
-        name: String,
-        /// How many versions they have claimed.
-        versions: usize,
-    },
-    /// A collection of garbage is about to delete a version.
-    #[error(
-        "{kind} {version:.12} of {scope} cannot become current: a collection of garbage by {by}, begun at {since}, has \
-         claimed it; try again when that has ended, or, if it was killed, give its claims up with \
-         `gc --tenant {} --surface {} --release-claims 1h`", scope.tenant, scope.surface
-    )]
-    Claimed {
-        /// The kind.
-        kind: Kind,
-        /// The version.
-        version: String,
-        /// User and host of the collection.
-        by: String,
-        /// When it began.
-        since: Timestamp,
-        /// Whose artifact.
-        scope: Box<Scope>,
-    },
+    /// A collection of garbage is in the way.
+    #[error(transparent)]
+    Claims(#[from] ClaimsError),
     /// The manifest was written by a clock that is wrong, or this one is.
     #[error(
         "{name} was written at {updated_at}, which lies in the future: it is {now} by the clock here; if this clock is \
@@ -171,7 +130,6 @@ pub enum RegistryError {
 fn remedy(what: &str) -> &'static str {
     match what {
         "manifest" => "put the `manifest` of the newest entry of its history in its place",
-        "claims document" => "move it away when no `gc --delete` is running",
         "record" => "move it away; the next publish of the artifact writes it anew",
         _ => "move it away; what was current before it is then out of reach",
     }
@@ -341,7 +299,7 @@ impl<'a> Registry<'a> {
         Ok(Some(entry))
     }
 
-    pub(super) fn parse<T: DeserializeOwned>(
+    fn parse<T: DeserializeOwned>(
         &self,
         key: &str,
         what: &'static str,
@@ -391,7 +349,8 @@ impl<'a> Registry<'a> {
             let previous = current.as_ref().map(Manifest::hash);
             let manifest = self.announce(scope, change, manifest, previous.as_ref())?;
             let moved = moved(current.as_ref(), &manifest);
-            Claims::new(self.store, scope, change.timeouts).await_free(&moved)?;
+            let claims = Claims::new(self.store, scope, change.timeouts);
+            claims.await_free(&moved).map_err(RegistryError::Claims)?;
             confirm(&manifest).map_err(RegistryError::Store)?.map_or(Ok(()), Err)?;
             // The last cancellation point: a swap that has begun is completed.
             interrupt::check().map_err(|interrupted| RegistryError::Store(interrupted.into()))?;

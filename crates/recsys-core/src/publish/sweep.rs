@@ -6,12 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
-
-use jiff::Timestamp;
 
 use super::blob::version_in;
-use super::claims::{Abandoned, Claims, Collector, LeaseTimeouts};
+use super::claims::{Abandoned, Claims, Collector, Remover};
 use super::garbage::{Collection, Garbage, GarbageError, GarbageType};
 use super::history::HistoryEntry;
 use super::registry::Registry;
@@ -23,19 +20,6 @@ use crate::storage::Store;
 /// Versions that are claimed at a time: so few that little is blocked when a collection dies, and so many that claiming
 /// takes no time beside deleting.
 const BATCH: usize = 1000;
-
-/// Who removes garbage.
-#[derive(Debug, Clone)]
-pub struct Remover {
-    /// User and host.
-    pub by: String,
-    /// When the removal begins.
-    pub now: Timestamp,
-    /// How long it waits for another collection.
-    pub timeouts: LeaseTimeouts,
-    /// Tells how long the machine has been running, sleep included: [`uptime`](super::uptime).
-    pub uptime: fn() -> Duration,
-}
 
 /// What was removed.
 #[derive(Debug)]

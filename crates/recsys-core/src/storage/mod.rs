@@ -23,7 +23,7 @@ use std::io::{self, Read, Write};
 
 use jiff::Timestamp;
 
-use crate::interrupt;
+use crate::interrupt::{self, Interrupted};
 
 pub use document::{MAX_ARTIFACT_BYTES, MAX_DOCUMENT_BYTES, NotADocument};
 pub use fault::{BucketFault, Problem};
@@ -45,6 +45,12 @@ pub struct StoreError {
     /// The answer of the system underneath.
     #[source]
     pub source: io::Error,
+}
+
+impl From<Interrupted> for StoreError {
+    fn from(interrupted: Interrupted) -> Self {
+        Self { action: "go on with", target: "the data".to_owned(), source: interrupted.into() }
+    }
 }
 
 impl StoreError {
