@@ -148,11 +148,12 @@ impl Sandbox {
         if !root {
             return self.run(binary, line);
         }
-        // The build folder may be closed to others.
-        let copy = self.join(binary);
-        fs::copy(binaries().join(binary), &copy).unwrap();
+        // The build folder may be closed to others. A job starts the program beside it.
+        for name in [binary, "recsys-pipelines"] {
+            fs::copy(binaries().join(name), self.join(name)).unwrap();
+        }
         let mut command = Command::new("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&copy);
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(self.join(binary));
         self.prepare(&mut command);
         command.args(line.split_whitespace()).output().unwrap().into()
     }

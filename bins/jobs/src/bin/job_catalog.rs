@@ -1,0 +1,7 @@
+//! Catalogue → its rows in Postgres.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    jobs::become_job("job_catalog")
+}

@@ -1,0 +1,7 @@
+//! Catalogue → the staged artifact of its tags.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    jobs::become_job("job_content_sim")
+}

@@ -1,0 +1,7 @@
+//! Raw events → canonical data.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    jobs::become_job("job_ingest")
+}

@@ -1,0 +1,7 @@
+//! Quality gates over canonical data.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    jobs::become_job("job_validate")
+}
