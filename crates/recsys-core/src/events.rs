@@ -5,8 +5,10 @@
 //! are not copied: they are read from the days as often as a builder asks for them, some events at a time.
 //!
 //! Where events are weighed, a second table stands beside it: of the exposures and outcomes whose weight is
-//! not 0, each type by itself with its weight. It has no sessions, and its order means nothing.
+//! not 0, each type by itself with its weight. It has no sessions unless they tell users apart that have no id, and its
+//! order means nothing.
 
+use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::canonical::{Columns, DayRows, Names};
@@ -28,6 +30,8 @@ pub struct EventTable {
     pub(crate) users: Arc<Dictionary>,
     /// The table of weighted events, where they count otherwise than these do.
     weighed: Option<Box<EventTable>>,
+    /// The most that the events of one user count for one item.
+    pub(crate) cap: Option<NonZeroU64>,
     items_of_users: Mutex<Option<Arc<Groups>>>,
 }
 
@@ -61,7 +65,7 @@ pub enum TableError {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Events<'a> {
     pub(crate) weight: u64,
-    /// Empty in a table of weighted events.
+    /// Empty in a table of weighted events, unless what one user counts has a cap.
     pub(crate) session: &'a [u32],
     pub(crate) item: &'a [u32],
     pub(crate) user: &'a [u32],
@@ -116,7 +120,9 @@ impl EventTable {
         });
         // What counts nothing is not there: neither its items nor its users.
         let chosen = shown.chain(came).filter(|chosen| chosen.weight > 0).collect();
-        self.weighed = Some(Box::new(Self::of(chosen, Sessions::Ignore, limits)?));
+        let cap = weights.cap_per_user_item;
+        let sessions = if cap.is_some() { Sessions::Count } else { Sessions::Ignore };
+        self.weighed = Some(Box::new(Self { cap, ..Self::of(chosen, sessions, limits)? }));
         Ok(())
     }
 
@@ -127,7 +133,7 @@ impl EventTable {
 
     /// Whether each event counts one.
     pub(crate) fn counts_ones(&self) -> bool {
-        self.days.iter().all(|part| part.weight == 1)
+        self.cap.is_none() && self.days.iter().all(|part| part.weight == 1)
     }
 
     fn of(chosen: Vec<Chosen<'_>>, of_sessions: Sessions, limits: &Limits) -> Result<Self, TableError> {
@@ -165,6 +171,7 @@ impl EventTable {
             items,
             users,
             weighed: None,
+            cap: None,
             items_of_users: Mutex::default(),
         })
     }

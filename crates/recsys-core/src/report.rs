@@ -3,9 +3,10 @@
 //! It lies beside the data: `<tenant>/<surface>/reports/<day>.json`. Whoever writes the data writes the counts;
 //! whoever judges the day adds the verdict, also when it is good. The hash says of which data a report is.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::gate::{Check, DayCounts, Past};
+use crate::gate::{Check, DayCounts, Dropped, Past};
 use crate::id::{Scope, Surface, Tenant};
 use crate::json;
 use crate::storage::{Condition, Store, StoreError};
@@ -30,6 +31,9 @@ pub struct DayReport {
     /// Repeated deliveries that were dropped; absent when the data was not ingested with a report.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duplicates: Option<u64>,
+    /// Events of other days in the day's own files; absent when there were none, or nobody has counted them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outside: Option<u64>,
     /// What the gates made of it; absent until the day was judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
@@ -45,6 +49,33 @@ pub struct Verdict {
     pub past: Past,
     /// What each gate has found.
     pub checks: Vec<Check>,
+    /// Who has let a day go on that did not pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<Accepted>,
+}
+
+/// Somebody's word that a day may go on although a gate refused it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Accepted {
+    /// Why.
+    pub reason: String,
+    /// Who.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl DayReport {
+    /// What was delivered and is not in the data.
+    pub fn dropped(&self) -> Dropped {
+        Dropped { duplicates: self.duplicates, outside: self.outside }
+    }
+
+    /// Whether the day may be built from: nobody has judged it, it has passed, or it was accepted.
+    pub fn is_good(&self) -> bool {
+        self.verdict.as_ref().is_none_or(|verdict| verdict.passed || verdict.accepted.is_some())
+    }
 }
 
 /// The reports of one tenant and surface.

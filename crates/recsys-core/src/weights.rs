@@ -1,5 +1,7 @@
 //! What an event counts where events are weighed.
 
+use std::num::NonZeroU64;
+
 use serde::{Deserialize, Serialize};
 
 /// What one event of each type adds to the count of its item. Each field is the setting of the same name
@@ -13,12 +15,14 @@ pub struct Weights {
     pub click: u64,
     /// A conversion.
     pub conversion: u64,
+    /// The most that the events of one user count for one item. A session without a user is one user.
+    pub cap_per_user_item: Option<NonZeroU64>,
 }
 
 impl Default for Weights {
     /// Exposures count, and nothing else does.
     fn default() -> Self {
-        Self { exposure: 1, click: 0, conversion: 0 }
+        Self { exposure: 1, click: 0, conversion: 0, cap_per_user_item: None }
     }
 }
 
@@ -26,7 +30,7 @@ impl Weights {
     /// The greatest weighted count: up to it, every whole number is exact wherever it is read as a double.
     pub const GREATEST_COUNT: u64 = 1 << 53;
 
-    /// Whether each exposure counts one, and nothing else counts.
+    /// Whether each exposure counts one, however many there are, and nothing else counts.
     pub fn are_plain(&self) -> bool {
         *self == Self::default()
     }

@@ -58,6 +58,11 @@ impl Day {
         Self::new(self.0.checked_add(days).map_err(|_| out_of_range())?)
     }
 
+    /// The day that begins so many days after 1970-01-01, if there is one.
+    pub(crate) fn since_1970(days: i64) -> Option<Self> {
+        Self(date(1970, 1, 1)).plus(days).ok()
+    }
+
     /// Midnight at which the day begins, in nanoseconds since 1970-01-01T00:00:00Z.
     pub fn start_ns(self) -> i64 {
         const NS_PER_DAY: i64 = 86_400_000_000_000;

@@ -248,7 +248,7 @@ struct Events {
     duplicates: BTreeMap<String, u64>,
     lines: u64,
     foreign: u64,
-    outside: u64,
+    outside: BTreeMap<String, u64>,
 }
 
 fn read(lines: &[String], days: &[&str]) -> Events {
@@ -274,7 +274,7 @@ fn read(lines: &[String], days: &[&str]) -> Events {
         };
         let date = date_of(event.ts);
         if !days.contains(&date.as_str()) {
-            events.outside += 1;
+            *events.outside.entry(date).or_default() += 1;
             continue;
         }
         let own = events.days.entry(date.clone()).or_default();
@@ -494,8 +494,8 @@ proptest! {
         let (first, last) = (window.start(), day(DAYS[2]));
         let (days, counts) = read_days(layout.files(&lines), &scope, first, last, &budget).unwrap();
         assert_eq!(
-            (counts.lines, counts.foreign, counts.outside),
-            (expected.lines, expected.foreign, expected.outside)
+            (counts.lines, counts.foreign, counts.outside.iter().map(|(day, events)| (day.to_string(), *events)).collect()),
+            (expected.lines, expected.foreign, expected.outside.clone())
         );
         for day in &days {
             let name = day.day.to_string();

@@ -8,6 +8,7 @@ mod common;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::num::NonZeroU64;
 
 use common::{DAYS, budget, cases, day, files, layout, lines, scope};
 use proptest::collection::vec;
@@ -256,25 +257,30 @@ proptest! {
 
 type Counts = BTreeMap<String, u64>;
 
-/// The sums of weights by item, and by user and item.
+/// The sums of weights by item, and by user and item: of each user, or of each session without one, up to the cap.
 fn naive_counts(
     exposures: &[Value],
     outcomes: &[Outcome],
     weights: Weights,
 ) -> (Counts, BTreeMap<String, Counts>) {
     let text = |event: &Value, field: &str| event.get(field).map(|text| text.as_str().unwrap().to_owned());
-    let shown = exposures
-        .iter()
-        .map(|event| (text(event, "item_id").unwrap(), text(event, "user_id"), weights.exposure));
+    let shown = exposures.iter().map(|event| {
+        (text(event, "item_id").unwrap(), text(event, "user_id"), text(event, "session_id"), weights.exposure)
+    });
     let came = outcomes.iter().map(|outcome| {
         let weight = if outcome.event_type == "click" { weights.click } else { weights.conversion };
-        (outcome.item.clone(), outcome.user.clone(), weight)
+        (outcome.item.clone(), outcome.user.clone(), outcome.session.clone(), weight)
     });
+    let mut sums = BTreeMap::<(Result<String, Option<String>>, String), u64>::new();
+    for (item, user, session, weight) in shown.chain(came).filter(|(_, _, _, weight)| *weight > 0) {
+        *sums.entry((user.ok_or(session), item)).or_default() += weight;
+    }
     let (mut items, mut users) = (Counts::new(), BTreeMap::<String, Counts>::new());
-    for (item, user, weight) in shown.chain(came).filter(|(_, _, weight)| *weight > 0) {
-        *items.entry(item.clone()).or_default() += weight;
-        if let Some(user) = user {
-            *users.entry(user).or_default().entry(item).or_default() += weight;
+    for ((user, item), sum) in sums {
+        let sum = weights.cap_per_user_item.map_or(sum, |cap| sum.min(cap.get()));
+        *items.entry(item.clone()).or_default() += sum;
+        if let Ok(user) = user {
+            users.entry(user).or_default().insert(item, sum);
         }
     }
     (items, users)
@@ -308,10 +314,12 @@ fn content(kind: Kind, table: &EventTable, limits: &Limits, budget: &Budget) -> 
 
 fn weights() -> impl Strategy<Value = Weights> {
     let weight = || select(&[0u64, 0, 1, 2, 10, 1 << 40][..]);
-    (weight(), weight(), weight()).prop_map(|(exposure, click, conversion)| Weights {
+    let cap = select(vec![None, None, NonZeroU64::new(1), NonZeroU64::new(3)]);
+    (weight(), weight(), weight(), cap).prop_map(|(exposure, click, conversion, cap_per_user_item)| Weights {
         exposure,
         click,
         conversion,
+        cap_per_user_item,
     })
 }
 
@@ -441,7 +449,7 @@ fn weighed(weights: Weights, limits: &Limits) -> Result<EventTable, TableError> 
 fn weights_worked_by_hand() {
     let limits = Limits::default();
     let of = |kind: Kind, exposure: u64, click: u64, conversion: u64| {
-        let table = weighed(Weights { exposure, click, conversion }, &limits).unwrap();
+        let table = weighed(Weights { exposure, click, conversion, ..Weights::default() }, &limits).unwrap();
         let content = content(kind, &table, &limits, &Budget::default()).to_string();
         content.replace("\"item_id\":", "").replace("\"user_id\":", "").replace('"', "")
     };
@@ -461,7 +469,7 @@ fn weights_worked_by_hand() {
 
 #[test]
 fn limits_hold_over_exposures_and_outcomes_together() {
-    let weights = Weights { exposure: 1, click: 1, conversion: 1 };
+    let weights = Weights { exposure: 1, click: 1, conversion: 1, ..Weights::default() };
     for (limit, value) in
         [("max_events_per_run", 9), ("max_distinct_items_per_run", 3), ("max_users_per_run", 3)]
     {
@@ -479,7 +487,7 @@ fn limits_hold_over_exposures_and_outcomes_together() {
 fn what_cannot_be_counted_exactly_is_refused() {
     let limits = Limits::default();
     // Two conversions and five exposures.
-    let weights = |conversion| Weights { exposure: 1, click: 0, conversion };
+    let weights = |conversion| Weights { exposure: 1, click: 0, conversion, ..Weights::default() };
     let most = (Weights::GREATEST_COUNT - 5) / 2;
     let table = weighed(weights(most), &limits).unwrap();
     let counted = content(Kind::Popularity, &table, &limits, &Budget::default());

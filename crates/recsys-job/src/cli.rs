@@ -9,15 +9,16 @@ use std::ffi::OsStr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
-use clap::builder::TypedValueParser;
+use clap::builder::{NonEmptyStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, Args, Command, Parser, ValueEnum};
 use jiff::{SignedDuration, Span, SpanRelativeTo};
 use recsys_core::artifact::Kind;
 use recsys_core::catalog::CatalogFormat;
 use recsys_core::id::{Scope, Segment, Surface, Tenant};
-use recsys_core::window::Day;
+use recsys_core::window::{Day, DayError};
 
+use crate::clock::Clock;
 use crate::post::parse_gateway;
 
 /// What every binary's help ends with.
@@ -100,13 +101,32 @@ impl ScopeArgs {
 /// Which days.
 #[derive(Debug, Clone, Args)]
 pub struct DayArgs {
-    /// First day, YYYY-MM-DD (UTC)
-    #[arg(long, value_name = "DAY")]
+    /// First day in UTC: YYYY-MM-DD, yesterday, or today-7
+    #[arg(long, value_name = "DAY", value_parser = parse_day)]
     pub start: Day,
 
     /// Last day, inclusive; each day of the range is worked on in turn [default: the first day]
-    #[arg(long, value_name = "DAY")]
+    #[arg(long, value_name = "DAY", value_parser = parse_day)]
     pub end: Option<Day>,
+
+    /// Take a day that has not ended, for a try: what comes later is missing, and the checkpoint stays
+    #[arg(long)]
+    pub allow_open_day: bool,
+}
+
+/// Parses a day: as it is written in the calendar, or counted from today in UTC.
+fn parse_day(text: &str) -> Result<Day, String> {
+    let before = match text.strip_prefix("today") {
+        Some("") => Some(0),
+        Some(before) => before.strip_prefix('-').and_then(|days| days.parse::<u32>().ok()),
+        None => (text == "yesterday").then_some(1),
+    };
+    let Some(before) = before else {
+        let expected = |error: DayError| format!("{error}, nor is it today, yesterday or today-7");
+        return text.parse().map_err(expected);
+    };
+    let today = Clock::from_env().map_err(|error| error.to_string())?.now();
+    Day::of(today).and_then(|today| today.plus(-i64::from(before))).map_err(|error| error.to_string())
 }
 
 /// Which artifacts of a day.
@@ -132,18 +152,35 @@ pub struct PublishFlags {
     #[arg(long)]
     pub switch_segment: bool,
 
-    /// Let an artifact differ from the current one by more than `validation.max_artifact_change`
+    /// Let an artifact differ from the current one by more than `validation.max_artifact_change` or `max_top_change`
+    /// allow
     #[arg(long)]
     pub allow_large_change: bool,
 }
 
-/// Flags of `job_ingest` and `job_validate`.
+/// Flags of `job_ingest`.
 #[derive(Debug, Clone, Parser)]
 pub struct DayJob {
     #[command(flatten)]
     pub scope: ScopeArgs,
     #[command(flatten)]
     pub days: DayArgs,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// Flags of `job_validate`.
+#[derive(Debug, Clone, Parser)]
+pub struct ValidateJob {
+    #[command(flatten)]
+    pub scope: ScopeArgs,
+    #[command(flatten)]
+    pub days: DayArgs,
+
+    /// Let the days go on that a gate refuses, for this reason, which their reports keep
+    #[arg(long, value_name = "REASON", value_parser = NonEmptyStringValueParser::new())]
+    pub accept: Option<String>,
+
     #[command(flatten)]
     pub common: CommonArgs,
 }
@@ -215,11 +252,11 @@ pub struct CatalogTableJob {
     pub dry_run: bool,
 
     /// Taken so that all jobs can be given the same flags; a catalogue has no days
-    #[arg(long, value_name = "DAY")]
+    #[arg(long, value_name = "DAY", value_parser = parse_day)]
     pub start: Option<Day>,
 
     /// Taken so that all jobs can be given the same flags; a catalogue has no days
-    #[arg(long, value_name = "DAY")]
+    #[arg(long, value_name = "DAY", value_parser = parse_day)]
     pub end: Option<Day>,
 
     #[command(flatten)]
@@ -247,13 +284,18 @@ pub struct RunJob {
     #[command(flatten)]
     pub scope: ScopeArgs,
 
-    /// First day, YYYY-MM-DD (UTC); with --incremental, where to begin when there is no checkpoint
-    #[arg(long, value_name = "DAY", required_unless_present = "incremental")]
+    /// First day in UTC: YYYY-MM-DD, yesterday, or today-7; with --incremental, where to begin when there is no
+    /// checkpoint
+    #[arg(long, value_name = "DAY", required_unless_present = "incremental", value_parser = parse_day)]
     pub start: Option<Day>,
 
     /// Last day, inclusive [default: the first day; with --incremental, yesterday in UTC]
-    #[arg(long, value_name = "DAY")]
+    #[arg(long, value_name = "DAY", value_parser = parse_day)]
     pub end: Option<Day>,
+
+    /// Take a day that has not ended, for a try: what comes later is missing, and the checkpoint stays
+    #[arg(long)]
+    pub allow_open_day: bool,
 
     /// Begin with the day after the last one published, as the checkpoint has it
     #[arg(long)]
@@ -487,7 +529,7 @@ macro_rules! flags {
         })*
     };
 }
-flags!(DayJob, BuildJob, CatalogJob, PublishJob);
+flags!(DayJob, ValidateJob, BuildJob, CatalogJob, PublishJob);
 
 impl Flags for CatalogTableJob {
     fn common(&self) -> &CommonArgs {

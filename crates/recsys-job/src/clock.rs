@@ -1,6 +1,7 @@
 //! The only place that knows what time it is.
 
 use jiff::Timestamp;
+use recsys_core::window::Day;
 
 use crate::error::JobError;
 
@@ -34,6 +35,11 @@ impl Clock {
     /// What lies after this lies in the future: a clock that is pinned to the past does not make the present so.
     pub(crate) fn horizon(self) -> Timestamp {
         self.now().max(wall())
+    }
+
+    /// Whether a day has ended.
+    pub(crate) fn is_past(self, day: Day) -> bool {
+        self.horizon().as_nanosecond() >= i128::from(day.end_ns())
     }
 
     /// The time, to the microsecond.

@@ -13,7 +13,7 @@ use recsys_core::staging::Staging;
 use recsys_core::storage::{Roots, Store, Unconditional};
 use recsys_core::window::Day;
 
-use crate::cli::{CommonArgs, ScopeArgs};
+use crate::cli::{CommonArgs, DayArgs, ScopeArgs};
 use crate::clock::Clock;
 use crate::config::{Concurrency, Config, ConfigError};
 use crate::error::JobError;
@@ -114,8 +114,10 @@ impl Context {
         Ok(ctx)
     }
 
-    /// The days from `start` to `end`, both inclusive; just `start` without an end.
-    pub(crate) fn days(&self, start: Day, end: Option<Day>) -> Result<Vec<Day>, JobError> {
+    /// The days from `start` to `end`, both inclusive; just `start` without an end. One that has not ended is refused unless
+    /// that is allowed.
+    pub(crate) fn days(&self, asked: &DayArgs) -> Result<Vec<Day>, JobError> {
+        let DayArgs { start, end, allow_open_day } = *asked;
         let end = end.unwrap_or(start);
         if end < start {
             return Err(JobError::Usage(format!("--end {end} is before --start {start}")));
@@ -126,6 +128,12 @@ impl Context {
         limits
             .check("max_days_backfill", limits.max_days_backfill, count)
             .map_err(|exceeded| exceeded.in_place(format_args!("the days {start} to {end}")))?;
+        if let Some(day) = days.clone().find(|day| !self.clock.is_past(*day)) {
+            if !allow_open_day {
+                return Err(JobError::OpenDay(day));
+            }
+            tracing::warn!(%day, "the day has not ended in UTC: what comes later is missing");
+        }
         Ok(days.collect())
     }
 

@@ -86,6 +86,23 @@ pub enum JobError {
     /// A day was ingested again while a window that holds it was built.
     #[error("the canonical data of {0} changed while it was built from; run the job again")]
     Changed(Day),
+    /// A day that was asked for has not ended.
+    #[error(
+        "{0} has not ended in UTC: what comes later would be missing; begin when it is over, or give --allow-open-day for a try"
+    )]
+    OpenDay(Day),
+    /// A window holds days that a gate has refused.
+    #[error(
+        "window {window} holds {}, which a gate has refused: put the data right and ingest it again, accept it by `job_validate \
+         --accept REASON`, or set validation.on_refused_day to exclude",
+        .days.iter().map(Day::to_string).collect::<Vec<_>>().join(", ")
+    )]
+    RefusedDays {
+        /// The window.
+        window: Window,
+        /// The days.
+        days: Vec<Day>,
+    },
     /// Nothing is staged where something should be.
     #[error("nothing is staged in {0}; run the builder jobs first")]
     NothingStaged(String),
@@ -228,6 +245,8 @@ impl JobError {
                 Class::Data => Exit::Refused,
             },
             Self::Gate(_)
+            | Self::OpenDay(_)
+            | Self::RefusedDays { .. }
             | Self::Invalid(_)
             | Self::Stopped(_)
             | Self::Checkpoint { .. }
@@ -272,7 +291,9 @@ impl JobError {
                 PublishError::Vanished(_) => Exit::Failure,
                 PublishError::Blob { source, .. } => unfit(source),
                 PublishError::Registry(error) => registry(error),
-                PublishError::Empty { .. } | PublishError::Changed { .. } => Exit::Refused,
+                PublishError::Empty { .. }
+                | PublishError::Changed { .. }
+                | PublishError::TopChanged { .. } => Exit::Refused,
                 PublishError::UnknownCurrent { .. }
                 | PublishError::Incomparable { .. }
                 | PublishError::SegmentSwitch { .. } => Exit::Usage,

@@ -3,16 +3,17 @@
 use recsys_core::artifact::Kind;
 use recsys_core::catalog::Catalog;
 use recsys_core::database::{Driver, Mode, Obsolete};
-use recsys_core::gate::DayCounts;
+use recsys_core::gate::Found;
 use recsys_core::hash::sha256;
 use recsys_core::parallel;
 use recsys_core::publish::Planned;
+use recsys_core::report::DayReport;
 use recsys_core::window::{Day, Window};
 use serde::Serialize;
 
 use crate::cli::{
     ArtifactArgs, BuildJob, CatalogJob, CatalogTableJob, ConfigCommand, DayJob, DbCommand, Pipelines,
-    PipelinesCommand, PublishJob, ScopeArgs,
+    PipelinesCommand, PublishJob, ScopeArgs, ValidateJob,
 };
 use crate::context::Context;
 use crate::database::Target;
@@ -23,11 +24,12 @@ use crate::run::run;
 use crate::step::{Counts, Step};
 use crate::steps::build::{Days, Document, Plan, artifact_key, build, complete, stage};
 use crate::steps::catalog::write_catalog;
-use crate::steps::ingest::{Ingest, IngestReport, Read, SourceReport, commit};
+use crate::steps::ingest::{Ingest, IngestReport, Read, SourceReport, commit, dropped};
 use crate::steps::outcomes::{OutcomeReport, Outcomes};
 use crate::steps::publish::{Publishing, check};
+use crate::steps::refused::{keep_apart, put_back, take_out};
 use crate::steps::signals::{self, warn_of_segment, write_signals};
-use crate::steps::validate::{judge, report_counts};
+use crate::steps::validate::{Judged, judge, report_counts};
 
 /// The document that a job prints with `--json`.
 #[derive(Debug, Serialize)]
@@ -55,7 +57,7 @@ pub fn ingest(flags: &DayJob, driver: &dyn Driver) -> Result<(), JobError> {
     }
     let ctx = Context::new(&flags.common, &flags.scope)?;
     ctx.check_canonical()?;
-    let days = ctx.days(flags.days.start, flags.days.end)?;
+    let days = ctx.days(&flags.days)?;
     let output = Output::new(flags.common.json);
     let mut document = Summary::new(&ctx);
     let mut ingest = Ingest::open(&ctx, driver, &days)?;
@@ -68,9 +70,27 @@ pub fn ingest(flags: &DayJob, driver: &dyn Driver) -> Result<(), JobError> {
         let outcomes = outcomes.read(day)?;
         let (pending, pending_outcomes) = (ctx.canonical().write(&rows)?, outcomes.write()?);
         let hash = pending.hash().to_owned();
-        let canonical = commit(&ctx, &rows, pending)?;
-        report_counts(&ctx, &rows, &hash)?;
-        let outcomes = outcomes.commit(pending_outcomes)?;
+        let dropped = dropped(&rows, source.as_ref());
+        let found = ctx.config.validation.look(&rows, dropped, &ctx.budget)?;
+        let judged = Judged::new(&ctx, day, found.clone())?.of(&ctx, &hash)?;
+        let verdict = judged.verdict(&ctx, source.as_ref());
+        let (canonical, outcomes) = if verdict.is_ok() || rows.is_empty() {
+            if rows.is_empty() && ctx.canonical().exists(day)? {
+                // What is there would be removed.
+                verdict?;
+            }
+            let canonical = commit(&ctx, &rows, pending)?;
+            report_counts(&ctx, day, &found, &hash)?;
+            (canonical, outcomes.commit(pending_outcomes)?)
+        } else {
+            // To fail is up to job_validate.
+            if let Err(refused) = &verdict {
+                tracing::warn!("{refused}");
+            }
+            keep_apart(&ctx, &rows, outcomes.rows())?;
+            judged.write(&ctx, hash)?;
+            (IngestReport::kept_apart(&ctx, &rows), outcomes.kept_apart())
+        };
         step.end(counts);
         output.line(format_args!("{} {day}", ctx.scope));
         if let Some(source) = &source {
@@ -84,21 +104,36 @@ pub fn ingest(flags: &DayJob, driver: &dyn Driver) -> Result<(), JobError> {
     output.end(&document, done)
 }
 
-/// `job_validate`: quality gates over canonical data.
-pub fn validate_days(flags: &DayJob) -> Result<(), JobError> {
+/// `job_validate`: quality gates over canonical data. What passes or is accepted is in its place afterwards, and what does
+/// not is kept apart.
+pub fn validate_days(flags: &ValidateJob) -> Result<(), JobError> {
     let ctx = Context::new(&flags.common, &flags.scope)?;
     ctx.check_canonical()?;
     let output = Output::new(flags.common.json);
     let mut document = Summary::new(&ctx);
-    let done = ctx.days(flags.days.start, flags.days.end)?.into_iter().try_for_each(|day| {
-        let (counts, hash) = match ctx.canonical().load(day, &ctx.budget)? {
-            Some((rows, hash)) => (DayCounts::of(&rows)?, hash),
-            None => (DayCounts::default(), sha256(b"")),
-        };
+    let done = ctx.days(&flags.days)?.into_iter().try_for_each(|day| {
+        let apart = ctx.canonical().refused().load(day, &ctx.budget)?;
+        let is_apart = apart.is_some();
+        let loaded = if is_apart { apart } else { ctx.canonical().load(day, &ctx.budget)? };
+        let hash = loaded.as_ref().map_or_else(|| sha256(b""), |(_, hash)| hash.clone());
         // What was dropped is known to whoever has ingested the day.
         let ingested = ctx.reports().read(day)?.filter(|report| report.canonical_hash == hash);
-        let judged = judge(&ctx, day, counts, ingested.and_then(|report| report.duplicates))?;
+        let dropped = ingested.as_ref().map(DayReport::dropped).unwrap_or_default();
+        let found = match &loaded {
+            Some((rows, _)) => ctx.config.validation.look(rows, dropped, &ctx.budget)?,
+            None => Found { dropped, ..Found::default() },
+        };
+        let judged = judge(&ctx, day, found)?;
+        let mut judged = judged.of(&ctx, &hash)?;
+        if let Some(reason) = &flags.accept {
+            judged = judged.accept(&ctx, reason.clone());
+        }
         let verdict = judged.verdict(&ctx, None);
+        match (&loaded, is_apart, verdict.is_ok()) {
+            (Some((rows, _)), true, true) => put_back(&ctx, rows)?,
+            (Some((rows, hash)), false, false) => take_out(&ctx, rows, hash)?,
+            _ => {}
+        }
         let report = judged.write(&ctx, hash)?;
         verdict?;
         output.line(format_args!("{} {day}", ctx.scope));
@@ -113,7 +148,7 @@ pub fn validate_days(flags: &DayJob) -> Result<(), JobError> {
 pub fn build_kind(kind: Kind, flags: &BuildJob) -> Result<(), JobError> {
     let ctx = Context::new(&flags.common, &flags.scope)?;
     ctx.check_canonical()?;
-    let days = ctx.days(flags.days.start, flags.days.end)?;
+    let days = ctx.days(&flags.days)?;
     let catalog = Catalog::default();
     let plan = Plan { kinds: &[kind], args: &flags.artifacts, catalog: &catalog };
     build_and_stage(&ctx, &plan, days, Output::new(flags.common.json))
@@ -123,7 +158,7 @@ pub fn build_kind(kind: Kind, flags: &BuildJob) -> Result<(), JobError> {
 pub fn content_sim(flags: &CatalogJob) -> Result<(), JobError> {
     let ctx = Context::new(&flags.common, &flags.scope)?;
     ctx.check_canonical()?;
-    let days = ctx.days(flags.days.start, flags.days.end)?;
+    let days = ctx.days(&flags.days)?;
     let catalog = ctx.catalog(flags.input.as_deref(), flags.format)?;
     let plan = Plan { kinds: &[Kind::ContentSim], args: &flags.artifacts, catalog: &catalog };
     build_and_stage(&ctx, &plan, days, Output::new(flags.common.json))
@@ -164,7 +199,7 @@ fn range(ctx: &Context, args: &ArtifactArgs, days: &[Day]) -> Result<Option<Wind
 /// what the manifest names, with a warning.
 pub fn publish_staged(flags: &PublishJob) -> Result<(), JobError> {
     let ctx = Context::for_publishing(&flags.common, &flags.scope)?;
-    let days = ctx.days(flags.days.start, flags.days.end)?;
+    let days = ctx.days(&flags.days)?;
     let mut publishing = Publishing::begin(&ctx, &flags.publish, range(&ctx, &flags.artifacts, &days)?);
     let (mut any, mut missing) = (false, Vec::new());
     for day in &days {
@@ -203,7 +238,7 @@ pub fn publish_staged(flags: &PublishJob) -> Result<(), JobError> {
 pub fn db_signals(flags: &BuildJob, driver: &dyn Driver) -> Result<(), JobError> {
     let ctx = Context::new(&flags.common, &flags.scope)?;
     ctx.check_canonical()?;
-    let days = ctx.days(flags.days.start, flags.days.end)?;
+    let days = ctx.days(&flags.days)?;
     let target = Target::required(&ctx, driver)?;
     // Before anything is built: a wrong password is found out at once.
     target.check()?;

@@ -9,7 +9,6 @@ use recsys_core::canonical::DayRows;
 use recsys_core::catalog::Catalog;
 use recsys_core::database::Driver;
 use recsys_core::event::Stream;
-use recsys_core::gate::DayCounts;
 use recsys_core::parallel::{self, joined, start};
 use recsys_core::raw::Raw;
 use recsys_core::staging::Staged;
@@ -17,7 +16,7 @@ use recsys_core::window::{Day, Window};
 use serde::Serialize;
 
 use crate::checkpoint;
-use crate::cli::{PublishFlags, RunJob};
+use crate::cli::{DayArgs, PublishFlags, RunJob};
 use crate::config::{Config, RawType};
 use crate::context::Context;
 use crate::database::Target;
@@ -26,9 +25,10 @@ use crate::jobs::Summary;
 use crate::output::Output;
 use crate::step::Step;
 use crate::steps::build::{ArtifactReport, Days, Document, Plan, build, complete, stage};
-use crate::steps::ingest::{Ingest, IngestReport, Read, SourceReport, commit};
+use crate::steps::ingest::{Ingest, IngestReport, Read, SourceReport, commit, dropped};
 use crate::steps::outcomes::{DayOutcomes, OutcomeReport, Outcomes};
 use crate::steps::publish::{PublishReport, Publishing, check};
+use crate::steps::refused::keep_apart;
 use crate::steps::signals::{self, SignalReport, warn_of_segment, write_signals};
 use crate::steps::validate::{ValidateReport, judge};
 
@@ -87,7 +87,9 @@ pub(crate) fn run(flags: &RunJob, driver: &dyn Driver) -> Result<(), JobError> {
             Some(target) => write_signals(&ctx, target, &flags.artifacts, &signal_kinds, day)?,
             None => Vec::new(),
         };
-        checkpoint::advance(&ctx, day)?;
+        if ctx.clock.is_past(day) {
+            checkpoint::advance(&ctx, day)?;
+        }
 
         output.line(format_args!("{} {day}", ctx.scope));
         if let Some(source) = &source {
@@ -165,12 +167,18 @@ fn run_day(
         let written = rows.clone();
         let write = move || Ok::<_, JobError>((ctx.canonical().write(&written)?, outcomes.write()?));
         let writing = start(scope, write)?;
-        let counts = DayCounts::of(&rows)?;
-        let judged = judge(ctx, day, counts, Some(rows.duplicates));
-        let verdict = judged.as_ref().map_or(Ok(()), |judged| judged.verdict(ctx, source));
-        let built = verdict.and_then(|()| build(ctx, plan, loaded, day));
+        let found = ctx.config.validation.look(&rows, dropped(&rows, source), &ctx.budget)?;
+        let judged = judge(ctx, day, found)?;
+        let built = judged.passed().then(|| build(ctx, plan, loaded, day));
         let (pending, pending_outcomes) = joined(writing)?;
         let hash = pending.hash().to_owned();
+        let judged = judged.of(ctx, &hash)?;
+        if let Err(refused) = judged.verdict(ctx, source) {
+            keep_apart(ctx, &rows, outcomes.rows())?;
+            judged.write(ctx, hash)?;
+            return Err(refused);
+        }
+        let built = built.unwrap_or_else(|| build(ctx, plan, loaded, day));
         loaded.set_hash(Stream::Exposures, day, &hash);
         if let Some(pending) = &pending_outcomes {
             loaded.set_hash(Stream::Outcomes, day, pending.hash());
@@ -178,7 +186,7 @@ fn run_day(
         let commit = move || -> Result<InPlace, JobError> {
             let canonical = commit(ctx, &rows, pending)?;
             let outcomes = outcomes.commit(pending_outcomes)?;
-            Ok(InPlace { canonical, validated: judged?.write(ctx, hash)?, outcomes })
+            Ok(InPlace { canonical, validated: judged.write(ctx, hash)?, outcomes })
         };
         let in_place: Box<dyn FnOnce() -> Result<InPlace, JobError>> = if file_needed {
             let report = commit()?;
@@ -251,9 +259,12 @@ fn stage_and_store<'a>(
 
 /// The days to run: as asked for, or from the checkpoint on.
 fn run_days(ctx: &Context, flags: &RunJob, checkpoint: Option<Day>) -> Result<Vec<Day>, JobError> {
+    let range = |start: Day, end: Option<Day>| {
+        ctx.days(&DayArgs { start, end, allow_open_day: flags.allow_open_day })
+    };
     if !flags.incremental {
         let start = flags.start.ok_or_else(|| JobError::Usage("--start is missing".to_owned()))?;
-        return ctx.days(start, flags.end);
+        return range(start, flags.end);
     }
     let yesterday = || Ok::<_, JobError>(Day::of(ctx.clock.now())?.plus(-1)?);
     match (checkpoint, flags.start) {
@@ -264,11 +275,11 @@ fn run_days(ctx: &Context, flags: &RunJob, checkpoint: Option<Day>) -> Result<Ve
             }
             let mut days = late_days(ctx, flags.reprocess_days, last, end)?;
             if last < end {
-                days.extend(ctx.days(last.next()?, Some(end))?);
+                days.extend(range(last.next()?, Some(end))?);
             }
             Ok(days)
         }
-        (None, Some(start)) => ctx.days(start, Some(flags.end.map_or_else(yesterday, Ok)?)),
+        (None, Some(start)) => range(start, Some(flags.end.map_or_else(yesterday, Ok)?)),
         (None, None) => {
             let line = "there is no checkpoint yet; say with --start where to begin".to_owned();
             Err(JobError::Usage(line))
@@ -297,7 +308,8 @@ fn late_days(ctx: &Context, count: u32, last: Day, end: Day) -> Result<Vec<Day>,
         if day > end {
             continue;
         }
-        if ctx.canonical().exists(day)? || has_raw(day)? {
+        let canonical = ctx.canonical();
+        if canonical.exists(day)? || canonical.refused().exists(day)? || has_raw(day)? {
             days.push(day);
         } else {
             tracing::warn!(%day, "not done again: it has neither canonical data nor a raw file of its own");

@@ -84,6 +84,15 @@ impl<'a> Items<'a> {
     }
 }
 
+impl<'a> Outline<'a> {
+    /// The first `count` items in the order of the artifact.
+    pub fn top(&self, count: usize) -> Vec<&'a str> {
+        let mut items = self.items.in_order();
+        items.truncate(count);
+        items
+    }
+}
+
 /// Whom the rows of an artifact are of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

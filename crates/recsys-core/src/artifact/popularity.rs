@@ -3,16 +3,36 @@
 use serde::Deserialize;
 
 use super::compare::{Items, Outline, Weight};
+use super::pair::{high, pair};
 use super::ranking::{check_ranked, keep_best};
 use super::sink::{self, Sink};
 use super::{BuildError, Defect, Inputs, ItemCount, KindPayload, Source, item_count};
+use crate::dictionary::number;
+use crate::events::EventTable;
 use crate::limit::Limits;
+use crate::spill::{Budget, Counted, Tally, Weighed};
 use crate::storage::StoreError;
 
 /// Items by count descending, then item id.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(transparent)]
 pub struct Payload<'a>(#[serde(borrow)] pub Vec<ItemCount<'a>>);
+
+/// What the events of each user weigh for each item: pairs of item and user. Events without a user are those of a user of
+/// their session.
+fn by_user(table: &EventTable, budget: &Budget) -> Result<Counted<Weighed>, StoreError> {
+    let mut tally = Tally::new(budget, budget.user_items());
+    let first_session = number(table.users.len());
+    table.for_each(|events| {
+        let weight = events.weight;
+        for ((item, user), session) in events.item.iter().zip(events.user).zip(events.session) {
+            let user = user.checked_sub(1).unwrap_or_else(|| first_session + session);
+            tally.push(Weighed { key: pair(*item, user), weight })?;
+        }
+        Ok::<_, StoreError>(())
+    })?;
+    tally.finish()
+}
 
 impl<'a> KindPayload<'a> for Payload<'a> {
     type Row = ItemCount<'a>;
@@ -33,13 +53,20 @@ impl<'a> KindPayload<'a> for Payload<'a> {
     ) -> Result<u64, BuildError> {
         let table = inputs.events.weighed();
         let mut counts = vec![0u64; table.items.len()];
-        table.for_each(|events| {
-            for item in events.item {
-                // The table has checked that no sum overflows.
-                counts[*item as usize] += events.weight;
-            }
-            Ok::<_, StoreError>(())
-        })?;
+        // The table has checked that no sum overflows.
+        if let Some(cap) = table.cap {
+            by_user(table, inputs.budget)?.for_each(|key, sum| {
+                counts[high(key) as usize] += sum.min(cap.get());
+                Ok::<_, StoreError>(())
+            })?;
+        } else {
+            table.for_each(|events| {
+                for item in events.item {
+                    counts[*item as usize] += events.weight;
+                }
+                Ok::<_, StoreError>(())
+            })?;
+        }
         let mut ranked: Vec<(u32, u64)> = (0..).zip(counts).collect();
         keep_best(&mut ranked, limits.max_items_per_artifact);
         sink::map(&ranked, |(item, count)| item_count(&table.items, *item, *count), sink);

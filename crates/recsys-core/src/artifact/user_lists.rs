@@ -1,6 +1,7 @@
 //! What `implicit` and `session_seq` share: a ranked list of items for each user.
 
 use std::borrow::Cow;
+use std::num::NonZeroU64;
 
 use serde::Deserialize;
 
@@ -125,7 +126,7 @@ pub(super) fn rows<'a>(
     counted_rows(table, tally.finish()?, limits, sink)
 }
 
-/// Makes a row for every user of the table: the user's items by the sum of the weights of the events.
+/// Makes a row for every user of the table: the user's items by the sum of the weights of the events, up to the table's cap.
 pub(super) fn weighed_rows<'a>(
     table: &'a EventTable,
     budget: &Budget,
@@ -185,12 +186,13 @@ fn counted_rows<'a, E: Entry>(
     };
     let mut ranked = Vec::new();
     let mut user = 0;
+    let most = table.cap.map_or(u64::MAX, NonZeroU64::get);
     counted.for_each(|pair, count| {
         while user < high(pair) {
             end_user(&mut lists, &mut ranked);
             user += 1;
         }
-        ranked.push((low(pair), count));
+        ranked.push((low(pair), count.min(most)));
         Ok::<_, StoreError>(())
     })?;
     (user..number(table.users.len())).for_each(|_| end_user(&mut lists, &mut ranked));

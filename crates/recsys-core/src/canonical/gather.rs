@@ -6,6 +6,7 @@
 //! merged.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -26,14 +27,54 @@ use crate::storage::StoreError;
 use crate::window::Day;
 
 /// What was found in a set of files besides the events that were taken.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Lines that are not blank.
     pub lines: u64,
     /// Events of another tenant or surface.
     pub foreign: u64,
+    /// Events outside the days asked for, by their day.
+    pub outside: BTreeMap<Day, u64>,
+}
+
+impl Counts {
     /// Events outside the days asked for.
-    pub outside: u64,
+    pub fn outside(&self) -> u64 {
+        self.outside.values().sum()
+    }
+}
+
+/// Events outside the days asked for. Most follow others of their day.
+#[derive(Debug, Default)]
+struct Outside {
+    /// The day of the last one, counted from 1970, and how many of it have come in a row.
+    last: (i64, u64),
+    before: BTreeMap<i64, u64>,
+}
+
+impl Outside {
+    fn take(&mut self, time: i64) {
+        let day = time.div_euclid(Day::NS);
+        if day != self.last.0 {
+            self.settle();
+            self.last.0 = day;
+        }
+        self.last.1 += 1;
+    }
+
+    fn settle(&mut self) {
+        let (day, events) = self.last;
+        if events > 0 {
+            *self.before.entry(day).or_default() += events;
+            self.last.1 = 0;
+        }
+    }
+
+    fn by_day(mut self) -> impl Iterator<Item = (Day, u64)> {
+        self.settle();
+        // Every time that an event can have lies in a day.
+        self.before.into_iter().filter_map(|(day, events)| Some((Day::since_1970(day)?, events)))
+    }
 }
 
 /// Events of one day, in the order in which one thread has read them.
@@ -166,6 +207,7 @@ struct Worker<'a> {
     days: Vec<Shard>,
     runs: Vec<(usize, DiskRun)>,
     counts: Counts,
+    outside: Outside,
     /// Bytes that events may take until the memory is looked at again.
     unlooked: usize,
 }
@@ -203,7 +245,7 @@ impl Worker<'_> {
         self.counts.lines += 1;
         match event {
             None => self.counts.foreign += 1,
-            Some(event) if !times.contains(&event.ts) => self.counts.outside += 1,
+            Some(event) if !times.contains(&event.ts) => self.outside.take(event.ts),
             Some(event) => {
                 let time = event.ts - times.start;
                 let day = usize::try_from(time / Day::NS).unwrap_or_default();
@@ -295,6 +337,7 @@ impl<'a> Reader<'a> {
             days: Vec::new(),
             runs: Vec::new(),
             counts: Counts::default(),
+            outside: Outside::default(),
             unlooked: 0,
         };
         let work = |worker: &mut Worker<'_>, line: &str| worker.line(line, &times);
@@ -311,7 +354,9 @@ impl<'a> Reader<'a> {
         for worker in workers {
             counts.lines += worker.counts.lines;
             counts.foreign += worker.counts.foreign;
-            counts.outside += worker.counts.outside;
+            for (day, events) in worker.outside.by_day() {
+                *counts.outside.entry(day).or_default() += events;
+            }
             for (day, shard) in worker.days.into_iter().enumerate() {
                 days[day].get_or_insert_default().shards.push(shard);
             }

@@ -14,7 +14,7 @@ mod rows;
 mod runs;
 mod sort;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufReader, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -91,6 +91,8 @@ pub enum Replaced {
     Removed,
     /// The day has no events and had no file.
     Empty,
+    /// A gate has refused the new bytes. They are kept apart; the file is what it was.
+    Refused,
 }
 
 impl From<Commit> for Replaced {
@@ -109,12 +111,17 @@ pub struct Canonical<'a> {
     scope: &'a Scope,
     stream: Stream,
     max_id_bytes: usize,
+    is_refused: bool,
 }
+
+/// What the name of a file ends with that holds a day which a gate has refused.
+const REFUSED: &str = ".refused.jsonl";
 
 impl<'a> Canonical<'a> {
     /// The exposures of `scope` below `store`.
     pub fn new(store: &'a dyn Store, scope: &'a Scope) -> Self {
-        Self { store, scope, stream: Stream::Exposures, max_id_bytes: Rules::MAX_ID_BYTES }
+        let max_id_bytes = Rules::MAX_ID_BYTES;
+        Self { store, scope, stream: Stream::Exposures, max_id_bytes, is_refused: false }
     }
 
     /// The same with another length of ids: `limits.max_id_bytes`.
@@ -129,8 +136,32 @@ impl<'a> Canonical<'a> {
         Self { stream, ..self }
     }
 
+    /// The days that a gate has refused, each kept apart from what was good before and is still read.
+    #[must_use]
+    pub fn refused(self) -> Self {
+        Self { is_refused: true, ..self }
+    }
+
+    fn folder(&self) -> String {
+        format!("{}/{}", self.scope.prefix(), self.stream.as_str())
+    }
+
     fn key(&self, day: Day) -> String {
-        format!("{}/{}/{day}.jsonl", self.scope.prefix(), self.stream.as_str())
+        let ending = if self.is_refused { REFUSED } else { ".jsonl" };
+        format!("{}/{day}{ending}", self.folder())
+    }
+
+    /// The days from `first` on that are kept apart because a gate has refused them.
+    pub fn refused_days(&self, first: Day) -> Result<BTreeSet<Day>, StoreError> {
+        let folder = self.folder();
+        let listed = self.store.list_after(&folder, &format!("{folder}/{first}"))?;
+        let day = |key: &str| key[folder.len()..].strip_prefix('/')?.strip_suffix(REFUSED)?.parse().ok();
+        Ok(listed.iter().filter_map(|listed| day(&listed.key)).collect())
+    }
+
+    /// Removes a day's file; says whether there was one.
+    pub fn remove(&self, day: Day) -> Result<bool, StoreError> {
+        self.store.remove(&self.key(day))
     }
 
     /// What messages call the file of a day.
@@ -153,7 +184,7 @@ impl<'a> Canonical<'a> {
             let failed = |source| StoreError { action: "write", target: self.store.name(&key), source };
             encode::write_lines(self.scope, day, &mut hash, |bytes| file.write_all(bytes).map_err(failed))?;
         }
-        Ok(PendingDay { store: self.store, key, pending, hash: hash.finish() })
+        Ok(PendingDay { store: self.store, key, pending, hash: hash.finish(), is_refused: self.is_refused })
     }
 
     /// How the events of a day differ from those of its file; none when it has no file.
@@ -176,7 +207,7 @@ impl<'a> Canonical<'a> {
         let rules = Rules { scope: self.scope, max_id_bytes: self.max_id_bytes };
         let lines = Reader { stream: self.stream, rules, budget, aside: None };
         let (mut days, counts) = lines.days(vec![file], day, day)?;
-        let count = counts.foreign + counts.outside;
+        let count = counts.foreign + counts.outside();
         if count > 0 {
             return Err(CanonicalError::Strangers { name, count });
         }
@@ -214,6 +245,7 @@ pub struct PendingDay<'a> {
     /// None for a day without events, which has no file.
     pending: Option<Box<dyn PendingWrite + 'a>>,
     hash: String,
+    is_refused: bool,
 }
 
 impl PendingDay<'_> {
@@ -227,7 +259,8 @@ impl PendingDay<'_> {
         let Some(pending) = self.pending else {
             return Ok(if self.store.remove(&self.key)? { Replaced::Removed } else { Replaced::Empty });
         };
-        Ok(pending.commit(Condition::Always)?.into())
+        let replaced = pending.commit(Condition::Always)?.into();
+        Ok(if self.is_refused { Replaced::Refused } else { replaced })
     }
 }
 

@@ -1,15 +1,21 @@
 //! Gates: what a day must look like before anything is built from it, and an artifact before it becomes current.
 
+mod of_one;
 mod share;
 mod volume;
 
 use std::fmt;
+use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-pub use share::{Move, NoShare, Share};
+pub use of_one::OfOne;
+pub use share::{Fraction, Move, NoFraction, NoShare, Share};
 pub use volume::{DayCounts, Medians, Past};
 
+use crate::canonical::DayRows;
+use crate::spill::Budget;
+use crate::storage::StoreError;
 use crate::window::Day;
 
 /// What a day must look like. Each field is the setting of the same name under `validation`; a gate that is not set
@@ -20,31 +26,57 @@ pub struct Validation {
     /// The least number of events a day may have. An empty day is suspicious; 0 allows it.
     pub min_events: u64,
     /// What share of a day's lines may break a rule; they are set aside. With 0, the first one stops the job.
-    pub max_invalid_ratio: Share,
+    pub max_invalid_ratio: Fraction,
     /// How many bytes the lines that are set aside may take, as the quarantine file has them. With more, the day is refused.
     pub max_quarantine_bytes: u64,
     /// By what share the events, sessions, items and users of a day may each fall below their median of the days before.
-    pub max_volume_drop: Option<Share>,
+    pub max_volume_drop: Option<Fraction>,
     /// By what share they may each rise above it.
     pub max_volume_spike: Option<Share>,
     /// How many days before a day its median is taken of. With fewer than half of them, volume is not judged.
     pub lookback_days: u32,
     /// What share of the events that were delivered may be repeated deliveries.
-    pub max_duplicate_share: Option<Share>,
+    pub max_duplicate_share: Option<Fraction>,
     /// What share of the events may be of no user.
-    pub max_guest_share: Option<Share>,
+    pub max_guest_share: Option<Fraction>,
     /// How many events a session may have.
     pub max_session_events: Option<u64>,
+    /// What share of the events in a day's own files may be of other days.
+    pub max_outside_share: Option<Fraction>,
+    /// What share of an item's events may be of one user, or of one session, among the `top_items` of a day.
+    pub max_share_of_one: Option<Fraction>,
     /// By how much an artifact may differ from the current one of its kind, as a share of the current one's rows
     /// and of its bytes.
     pub max_artifact_change: Option<Share>,
+    /// What share of the `top_items` of an artifact may be others than those of the current one of its kind.
+    pub max_top_change: Option<Fraction>,
+    /// How many items are the top of a day or an artifact.
+    pub top_items: NonZeroU32,
+    /// What becomes of a window that holds a day which a gate has refused.
+    pub on_refused_day: OnRefusedDay,
+}
+
+impl Validation {
+    /// No gate looks further back: each day costs a look at its report.
+    pub const MAX_LOOKBACK_DAYS: u32 = 366;
+}
+
+/// What becomes of a window that holds a refused day.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnRefusedDay {
+    /// Nothing is built from it.
+    #[default]
+    Refuse,
+    /// It is built without what was refused, unless that is its newest day.
+    Exclude,
 }
 
 impl Default for Validation {
     fn default() -> Self {
         Self {
             min_events: 1,
-            max_invalid_ratio: Share::default(),
+            max_invalid_ratio: Fraction::default(),
             max_quarantine_bytes: 256 << 20,
             max_volume_drop: None,
             max_volume_spike: None,
@@ -52,7 +84,12 @@ impl Default for Validation {
             max_duplicate_share: None,
             max_guest_share: None,
             max_session_events: None,
+            max_outside_share: None,
+            max_share_of_one: None,
             max_artifact_change: None,
+            max_top_change: None,
+            top_items: NonZeroU32::new(20).unwrap_or(NonZeroU32::MIN),
+            on_refused_day: OnRefusedDay::default(),
         }
     }
 }
@@ -73,6 +110,10 @@ pub enum Gate {
     MaxGuestShare,
     /// No giant session.
     MaxSessionEvents,
+    /// Few events of other days.
+    MaxOutsideShare,
+    /// No item that lives by one user or session.
+    MaxShareOfOne,
 }
 
 impl Gate {
@@ -85,6 +126,8 @@ impl Gate {
             Self::MaxDuplicateShare => "max_duplicate_share",
             Self::MaxGuestShare => "max_guest_share",
             Self::MaxSessionEvents => "max_session_events",
+            Self::MaxOutsideShare => "max_outside_share",
+            Self::MaxShareOfOne => "max_share_of_one",
         }
     }
 }
@@ -107,6 +150,12 @@ pub enum Subject {
     GuestShare,
     /// Events of the session that has most.
     LargestSession,
+    /// Events of other days among all that the day's files hold.
+    OutsideShare,
+    /// Events of one user among those of an item.
+    ShareOfOneUser,
+    /// Events of one session among those of an item.
+    ShareOfOneSession,
 }
 
 impl fmt::Display for Subject {
@@ -119,6 +168,9 @@ impl fmt::Display for Subject {
             Self::DuplicateShare => "share of duplicates",
             Self::GuestShare => "share of guests",
             Self::LargestSession => "events of the largest session",
+            Self::OutsideShare => "share of other days",
+            Self::ShareOfOneUser => "share of one user",
+            Self::ShareOfOneSession => "share of one session",
         })
     }
 }
@@ -139,6 +191,12 @@ impl From<Share> for Number {
     }
 }
 
+impl From<Fraction> for Number {
+    fn from(fraction: Fraction) -> Self {
+        Self::Share(fraction.into())
+    }
+}
+
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -156,6 +214,9 @@ pub struct Check {
     pub gate: Gate,
     /// What it has looked at.
     pub of: Subject,
+    /// The item, where it has looked at one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<String>,
     /// What was found.
     pub value: Number,
     /// The median of the days before, where the gate compares with it.
@@ -169,7 +230,11 @@ pub struct Check {
 
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { gate, of, value, median, allowed, .. } = self;
+        let Self { gate, of, item, value, median, allowed, .. } = self;
+        let of = match item {
+            Some(item) => format!("{of} in the events of {item:?}"),
+            None => of.to_string(),
+        };
         match median {
             Some(median) => {
                 write!(f, "{of} {value} against a median of {median}, {} allows {allowed}", gate.as_str())
@@ -185,7 +250,7 @@ pub enum Refused {
     /// The day has too few events.
     #[error(
         "gate min_events refused {day}: {events} events, at least {min_events} expected{found}; \
-         if the day is right, lower validation.min_events"
+         if the day is right, accept it by `job_validate --accept REASON` or lower validation.min_events"
     )]
     MinEvents {
         /// The day.
@@ -199,7 +264,8 @@ pub enum Refused {
     },
     /// Gates beyond the number of events.
     #[error(
-        "gates refused {day}: {}{found}; if the day is right, change these settings under validation",
+        "gates refused {day}: {}{found}; if the day is right, accept it by `job_validate --accept REASON` or change these \
+         settings under validation",
         .failed.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
     )]
     Day {
@@ -223,11 +289,48 @@ pub enum Refused {
     },
 }
 
+/// What was delivered and is not in the canonical data of a day, where that is known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Repeated deliveries.
+    pub duplicates: Option<u64>,
+    /// Events of other days in the day's own files.
+    pub outside: Option<u64>,
+}
+
+/// What there is of a day, as far as gates look at it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Found {
+    /// In its canonical data.
+    pub counts: DayCounts,
+    /// Not in it any more.
+    pub dropped: Dropped,
+    /// How much one user or session makes of an item; empty where no gate asks for it.
+    pub of_one: Vec<OfOne>,
+}
+
 impl Validation {
-    /// Judges a day. `duplicates` are the repeated deliveries that were dropped, where that is known.
-    pub fn judge(&self, counts: &DayCounts, duplicates: Option<u64>, past: &Past) -> Vec<Check> {
-        let check =
-            |gate, of, value, allowed, passed| Check { gate, of, value, median: None, allowed, passed };
+    /// Looks at a day's events, from which `dropped` were left out.
+    pub fn look(&self, day: &DayRows, dropped: Dropped, budget: &Budget) -> Result<Found, StoreError> {
+        let of_one = match self.max_share_of_one {
+            Some(_) => OfOne::in_top_items(day, self.top_items.get(), budget)?,
+            None => Vec::new(),
+        };
+        Ok(Found { counts: DayCounts::of(day)?, dropped, of_one })
+    }
+
+    /// Judges a day.
+    pub fn judge(&self, found: &Found, past: &Past) -> Vec<Check> {
+        let Found { counts, dropped: Dropped { duplicates, outside }, of_one } = found;
+        let check = |gate, of, value, allowed, passed| Check {
+            gate,
+            of,
+            item: None,
+            value,
+            median: None,
+            allowed,
+            passed,
+        };
         let mut checks = vec![check(
             Gate::MinEvents,
             Subject::Events,
@@ -236,7 +339,7 @@ impl Validation {
             counts.events >= self.min_events,
         )];
         checks.extend(self.volume_checks(counts, past));
-        let mut share = |gate, of, most: Option<Share>, part: Option<u64>, all: u64| {
+        let mut share = |gate, of, most: Option<Fraction>, part: Option<u64>, all: u64| {
             let (Some(most), Some(few), true) = (most, part, all > 0) else { return };
             #[allow(clippy::cast_precision_loss, reason = "a share needs no more than 53 bits")]
             let share = few as f64 / all as f64;
@@ -247,15 +350,22 @@ impl Validation {
             Gate::MaxDuplicateShare,
             Subject::DuplicateShare,
             self.max_duplicate_share,
-            duplicates,
+            *duplicates,
             delivered,
         );
+        let read = delivered + outside.unwrap_or(0);
+        share(Gate::MaxOutsideShare, Subject::OutsideShare, self.max_outside_share, *outside, read);
         let guests = Some(counts.guest_events);
         share(Gate::MaxGuestShare, Subject::GuestShare, self.max_guest_share, guests, counts.events);
         checks.extend(self.max_session_events.map(|most| {
             let largest = counts.largest_session;
             let (value, allowed) = (Number::Count(largest), Number::Count(most));
             check(Gate::MaxSessionEvents, Subject::LargestSession, value, allowed, largest <= most)
+        }));
+        checks.extend(of_one.iter().zip(self.max_share_of_one.into_iter().cycle()).map(|(one, most)| {
+            let (value, passed) = (Number::Share(one.share), one.share <= f64::from(most));
+            let found = check(Gate::MaxShareOfOne, one.of, value, most.into(), passed);
+            Check { item: Some(one.item.clone()), ..found }
         }));
         checks
     }
@@ -282,6 +392,10 @@ mod tests {
         number.try_into().unwrap()
     }
 
+    fn part(number: f64) -> Fraction {
+        number.try_into().unwrap()
+    }
+
     fn past(events: u64) -> Past {
         let counts =
             DayCounts { events, sessions: 50, items: 20, users: 0, guest_events: 0, largest_session: 0 };
@@ -293,15 +407,19 @@ mod tests {
     const DAY: DayCounts =
         DayCounts { events: 100, sessions: 50, items: 20, users: 9, guest_events: 30, largest_session: 12 };
 
+    fn found(counts: DayCounts, duplicates: Option<u64>) -> Found {
+        Found { counts, dropped: Dropped { duplicates, outside: None }, of_one: Vec::new() }
+    }
+
     fn failed(validation: &Validation, duplicates: Option<u64>, past: &Past) -> Vec<(Gate, Subject)> {
-        let checks = validation.judge(&DAY, duplicates, past);
+        let checks = validation.judge(&found(DAY, duplicates), past);
         checks.into_iter().filter(|check| !check.passed).map(|check| (check.gate, check.of)).collect()
     }
 
     #[test]
     fn a_day_is_compared_with_the_median_in_both_directions() {
         let validation = Validation {
-            max_volume_drop: Some(share(0.5)),
+            max_volume_drop: Some(part(0.5)),
             max_volume_spike: Some(share(1.0)),
             ..Validation::default()
         };
@@ -325,8 +443,8 @@ mod tests {
     #[test]
     fn duplicates_guests_and_giant_sessions_are_gated_where_that_is_set() {
         let validation = Validation {
-            max_duplicate_share: Some(share(0.2)),
-            max_guest_share: Some(share(0.3)),
+            max_duplicate_share: Some(part(0.2)),
+            max_guest_share: Some(part(0.3)),
             max_session_events: Some(12),
             ..Validation::default()
         };
@@ -338,7 +456,7 @@ mod tests {
             [(Gate::MaxDuplicateShare, Subject::DuplicateShare)]
         );
         let stricter = Validation {
-            max_guest_share: Some(share(0.29)),
+            max_guest_share: Some(part(0.29)),
             max_session_events: Some(11),
             ..Validation::default()
         };
@@ -351,20 +469,20 @@ mod tests {
     #[test]
     fn a_refusal_names_every_gate_with_its_figures() {
         let validation = Validation {
-            max_volume_drop: Some(share(0.5)),
+            max_volume_drop: Some(part(0.5)),
             max_session_events: Some(3),
             ..Validation::default()
         };
-        let checks = validation.judge(&DAY, None, &past(1000));
+        let checks = validation.judge(&found(DAY, None), &past(1000));
         let day = "2026-01-08".parse().unwrap();
         let refused = validation.verdict(day, &checks, Some("what was read".to_owned())).unwrap_err();
         assert_eq!(
             refused.to_string(),
             "gates refused 2026-01-08: events 100 against a median of 1000, max_volume_drop allows 0.5000; events of \
-             the largest session 12, max_session_events allows 3 (what was read); if the day is right, change these \
-             settings under validation"
+             the largest session 12, max_session_events allows 3 (what was read); if the day is right, accept it by \
+             `job_validate --accept REASON` or change these settings under validation"
         );
-        let empty = validation.judge(&DayCounts::default(), None, &past(1000));
+        let empty = validation.judge(&Found::default(), &past(1000));
         let refused = validation.verdict(day, &empty, None).unwrap_err();
         assert!(refused.to_string().starts_with("gate min_events refused 2026-01-08: 0 events"), "{refused}");
     }

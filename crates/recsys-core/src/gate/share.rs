@@ -42,6 +42,51 @@ impl fmt::Display for Share {
     }
 }
 
+/// A part of a whole: 0.5 is half, and nothing is more than 1.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
+pub struct Fraction(Share);
+
+/// A number that is no part of a whole.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+pub enum NoFraction {
+    /// No share at all.
+    #[error(transparent)]
+    NoShare(#[from] NoShare),
+    /// More than the whole.
+    #[error(
+        "{0} is more than the whole, and no day would be refused: it must be from 0 to 1, such as 0.5 for 50 %"
+    )]
+    TooMuch(f64),
+}
+
+impl TryFrom<f64> for Fraction {
+    type Error = NoFraction;
+
+    fn try_from(number: f64) -> Result<Self, NoFraction> {
+        let share = Share::try_from(number)?;
+        if number <= 1.0 { Ok(Self(share)) } else { Err(NoFraction::TooMuch(number)) }
+    }
+}
+
+impl From<Fraction> for f64 {
+    fn from(fraction: Fraction) -> Self {
+        fraction.0.0
+    }
+}
+
+impl From<Fraction> for Share {
+    fn from(fraction: Fraction) -> Self {
+        fraction.0
+    }
+}
+
+impl fmt::Display for Fraction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// A number that was, and is another one now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Move {

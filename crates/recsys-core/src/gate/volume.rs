@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Check, Gate, Number, Subject, Validation};
+use super::{Check, Gate, Number, Share, Subject, Validation};
 use crate::canonical::DayRows;
 use crate::storage::StoreError;
 use crate::window::Day;
@@ -142,7 +142,7 @@ impl Validation {
             #[allow(clippy::cast_precision_loss, reason = "a share needs no more than 53 bits")]
             let change = (value as f64 - median) / median;
             let gates = [
-                (Gate::MaxVolumeDrop, self.max_volume_drop, -change),
+                (Gate::MaxVolumeDrop, self.max_volume_drop.map(Share::from), -change),
                 (Gate::MaxVolumeSpike, self.max_volume_spike, change),
             ];
             for (gate, most, change) in gates {
@@ -151,6 +151,7 @@ impl Validation {
                 checks.push(Check {
                     gate,
                     of,
+                    item: None,
                     value: Number::Count(value),
                     median: Some(median),
                     allowed: most.into(),

@@ -45,7 +45,7 @@ pub use rollback::{RollbackError, RollbackPlan, Target};
 pub use sweep::Removed;
 
 use crate::artifact::{ArtifactKey, Kind};
-use crate::gate::{Move, Share};
+use crate::gate::{Fraction, Move, Share};
 use crate::id::Scope;
 use crate::json::readable;
 use crate::limit::Limits;
@@ -106,6 +106,22 @@ pub enum PublishError {
         /// The share that is allowed.
         most: Share,
     },
+    /// The first items of the artifact are too many others than those of the current one.
+    #[error(
+        "gate max_top_change refused {kind}: {} of its first {of} items were not there before ({}), more than {most} of them; \
+         blob and record are stored and what is current stays; if this is right, pass --allow-large-change",
+        .entered.len(), named(.entered)
+    )]
+    TopChanged {
+        /// The kind.
+        kind: Kind,
+        /// Those that are new among the first.
+        entered: Vec<String>,
+        /// How many first items were compared.
+        of: usize,
+        /// The share that is allowed.
+        most: Fraction,
+    },
     /// This publisher cannot look at the current artifact.
     #[error(
         "cannot compare the new {kind} with the current one: {source} Pass --allow-large-change to publish all the same"
@@ -131,6 +147,23 @@ pub enum PublishError {
     },
 }
 
+/// The first few of some items.
+fn named(items: &[String]) -> String {
+    const NAMED: usize = 3;
+    let named: Vec<String> = items.iter().take(NAMED).map(|item| format!("{item:?}")).collect();
+    let more = items.len().saturating_sub(NAMED);
+    if more > 0 { format!("{} and {more} more", named.join(", ")) } else { named.join(", ") }
+}
+
+/// By how much the first items of an artifact may differ from those of the current one.
+#[derive(Debug, Clone, Copy)]
+pub struct TopChange {
+    /// The share of them that may be others.
+    pub most: Fraction,
+    /// How many items are the first.
+    pub of: usize,
+}
+
 /// What a publish may do beyond the safe default.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -142,6 +175,8 @@ pub struct Options {
     pub allow_empty: bool,
     /// By how much an artifact may differ from the current one of its kind and segment; none is any amount.
     pub max_change: Option<Share>,
+    /// By how much its first items may; none is any amount.
+    pub max_top_change: Option<TopChange>,
 }
 
 /// How far a publish has come when it is judged.
@@ -390,7 +425,55 @@ impl Publisher<'_> {
                 return Err(PublishError::Changed { kind, moves, most });
             }
         }
+        if let Some(allowed) = self.options.max_top_change.filter(|_| comparable) {
+            self.judge_top(scope, candidate, old, allowed)?;
+        }
         Ok(Fate::Published)
+    }
+
+    /// Refuses an artifact whose first items are too many others than those of the current one.
+    fn judge_top(
+        &self,
+        scope: &Scope,
+        candidate: &Planned,
+        old: &str,
+        allowed: TopChange,
+    ) -> Result<(), PublishError> {
+        let TopChange { most, of } = allowed;
+        let kind = candidate.key.kind;
+        let Some(before) = self.top(scope, kind, old, of)? else { return Ok(()) };
+        let after = self.top(scope, kind, &self.uri(candidate), of)?.unwrap_or_default();
+        let entered: Vec<String> = after.iter().filter(|item| !before.contains(item)).cloned().collect();
+        // Of the longer list: an item more is a change, too.
+        let compared = before.len().max(after.len());
+        let kept = after.len() - entered.len();
+        #[allow(clippy::cast_precision_loss, reason = "so few numbers are exact")]
+        let change = if compared == 0 { 0.0 } else { 1.0 - kept as f64 / compared as f64 };
+        if before.is_empty() || change <= f64::from(most) {
+            return Ok(());
+        }
+        Err(PublishError::TopChanged { kind, entered, of: compared, most })
+    }
+
+    /// The first items of a published artifact. None when it is gone or damaged.
+    fn top(
+        &self,
+        scope: &Scope,
+        kind: Kind,
+        uri: &str,
+        count: usize,
+    ) -> Result<Option<Vec<String>>, PublishError> {
+        let read = BlobBytes::read(self.objects, scope, kind, uri, None);
+        let top = read.and_then(|bytes| {
+            let artifact = bytes.artifact()?;
+            Ok(artifact.payload.outline().top(count).into_iter().map(str::to_owned).collect())
+        });
+        match top {
+            Ok(top) => Ok(Some(top)),
+            Err(BlobError::Store(error)) => Err(error.into()),
+            Err(source @ BlobError::Elsewhere { .. }) => Err(PublishError::Incomparable { kind, source }),
+            Err(BlobError::Missing(_) | BlobError::Damaged { .. } | BlobError::Other { .. }) => Ok(None),
+        }
     }
 
     /// The sizes of the current artifact and of its successor. None when the current one is gone or damaged.

@@ -7,17 +7,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use figment::error::Kind as FigmentKind;
-use figment::providers::{Env, Format, Json, Serialized, Toml};
+use figment::providers::{Env, Format, Serialized, Toml};
 use figment::value::{Dict, Value};
 use figment::{Figment, Provider};
 use recsys_core::database::DatabaseError;
 use recsys_core::storage::{LocalStore, RootError, Store};
 
-use super::Config;
+use super::json::Json;
 use super::yaml::Yaml;
+use super::{Config, look_alike};
 
 /// The prefix of the environment variables that override the file.
-const ENV_PREFIX: &str = "RECSYS_PIPELINES__";
+pub(super) const ENV_PREFIX: &str = "RECSYS_PIPELINES__";
 
 /// Why there is no usable configuration.
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +109,7 @@ impl Config {
             };
             note_origins(&layers, &origin, &mut origins);
         }
+        look_alike::check()?;
         layers = with_environment(layers, &mut origins)?;
         let config: Self = layers.extract().map_err(|error| invalid("configuration", &error))?;
         config.check()?;
@@ -120,7 +122,7 @@ fn read(path: &Path) -> io::Result<String> {
     let (folder, name) = (path.parent().unwrap_or(Path::new("")), path.file_name().unwrap_or_default());
     let name = name.to_str().ok_or(io::ErrorKind::InvalidFilename)?;
     let read = LocalStore::new(folder).and_then(|store| store.read(name)).map_err(|error| error.source)?;
-    let bytes = read.ok_or(io::ErrorKind::NotFound)?;
+    let bytes = read.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "No such file"))?;
     String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()))
 }
 

@@ -1,6 +1,8 @@
 //! Configuration: a file, overridden by environment variables, overridden by flags.
 
+mod json;
 mod load;
+mod look_alike;
 mod metrics;
 mod notify;
 mod yaml;
@@ -265,9 +267,6 @@ impl Default for Config {
     }
 }
 
-/// No gate looks further back: each day costs a look at its report.
-const MAX_LOOKBACK_DAYS: u32 = 366;
-
 impl Config {
     fn below_out_dir(&self, set: Option<&String>, name: &str) -> String {
         set.cloned().unwrap_or_else(|| format!("{}/{name}", self.out_dir.trim_end_matches('/')))
@@ -386,8 +385,15 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        if self.validation.lookback_days > MAX_LOOKBACK_DAYS {
+        if self.validation.lookback_days > Validation::MAX_LOOKBACK_DAYS {
             let (key, problem) = ("validation.lookback_days", "must be at most 366");
+            return Err(ConfigError::Value { key, problem });
+        }
+
+        let Validation { max_volume_drop, max_volume_spike, lookback_days, .. } = self.validation;
+        if lookback_days == 0 && (max_volume_drop.is_some() || max_volume_spike.is_some()) {
+            let key = "validation.lookback_days";
+            let problem = "is 0, with which max_volume_drop and max_volume_spike refuse nothing; take some days, or leave these out";
             return Err(ConfigError::Value { key, problem });
         }
 
@@ -448,7 +454,7 @@ impl Config {
         if self.limits.max_id_bytes == 0 {
             return Err(ConfigError::Value { key: "limits.max_id_bytes", problem: "must be at least 1" });
         }
-        let Weights { exposure, click, conversion } = self.weights;
+        let Weights { exposure, click, conversion, .. } = self.weights;
         if [exposure, click, conversion] == [0, 0, 0] {
             return Err(ConfigError::Value { key: "weights", problem: "are all 0; then nothing counts" });
         }

@@ -23,6 +23,7 @@ pub(super) const GATES: [&str; 9] = [
 
 const MAX_INVALID_RATIO: &str = "max_invalid_ratio";
 const MAX_ARTIFACT_CHANGE: &str = "max_artifact_change";
+const MAX_TOP_CHANGE: &str = "max_top_change";
 
 /// The gates that have refused.
 pub(super) fn failed_gates(error: &JobError) -> Vec<&'static str> {
@@ -36,6 +37,7 @@ pub(super) fn failed_gates(error: &JobError) -> Vec<&'static str> {
         JobError::Invalid(_) | JobError::Lines(LinesError::Line { .. }) => vec![MAX_INVALID_RATIO],
         JobError::Stopped(stopped) => vec![stopped.why.gate()],
         JobError::Publish(PublishError::Changed { .. }) => vec![MAX_ARTIFACT_CHANGE],
+        JobError::Publish(PublishError::TopChanged { .. }) => vec![MAX_TOP_CHANGE],
         _ => Vec::new(),
     }
 }

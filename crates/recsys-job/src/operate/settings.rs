@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use recsys_core::artifact::Kind;
 use recsys_core::database::Driver;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::table;
 use crate::cli::ConfigJob;
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::database;
 use crate::error::JobError;
 use crate::notify;
@@ -43,6 +44,9 @@ pub(crate) fn check(flags: &ConfigJob, driver: &dyn Driver) -> Result<(), JobErr
     let config = Config::load(flags.common.config.as_deref())?;
     database::check(&config, driver)?;
     notify::check_environment(&config.notify)?;
+    if config.artifact_kinds.contains(&Kind::ContentSim) && config.catalog.path.is_none() {
+        return Err(ConfigError::CatalogMissing.into());
+    }
     let output = Output::new(flags.common.json);
     output.line("the configuration is valid");
     output.end(&serde_json::json!({"valid": true}), Ok(()))

@@ -1,7 +1,7 @@
 //! Canonical data → staged artifacts.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::num::NonZeroU32;
 
@@ -14,7 +14,6 @@ use recsys_core::events::{EventTable, TableError};
 use recsys_core::hash::HashWriter;
 use recsys_core::id::Segment;
 use recsys_core::publish::Planned;
-
 use recsys_core::window::{Day, Window};
 use serde::Serialize;
 
@@ -24,6 +23,7 @@ use crate::error::JobError;
 use crate::metrics::{self, Artifact};
 use crate::progress::{Building, Progress};
 use crate::step::{Counts, Step};
+use crate::steps::refused;
 
 /// A staged artifact.
 #[derive(Debug, Clone, Serialize)]
@@ -40,6 +40,9 @@ pub(crate) struct ArtifactReport {
     staged: String,
     /// Days of the window without canonical data.
     empty_days: Vec<Day>,
+    /// Days of the window that a gate has refused; the artifact is built without what was refused.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    refused_days: Vec<Day>,
     /// Sessions left out because they hold more than `max_items_per_session` items.
     skipped_sessions: u64,
 }
@@ -70,6 +73,10 @@ impl ArtifactReport {
             let days: Vec<String> = self.empty_days.iter().map(Day::to_string).collect();
             notes.push(format!("no canonical data for {}", days.join(" ")));
         }
+        if !self.refused_days.is_empty() {
+            let days: Vec<String> = self.refused_days.iter().map(Day::to_string).collect();
+            notes.push(format!("built without what a gate refused of {}", days.join(" ")));
+        }
         (!notes.is_empty()).then(|| format!("  {:<12} {}", self.kind, notes.join(", ")))
     }
 }
@@ -87,6 +94,8 @@ pub(crate) struct Days {
     exposures: BTreeMap<Day, Loaded>,
     /// Empty unless outcomes count.
     outcomes: BTreeMap<Day, Loaded>,
+    /// Those that have passed their gates in this process.
+    passed: BTreeSet<Day>,
 }
 
 #[derive(Debug)]
@@ -114,6 +123,7 @@ impl Days {
 
     /// Keeps a day that was just ingested, and whose file may still be on its way to the disk.
     pub(crate) fn insert(&mut self, rows: &DayRows) {
+        self.passed.insert(rows.day);
         let loaded = (!rows.is_empty()).then(|| rows.clone());
         self.of_mut(rows.stream).insert(rows.day, Loaded { rows: loaded, hash: None });
     }
@@ -121,7 +131,8 @@ impl Days {
     /// Takes out the days before `day`. To drop them takes a while, so the caller chooses the thread.
     pub(crate) fn take_before(&mut self, day: Day) -> Self {
         let (exposures, outcomes) = (self.exposures.split_off(&day), self.outcomes.split_off(&day));
-        std::mem::replace(self, Self { exposures, outcomes })
+        let passed = self.passed.split_off(&day);
+        std::mem::replace(self, Self { exposures, outcomes, passed })
     }
 
     /// Reads the days of a window that are not in memory.
@@ -287,6 +298,7 @@ pub(crate) struct BuiltArtifact {
     key: ArtifactKey,
     draft: Draft,
     empty_days: Vec<Day>,
+    refused_days: Vec<Day>,
     skipped_sessions: u64,
 }
 
@@ -325,16 +337,18 @@ fn build_window(
 ) -> Result<Vec<BuiltArtifact>, JobError> {
     let limits = &ctx.config.limits;
     let mut events = EventTable::default();
-    let mut empty_days = Vec::new();
+    let (mut empty_days, mut refused_days) = (Vec::new(), Vec::new());
     let mut fit_in_memory = true;
     if keys.iter().any(|key| key.kind.source() == Source::Events) {
+        refused_days = refused::excluded(ctx, window, &days.passed)?;
         let counts_outcomes = keys.iter().any(|key| streams(ctx, key.kind).contains(&Stream::Outcomes));
         days.load(ctx, Stream::Exposures, window)?;
         if counts_outcomes {
             days.load(ctx, Stream::Outcomes, window)?;
         }
         let loaded: Vec<_> = days.rows(Stream::Exposures, window).collect();
-        empty_days = loaded.iter().filter(|(_, rows)| rows.is_none()).map(|(day, _)| *day).collect();
+        let is_empty = |(day, rows): &&(Day, Option<&DayRows>)| rows.is_none() && !refused_days.contains(day);
+        empty_days = loaded.iter().filter(is_empty).map(|(day, _)| *day).collect();
         let rows: Vec<&DayRows> = loaded.into_iter().filter_map(|(_, rows)| rows).collect();
         let outcomes: Vec<&DayRows> = if counts_outcomes {
             days.rows(Stream::Outcomes, window).filter_map(|(_, rows)| rows).collect()
@@ -372,8 +386,11 @@ fn build_window(
             tracing::warn!(%kind, skipped_sessions, "oversized sessions left out");
         }
 
-        let empty_days = if kind.source() == Source::Events { empty_days.clone() } else { Vec::new() };
-        Ok(BuiltArtifact { key: key.clone(), draft, empty_days, skipped_sessions })
+        let (empty_days, refused_days) = match kind.source() {
+            Source::Events => (empty_days.clone(), refused_days.clone()),
+            Source::Catalog => (Vec::new(), Vec::new()),
+        };
+        Ok(BuiltArtifact { key: key.clone(), draft, empty_days, refused_days, skipped_sessions })
     };
     if !fit_in_memory {
         // The content of each kind is then large, too: one at a time.
@@ -402,7 +419,7 @@ pub(crate) fn complete(
     let mut hashes = WindowHashes::default();
 
     for artifact in built {
-        let BuiltArtifact { key, draft, empty_days, skipped_sessions } = artifact;
+        let BuiltArtifact { key, draft, empty_days, refused_days, skipped_sessions } = artifact;
         let rows = draft.rows;
         let source_hash = match key.kind.source() {
             Source::Catalog => plan.catalog.source_hash.clone(),
@@ -421,6 +438,7 @@ pub(crate) fn complete(
             bytes: encoded.bytes.len() as u64,
             staged: String::new(),
             empty_days,
+            refused_days,
             skipped_sessions,
         };
         report.note();

@@ -1,11 +1,12 @@
 //! Raw events → canonical data.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use recsys_core::canonical::{Changes, Counts, DayRows, Gathered, PendingDay, Reader, Replaced};
 use recsys_core::database::{DatabaseError, Driver, ExposureCounts, ExposureQuery, Exposures, MissingTenant};
 use recsys_core::event::{Rules, Stream};
-use recsys_core::gate::Refused;
+use recsys_core::gate::{Dropped, Refused};
 use recsys_core::lines::{LineFile, LinesError};
 use recsys_core::quarantine::{Aside, SetAside};
 use recsys_core::raw::Raw;
@@ -21,6 +22,7 @@ use crate::metrics::{self, Events};
 use crate::progress::Progress;
 use crate::step::{Counts as StepCounts, Step};
 use crate::steps::quarantine::{self, QuarantineReport, aside, is_strict, quarantine};
+use crate::steps::refused::remove_apart;
 
 /// What was found in a set of raw files.
 #[derive(Debug, Clone, Serialize)]
@@ -33,6 +35,12 @@ pub(crate) struct SourceReport {
     foreign: u64,
     /// Events outside the days asked for.
     outside: u64,
+    /// The same by their day.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    outside_days: BTreeMap<Day, u64>,
+    /// Whether the files are those of one day.
+    #[serde(skip)]
+    is_of_a_day: bool,
     /// Lines that break a rule, and what became of them.
     #[serde(flatten)]
     invalid: QuarantineReport,
@@ -43,8 +51,28 @@ pub(crate) struct SourceReport {
 
 impl SourceReport {
     fn new(files: Vec<String>, counts: Counts) -> Self {
-        let Counts { lines, foreign, outside } = counts;
-        Self { files, lines, foreign, outside, invalid: QuarantineReport::default(), table: None }
+        let outside = counts.outside();
+        let Counts { lines, foreign, outside: outside_days } = counts;
+        let (invalid, is_of_a_day) = (QuarantineReport::default(), false);
+        Self { files, lines, foreign, outside, outside_days, is_of_a_day, invalid, table: None }
+    }
+
+    /// The same of the files of one day, which should hold no other.
+    fn of_a_day(self, day: Day) -> Self {
+        if self.outside > 0 {
+            let (files, events, of) = (self.files.join(", "), self.outside, self.days_outside());
+            tracing::warn!(%day, files, events, of, "events of other days lie in the files of this one; they are left out");
+        }
+        Self { is_of_a_day: true, ..self }
+    }
+
+    /// The days outside, the first few by name.
+    fn days_outside(&self) -> String {
+        const NAMED: usize = 3;
+        let days = self.outside_days.iter().take(NAMED).map(|(day, events)| format!("{day}: {events}"));
+        let more = self.outside_days.len().saturating_sub(NAMED);
+        let more = (more > 0).then(|| format!("{more} more days"));
+        days.chain(more).collect::<Vec<_>>().join(", ")
     }
 
     /// What the files hold besides the events that are taken.
@@ -71,11 +99,12 @@ impl SourceReport {
                 "{files}: {rows} rows, {without_session} without a session, {without_items} without items; {events} events"
             );
         }
-        let Self { lines, foreign, outside, invalid, .. } = self;
-        format!(
-            "{files}: {lines} lines, {foreign} foreign, {outside} outside the days asked for{}",
-            invalid.found()
-        )
+        let Self { lines, foreign, outside, invalid, is_of_a_day, .. } = self;
+        let outside = match (outside, is_of_a_day) {
+            (0, _) | (_, false) => format!("{outside} outside the days asked for"),
+            (outside, true) => format!("{outside} of other days ({})", self.days_outside()),
+        };
+        format!("{files}: {lines} lines, {foreign} foreign, {outside}{}", invalid.found())
     }
 }
 
@@ -93,7 +122,7 @@ pub(crate) struct IngestReport {
     events: u64,
     /// Repeated deliveries that were dropped.
     duplicates: u64,
-    /// The canonical file.
+    /// The canonical file; where a gate refused the day, the one that is kept apart.
     canonical: String,
     pub(crate) replaced: Replaced,
     /// How the events differ from those that were there before; absent for a day that was not there.
@@ -108,6 +137,17 @@ impl fmt::Display for IngestReport {
 }
 
 impl IngestReport {
+    /// Of a day that a gate has refused.
+    pub(crate) fn kept_apart(ctx: &Context, rows: &DayRows) -> Self {
+        let (day, events, duplicates) = (rows.day, rows.len() as u64, rows.duplicates);
+        let (canonical, replaced) = if rows.is_empty() {
+            (ctx.canonical().of(rows.stream).name(day), Replaced::Empty)
+        } else {
+            (ctx.canonical().refused().of(rows.stream).name(day), Replaced::Refused)
+        };
+        Self { day, events, duplicates, canonical, replaced, changes: None }
+    }
+
     /// What became of the day, in a phrase.
     pub(crate) fn became(&self) -> String {
         let replaced = match self.replaced {
@@ -115,6 +155,7 @@ impl IngestReport {
             Replaced::Unchanged => "unchanged",
             Replaced::Removed => "removed",
             Replaced::Empty => "no file for an empty day",
+            Replaced::Refused => "refused by a gate and kept apart (job_validate says why)",
         };
         let Self { events, duplicates, canonical, .. } = self;
         let changes = match self.changes {
@@ -223,7 +264,7 @@ impl<'a> Ingest<'a> {
                 let aside = aside(self.ctx, &raw, &files);
                 let (mut days, source, bad) =
                     read(self.ctx, self.stream, &progress, files, (day, day), aside)?;
-                (days.take(day)?, Some(source), bad)
+                (days.take(day)?, Some(source.of_a_day(day)), bad)
             }
             Source::Table(driver) => {
                 let Exposures { lines, tally } = exposures(self.ctx, *driver, day)?;
@@ -275,6 +316,13 @@ fn exposures(ctx: &Context, driver: &dyn Driver, day: Day) -> Result<Exposures, 
     Ok(database.exposures(query)?)
 }
 
+/// What was delivered with a day and is not in its canonical data.
+pub(crate) fn dropped(rows: &DayRows, source: Option<&SourceReport>) -> Dropped {
+    // A flat file holds other days by right.
+    let outside = source.filter(|source| source.is_of_a_day && source.outside > 0);
+    Dropped { duplicates: Some(rows.duplicates), outside: outside.map(|source| source.outside) }
+}
+
 /// Puts a day's canonical file in place.
 pub(crate) fn commit(
     ctx: &Context,
@@ -302,6 +350,7 @@ pub(crate) fn commit(
     let Changes { entered, left } = changes.unwrap_or(Changes { entered: events, left: 0 });
     tracing::info!(%day, stream = rows.stream.as_str(), events, duplicates, entered, left, "ingested");
     if rows.stream == Stream::Exposures {
+        remove_apart(ctx, day)?;
         let new = Events { kept: events, duplicate: duplicates, ..Events::default() };
         metrics::record(|record| record.add_events(new));
     }

@@ -6,5 +6,6 @@ pub(crate) mod ingest;
 pub(crate) mod outcomes;
 pub(crate) mod publish;
 pub(crate) mod quarantine;
+pub(crate) mod refused;
 pub(crate) mod signals;
 pub(crate) mod validate;

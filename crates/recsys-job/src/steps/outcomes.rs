@@ -78,6 +78,13 @@ impl<'a> DayOutcomes<'a> {
         let canonical = commit(self.ctx, rows, pending)?;
         Ok(Some(OutcomeReport { source: source.clone(), canonical }))
     }
+
+    /// What became of them where a gate refused the day.
+    pub(crate) fn kept_apart(&self) -> Option<OutcomeReport> {
+        let Read { rows, source } = self.read.as_ref()?;
+        let canonical = IngestReport::kept_apart(self.ctx, rows);
+        Some(OutcomeReport { source: source.clone(), canonical })
+    }
 }
 
 impl IngestReport {

@@ -9,7 +9,9 @@ use std::sync::{Mutex, PoisonError};
 use recsys_core::artifact::{ArtifactKey, Kind};
 use recsys_core::id::Scope;
 use recsys_core::interrupt;
-use recsys_core::publish::{Candidate, Fate, Options, Planned, Published, Publisher, Stored, Unfit};
+use recsys_core::publish::{
+    Candidate, Fate, Options, Planned, Published, Publisher, Stored, TopChange, Unfit,
+};
 use recsys_core::staging::Staged;
 use recsys_core::window::Window;
 use serde::Serialize;
@@ -108,11 +110,14 @@ impl<'a> Publishing<'a> {
     pub(crate) fn begin(ctx: &'a Context, flags: &PublishFlags, window: Option<Window>) -> Self {
         let window = window.map(|window| window.to_string()).unwrap_or_default();
         let step = Step::go_on(&ctx.scope, "publish", window);
+        let validation = &ctx.config.validation;
+        let top_change = |most| TopChange { most, of: validation.top_items.get() as usize };
         let options = Options {
             allow_older_window: flags.allow_older_window,
             switch_segment: flags.switch_segment,
             allow_empty: ctx.config.validation.min_events == 0,
-            max_change: ctx.config.validation.max_artifact_change.filter(|_| !flags.allow_large_change),
+            max_change: validation.max_artifact_change.filter(|_| !flags.allow_large_change),
+            max_top_change: validation.max_top_change.filter(|_| !flags.allow_large_change).map(top_change),
         };
         let publisher = Publisher {
             objects: &*ctx.published.objects,

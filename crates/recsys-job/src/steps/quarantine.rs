@@ -56,7 +56,7 @@ pub(crate) fn aside(ctx: &Context, raw: &Raw<'_>, files: &[LineFile]) -> Option<
     }
     let validation = &ctx.config.validation;
     let bounds =
-        Bounds { max_bytes: validation.max_quarantine_bytes, max_ratio: validation.max_invalid_ratio };
+        Bounds { max_bytes: validation.max_quarantine_bytes, max_ratio: validation.max_invalid_ratio.into() };
     let names = files.iter().map(|file| raw.below_root(&file.name).to_owned()).collect();
     Some(Aside::new(names, &ctx.budget).within(bounds))
 }
@@ -116,7 +116,7 @@ pub(crate) fn quarantine(
     let max = ctx.config.validation.max_invalid_ratio;
     if invalid_ratio > max.into() {
         let first = bad.first().unwrap_or_default().to_owned();
-        return Err(TooManyInvalid { day, invalid, lines, max, quarantine, first }.into());
+        return Err(TooManyInvalid { day, invalid, lines, max: max.into(), quarantine, first }.into());
     }
     tracing::warn!(%day, invalid, lines, invalid_ratio, quarantine, "invalid lines are set aside");
     Ok(QuarantineReport { invalid, invalid_ratio, quarantine: Some(quarantine) })

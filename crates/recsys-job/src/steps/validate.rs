@@ -2,15 +2,13 @@
 
 use std::fmt;
 
-use recsys_core::canonical::DayRows;
-use recsys_core::gate::{Check, DayCounts, Past};
+use recsys_core::gate::{Check, DayCounts, Dropped, Found, Past, Validation};
 use recsys_core::interrupt;
-use recsys_core::report::{DayReport, Verdict};
+use recsys_core::report::{Accepted, DayReport, Verdict};
 use recsys_core::window::{Day, Window};
 use serde::Serialize;
 
-use crate::config::Config;
-use crate::context::Context;
+use crate::context::{Context, by};
 use crate::error::JobError;
 use crate::metrics;
 use crate::step::{Counts, Step};
@@ -26,6 +24,9 @@ pub(crate) struct ValidateReport {
     duplicates: Option<u64>,
     pub(crate) past: Past,
     checks: Vec<Check>,
+    /// Who has let the day go on, if it did not pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accepted: Option<Accepted>,
     /// The file that says the same.
     report: String,
 }
@@ -40,6 +41,9 @@ impl fmt::Display for ValidateReport {
         )?;
         if let Some(note) = self.unjudged() {
             write!(f, "; {note}")?;
+        }
+        if let Some(Accepted { reason, by, .. }) = &self.accepted {
+            write!(f, "; refused by a gate and accepted by {by}: {reason}")?;
         }
         Ok(())
     }
@@ -62,41 +66,77 @@ impl ValidateReport {
 #[derive(Debug)]
 pub(crate) struct Judged {
     day: Day,
-    counts: DayCounts,
-    duplicates: Option<u64>,
+    found: Found,
     past: Past,
     checks: Vec<Check>,
+    accepted: Option<Accepted>,
 }
 
-/// Judges a day. `duplicates` are the repeated deliveries that were dropped, where that is known.
-pub(crate) fn judge(
-    ctx: &Context,
-    day: Day,
-    counts: DayCounts,
-    duplicates: Option<u64>,
-) -> Result<Judged, JobError> {
+/// Judges a day as a step of its own.
+pub(crate) fn judge(ctx: &Context, day: Day, found: Found) -> Result<Judged, JobError> {
     let step = Step::begin(&ctx.scope, "validate", Window::ending_with(day, 1)?)?;
-    let past = past(ctx, day)?;
-    metrics::record(|record| record.set_volume(&counts, &past));
-    let checks = ctx.config.validation.judge(&counts, duplicates, &past);
+    let judged = Judged::new(ctx, day, found)?;
+    let Found { counts, dropped: Dropped { duplicates, .. }, .. } = judged.found;
+    metrics::record(|record| record.set_volume(&counts, &judged.past));
     step.end(Counts { events: Some(counts.events), duplicates, ..Counts::default() });
-    Ok(Judged { day, counts, duplicates, past, checks })
+    Ok(judged)
 }
 
 impl Judged {
+    /// Judges a day.
+    pub(crate) fn new(ctx: &Context, day: Day, found: Found) -> Result<Self, JobError> {
+        let past = past(ctx, day)?;
+        let checks = ctx.config.validation.judge(&found, &past);
+        Ok(Self { day, found, past, checks, accepted: None })
+    }
+
+    /// Whether every gate let the day pass.
+    pub(crate) fn passed(&self) -> bool {
+        self.checks.iter().all(|check| check.passed)
+    }
+
+    /// The same of the day's data with the hash `canonical_hash`: what somebody has accepted may go on.
+    pub(crate) fn of(self, ctx: &Context, canonical_hash: &str) -> Result<Self, JobError> {
+        if self.passed() {
+            return Ok(self);
+        }
+        let report = ctx.reports().read(self.day)?.filter(|report| report.canonical_hash == canonical_hash);
+        Ok(Self { accepted: report.and_then(|report| report.verdict?.accepted), ..self })
+    }
+
+    /// Lets the day go on if a gate refused it, for the reason that somebody gives.
+    pub(crate) fn accept(self, ctx: &Context, reason: String) -> Self {
+        if self.passed() {
+            return self;
+        }
+        Self { accepted: Some(Accepted { reason, by: by(), at: ctx.clock.now() }), ..self }
+    }
+
     /// Whether the day may go on. `source` is what was read, where that is known.
     pub(crate) fn verdict(&self, ctx: &Context, source: Option<&SourceReport>) -> Result<(), JobError> {
-        Ok(ctx.config.validation.verdict(self.day, &self.checks, source.map(SourceReport::found))?)
+        if let Some(Accepted { reason, by, .. }) = &self.accepted {
+            tracing::warn!(day = %self.day, by, reason, "refused by a gate, and accepted");
+            return Ok(());
+        }
+        let source = source.map(SourceReport::found);
+        let apart = (self.found.counts.events > 0)
+            .then(|| format!("kept apart as {}", ctx.canonical().refused().name(self.day)));
+        let found: Vec<String> = source.into_iter().chain(apart).collect();
+        let found = (!found.is_empty()).then(|| found.join("; "));
+        Ok(ctx.config.validation.verdict(self.day, &self.checks, found)?)
     }
 
     /// Writes the report of the day, whatever the verdict. `canonical_hash` is that of its canonical file.
     pub(crate) fn write(self, ctx: &Context, canonical_hash: String) -> Result<ValidateReport, JobError> {
-        let Self { day, counts, duplicates, past, checks } = self;
-        let passed = checks.iter().all(|check| check.passed);
-        let verdict = Verdict { passed, past: past.clone(), checks: checks.clone() };
-        ctx.reports().write(&report(ctx, day, canonical_hash, counts, duplicates, Some(verdict)))?;
-        let report =
-            ValidateReport { day, counts, duplicates, past, checks, report: ctx.reports().name(day) };
+        let passed = self.passed();
+        let Self { day, found, past, checks, accepted } = self;
+        let Found { counts, dropped, .. } = found;
+        let duplicates = dropped.duplicates;
+        let verdict =
+            Verdict { passed, past: past.clone(), checks: checks.clone(), accepted: accepted.clone() };
+        ctx.reports().write(&report(ctx, day, canonical_hash, counts, dropped, Some(verdict)))?;
+        let report = ctx.reports().name(day);
+        let report = ValidateReport { day, counts, duplicates, past, checks, accepted, report };
         if let Some(note) = report.unjudged() {
             tracing::warn!(%day, passed, "judged; {note}");
         } else {
@@ -107,10 +147,14 @@ impl Judged {
 }
 
 /// Writes the report of a day that nobody has judged yet. One of the same data that was judged stays.
-pub(crate) fn report_counts(ctx: &Context, rows: &DayRows, canonical_hash: &str) -> Result<(), JobError> {
-    let new =
-        report(ctx, rows.day, canonical_hash.to_owned(), DayCounts::of(rows)?, Some(rows.duplicates), None);
-    let old = ctx.reports().read(rows.day)?;
+pub(crate) fn report_counts(
+    ctx: &Context,
+    day: Day,
+    found: &Found,
+    canonical_hash: &str,
+) -> Result<(), JobError> {
+    let new = report(ctx, day, canonical_hash.to_owned(), found.counts, found.dropped, None);
+    let old = ctx.reports().read(day)?;
     if old.is_none_or(|old| DayReport { verdict: None, ..old } != new) {
         ctx.reports().write(&new)?;
     }
@@ -122,31 +166,36 @@ fn report(
     day: Day,
     canonical_hash: String,
     counts: DayCounts,
-    duplicates: Option<u64>,
+    dropped: Dropped,
     verdict: Option<Verdict>,
 ) -> DayReport {
     let (tenant, surface) = (ctx.scope.tenant.clone(), ctx.scope.surface.clone());
-    DayReport { v: 1, tenant, surface, day, canonical_hash, counts, duplicates, verdict }
+    let Dropped { duplicates, outside } = dropped;
+    DayReport { v: 1, tenant, surface, day, canonical_hash, counts, duplicates, outside, verdict }
 }
 
-/// The days before a day: by their reports, or else by their canonical data.
+/// The days before a day: by their reports, or else by their canonical data. One that was refused says nothing of what is
+/// usual; the next before it takes its place.
 fn past(ctx: &Context, day: Day) -> Result<Past, JobError> {
-    let Config { validation, .. } = &ctx.config;
-    let lookback_days = validation.lookback();
+    let lookback_days = ctx.config.validation.lookback();
     let mut known = Vec::new();
-    for before in (1..=i64::from(lookback_days)).rev() {
+    let mut looked_at = 0;
+    for before in 1..=i64::from(Validation::MAX_LOOKBACK_DAYS) {
         interrupt::check()?;
         // There is no day before the first of the calendar.
-
-        let Ok(before) = day.plus(-before) else { continue };
-        let counts = match ctx.reports().read(before)? {
+        let Some(before) = day.plus(-before).ok().filter(|_| looked_at < lookback_days) else { break };
+        let report = ctx.reports().read(before)?;
+        let is_refused = report.as_ref().is_some_and(|report| !report.is_good());
+        let counts = match report.filter(DayReport::is_good) {
             Some(report) => Some(report.counts),
             None => match ctx.canonical().load(before, &ctx.budget)? {
                 Some((rows, _)) => Some(DayCounts::of(&rows)?),
                 None => None,
             },
         };
+        looked_at += u32::from(counts.is_some() || !is_refused);
         known.extend(counts.filter(|counts| counts.events > 0).map(|counts| (before, counts)));
     }
+    known.reverse();
     Ok(Past::new(&known, lookback_days))
 }

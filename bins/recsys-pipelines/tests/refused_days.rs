@@ -1,0 +1,226 @@
+//! A day that a gate has refused: what becomes of its data, and of the windows that hold it.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+
+use std::fs;
+
+use recsys_testkit::sandbox::{Finished, Sandbox, bytes};
+use serde_json::{Value, json};
+
+/// Days of four users and ten items each, and a gate that refuses more than twice as much.
+struct Days(Sandbox);
+
+impl Days {
+    /// The days up to the 4th are ingested and good.
+    fn new(validation: &Value) -> Self {
+        let days = Self(Sandbox::new());
+        days.configure(validation);
+        for day in 1..=4 {
+            days.write(day, 4, "item");
+            days.job("job_ingest", day, "").ok();
+            days.job("job_validate", day, "").ok();
+        }
+        days
+    }
+
+    fn configure(&self, validation: &Value) {
+        let mut all = json!({"max_volume_spike": 1, "lookback_days": 4});
+        all.as_object_mut().unwrap().extend(validation.as_object().unwrap().clone());
+        let config = json!({
+            "out_dir": "out", "raw_events_dir": "raw", "artifact_kinds": ["popularity"],
+            "window_days": {"popularity": 4}, "validation": all,
+        });
+        self.0.write("config.json", config.to_string());
+    }
+
+    /// Writes a day, on which each user was shown ten items whose names begin with `item`, and an outcome.
+    fn write(&self, day: u32, users: usize, item: &str) {
+        let event = |user: usize, shown: usize| {
+            json!({
+                "v": 1, "ts": format!("2026-01-0{day}T08:00:00Z"), "tenant": "demo", "surface": "home",
+                "session_id": format!("s{user}"), "user_id": format!("u{user}"), "item_id": format!("{item}{shown}"),
+                "request_id": format!("{user}-{shown}"),
+            })
+        };
+        let lines: Vec<String> =
+            (0..users).flat_map(|user| (0..10).map(move |shown| event(user, shown).to_string())).collect();
+        self.0.write(&format!("raw/demo/home/exposure.2026-01-0{day}.jsonl"), lines.join("\n"));
+        let mut click = event(0, 0);
+        click["event_type"] = json!("click");
+        self.0.write(&format!("raw/demo/home/outcome.2026-01-0{day}.jsonl"), click.to_string());
+    }
+
+    fn job(&self, job: &str, day: u32, flags: &str) -> Finished {
+        let line =
+            format!("--config config.json --tenant demo --surface home --start 2026-01-0{day} {flags}");
+        self.0.run(job, &line)
+    }
+
+    fn run(&self, day: u32) -> Finished {
+        let line = format!("run --config config.json --tenant demo --surface home --start 2026-01-0{day}");
+        self.0.run("recsys-pipelines", &line)
+    }
+
+    /// The names of the canonical files of a day, below its stream.
+    fn files(&self, day: u32) -> Vec<String> {
+        let files = self.0.snapshot("out/canonical/demo/home");
+        let of_day = format!("2026-01-0{day}.");
+        files.into_keys().filter(|name| name.contains(&of_day) && !name.starts_with("reports/")).collect()
+    }
+
+    fn report(&self, day: u32) -> Value {
+        let path = self.0.join(format!("out/canonical/demo/home/reports/2026-01-0{day}.json"));
+        serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+    }
+
+    fn manifest(&self) -> Vec<u8> {
+        fs::read(self.0.join("out/registry/current/demo/home/manifest.json")).unwrap_or_default()
+    }
+}
+
+const IN_PLACE: [&str; 2] = ["exposures/2026-01-05.jsonl", "outcomes/2026-01-05.jsonl"];
+const APART: [&str; 2] = ["exposures/2026-01-05.refused.jsonl", "outcomes/2026-01-05.refused.jsonl"];
+
+#[test]
+fn nothing_is_built_from_a_day_that_was_refused_the_day_before() {
+    let days = Days::new(&json!({}));
+    days.write(5, 40, "bot");
+    let ingested = days.job("job_ingest", 5, "");
+    assert!(ingested.ok().stdout.contains("2026-01-05.refused.jsonl"), "{ingested:?}");
+    days.job("job_validate", 5, "").fails(3, &["events 400 against a median of 40", "--accept REASON"]);
+    assert_eq!(days.files(5), APART);
+
+    days.write(6, 4, "item");
+    days.job("job_ingest", 6, "").ok();
+    days.job("job_validate", 6, "").ok();
+    let parts = ["window 2026-01-03_2026-01-07 holds 2026-01-05", "validation.on_refused_day"];
+    days.job("job_popularity", 6, "").fails(3, &parts);
+    days.run(6).fails(3, &parts);
+    assert_eq!(days.manifest(), b"");
+    // A window that does not reach back to it is built.
+    days.job("job_popularity", 6, "--window-days 1").ok();
+
+    // The data is put right.
+    days.write(5, 4, "item");
+    days.job("job_ingest", 5, "").ok();
+    assert_eq!(days.files(5), IN_PLACE);
+    days.job("job_validate", 5, "").ok();
+    days.run(6).ok();
+    assert_ne!(days.manifest(), b"");
+}
+
+#[test]
+fn run_keeps_a_refused_day_apart_too() {
+    let days = Days::new(&json!({}));
+    days.write(5, 40, "bot");
+    days.run(5).fails(3, &["events 400 against a median of 40"]);
+    assert_eq!(days.files(5), APART);
+    assert_eq!(days.report(5)["verdict"]["passed"], false);
+    days.job("job_popularity", 5, "").fails(3, &["2026-01-05, which a gate has refused"]);
+    days.write(6, 4, "item");
+    days.run(6).fails(3, &["2026-01-05, which a gate has refused"]);
+    days.write(5, 5, "item");
+    days.run(5).ok();
+    assert_eq!(days.files(5), IN_PLACE);
+    days.run(6).ok();
+}
+
+#[test]
+fn a_window_is_built_without_a_refused_day_where_that_is_set() {
+    let days = Days::new(&json!({"on_refused_day": "exclude"}));
+    days.write(5, 40, "bot");
+    days.run(5).fails(3, &["events 400 against a median of 40"]);
+    // Not what is called by the day that was refused.
+    days.job("job_popularity", 5, "").fails(3, &["2026-01-05, which a gate has refused"]);
+    days.write(6, 4, "item");
+    let run = days.run(6);
+    assert!(
+        run.ok().stdout.contains("popularity   built without what a gate refused of 2026-01-05"),
+        "{run:?}"
+    );
+    let blobs = days.0.snapshot("out/objects");
+    let blob: Value = serde_json::from_slice(bytes(&blobs).values().next().unwrap()).unwrap();
+    // Three good days of four users.
+    assert_eq!(blob["items"][0], json!({"item_id": "item0", "count": 12}));
+    assert_eq!(blob["items"].as_array().unwrap().len(), 10);
+}
+
+#[test]
+fn what_was_good_before_stays() {
+    for by_run in [false, true] {
+        let days = Days::new(&json!({"on_refused_day": "exclude"}));
+        days.write(5, 5, "item");
+        days.run(5).ok();
+        let file = days.0.join("out/canonical/demo/home/exposures/2026-01-05.jsonl");
+        let (good, manifest) = (fs::read(&file).unwrap(), days.manifest());
+
+        days.write(5, 40, "bot");
+        if by_run {
+            days.run(5).fails(3, &["events 400 against a median of 40"]);
+        } else {
+            days.job("job_ingest", 5, "").ok();
+            days.job("job_validate", 5, "").fails(3, &["events 400 against a median of 40"]);
+        }
+        assert_eq!(days.files(5), [IN_PLACE[0], APART[0], IN_PLACE[1], APART[1]]);
+        assert_eq!((fs::read(&file).unwrap(), days.manifest()), (good, manifest));
+        // The next day's window takes it.
+        days.write(6, 4, "item");
+        days.run(6).ok();
+        let current = fs::read(days.0.join("out/registry/current/demo/home/manifest.json")).unwrap();
+        let current: Value = serde_json::from_slice(&current).unwrap();
+        let blob = current["current"]["popularity"].as_str().unwrap().strip_prefix("file://").unwrap();
+        let blob: Value = serde_json::from_slice(&fs::read(blob).unwrap()).unwrap();
+        assert_eq!(blob["items"][0], json!({"item_id": "item0", "count": 17}));
+    }
+}
+
+#[test]
+fn somebody_can_accept_a_day_and_says_why() {
+    let days = Days::new(&json!({}));
+    days.write(5, 40, "sale");
+    days.job("job_ingest", 5, "").ok();
+    days.job("job_validate", 5, "--accept").fails(2, &["--accept"]);
+    days.job("job_validate", 5, "").fails(3, &["events 400"]);
+    let accepted = days.job("job_validate", 5, "--accept sale");
+    assert!(accepted.ok().stdout.contains(": sale"), "{accepted:?}");
+    assert_eq!(days.files(5), IN_PLACE);
+    let verdict = &days.report(5)["verdict"];
+    assert_eq!((&verdict["passed"], &verdict["accepted"]["reason"]), (&json!(false), &json!("sale")));
+    assert!(verdict["accepted"]["by"].is_string() && verdict["accepted"]["at"].is_string(), "{verdict}");
+
+    // It stays accepted, by whichever command, and only what was accepted is.
+    days.job("job_validate", 5, "").ok();
+    days.run(5).ok();
+    days.job("job_ingest", 5, "").ok();
+    assert_eq!(days.files(5), IN_PLACE);
+    days.write(5, 41, "sale");
+    days.run(5).fails(3, &["events 410"]);
+    assert_eq!(days.files(5).len(), 4);
+}
+
+#[test]
+fn a_refused_day_is_not_what_others_are_judged_by() {
+    let days = Days::new(&json!({}));
+    for day in 5..=8 {
+        days.write(day, 40, "bot");
+        days.run(day).fails(3, &["events 400 against a median of 40"]);
+    }
+    days.write(9, 4, "item");
+    days.job("job_ingest", 9, "").ok();
+    days.job("job_validate", 9, "").ok();
+    let past = &days.report(9)["verdict"]["past"];
+    assert_eq!(past["days"], json!(["2026-01-01", "2026-01-02", "2026-01-03", "2026-01-04"]));
+}
+
+#[test]
+fn a_gate_that_is_stricter_later_takes_the_day_out() {
+    let days = Days::new(&json!({}));
+    days.write(5, 5, "item");
+    days.job("job_ingest", 5, "").ok();
+    days.configure(&json!({"max_volume_spike": 0.1}));
+    days.job("job_validate", 5, "").fails(3, &["events 50 against a median of 40"]);
+    assert_eq!(days.files(5), APART);
+    days.configure(&json!({}));
+    days.job("job_validate", 5, "").ok();
+    assert_eq!(days.files(5), IN_PLACE);
+}

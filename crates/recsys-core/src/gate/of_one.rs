@@ -1,0 +1,84 @@
+//! How much of an item's events is of one user, or of one session.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use super::Subject;
+use crate::canonical::DayRows;
+use crate::dictionary::Dictionary;
+use crate::spill::{Budget, Tally};
+use crate::storage::StoreError;
+
+/// The item of which one user or session has the greatest share of the events.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OfOne {
+    /// Of one user, or of one session.
+    pub of: Subject,
+    /// The item.
+    pub item: String,
+    /// The share.
+    pub share: f64,
+}
+
+impl OfOne {
+    /// Looks at the `top` items with most events of a day; ties by item id. Events without a user are of no user.
+    pub fn in_top_items(day: &DayRows, top: u32, budget: &Budget) -> Result<Vec<Self>, StoreError> {
+        let names = &day.names;
+        let mut events_of = vec![0u64; names.items.len()];
+        day.for_each(|columns| {
+            for item in columns.item {
+                events_of[*item as usize] += 1;
+            }
+            Ok::<(), StoreError>(())
+        })?;
+        let mut ranked: Vec<(Reverse<u64>, u32)> =
+            events_of.iter().map(|events| Reverse(*events)).zip(0..).collect();
+        let first = (top as usize).min(ranked.len());
+        if first < ranked.len() {
+            ranked.select_nth_unstable(first);
+        }
+        let looked_at: BTreeMap<u32, u64> =
+            ranked[..first].iter().map(|(events, item)| (*item, events.0)).collect();
+
+        let share = budget.user_items();
+        let (mut users, mut sessions) = (Tally::new(budget, share), Tally::new(budget, share));
+        day.for_each(|columns| {
+            for ((item, user), session) in columns.item.iter().zip(columns.user).zip(columns.session) {
+                if looked_at.contains_key(item) {
+                    sessions.push(of_item(*item, *session))?;
+                    if *user > 0 {
+                        users.push(of_item(*item, *user))?;
+                    }
+                }
+            }
+            Ok::<(), StoreError>(())
+        })?;
+        let of_users = Self::greatest(Subject::ShareOfOneUser, &names.items, &looked_at, users)?;
+        let of_sessions = Self::greatest(Subject::ShareOfOneSession, &names.items, &looked_at, sessions)?;
+        Ok(of_users.into_iter().chain(of_sessions).collect())
+    }
+
+    /// The first of those with the greatest share, in the order of item ids.
+    #[allow(clippy::cast_precision_loss, reason = "a share needs no more than 53 bits")]
+    fn greatest(
+        of: Subject,
+        items: &Dictionary,
+        events_of: &BTreeMap<u32, u64>,
+        counted: Tally<'_>,
+    ) -> Result<Option<Self>, StoreError> {
+        let mut greatest: Option<(u32, f64)> = None;
+        counted.finish()?.for_each(|key, count| {
+            let item = (key >> 32) as u32;
+            let share = count as f64 / events_of[&item] as f64;
+            if greatest.is_none_or(|(_, most)| share > most) {
+                greatest = Some((item, share));
+            }
+            Ok::<(), StoreError>(())
+        })?;
+        Ok(greatest.map(|(item, share)| Self { of, item: items.get(item).to_owned(), share }))
+    }
+}
+
+fn of_item(item: u32, one: u32) -> u64 {
+    u64::from(item) << 32 | u64::from(one)
+}

@@ -1,0 +1,89 @@
+//! Environment variables that look like settings and are none.
+
+use figment::providers::Serialized;
+use figment::value::{Dict, Value};
+use figment::{Figment, Provider};
+
+use super::load::ENV_PREFIX;
+use super::{Config, ConfigError};
+
+/// What the prefix is mistaken for.
+const PREFIXES: [&str; 2] = ["RECSYS_PIPELINES_", "RECSYS_PIPELINE_"];
+
+/// Refuses a variable that would be a setting if its underscores were right: nothing would read it, and nobody would
+/// notice. Others of the same beginning are let alone: Kubernetes makes some for each service.
+pub(super) fn check() -> Result<(), ConfigError> {
+    let defaults = Figment::from(Serialized::defaults(Config::default()));
+    let mut known = Vec::new();
+    for dict in defaults.data().unwrap_or_default().values() {
+        collect("", dict, &mut known);
+    }
+    for (name, _) in std::env::vars_os() {
+        let Some(name) = name.to_str() else { continue };
+        if let Some(meant) = meant(name, &known) {
+            let problem = format!("it is not read; did you mean {meant}?");
+            return Err(ConfigError::Invalid { origin: format!("environment variable {name}"), problem });
+        }
+    }
+    Ok(())
+}
+
+/// The names of settings, as variables have them without the prefix. One that has settings of any name ends with `__`.
+fn collect(prefix: &str, dict: &Dict, names: &mut Vec<String>) {
+    for (name, value) in dict {
+        let name = format!("{prefix}{}", name.to_uppercase());
+        match value {
+            Value::Dict(_, fields) if fields.is_empty() => names.push(format!("{name}__")),
+            Value::Dict(_, fields) => collect(&format!("{name}__"), fields, names),
+            _ => names.push(name),
+        }
+    }
+}
+
+/// The variable that `name` was meant to be.
+fn meant(name: &str, known: &[String]) -> Option<String> {
+    let upper = name.to_uppercase();
+    let rest = PREFIXES.iter().find_map(|prefix| upper.strip_prefix(prefix))?;
+    if upper.starts_with(ENV_PREFIX) {
+        return None;
+    }
+    let squeezed = squeeze(rest);
+    known.iter().find_map(|setting| {
+        let same = squeeze(setting);
+        if setting.ends_with("__") {
+            let own = squeezed.strip_prefix(&same)?.strip_prefix('_')?;
+            return Some(format!("{ENV_PREFIX}{setting}{own}"));
+        }
+        (squeezed == same).then(|| format!("{ENV_PREFIX}{setting}"))
+    })
+}
+
+/// Without what is so easily mistaken: how many underscores there are between words.
+fn squeeze(name: &str) -> String {
+    let words: Vec<&str> = name.split('_').filter(|word| !word.is_empty()).collect();
+    words.join("_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_with_other_underscores_is_told_from_one_of_somebody_else() {
+        let known = ["OUT_DIR", "DB__DSN", "WINDOW_DAYS__"].map(str::to_owned);
+        for (name, setting) in [
+            ("RECSYS_PIPELINES_OUT_DIR", Some("RECSYS_PIPELINES__OUT_DIR")),
+            ("RECSYS_PIPELINE__OUT_DIR", Some("RECSYS_PIPELINES__OUT_DIR")),
+            ("recsys_pipelines_db_dsn", Some("RECSYS_PIPELINES__DB__DSN")),
+            ("RECSYS_PIPELINES_WINDOW_DAYS__COOC", Some("RECSYS_PIPELINES__WINDOW_DAYS__COOC")),
+            ("RECSYS_PIPELINES__OUT_DIR", None),
+            ("RECSYS_PIPELINES__UNKNOWN", None),
+            ("RECSYS_PIPELINES_SERVICE_HOST", None),
+            ("RECSYS_PIPELINES_PORT_80_TCP", None),
+            ("OUT_DIR", None),
+            ("RECSYS_OUT_DIR", None),
+        ] {
+            assert_eq!(meant(name, &known).as_deref(), setting, "{name}");
+        }
+    }
+}
