@@ -385,6 +385,11 @@ impl Config {
         Roots::new(vec![self.raw_source.s3.clone(), self.object_store.s3.clone()], self.storage)
     }
 
+    /// The same for an operator's command.
+    pub(crate) fn operator_roots(&self) -> Roots {
+        Roots::for_operator(vec![self.raw_source.s3.clone(), self.object_store.s3.clone()], self.storage)
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         if self.validation.lookback_days > MAX_LOOKBACK_DAYS {
             let (key, problem) = ("validation.lookback_days", "must be at most 366");
@@ -441,6 +446,10 @@ impl Config {
         if self.storage.timeout_s == 0 {
             return Err(ConfigError::Value { key: "storage.timeout_s", problem: "must be at least 1" });
         }
+        if self.storage.operator_timeout_s == 0 {
+            let problem = "must be at least 1";
+            return Err(ConfigError::Value { key: "storage.operator_timeout_s", problem });
+        }
         if f64::from(self.validation.max_invalid_ratio) > 1.0 {
             let problem = "must be at most 1, which is every line";
             return Err(ConfigError::Value { key: "validation.max_invalid_ratio", problem });
@@ -486,9 +495,7 @@ impl<'a> Bucket<'a> {
         }
         match (&self.s3.bucket, self.dir) {
             (Some(bucket), _) => {
-                // It becomes part of a URL, in which these have a meaning.
                 let prefix = self.s3.prefix.as_deref().unwrap_or_default().trim_matches('/');
-                let prefix = prefix.replace('%', "%25").replace('?', "%3F").replace('#', "%23");
                 Ok(Some(format!("s3://{bucket}/{prefix}")))
             }
             (None, Some(dir)) if dir.starts_with("s3://") => Ok(Some(dir.to_owned())),
