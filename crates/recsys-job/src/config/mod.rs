@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use recsys_core::artifact::Kind;
 use recsys_core::catalog::CatalogFormat;
-use recsys_core::database::{self, TableName};
+use recsys_core::database::{self, RowSecurity, TableName};
 use recsys_core::gate::Validation;
 use recsys_core::limit::Limits;
 use recsys_core::publish::LeaseTimeouts;
@@ -153,6 +153,8 @@ pub struct PostgresSource {
     pub tenant_table: TableName,
     /// The exposures.
     pub exposure_table: TableName,
+    /// What becomes of a read where a policy may hide rows.
+    pub row_security: RowSecurity,
 }
 
 impl Default for PostgresSource {
@@ -161,6 +163,7 @@ impl Default for PostgresSource {
             dsn: None,
             tenant_table: TableName::known("tenants"),
             exposure_table: TableName::known("exposure_events"),
+            row_security: RowSecurity::default(),
         }
     }
 }
@@ -175,11 +178,14 @@ pub struct DbSettings {
     pub auto_create_tenant: bool,
     /// Seconds after which the server stops a statement; 0 is never. Holds for reading exposures, too.
     pub statement_timeout_s: u32,
+    /// What becomes of a read or write where a policy may hide rows.
+    pub row_security: RowSecurity,
 }
 
 impl Default for DbSettings {
     fn default() -> Self {
-        Self { dsn: None, auto_create_tenant: false, statement_timeout_s: 3600 }
+        let row_security = RowSecurity::default();
+        Self { dsn: None, auto_create_tenant: false, statement_timeout_s: 3600, row_security }
     }
 }
 
