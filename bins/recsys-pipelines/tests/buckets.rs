@@ -226,7 +226,7 @@ fn folders_and_names_may_hold_what_means_something_in_a_url() {
     let csv = remote.s3.get(&remote.key("shop.csv")).unwrap();
     remote.s3.put(&remote.key("cat é/100%.csv"), csv);
     let root = format!("s3://{}/{}", remote.s3.bucket, remote.prefix);
-    remote.config["catalog"]["path"] = json!(format!("{root}/cat%20é/100%25.csv"));
+    remote.config["catalog"]["path"] = json!(format!("{root}/cat é/100%.csv"));
     remote.config["object_store"] = json!({"type": "s3", "s3": {
         "endpoint": remote.s3.endpoint, "use_ssl": false, "bucket": remote.s3.bucket,
         "prefix": format!("{}/out/{odd}", remote.prefix),
@@ -237,6 +237,37 @@ fn folders_and_names_may_hold_what_means_something_in_a_url() {
     let current = remote.published().unwrap();
     assert!(current[&Kind::Cooc].starts_with(&format!("{root}/out/{odd}/demo/home/cooc/")), "{current:?}");
     run(&remote, "recsys-pipelines", "verify --config config.json");
+}
+
+/// As in the URIs of a manifest: a percent sign is one, in every place that a setting or flag can name.
+#[test]
+fn a_percent_sign_is_one_and_dots_lead_nowhere() {
+    let mut remote = Remote::new();
+    let day = "demo/home/exposure.2026-01-01.jsonl";
+    let raw = remote.s3.get(&remote.key(&format!("raw/{day}"))).unwrap();
+    let root = format!("s3://{}/{}", remote.s3.bucket, remote.prefix);
+    for folder in ["raw%20x", "dt=2026-01-01%2000%3A00", "a/%2e%2e/c", "o%2Fb"] {
+        remote.s3.put(&remote.key(&format!("{folder}/{day}")), &raw);
+        remote.config["raw_events_dir"] = json!(format!("{root}/{folder}"));
+        remote.config["out_dir"] = json!(format!("{root}/{folder}/out"));
+        remote.write_config();
+        let finished = run(&remote, "recsys-pipelines", &format!("run {SCOPE} --start 2026-01-01"));
+        let manifest = format!("{root}/{folder}/out/registry/current/demo/home/manifest.json");
+        assert!(finished.stdout.contains(&manifest), "{finished:?}");
+        assert!(remote.objects(folder).keys().any(|key| key.ends_with("/out/checkpoints/demo/home.json")));
+    }
+    for folder in ["raw x", "dt=2026-01-01 00:00", "c", "o/b"] {
+        assert!(remote.objects(folder).is_empty(), "{folder}");
+    }
+    remote.s3.put(&remote.key("my%20cat.csv"), "item_id,tags\nA,x\n");
+    let line = format!("{SCOPE} --start 2026-01-01 --input {root}/my%20cat.csv");
+    run(&remote, "job_content_sim", &line);
+    for folder in ["a/../c", "a/./c", "a//c"] {
+        remote.config["out_dir"] = json!(format!("{root}/{folder}"));
+        remote.write_config();
+        let finished = remote.run("recsys-pipelines", "config check --config config.json");
+        finished.fails(2, &["out_dir", "an empty part or dots"]);
+    }
 }
 
 #[test]

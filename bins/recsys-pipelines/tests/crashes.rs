@@ -10,7 +10,9 @@ use std::path::PathBuf;
 use recsys_core::artifact::Kind;
 use recsys_testkit::reader::read_published;
 use recsys_testkit::sandbox::{Finished, Sandbox, bytes, copy};
-use recsys_testkit::syscall::{CHANGING, FLUSHING, Fault, NAMING, run_with_fault_at, run_with_fault_on};
+use recsys_testkit::syscall::{
+    CHANGING, FLUSHING, Fault, NAMING, run_with_fault, run_with_fault_at, run_with_fault_on,
+};
 use serde_json::json;
 
 const SCOPE: &str = "--config config.json --tenant demo --surface home";
@@ -159,4 +161,27 @@ fn a_disk_fails_at_every_file() {
             pipeline.check(&format!("{errno} at flush {number}"));
         }
     }
+}
+
+/// As on many file systems that stand for a bucket: found out before there is anything to publish.
+#[test]
+fn a_file_system_without_hard_links_is_told_by_name() {
+    const LINKING: &str = "renameat2,link,linkat";
+    let sandbox = Sandbox::new();
+    sandbox.copy("testdata/events/shop", "raw");
+    sandbox.write("config.json", json!({"out_dir": "out", "raw_events_dir": "raw"}).to_string());
+    let day = format!("{SCOPE} --start 2026-01-01");
+    let refused = |binary: &str, line: &str| {
+        let finished = run_with_fault(&sandbox, binary, line, Fault::Error("EPERM"), LINKING);
+        finished.fails(2, &["out/", "hard links", "local disk"]);
+    };
+    refused("recsys-pipelines", &format!("run {day}"));
+    refused("job_ingest", &day);
+    assert!(sandbox.snapshot("out").is_empty());
+    for job in ["job_ingest", "job_popularity", "job_cooc"] {
+        sandbox.run(job, &day).ok();
+    }
+    refused("job_publish", &day);
+    assert!(sandbox.snapshot("out/objects").is_empty() && sandbox.snapshot("out/registry").is_empty());
+    sandbox.run("job_publish", &day).ok();
 }

@@ -282,3 +282,15 @@ fn no_secret_of_a_notification_comes_out() {
     assert!(longest > 2_000, "the finest level says next to nothing: {longest} bytes");
     assert!(!inbox.take().is_empty());
 }
+
+#[test]
+fn a_service_that_is_silent_is_told_before_it_is_given_up() {
+    // Connections are taken by the system, and nobody ever reads from them.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/secret-path", silent.local_addr().unwrap());
+    let shop = Shop::new(&json!({"url": url, "timeout_s": 4}));
+    let finished = shop.run("2026-01-01");
+    let waiting = "waiting for an answer of the service of notify.url, for 9 s at most";
+    assert!(finished.ok().stderr.contains(waiting), "{finished:#?}");
+    assert!(!finished.stderr.contains("secret-path"), "{finished:#?}");
+}

@@ -4,6 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use recsys_core::artifact::Kind;
@@ -292,4 +297,37 @@ fn a_tenant_that_is_broken_does_not_hide_the_others() {
     assert!(shop.run("status").stdout.contains("popularity"));
     assert_eq!(shop.run("verify").stdout.matches("intact").count(), 2);
     assert!(shop.run("gc").stdout.contains("nothing to delete"));
+}
+
+/// Somebody may have stopped the other process with its lock in hand.
+#[test]
+fn a_lock_that_another_process_holds_is_told() {
+    let sandbox = Sandbox::new();
+    sandbox.copy("testdata/events/shop", "raw");
+    sandbox.write("config.json", json!({"out_dir": "out", "raw_events_dir": "raw"}).to_string());
+    let run = |day: &str| {
+        let mut command = sandbox.command("recsys-pipelines");
+        let line =
+            format!("run --config config.json --tenant demo --surface home --start {day} --log-format text");
+        command.args(line.split_whitespace());
+        command
+    };
+    Finished::from(run("2026-01-01").output().unwrap()).ok();
+    let path = sandbox.join("out/registry/current/demo/home/.manifest.json.lock");
+    let lock = fs::File::options().write(true).open(path).unwrap();
+    lock.lock().unwrap();
+    let mut other = run("2026-01-02").stderr(Stdio::piped()).spawn().unwrap();
+    // Its last line, should it never tell of the lock.
+    let mut lines = BufReader::new(other.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let (told, was_told) = mpsc::channel();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            let _ = was_told.recv_timeout(Duration::from_mins(1));
+            lock.unlock().unwrap();
+        });
+        let line = lines.find(|line| line.contains("waiting for another process that holds the lock"));
+        let _ = told.send(());
+        assert!(line.unwrap().contains("manifest.json.lock"));
+    });
+    assert!(other.wait().unwrap().success());
 }

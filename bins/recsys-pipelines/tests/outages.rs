@@ -44,6 +44,15 @@ impl Shop {
         assert_eq!(self.remote.published().unwrap().len(), 5);
     }
 
+    /// What remains to be said when it was told who is waited for, and for how long still.
+    fn waits(&self, finished: &Finished) -> Finished {
+        let told = format!("waiting for an answer of {}, for ", self.remote.endpoint);
+        let lines: Vec<&str> = finished.stderr.lines().collect();
+        let [waiting, error] = lines[..] else { panic!("{finished:#?}") };
+        assert!(waiting.contains(&told) && waiting.contains(" s at most"), "{finished:#?}");
+        Finished { code: finished.code, stdout: finished.stdout.clone(), stderr: format!("{error}\n") }
+    }
+
     fn object(&self, name: &str) -> String {
         format!("s3://{}/{}", self.remote.s3.bucket, self.remote.key(name))
     }
@@ -193,10 +202,41 @@ fn a_server_that_does_not_answer() {
     let shop = Shop::new();
     let day = "raw/demo/home/exposure.2026-01-02.jsonl";
     shop.proxy.rule("GET", day, None, Fault::Stall);
-    shop.fails(&shop.run(), 1, &[&shop.object(day), &shop.remote.endpoint, "did not answer in time"]);
+    shop.fails(
+        &shop.waits(&shop.run_with("/storage/timeout_s", json!(4))),
+        1,
+        &[&shop.object(day), &shop.remote.endpoint, "did not answer in time"],
+    );
     shop.proxy.clear();
     shop.proxy.rule("PUT", "manifest.json", None, Fault::Stall);
-    shop.fails(&shop.run(), 1, &["manifest.json", &shop.remote.endpoint, "did not answer in time"]);
+    let finished = shop.waits(&shop.run_with("/storage/timeout_s", json!(4)));
+    shop.fails(&finished, 1, &["manifest.json", &shop.remote.endpoint, "did not answer in time"]);
+}
+
+/// Whoever looks at a terminal does not wait for the patience of a job.
+#[test]
+fn an_operators_command_is_bounded_until_the_first_answer() {
+    let mut shop = Shop::new();
+    shop.remote.config["storage"] = json!({"operator_timeout_s": 4});
+    shop.remote.write_config();
+    shop.proxy.rule("GET", "", None, Fault::Stall);
+    let status = "status --config config.json --tenant demo --surface home --log-format text";
+    let environment = shop.remote.s3.settings_at(&shop.remote.endpoint);
+    let environment: Vec<(&str, &str)> =
+        environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    for line in [status.to_owned(), format!("history {SCOPE}"), format!("rollback {SCOPE}")] {
+        let finished = shop.remote.sandbox.run_bounded("recsys-pipelines", &line, &environment);
+        shop.fails(&shop.waits(&finished), 1, &[&shop.remote.endpoint, "did not answer in time"]);
+    }
+    // The answer that comes says what is wrong, and not only that time is up.
+    let nobody = shop.remote.s3.settings_at("http://127.0.0.1:1");
+    let nobody: Vec<(&str, &str)> =
+        nobody.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let finished = shop.remote.sandbox.run_bounded("recsys-pipelines", status, &nobody);
+    shop.fails(&finished, 1, &["cannot be reached", "refused"]);
+    // One that has answered has the patience of a job.
+    shop.proxy.clear();
+    shop.remote.run("recsys-pipelines", status).ok();
 }
 
 #[test]
@@ -333,7 +373,6 @@ fn a_probe_that_stumbles_condemns_nobody() {
     shop.fails(&shop.run(), 2, &["refuses conditional writes whose condition holds"]);
     // Publishers need not be allowed to delete.
     shop.proxy.clear();
-    shop.proxy.rule("POST", "delete", None, answer(403, "AccessDenied", "no"));
     shop.proxy.rule("DELETE", "", None, answer(403, "AccessDenied", "no"));
     shop.run().ok();
 }
@@ -357,4 +396,181 @@ fn a_server_that_ignores_conditions() {
     let finished = shop.run();
     assert!(finished.ok().stderr.contains("last-write-wins"), "{finished:?}");
     assert_ne!(shop.remote.objects("out/registry/current"), shop.before);
+}
+
+/// Servers that speak no other than the plain requests.
+#[test]
+fn a_server_without_multi_object_deletion_deletes() {
+    let mut shop = Shop::new();
+    shop.remote.config["validation"] = json!({"max_invalid_ratio": 0.5, "min_events": 0});
+    shop.remote.write_config();
+    for (status, code) in [(501, "NotImplemented"), (400, "MalformedPOSTRequest"), (405, "MethodNotAllowed")]
+    {
+        shop.proxy.rule("POST", "delete", None, answer(status, code, "no"));
+    }
+    let raw = shop.remote.key("raw/demo/home/exposure.2026-01-02.jsonl");
+    let good = shop.remote.s3.get(&raw).unwrap();
+    let files = |folder: &str| shop.remote.objects(folder).into_keys().collect::<Vec<_>>();
+    // A day with a bad line, then the corrected day.
+    shop.remote.s3.put(&raw, [b"bad\n", good.as_slice()].concat());
+    shop.run().ok();
+    assert_eq!(
+        files("out/canonical/demo/home/quarantine"),
+        ["out/canonical/demo/home/quarantine/2026-01-02.jsonl"]
+    );
+    shop.remote.s3.put(&raw, &good);
+    shop.run().ok();
+    assert_eq!(files("out/canonical/demo/home/quarantine"), [""; 0]);
+    // A day that is emptied.
+    shop.remote.s3.put(&raw, "");
+    shop.remote.run("job_ingest", &format!("{SCOPE} {RUN}")).ok();
+    assert!(!files("out/canonical").iter().any(|name| name.ends_with("exposures/2026-01-02.jsonl")));
+    // Garbage, twice: nothing is left in the way of a second collection.
+    for _ in 0..2 {
+        let mut command = shop.remote.command("recsys-pipelines");
+        command.env("SOURCE_DATE_EPOCH", "4000000000").args(["gc", "--config", "config.json"]);
+        let flags = ["--older-than", "1h", "--keep", "1", "--delete"];
+        Finished::from(command.args(flags).output().unwrap()).ok();
+    }
+    assert!(!shop.proxy.requests().iter().any(|request| request.starts_with("POST ")));
+}
+
+/// What nobody is misled by may stay; what would count may not.
+#[test]
+fn a_leftover_that_cannot_be_removed_is_named() {
+    let mut shop = Shop::new();
+    shop.remote.config["validation"] = json!({"max_invalid_ratio": 0.5, "min_events": 0});
+    shop.remote.write_config();
+    let raw = shop.remote.key("raw/demo/home/exposure.2026-01-02.jsonl");
+    let good = shop.remote.s3.get(&raw).unwrap();
+    shop.remote.s3.put(&raw, [b"bad\n", good.as_slice()].concat());
+    shop.run().ok();
+    shop.proxy.rule("DELETE", "canonical", None, answer(403, "AccessDenied", "not for you"));
+    shop.remote.s3.put(&raw, &good);
+    let finished = shop.remote.run("recsys-pipelines", &format!("run {SCOPE} {RUN} --log-format text"));
+    let warning = finished.ok().stderr.lines().find(|line| line.contains("WARN")).unwrap();
+    let file = shop.object("out/canonical/demo/home/quarantine/2026-01-02.jsonl");
+    for part in [&*file, "no line is invalid any more", "denies"] {
+        assert!(warning.contains(part), "{finished:#?}");
+    }
+    shop.remote.s3.put(&raw, "");
+    let file = shop.object("out/canonical/demo/home/exposures/2026-01-02.jsonl");
+    let finished = shop.remote.run("job_ingest", &format!("{SCOPE} {RUN} --log-format text"));
+    assert_eq!(finished.code, Some(2), "{finished:#?}");
+    assert!(
+        finished.stderr.lines().last().unwrap().contains(&format!("cannot remove {file}")),
+        "{finished:#?}"
+    );
+}
+
+#[test]
+fn a_server_that_does_not_know_conditions() {
+    let shop = Shop::new();
+    let unknown =
+        "<Error><Code>NotImplemented</Code><Message>A header you provided implies no</Message></Error>";
+    for header in ["if-match:", "if-none-match:"] {
+        shop.proxy.rule("PUT", "", None, Fault::AnswerWith(header, 501, unknown.to_owned()));
+        let parts = ["refuses conditional writes", "another store for registry_dir", "last-write-wins"];
+        shop.fails(&shop.run(), 2, &parts);
+        // Blobs are named by their content, and everybody writes the same.
+        let mut config = shop.remote.config.clone();
+        config["registry_dir"] = json!("registry");
+        config["artifact_kinds"] = json!(["popularity"]);
+        config["out_dir"] = json!(format!("{}/{}", config["out_dir"].as_str().unwrap(), &header[..7]));
+        shop.remote.sandbox.write("config.json", config.to_string());
+        shop.run().ok();
+        config.as_object_mut().unwrap().remove("registry_dir");
+        config["registry"] = json!({"concurrency": "last-write-wins"});
+        shop.remote.sandbox.write("config.json", config.to_string());
+        shop.run().ok();
+        shop.remote.write_config();
+        shop.proxy.clear();
+    }
+}
+
+/// As with Object Lock.
+#[test]
+fn a_bucket_that_wants_checksums() {
+    let shop = Shop::new();
+    let wanted = "<Error><Code>InvalidRequest</Code><Message>Content-MD5 OR x-amz-checksum- HTTP header is required for \
+                  Put Object requests with Object Lock parameters</Message></Error>";
+    let rule =
+        || shop.proxy.rule("PUT", "", None, Fault::AnswerWithout("x-amz-checksum-", 400, wanted.to_owned()));
+    rule();
+    shop.fails(&shop.run(), 2, &["takes no write without a checksum", "AWS_CHECKSUM_ALGORITHM"]);
+    let with = |algorithm: &str| {
+        let mut command = shop.remote.command("recsys-pipelines");
+        command
+            .env("AWS_CHECKSUM_ALGORITHM", algorithm)
+            .args(format!("run {SCOPE} {RUN}").split_whitespace());
+        Finished::from(command.output().unwrap())
+    };
+    shop.fails(&with("md5"), 2, &["AWS_CHECKSUM_ALGORITHM must be SHA256 or CRC64NVME"]);
+    with("SHA256").ok();
+    assert_ne!(shop.remote.objects("out/registry/current"), shop.before);
+}
+
+#[test]
+fn what_is_forbidden_is_not_always_the_fault_of_the_key() {
+    let shop = Shop::new();
+    let day = "raw/demo/home/exposure.2026-01-02.jsonl";
+    for (method, status, code, exit, what) in [
+        ("GET", 403, "InvalidObjectState", 2, "keeps it in an archive"),
+        ("GET", 403, "UserSuspended", 2, "closed the account"),
+        ("GET", 403, "UserProjectAccountProblem", 2, "closed the account"),
+        ("PUT", 403, "ObjectLocked", 2, "forbids it"),
+        ("PUT", 403, "QuotaExceeded", 1, "has no room"),
+        ("PUT", 400, "XMinioAdminBucketQuotaExceeded", 1, "has no room"),
+        ("PUT", 507, "XMinioStorageFull", 1, "has no room"),
+    ] {
+        shop.proxy.clear();
+        let part = if method == "GET" { shop.remote.key(day) } else { String::new() };
+        shop.proxy.rule(method, &part, None, answer(status, code, "its own words"));
+        let finished = shop.run();
+        shop.fails(&finished, exit, &[&shop.remote.endpoint, what, code, "its own words"]);
+        assert!(!finished.stderr.contains("access key"), "{finished:?}");
+    }
+    shop.proxy.clear();
+    shop.proxy.rule(
+        "PUT",
+        "",
+        None,
+        answer(403, "AccessDenied", "Cannot upload files, storage cap exceeded."),
+    );
+    shop.fails(&shop.run(), 1, &["has no room", "cap exceeded"]);
+}
+
+/// Whatever the status.
+#[test]
+fn what_passes_by_itself_is_tried_again() {
+    let shop = Shop::new();
+    for (status, code) in [
+        (400, "RequestTimeout"),
+        (408, "RequestTimeout"),
+        (409, "OperationAborted"),
+        (403, "RequestLimitExceeded"),
+        (429, "TooManyRequests"),
+        (503, "SlowDown"),
+        (500, "InternalError"),
+    ] {
+        shop.proxy.clear();
+        for method in ["GET", "PUT"] {
+            shop.proxy.rule(method, "", Some(2), answer(status, code, "later"));
+        }
+        // One request may meet both.
+        shop.run_with("/storage/retry_timeout_s", json!(30)).ok();
+        // In the end the answer itself is told.
+        shop.proxy.clear();
+        shop.proxy.rule("GET", "home.json", None, answer(status, code, "later"));
+        let parts = [shop.remote.endpoint.clone(), format!("{status} "), format!("{code} later")];
+        shop.run().fails(1, &parts.each_ref().map(String::as_str));
+    }
+}
+
+#[test]
+fn an_answer_without_a_length_is_said_to_be_that() {
+    let shop = Shop::new();
+    shop.proxy.rule("GET", "", None, Fault::WithoutLength);
+    let object = shop.object("out/checkpoints/demo/home.json");
+    shop.fails(&shop.run(), 2, &[&object, &shop.remote.endpoint, "Content-Length", "proxy"]);
 }

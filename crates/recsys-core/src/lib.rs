@@ -23,6 +23,7 @@ pub mod publish;
 pub mod quarantine;
 pub mod raw;
 pub mod report;
+pub mod silence;
 pub mod spill;
 pub mod staging;
 pub mod storage;

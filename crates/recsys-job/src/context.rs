@@ -67,6 +67,16 @@ impl PublishedStores {
         Ok(Self { objects, registry, concurrency })
     }
 
+    /// Refuses a file system on which nothing can be published, before there is anything to publish.
+    pub(crate) fn check_disks(&self) -> Result<(), JobError> {
+        for store in [&self.objects, &self.registry] {
+            if store.uri("").starts_with("file://") {
+                store.conditions()?;
+            }
+        }
+        Ok(())
+    }
+
     /// Says before every swap that it is none, where that is so.
     pub(crate) fn warn_of_collisions(&self) {
         if self.concurrency == Concurrency::LastWriteWins {

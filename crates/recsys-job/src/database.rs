@@ -1,6 +1,6 @@
 //! How a job gets to a database: with the settings, and the driver that its binary brought along.
 
-use recsys_core::database::{Database, Driver, MissingTenant, Mode, TableName, TenantId};
+use recsys_core::database::{Database, Driver, MissingTenant, Mode, RowSecurity, TableName, TenantId};
 use recsys_core::storage::Secret;
 
 use crate::config::{Config, ConfigError, RawType};
@@ -26,11 +26,11 @@ pub(crate) fn check(config: &Config, driver: &dyn Driver) -> Result<(), ConfigEr
 pub(crate) fn connect(
     config: &Config,
     driver: &dyn Driver,
-    key: &'static str,
-    dsn: &Secret,
+    (key, dsn): (&'static str, &Secret),
+    row_security: RowSecurity,
 ) -> Result<Box<dyn Database>, JobError> {
     driver.check(dsn).map_err(|source| ConfigError::Dsn { key, source })?;
-    Ok(driver.connect(dsn, APPLICATION, config.database_patience())?)
+    Ok(driver.connect(dsn, APPLICATION, config.database_patience(), row_security)?)
 }
 
 /// The database that signals and the catalogue are written to, and whose rows they are.
@@ -57,7 +57,7 @@ impl<'a> Target<'a> {
     pub(crate) fn check(&self) -> Result<(), JobError> {
         let Self { ctx, driver, dsn } = *self;
         if ctx.config.db.auto_create_tenant {
-            return connect(&ctx.config, driver, "db.dsn", dsn).map(drop);
+            return connect(&ctx.config, driver, ("db.dsn", dsn), ctx.config.db.row_security).map(drop);
         }
         self.connect(Mode::Write).map(drop)
     }
@@ -65,7 +65,7 @@ impl<'a> Target<'a> {
     /// Connects, and finds the tenant. A dry run creates none.
     pub(crate) fn connect(&self, mode: Mode) -> Result<(Box<dyn Database>, TenantId), JobError> {
         let Self { ctx, driver, dsn } = *self;
-        let mut database = connect(&ctx.config, driver, "db.dsn", dsn)?;
+        let mut database = connect(&ctx.config, driver, ("db.dsn", dsn), ctx.config.db.row_security)?;
         let missing = match (ctx.config.db.auto_create_tenant, mode) {
             (true, Mode::Write) => MissingTenant::Create,
             (true, Mode::DryRun) => MissingTenant::Refuse,

@@ -200,6 +200,7 @@ fn range(ctx: &Context, args: &ArtifactArgs, days: &[Day]) -> Result<Option<Wind
 pub fn publish_staged(flags: &PublishJob) -> Result<(), JobError> {
     let ctx = Context::for_publishing(&flags.common, &flags.scope)?;
     let days = ctx.days(&flags.days)?;
+    ctx.published.check_disks()?;
     let mut publishing = Publishing::begin(&ctx, &flags.publish, range(&ctx, &flags.artifacts, &days)?);
     let (mut any, mut missing) = (false, Vec::new());
     for day in &days {

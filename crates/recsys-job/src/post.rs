@@ -5,8 +5,9 @@
 use std::io;
 use std::time::Duration;
 
-use backon::{BlockingRetryable, ExponentialBuilder};
+use backon::{ExponentialBuilder, Retryable};
 use recsys_core::interrupt;
+use recsys_core::silence::Silence;
 use reqwest::header::HeaderMap;
 use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode};
@@ -17,6 +18,8 @@ const RETRIES: usize = 2;
 
 /// What is sent, and where. Not to be shown.
 pub(crate) struct Post {
+    /// What messages call the service.
+    pub(crate) to: &'static str,
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
     pub(crate) body: String,
@@ -64,13 +67,9 @@ impl Post {
         // Elsewhere than at the address that was set, nobody is to see the headers.
         let client = Client::builder().timeout(self.timeout).redirect(Policy::none()).build();
         let client = client.map_err(|error| PostError::Connection(error.without_url()))?;
-        let attempt = || {
-            // Built within the runtime, whose clock its timeout needs.
-            let request = async {
-                let request = client.post(self.url.clone()).headers(self.headers.clone());
-                request.body(self.body.clone()).send().await
-            };
-            let answer = runtime.block_on(request).map_err(|error| {
+        let attempt = async || {
+            let request = client.post(self.url.clone()).headers(self.headers.clone());
+            let answer = request.body(self.body.clone()).send().await.map_err(|error| {
                 if error.is_timeout() {
                     PostError::Timeout(self.timeout)
                 } else {
@@ -81,7 +80,10 @@ impl Post {
         };
         let delays = ExponentialBuilder::default().with_jitter().with_min_delay(Duration::from_millis(200));
         let worth_it = |error: &PostError| error.is_transient() && interrupt::check().is_ok();
-        attempt.retry(delays.with_max_times(RETRIES)).when(worth_it).call()
+        let attempts = attempt.retry(delays.with_max_times(RETRIES)).sleep(tokio::time::sleep).when(worth_it);
+        let tries = u32::try_from(RETRIES + 1).unwrap_or(u32::MAX);
+        let longest = self.timeout.saturating_mul(tries);
+        runtime.block_on(Silence::default().told(self.to, longest, attempts))
     }
 }
 

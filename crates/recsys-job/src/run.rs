@@ -70,6 +70,7 @@ pub(crate) fn run(flags: &RunJob, driver: &dyn Driver) -> Result<(), JobError> {
         target.check()?;
         warn_of_segment(&flags.artifacts);
     }
+    ctx.published.check_disks()?;
     let mut ingest = Ingest::open(&ctx, driver, &days)?;
     let mut outcomes = Outcomes::open(&ctx, &days)?;
     let mut loaded = Days::default();

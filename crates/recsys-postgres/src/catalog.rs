@@ -95,7 +95,7 @@ fn merge(
         ),
         &timed,
     )?;
-    let inserted = connection.execute(
+    let inserted = connection.insert_missing(
         &format!(
             "insert into {TABLE} (tenant_id, namespace, item_id, tags, price, created_at, updated_at)
              select $1::uuid, $2, item_id, tags, price, coalesce(created_at, $3::timestamptz), $3::timestamptz from {INCOMING} i
@@ -119,7 +119,7 @@ fn merge(
 /// The first item that is given twice.
 fn duplicate(connection: &mut Connection, file: &str) -> Result<Option<CatalogError>, Problem> {
     let sql = format!(
-        "select item_id, lines[1]::text, lines[2]::text from (
+        "select item_id::text, lines[1]::text, lines[2]::text from (
              select item_id, array_agg(line order by line) as lines from {INCOMING}
              group by item_id having count(*) > 1
          ) as twice order by lines[2] limit 1"

@@ -4,14 +4,15 @@ use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 
-use backon::{BlockingRetryable, ExponentialBuilder};
+use backon::{ExponentialBuilder, Retryable};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow, PgSslMode, Postgres};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Row};
 use tokio::runtime::Runtime;
 
-use recsys_core::database::{Mode, Patience};
+use recsys_core::database::{Mode, Patience, RowSecurity};
 use recsys_core::interrupt::{self, Interrupted};
+use recsys_core::silence::Silence;
 
 use crate::dsn::Dsn;
 use crate::fault::{PostgresError, Problem, unconnected};
@@ -32,6 +33,9 @@ pub struct Connection {
     statement: Option<Duration>,
     /// How long to wait for any one answer.
     limit: Duration,
+    row_security: RowSecurity,
+    /// Told once for each connection: a statement on many rows takes its time.
+    silence: Silence,
     /// Whether an answer did not come: then no other one will.
     is_lost: bool,
 }
@@ -44,7 +48,12 @@ impl fmt::Debug for Connection {
 
 impl Connection {
     /// Connects. `application` is what the server's list of sessions shows, unless the DSN says otherwise.
-    pub fn open(dsn: &Dsn, application: &str, patience: Patience) -> Result<Self, PostgresError> {
+    pub fn open(
+        dsn: &Dsn,
+        application: &str,
+        patience: Patience,
+        row_security: RowSecurity,
+    ) -> Result<Self, PostgresError> {
         let server = dsn.server().to_owned();
         let error = |problem| PostgresError { action: "connect to".into(), server: server.clone(), problem };
         let runtime = runtime().map_err(|cause| error(Problem::Answer(cause.to_string())))?;
@@ -59,17 +68,20 @@ impl Connection {
             .with_min_delay(Duration::from_millis(100))
             .with_max_delay(Duration::from_secs(5))
             .without_max_times();
-        let session = (|| runtime.block_on(attempt(&options, dsn.connect_timeout())))
+        let may_be_tried = |problem: &Problem| {
+            problem.may_heal() && begun.elapsed() < patience.connect && interrupt::check().is_ok()
+        };
+        let attempts = (|| attempt(&options, dsn.connect_timeout()))
             .retry(delays)
-            .when(|problem: &Problem| {
-                problem.may_heal() && begun.elapsed() < patience.connect && interrupt::check().is_ok()
-            })
-            .call()
-            .map_err(error)?;
+            .sleep(tokio::time::sleep)
+            .when(may_be_tried);
+        let longest = patience.connect.saturating_add(dsn.connect_timeout());
+        let silence = Silence::default();
+        let session = runtime.block_on(silence.told(&server, longest, attempts)).map_err(error)?;
         let limit = statement
             .filter(|timeout| !timeout.is_zero())
             .map_or(Duration::MAX, |statement| statement.saturating_add(GRACE));
-        Ok(Self { session, runtime, server, statement, limit, is_lost: false })
+        Ok(Self { session, runtime, server, statement, limit, row_security, silence, is_lost: false })
     }
 
     /// Database, host and port.
@@ -85,7 +97,7 @@ impl Connection {
     /// Runs a statement; parameters are text, which the statement casts. Returns the number of rows it changed.
     pub(crate) fn execute(&mut self, sql: &str, parameters: &[&str]) -> Result<u64, Problem> {
         let done = within(self.limit, query(sql, parameters).execute(&mut self.session));
-        let done = self.runtime.block_on(done);
+        let done = self.runtime.block_on(self.silence.told(&self.server, self.limit, done));
         Ok(self.noted(done)?.rows_affected())
     }
 
@@ -96,7 +108,7 @@ impl Connection {
         parameters: &[&str],
     ) -> Result<Vec<Vec<Option<String>>>, Problem> {
         let rows = within(self.limit, query(sql, parameters).fetch_all(&mut self.session));
-        let rows = self.runtime.block_on(rows);
+        let rows = self.runtime.block_on(self.silence.told(&self.server, self.limit, rows));
         let rows = self.noted(rows)?;
         let texts = |row: &PgRow| (0..row.len()).map(|column| row.try_get(column)).collect();
         rows.iter().map(texts).collect::<Result<_, sqlx::Error>>().map_err(Problem::from)
@@ -156,13 +168,17 @@ impl Connection {
         let timeout = timeout.unwrap_or_default();
         // A client that has stopped in the middle must not keep the others waiting.
         let idle = format!("set local idle_in_transaction_session_timeout = {}", IDLE.as_millis());
-        self.command(&format!("begin {characteristics}{timeout}; {idle}"))
+        let hidden = match self.row_security {
+            RowSecurity::Refuse => "; set local row_security = off",
+            RowSecurity::Apply => "",
+        };
+        self.command(&format!("begin {characteristics}{timeout}; {idle}{hidden}"))
     }
 
     /// Runs statements that have no parameters, in one message.
     pub(crate) fn command(&mut self, sql: &str) -> Result<(), Problem> {
         let done = within(self.limit, sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.session));
-        let done = self.runtime.block_on(done);
+        let done = self.runtime.block_on(self.silence.told(&self.server, self.limit, done));
         self.noted(done).map(drop)
     }
 

@@ -3,8 +3,8 @@
 use recsys_core::catalog::CatalogError;
 use recsys_core::database::{
     CatalogTarget, CatalogWriteError, Class, Database, DatabaseError, Driver, ExposureQuery, Exposures,
-    ItemRow, MissingTenant, Mode, Patience, SignalTarget, Signals, SignalsWritten, TableName, TableNames,
-    TableState, TenantId, Written,
+    ItemRow, MissingTenant, Mode, Patience, RowSecurity, SignalTarget, Signals, SignalsWritten, TableName,
+    TableNames, TableState, TenantId, Written,
 };
 use recsys_core::id::Tenant;
 use recsys_core::storage::Secret;
@@ -28,8 +28,9 @@ impl Driver for Postgres {
         dsn: &Secret,
         application: &str,
         patience: Patience,
+        row_security: RowSecurity,
     ) -> Result<Box<dyn Database>, DatabaseError> {
-        Ok(Box::new(Connection::open(&Dsn::parse(dsn)?, application, patience)?))
+        Ok(Box::new(Connection::open(&Dsn::parse(dsn)?, application, patience, row_security)?))
     }
 }
 

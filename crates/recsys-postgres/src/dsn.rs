@@ -39,6 +39,16 @@ pub enum DsnError {
         /// What it can be.
         expected: &'static str,
     },
+    /// A parameter that asks for something that is not done.
+    #[error(
+        "parameter {parameter} of the DSN has a value that is not supported; leave it out, or give {}", values.join(" or ")
+    )]
+    Ignored {
+        /// The parameter.
+        parameter: &'static str,
+        /// The values that ask for nothing.
+        values: &'static [&'static str],
+    },
     /// The file of the authorities cannot be read.
     #[error("sslrootcert {path:?} of the DSN cannot be read: {reason}")]
     RootCertificate {
@@ -64,25 +74,63 @@ const PARAMETERS: [&str; 12] = [
     "user",
 ];
 
+/// Parameters of other clients, with the values that ask for nothing but what is done here anyway: a DSN that a hosted
+/// service gives out has some of them. Any other value would be ignored, and is refused.
+const HARMLESS: [(&str, &[&str]); 6] = [
+    ("channel_binding", &["disable", "prefer"]),
+    ("client_encoding", &["utf8", "utf-8", "auto"]),
+    ("gssencmode", &["disable", "prefer"]),
+    ("pgbouncer", &["true", "false"]),
+    ("sslnegotiation", &["postgres"]),
+    // There is one host.
+    ("target_session_attrs", &["any", "read-write", "primary", "prefer-standby"]),
+];
+
 /// Parameters that other clients take, which would be ignored here.
-const FOREIGN: [&str; 12] = [
-    "channel_binding",
-    "client_encoding",
-    "gssencmode",
+const FOREIGN: [&str; 27] = [
+    "connection_limit",
+    "currentschema",
+    "fallback_application_name",
+    "gsslib",
+    "hostaddr",
     "keepalives",
+    "keepalives_count",
     "keepalives_idle",
     "keepalives_interval",
-    "keepalives_count",
     "krbsrvname",
+    "load_balance_hosts",
+    "passfile",
+    "pool_timeout",
+    "preparethreshold",
+    "prepared_statements",
+    "replication",
     "require_auth",
+    "schema",
+    "search_path",
+    "service",
+    "socket_timeout",
+    "ssl",
+    "sslaccept",
     "sslcrl",
     "sslpassword",
-    "target_session_attrs",
+    "statement_cache_size",
+    "tcp_user_timeout",
 ];
 
 /// Whether a name is one that is known but for a letter. Any other may be the rest of a password.
 fn resembles_known(name: &str) -> bool {
     PARAMETERS.iter().any(|known| strsim::damerau_levenshtein(name, known) == 1)
+}
+
+/// Whether a parameter can be left out. One whose value asks for something is refused.
+fn is_harmless(name: &str, value: &str) -> Result<bool, DsnError> {
+    let Some((parameter, values)) = HARMLESS.iter().find(|(parameter, _)| *parameter == name) else {
+        return Ok(false);
+    };
+    if values.iter().any(|harmless| harmless.eq_ignore_ascii_case(value)) {
+        return Ok(true);
+    }
+    Err(DsnError::Ignored { parameter, values })
 }
 
 /// As long as libpq's clients commonly wait.
@@ -122,7 +170,8 @@ impl Dsn {
                     return Err(DsnError::Value { parameter: "port", expected: "a number up to 65535" });
                 }
                 known if PARAMETERS.contains(&known) => passed_on.push((name, value)),
-                foreign if FOREIGN.contains(&foreign) || resembles_known(foreign) => {
+                _ if is_harmless(&name, &value)? => {}
+                foreign if FOREIGN.contains(&&*foreign.to_ascii_lowercase()) || resembles_known(foreign) => {
                     return Err(DsnError::Parameter(name));
                 }
                 // It may be the rest of a password.
@@ -286,7 +335,7 @@ mod tests {
         for wrong in ["sslmode=allow", "sslmode=", "sslmode=Require", "sslmode=require&sslrootcert=system"] {
             assert!(matches!(mode(wrong), Err(DsnError::Value { parameter: "sslmode", .. })), "{wrong}");
         }
-        for foreign in ["sslmod", "channel_binding", "target_session_attrs"] {
+        for foreign in ["sslmod", "schema", "keepalives"] {
             assert_eq!(mode(&format!("{foreign}=require")), Err(DsnError::Parameter(foreign.into())));
         }
         let error = mode("sslmode=verify-ca&sslrootcert=/nowhere").unwrap_err().to_string();
@@ -296,6 +345,36 @@ mod tests {
         );
         let socket = parse("postgres:///d?host=/run/pg&sslmode=require").unwrap();
         assert!(matches!(socket.options.get_ssl_mode(), PgSslMode::Disable));
+    }
+
+    #[test]
+    fn what_hosted_services_add_is_taken_where_it_asks_for_nothing() {
+        for harmless in [
+            "channel_binding=prefer",
+            "target_session_attrs=read-write&gssencmode=disable",
+            "pgbouncer=true&client_encoding=UTF8",
+        ] {
+            assert_eq!(
+                parse(&format!("postgres://u@h/d?{harmless}")).unwrap().server(),
+                r#"database "d" at h:5432"#
+            );
+        }
+        for (parameter, value) in [
+            ("channel_binding", "require"),
+            ("target_session_attrs", "standby"),
+            ("client_encoding", "latin1"),
+        ] {
+            let error = parse(&format!("postgres://u@h/d?{parameter}={value}")).unwrap_err();
+            let named = format!(
+                "parameter {parameter} of the DSN has a value that is not supported; leave it out, or give "
+            );
+            assert!(error.to_string().starts_with(&named), "{error}");
+        }
+        let error = parse("postgres://u@h/d?schema=shop").unwrap_err().to_string();
+        assert!(
+            error.starts_with(r#"the DSN has the parameter "schema", which is not supported"#),
+            "{error}"
+        );
     }
 
     #[test]

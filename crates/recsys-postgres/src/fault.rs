@@ -35,6 +35,10 @@ pub enum Problem {
     Shape(String),
     /// The user may not do this; the server's words.
     Denied(String),
+    /// A policy may hide rows from this user; the server's words.
+    RowSecurity(String),
+    /// The server does not take the options of the DSN; its words.
+    Options(String),
     /// The server, or this database of it, is only read; its words.
     ReadOnly(String),
     /// No secure connection can be made; why.
@@ -73,6 +77,8 @@ pub enum Problem {
     Cut(String),
     /// Another writer was in the way; the server's words.
     Conflict(String),
+    /// A row that was given has the key of another one; the server's words.
+    Unique(String),
     /// A value does not fit its column, or breaks a rule of the table; the server's words.
     Value(String),
     /// An item that cannot be written.
@@ -123,6 +129,8 @@ impl Problem {
             | Self::NoSchema(_)
             | Self::Shape(_)
             | Self::Denied(_)
+            | Self::RowSecurity(_)
+            | Self::Options(_)
             | Self::ReadOnly(_)
             | Self::Tls(_)
             | Self::NoTenant { .. }
@@ -137,7 +145,8 @@ impl Problem {
             | Self::Cut(_)
             | Self::Conflict(_)
             | Self::Answer(_) => Class::Transient,
-            Self::Value(_)
+            Self::Unique(_)
+            | Self::Value(_)
             | Self::Item { .. }
             | Self::Count { .. }
             | Self::Emptied { .. }
@@ -169,6 +178,12 @@ impl fmt::Display for Problem {
             }
             Self::Shape(text) => write!(f, "the table is not what it must be: {text}"),
             Self::Denied(text) => write!(f, "{text}; grant it to the user of the DSN"),
+            Self::RowSecurity(text) => write!(
+                f,
+                "{text}, which may hide rows from the user of the DSN; let it see all of them (alter role … bypassrls), or set \
+                 row_security beside the DSN to apply if what it sees is all that is wanted"
+            ),
+            Self::Options(text) => write!(f, "{text}; correct the options of the DSN"),
             Self::ReadOnly(text) => write!(f, "{text}; write to the primary, not to a standby of it"),
             Self::Tls(cause) => {
                 write!(f, "no secure connection: {cause}; check sslmode and sslrootcert of the DSN")
@@ -196,6 +211,11 @@ impl fmt::Display for Problem {
             }
             Self::Cut(cause) => write!(f, "the connection was cut: {cause}"),
             Self::Conflict(text) => write!(f, "another writer was in the way: {text}; try again"),
+            Self::Unique(text) => write!(
+                f,
+                "{text}, and no other writer is to blame; the constraint must have all columns of the primary key and tell \
+                 apart item ids that differ in case: correct it, or the rows"
+            ),
             Self::Value(text) => write!(f, "a value does not fit: {text}"),
             Self::Item { item_id, reason } => write!(f, "item {item_id:?} {reason}"),
             Self::Count { table, given, found } => write!(
@@ -258,6 +278,8 @@ impl From<sqlx::Error> for Problem {
 pub(crate) fn unconnected(error: sqlx::Error) -> Problem {
     match Problem::from(error) {
         Problem::Cut(cause) => Problem::Unreachable(cause),
+        // No table was asked for yet.
+        Problem::Shape(text) | Problem::Value(text) => Problem::Options(text),
         problem => problem,
     }
 }
@@ -270,22 +292,17 @@ fn answered(answer: &PgDatabaseError) -> Problem {
     match (class, code) {
         ("28", _) => Problem::Login(text),
         (_, "3D000") => Problem::NoDatabase,
+        // The words may be of any language, the place in the server's source is not.
+        (_, "42501") if answer.routine() == Some("check_enable_rls") => Problem::RowSecurity(text),
         (_, "42501") => Problem::Denied(text),
         (_, "25006") => Problem::ReadOnly(text),
         (_, "3F000") => Problem::NoSchema(text),
         (_, "42P01") => Problem::NoTable(text),
         ("42", _) => Problem::Shape(text),
-        // A merge inserts only what it has not found.
-        (_, "23505") => Problem::Conflict(text),
+        (_, "23505") => Problem::Unique(with_detail(&text, answer)),
         (_, "54000") => Problem::Value(format!("{text}; an item id is too long for the key")),
         (_, "53100") => Problem::Full(text),
-        ("22" | "23", _) => {
-            // What it is about is not in the message itself.
-            let more = [answer.detail(), answer.r#where()].into_iter().flatten();
-            let more: Vec<&str> = more.map(|text| text.lines().next().unwrap_or_default()).collect();
-            let more = if more.is_empty() { String::new() } else { format!(" ({})", more.join("; ")) };
-            Problem::Value(format!("{text}{more}"))
-        }
+        ("22" | "23", _) => Problem::Value(with_detail(&text, answer)),
         (_, "53300" | "57P03") => Problem::Busy(text),
         (_, "57014") if text.contains("statement timeout") => Problem::TimedOut(text),
         (_, "57014") => Problem::Cancelled(text),
@@ -293,6 +310,13 @@ fn answered(answer: &PgDatabaseError) -> Problem {
         ("40", _) | (_, "55P03") => Problem::Conflict(text),
         _ => Problem::Answer(format!("{text} ({code})")),
     }
+}
+
+/// The words of a server with what they are about, which is not in the message itself.
+fn with_detail(text: &str, answer: &PgDatabaseError) -> String {
+    let more = [answer.detail(), answer.r#where()].into_iter().flatten();
+    let more: Vec<&str> = more.map(|text| text.lines().next().unwrap_or_default()).collect();
+    if more.is_empty() { text.to_owned() } else { format!("{text} ({})", more.join("; ")) }
 }
 
 /// Text without line ends.

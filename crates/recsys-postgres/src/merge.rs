@@ -28,6 +28,24 @@ impl Connection {
         time.ok_or_else(|| Problem::Answer("the server does not say what time it is".to_owned()))
     }
 
+    /// Inserts the rows that are not there yet.
+    ///
+    /// When another one has inserted the same row meanwhile, it is there at the second try. A row that is in the way then,
+    /// too, is another one with the same key.
+    pub(crate) fn insert_missing(&mut self, sql: &str, parameters: &[&str]) -> Result<u64, Problem> {
+        self.command("savepoint before_insert")?;
+        let first = match self.execute(sql, parameters) {
+            Err(Problem::Unique(text)) => text,
+            done => return done,
+        };
+        self.command("rollback to savepoint before_insert")?;
+        match self.execute(sql, parameters) {
+            // Two different rows: somebody is inserting one after the other.
+            Err(Problem::Unique(second)) if second != first => Err(Problem::Conflict(second)),
+            done => done,
+        }
+    }
+
     /// Prepares, within a transaction, for the merge of a temporary table that was just filled.
     pub(crate) fn before_merge(&mut self, incoming: &str) -> Result<(), Problem> {
         self.execute(&format!("analyze {incoming}"), &[])?;

@@ -133,7 +133,7 @@ impl Merge<'_> {
             ),
             &timed,
         )?;
-        let inserted = connection.execute(
+        let inserted = connection.insert_missing(
             &format!(
                 "insert into {table} (tenant_id, namespace, {columns}, day, score, updated_at)
                  select $1::uuid, $2, {columns}, $3::date, score, $4::timestamptz from {incoming} i

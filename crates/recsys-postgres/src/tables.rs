@@ -260,9 +260,12 @@ impl Table {
     }
 
     fn compare(&self, connection: &mut Connection, oid: &str) -> Result<Vec<Difference>, Problem> {
-        let sql = "select attname::text, format_type(atttypid, atttypmod), attnotnull::text,
-                 (atthasdef or attidentity <> '')::text
-             from pg_attribute where attrelid = $1::oid and attnum > 0 and not attisdropped order by attnum";
+        // A domain is what it is made of, and text that pays no heed to case is text.
+        let sql = "select attname::text, case when typtype = 'd' then format_type(typbasetype, typtypmod)
+                     when typname = 'citext' then 'text' else format_type(atttypid, atttypmod) end,
+                 (attnotnull or typnotnull)::text, (atthasdef or attidentity <> '' or typdefault is not null)::text
+             from pg_attribute join pg_type on pg_type.oid = atttypid
+             where attrelid = $1::oid and attnum > 0 and not attisdropped order by attnum";
         let found: Vec<Found> = connection.rows(sql, &[oid])?.into_iter().map(Found::new).collect();
         let difference = |column: &str, expected: String, found: String| Difference {
             table: self.name.to_string(),

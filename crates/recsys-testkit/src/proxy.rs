@@ -29,6 +29,12 @@ pub enum Fault {
     },
     /// The server answers, and the connection ends after so many bytes of the body of its answer.
     Truncate(u64),
+    /// The proxy answers a request that has a header whose name begins so, in place of the server.
+    AnswerWith(&'static str, u16, String),
+    /// The same for a request that has none.
+    AnswerWithout(&'static str, u16, String),
+    /// The server answers, and the client is not told how long the answer is.
+    WithoutLength,
     /// Nothing happens until the client gives up or the proxy is dropped. The server does not see the
     /// request.
     Stall,
@@ -47,6 +53,8 @@ enum Pass {
     /// The head, and so many bytes of the body.
     Some(u64),
     Nothing,
+    /// All, without the length of the body.
+    WithoutLength,
     /// All, but a refusal passes as a success.
     Success,
 }
@@ -225,6 +233,16 @@ impl Shared {
             Some(Fault::AnswerLost) => self.forward(&client, head, body, Pass::Nothing),
             Some(Fault::IgnoreCondition) => self.forward(&client, head, body, Pass::Success),
             Some(Fault::Answer { status, body }) => answer(&client, method, status, &body),
+            Some(Fault::AnswerWith(header, status, body)) if has_header(&text, header) => {
+                answer(&client, method, status, &body)
+            }
+            Some(Fault::AnswerWithout(header, status, body)) if !has_header(&text, header) => {
+                answer(&client, method, status, &body)
+            }
+            Some(Fault::AnswerWith(..) | Fault::AnswerWithout(..)) => {
+                self.forward(&client, head, body, Pass::All)
+            }
+            Some(Fault::WithoutLength) => self.forward(&client, head, body, Pass::WithoutLength),
             Some(Fault::Stall) => io::copy(&mut &*client, &mut io::sink()).map(drop),
             Some(Fault::Drop) => Ok(()),
         }
@@ -252,7 +270,7 @@ impl Shared {
             });
             let passed = pass_back(upstream, client, pass);
             let _ = upstream.shutdown(Shutdown::Both);
-            if matches!(pass, Pass::All | Pass::Success) {
+            if matches!(pass, Pass::All | Pass::WithoutLength | Pass::Success) {
                 let _ = client.shutdown(Shutdown::Write);
                 let _ = sent.recv_timeout(LINGER);
             }
@@ -275,6 +293,18 @@ pub(crate) fn read_head(mut stream: &TcpStream, received: &mut Vec<u8>) -> io::R
         }
         received.extend_from_slice(&chunk[..count]);
     }
+}
+
+/// Whether the head of a request has a header whose name begins so.
+fn has_header(head: &str, name: &str) -> bool {
+    head.lines().any(|line| line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)))
+}
+
+/// The head of an answer that ends with its connection.
+fn without_length(head: &[u8]) -> Vec<u8> {
+    let name = b"content-length:";
+    let is_length = |line: &&[u8]| line.get(..name.len()).is_some_and(|line| line.eq_ignore_ascii_case(name));
+    head.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_length(line)).flatten().copied().collect()
 }
 
 fn with_connection_close(head: &[u8]) -> Vec<u8> {
@@ -311,10 +341,14 @@ fn pass_back(mut upstream: &TcpStream, mut client: &TcpStream, pass: Pass) -> io
             return io::copy(&mut upstream, &mut io::sink()).map(drop);
         }
         Pass::Some(limit) => limit,
-        Pass::All | Pass::Success => u64::MAX,
+        Pass::All | Pass::WithoutLength | Pass::Success => u64::MAX,
     };
     let (head, body) = received.split_at(end);
-    client.write_all(head)?;
+    if pass == Pass::WithoutLength {
+        client.write_all(&without_length(head))?;
+    } else {
+        client.write_all(head)?;
+    }
     io::copy(&mut body.chain(upstream).take(limit), &mut client).map(drop)
 }
 

@@ -61,6 +61,11 @@ pub fn run_with_fault_at(
     trace(sandbox, binary, line, &["-e", &rule])
 }
 
+/// Runs a binary with a fault at every one of `calls`.
+pub fn run_with_fault(sandbox: &Sandbox, binary: &str, line: &str, fault: Fault, calls: &str) -> Finished {
+    trace(sandbox, binary, line, &["-e", &format!("inject={calls}:{}", fault.rule())])
+}
+
 fn trace(sandbox: &Sandbox, binary: &str, line: &str, rule: &[&str]) -> Finished {
     let mut command = Command::new("strace");
     sandbox.prepare(&mut command);

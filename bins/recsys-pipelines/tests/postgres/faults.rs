@@ -238,3 +238,26 @@ fn a_database_without_tables_says_how_to_get_them() {
     let finished = pilot.finish(command.args(DAY.split_whitespace()));
     finished.fails(2, &["setting db.dsn is missing", "RECSYS_PIPELINES__DB__DSN"]);
 }
+
+#[test]
+fn a_server_that_is_silent_is_told_before_it_is_given_up() {
+    let pilot = Pilot::new();
+    // Connections are taken by the system, and nobody ever reads from them.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let dsn = with(&pilot, |parts| {
+        parts.address.clone_from(&address);
+        parts.database += "?connect_timeout=4";
+    });
+    let mut command = pilot.command("recsys-pipelines", "db init --config config.json");
+    let finished = pilot.finish(command.env("RECSYS_PIPELINES__DB__DSN", dsn));
+    let lines: Vec<&str> = finished.stderr.lines().collect();
+    let [waiting, error] = lines[..] else { panic!("{finished:#?}") };
+    assert!(
+        waiting.contains("waiting for an answer of database") && waiting.contains(&address),
+        "{finished:#?}"
+    );
+    assert!(waiting.contains("for 1 s at most"), "{finished:#?}");
+    assert!(error.contains("no answer within 4 s"), "{finished:#?}");
+    assert_eq!(finished.code, Some(1));
+}

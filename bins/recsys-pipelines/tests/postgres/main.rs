@@ -4,9 +4,12 @@
 
 mod catalog;
 mod faults;
+mod hidden_rows;
+mod hosted;
 mod ingest;
 mod init;
 mod interruptions;
+mod keys;
 mod linkage;
 mod outcomes;
 mod pooler;

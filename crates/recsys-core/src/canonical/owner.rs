@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Canonical, CanonicalError};
 use crate::id::{Scope, Surface, Tenant};
 use crate::json;
-use crate::storage::{Commit, Condition};
+use crate::storage::{Commit, Condition, create_after_look};
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,7 +47,12 @@ impl Canonical<'_> {
         }
         let Scope { tenant, surface } = self.scope.clone();
         let owner = json::readable(&Owner { v: 1, tenant, surface });
-        if self.store.put(&self.owner_key(), &owner, Condition::Absent)? == Commit::Refused {
+        let commit = match self.store.put(&self.owner_key(), &owner, Condition::Absent) {
+            // Nor does such a server take two names for one.
+            Err(error) if error.is_unsupported() => create_after_look(self.store, &self.owner_key(), &owner)?,
+            commit => commit?,
+        };
+        if commit == Commit::Refused {
             // Somebody else was faster, perhaps for another tenant.
             self.check_owner()?;
         }

@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use table_name::{IdentifierError, TableName};
 
@@ -33,6 +33,7 @@ pub trait Driver: fmt::Debug + Sync {
         dsn: &Secret,
         application: &str,
         patience: Patience,
+        row_security: RowSecurity,
     ) -> Result<Box<dyn Database>, DatabaseError>;
 }
 
@@ -114,6 +115,17 @@ pub struct Patience {
     /// After this the server stops a statement. The time in which it waits for rows to be given or taken, or
     /// for another writer, counts. Zero means never, none what the server is set to.
     pub statement: Option<Duration>,
+}
+
+/// What becomes of a statement on a table whose policies may hide rows from the user.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RowSecurity {
+    /// It is refused: rows that are hidden would look like rows that are not there.
+    #[default]
+    Refuse,
+    /// It sees what the policies show.
+    Apply,
 }
 
 /// The id of a tenant, as the rows of other tables refer to it.

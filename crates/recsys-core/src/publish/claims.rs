@@ -32,6 +32,7 @@ use crate::artifact::Kind;
 use crate::id::Scope;
 use crate::interrupt;
 use crate::json::readable;
+use crate::silence::SILENT_WAIT;
 use crate::storage::{Commit, Condition, Store, StoreError};
 
 /// A claim is renewed before a deletion when it was last renewed longer ago than this.
@@ -39,9 +40,6 @@ const BEAT: Duration = Duration::from_secs(2);
 
 /// How often a process that waits looks again.
 const POLL: Duration = Duration::from_millis(250);
-
-/// A wait longer than this is reported.
-const SILENT_WAIT: Duration = Duration::from_secs(3);
 
 /// Versions that dead collections may have claimed before another one claims more: far fewer than a document can hold.
 const MOST_ABANDONED: usize = 8000;

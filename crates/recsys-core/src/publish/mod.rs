@@ -50,7 +50,7 @@ use crate::id::Scope;
 use crate::json::readable;
 use crate::limit::Limits;
 use crate::parallel;
-use crate::storage::{Commit, Condition, MAX_ARTIFACT_BYTES, Pending, Store, StoreError};
+use crate::storage::{Commit, Condition, MAX_ARTIFACT_BYTES, Pending, Store, StoreError, create_after_look};
 
 /// Why nothing new is current.
 #[derive(Debug, thiserror::Error)]
@@ -285,7 +285,12 @@ impl Publisher<'_> {
         // The very bytes that were checked.
         let is_known =
             has_arrived && key == blob_key(&planned) && std::ptr::eq(bytes, candidate.bytes.as_ref());
-        if pending.commit(Condition::Absent)? == Commit::Written
+        let commit = match pending.commit(Condition::Absent) {
+            // What is there under this name is the same.
+            Err(error) if error.is_unsupported() => create_after_look(self.objects, &key, bytes)?,
+            commit => commit?,
+        };
+        if commit == Commit::Written
             && is_known
             && self.objects.look(&key)?.is_some_and(|listed| listed.bytes == planned.bytes)
         {

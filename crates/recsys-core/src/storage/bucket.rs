@@ -6,6 +6,7 @@
 
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,7 @@ use tokio::runtime::Runtime;
 
 use crate::interrupt::{self, Interrupted};
 use crate::parallel;
+use crate::silence::Silence;
 
 use super::document::{check_size, read_at_most};
 use super::{
@@ -51,14 +53,11 @@ pub(super) struct BucketStore {
     store: Arc<dyn ObjectStore>,
     /// For requests whose outcome must be known: it sends each of them once.
     once: Arc<dyn ObjectStore>,
-    /// What messages call the service, such as its endpoint.
-    service: String,
     /// Scheme and bucket: `s3://bucket`.
     bucket: String,
     /// The folder within the bucket.
     folder: Path,
-    runtime: &'static Runtime,
-    patience: Patience,
+    waiter: Waiter,
     max_keys: usize,
     conditions: OnceLock<Conditions>,
 }
@@ -75,14 +74,72 @@ fn runtime() -> io::Result<&'static Runtime> {
     Ok(RUNTIME.get_or_init(|| runtime))
 }
 
-/// Waits for a service, at most so long, unless the process is asked to stop meanwhile.
-fn wait<T>(
-    runtime: &Runtime,
-    longest: Duration,
-    answer: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
-    let stopped = |interrupted| Error::Generic { store: "bucket", source: Box::new(interrupted) };
-    runtime.block_on(interrupt::or_stop(within(longest, answer))).map_err(stopped).flatten()
+/// Waits for the answers of a service.
+#[derive(Debug, Clone)]
+pub(super) struct Waiter {
+    /// What messages call the service, such as its endpoint.
+    service: String,
+    runtime: &'static Runtime,
+    patience: Patience,
+    /// Within this the first answer must come, if that is sooner than any other.
+    first_answer: Option<Duration>,
+    state: Arc<State>,
+}
+
+/// What is known of a service, whoever waits for it.
+#[derive(Debug, Default)]
+struct State {
+    silence: Silence,
+    has_answered: AtomicBool,
+}
+
+impl Waiter {
+    pub(super) fn new(
+        service: String,
+        patience: Patience,
+        first_answer: Option<Duration>,
+    ) -> io::Result<Self> {
+        Ok(Self { service, runtime: runtime()?, patience, first_answer, state: Arc::default() })
+    }
+
+    /// What messages call the service.
+    pub(super) fn service(&self) -> &str {
+        &self.service
+    }
+
+    /// Waits for the answer to a request, at most so long, unless the process is asked to stop meanwhile.
+    fn wait<T>(&self, longest: Duration, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        self.wait_for_all(self.within(longest, answer))
+    }
+
+    /// Waits for the answers to many requests, each of which has its own bound.
+    fn wait_for_all<T>(&self, answers: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let stopped = |interrupted| Error::Generic { store: "bucket", source: Box::new(interrupted) };
+        self.runtime.block_on(interrupt::or_stop(answers)).map_err(stopped).flatten()
+    }
+
+    /// Waits for the answer to a request whatever happens to the process.
+    fn wait_uninterrupted<T>(&self, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        self.runtime.block_on(self.within(self.patience.of_request(), answer))
+    }
+
+    /// The answer, if it comes within so long.
+    async fn within<T>(
+        &self,
+        longest: Duration,
+        answer: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let State { silence, has_answered } = &*self.state;
+        let first = self.first_answer.filter(|_| !has_answered.load(Ordering::Relaxed));
+        let longest = first.map_or(longest, |first| first.min(longest));
+        let answer = silence.told(&self.service, longest, within(longest, answer)).await;
+        // To say that something does not exist is to answer.
+        if !matches!(answer, Err(Error::Generic { .. })) {
+            silence.end();
+            has_answered.store(true, Ordering::Relaxed);
+        }
+        answer
+    }
 }
 
 /// What a service answers, if it does within so long. A service that sends a byte now and then meets every other
@@ -104,22 +161,24 @@ impl BucketStore {
     pub(super) fn new(
         store: Arc<dyn ObjectStore>,
         once: Arc<dyn ObjectStore>,
-        service: String,
+        waiter: Waiter,
         bucket: String,
         folder: Path,
-        patience: Patience,
-    ) -> io::Result<Self> {
-        let (runtime, conditions) = (runtime()?, OnceLock::new());
-        Ok(Self { store, once, service, bucket, folder, runtime, patience, max_keys: MAX_KEYS, conditions })
+    ) -> Self {
+        Self { store, once, bucket, folder, waiter, max_keys: MAX_KEYS, conditions: OnceLock::new() }
     }
 
     /// Waits for the answer to one request.
     fn wait<T>(&self, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        wait(self.runtime, self.patience.of_request(), answer)
+        self.waiter.wait(self.waiter.patience.of_request(), answer)
+    }
+
+    fn service(&self) -> &str {
+        self.waiter.service()
     }
 
     fn failed<'a>(&'a self, action: &'static str, key: &'a str) -> impl Fn(Error) -> StoreError + 'a {
-        move |error| self.error(action, key, io_error(&self.service, &error))
+        move |error| self.error(action, key, io_error(self.service(), &error))
     }
 
     fn error(&self, action: &'static str, key: &str, source: io::Error) -> StoreError {
@@ -140,7 +199,7 @@ impl BucketStore {
         match self.wait(self.store.get(&path)) {
             Ok(result) => Ok(Some(result)),
             Err(error @ Error::NotFound { .. }) => {
-                let fault = BucketFault::new(&self.service, &error);
+                let fault = BucketFault::new(self.service(), &error);
                 // A bucket that is not there is no missing document, and neither is somebody else's 404.
                 if matches!(fault.problem, Problem::NoBucket | Problem::NotABucket(_)) {
                     return Err(self.error("read", key, io::Error::other(fault)));
@@ -160,10 +219,9 @@ impl BucketStore {
     }
 
     fn reader(&self, result: GetResult) -> ObjectReader {
-        let (service, patience) = (self.service.clone(), self.patience);
         let (stream, chunk) = (result.into_stream(), Bytes::new());
-        let pace = Pace::new(patience.of_answer());
-        ObjectReader { stream, chunk, pace, service, runtime: self.runtime, patience }
+        let pace = Pace::new(self.waiter.patience.of_answer());
+        ObjectReader { stream, chunk, pace, waiter: self.waiter.clone() }
     }
 
     /// One request that writes the whole document.
@@ -180,11 +238,7 @@ impl BucketStore {
         let put = || {
             let answer = self.store.put_opts(&path, payload.clone(), mode.clone().into());
             // What became of a swap must be known.
-            if is_swap {
-                self.runtime.block_on(within(self.patience.of_request(), answer))
-            } else {
-                self.wait(answer)
-            }
+            if is_swap { self.waiter.wait_uninterrupted(answer) } else { self.wait(answer) }
         };
         // Two writers at the very same time; S3 wants one of them to try again.
         let in_conflict = |error: &Error| error.to_string().contains("status code: 409");
@@ -210,8 +264,9 @@ impl BucketStore {
             Some(after) => self.store.list_with_offset(Some(path), after),
             None => self.store.list(Some(path)),
         };
+        let longest = self.waiter.patience.of_request();
         // Each step takes one request, or none.
-        while let Some(object) = within(self.patience.of_request(), objects.try_next()).await? {
+        while let Some(object) = self.waiter.within(longest, objects.try_next()).await? {
             let Some(key) = object.location.as_ref().strip_prefix(root) else { continue };
             let key = key.trim_start_matches('/');
             if found.first().is_some_and(|first| first.key == key) {
@@ -233,7 +288,7 @@ impl BucketStore {
         let upload = self.wait(begun).map_err(&failed)?;
         let mut upload = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
         // Parts are sent by tasks, which are spawned in the context of the runtime.
-        let _context = self.runtime.enter();
+        let _context = self.waiter.runtime.enter();
         let mut part = Vec::with_capacity(PART_BYTES);
         let sent = loop {
             if let Err(interrupted) = interrupt::check() {
@@ -257,7 +312,7 @@ impl BucketStore {
             return Err(error);
         }
         // The last parts, and then the request that joins all of them.
-        wait(self.runtime, 2 * self.patience.of_request(), upload.finish()).map_err(&failed)?;
+        self.waiter.wait(2 * self.waiter.patience.of_request(), upload.finish()).map_err(&failed)?;
         Ok(Commit::Written)
     }
 }
@@ -289,7 +344,7 @@ impl Store for BucketStore {
         let version = result.meta.version.clone();
         let Some(etag) = result.meta.e_tag.clone() else {
             let fault = Problem::Answer("without an ETag, which conditional writes need".to_owned());
-            let fault = BucketFault { service: self.service.clone(), problem: fault };
+            let fault = BucketFault { service: self.service().to_owned(), problem: fault };
             return Err(self.error("read", key, io::Error::other(fault)));
         };
         let bytes = self.read_whole(key, result, MAX_DOCUMENT_BYTES)?;
@@ -314,7 +369,7 @@ impl Store for BucketStore {
         let path = self.path(key)?;
         let delete = || self.wait(self.once.delete(&path));
         // A request without an answer is not sent again: both could arrive much later, when the object is there anew.
-        let is_undone = |error: &Error| BucketFault::new(&self.service, error).problem.is_undone();
+        let is_undone = |error: &Error| BucketFault::new(self.service(), error).problem.is_undone();
         let delays = ExponentialBuilder::default().with_jitter().with_min_delay(Duration::from_millis(100));
         match delete.retry(delays.with_max_times(6)).when(is_undone).call() {
             Err(Error::NotFound { .. }) => Ok(false),
@@ -337,10 +392,11 @@ impl Store for BucketStore {
     fn list_after(&self, folder: &str, after: &str) -> Result<Vec<Listed>, StoreError> {
         let path = self.path(folder)?;
         let after = (!after.is_empty()).then(|| self.path(after)).transpose()?;
-        let found = wait(self.runtime, Duration::MAX, self.list_all(&path, after.as_ref()));
+        let found = self.list_all(&path, after.as_ref());
+        let found = self.waiter.wait_for_all(found);
         let found = found.map_err(self.failed("list", folder))?;
         let mut found = found.map_err(|problem| {
-            let fault = BucketFault { service: self.service.clone(), problem };
+            let fault = BucketFault { service: self.service().to_owned(), problem };
             self.error("list", folder, io::Error::other(fault))
         })?;
         found.sort_by(|a, b| a.key.cmp(&b.key));
@@ -405,25 +461,24 @@ struct ObjectReader {
     stream: Pin<Box<dyn Stream<Item = object_store::Result<Bytes>> + Send>>,
     chunk: Bytes,
     pace: Pace,
-    service: String,
-    runtime: &'static Runtime,
-    patience: Patience,
+    waiter: Waiter,
 }
 
 impl Read for ObjectReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.chunk.is_empty() {
             let asked = Instant::now();
-            match wait(self.runtime, self.patience.of_request(), self.stream.try_next()) {
+            match self.waiter.wait(self.waiter.patience.of_request(), self.stream.try_next()) {
                 Ok(Some(chunk)) => {
                     if !self.pace.keeps_up(asked.elapsed(), chunk.len()) {
-                        let fault = BucketFault { service: self.service.clone(), problem: Problem::Slow };
+                        let service = self.waiter.service().to_owned();
+                        let fault = BucketFault { service, problem: Problem::Slow };
                         return Err(io::Error::other(fault));
                     }
                     self.chunk = chunk;
                 }
                 Ok(None) => return Ok(0),
-                Err(error) => return Err(io_error(&self.service, &error)),
+                Err(error) => return Err(io_error(self.waiter.service(), &error)),
             }
         }
         let taken = self.chunk.split_to(buffer.len().min(self.chunk.len()));
@@ -520,15 +575,9 @@ mod tests {
     fn store(max_keys: usize) -> BucketStore {
         let folder = Path::from("root");
         let store = Arc::new(InMemory::new());
-        let store = BucketStore::new(
-            store.clone(),
-            store,
-            "memory".into(),
-            "memory://b".into(),
-            folder,
-            Patience::default(),
-        );
-        BucketStore { max_keys, ..store.unwrap() }
+        let waiter = Waiter::new("memory".into(), Patience::default(), None).unwrap();
+        let store = BucketStore::new(store.clone(), store, waiter, "memory://b".into(), folder);
+        BucketStore { max_keys, ..store }
     }
 
     #[test]

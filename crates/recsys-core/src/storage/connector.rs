@@ -11,6 +11,8 @@ use object_store::{ClientOptions, Error};
 use reqwest::redirect::{Action, Attempt, Policy};
 use reqwest::{Client, Url};
 
+use super::answers::Answers;
+
 /// Redirects that are followed for one request.
 const MAX_REDIRECTS: usize = 10;
 
@@ -40,7 +42,7 @@ impl HttpConnector for SameHost {
         }
         let client = builder.build();
         let failed = |error| Error::Generic { store: "HTTP client", source: Box::new(error) };
-        Ok(HttpClient::new(client.map_err(failed)?))
+        Ok(HttpClient::new(Answers(client.map_err(failed)?)))
     }
 }
 

@@ -6,6 +6,7 @@ use std::fmt;
 use object_store::client::{HttpError, HttpErrorKind};
 use tokio::time::error::Elapsed;
 
+use super::answers::{PASSING, UNDONE, element, status};
 use super::bucket::MIN_BYTES_PER_SECOND;
 
 /// A service that did not do what it was asked.
@@ -28,6 +29,20 @@ pub enum Problem {
     NoCredentials,
     /// The credentials may not do this; the code of its answer.
     Denied(String),
+    /// Nobody may do this, for a reason that its answer gives.
+    Forbidden(String),
+    /// The account is closed to its users; its answer.
+    Closed(String),
+    /// The object is in an archive; its answer.
+    Archived(String),
+    /// There is no room left, or a quota is used up; its answer.
+    Full(String),
+    /// It takes no write without a checksum; its answer.
+    NoChecksum(String),
+    /// It does not know such a request; its answer.
+    Unsupported(String),
+    /// Its answer lacks what every answer has; what that is.
+    Stripped(String),
     /// The bucket is in another region; what the answer says.
     Region(String),
     /// It says that the clock here is wrong; its answer.
@@ -62,13 +77,20 @@ impl Problem {
             | Self::Credentials(_)
             | Self::NoCredentials
             | Self::Denied(_)
+            | Self::Forbidden(_)
+            | Self::Closed(_)
+            | Self::Archived(_)
+            | Self::NoChecksum(_)
+            | Self::Unsupported(_)
+            | Self::Stripped(_)
             | Self::Region(_)
             | Self::Clock(_)
             | Self::StrangeKey(_)
             | Self::Redirect(_)
             | Self::Endless(_)
             | Self::Tls(_) => true,
-            Self::Unreachable(_)
+            Self::Full(_)
+            | Self::Unreachable(_)
             | Self::Timeout
             | Self::Slow
             | Self::BrokenOff(_)
@@ -84,7 +106,10 @@ impl Problem {
     pub(super) fn is_undone(&self) -> bool {
         match self {
             Self::Unreachable(_) | Self::NotABucket(_) => true,
-            Self::Answer(answer) => ["409", "429", "503"].iter().any(|status| answer.starts_with(status)),
+            Self::Answer(answer) => {
+                ["408", "409", "429", "503"].iter().any(|status| answer.starts_with(status))
+                    || UNDONE.iter().any(|code| answer.split(' ').any(|word| word == *code))
+            }
             _ => false,
         }
     }
@@ -111,6 +136,29 @@ impl fmt::Display for BucketFault {
             Problem::Denied(code) => {
                 write!(f, "{service} denies it ({code}); check what these credentials may do")
             }
+            Problem::Forbidden(answer) => write!(f, "{service} forbids it ({answer})"),
+            Problem::Closed(answer) => write!(
+                f,
+                "{service} has closed the account or bucket to these credentials ({answer}); its owner must settle that with \
+                 the provider"
+            ),
+            Problem::Archived(answer) => {
+                write!(f, "{service} keeps it in an archive ({answer}); restore the object, then try again")
+            }
+            Problem::Full(answer) => {
+                write!(f, "{service} has no room for it ({answer}); make room or raise the quota")
+            }
+            Problem::NoChecksum(answer) => write!(
+                f,
+                "{service} takes no write without a checksum ({answer}), as buckets with Object Lock do; set \
+                 AWS_CHECKSUM_ALGORITHM to SHA256"
+            ),
+            Problem::Unsupported(answer) => write!(f, "{service} does not know such a request ({answer})"),
+            Problem::Stripped(what) => write!(
+                f,
+                "the answer of {service} lacks what every answer has ({what}); a proxy that encodes answers anew takes it out: \
+                 let it pass them as they are, or go around it"
+            ),
             Problem::Region(text) => write!(f, "{service} wants another region ({text}); set the region"),
             Problem::Clock(text) => write!(f, "{service} says that the clock here is wrong ({text}); set it"),
             Problem::Tls(cause) if cause.contains("certificate") => {
@@ -171,14 +219,22 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
 fn problem(error: &object_store::Error) -> Problem {
     let text = error.to_string();
     let innermost = chain(error).last().map(ToString::to_string).unwrap_or_default();
-    let code = element(&text, "Code").or_else(|| code_of_bulk_deletion(&text)).unwrap_or_default();
+    let code = element(&text, "Code").unwrap_or_default();
     let answer = answer(&text, code);
     match code {
         "NoSuchBucket" | "ContainerNotFound" => return Problem::NoBucket,
-        "AccessDenied" | "AllAccessDisabled" | "AccountProblem" | "AuthorizationFailure" => {
+        // One service says in words which of its limits is reached.
+        "AccessDenied" if answer.contains("cap exceeded") => return Problem::Full(answer),
+        "AccessDenied" | "AuthorizationFailure" | "AuthorizationPermissionMismatch" => {
             return Problem::Denied(answer);
         }
-        "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" => return Problem::Credentials(answer),
+        code if CREDENTIALS.contains(&code) => return Problem::Credentials(answer),
+        code if CLOSED.contains(&code) => return Problem::Closed(answer),
+        code if FULL.contains(&code) => return Problem::Full(answer),
+        code if UNDONE.contains(&code) || PASSING.contains(&code) => return Problem::Answer(answer),
+        "InvalidObjectState" | "BlobArchived" | "BlobBeingRehydrated" => return Problem::Archived(answer),
+        "NotImplemented" | "MethodNotAllowed" => return Problem::Unsupported(answer),
+        "InvalidRequest" if asks_for_checksum(&answer) => return Problem::NoChecksum(answer),
         "RequestTimeTooSkewed" => return Problem::Clock(answer),
         "AuthorizationHeaderMalformed" | "PermanentRedirect" | "IllegalLocationConstraintException" => {
             return Problem::Region(answer);
@@ -199,7 +255,10 @@ fn problem(error: &object_store::Error) -> Problem {
     if text.contains("empty path segment") || text.contains("whilst parsing path segment") {
         return Problem::StrangeKey(innermost);
     }
-    let status = status(&text);
+    if text.contains("Header missing from response") {
+        return Problem::Stripped(innermost);
+    }
+    let status = status(&text).and_then(|status| status.get(..3));
     if chain(error).any(<dyn Error>::is::<Elapsed>) {
         return Problem::Timeout;
     }
@@ -208,9 +267,11 @@ fn problem(error: &object_store::Error) -> Problem {
     }
     let http = chain(error).find_map(|error| error.downcast_ref::<HttpError>());
     match (status, http.map(HttpError::kind)) {
-        // With the exception of AccessDenied, what is forbidden is forbidden to anybody with such a key.
+        (Some("401"), _) => Problem::Credentials(answer),
         (Some("403"), _) if code.is_empty() => Problem::Denied(answer),
-        (Some("401" | "403"), _) => Problem::Credentials(answer),
+        (Some("403"), _) => Problem::Forbidden(answer),
+        (Some("501"), _) => Problem::Unsupported(answer),
+        (Some("507"), _) => Problem::Full(answer),
         (Some("404"), _) if !MISSING.contains(&code) => Problem::NotABucket(answer),
         (_, Some(HttpErrorKind::Timeout)) => Problem::Timeout,
         (_, Some(HttpErrorKind::Connect)) if is_tls(&innermost) => Problem::Tls(innermost),
@@ -225,29 +286,50 @@ fn is_tls(cause: &str) -> bool {
     ["certificate", "corrupt message", "handshake"].iter().any(|part| cause.contains(part))
 }
 
-/// The text of an XML element.
-fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    let (_, rest) = text.split_once(&format!("<{name}>"))?;
-    rest.split_once(&format!("</{name}>")).map(|(value, _)| value)
-}
+/// How services say that they do not know who asks.
+const CREDENTIALS: [&str; 9] = [
+    "AuthenticationFailed",
+    "ExpiredToken",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "InvalidSecurity",
+    "InvalidToken",
+    "SignatureDoesNotMatch",
+    "TokenRefreshRequired",
+    "XMinioAdminNoSuchAccessKey",
+];
 
-/// The code of an object among several that were to be deleted, as the library tells it.
-fn code_of_bulk_deletion(text: &str) -> Option<&str> {
-    let (_, rest) = text.split_once("DeleteObjects request failed")?.1.rsplit_once("(code: ")?;
-    rest.split(')').next()
+/// How services say that nobody with such an account may do anything, or anything more.
+const CLOSED: [&str; 7] = [
+    "AccountIsDisabled",
+    "AccountProblem",
+    "AllAccessDisabled",
+    "NotSignedUp",
+    "UserDisabled",
+    "UserProjectAccountProblem",
+    "UserSuspended",
+];
+
+/// How services say that there is no room.
+const FULL: [&str; 5] = [
+    "InsufficientQuota",
+    "QuotaExceeded",
+    "StorageLimitExceeded",
+    "XMinioAdminBucketQuotaExceeded",
+    "XMinioStorageFull",
+];
+
+/// Whether the words of an answer ask for a checksum of what is written.
+fn asks_for_checksum(answer: &str) -> bool {
+    answer.contains("Content-MD5") || answer.contains("x-amz-checksum")
 }
 
 /// How services say that an object does not exist. A proxy or the page of another server says something else.
 const MISSING: [&str; 3] = ["NoSuchKey", "BlobNotFound", "ResourceNotFound"];
 
-/// The number of an answer's status.
-fn status(text: &str) -> Option<&str> {
-    text.split_once("status code: ")?.1.get(..3)
-}
-
 /// Status, code and message of an answer.
 fn answer(text: &str, code: &str) -> String {
-    let status = text.split_once("status code: ").map(|(_, rest)| rest.split(':').next().unwrap_or_default());
+    let status = status(text);
     let message = element(text, "Message").unwrap_or_default();
     let parts: Vec<&str> =
         [status.unwrap_or_default(), code, message].into_iter().filter(|part| !part.is_empty()).collect();

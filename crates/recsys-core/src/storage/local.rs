@@ -12,9 +12,9 @@ use std::fs::{self, File, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Once;
+use std::sync::{Once, OnceLock};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tempfile::NamedTempFile;
@@ -29,6 +29,7 @@ use super::{
 use crate::hash::sha256;
 use crate::id::SCRATCH;
 use crate::interrupt;
+use crate::silence::SILENT_WAIT;
 
 /// A folder of the local file system as a [`Store`].
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub struct LocalStore {
     /// Absolute, for URIs.
     root: PathBuf,
     swept: Once,
+    /// Set when the file system is known to write what must not replace anything.
+    has_links: OnceLock<()>,
 }
 
 fn failed(action: &'static str, target: &Path) -> impl FnOnce(io::Error) -> StoreError {
@@ -56,7 +59,7 @@ impl LocalStore {
             let source = io::Error::new(ErrorKind::InvalidInput, "the path is not UTF-8");
             return Err(failed("use", &shown)(source));
         }
-        Ok(Self { shown, root, swept: Once::new() })
+        Ok(Self { shown, root, swept: Once::new(), has_links: OnceLock::new() })
     }
 
     fn path(&self, key: &str) -> PathBuf {
@@ -215,7 +218,21 @@ impl Store for LocalStore {
         Ok(listed)
     }
 
+    /// The condition that there is no document yet is one of the file system's own.
     fn conditions(&self) -> Result<Conditions, StoreError> {
+        if self.has_links.get().is_none() {
+            let file = self.scratch_file()?;
+            let mut free = file.path().as_os_str().to_owned();
+            free.push(".free");
+            // Any other failure is told when it stands in the way of something.
+            if let Err(error) = file.persist_noclobber(&free)
+                && !has_links(&error.file)
+            {
+                return Err(failed("write below", &self.shown)(NoHardLinks.into()));
+            }
+            let _ = fs::remove_file(&free);
+            let _ = self.has_links.set(());
+        }
         Ok(Conditions::Honoured)
     }
 
@@ -355,6 +372,29 @@ impl Pending for LocalWrite {
     }
 }
 
+/// What a document that must not replace another one cannot be written without.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "this file system can neither rename a file without replacing another one nor link it (hard links); put the folder on a \
+     local disk, or into a bucket by its URL"
+)]
+pub(super) struct NoHardLinks;
+
+impl From<NoHardLinks> for io::Error {
+    fn from(error: NoHardLinks) -> Self {
+        Self::new(ErrorKind::Unsupported, error)
+    }
+}
+
+/// Whether a file can get a second name beside its own.
+fn has_links(file: &NamedTempFile) -> bool {
+    let mut other = file.path().as_os_str().to_owned();
+    other.push(".link");
+    let linked = fs::hard_link(file.path(), &other);
+    let _ = fs::remove_file(&other);
+    linked.is_ok()
+}
+
 fn place(file: NamedTempFile, target: &Path, condition: &Condition) -> Result<Commit, StoreError> {
     file.as_file().sync_all().map_err(failed("flush", target))?;
     let placed = match condition {
@@ -364,6 +404,14 @@ fn place(file: NamedTempFile, target: &Path, condition: &Condition) -> Result<Co
     match placed {
         Ok(_) => Ok(Commit::Written),
         Err(error) if error.error.kind() == ErrorKind::AlreadyExists => Ok(Commit::Refused),
+        // Each system has an error of its own for it.
+        Err(error)
+            if *condition == Condition::Absent
+                && ![ErrorKind::StorageFull, ErrorKind::QuotaExceeded].contains(&error.error.kind())
+                && !has_links(&error.file) =>
+        {
+            Err(failed("write", target)(NoHardLinks.into()))
+        }
         Err(error) => Err(failed("write", target)(error.error)),
     }
 }
@@ -377,12 +425,17 @@ fn lock(target: &Path) -> Result<File, StoreError> {
     name.push(".lock");
     let path = target.with_file_name(name);
     let file = open_beside(&path).map_err(failed("open", &path))?;
+    let (began, mut is_told) = (Instant::now(), false);
     // Not by a wait in the system, which a wish to stop does not end.
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) => interrupt::check()?,
             Err(TryLockError::Error(error)) => return Err(failed("lock", &path)(error)),
+        }
+        if !is_told && began.elapsed() >= SILENT_WAIT {
+            is_told = true;
+            tracing::warn!(lock = %path.display(), "waiting for another process that holds the lock, for as long as it does");
         }
         thread::sleep(LOCK_LOOK);
     }

@@ -4,6 +4,7 @@
 //! not at all; the step can be tied to a [`Condition`]. "Not there" and "could not look" are different
 //! answers everywhere: the first is `None`, the second an error.
 
+mod answers;
 mod bucket;
 mod connector;
 mod document;
@@ -25,6 +26,8 @@ use jiff::Timestamp;
 
 use crate::interrupt::{self, Interrupted};
 
+use local::NoHardLinks;
+
 pub use document::{MAX_ARTIFACT_BYTES, MAX_DOCUMENT_BYTES, NotADocument};
 pub use fault::{BucketFault, Problem};
 pub use local::LocalStore;
@@ -32,7 +35,7 @@ pub use probe::probe;
 pub use root::{Patience, RootError, Roots};
 pub use s3::S3Settings;
 pub use secret::{HIDDEN, Secret};
-pub use unconditional::Unconditional;
+pub use unconditional::{Unconditional, create_after_look};
 
 /// A store operation that failed: what was tried, on what, and what the system said.
 #[derive(Debug, thiserror::Error)]
@@ -59,11 +62,15 @@ impl StoreError {
         is_refusal(&self.source)
     }
 
+    /// Whether the service does not know such a request, so that nothing was done.
+    pub fn is_unsupported(&self) -> bool {
+        fault(&self.source).is_some_and(|fault| matches!(fault.problem, Problem::Unsupported(_)))
+    }
+
     /// Whether the operation may still be done by a request that is on its way: its answer did not come.
     pub fn may_still_happen(&self) -> bool {
-        let fault = self.source.get_ref().and_then(|inner| inner.downcast_ref::<BucketFault>());
         let is_open = |fault: &BucketFault| !fault.problem.is_refusal() && !fault.problem.is_undone();
-        interrupt::is_cause(&self.source) || fault.is_some_and(is_open)
+        interrupt::is_cause(&self.source) || fault(&self.source).is_some_and(is_open)
     }
 
     /// Whether the store answers, and what it holds cannot be such a document: somebody must restore it.
@@ -79,8 +86,13 @@ pub fn is_defect(error: &io::Error) -> bool {
 
 /// Whether an error of reading or writing is the refusal of a service, as [`StoreError::is_refusal`].
 pub fn is_refusal(error: &io::Error) -> bool {
-    let fault = error.get_ref().and_then(|inner| inner.downcast_ref::<BucketFault>());
-    fault.is_some_and(|fault| fault.problem.is_refusal())
+    fault(error).is_some_and(|fault| fault.problem.is_refusal())
+        || error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<NoHardLinks>)
+}
+
+/// What a service of buckets said, if that is the error.
+fn fault(error: &io::Error) -> Option<&BucketFault> {
+    error.get_ref().and_then(|inner| inner.downcast_ref())
 }
 
 /// Names one state of one document; equal tags mean that nobody wrote in between.

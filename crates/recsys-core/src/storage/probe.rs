@@ -17,7 +17,11 @@ const ATTEMPTS: usize = 3;
 pub fn probe(store: &dyn Store) -> Result<Conditions, StoreError> {
     for _ in 0..ATTEMPTS {
         let key = format!("{FOLDER}/{:032x}", fastrand::u128(..));
-        let found = attempt(store, &key);
+        let found = match attempt(store, &key) {
+            // It does not know what a condition is.
+            Err(error) if error.is_unsupported() => return Ok(Conditions::Broken),
+            found => found,
+        };
         // Whoever publishes need not be allowed to delete; what is left is a few bytes that nothing names.
         let _ = store.remove(&key);
         match found? {

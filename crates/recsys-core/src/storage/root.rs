@@ -10,11 +10,11 @@ use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{BackoffConfig, ClientOptions, ObjectStore, ObjectStoreScheme, RetryConfig};
+use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::bucket::BucketStore;
+use super::bucket::{BucketStore, Waiter};
 use super::connector::SameHost;
 use super::{LocalStore, S3Settings, Store, StoreError};
 
@@ -26,7 +26,12 @@ pub struct Patience {
     pub timeout_s: u32,
     /// Seconds for which a request that fails is tried again.
     pub retry_timeout_s: u32,
+    /// Seconds within which a service must answer the first request of an operator's command.
+    pub operator_timeout_s: u32,
 }
+
+/// The longest pause before a request is tried again.
+const MAX_PAUSE: Duration = Duration::from_secs(5);
 
 impl Patience {
     fn timeout(self) -> Duration {
@@ -39,6 +44,13 @@ impl Patience {
         2 * self.timeout() + Duration::from_secs(self.retry_timeout_s.into())
     }
 
+    /// The patience of somebody who looks at a terminal: the last try of a request ends before the first answer is overdue.
+    #[must_use]
+    pub fn of_operator(self) -> Self {
+        let most = self.operator_timeout_s.saturating_sub(u32::try_from(MAX_PAUSE.as_secs()).unwrap_or(0));
+        Self { retry_timeout_s: self.retry_timeout_s.min(most), ..self }
+    }
+
     /// The time over which the speed of an answer is judged.
     pub(super) fn of_answer(self) -> Duration {
         2 * self.timeout()
@@ -47,7 +59,7 @@ impl Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { timeout_s: 30, retry_timeout_s: 60 }
+        Self { timeout_s: 30, retry_timeout_s: 60, operator_timeout_s: 15 }
     }
 }
 
@@ -104,6 +116,8 @@ pub struct Roots {
     /// The `s3` sections. The last one is for buckets that none of them names.
     sections: Vec<S3Settings>,
     patience: Patience,
+    /// Within this a service must answer for the first time.
+    first_answer: Option<Duration>,
     clients: Mutex<Vec<Client>>,
 }
 
@@ -115,8 +129,7 @@ struct Client {
     store: Arc<dyn ObjectStore>,
     /// The same, which sends each request once.
     once: Arc<dyn ObjectStore>,
-    /// What messages call the service.
-    service: String,
+    waiter: Waiter,
 }
 
 impl Roots {
@@ -124,7 +137,13 @@ impl Roots {
     /// that URL, the last one is for all other buckets, and what a section leaves open comes from the `AWS_*`
     /// variables.
     pub fn new(sections: Vec<S3Settings>, patience: Patience) -> Self {
-        Self { sections, patience, clients: Mutex::default() }
+        Self { sections, patience, first_answer: None, clients: Mutex::default() }
+    }
+
+    /// The same for an operator's command.
+    pub fn for_operator(sections: Vec<S3Settings>, patience: Patience) -> Self {
+        let first_answer = Some(Duration::from_secs(patience.operator_timeout_s.into()));
+        Self { first_answer, ..Self::new(sections, patience.of_operator()) }
     }
 
     /// Opens the root at a path or URL. Nothing is created, and no service is asked yet.
@@ -134,7 +153,7 @@ impl Roots {
 
     /// The same with an `s3` section that is for this root, whatever bucket it names.
     pub fn open_with(&self, root: &str, section: Option<&S3Settings>) -> Result<Box<dyn Store>, RootError> {
-        match Location::parse(root)? {
+        match Location::parse(root, section)? {
             Location::Disk(path) => Ok(Box::new(LocalStore::new(path)?)),
             Location::Bucket(address) => Ok(Box::new(self.open_bucket(address, section)?)),
         }
@@ -143,7 +162,7 @@ impl Roots {
     /// Opens the folder of a document, given as a path or URL. Returns it with the name of the document in it.
     pub fn open_document(&self, document: &str) -> Result<(Box<dyn Store>, String), RootError> {
         let unnamed = || RootError::NoDocument(document.to_owned());
-        match Location::parse(document)? {
+        match Location::parse(document, None)? {
             Location::Disk(path) => {
                 let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
                 let folder = if folder.is_empty() && path.starts_with('/') { "/" } else { folder };
@@ -178,12 +197,14 @@ impl Roots {
             let (store, service) = self.connect(scheme, &name, &bucket, &section, retries.clone())?;
             let once = RetryConfig { max_retries: 0, ..retries };
             let (once, _) = self.connect(scheme, &name, &bucket, &section, once)?;
-            clients.push(Client { bucket: bucket.clone(), section: section.clone(), store, once, service });
+            let waiter =
+                Waiter::new(service, self.patience, self.first_answer).map_err(RootError::Runtime)?;
+            clients.push(Client { bucket: bucket.clone(), section: section.clone(), store, once, waiter });
             clients.len() - 1
         };
-        let Client { store, once, service, .. } = &clients[at];
-        let (store, once, service) = (Arc::clone(store), Arc::clone(once), service.clone());
-        BucketStore::new(store, once, service, bucket, folder, self.patience).map_err(RootError::Runtime)
+        let Client { store, once, waiter, .. } = &clients[at];
+        let (store, once, waiter) = (Arc::clone(store), Arc::clone(once), waiter.clone());
+        Ok(BucketStore::new(store, once, waiter, bucket, folder))
     }
 
     /// A client of a bucket, and what messages call its service.
@@ -204,6 +225,8 @@ impl Roots {
                     .with_client_options(self.client_options())
                     .with_http_connector(SameHost)
                     .with_retry(retries)
+                    // One object is deleted at a time, and not every server knows the request for many.
+                    .with_disable_bulk_delete(true)
                     .with_bucket_name(name);
                 let (builder, service) = section
                     .configure(builder)
@@ -240,7 +263,7 @@ impl Roots {
         RetryConfig {
             backoff: BackoffConfig {
                 init_backoff: Duration::from_millis(100),
-                max_backoff: Duration::from_secs(5),
+                max_backoff: MAX_PAUSE,
                 base: 2.0,
             },
             // The time is the bound.
@@ -267,7 +290,9 @@ const SCHEMES: [&str; 5] = ["file", "s3", "gs", "az", "memory"];
 
 impl<'a> Location<'a> {
     /// A message that repeated a URL that is refused could repeat a password in it, so it names the scheme.
-    fn parse(place: &'a str) -> Result<Self, RootError> {
+    ///
+    /// The folder of a bucket that `section` names may have `?` and `#`, which a URL may not: they are its query.
+    fn parse(place: &'a str, section: Option<&S3Settings>) -> Result<Self, RootError> {
         let Some((scheme, rest)) = place.split_once("://") else {
             return match place.split_once(":/") {
                 // Not a folder of that name: a slash is missing.
@@ -279,7 +304,13 @@ impl<'a> Location<'a> {
             // The path as it stands, as it does in the URIs of blobs.
             "file" if rest.starts_with('/') => Ok(Self::Disk(rest)),
             "file" => Err(RootError::RelativeFile(place.to_owned())),
-            scheme if SCHEMES.contains(&scheme) => Self::parse_bucket(scheme, rest, place),
+            scheme if SCHEMES.contains(&scheme) => {
+                let is_named = section.is_some_and(|section| section.bucket.is_some());
+                if !is_named && rest.contains(['?', '#']) {
+                    return Err(RootError::Surplus(scheme.to_owned()));
+                }
+                Self::parse_bucket(scheme, rest, place)
+            }
             _ => Err(RootError::Scheme(scheme.to_owned())),
         }
     }
@@ -290,21 +321,14 @@ impl<'a> Location<'a> {
         if authority.contains('@') {
             return Err(surplus());
         }
-        let url = Url::parse(place).map_err(|_| surplus())?;
+        let url = Url::parse(&format!("{scheme}://{authority}")).map_err(|_| surplus())?;
         if url.port().is_some() || url.query().is_some() || url.fragment().is_some() {
             return Err(surplus());
         }
-        // Resolved, they would lead out of the folder.
-        if folder.split('/').any(|part| [".", ".."].contains(&part)) {
-            return Err(RootError::Dots(place.to_owned()));
-        }
         let name = url.host_str().filter(|name| !name.is_empty());
         let name = name.ok_or_else(|| RootError::NoBucket(place.to_owned()))?.to_owned();
-        let folder = match scheme {
-            "memory" => Path::from_url_path(url.path()).ok(),
-            _ => ObjectStoreScheme::parse(&url).ok().map(|(_, path)| path),
-        };
-        let folder = folder.ok_or_else(|| RootError::Dots(place.to_owned()))?;
+        // As it stands, like the URIs of blobs: a percent sign is one, and dots lead nowhere but are refused.
+        let folder = Path::parse(folder).map_err(|_| RootError::Dots(place.to_owned()))?;
         Ok(Self::Bucket(Address { scheme, name, folder }))
     }
 }
@@ -314,4 +338,30 @@ fn in_memory(name: &str) -> Arc<dyn ObjectStore> {
     static BUCKETS: LazyLock<Mutex<BTreeMap<String, Arc<InMemory>>>> = LazyLock::new(Mutex::default);
     let mut buckets = BUCKETS.lock().unwrap_or_else(PoisonError::into_inner);
     Arc::clone(buckets.entry(name.to_owned()).or_default()) as Arc<dyn ObjectStore>
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_of_every_scheme_is_taken_as_it_stands() {
+        for scheme in ["s3", "gs", "az", "memory"] {
+            let folder = |folder: &str| match Location::parse(&format!("{scheme}://b/{folder}"), None) {
+                Ok(Location::Bucket(Address { folder, .. })) => Ok(folder.to_string()),
+                Ok(Location::Disk(path)) => panic!("{path}"),
+                Err(error) => Err(error),
+            };
+            for name in ["a%20b", "a/%2e%2e/c", "o%2Fb", "100%", "a b/é+&=", ""] {
+                assert_eq!(folder(name).unwrap(), name, "{scheme}");
+            }
+            assert_eq!(folder("a/b/").unwrap(), "a/b");
+            for name in ["a/../c", "./a", "a//b"] {
+                assert!(matches!(folder(name), Err(RootError::Dots(_))), "{scheme} {name}");
+            }
+            for name in ["a?b", "a#b"] {
+                assert!(matches!(folder(name), Err(RootError::Surplus(_))), "{scheme} {name}");
+            }
+        }
+    }
 }

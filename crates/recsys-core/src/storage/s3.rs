@@ -1,6 +1,6 @@
 //! How to reach a bucket of S3: settings first, then the variables that Amazon's own tools read.
 
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, Checksum};
 use object_store::client::ClientConfigKey;
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -103,6 +103,9 @@ impl S3Settings {
                 return Err("a key, token or region is empty, or has blanks or line ends");
             }
         }
+        if value(AmazonS3ConfigKey::Checksum).is_some_and(|name| name.parse::<Checksum>().is_err()) {
+            return Err("AWS_CHECKSUM_ALGORITHM must be SHA256 or CRC64NVME");
+        }
         let endpoint = value(AmazonS3ConfigKey::S3Endpoint).or_else(|| value(AmazonS3ConfigKey::Endpoint));
         let Some(endpoint) = endpoint else {
             let region = value(AmazonS3ConfigKey::Region);
@@ -156,8 +159,8 @@ fn aws_variables() -> impl Iterator<Item = (AmazonS3ConfigKey, String)> {
     })
 }
 
-/// Whether a variable says who asks, and where. All else, as the bucket and how it is written to, is for the
-/// settings to say.
+/// Whether a variable says who asks, and where, or what the bucket asks of every write. All else, as the bucket itself, is
+/// for the settings to say.
 fn is_about_access(key: AmazonS3ConfigKey) -> bool {
     matches!(
         key,
@@ -176,6 +179,7 @@ fn is_about_access(key: AmazonS3ConfigKey) -> bool {
             | AmazonS3ConfigKey::SkipSignature
             | AmazonS3ConfigKey::RequestPayer
             | AmazonS3ConfigKey::Encryption(_)
+            | AmazonS3ConfigKey::Checksum
             | AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp)
     )
 }

@@ -69,6 +69,15 @@ impl Store for Unconditional {
     }
 }
 
+/// Writes a document that is not there yet, for a server that knows no conditions. Between the look and the write another
+/// writer may come in, so it is for documents that everybody writes alike.
+pub fn create_after_look(store: &dyn Store, key: &str, bytes: &[u8]) -> Result<Commit, StoreError> {
+    if store.look(key)?.is_some() {
+        return Ok(Commit::Refused);
+    }
+    store.put(key, bytes, Condition::Always)
+}
+
 struct Unchecked<'a, P: ?Sized> {
     store: &'a Unconditional,
     key: String,

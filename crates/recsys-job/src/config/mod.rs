@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use recsys_core::artifact::Kind;
 use recsys_core::catalog::CatalogFormat;
-use recsys_core::database::{self, TableName};
+use recsys_core::database::{self, RowSecurity, TableName};
 use recsys_core::gate::Validation;
 use recsys_core::limit::Limits;
 use recsys_core::publish::LeaseTimeouts;
@@ -155,6 +155,8 @@ pub struct PostgresSource {
     pub tenant_table: TableName,
     /// The exposures.
     pub exposure_table: TableName,
+    /// What becomes of a read where a policy may hide rows.
+    pub row_security: RowSecurity,
 }
 
 impl Default for PostgresSource {
@@ -163,6 +165,7 @@ impl Default for PostgresSource {
             dsn: None,
             tenant_table: TableName::known("tenants"),
             exposure_table: TableName::known("exposure_events"),
+            row_security: RowSecurity::default(),
         }
     }
 }
@@ -177,11 +180,14 @@ pub struct DbSettings {
     pub auto_create_tenant: bool,
     /// Seconds after which the server stops a statement; 0 is never. Holds for reading exposures, too.
     pub statement_timeout_s: u32,
+    /// What becomes of a read or write where a policy may hide rows.
+    pub row_security: RowSecurity,
 }
 
 impl Default for DbSettings {
     fn default() -> Self {
-        Self { dsn: None, auto_create_tenant: false, statement_timeout_s: 3600 }
+        let row_security = RowSecurity::default();
+        Self { dsn: None, auto_create_tenant: false, statement_timeout_s: 3600, row_security }
     }
 }
 
@@ -384,6 +390,11 @@ impl Config {
         Roots::new(vec![self.raw_source.s3.clone(), self.object_store.s3.clone()], self.storage)
     }
 
+    /// The same for an operator's command.
+    pub(crate) fn operator_roots(&self) -> Roots {
+        Roots::for_operator(vec![self.raw_source.s3.clone(), self.object_store.s3.clone()], self.storage)
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         if self.validation.lookback_days > Validation::MAX_LOOKBACK_DAYS {
             let (key, problem) = ("validation.lookback_days", "must be at most 366");
@@ -447,6 +458,10 @@ impl Config {
         if self.storage.timeout_s == 0 {
             return Err(ConfigError::Value { key: "storage.timeout_s", problem: "must be at least 1" });
         }
+        if self.storage.operator_timeout_s == 0 {
+            let problem = "must be at least 1";
+            return Err(ConfigError::Value { key: "storage.operator_timeout_s", problem });
+        }
         if f64::from(self.validation.max_invalid_ratio) > 1.0 {
             let problem = "must be at most 1, which is every line";
             return Err(ConfigError::Value { key: "validation.max_invalid_ratio", problem });
@@ -492,9 +507,7 @@ impl<'a> Bucket<'a> {
         }
         match (&self.s3.bucket, self.dir) {
             (Some(bucket), _) => {
-                // It becomes part of a URL, in which these have a meaning.
                 let prefix = self.s3.prefix.as_deref().unwrap_or_default().trim_matches('/');
-                let prefix = prefix.replace('%', "%25").replace('?', "%3F").replace('#', "%23");
                 Ok(Some(format!("s3://{bucket}/{prefix}")))
             }
             (None, Some(dir)) if dir.starts_with("s3://") => Ok(Some(dir.to_owned())),

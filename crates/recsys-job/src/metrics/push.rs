@@ -42,7 +42,8 @@ pub(super) fn push(base: &str, run: &Run, samples: &[Sample]) -> Result<(), Push
         let of_group = samples.iter().filter(|sample| sample.scope.as_ref() == scope);
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(prometheus::TEXT_FORMAT));
-        Post { url: below(&base, &group), headers, body: text(run, of_group)?, timeout: TIMEOUT }.send()?;
+        let (url, body) = (below(&base, &group), text(run, of_group)?);
+        Post { to: "the gateway of metrics.push", url, headers, body, timeout: TIMEOUT }.send()?;
     }
     Ok(())
 }

@@ -128,7 +128,8 @@ fn post_of(settings: &NotifySettings, of: (&str, &str)) -> Result<Option<Post>, 
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     let timeout = Duration::from_secs(settings.timeout_s.into());
-    Ok(Some(Post { url, headers, body: body.unwrap_or_default(), timeout }))
+    let to = "the service of notify.url";
+    Ok(Some(Post { to, url, headers, body: body.unwrap_or_default(), timeout }))
 }
 
 /// The hash of the manifest that was told last. What cannot be understood says nothing.

@@ -25,14 +25,16 @@ struct TableReport {
 
 /// `recsys-pipelines db init`.
 pub(crate) fn db_init(flags: &DbInitJob, driver: &dyn Driver) -> Result<(), JobError> {
-    let config = Config::load(flags.common.config.as_deref())?;
+    let mut config = Config::load(flags.common.config.as_deref())?;
+    config.storage = config.storage.of_operator();
     let dsn = config.db.dsn.as_ref().ok_or(ConfigError::DsnMissing)?;
     let source = &config.raw_source.postgres;
     let is_here = source.dsn.as_ref().is_none_or(|own| own == dsn);
     let names =
         TableNames { exposures: is_here.then(|| source.exposure_table.clone()), ..TableNames::default() };
     let mode = if flags.dry_run { Mode::DryRun } else { Mode::Write };
-    let states = connect(&config, driver, "db.dsn", dsn)?.init_tables(&names, mode)?;
+    let states =
+        connect(&config, driver, ("db.dsn", dsn), config.db.row_security)?.init_tables(&names, mode)?;
     let tables = states.into_iter().map(|(table, state)| TableReport { table, state });
     let document = Initialised { dry_run: flags.dry_run, tables: tables.collect() };
     let output = Output::new(flags.common.json);

@@ -44,7 +44,7 @@ struct Operator {
 impl Operator {
     fn new(common: &CommonArgs) -> Result<Self, JobError> {
         let config = Config::load(common.config.as_deref())?;
-        let published = PublishedStores::open(&config, &config.roots())?;
+        let published = PublishedStores::open(&config, &config.operator_roots())?;
         Ok(Self { config, clock: Clock::from_env()?, published })
     }
 

@@ -307,9 +307,8 @@ fn raw_files<'a>(ctx: &'a Context, store: &'a dyn Store, stream: Stream) -> Resu
 
 /// Begins to read the exposures of a day from a table.
 fn exposures(ctx: &Context, driver: &dyn Driver, day: Day) -> Result<Exposures, JobError> {
-    let (key, dsn) = ctx.config.raw_dsn()?;
-    let PostgresSource { tenant_table, exposure_table, .. } = &ctx.config.raw_source.postgres;
-    let mut database = database::connect(&ctx.config, driver, key, dsn)?;
+    let PostgresSource { tenant_table, exposure_table, row_security, .. } = &ctx.config.raw_source.postgres;
+    let mut database = database::connect(&ctx.config, driver, ctx.config.raw_dsn()?, *row_security)?;
     let tenant = database.tenant(tenant_table, &ctx.scope.tenant, MissingTenant::Refuse)?;
     let window = Window::ending_with(day, 1)?;
     let query = ExposureQuery { table: exposure_table, tenant: &tenant, scope: &ctx.scope, window };

@@ -4,6 +4,7 @@ use std::fmt;
 
 use recsys_core::canonical::Replaced;
 use recsys_core::event::Stream;
+use recsys_core::interrupt;
 use recsys_core::lines::LineFile;
 use recsys_core::quarantine::{
     Aside, Bounds, Hopeless, Quarantine, SetAside, Stopped, TooManyInvalid, ratio,
@@ -13,7 +14,7 @@ use recsys_core::window::Day;
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::error::JobError;
+use crate::error::{JobError, one_line};
 use crate::metrics::{self, Events};
 
 /// The bad lines among those that were read.
@@ -92,6 +93,24 @@ fn note(stream: Stream, invalid: u64) {
     }
 }
 
+/// Removes the quarantine file of a day that has no bad line any more. Nothing is built from it, so that one that stays is
+/// no reason to refuse the day.
+fn remove(files: &Quarantine<'_>, day: Day) -> Result<(), JobError> {
+    let quarantine = files.name(day);
+    match files.replace(day, None) {
+        Ok(Replaced::Removed) => {
+            tracing::info!(%day, quarantine, "no line is invalid any more; the quarantine file is gone");
+        }
+        Ok(_) => {}
+        Err(error) if error.action == "remove" && interrupt::check().is_ok() => {
+            let error = one_line(&error);
+            tracing::warn!(%day, quarantine, error, "no line is invalid any more; remove the quarantine file, which stays");
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
 /// Puts the bad lines of a day in place of those that its quarantine file held before, and checks that there are
 /// not too many among the `lines` that were read.
 ///
@@ -104,13 +123,10 @@ pub(crate) fn quarantine(
     bad: Option<SetAside>,
 ) -> Result<QuarantineReport, JobError> {
     let files = Quarantine::new(&*ctx.canonical, &ctx.scope).of(stream);
-    let replaced = files.replace(day, bad.as_ref())?;
     let Some(bad) = bad.filter(|bad| bad.lines() > 0) else {
-        if replaced == Replaced::Removed {
-            tracing::info!(%day, quarantine = files.name(day), "no line is invalid any more; the quarantine file is gone");
-        }
-        return Ok(QuarantineReport::default());
+        return remove(&files, day).map(|()| QuarantineReport::default());
     };
+    files.replace(day, Some(&bad))?;
     let (invalid, invalid_ratio, quarantine) = (bad.lines(), ratio(bad.lines(), lines), files.name(day));
     note(stream, invalid);
     let max = ctx.config.validation.max_invalid_ratio;

@@ -12,7 +12,7 @@ mod tls;
 
 use std::time::Duration;
 
-use recsys_core::database::{Class, MissingTenant, Mode, Patience, TableNames, TenantId};
+use recsys_core::database::{Class, MissingTenant, Mode, Patience, RowSecurity, TableNames, TenantId};
 use recsys_core::id::{Scope, Surface, Tenant};
 use recsys_core::storage::Secret;
 use recsys_core::window::Day;
@@ -28,7 +28,7 @@ const PATIENCE: Patience = Patience { connect: Duration::from_secs(5), statement
 
 fn try_open(url: &str, patience: Patience) -> Result<Connection, PostgresError> {
     let dsn = Dsn::parse(&Secret::from(url.to_owned())).unwrap();
-    Connection::open(&dsn, "recsys-test", patience)
+    Connection::open(&dsn, "recsys-test", patience, RowSecurity::Refuse)
 }
 
 fn open(database: &Database) -> Connection {
