@@ -118,4 +118,20 @@ pub struct PublishFlags {
     /// Let an artifact differ from the current one by more than `validation.max_artifact_change`
     #[arg(long)]
     pub allow_large_change: bool,
+
+    /// Why, in a few words that the history keeps
+    #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
+    pub reason: Option<String>,
+}
+
+/// Characters of a reason, at most.
+const MAX_REASON: usize = 500;
+
+/// A reason is a line that people read.
+pub(super) fn parse_reason(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().any(char::is_control) || text.chars().count() > MAX_REASON {
+        return Err(format!("a reason is one line of 1 to {MAX_REASON} characters"));
+    }
+    Ok(text.to_owned())
 }

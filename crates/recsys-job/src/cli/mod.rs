@@ -15,8 +15,8 @@ use recsys_core::id::Scope;
 pub use self::common::{ArtifactArgs, CommonArgs, DayArgs, LogFormat, PublishFlags, ScopeArgs};
 pub use self::jobs::{BuildJob, CatalogJob, CatalogTableJob, DayJob, PublishJob, RunJob};
 pub use self::operate::{
-    ConfigCommand, ConfigJob, DbCommand, DbInitJob, DiffJob, GcJob, HistoryJob, RollbackJob, ScopeFilter,
-    StatusJob, VerifyJob,
+    ConfigCommand, ConfigJob, DbCommand, DbInitJob, DiffJob, GcJob, HistoryJob, ReleaseJob, RollbackJob,
+    ScopeFilter, ShowJob, StatusJob, VerifyJob,
 };
 
 /// What every binary's help ends with.
@@ -89,9 +89,18 @@ pub enum PipelinesCommand {
     #[command(after_help = EXIT_CODES)]
     Run(RunJob),
 
-    /// What is current, how old it is, and from which window
+    /// What is current, until which day its data goes, how old it is, and what is wrong with it
+    ///
+    /// A line for each tenant and surface, worst first. A manifest that was lost, and an artifact of the future, end it
+    /// with code 3; an age that is given does, too, when something is older or missing.
     #[command(after_help = EXIT_CODES)]
     Status(StatusJob),
+
+    /// What is live: the artifact of a kind that the manifest names
+    ///
+    /// For example: recsys-pipelines show cooc --config configs/env/shop.json --tenant demo --surface home --item tent
+    #[command(after_help = EXIT_CODES)]
+    Show(ShowJob),
 
     /// Every manifest that was current, newest first
     #[command(after_help = EXIT_CODES)]
@@ -100,9 +109,14 @@ pub enum PipelinesCommand {
     /// Make an earlier manifest current again
     ///
     /// Every blob that would become current is read and its hash recomputed first; if one is missing or
-    /// damaged, nothing changes. A rollback is itself an entry of the history and can be rolled back.
+    /// damaged, nothing changes. A rollback is itself an entry of the history and can be rolled back. With --to it
+    /// brings back a manifest that was lost.
     #[command(after_help = EXIT_CODES)]
     Rollback(RollbackJob),
+
+    /// Let publishes move what `rollback --hold` holds
+    #[command(after_help = EXIT_CODES)]
+    Release(ReleaseJob),
 
     /// Re-read and re-hash all that the manifest names; exit code 3 on a mismatch
     #[command(after_help = EXIT_CODES)]
@@ -112,7 +126,8 @@ pub enum PipelinesCommand {
     ///
     /// Says which items came and went, and which moved farthest in rank. Items are ranked by weight: their
     /// count in popularity, the sum of their row in cooc, the sum of their scores over all users in implicit
-    /// and `session_seq`. A blob that is missing or damaged is an error with exit code 3.
+    /// and `session_seq`. A blob that is missing or damaged is an error with exit code 3. With --against, before is
+    /// what is current here, and after what is current in the other registry.
     ///
     /// For example: recsys-pipelines diff --config configs/env/shop.json --tenant demo --surface home --kind
     /// popularity
@@ -143,6 +158,8 @@ impl Flags for Pipelines {
             PipelinesCommand::Run(flags) => &flags.common,
             PipelinesCommand::Status(flags) => &flags.common,
             PipelinesCommand::History(flags) => &flags.common,
+            PipelinesCommand::Release(flags) => &flags.common,
+            PipelinesCommand::Show(flags) => &flags.common,
             PipelinesCommand::Rollback(flags) => &flags.common,
             PipelinesCommand::Verify(flags) => &flags.common,
             PipelinesCommand::Gc(flags) => &flags.common,
@@ -159,6 +176,8 @@ impl Flags for Pipelines {
             PipelinesCommand::Run(flags) => Some(flags.scope.scope()),
             PipelinesCommand::Status(flags) => flags.filter.scope(),
             PipelinesCommand::History(flags) => Some(flags.scope.scope()),
+            PipelinesCommand::Release(flags) => Some(flags.scope.scope()),
+            PipelinesCommand::Show(flags) => Some(flags.scope.scope()),
             PipelinesCommand::Rollback(flags) => Some(flags.scope.scope()),
             PipelinesCommand::Verify(flags) => flags.filter.scope(),
             PipelinesCommand::Gc(flags) => flags.filter.scope(),
@@ -172,6 +191,8 @@ impl Flags for Pipelines {
             PipelinesCommand::Run(_) => "run",
             PipelinesCommand::Status(_) => "status",
             PipelinesCommand::History(_) => "history",
+            PipelinesCommand::Release(_) => "release",
+            PipelinesCommand::Show(_) => "show",
             PipelinesCommand::Rollback(_) => "rollback",
             PipelinesCommand::Verify(_) => "verify",
             PipelinesCommand::Gc(_) => "gc",

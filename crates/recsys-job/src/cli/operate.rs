@@ -1,6 +1,7 @@
 //! Flags of the operator's commands.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 use clap::Args;
 use jiff::{SignedDuration, Span, SpanRelativeTo};
@@ -8,7 +9,7 @@ use recsys_core::artifact::Kind;
 use recsys_core::id::{Scope, Surface, Tenant};
 
 use super::EXIT_CODES;
-use super::common::{CommonArgs, ScopeArgs};
+use super::common::{CommonArgs, ScopeArgs, parse_reason};
 
 /// Which tenants and surfaces an operator's command looks at.
 #[derive(Debug, Clone, Args)]
@@ -39,6 +40,19 @@ pub struct StatusJob {
     /// `artifact_kinds` is missing
     #[arg(long, value_name = "AGE", value_parser = parse_age)]
     pub max_age: Option<SignedDuration>,
+
+    /// Exit with code 3 when the window of an artifact ended longer ago than this, such as 50h, or a kind of
+    /// `artifact_kinds` is missing
+    #[arg(long, value_name = "AGE", value_parser = parse_age)]
+    pub max_window_age: Option<SignedDuration>,
+
+    /// Show only tenants and surfaces with which something is wrong
+    #[arg(long)]
+    pub problems: bool,
+
+    /// Show a line for each kind, with its window and version
+    #[arg(long)]
+    pub kinds: bool,
 
     #[command(flatten)]
     pub common: CommonArgs,
@@ -80,9 +94,57 @@ pub struct RollbackJob {
     #[arg(long, conflicts_with_all = ["steps", "to", "kind"])]
     pub correct_time: bool,
 
+    /// Let no publish move what is rolled back until `release`; with --kind only that kind
+    #[arg(long)]
+    pub hold: bool,
+
+    /// Why, in a few words that the history keeps
+    #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
+    pub reason: Option<String>,
+
     /// Check everything and say what would change, and change nothing
     #[arg(long)]
     pub dry_run: bool,
+
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// Flags of `recsys-pipelines release`.
+#[derive(Debug, Clone, Args)]
+pub struct ReleaseJob {
+    #[command(flatten)]
+    pub scope: ScopeArgs,
+
+    /// Release only this kind
+    #[arg(long)]
+    pub kind: Option<Kind>,
+
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// Flags of `recsys-pipelines show`.
+#[derive(Debug, Clone, Args)]
+pub struct ShowJob {
+    /// What to show: popularity, cooc, implicit, `content_sim` or `session_seq`
+    #[arg(value_name = "KIND")]
+    pub kind: Kind,
+
+    #[command(flatten)]
+    pub scope: ScopeArgs,
+
+    /// Only this item: its neighbours in cooc, its tags in `content_sim`, its place in popularity
+    #[arg(long, value_name = "ID", conflicts_with = "user")]
+    pub item: Option<String>,
+
+    /// Only this user, in implicit and `session_seq`
+    #[arg(long, value_name = "ID")]
+    pub user: Option<String>,
+
+    /// Show at most so many
+    #[arg(long, value_name = "N", default_value = "20")]
+    pub top: NonZeroUsize,
 
     #[command(flatten)]
     pub common: CommonArgs,
@@ -111,6 +173,11 @@ pub struct DiffJob {
     /// The manifest after, by the beginning of its hash [default: the current one]
     #[arg(long, value_name = "HASH")]
     pub to: Option<String>,
+
+    /// Compare what is current with what is current in the registry of this configuration file; environment variables
+    /// count for both
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "to"])]
+    pub against: Option<PathBuf>,
 
     /// Only this kind
     #[arg(long)]
