@@ -95,12 +95,6 @@ pub(crate) fn rollback(flags: &RollbackJob) -> Result<(), JobError> {
     for (kind, before, after) in &moves {
         output.line(format_args!("  {kind:<12} {} -> {}", version(*before), version(*after)));
     }
-    let outcome = match &current {
-        Some(_) => "swapped",
-        None if flags.dry_run && plan.is_due(operator.clock.horizon()) => "unchanged: this was a dry run",
-        None => "unchanged: these artifacts are current already",
-    };
-    output.line(format_args!("  manifest     {}: {outcome}", registry.name(&scope)));
     let holds = registry.holds(&scope)?;
     if !holds.is_empty() {
         output.line(format_args!("  hold         {}; `release` ends it", describe(&holds)));
@@ -109,6 +103,12 @@ pub(crate) fn rollback(flags: &RollbackJob) -> Result<(), JobError> {
     } else if current.is_some() {
         output.line("  next         a publish of a newer window goes forward again; --hold prevents that");
     }
+    let outcome = match &current {
+        Some(_) => "swapped",
+        None if flags.dry_run && plan.is_due(operator.clock.horizon()) => "unchanged: this was a dry run",
+        None => "unchanged: these artifacts are current already",
+    };
+    output.line(format_args!("  manifest     {}: {outcome}", registry.name(&scope)));
     output.end(
         &RolledBack {
             tenant: scope.tenant.as_str(),
