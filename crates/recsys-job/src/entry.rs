@@ -39,8 +39,7 @@ pub fn main<F: Flags>(
         .and_then(|()| job(&flags));
     metrics::end(&run, common, &outcome);
     let line = outcome.as_ref().err().map(|error| without_credentials(&last_line(error)));
-    let ended = outcome.as_ref().map(|()| ()).map_err(|error| (error, line.as_deref().unwrap_or_default()));
-    failure_note::end(&run, common, ended);
+    failure_note::end(&run, common, outcome.as_ref().err().zip(line.as_deref()));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&last_line(&error), error.exit(), common.log_format, run_id.as_deref()),

@@ -60,6 +60,14 @@ pub enum JobError {
     /// A gate refused a day.
     #[error(transparent)]
     Gate(#[from] Refused),
+    /// The same of a day without one event, where the raw events are of others.
+    #[error("{refused}; the raw events have none of that tenant and surface{others}")]
+    NotMet {
+        /// What the gate says.
+        refused: Refused,
+        /// Whose they are.
+        others: Known,
+    },
     /// Too many raw lines are bad.
     #[error(transparent)]
     Invalid(#[from] TooManyInvalid),
@@ -204,6 +212,13 @@ pub enum JobError {
 #[derive(Debug, Default)]
 pub struct Known(pub Vec<String>);
 
+impl Known {
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 /// Names that a message lists.
 const MOST_NAMES: usize = 10;
 
@@ -297,6 +312,7 @@ impl JobError {
                 Class::Data => Exit::Refused,
             },
             Self::Gate(_)
+            | Self::NotMet { .. }
             | Self::Invalid(_)
             | Self::Stopped(_)
             | Self::Checkpoint { .. }

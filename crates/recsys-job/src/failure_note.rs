@@ -34,17 +34,17 @@ pub(crate) struct FailureNote {
     pub(crate) message: String,
 }
 
-/// Notes how a job has ended. `line` is what it says last.
-pub(crate) fn end(run: &Run, common: &CommonArgs, outcome: Result<(), (&JobError, &str)>) {
+/// Notes how a job has ended: by what error, and what it says last of it.
+pub(crate) fn end(run: &Run, common: &CommonArgs, failure: Option<(&JobError, &str)>) {
     let Some(scope) = run.scope.as_ref().filter(|_| run.is_job) else { return };
-    if outcome.is_err_and(|(error, _)| !is_worth_noting(error)) {
+    if failure.is_some_and(|(error, _)| !is_worth_noting(error)) {
         return;
     }
     let Ok(config) = Config::load(common.config.as_deref()) else { return };
     let Ok(store) = config.roots().open(&config.checkpoint_dir()) else { return };
-    let noted = match outcome {
-        Ok(()) => store.remove(&key(scope, &run.binary)).map(drop),
-        Err((error, line)) => write(&*store, scope, run, error, line),
+    let noted = match failure {
+        None => store.remove(&key(scope, &run.binary)).map(drop),
+        Some((error, line)) => write(&*store, scope, run, error, line),
     };
     if let Err(error) = noted {
         tracing::info!(error = one_line(&error), "cannot note how the job has ended");

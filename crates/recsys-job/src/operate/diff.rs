@@ -109,14 +109,14 @@ fn compare_manifests(
     from: Option<Named<'_>>,
     to: Named<'_>,
 ) -> Result<(), JobError> {
-    let names = |kind: Kind| (from.as_ref().and_then(|from| from.uri(kind)), to.uri(kind));
+    let both = |kind: Kind| (from.as_ref().and_then(|from| from.uri(kind)), to.uri(kind));
     let wanted = Kind::ALL.iter().filter(|kind| flags.kind.is_none_or(|only| only == **kind));
-    let named = wanted.copied().filter(|kind| matches!(names(*kind), (Some(_), _) | (_, Some(_))));
+    let named = wanted.copied().filter(|kind| matches!(both(*kind), (Some(_), _) | (_, Some(_))));
     let named: Vec<Kind> = named.collect();
     if let (Some(kind), []) = (flags.kind, &named[..]) {
         return Err(JobError::NoKind(kind));
     }
-    let kinds = parallel::try_map(named, |kind| match names(kind) {
+    let kinds = parallel::try_map(named, |kind| match both(kind) {
         // The same content, wherever it is.
         (Some(before), Some(after)) if version_in(before) == version_in(after) => {
             unchanged(to.operator, scope, kind, after)

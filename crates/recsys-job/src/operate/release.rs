@@ -10,7 +10,7 @@ use crate::error::JobError;
 use crate::output::Output;
 
 #[derive(Debug, Serialize)]
-struct Released<'a> {
+struct Document<'a> {
     tenant: &'a str,
     surface: &'a str,
     /// The holds that are gone.
@@ -38,5 +38,5 @@ pub(crate) fn release(flags: &ReleaseJob) -> Result<(), JobError> {
         output.line("the next publish goes forward again");
     }
     let (tenant, surface) = (scope.tenant.as_str(), scope.surface.as_str());
-    output.end(&Released { tenant, surface, released, holds }, Ok(()))
+    output.end(&Document { tenant, surface, released, holds }, Ok(()))
 }

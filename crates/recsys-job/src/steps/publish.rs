@@ -192,7 +192,7 @@ impl<'a> Publishing<'a> {
             metrics::record(|record| record.set_manifest(&ctx.scope, current.updated_at));
             let known = self.stored.iter().map(|stored| stored.planned.key.kind);
             let known: Vec<Kind> =
-                known.zip(&fates).filter(|(_, fate)| is_current(fate)).map(|(kind, _)| kind).collect();
+                known.zip(&fates).filter(|(_, fate)| is_current(**fate)).map(|(kind, _)| kind).collect();
             let registry = Registry::new(&*ctx.published.registry);
             note_windows(&registry, &ctx.scope, current, &known);
             if let Some(notifier) = &ctx.notifier {
@@ -223,14 +223,14 @@ pub(crate) fn note_windows(registry: &Registry<'_>, scope: &Scope, manifest: &Ma
     }
 }
 
-fn is_current(fate: &Fate) -> bool {
+fn is_current(fate: Fate) -> bool {
     matches!(fate, Fate::Published | Fate::AlreadyCurrent)
 }
 
 /// Notes the artifacts that are current now, and counts them.
 fn note(scope: &Scope, stored: &[Stored], fates: &[Fate]) -> Counts {
     let current = || {
-        let current = stored.iter().zip(fates).filter(|(_, fate)| is_current(fate));
+        let current = stored.iter().zip(fates).filter(|(_, fate)| is_current(**fate));
         current.map(|(stored, _)| &stored.planned)
     };
     for Planned { key, rows, bytes, .. } in current() {

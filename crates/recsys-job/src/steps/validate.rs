@@ -11,10 +11,11 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::context::Context;
-use crate::error::JobError;
+use crate::error::{JobError, Known};
 use crate::metrics;
 use crate::step::{Counts, Step};
 use crate::steps::ingest::SourceReport;
+use crate::steps::met;
 
 /// A day that passed its gates.
 #[derive(Debug, Clone, Serialize)]
@@ -86,7 +87,11 @@ pub(crate) fn judge(
 impl Judged {
     /// Whether the day may go on. `source` is what was read, where that is known.
     pub(crate) fn verdict(&self, ctx: &Context, source: Option<&SourceReport>) -> Result<(), JobError> {
-        Ok(ctx.config.validation.verdict(self.day, &self.checks, source.map(SourceReport::found))?)
+        let verdict = ctx.config.validation.verdict(self.day, &self.checks, source.map(SourceReport::found));
+        verdict.map_err(|refused| {
+            let others = if self.counts.events == 0 { met::others(ctx) } else { Known::default() };
+            if others.is_empty() { JobError::Gate(refused) } else { JobError::NotMet { refused, others } }
+        })
     }
 
     /// Writes the report of the day, whatever the verdict. `canonical_hash` is that of its canonical file.

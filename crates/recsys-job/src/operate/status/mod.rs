@@ -103,14 +103,14 @@ fn judge(manifests: &[SurfaceStatus], limits: Limits, failures: &mut Failures) -
     if manifests.is_empty() && limits.any() {
         return Err(JobError::Stale("there is no manifest in the registry".to_owned()));
     }
-    let counts = |state: &State| match state {
+    let counts = |state: State| match state {
         State::FromTheFuture => true,
         State::Missing | State::Stale => limits.any(),
         _ => false,
     };
     let bad = manifests.iter().filter_map(|manifest| {
         let words: Vec<&str> =
-            manifest.states.iter().filter(|state| counts(state)).map(State::word).collect();
+            manifest.states.iter().filter(|state| counts(**state)).map(|state| state.word()).collect();
         let SurfaceStatus { tenant, surface, .. } = manifest;
         (!words.is_empty()).then(|| format!("{tenant}/{surface} is {}", words.join(", ")))
     });

@@ -45,7 +45,7 @@ fn surfaces(output: &Output, manifests: &[SurfaceStatus], failures: &[Failure]) 
         table.add_row([tenant, surface, failure.word(), NONE, NONE, NONE, NONE, NONE, NONE]);
     }
     for status in manifests {
-        let states: Vec<&str> = status.states.iter().map(State::word).collect();
+        let states: Vec<&str> = status.states.iter().map(|state| state.word()).collect();
         let oldest = status.kinds.iter().map(|kind| kind.age_seconds).max();
         let checkpoint = match &status.checkpoint_problem {
             Some(_) => "broken".to_owned(),

@@ -33,7 +33,7 @@ pub(super) enum State {
 }
 
 impl State {
-    pub(super) fn word(&self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Self::Unreadable => "unreadable",
             Self::Lost => "lost",
@@ -143,11 +143,11 @@ pub(super) fn surface(
         kinds,
         missing,
     };
-    status.states = states(&status);
+    status.states = states_of(&status);
     Ok(status)
 }
 
-fn states(status: &SurfaceStatus) -> Vec<State> {
+fn states_of(status: &SurfaceStatus) -> Vec<State> {
     let found = [
         (State::FromTheFuture, status.kinds.iter().any(|kind| kind.from_the_future)),
         (State::Missing, !status.missing.is_empty()),
@@ -157,12 +157,12 @@ fn states(status: &SurfaceStatus) -> Vec<State> {
         (State::RefusedDays, status.refused_days.as_ref().is_some_and(|days| !days.is_empty())),
         (State::Held, !status.holds.is_empty()),
     ];
-    let mut states: Vec<State> =
+    let mut found: Vec<State> =
         found.into_iter().filter(|(_, holds)| *holds).map(|(state, _)| state).collect();
-    if states.is_empty() {
-        states.push(State::Good);
+    if found.is_empty() {
+        found.push(State::Good);
     }
-    states
+    found
 }
 
 fn kind_status(
