@@ -361,7 +361,7 @@ fn what_did_not_change_is_not_read() {
     unread["rows"] = Value::Null;
     assert_eq!(
         *kind_of(&document, Kind::Cooc),
-        json!({"kind": "cooc", "state": "unchanged", "before": unread, "after": unread, "items": null, "rows": null})
+        json!({"kind": "cooc", "state": "unchanged", "before": unread, "after": unread, "items": null, "rows": null, "overlap": []})
     );
     let (items, _) =
         expected(Kind::Popularity, &Naive::new(Kind::Popularity, 3), &Naive::new(Kind::Popularity, 2), 10);

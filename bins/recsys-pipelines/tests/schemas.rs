@@ -47,6 +47,7 @@ fn schema_of(path: &str) -> Option<String> {
         ["registry", "records", ..] => "record".to_owned(),
         ["registry", "history", ..] => "history".to_owned(),
         ["registry", "current", ..] => "manifest".to_owned(),
+        ["registry", "holds", ..] => "holds".to_owned(),
         _ => return None,
     })
 }
@@ -70,6 +71,8 @@ fn every_file_that_a_run_writes_is_valid() {
         );
         sandbox.run("recsys-pipelines", &line).ok();
     }
+    let hold = "rollback --config configs/env/shop.json --tenant demo --surface home --hold --reason prices";
+    sandbox.run("recsys-pipelines", hold).ok();
     let mut validator = Validator::new();
     let mut seen: Vec<String> = Vec::new();
     for (path, (_, bytes)) in sandbox.snapshot(".out/shop") {
@@ -98,6 +101,7 @@ fn every_file_that_a_run_writes_is_valid() {
             "canonical-scope",
             "day-report",
             "history",
+            "holds",
             "manifest",
             "record",
         ]

@@ -109,6 +109,21 @@ impl<'de> Deserialize<'de> for Day {
     }
 }
 
+/// Days in order, those that follow one another as `2026-01-01..2026-01-31`.
+pub fn ranges(days: &[Day]) -> String {
+    let mut runs: Vec<(Day, Day)> = Vec::new();
+    for day in days {
+        match runs.last_mut() {
+            Some((_, last)) if last.next().ok() == Some(*day) => *last = *day,
+            _ => runs.push((*day, *day)),
+        }
+    }
+    let words = runs
+        .into_iter()
+        .map(|(first, last)| if first == last { first.to_string() } else { format!("{first}..{last}") });
+    words.collect::<Vec<_>>().join(" ")
+}
+
 /// A half-open range of UTC days, `[start, end)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Window {

@@ -13,9 +13,11 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use published::{candidates, publish, publish_within, roll_back_within, scope};
+use recsys_core::artifact::Kind;
 use recsys_core::publish::{
-    BlobError, Candidate, ClaimsError, Collection, GarbageError, Keep, LeaseTimeouts, Manifest, Options,
-    PublishError, Record, RegistryError, Remover, RollbackError, version_in,
+    BlobError, Candidate, Change, ClaimsError, Collection, GarbageError, HistoryEntry, Hold, Keep,
+    LeaseTimeouts, Manifest, Options, PublishError, Reason, Record, Registry, RegistryError, Remover,
+    RollbackError, RollbackPlan, Target, version_in,
 };
 use recsys_core::storage::Store;
 use recsys_testkit::interleave::{Contents, Process, Stores, explore};
@@ -92,16 +94,18 @@ fn remove(found: &Collection, stores: &Stores) -> bool {
     }
 }
 
+fn first_hash() -> String {
+    let registry = Stores::new(shelf()).open("registry");
+    let first = registry.list("history/demo/home").unwrap().swap_remove(0).key;
+    first.rsplit_once('-').unwrap().1.trim_end_matches(".json").to_owned()
+}
+
 fn roll_back_to_first(stores: &Stores) -> bool {
-    static FIRST: LazyLock<String> = LazyLock::new(|| {
-        let registry = Stores::new(shelf()).open("registry");
-        let first = registry.list("history/demo/home").unwrap().swap_remove(0).key;
-        first.rsplit_once('-').unwrap().1.trim_end_matches(".json").to_owned()
-    });
+    static FIRST: LazyLock<String> = LazyLock::new(first_hash);
     match roll_back_within(&stores.open("objects"), &stores.open("registry"), &FIRST, NO_TIME) {
         Ok(manifest) => manifest.is_some(),
         Err(
-            RollbackError::Blob(BlobError::Missing(_))
+            RollbackError::Blob(BlobError::Missing { .. })
             | RollbackError::Registry(RegistryError::Claims(ClaimsError::Claimed { .. }))
             | RollbackError::Overtaken(_)
             | RollbackError::Vanished(_),
@@ -128,6 +132,62 @@ fn publish_third(stores: &Stores) -> bool {
         Ok(done) => done.swapped,
         Err(error) => is_over(&error.to_string()),
     }
+}
+
+/// As `rollback --hold`: first the hold, then the swap, whatever the manifest names.
+fn roll_back_to_first_and_hold(stores: &Stores) -> bool {
+    static FIRST: LazyLock<String> = LazyLock::new(first_hash);
+    let (objects, store) = (stores.open("objects"), stores.open("registry"));
+    let registry = Registry::new(&store);
+    let rolled_back = RollbackPlan::new(&registry, &objects, &scope(), &Target::Hash(FIRST.clone()), None)
+        .and_then(|plan| {
+            let hold = Hold { by: "test@host".to_owned(), since: later(), note: None };
+            registry.hold(&scope(), Kind::ALL, &hold)?;
+            plan.touching().carry_out(&registry, &objects, &scope(), &rollback())
+        });
+    match rolled_back {
+        Ok(manifest) => manifest.is_some(),
+        Err(RollbackError::Overtaken(_)) => false,
+        Err(error) => is_over(&error.to_string()),
+    }
+}
+
+fn rollback() -> Change {
+    Change {
+        reason: Reason::Rollback,
+        by: "test@host".to_owned(),
+        run_id: None,
+        note: None,
+        now: later(),
+        horizon: Timestamp::MAX,
+        timeouts: NO_TIME,
+    }
+}
+
+/// No publish follows the rollback that holds.
+fn check_hold(contents: &Contents) -> Result<(), String> {
+    check(contents)?;
+    let manifest = &contents.get(&format!("registry/{}", Manifest::key(&scope()))).ok_or("no manifest")?;
+    let manifest: Manifest = serde_json::from_slice(manifest).map_err(|error| error.to_string())?;
+    let entries = contents.below("registry/history/");
+    let entries = entries.into_iter().map(|bytes| serde_json::from_slice::<HistoryEntry>(bytes).unwrap());
+    let entries: Vec<HistoryEntry> = entries.collect();
+    let of = |hash: &str| entries.iter().find(|entry| entry.hash == hash);
+    let current = of(&manifest.hash()).ok_or("no entry")?;
+    let before = current.previous.as_deref().and_then(of);
+    match (current.reason, before.map(|entry| entry.reason)) {
+        (Reason::Publish, Some(Reason::Rollback)) => Err("a publish went past the hold".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+#[test]
+fn a_publisher_and_a_hold() {
+    let is_entry = |key: &str| key.starts_with("registry/history/");
+    let processes: [&Process; 2] = [&publish_third, &roll_back_to_first_and_hold];
+    let explored = explore(shelf(), &processes, None, &is_entry, &check_hold).unwrap();
+    assert!(explored.states >= 300, "{explored:?}");
+    assert!(explored.succeeded.iter().all(|states| *states > 0), "{explored:?}");
 }
 
 /// The one failure that the explorer makes up.

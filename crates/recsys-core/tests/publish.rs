@@ -126,6 +126,8 @@ fn the_entry_of_an_attempt_that_lost_is_not_taken_for_the_one_that_won() {
     let change = |second| Change {
         reason: Reason::Publish,
         by: "test@host".to_owned(),
+        run_id: None,
+        note: None,
         now: Timestamp::from_second(second).unwrap(),
         horizon: Timestamp::MAX,
         timeouts: LeaseTimeouts::default(),
@@ -253,7 +255,7 @@ fn a_manifest_that_was_lost_is_not_begun_anew() {
     let manifest = registry.read(&Manifest::key(&scope())).unwrap().unwrap();
     registry.remove(&Manifest::key(&scope())).unwrap();
     let refused = publish(&*shelf.store("objects"), &*registry, &candidates(3));
-    assert!(matches!(refused, Err(PublishError::Registry(RegistryError::Lost(_)))), "{refused:?}");
+    assert!(matches!(refused, Err(PublishError::Registry(RegistryError::Lost { .. }))), "{refused:?}");
     registry.put(&Manifest::key(&scope()), &manifest, Condition::Absent).unwrap();
     shelf.publish(&candidates(3));
     assert_eq!(shelf.chain().len(), 3);
@@ -301,6 +303,8 @@ fn a_rollback_of_one_kind_lets_the_others_move() {
     let change = Change {
         reason: Reason::Rollback,
         by: "test@host".to_owned(),
+        run_id: None,
+        note: None,
         now: Timestamp::UNIX_EPOCH,
         horizon: Timestamp::MAX,
         timeouts: LeaseTimeouts::default(),

@@ -1,9 +1,11 @@
 //! The checkpoint: the last day that `run` has published without a gap.
 
-use recsys_core::storage::Condition;
+use recsys_core::id::Scope;
+use recsys_core::storage::{Condition, Store};
 use recsys_core::window::Day;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Clock;
 use crate::context::Context;
 use crate::error::JobError;
 
@@ -13,17 +15,33 @@ struct Checkpoint {
     day: Day,
 }
 
-fn key(ctx: &Context) -> String {
-    format!("{}.json", ctx.scope.prefix())
+fn key(scope: &Scope) -> String {
+    format!("{}.json", scope.prefix())
+}
+
+/// What messages call the checkpoint.
+pub(crate) fn name(ctx: &Context) -> String {
+    ctx.checkpoints.name(&key(&ctx.scope))
 }
 
 /// The last day published, if any was.
 pub(crate) fn read(ctx: &Context) -> Result<Option<Day>, JobError> {
-    let key = key(ctx);
-    let Some(bytes) = ctx.checkpoints.read(&key)? else { return Ok(None) };
-    let checkpoint: Checkpoint = serde_json::from_slice(&bytes)
-        .map_err(|source| JobError::Checkpoint { name: ctx.checkpoints.name(&key), source })?;
-    Ok(Some(checkpoint.day))
+    read_of(&*ctx.checkpoints, &ctx.scope, ctx.clock)
+}
+
+/// The same of a tenant and surface.
+pub(crate) fn read_of(store: &dyn Store, scope: &Scope, clock: Clock) -> Result<Option<Day>, JobError> {
+    let key = key(scope);
+    let Some(bytes) = store.read(&key)? else { return Ok(None) };
+    let name = || store.name(&key);
+    let Checkpoint { day } =
+        serde_json::from_slice(&bytes).map_err(|source| JobError::Checkpoint { name: name(), source })?;
+    let today = Day::of(clock.horizon())?;
+    // The present day may have been published on purpose.
+    if day > today {
+        return Err(JobError::FutureCheckpoint { name: name(), day, today });
+    }
+    Ok(Some(day))
 }
 
 /// Moves the checkpoint to `day` if that is its next day, or if there is no checkpoint yet. A day further
@@ -38,8 +56,8 @@ pub(crate) fn advance(ctx: &Context, day: Day) -> Result<(), JobError> {
         }
     }
     let mut bytes = serde_json::to_vec(&Checkpoint { day })
-        .map_err(|source| JobError::Checkpoint { name: ctx.checkpoints.name(&key(ctx)), source })?;
+        .map_err(|source| JobError::Checkpoint { name: ctx.checkpoints.name(&key(&ctx.scope)), source })?;
     bytes.push(b'\n');
-    ctx.checkpoints.put(&key(ctx), &bytes, Condition::Always)?;
+    ctx.checkpoints.put(&key(&ctx.scope), &bytes, Condition::Always)?;
     Ok(())
 }

@@ -218,9 +218,11 @@ impl Context {
     }
 }
 
-/// Who publishes, as the history has it.
+/// Who changes something, as the history has it: user and host. In a pod the host is the pod, and a user often has a
+/// number only.
 pub(crate) fn by() -> String {
-    let user = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
-    let host = gethostname::gethostname();
-    format!("{}@{}", user.as_deref().unwrap_or("unknown"), host.to_string_lossy())
+    let named = ["USER", "LOGNAME"].iter().filter_map(|name| std::env::var(name).ok());
+    let user = named.into_iter().find(|name| !name.is_empty());
+    let user = user.unwrap_or_else(|| format!("uid{}", rustix::process::geteuid().as_raw()));
+    format!("{user}@{}", gethostname::gethostname().to_string_lossy())
 }

@@ -12,7 +12,7 @@ use signal_hook::consts::SIGXFSZ;
 use crate::cli::{EXIT_CODES, Flags, LogFormat};
 use crate::error::{Exit, JobError, one_line};
 use crate::metrics::{self, Run};
-use crate::{clock, interrupt, logging, run_id, visible};
+use crate::{clock, failure_note, interrupt, logging, run_id, visible};
 
 /// Runs a job: reads its flags, sets up logs, calls it, and turns a failure into one line and an exit code.
 pub fn main<F: Flags>(
@@ -32,12 +32,14 @@ pub fn main<F: Flags>(
     let run = Run::begin(name, flags.command_name(), flags.scope());
     let common = flags.common();
     let mut run_id = None;
-    let outcome = run_id::from_env()
+    let outcome = run_id::begin()
         .and_then(|id| logging::init(common.log_format, run_id.insert(id).clone()))
         .and_then(|()| interrupt::watch().map_err(JobError::Signals))
         .and_then(|()| start_threads())
         .and_then(|()| job(&flags));
     metrics::end(&run, common, &outcome);
+    let line = outcome.as_ref().err().map(|error| without_credentials(&last_line(error)));
+    failure_note::end(&run, common, outcome.as_ref().err().zip(line.as_deref()));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&last_line(&error), error.exit(), common.log_format, run_id.as_deref()),

@@ -1,5 +1,7 @@
 //! Every way a job can fail, and the exit code that tells the orchestrator whether to try again.
 
+use std::fmt;
+
 use recsys_core::artifact::{BuildError, Kind};
 use recsys_core::canonical::CanonicalError;
 use recsys_core::catalog::CatalogError;
@@ -9,7 +11,8 @@ use recsys_core::interrupt::{self, Interrupted};
 use recsys_core::limit::LimitExceeded;
 use recsys_core::lines::LinesError;
 use recsys_core::publish::{
-    BlobError, ClaimsError, GarbageError, LookupError, PublishError, RegistryError, RollbackError, Unfit,
+    BlobError, ClaimsError, GarbageError, Held, LookupError, PublishError, RegistryError, RollbackError,
+    Unfit,
 };
 use recsys_core::quarantine::{Stopped, TooManyInvalid};
 use recsys_core::raw::{RawError, WindowTooLarge};
@@ -57,6 +60,14 @@ pub enum JobError {
     /// A gate refused a day.
     #[error(transparent)]
     Gate(#[from] Refused),
+    /// The same of a day without one event, where the raw events are of others.
+    #[error("{refused}; the raw events have none of that tenant and surface{others}")]
+    NotMet {
+        /// What the gate says.
+        refused: Refused,
+        /// Whose they are.
+        others: Known,
+    },
     /// Too many raw lines are bad.
     #[error(transparent)]
     Invalid(#[from] TooManyInvalid),
@@ -124,11 +135,40 @@ pub enum JobError {
     #[error("registry {0} does not exist; set registry_dir or out_dir")]
     NoRegistry(String),
     /// A filter that lets nothing through.
-    #[error("no manifest in registry {0} is of that tenant or surface")]
-    NothingMatches(String),
+    #[error("no manifest in registry {registry} is of that tenant or surface{known}")]
+    NothingMatches {
+        /// The registry.
+        registry: String,
+        /// What there is.
+        known: Known,
+    },
     /// There is nothing to show.
-    #[error("{0} does not exist; nothing was published there")]
-    NoHistory(String),
+    #[error("{name} does not exist; nothing was published there{known}")]
+    NoHistory {
+        /// The manifest.
+        name: String,
+        /// What there is.
+        known: Known,
+    },
+    /// The artifact has no such item or user.
+    #[error("{0}")]
+    NotListed(String),
+    /// An operator holds what would have been published.
+    #[error(transparent)]
+    Held(#[from] Held),
+    /// The checkpoint knows of a publish, and the registry does not.
+    #[error(
+        "{checkpoint} says that {day} was published, and {manifest} does not exist: is registry_dir the one it was \
+         published to? If so, name the days with --start; else correct registry_dir, or remove the checkpoint"
+    )]
+    NotPublished {
+        /// The checkpoint.
+        checkpoint: String,
+        /// Its day.
+        day: Day,
+        /// The manifest.
+        manifest: String,
+    },
     /// The hash does not name one manifest of the history.
     #[error(transparent)]
     Lookup(#[from] LookupError),
@@ -159,14 +199,58 @@ pub enum JobError {
     /// Signals cannot be watched.
     #[error("cannot watch for signals")]
     Signals(#[source] std::io::Error),
+    /// The checkpoint is of a day that has not come.
+    #[error(
+        "checkpoint {name} says that {day} was published, which lies in the future: it is {today} here; correct the \
+         clock, or write the last day published into it, as {{\"day\":\"{today}\"}}"
+    )]
+    FutureCheckpoint {
+        /// The file.
+        name: String,
+        /// Its day.
+        day: Day,
+        /// The day here.
+        today: Day,
+    },
     /// The checkpoint cannot be read.
-    #[error("checkpoint {name} is not a checkpoint: {source}")]
+    #[error(
+        "checkpoint {name} is not a checkpoint: {source}; write the last day published into it, as \
+         {{\"day\":\"2026-01-31\"}}, or remove it and say with --start where to begin"
+    )]
     Checkpoint {
         /// The file.
         name: String,
         /// Where it departs from its schema.
         source: serde_json::Error,
     },
+}
+
+/// Tenants and surfaces that there are, for whoever has asked for another one.
+#[derive(Debug, Default)]
+pub struct Known(pub Vec<String>);
+
+impl Known {
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Names that a message lists.
+const MOST_NAMES: usize = 10;
+
+impl fmt::Display for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let shown = self.0.iter().take(MOST_NAMES).map(String::as_str).collect::<Vec<_>>().join(", ");
+        write!(f, "; there is {shown}")?;
+        match self.0.len().saturating_sub(MOST_NAMES) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
 }
 
 impl From<BuildError> for JobError {
@@ -247,16 +331,21 @@ impl JobError {
             Self::Gate(_)
             | Self::OpenDay(_)
             | Self::RefusedDays { .. }
+            | Self::NotMet { .. }
             | Self::Invalid(_)
             | Self::Stopped(_)
             | Self::Checkpoint { .. }
+            | Self::FutureCheckpoint { .. }
+            | Self::NotPublished { .. }
+            | Self::Held(_)
             | Self::Stale(_)
             | Self::Damaged(_) => Exit::Refused,
             Self::Registry(error) => registry(error),
             Self::Root(_)
             | Self::NoRegistry(_)
-            | Self::NoHistory(_)
-            | Self::NothingMatches(_)
+            | Self::NoHistory { .. }
+            | Self::NothingMatches { .. }
+            | Self::NotListed(_)
             | Self::Lookup(_)
             | Self::Gap(_)
             | Self::NoKind(_) => Exit::Usage,
@@ -342,7 +431,7 @@ fn blob(error: &BlobError) -> Exit {
     match error {
         BlobError::Store(error) => store(error),
         BlobError::Elsewhere { .. } => Exit::Usage,
-        BlobError::Missing(_) | BlobError::Damaged { .. } | BlobError::Other { .. } => Exit::Refused,
+        BlobError::Missing { .. } | BlobError::Damaged { .. } | BlobError::Other { .. } => Exit::Refused,
     }
 }
 
@@ -371,7 +460,7 @@ fn registry(error: &RegistryError) -> Exit {
         | RegistryError::OtherRecord(_)
         | RegistryError::ChangedEntry(_)
         | RegistryError::Future { .. }
-        | RegistryError::Lost(_)
+        | RegistryError::Lost { .. }
         | RegistryError::Begun { .. } => Exit::Refused,
     }
 }

@@ -231,8 +231,9 @@ pub fn publish_staged(flags: &PublishJob) -> Result<(), JobError> {
     output.line(&ctx.scope);
     report.artifacts.iter().for_each(|artifact| output.line(artifact));
     output.line(&report);
+    let outcome = report.held(&ctx);
     document.days.push(report);
-    output.end(&document, Ok(()))
+    output.end(&document, outcome)
 }
 
 /// `job_db_signals`: artifacts → the rows of each day in the database.
@@ -282,10 +283,12 @@ pub fn pipelines(flags: &Pipelines, driver: &dyn Driver) -> Result<(), JobError>
         PipelinesCommand::Status(flags) => operate::status(flags),
         PipelinesCommand::History(flags) => operate::history(flags),
         PipelinesCommand::Rollback(flags) => operate::rollback(flags),
+        PipelinesCommand::Release(flags) => operate::release(flags),
+        PipelinesCommand::Show(flags) => operate::show(flags),
         PipelinesCommand::Verify(flags) => operate::verify(flags),
         PipelinesCommand::Gc(flags) => operate::gc(flags),
         PipelinesCommand::Diff(flags) => operate::diff(flags),
-        PipelinesCommand::Config(ConfigCommand::Show(flags)) => operate::show(flags),
+        PipelinesCommand::Config(ConfigCommand::Show(flags)) => operate::show_config(flags),
         PipelinesCommand::Config(ConfigCommand::Check(flags)) => operate::check(flags, driver),
         PipelinesCommand::Db(DbCommand::Init(flags)) => operate::db_init(flags, driver),
     }

@@ -13,6 +13,7 @@ pub mod metrics;
 mod checkpoint;
 mod database;
 mod entry;
+mod failure_note;
 mod interrupt;
 mod logging;
 mod notify;

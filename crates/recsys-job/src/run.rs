@@ -10,6 +10,7 @@ use recsys_core::catalog::Catalog;
 use recsys_core::database::Driver;
 use recsys_core::event::Stream;
 use recsys_core::parallel::{self, joined, start};
+use recsys_core::publish::Registry;
 use recsys_core::raw::Raw;
 use recsys_core::staging::Staged;
 use recsys_core::window::{Day, Window};
@@ -27,7 +28,7 @@ use crate::step::Step;
 use crate::steps::build::{ArtifactReport, Days, Document, Plan, build, complete, stage};
 use crate::steps::ingest::{Ingest, IngestReport, Read, SourceReport, commit, dropped};
 use crate::steps::outcomes::{DayOutcomes, OutcomeReport, Outcomes};
-use crate::steps::publish::{PublishReport, Publishing, check};
+use crate::steps::publish::{PublishReport, Publishing, check, check_held};
 use crate::steps::refused::keep_apart;
 use crate::steps::signals::{self, SignalReport, warn_of_segment, write_signals};
 use crate::steps::validate::{ValidateReport, judge};
@@ -54,6 +55,7 @@ pub(crate) fn run(flags: &RunJob, driver: &dyn Driver) -> Result<(), JobError> {
     // A checkpoint that cannot be read stops the run before it has done anything.
     let last = checkpoint::read(&ctx)?;
     ctx.check_canonical()?;
+    check_registry(&ctx, flags, last)?;
     let days = run_days(&ctx, flags, last)?;
     if days.is_empty() {
         output.line(format_args!("{}: nothing to do, the checkpoint is up to date", ctx.scope));
@@ -74,6 +76,7 @@ pub(crate) fn run(flags: &RunJob, driver: &dyn Driver) -> Result<(), JobError> {
     let mut ingest = Ingest::open(&ctx, driver, &days)?;
     let mut outcomes = Outcomes::open(&ctx, &days)?;
     let mut loaded = Days::default();
+    let mut held = None;
     let done = days.into_iter().try_for_each(|day| -> Result<(), JobError> {
         drop(loaded.take_before(plan.first_day(&ctx, day)?));
         let step = Step::begin(&ctx.scope, "ingest", Window::ending_with(day, 1)?)?;
@@ -88,8 +91,11 @@ pub(crate) fn run(flags: &RunJob, driver: &dyn Driver) -> Result<(), JobError> {
             Some(target) => write_signals(&ctx, target, &flags.artifacts, &signal_kinds, day)?,
             None => Vec::new(),
         };
-        if ctx.clock.is_past(day) {
-            checkpoint::advance(&ctx, day)?;
+        // A day of which something is held is published when the hold is released.
+        match published.held(&ctx) {
+            Ok(()) if held.is_none() && ctx.clock.is_past(day) => checkpoint::advance(&ctx, day)?,
+            Ok(()) => {}
+            Err(error) => drop(held.get_or_insert(error)),
         }
 
         output.line(format_args!("{} {day}", ctx.scope));
@@ -120,7 +126,25 @@ pub(crate) fn run(flags: &RunJob, driver: &dyn Driver) -> Result<(), JobError> {
         Ok(())
     });
     // The days before the one that failed are published, whatever became of it.
-    output.end(&document, done)
+    output.end(&document, done.and(held.map_or(Ok(()), Err)))
+}
+
+/// Refuses before anything is done where nothing could become current, and an incremental run where what was published
+/// is gone.
+fn check_registry(ctx: &Context, flags: &RunJob, last: Option<Day>) -> Result<(), JobError> {
+    let registry = Registry::new(&*ctx.published.registry).at(ctx.clock.horizon());
+    let current = registry.current(&ctx.scope)?;
+    if let (true, Some(day), None) = (flags.incremental, last, current) {
+        let (checkpoint, manifest) = (checkpoint::name(ctx), registry.name(&ctx.scope));
+        return Err(JobError::NotPublished { checkpoint, day, manifest });
+    }
+    let mut holds = registry.holds(&ctx.scope)?;
+    let kinds = &ctx.config.artifact_kinds;
+    if kinds.iter().all(|kind| holds.contains_key(kind)) {
+        holds.retain(|kind, _| kinds.contains(kind));
+        return check_held(ctx, holds);
+    }
+    Ok(())
 }
 
 /// What was read of a day.

@@ -1,6 +1,10 @@
 //! The id of the whole run, which all its jobs write into every log line.
 
+use std::sync::OnceLock;
+
 use crate::error::JobError;
+
+static CURRENT: OnceLock<String> = OnceLock::new();
 
 /// The variable by which a scheduler gives all jobs of a run the same id.
 const RECSYS_RUN_ID: &str = "RECSYS_RUN_ID";
@@ -8,8 +12,18 @@ const RECSYS_RUN_ID: &str = "RECSYS_RUN_ID";
 /// As long as the ids that schedulers make of names and times.
 const MAX_BYTES: usize = 128;
 
-/// The id that the environment names, or a new one where it names none.
-pub(crate) fn from_env() -> Result<String, JobError> {
+/// The id of this run, when it has begun.
+pub(crate) fn current() -> Option<String> {
+    CURRENT.get().cloned()
+}
+
+/// Takes the id that the environment names, or a new one where it names none.
+pub(crate) fn begin() -> Result<String, JobError> {
+    let id = from_env()?;
+    Ok(CURRENT.get_or_init(|| id).clone())
+}
+
+fn from_env() -> Result<String, JobError> {
     match std::env::var_os(RECSYS_RUN_ID) {
         Some(id) if !id.is_empty() => check(id.to_str()),
         _ => Ok(format!("{:012x}", fastrand::u64(..1 << 48))),

@@ -56,6 +56,12 @@ impl Contents {
         self.documents.get(key).map(|document| &*document.bytes)
     }
 
+    /// The bytes of all documents whose keys begin so.
+    pub fn below(&self, folder: &str) -> Vec<&[u8]> {
+        let documents = self.documents.iter().filter(|(key, _)| key.starts_with(folder));
+        documents.map(|(_, document)| &*document.bytes).collect()
+    }
+
     fn answer(&mut self, operation: &Operation) -> Answer {
         match operation {
             Operation::Read(key) => Answer::Read(self.documents.get(key).cloned()),

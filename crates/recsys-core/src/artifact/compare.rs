@@ -1,7 +1,7 @@
 //! What changed between two artifacts of a kind.
 //!
 //! Each kind says what it makes of its items in one form, the [`Outline`]; two outlines are compared without
-//! a look at the kind. Nothing here reads a file, and neither the order of a payload's rows nor that of a
+//! a look at the kind. Only the [overlap](overlaps) is that of lists as they are served. Nothing here reads a file, and neither the order of a payload's rows nor that of a
 //! hash table shows in the result.
 
 use std::borrow::Cow;
@@ -10,6 +10,9 @@ use std::collections::{HashMap, HashSet};
 use std::iter::Sum;
 
 use serde::Serialize;
+
+use super::user_lists::UserItems;
+use super::{ItemCount, Payload};
 
 /// How much an artifact makes of an item.
 ///
@@ -31,6 +34,14 @@ impl Weight {
         // Taken apart because the product of a large count and a million would not be exact.
         let (whole, fraction) = (score.trunc() as u128, (score.fract() * 1e6).round() as u128);
         Self(whole.saturating_mul(Self::ONE).saturating_add(fraction))
+    }
+}
+
+impl Weight {
+    /// The score that has this weight, to the millionth.
+    #[allow(clippy::cast_precision_loss, reason = "a number for people")]
+    pub fn as_score(self) -> f64 {
+        self.0 as f64 / Self::ONE as f64
     }
 }
 
@@ -120,6 +131,62 @@ pub struct Outline<'a> {
     pub items: Items<'a>,
     /// The ids of its rows, where a row holds a list.
     pub rows: Option<(RowsOf, Vec<&'a str>)>,
+}
+
+/// How much of the beginning of a list is in that of another one.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Overlap {
+    /// How long the beginnings are.
+    pub k: usize,
+    /// The share of the longer beginning that both have, from 0 to 1; of lists for items or users the mean over the rows
+    /// that both artifacts have.
+    pub share: f64,
+}
+
+/// The lengths at which beginnings are compared.
+const OVERLAP_AT: [usize; 3] = [10, 20, 50];
+
+/// The overlap of two lists in the order of their ranks; of none with none it is whole.
+#[allow(clippy::cast_precision_loss, reason = "lists are far shorter than 2^53")]
+fn share(before: &[&str], after: &[&str], k: usize) -> f64 {
+    let (before, after) = (&before[..k.min(before.len())], &after[..k.min(after.len())]);
+    let longer = before.len().max(after.len());
+    if longer == 0 {
+        return 1.0;
+    }
+    let known: HashSet<&&str> = before.iter().collect();
+    after.iter().filter(|item| known.contains(item)).count() as f64 / longer as f64
+}
+
+/// Compares the beginnings of the ranked lists of two artifacts of a kind. None where they have no list in common.
+#[allow(clippy::cast_precision_loss, reason = "artifacts have far fewer rows than 2^53")]
+pub fn overlaps(before: &Payload<'_>, after: &Payload<'_>) -> Vec<Overlap> {
+    let old: HashMap<&str, Vec<&str>> = lists(before).into_iter().collect();
+    let pairs = lists(after).into_iter().filter_map(|(row, list)| Some((old.get(row)?, list)));
+    let pairs: Vec<(&Vec<&str>, Vec<&str>)> = pairs.collect();
+    if pairs.is_empty() {
+        return Vec::new();
+    }
+    let mean = |k| pairs.iter().map(|(old, new)| share(old, new, k)).sum::<f64>() / pairs.len() as f64;
+    OVERLAP_AT.map(|k| Overlap { k, share: mean(k) }).to_vec()
+}
+
+/// The ranked lists of an artifact, by the item or user that they are for.
+fn lists<'a>(payload: &'a Payload<'_>) -> Vec<(&'a str, Vec<&'a str>)> {
+    fn counted<'a>(items: &'a [ItemCount<'_>]) -> Vec<&'a str> {
+        items.iter().map(|item| &*item.item_id).collect()
+    }
+    fn scored<'a>(users: &'a [UserItems<'_>]) -> Vec<(&'a str, Vec<&'a str>)> {
+        let list = |row: &'a UserItems<'_>| row.items.iter().map(|item| &*item.item_id).collect();
+        users.iter().map(|row| (&*row.user_id, list(row))).collect()
+    }
+    match payload {
+        Payload::Popularity(items) => vec![("", counted(&items.0))],
+        Payload::Cooc(rows) => rows.0.iter().map(|row| (&*row.item_id, counted(&row.items))).collect(),
+        Payload::Implicit(users) => scored(&users.0),
+        Payload::SessionSeq(users) => scored(&users.0),
+        Payload::ContentSim(_) => Vec::new(),
+    }
 }
 
 /// What changed between two artifacts.
@@ -269,8 +336,8 @@ fn row_ids<'a>(side: Option<&Outline<'a>>) -> HashSet<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::artifact::user_lists::{ItemScore, UserItems};
-    use crate::artifact::{ItemCount, Payload, content_sim, cooc, implicit, popularity, session_seq};
+    use crate::artifact::user_lists::ItemScore;
+    use crate::artifact::{content_sim, cooc, implicit, popularity, session_seq};
     use proptest::prelude::*;
 
     fn weighed<'a>(weights: &[(&'a str, u64)]) -> Outline<'a> {

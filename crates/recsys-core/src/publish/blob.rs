@@ -1,5 +1,7 @@
 //! Published blobs: finding one by its URI, and checking that it is what the URI says.
 
+use std::fmt;
+
 use crate::artifact::{Artifact, ArtifactKey, BuildInfo, DocumentError, Kind};
 use crate::id::Scope;
 use crate::storage::{MAX_ARTIFACT_BYTES, MAX_DOCUMENT_BYTES, Store, StoreError};
@@ -32,24 +34,57 @@ pub enum BlobError {
         root: String,
     },
     /// There is nothing at the URI.
-    #[error("{0} does not exist")]
-    Missing(String),
+    #[error("{of}: {uri} does not exist; {}", remedy(.of))]
+    Missing {
+        /// The URI.
+        uri: String,
+        /// What should be there.
+        of: Box<Of>,
+    },
     /// The document is damaged, or of another kind.
-    #[error("{uri} is damaged: {source}")]
+    #[error("{of}: {uri} is damaged: {source}; move it away, and {}", remedy(.of))]
     Damaged {
         /// The URI.
         uri: String,
+        /// What should be there.
+        of: Box<Of>,
         /// What is wrong with it.
         source: DocumentError,
     },
     /// The document is intact, and another one.
-    #[error("{uri} holds {actual}")]
+    #[error("{of}: {uri} holds {actual}; move it away, and {}", remedy(.of))]
     Other {
         /// The URI.
         uri: String,
+        /// What should be there.
+        of: Box<Of>,
         /// What it holds.
         actual: String,
     },
+}
+
+/// What a blob should be of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Of {
+    /// Whose it is.
+    pub scope: Scope,
+    /// Which kind.
+    pub kind: Kind,
+}
+
+impl fmt::Display for Of {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.kind, self.scope)
+    }
+}
+
+/// What to do about a blob that is not what it should be.
+fn remedy(Of { scope, kind }: &Of) -> String {
+    let Scope { tenant, surface } = scope;
+    format!(
+        "run its day again, or go to another one with `recsys-pipelines rollback --tenant {tenant} --surface {surface} \
+         --kind {kind}`"
+    )
 }
 
 /// The version that a URI or key states: the name of the file.
@@ -61,8 +96,7 @@ pub fn version_in(uri: &str) -> &str {
 /// The bytes at a URI, not looked at yet. An artifact borrows from them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlobBytes {
-    scope: Scope,
-    kind: Kind,
+    of: Of,
     uri: String,
     bytes: Vec<u8>,
 }
@@ -79,17 +113,18 @@ impl BlobBytes {
     ) -> Result<Self, BlobError> {
         let key = key(objects, scope, kind, uri)?;
         let most = recorded.map_or(MAX_ARTIFACT_BYTES, |bytes| bytes.saturating_add(MAX_DOCUMENT_BYTES));
-        let bytes = objects.read_at_most(&key, most)?.ok_or_else(|| BlobError::Missing(uri.to_owned()))?;
-        Ok(Self { scope: scope.clone(), kind, uri: uri.to_owned(), bytes })
+        let bytes = objects.read_at_most(&key, most)?.ok_or_else(|| missing(scope, kind, uri))?;
+        Ok(Self { of: Of { scope: scope.clone(), kind }, uri: uri.to_owned(), bytes })
     }
 
     /// The artifact, if it is the one that the URI names; its version is recomputed.
     pub fn artifact(&self) -> Result<Artifact<'_>, BlobError> {
-        let damaged = |source| BlobError::Damaged { uri: self.uri.clone(), source };
-        let artifact = self.kind.parse(&self.bytes).map_err(damaged)?;
-        if artifact.build.version != version_in(&self.uri) || artifact.key.scope != self.scope {
+        let of = || Box::new(self.of.clone());
+        let damaged = |source| BlobError::Damaged { uri: self.uri.clone(), of: of(), source };
+        let artifact = self.of.kind.parse(&self.bytes).map_err(damaged)?;
+        if artifact.build.version != version_in(&self.uri) || artifact.key.scope != self.of.scope {
             let actual = format!("version {} of {}", artifact.build.version, artifact.key.scope);
-            return Err(BlobError::Other { uri: self.uri.clone(), actual });
+            return Err(BlobError::Other { uri: self.uri.clone(), of: of(), actual });
         }
         Ok(artifact)
     }
@@ -100,6 +135,11 @@ impl BlobBytes {
         let rows = artifact.payload.len();
         Ok(Blob { key: artifact.key, build: artifact.build, rows, bytes: self.bytes.len() as u64 })
     }
+}
+
+fn missing(scope: &Scope, kind: Kind, uri: &str) -> BlobError {
+    let of = Box::new(Of { scope: scope.clone(), kind });
+    BlobError::Missing { uri: uri.to_owned(), of }
 }
 
 /// The key of the blob at a URI.
@@ -115,7 +155,7 @@ fn key(objects: &dyn Store, scope: &Scope, kind: Kind, uri: &str) -> Result<Stri
 pub(super) fn is_there(objects: &dyn Store, scope: &Scope, kind: Kind, uri: &str) -> Result<(), BlobError> {
     match objects.look(&key(objects, scope, kind, uri)?)? {
         Some(_) => Ok(()),
-        None => Err(BlobError::Missing(uri.to_owned())),
+        None => Err(missing(scope, kind, uri)),
     }
 }
 

@@ -23,17 +23,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use backon::{BackoffBuilder, ExponentialBuilder};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::compare_and_swap;
 use super::format::V1;
 use crate::artifact::Kind;
 use crate::id::Scope;
 use crate::interrupt;
-use crate::json::readable;
 use crate::silence::SILENT_WAIT;
-use crate::storage::{Commit, Condition, Store, StoreError};
+use crate::storage::{Condition, Store, StoreError};
 
 /// A claim is renewed before a deletion when it was last renewed longer ago than this.
 const BEAT: Duration = Duration::from_secs(2);
@@ -264,33 +263,11 @@ impl<'a> Claims<'a> {
     /// Changes the document as `change` says, which is asked again when another process was faster.
     fn update<T>(
         &self,
-        mut change: impl FnMut(&mut Document) -> Result<T, ClaimsError>,
+        change: impl FnMut(&mut Document) -> Result<T, ClaimsError>,
     ) -> Result<T, ClaimsError> {
-        let mut delays = ExponentialBuilder::default()
-            .with_min_delay(Duration::from_millis(5))
-            .with_max_delay(Duration::from_millis(500))
-            .with_jitter()
-            .with_max_times(20)
-            .build();
-        loop {
-            let (before, condition) = self.read()?;
-            let mut after = before.clone();
-            let outcome = change(&mut after)?;
-            if after == before {
-                return Ok(outcome);
-            }
-            match self.store.put(&key(self.scope), &readable(&after), condition) {
-                Ok(Commit::Written | Commit::Unchanged) => return Ok(outcome),
-                // The answer to a write may be lost, and its second try refused because of the first.
-                answer => match (self.read(), answer) {
-                    (Ok((now, _)), _) if now == after => return Ok(outcome),
-                    (_, Err(error)) => return Err(error.into()),
-                    (read, Ok(_)) => drop(read?),
-                },
-            }
-            let delay = delays.next().ok_or_else(|| ClaimsError::Contended(self.name()))?;
-            thread::sleep(delay.min(self.timeouts.wait));
-        }
+        let contended = || ClaimsError::Contended(self.name());
+        let (key, most) = (key(self.scope), self.timeouts.wait);
+        compare_and_swap::update(self.store, &key, most, || self.read(), contended, change)
     }
 
     /// Waits until none of `versions` is claimed.

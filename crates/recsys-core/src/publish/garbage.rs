@@ -194,6 +194,10 @@ impl Collection {
         records.retain(is_garbage);
         drop(kept_versions);
         blobs.append(&mut records);
+        // Where nothing would be deleted, nothing that should be kept is in danger.
+        if let Some(hash) = kept.gap.as_ref().filter(|_| !blobs.is_empty()) {
+            return Err(GarbageError::Gap { scope: scope.clone(), hash: hash.clone() });
+        }
         Ok(Self { kept_manifests: kept.manifests, garbage: blobs, kept })
     }
 }
@@ -203,6 +207,8 @@ impl Collection {
 pub(super) struct Kept {
     manifests: usize,
     uris: BTreeSet<(Kind, String)>,
+    /// The hash of a manifest that is to be kept, and is not in the history.
+    gap: Option<String>,
     /// The key of the current manifest's history entry: what is announced from here on has a greater one.
     pub(super) current: String,
 }
@@ -234,11 +240,9 @@ impl Kept {
         })?;
         let Some(current) = current else { return Err(GarbageError::NoManifest(registry.name(scope))) };
         // The walk has ended by itself, although more was to be kept.
-        if let Some(HistoryEntry { previous: Some(hash), manifest, .. }) = successor
-            && (kept < keep.manifests || manifest.updated_at > keep.since)
-        {
-            return Err(GarbageError::Gap { scope: scope.clone(), hash });
-        }
+        let gap = successor
+            .filter(|oldest| kept < keep.manifests || oldest.manifest.updated_at > keep.since)
+            .and_then(|oldest| oldest.previous);
         let young = store.list(&HistoryEntry::folder(scope))?.into_iter();
         // Announced since the current one: of a swap that is about to happen, whatever the clocks say.
         let is_young = |listed: &Listed| listed.modified > keep.since || listed.key > current;
@@ -246,7 +250,7 @@ impl Kept {
         let young: Vec<Listed> = young.filter(|listed| is_entry(listed) && is_young(listed)).collect();
         let young = parallel::try_map(&young, |listed| registry.entry(scope, &listed.key))?;
         uris.extend(young.into_iter().flatten().flat_map(|entry| entry.manifest.current));
-        Ok(Self { manifests: kept, uris, current })
+        Ok(Self { manifests: kept, uris, gap, current })
     }
 
     fn versions(&self) -> impl Iterator<Item = (Kind, &str)> {

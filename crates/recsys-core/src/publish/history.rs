@@ -87,6 +87,12 @@ pub struct HistoryEntry {
     pub reason: Reason,
     /// Who made it: user and host.
     pub by: String,
+    /// The id of the run that made it, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<String>,
+    /// Why it was made, in the operator's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// The manifest.
     pub manifest: Manifest,
 }
@@ -135,6 +141,8 @@ mod tests {
             previous: None,
             reason: Reason::Publish,
             by: "etl@worker-3".to_owned(),
+            run_id: None,
+            note: None,
             manifest: Manifest::following(
                 None,
                 &scope,

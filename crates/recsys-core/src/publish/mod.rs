@@ -19,9 +19,12 @@
 mod blob;
 mod candidate;
 mod claims;
+mod compare_and_swap;
 mod format;
 mod garbage;
 mod history;
+mod hold;
+mod lost;
 mod manifest;
 mod record;
 mod registry;
@@ -32,12 +35,13 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-pub use blob::{Blob, BlobBytes, BlobError, read_blob, version_in};
+pub use blob::{Blob, BlobBytes, BlobError, Of, read_blob, version_in};
 pub use candidate::{Candidate, Planned, Stored, Unfit};
 pub use claims::{Abandoned, ClaimsError, LeaseTimeouts, Remover, release, uptime};
 pub use format::V1;
 pub use garbage::{Collection, Garbage, GarbageError, GarbageType, Keep};
 pub use history::{HistoryEntry, LookupError, Reason, by_hash};
+pub use hold::{Held, Hold, Holds, describe};
 pub use manifest::{Manifest, is_from_the_future};
 pub use record::Record;
 pub use registry::{Change, Registry, RegistryError};
@@ -200,6 +204,8 @@ pub enum Fate {
     OlderWindow,
     /// Blob and record are there; the same publish has a newer window of the kind.
     Superseded,
+    /// Blob and record are there; an operator holds what is current.
+    Held,
 }
 
 /// What a publish did.
@@ -213,6 +219,8 @@ pub struct Published {
     pub swapped: bool,
     /// The manifest that is current now; none when there is none.
     pub current: Option<Manifest>,
+    /// Who holds the kinds whose fate is [`Fate::Held`].
+    pub held: Holds,
 }
 
 /// Where and how to publish.
@@ -226,6 +234,10 @@ pub struct Publisher<'a> {
     pub limits: &'a Limits,
     /// Who publishes: user and host.
     pub by: String,
+    /// The id of the run, where there is one.
+    pub run_id: Option<String>,
+    /// Why, in the operator's words.
+    pub note: Option<String>,
     /// The time of the swap.
     pub now: Timestamp,
     /// What lies more than a few minutes after this lies in the future.
@@ -259,7 +271,8 @@ impl Publisher<'_> {
         planned: impl IntoIterator<Item = &'p Planned>,
     ) -> Result<(), PublishError> {
         let (current, _) = Registry::new(self.registry).at(self.horizon).manifest(scope)?.unzip();
-        let (_, fates) = self.judge(scope, current.as_ref(), planned, Stage::Plan)?;
+        let holds = Registry::new(self.registry).holds(scope)?;
+        let (_, fates) = self.judge(scope, current.as_ref(), &holds, planned, Stage::Plan)?;
         if fates.contains(&Fate::Published) {
             Registry::new(self.registry).check_store()?;
         }
@@ -363,6 +376,7 @@ impl Publisher<'_> {
         &self,
         scope: &Scope,
         current: Option<&Manifest>,
+        holds: &Holds,
         candidates: impl IntoIterator<Item = &'p Planned>,
         stage: Stage,
     ) -> Result<(BTreeMap<Kind, String>, Vec<Fate>), PublishError> {
@@ -383,6 +397,7 @@ impl Publisher<'_> {
             let uri = self.uri(candidate);
             fates[number] = match old.get(&kind) {
                 Some(old) if *old == uri => Fate::AlreadyCurrent,
+                _ if holds.contains_key(&kind) => Fate::Held,
                 Some(old) => self.judge_move(scope, candidate, old, stage)?,
                 None => Fate::Published,
             };
@@ -477,7 +492,7 @@ impl Publisher<'_> {
             Ok(top) => Ok(Some(top)),
             Err(BlobError::Store(error)) => Err(error.into()),
             Err(source @ BlobError::Elsewhere { .. }) => Err(PublishError::Incomparable { kind, source }),
-            Err(BlobError::Missing(_) | BlobError::Damaged { .. } | BlobError::Other { .. }) => Ok(None),
+            Err(BlobError::Missing { .. } | BlobError::Damaged { .. } | BlobError::Other { .. }) => Ok(None),
         }
     }
 
@@ -490,7 +505,7 @@ impl Publisher<'_> {
             Err(source @ BlobError::Elsewhere { .. }) => {
                 return Err(PublishError::Incomparable { kind, source });
             }
-            Err(BlobError::Missing(_) | BlobError::Damaged { .. } | BlobError::Other { .. }) => {
+            Err(BlobError::Missing { .. } | BlobError::Damaged { .. } | BlobError::Other { .. }) => {
                 return Ok(Vec::new());
             }
         };
@@ -506,19 +521,35 @@ impl Publisher<'_> {
             Ok(blob) => Ok(blob.rows > 0),
             Err(BlobError::Store(error)) => Err(error.into()),
             Err(BlobError::Elsewhere { .. }) => Ok(true),
-            Err(BlobError::Missing(_) | BlobError::Damaged { .. } | BlobError::Other { .. }) => Ok(false),
+            Err(BlobError::Missing { .. } | BlobError::Damaged { .. } | BlobError::Other { .. }) => Ok(false),
         }
     }
 
     fn swap(&self, scope: &Scope, candidates: &[Stored]) -> Result<Published, PublishError> {
         let registry = Registry::new(self.registry).at(self.horizon);
-        let (mut fates, mut seen) = (Vec::new(), None);
-        let Self { by, now, horizon, timeouts, .. } = self;
-        let (by, reason) = (by.clone(), Reason::Publish);
-        let change = Change { reason, by, now: *now, horizon: *horizon, timeouts: *timeouts };
+        let (mut fates, mut seen, mut held) = (Vec::new(), None, Holds::new());
+        let Self { by, run_id, note, now, horizon, timeouts, .. } = self;
+        let change = Change {
+            reason: Reason::Publish,
+            by: by.clone(),
+            run_id: run_id.clone(),
+            note: note.clone(),
+            now: *now,
+            horizon: *horizon,
+            timeouts: *timeouts,
+        };
         let decide = |current: Option<&Manifest>| {
-            let (pointers, judged) =
-                self.judge(scope, current, candidates.iter().map(|stored| &stored.planned), Stage::Swap)?;
+            // After the manifest was read, and before it is replaced: see `hold`.
+            held = registry.holds(scope)?;
+            let planned = candidates.iter().map(|stored| &stored.planned);
+            let (pointers, judged) = self.judge(scope, current, &held, planned.clone(), Stage::Swap)?;
+            let is_held = |kind: &Kind| {
+                planned
+                    .clone()
+                    .zip(&judged)
+                    .any(|(planned, fate)| (planned.key.kind, *fate) == (*kind, Fate::Held))
+            };
+            held.retain(|kind, _| is_held(kind));
             fates = judged;
             seen = current.cloned();
             Ok::<_, PublishError>(fates.contains(&Fate::Published).then_some(pointers))
@@ -538,6 +569,6 @@ impl Publisher<'_> {
         };
         let manifest = registry.swap(scope, &change, decide, confirm)?;
         let swapped = manifest.is_some();
-        Ok(Published { fates, manifest: registry.name(scope), swapped, current: manifest.or(seen) })
+        Ok(Published { fates, manifest: registry.name(scope), swapped, current: manifest.or(seen), held })
     }
 }

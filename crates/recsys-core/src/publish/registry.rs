@@ -1,12 +1,11 @@
 //! The registry: manifests, records and history, and the one way in which a manifest changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
@@ -14,12 +13,14 @@ use super::blob::version_in;
 use super::claims::{Claims, ClaimsError, LeaseTimeouts};
 use super::format::V1;
 use super::history::{HistoryEntry, Reason};
+use super::hold;
 use super::manifest::Manifest;
 use super::record::Record;
 use crate::artifact::Kind;
 use crate::id::Scope;
 use crate::interrupt;
 use crate::json::readable;
+use crate::parallel;
 use crate::storage::{Commit, Condition, Conditions, Listed, Store, StoreError, Tag};
 
 /// Lost races after which a swap gives up. Each one means that another publisher succeeded.
@@ -86,10 +87,15 @@ pub enum RegistryError {
     Unsettled(String),
     /// There is a history and no manifest.
     #[error(
-        "{0} is missing, and its history is not; put the `manifest` of the newest entry in its place before anything \
-         else is published"
+        "{name} is missing, and its history is not: it was lost; `recsys-pipelines rollback --tenant {} --surface {} \
+         --to HASH` brings a manifest back, and `history` lists them", scope.tenant, scope.surface
     )]
-    Lost(String),
+    Lost {
+        /// The manifest.
+        name: String,
+        /// Whose it is.
+        scope: Box<Scope>,
+    },
     /// There was a manifest, of which only a note is left.
     #[error(
         "{name} is missing, and {note} says that there was one; restore it, or remove that note to begin anew"
@@ -129,7 +135,10 @@ pub enum RegistryError {
 /// What to do about a document that cannot be read.
 fn remedy(what: &str) -> &'static str {
     match what {
-        "manifest" => "put the `manifest` of the newest entry of its history in its place",
+        "manifest" => {
+            "move it away, and bring an earlier one back with `rollback --to HASH`; `history` lists them"
+        }
+        hold::WHAT => "move it away; nothing is held then",
         "record" => "move it away; the next publish of the artifact writes it anew",
         _ => "move it away; what was current before it is then out of reach",
     }
@@ -142,6 +151,10 @@ pub struct Change {
     pub reason: Reason,
     /// User and host.
     pub by: String,
+    /// The id of the run, where there is one.
+    pub run_id: Option<String>,
+    /// Why, in the operator's words.
+    pub note: Option<String>,
     /// When.
     pub now: Timestamp,
     /// What lies more than a few minutes after this lies in the future.
@@ -156,17 +169,6 @@ pub struct Registry<'a> {
     store: &'a dyn Store,
     /// Manifests whose time lies after this are refused.
     horizon: Option<Timestamp>,
-}
-
-/// Tells that a first manifest was swapped in, so that one that is missing was lost.
-#[derive(Serialize)]
-struct Begun<'a> {
-    v: V1,
-    first: &'a str,
-}
-
-fn begun_key(scope: &Scope) -> String {
-    format!("begun/{}.json", scope.prefix())
 }
 
 impl<'a> Registry<'a> {
@@ -224,7 +226,7 @@ impl<'a> Registry<'a> {
         Ok(Some(record))
     }
 
-    /// The tenants and surfaces that have a manifest.
+    /// The tenants and surfaces that have a manifest, or a history of one.
     pub fn scopes(&self) -> Result<Vec<Scope>, RegistryError> {
         let keys = self.store.list("current")?;
         let scope = |listed: &Listed| {
@@ -233,11 +235,21 @@ impl<'a> Registry<'a> {
             else {
                 return None;
             };
-            Some(Scope { tenant: tenant.parse().ok()?, surface: surface.parse().ok()? })
+            parsed(tenant, surface)
         };
-        let mut scopes: Vec<Scope> = keys.iter().filter_map(scope).collect();
-        scopes.dedup();
-        Ok(scopes)
+        let mut scopes: BTreeSet<Scope> = keys.iter().filter_map(scope).collect();
+        for listed in self.store.list("begun")? {
+            let of =
+                listed.key.strip_prefix("begun/").and_then(|of| of.strip_suffix(".json")?.split_once('/'));
+            scopes.extend(of.and_then(|(tenant, surface)| parsed(tenant, surface)));
+        }
+        // One listing for each tenant, because all entries together are too many.
+        let tenants = self.store.folders("history")?;
+        let surfaces = |tenant: &String| self.store.folders(&format!("history/{tenant}"));
+        for (tenant, surfaces) in tenants.iter().zip(parallel::try_map(&tenants, surfaces)?) {
+            scopes.extend(surfaces.iter().filter_map(|surface| parsed(tenant, surface)));
+        }
+        Ok(scopes.into_iter().collect())
     }
 
     /// Every manifest that was current, newest first, at most `most` of them.
@@ -299,7 +311,7 @@ impl<'a> Registry<'a> {
         Ok(Some(entry))
     }
 
-    fn parse<T: DeserializeOwned>(
+    pub(super) fn parse<T: DeserializeOwned>(
         &self,
         key: &str,
         what: &'static str,
@@ -341,12 +353,23 @@ impl<'a> Registry<'a> {
             let (current, tag) = self.manifest(scope)?.unzip();
             let Some(pointers) = decide(current.as_ref())? else { return Ok(None) };
             self.check_store()?;
-            let manifest = Manifest::following(current.as_ref(), scope, pointers, change.now, change.horizon);
-            match &current {
-                Some(current) => self.adopt(scope, current)?,
-                None => self.check_first(scope)?,
-            }
-            let previous = current.as_ref().map(Manifest::hash);
+            let replaced = match &current {
+                Some(current) => {
+                    self.adopt(scope, current)?;
+                    Some(current.clone())
+                }
+                // What is brought back follows the newest that is known.
+                None if change.reason == Reason::Rollback => {
+                    self.newest_entry(scope)?.map(|entry| entry.manifest)
+                }
+                None => {
+                    self.check_first(scope)?;
+                    None
+                }
+            };
+            let manifest =
+                Manifest::following(replaced.as_ref(), scope, pointers, change.now, change.horizon);
+            let previous = replaced.as_ref().map(Manifest::hash);
             let manifest = self.announce(scope, change, manifest, previous.as_ref())?;
             let moved = moved(current.as_ref(), &manifest);
             let claims = Claims::new(self.store, scope, change.timeouts);
@@ -355,7 +378,7 @@ impl<'a> Registry<'a> {
             // The last cancellation point: a swap that has begun is completed.
             interrupt::check().map_err(|interrupted| RegistryError::Store(interrupted.into()))?;
             if self.replace(scope, &manifest, tag)? {
-                self.look_back(scope, &manifest, previous.as_deref())?;
+                self.look_back(scope, &manifest, current.as_ref())?;
                 // The swap is done, so a store that cannot be asked is no failure of it.
                 if let Ok(Some(gone)) = confirm(&manifest) {
                     return Err(gone);
@@ -374,41 +397,21 @@ impl<'a> Registry<'a> {
         &self,
         scope: &Scope,
         manifest: &Manifest,
-        previous: Option<&str>,
+        replaced: Option<&Manifest>,
     ) -> Result<(), RegistryError> {
         let mut delays = late_read_delays();
         // Any other manifest is of a publisher that has swapped since.
         while let Ok(found) = Self::new(self.store).manifest(scope)
-            && found.map(|(found, _)| found.hash()).as_deref() == previous
+            && found.as_ref().map(|(found, _)| found) == replaced
         {
             let delay = delays.next().ok_or_else(|| RegistryError::Dropped(self.name(scope)))?;
             thread::sleep(delay);
         }
-        if previous.is_none() {
-            let begun = Begun { v: V1, first: &manifest.hash() };
+        if replaced.is_none() {
             // Without it, a first manifest that is lost before the second one comes is begun anew.
-            if let Err(error) = self.store.put(&begun_key(scope), &readable(&begun), Condition::Absent) {
+            if let Err(error) = self.note_first(scope, manifest) {
                 tracing::warn!(error = %error.source, "cannot note that the first manifest was published");
             }
-        }
-        Ok(())
-    }
-
-    /// Refuses to begin anew where a manifest was lost: the note of a first swap tells of one, and so do entries that
-    /// follow others. Entries of first publishes that came to nothing follow none.
-    fn check_first(&self, scope: &Scope) -> Result<(), RegistryError> {
-        let has_begun = self.store.look(&begun_key(scope))?.is_some();
-        for listed in self.store.list(&HistoryEntry::folder(scope))?.iter().rev() {
-            if HistoryEntry::hash_in_key(&listed.key).is_some()
-                && (has_begun
-                    || self.entry(scope, &listed.key)?.is_some_and(|entry| entry.previous.is_some()))
-            {
-                return Err(RegistryError::Lost(self.name(scope)));
-            }
-        }
-        if has_begun {
-            let note = self.store.name(&begun_key(scope));
-            return Err(RegistryError::Begun { name: self.name(scope), note });
         }
         Ok(())
     }
@@ -442,6 +445,8 @@ impl<'a> Registry<'a> {
                 previous: previous.cloned(),
                 reason: change.reason,
                 by: change.by.clone(),
+                run_id: change.run_id.clone(),
+                note: change.note.clone(),
                 manifest: manifest.clone(),
             };
             let key = entry.key(scope);
@@ -487,6 +492,10 @@ fn late_read_delays() -> impl Iterator<Item = Duration> {
     delays.with_max_times(8).build()
 }
 
+fn parsed(tenant: &str, surface: &str) -> Option<Scope> {
+    Some(Scope { tenant: tenant.parse().ok()?, surface: surface.parse().ok()? })
+}
+
 /// The versions that `after` names and `before` does not.
 fn moved(before: Option<&Manifest>, after: &Manifest) -> Vec<(Kind, String)> {
     let is_new =
@@ -504,6 +513,8 @@ fn adoption(scope: &Scope, manifest: Manifest, history: &[Listed]) -> HistoryEnt
         previous: None,
         reason: Reason::Adopt,
         by: "unknown".to_owned(),
+        run_id: None,
+        note: None,
         manifest,
     };
     let key = entry.key(scope);

@@ -37,7 +37,10 @@ pub enum RollbackError {
     #[error("{0} does not exist; there is nothing to roll back")]
     NoManifest(String),
     /// History does not reach back so far.
-    #[error("the history of {scope} reaches back {available} steps, not {wanted}")]
+    #[error(
+        "the history of {scope} reaches back {available} step{s}, not {wanted}; `history` lists them",
+        s = if *.available == 1 { "" } else { "s" }
+    )]
     TooFar {
         /// Whose history.
         scope: Scope,
@@ -71,16 +74,18 @@ pub enum RollbackError {
 /// What a rollback would do.
 #[derive(Debug, Clone)]
 pub struct RollbackPlan {
-    /// The manifest that is current.
-    pub from: Manifest,
+    /// The manifest that is current; none when it was lost.
+    pub from: Option<Manifest>,
     /// The entry that is gone back to.
     pub to: HistoryEntry,
     /// The pointers that become current.
     pub pointers: BTreeMap<Kind, String>,
     /// The only kind that moves, if it is to be a single one.
     kind: Option<Kind>,
-    /// What the pointers lead to.
+    /// What those pointers that move lead to.
     blobs: Vec<(Kind, Blob)>,
+    /// Whether the manifest is swapped although it names the same.
+    is_touching: bool,
 }
 
 impl RollbackPlan {
@@ -92,13 +97,17 @@ impl RollbackPlan {
         target: &Target,
         kind: Option<Kind>,
     ) -> Result<Self, RollbackError> {
-        let (from, _) =
-            registry.manifest(scope)?.ok_or_else(|| RollbackError::NoManifest(registry.name(scope)))?;
+        let from = match registry.current(scope) {
+            // Nobody knows from where to count steps, nor what the other kinds were.
+            Err(RegistryError::Lost { .. }) if kind.is_none() && matches!(target, Target::Hash(_)) => None,
+            current => Some(current?.ok_or_else(|| RollbackError::NoManifest(registry.name(scope)))?),
+        };
         let most = match target {
             Target::Steps(steps) if kind.is_none() => steps.saturating_add(1),
             _ => usize::MAX,
         };
-        let mut history = registry.history(scope, most)?;
+        let mut history =
+            if from.is_some() { registry.history(scope, most)? } else { registry.entries(scope)? };
         let to = match target {
             Target::Steps(steps) => steps_back(scope, history, *steps, kind)?,
             Target::Hash(hash) => history.swap_remove(by_hash(scope, &history, hash)?),
@@ -109,25 +118,39 @@ impl RollbackPlan {
                 let hash = || to.hash.clone();
                 let uri = to.manifest.current.get(&kind);
                 let uri = uri.ok_or_else(|| RollbackError::NoKind { hash: hash(), kind })?;
-                let mut pointers = from.current.clone();
+                let mut pointers = from.as_ref().map(|from| from.current.clone()).unwrap_or_default();
                 pointers.insert(kind, uri.clone());
                 pointers
             }
         };
-        let read = |(kind, uri): (&Kind, &String)| Ok((*kind, read_blob(objects, scope, *kind, uri)?));
-        let blobs = parallel::try_map(&pointers, read).map_err(RollbackError::Blob)?;
-        Ok(Self { from, to, pointers, kind, blobs })
+        let mut plan = Self { from, to, pointers, kind, blobs: Vec::new(), is_touching: false };
+        // What stays current is as it is, whatever that is.
+        let moved = plan.moves().into_iter().filter_map(|(kind, _, after)| Some((kind, after?)));
+        let read = |(kind, uri): (Kind, &String)| Ok((kind, read_blob(objects, scope, kind, uri)?));
+        plan.blobs = parallel::try_map(moved.collect::<Vec<_>>(), read).map_err(RollbackError::Blob)?;
+        Ok(plan)
+    }
+
+    /// The same, which swaps the manifest in any case: whoever has read the one before it loses.
+    #[must_use]
+    pub fn touching(self) -> Self {
+        Self { is_touching: true, ..self }
     }
 
     /// The kinds whose pointers move, with the URI before and after.
     pub fn moves(&self) -> Vec<(Kind, Option<&String>, Option<&String>)> {
-        let both = |kind: &Kind| (*kind, self.from.current.get(kind), self.pointers.get(kind));
+        let from = self.from.as_ref().map(|from| &from.current);
+        let both = |kind: &Kind| (*kind, from.and_then(|from| from.get(kind)), self.pointers.get(kind));
         Kind::ALL.iter().map(both).filter(|(_, before, after)| before != after).collect()
     }
 
     /// Whether carrying it out would swap the manifest.
     pub fn is_due(&self, horizon: Timestamp) -> bool {
-        self.pointers != self.from.current || self.from.is_from_the_future(horizon)
+        self.is_touching
+            || self
+                .from
+                .as_ref()
+                .is_none_or(|from| from.current != self.pointers || from.is_from_the_future(horizon))
     }
 
     /// Makes the planned pointers current, unless they are. Returns the new manifest. A manifest of the future is replaced
@@ -143,17 +166,22 @@ impl RollbackPlan {
     ) -> Result<Option<Manifest>, RollbackError> {
         let decide = |current: Option<&Manifest>| {
             let overtaken = || RollbackError::Overtaken(registry.name(scope));
-            let current = current.ok_or_else(overtaken)?;
+            let (from, current) = match (&self.from, current) {
+                (Some(from), Some(current)) => (from, current),
+                (None, None) => return Ok(Some(self.pointers.clone())),
+                _ => return Err(overtaken()),
+            };
             let pointers = match self.kind {
-                None if current.hash() == self.from.hash() => self.pointers.clone(),
-                Some(kind) if current.current.get(&kind) == self.from.current.get(&kind) => {
+                None if current.hash() == from.hash() => self.pointers.clone(),
+                Some(kind) if current.current.get(&kind) == from.current.get(&kind) => {
                     let mut pointers = current.current.clone();
                     pointers.extend(self.pointers.get(&kind).map(|uri| (kind, uri.clone())));
                     pointers
                 }
                 _ => return Err(overtaken()),
             };
-            let is_due = pointers != current.current || current.is_from_the_future(change.horizon);
+            let is_due =
+                self.is_touching || pointers != current.current || current.is_from_the_future(change.horizon);
             Ok(is_due.then_some(pointers))
         };
         self.write_records(registry, scope)?;
@@ -171,8 +199,7 @@ impl RollbackPlan {
 impl RollbackPlan {
     /// Writes the records that are missing: whatever becomes current has one.
     fn write_records(&self, registry: &Registry<'_>, scope: &Scope) -> Result<(), RollbackError> {
-        let moved: Vec<Kind> = self.moves().into_iter().map(|(kind, ..)| kind).collect();
-        for (kind, blob) in self.blobs.iter().filter(|(kind, _)| moved.contains(kind)) {
+        for (kind, blob) in &self.blobs {
             let Blob { key, build, bytes, .. } = blob.clone();
             let record = Record::new(key, build, bytes, self.pointers[kind].clone());
             let key = Record::key(scope, *kind, &record.version);

@@ -403,6 +403,16 @@ impl Store for BucketStore {
         Ok(found)
     }
 
+    fn folders(&self, folder: &str) -> Result<Vec<String>, StoreError> {
+        let path = self.path(folder)?;
+        let found = self.waiter.wait(Duration::MAX, self.store.list_with_delimiter(Some(&path)));
+        let found = found.map_err(self.failed("list", folder))?.common_prefixes;
+        let mut names: Vec<String> =
+            found.iter().filter_map(|found| found.filename()).map(str::to_owned).collect();
+        names.sort();
+        Ok(names)
+    }
+
     fn conditions(&self) -> Result<Conditions, StoreError> {
         if let Some(known) = self.conditions.get() {
             return Ok(*known);

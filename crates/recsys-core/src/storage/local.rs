@@ -218,6 +218,25 @@ impl Store for LocalStore {
         Ok(listed)
     }
 
+    fn folders(&self, folder: &str) -> Result<Vec<String>, StoreError> {
+        let path = self.path(folder);
+        let Some(entries) = found(fs::read_dir(&path)).map_err(failed("list", &path))? else {
+            return Ok(Vec::new());
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(failed("list", &path))?;
+            if let Ok(name) = entry.file_name().into_string()
+                && name != SCRATCH
+                && entry.path().is_dir()
+            {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
     /// The condition that there is no document yet is one of the file system's own.
     fn conditions(&self) -> Result<Conditions, StoreError> {
         if self.has_links.get().is_none() {

@@ -207,6 +207,17 @@ pub trait Store: Debug + Send + Sync {
         Ok(listed)
     }
 
+    /// The names of the folders in `folder`, in byte order, without a look at what is further down.
+    fn folders(&self, folder: &str) -> Result<Vec<String>, StoreError> {
+        let name = |listed: Listed| {
+            let below = listed.key.strip_prefix(folder)?.trim_start_matches('/');
+            Some(below.split_once('/')?.0.to_owned())
+        };
+        let mut names: Vec<String> = self.list(folder)?.into_iter().filter_map(name).collect();
+        names.dedup();
+        Ok(names)
+    }
+
     /// What becomes of a write with a [`Condition`].
     fn conditions(&self) -> Result<Conditions, StoreError>;
 

@@ -63,6 +63,10 @@ impl Store for Unconditional {
         self.0.list_after(folder, after)
     }
 
+    fn folders(&self, folder: &str) -> Result<Vec<String>, StoreError> {
+        self.0.folders(folder)
+    }
+
     /// It does what it can, which is what was asked for.
     fn conditions(&self) -> Result<Conditions, StoreError> {
         Ok(Conditions::Honoured)

@@ -92,6 +92,8 @@ pub(crate) fn publish_within(
         registry,
         limits: &Limits::default(),
         by: "test@host".to_owned(),
+        run_id: None,
+        note: None,
         now: Timestamp::UNIX_EPOCH,
         horizon: Timestamp::MAX,
         timeouts,
@@ -130,7 +132,15 @@ pub(crate) fn roll_back_within(
         &registry,
         objects,
         &scope(),
-        &Change { reason: Reason::Rollback, by: "test@host".into(), now, horizon: Timestamp::MAX, timeouts },
+        &Change {
+            reason: Reason::Rollback,
+            by: "test@host".into(),
+            run_id: None,
+            note: None,
+            now,
+            horizon: Timestamp::MAX,
+            timeouts,
+        },
     )
 }
 

@@ -3,7 +3,9 @@
 use std::fmt::{self, Display};
 
 use jiff::Timestamp;
-use recsys_core::artifact::compare::{ItemChanges, Listed, Mover, RowChanges, RowsOf, compare};
+use recsys_core::artifact::compare::{
+    ItemChanges, Listed, Mover, Overlap, RowChanges, RowsOf, compare, overlaps,
+};
 use recsys_core::artifact::{Artifact, Kind};
 use recsys_core::id::{NO_SEGMENT, Scope, Segment};
 use recsys_core::parallel;
@@ -48,6 +50,8 @@ struct KindDiff {
     items: Option<ItemChanges>,
     /// None when the kind is unchanged, or its rows hold no lists.
     rows: Option<RowChanges>,
+    /// How much of the beginnings of its lists both have; empty where there is nothing to compare.
+    overlap: Vec<Overlap>,
 }
 
 /// An artifact that one of the manifests names.
@@ -63,10 +67,30 @@ struct Side {
     rows: Option<usize>,
 }
 
+/// A manifest that is compared, and where what it names is.
+#[derive(Clone, Copy)]
+struct Named<'a> {
+    operator: &'a Operator,
+    entry: &'a HistoryEntry,
+}
+
+impl Named<'_> {
+    fn uri(&self, kind: Kind) -> Option<&str> {
+        self.entry.manifest.current.get(&kind).map(String::as_str)
+    }
+}
+
 /// `recsys-pipelines diff`.
 pub(crate) fn diff(flags: &DiffJob) -> Result<(), JobError> {
     let operator = Operator::new(&flags.common)?;
     let scope = scope(&flags.scope);
+    if let Some(file) = &flags.against {
+        let other = Operator::of(Some(file))?;
+        let (here, there) = (operator.history(&scope, 1)?, other.history(&scope, 1)?);
+        let from = Named { operator: &operator, entry: &here[0] };
+        let to = Named { operator: &other, entry: &there[0] };
+        return compare_manifests(flags, &scope, Some(from), to);
+    }
     // The whole chain can be long, and without a hash its first two entries say all.
     let most = if flags.from.is_none() && flags.to.is_none() { 2 } else { usize::MAX };
     let chain = operator.history(&scope, most)?;
@@ -75,31 +99,40 @@ pub(crate) fn diff(flags: &DiffJob) -> Result<(), JobError> {
         Some(hash) => Some(&chain[by_hash(&scope, &chain, hash)?]),
         None => before(&chain, to)?,
     };
-    let to = &chain[to];
-    let uris = |kind: &Kind| {
-        let before = from.and_then(|from| from.manifest.current.get(kind));
-        Some((*kind, before, to.manifest.current.get(kind)))
-            .filter(|(_, before, after)| before.or(*after).is_some())
-    };
+    let named = |entry| Named { operator: &operator, entry };
+    compare_manifests(flags, &scope, from.map(named), named(&chain[to]))
+}
+
+fn compare_manifests(
+    flags: &DiffJob,
+    scope: &Scope,
+    from: Option<Named<'_>>,
+    to: Named<'_>,
+) -> Result<(), JobError> {
+    let both = |kind: Kind| (from.as_ref().and_then(|from| from.uri(kind)), to.uri(kind));
     let wanted = Kind::ALL.iter().filter(|kind| flags.kind.is_none_or(|only| only == **kind));
-    let named: Vec<_> = wanted.filter_map(uris).collect();
+    let named = wanted.copied().filter(|kind| matches!(both(*kind), (Some(_), _) | (_, Some(_))));
+    let named: Vec<Kind> = named.collect();
     if let (Some(kind), []) = (flags.kind, &named[..]) {
         return Err(JobError::NoKind(kind));
     }
-    let kinds = parallel::try_map(named, |(kind, before, after)| match (before, after) {
-        (Some(before), Some(after)) if before == after => unchanged(&operator, &scope, kind, before),
-        _ => changed(&operator, &scope, kind, (before, after), flags.top),
+    let kinds = parallel::try_map(named, |kind| match both(kind) {
+        // The same content, wherever it is.
+        (Some(before), Some(after)) if version_in(before) == version_in(after) => {
+            unchanged(to.operator, scope, kind, after)
+        }
+        _ => changed(scope, kind, (from, to), flags.top),
     })?;
     let output = Output::new(flags.common.json);
-    print(&output, &scope, from, to, &kinds);
+    print(&output, flags, scope, from.map(|from| from.entry), to.entry, &kinds);
     output.end(
         &Diff {
             tenant: scope.tenant.as_str(),
             surface: scope.surface.as_str(),
-            from: from.map(|from| from.hash.as_str()),
-            from_updated_at: from.map(|from| from.manifest.updated_at),
-            to: &to.hash,
-            to_updated_at: to.manifest.updated_at,
+            from: from.map(|from| from.entry.hash.as_str()),
+            from_updated_at: from.map(|from| from.entry.manifest.updated_at),
+            to: &to.entry.hash,
+            to_updated_at: to.entry.manifest.updated_at,
             kinds,
         },
         Ok(()),
@@ -127,20 +160,31 @@ fn unchanged(operator: &Operator, scope: &Scope, kind: Kind, uri: &str) -> Resul
         rows: None,
     };
     let (before, after) = (Some(side.clone()), Some(side));
-    Ok(KindDiff { kind, state: State::Unchanged, before, after, items: None, rows: None })
+    Ok(KindDiff {
+        kind,
+        state: State::Unchanged,
+        before,
+        after,
+        items: None,
+        rows: None,
+        overlap: Vec::new(),
+    })
 }
 
 fn changed(
-    operator: &Operator,
     scope: &Scope,
     kind: Kind,
-    (before, after): (Option<&String>, Option<&String>),
+    (from, to): (Option<Named<'_>>, Named<'_>),
     top: usize,
 ) -> Result<KindDiff, JobError> {
-    let read = |uri: Option<&String>| uri.map(|uri| operator.blob(scope, kind, uri)).transpose();
-    let blobs = (read(before)?, read(after)?);
+    let read = |named: Option<&Named<'_>>| {
+        let found = named.and_then(|named| Some((named.operator, named.uri(kind)?)));
+        found.map(|(operator, uri)| operator.blob(scope, kind, uri)).transpose()
+    };
+    let blobs = (read(from.as_ref())?, read(Some(&to))?);
     let old = blobs.0.as_ref().map(BlobBytes::artifact).transpose()?;
     let new = blobs.1.as_ref().map(BlobBytes::artifact).transpose()?;
+    let overlap = old.as_ref().zip(new.as_ref()).map(|(old, new)| overlaps(&old.payload, &new.payload));
     let outlines = [&old, &new].map(|side| side.as_ref().map(|artifact| artifact.payload.outline()));
     let comparison = compare(outlines[0].as_ref(), outlines[1].as_ref(), top);
     let state = match (&old, &new) {
@@ -148,23 +192,35 @@ fn changed(
         (_, None) => State::Removed,
         _ => State::Changed,
     };
-    let side = |artifact: Option<Artifact<'_>>, uri: Option<&String>| {
+    let side = |artifact: Option<Artifact<'_>>, uri: Option<&str>| {
         artifact.zip(uri).map(|(artifact, uri)| Side {
             version: artifact.build.version,
-            uri: uri.clone(),
+            uri: uri.to_owned(),
             segment: artifact.key.segment,
             window: Some(artifact.key.window),
             rows: Some(artifact.payload.len()),
         })
     };
-    let (before, after) = (side(old, before), side(new, after));
-    Ok(KindDiff { kind, state, before, after, items: Some(comparison.items), rows: comparison.rows })
+    let uri = from.as_ref().and_then(|from| from.uri(kind));
+    let (before, after) = (side(old, uri), side(new, to.uri(kind)));
+    let overlap = overlap.unwrap_or_default();
+    Ok(KindDiff { kind, state, before, after, items: Some(comparison.items), rows: comparison.rows, overlap })
 }
 
-fn print(output: &Output, scope: &Scope, from: Option<&HistoryEntry>, to: &HistoryEntry, kinds: &[KindDiff]) {
+fn print(
+    output: &Output,
+    flags: &DiffJob,
+    scope: &Scope,
+    from: Option<&HistoryEntry>,
+    to: &HistoryEntry,
+    kinds: &[KindDiff],
+) {
     let name = |entry: &HistoryEntry| format!("{:.12} of {}", entry.hash, entry.manifest.updated_at);
     let header = match from {
-        Some(from) => format!("from {} to {}", name(from), name(to)),
+        Some(from) => match &flags.against {
+            Some(file) => format!("from {} here to {} of {}", name(from), name(to), file.display()),
+            None => format!("from {} to {}", name(from), name(to)),
+        },
         None => format!("{} is the first manifest; all that it names is new", name(to)),
     };
     output.line(format_args!("{scope}: {header}"));
@@ -172,6 +228,10 @@ fn print(output: &Output, scope: &Scope, from: Option<&HistoryEntry>, to: &Histo
         output.line(format_args!("  {:<12} {}", kind.kind, summary(kind)));
         if let Some(items) = &kind.items {
             print_changes(output, items, kind.rows);
+        }
+        if flags.against.is_some() && !kind.overlap.is_empty() {
+            let each = kind.overlap.iter().map(|Overlap { k, share }| format!("@{k} {share:.2}"));
+            output.line(format_args!("    overlap  {}", each.collect::<Vec<_>>().join(", ")));
         }
     }
     if kinds.iter().all(|kind| kind.state == State::Unchanged) {

@@ -98,7 +98,8 @@ pub(crate) fn gc(flags: &GcJob) -> Result<(), JobError> {
     for scope in operator.scopes(&flags.filter)? {
         recsys_core::interrupt::check()?;
         match collect(&operator, flags, &scope, since) {
-            Ok((Collection { kept_manifests, garbage, .. }, abandoned_claims)) => {
+            Ok(None) => {}
+            Ok(Some((Collection { kept_manifests, garbage, .. }, abandoned_claims))) => {
                 let (tenant, surface) = (scope.tenant.to_string(), scope.surface.to_string());
                 document.bytes += garbage.iter().map(|garbage| garbage.bytes).sum::<u64>();
                 let garbage = Listing { scope, garbage, registry, objects };
@@ -122,16 +123,19 @@ pub(crate) fn gc(flags: &GcJob) -> Result<(), JobError> {
     output.end(&document, failures.first.map_or(Ok(()), Err))
 }
 
-/// Finds the garbage of a scope, and deletes it where that is asked for. Returns it with what dead collections claim.
+/// Finds the garbage of a scope, and deletes it where that is asked for. Returns it with what dead collections claim. None
+/// where a first publish came to nothing: what it has left is for the next one.
 fn collect(
     operator: &Operator,
     flags: &GcJob,
     scope: &Scope,
     since: Timestamp,
-) -> Result<(Collection, Vec<Abandoned>), GarbageError> {
+) -> Result<Option<(Collection, Vec<Abandoned>)>, GarbageError> {
     let (registry, objects) = (&*operator.published.registry, &*operator.published.objects);
-    // A manifest of the future is not to be judged by.
-    operator.registry().manifest(scope)?;
+    // A manifest that was lost, or one of the future, is not to be judged by.
+    if operator.registry().current(scope)?.is_none() && flags.filter.scope().is_none() {
+        return Ok(None);
+    }
     // Claims have the real time, whatever the clock is pinned to.
     let timeouts = operator.config.registry.timeouts_of_gc();
     let caller = Remover { by: by(), now: clock::wall(), timeouts, uptime };
@@ -146,7 +150,7 @@ fn collect(
     let keep = Keep { manifests: flags.keep.get(), since, include_unrecorded };
     let mut found = Collection::find(registry, objects, scope, keep)?;
     if !flags.delete {
-        return Ok((found, Vec::new()));
+        return Ok(Some((found, Vec::new())));
     }
     let removed = found.remove(registry, objects, scope, &caller)?;
     found.garbage = removed.garbage;
@@ -157,7 +161,7 @@ fn collect(
              more, give them up with --release-claims"
         );
     }
-    Ok((found, removed.abandoned))
+    Ok(Some((found, removed.abandoned)))
 }
 
 fn print(output: &Output, flags: &GcJob, now: Timestamp, document: &Collected<'_>) {
@@ -187,5 +191,6 @@ fn print(output: &Output, flags: &GcJob, now: Timestamp, document: &Collected<'_
         (_, true) => "deleted",
         (_, false) => "nothing was deleted; pass --delete to delete them",
     };
-    output.line(format_args!("{count} documents, {} bytes: {outcome}", document.bytes));
+    let documents = if count == 1 { "document" } else { "documents" };
+    output.line(format_args!("{count} {documents}, {} bytes: {outcome}", document.bytes));
 }

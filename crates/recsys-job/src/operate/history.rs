@@ -1,8 +1,13 @@
 //! `history`: every manifest that was current, newest first.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use recsys_core::artifact::Kind;
-use recsys_core::publish::{HistoryEntry, Reason};
+use recsys_core::id::Scope;
+use recsys_core::parallel;
+use recsys_core::publish::{HistoryEntry, Reason, RegistryError, version_in};
+use recsys_core::window::Window;
 use serde::Serialize;
 
 use super::{Operator, scope, table};
@@ -14,6 +19,8 @@ use crate::output::Output;
 struct History {
     tenant: String,
     surface: String,
+    /// Whether the manifest was lost: then all entries are shown, and nothing is current.
+    lost: bool,
     /// Newest first; the first is current.
     entries: Vec<Entry>,
 }
@@ -24,21 +31,38 @@ struct Entry {
     updated_at: Timestamp,
     reason: Reason,
     by: String,
+    /// The run that made it; none where that was not written down.
+    run_id: Option<String>,
+    /// Why, in the operator's words.
+    note: Option<String>,
     /// Kinds whose pointer differs from the manifest before; all of them in the oldest entry shown.
     changed: Vec<Kind>,
+    /// The windows of the kinds that changed, where they have a record.
+    windows: BTreeMap<Kind, Window>,
 }
 
 /// `recsys-pipelines history`.
 pub(crate) fn history(flags: &HistoryJob) -> Result<(), JobError> {
     let operator = Operator::new(&flags.common)?;
     let scope = scope(&flags.scope);
-    let chain = operator.history(&scope, flags.limit.get())?;
-    let entries: Vec<Entry> =
-        chain.iter().enumerate().map(|(at, entry)| shown(entry, chain.get(at + 1))).collect();
+    let (chain, lost) = match operator.history(&scope, flags.limit.get()) {
+        Err(JobError::Registry(lost @ RegistryError::Lost { .. })) => {
+            let mut entries = operator.registry().entries(&scope)?;
+            entries.truncate(flags.limit.get());
+            (entries, Some(lost))
+        }
+        chain => (chain?, None),
+    };
+    let pairs: Vec<_> = chain.iter().enumerate().map(|(at, entry)| (entry, chain.get(at + 1))).collect();
+    let entries = parallel::try_map(pairs, |(entry, before)| shown(&operator, &scope, entry, before))?;
     let output = Output::new(flags.common.json);
-    let mut table = table(["", "HASH", "UPDATED AT", "REASON", "BY", "CHANGED"]);
+    let mut table = table(["", "HASH", "UPDATED AT", "REASON", "BY", "RUN", "WINDOW", "NOTE", "CHANGED"]);
     for (at, entry) in entries.iter().enumerate() {
-        let current = if at == 0 { "current" } else { "" };
+        let current = match (at, &lost) {
+            (0, None) => "current",
+            (0, Some(_)) => "lost",
+            _ => "",
+        };
         let changed: Vec<&str> = entry.changed.iter().map(|kind| kind.as_str()).collect();
         let (hash, changed) = (format!("{:.12}", entry.hash), changed.join(" "));
         table.add_row([
@@ -47,22 +71,58 @@ pub(crate) fn history(flags: &HistoryJob) -> Result<(), JobError> {
             &entry.updated_at.to_string(),
             entry.reason.as_str(),
             &entry.by,
+            entry.run_id.as_deref().unwrap_or("-"),
+            &windows(entry),
+            entry.note.as_deref().unwrap_or("-"),
             &changed,
         ]);
     }
     output.line(table.trim_fmt());
-    output.end(&History { tenant: scope.tenant.into(), surface: scope.surface.into(), entries }, Ok(()))
+    let document =
+        History { tenant: scope.tenant.into(), surface: scope.surface.into(), lost: lost.is_some(), entries };
+    output.end(&document, lost.map_or(Ok(()), |lost| Err(lost.into())))
 }
 
-fn shown(entry: &HistoryEntry, before: Option<&HistoryEntry>) -> Entry {
-    let differs = |kind: &&Kind| {
-        entry.manifest.current.get(kind) != before.and_then(|before| before.manifest.current.get(kind))
-    };
-    Entry {
+/// The windows of what has changed: once where they are the same.
+fn windows(entry: &Entry) -> String {
+    let mut windows: Vec<&Window> = entry.windows.values().collect();
+    windows.sort();
+    windows.dedup();
+    match windows[..] {
+        [] => "-".to_owned(),
+        [window] => window.to_string(),
+        _ => {
+            let each = entry.windows.iter().map(|(kind, window)| format!("{kind} {window}"));
+            each.collect::<Vec<_>>().join(", ")
+        }
+    }
+}
+
+fn shown(
+    operator: &Operator,
+    scope: &Scope,
+    entry: &HistoryEntry,
+    before: Option<&HistoryEntry>,
+) -> Result<Entry, JobError> {
+    let current = &entry.manifest.current;
+    let differs =
+        |kind: &&Kind| current.get(kind) != before.and_then(|before| before.manifest.current.get(kind));
+    let changed: Vec<Kind> = Kind::ALL.iter().filter(differs).copied().collect();
+    let mut windows = BTreeMap::new();
+    for kind in &changed {
+        let Some(uri) = current.get(kind) else { continue };
+        if let Some(record) = operator.registry().record(scope, *kind, version_in(uri))? {
+            windows.insert(*kind, record.window);
+        }
+    }
+    Ok(Entry {
         hash: entry.hash.clone(),
         updated_at: entry.manifest.updated_at,
         reason: entry.reason,
         by: entry.by.clone(),
-        changed: Kind::ALL.iter().filter(differs).copied().collect(),
-    }
+        run_id: entry.run_id.clone(),
+        note: entry.note.clone(),
+        changed,
+        windows,
+    })
 }

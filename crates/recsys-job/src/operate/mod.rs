@@ -4,24 +4,30 @@ mod db;
 mod diff;
 mod gc;
 mod history;
+mod release;
 mod rollback;
 mod settings;
+mod show;
 mod status;
 mod table;
 mod verify;
 
+use std::path::Path;
+
 use jiff::{SignedDuration, Timestamp};
 use recsys_core::artifact::Kind;
 use recsys_core::id::Scope;
-use recsys_core::publish::{BlobBytes, HistoryEntry, Registry, RegistryError, version_in};
+use recsys_core::publish::{BlobBytes, HistoryEntry, Manifest, Registry, RegistryError, version_in};
 use serde::Serialize;
 
 pub(crate) use db::db_init;
 pub(crate) use diff::diff;
 pub(crate) use gc::gc;
 pub(crate) use history::history;
+pub(crate) use release::release;
 pub(crate) use rollback::rollback;
-pub(crate) use settings::{check, show};
+pub(crate) use settings::{check, show as show_config};
+pub(crate) use show::show;
 pub(crate) use status::status;
 pub(crate) use verify::verify;
 
@@ -30,7 +36,7 @@ use crate::cli::{CommonArgs, ScopeArgs, ScopeFilter};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::context::PublishedStores;
-use crate::error::{Exit, JobError, one_line};
+use crate::error::{Exit, JobError, Known, one_line};
 use crate::output::Output;
 
 /// What an operator's command works with.
@@ -43,7 +49,12 @@ struct Operator {
 
 impl Operator {
     fn new(common: &CommonArgs) -> Result<Self, JobError> {
-        let config = Config::load(common.config.as_deref())?;
+        Self::of(common.config.as_deref())
+    }
+
+    /// The same for the configuration in a file.
+    fn of(config: Option<&Path>) -> Result<Self, JobError> {
+        let config = Config::load(config)?;
         let published = PublishedStores::open(&config, &config.operator_roots())?;
         Ok(Self { config, clock: Clock::from_env()?, published })
     }
@@ -56,9 +67,26 @@ impl Operator {
     fn history(&self, scope: &Scope, most: usize) -> Result<Vec<HistoryEntry>, JobError> {
         let chain = self.registry().history(scope, most)?;
         if chain.is_empty() {
-            return Err(JobError::NoHistory(self.registry().name(scope)));
+            self.registry().current(scope)?;
+            return Err(self.nothing_of(scope));
         }
         Ok(chain)
+    }
+
+    /// The manifest of `scope`.
+    fn manifest(&self, scope: &Scope) -> Result<Manifest, JobError> {
+        self.registry().current(scope)?.ok_or_else(|| self.nothing_of(scope))
+    }
+
+    /// What is to be said where nothing was published: perhaps the name has a typing error.
+    fn nothing_of(&self, scope: &Scope) -> JobError {
+        let known = self.known();
+        JobError::NoHistory { name: self.registry().name(scope), known }
+    }
+
+    fn known(&self) -> Known {
+        let scopes = self.registry().scopes().unwrap_or_default();
+        Known(scopes.iter().map(Scope::to_string).collect())
     }
 
     /// The blob at a URI, if it is not larger than its record says.
@@ -68,7 +96,7 @@ impl Operator {
         Ok(BlobBytes::read(&*self.published.objects, scope, kind, uri, recorded)?)
     }
 
-    /// The tenants and surfaces that have a manifest and pass the filter. One that is named in full need not
+    /// The tenants and surfaces that have a manifest, or had one, and pass the filter. One that is named in full need not
     /// have a manifest.
     fn scopes(&self, filter: &ScopeFilter) -> Result<Vec<Scope>, JobError> {
         if let (Some(tenant), Some(surface)) = (&filter.tenant, &filter.surface) {
@@ -82,7 +110,8 @@ impl Operator {
         scopes.retain(|scope| filter.tenant.as_ref().is_none_or(|tenant| *tenant == scope.tenant));
         scopes.retain(|scope| filter.surface.as_ref().is_none_or(|surface| *surface == scope.surface));
         if scopes.is_empty() && (filter.tenant.is_some() || filter.surface.is_some()) {
-            return Err(JobError::NothingMatches(self.config.registry_dir()));
+            let (registry, known) = (self.config.registry_dir(), self.known());
+            return Err(JobError::NothingMatches { registry, known });
         }
         Ok(scopes)
     }
@@ -102,12 +131,23 @@ struct Failure {
     tenant: String,
     surface: String,
     problem: String,
+    /// Whether there is no manifest, and was one.
+    lost: bool,
+}
+
+impl Failure {
+    /// What a table says of it.
+    fn word(&self) -> &'static str {
+        if self.lost { "lost" } else { "unreadable" }
+    }
 }
 
 impl Failures {
     fn note(&mut self, scope: &Scope, error: JobError) {
         let (tenant, surface) = (scope.tenant.to_string(), scope.surface.to_string());
-        self.all.push(Failure { tenant, surface, problem: one_line(&error) });
+        let lost =
+            matches!(error, JobError::Registry(RegistryError::Lost { .. } | RegistryError::Begun { .. }));
+        self.all.push(Failure { tenant, surface, problem: one_line(&error), lost });
         let heals = |error: &JobError| error.exit() == Exit::Failure;
         if self.first.as_ref().is_none_or(|first| heals(first) && !heals(&error)) {
             self.first = Some(error);
@@ -117,7 +157,7 @@ impl Failures {
     /// Lists them, unless there is only one: that one is the last line of the job.
     fn print(&self, output: &Output) {
         if self.all.len() > 1 {
-            for Failure { tenant, surface, problem } in &self.all {
+            for Failure { tenant, surface, problem, .. } in &self.all {
                 output.line(format_args!("{tenant}/{surface}: {problem}"));
             }
         }

@@ -1,7 +1,9 @@
 //! `rollback`: back to pointers that were current before.
 
 use recsys_core::artifact::Kind;
-use recsys_core::publish::{Change, Reason, Registry, RollbackPlan, Target, version_in};
+use recsys_core::publish::{
+    Change, Hold, Holds, Manifest, Reason, Registry, RollbackError, RollbackPlan, Target, describe,
+};
 use serde::Serialize;
 
 use super::{Operator, scope};
@@ -11,19 +13,23 @@ use crate::error::JobError;
 use crate::metrics;
 use crate::notify::Notifier;
 use crate::output::Output;
+use crate::run_id;
+use crate::steps::publish::note_windows;
 
 #[derive(Debug, Serialize)]
 struct RolledBack<'a> {
     tenant: &'a str,
     surface: &'a str,
-    /// The hash of the manifest that was current.
-    from: String,
+    /// The hash of the manifest that was current; none when it was lost.
+    from: Option<String>,
     /// The hash of the manifest gone back to.
     to: String,
     moves: Vec<Move<'a>>,
     dry_run: bool,
     /// The hash of the manifest that is current now; none when nothing was changed.
     current: Option<String>,
+    /// Who holds which kinds where they are.
+    holds: Holds,
 }
 
 #[derive(Debug, Serialize)]
@@ -45,27 +51,38 @@ pub(crate) fn rollback(flags: &RollbackJob) -> Result<(), JobError> {
         None if flags.correct_time => Target::Steps(0),
         None => Target::Steps(flags.steps),
     };
-    let plan = RollbackPlan::new(&registry, &*operator.published.objects, &scope, &target, flags.kind)?;
+    let plan = RollbackPlan::new(&registry, &*operator.published.objects, &scope, &target, flags.kind);
+    let plan = plan.map_err(|error| match error {
+        RollbackError::NoManifest(_) => operator.nothing_of(&scope),
+        error => error.into(),
+    })?;
+    let plan = if flags.hold { plan.touching() } else { plan };
+    let kinds = flags.kind.as_ref().map_or(Kind::ALL, std::slice::from_ref);
     let current = if flags.dry_run {
         None
     } else {
         operator.published.warn_of_collisions();
         let (now, horizon) = (operator.clock.now(), operator.clock.horizon());
         let timeouts = operator.config.registry.timeouts();
-        let change = Change { reason: Reason::Rollback, by: by(), now, horizon, timeouts };
-        plan.carry_out(&registry, &*operator.published.objects, &scope, &change)?
-    };
-    let manifest = current.as_ref().unwrap_or(&plan.from);
-    metrics::record(|record| record.set_manifest(&scope, manifest.updated_at));
-    for (kind, uri) in &manifest.current {
-        // The rollback is done; what nobody can read is left out.
-        if let Ok(Some(found)) = registry.record(&scope, *kind, version_in(uri)) {
-            metrics::record(|record| record.set_window(&scope, *kind, found.window));
+        let (by, run_id, note) = (by(), run_id::current(), flags.reason.clone());
+        if flags.hold {
+            // Before the swap, which a publisher that has not seen the hold then loses.
+            let hold = Hold { by: by.clone(), since: now, note: note.clone() };
+            registry.hold(&scope, kinds, &hold)?;
         }
-    }
-
-    if let (Some(notifier), false) = (&notifier, flags.dry_run) {
-        notifier.tell(&*operator.published.registry, manifest);
+        let change = Change { reason: Reason::Rollback, by, run_id, note, now, horizon, timeouts };
+        plan.carry_out(&registry, &*operator.published.objects, &scope, &change).inspect_err(|_| {
+            if flags.hold {
+                tracing::warn!("the hold is set, and stays until it is released");
+            }
+        })?
+    };
+    if let Some(manifest) = current.as_ref().or(plan.from.as_ref()) {
+        metrics::record(|record| record.set_manifest(&scope, manifest.updated_at));
+        note_windows(&registry, &scope, manifest, &[]);
+        if let (Some(notifier), false) = (&notifier, flags.dry_run) {
+            notifier.tell(&*operator.published.registry, manifest);
+        }
     }
     let moves = plan.moves();
     let output = Output::new(flags.common.json);
@@ -78,6 +95,14 @@ pub(crate) fn rollback(flags: &RollbackJob) -> Result<(), JobError> {
     for (kind, before, after) in &moves {
         output.line(format_args!("  {kind:<12} {} -> {}", version(*before), version(*after)));
     }
+    let holds = registry.holds(&scope)?;
+    if !holds.is_empty() {
+        output.line(format_args!("  hold         {}; `release` ends it", describe(&holds)));
+    } else if flags.hold {
+        output.line("  hold         none: this was a dry run");
+    } else if current.is_some() {
+        output.line("  next         a publish of a newer window goes forward again; --hold prevents that");
+    }
     let outcome = match &current {
         Some(_) => "swapped",
         None if flags.dry_run && plan.is_due(operator.clock.horizon()) => "unchanged: this was a dry run",
@@ -88,11 +113,12 @@ pub(crate) fn rollback(flags: &RollbackJob) -> Result<(), JobError> {
         &RolledBack {
             tenant: scope.tenant.as_str(),
             surface: scope.surface.as_str(),
-            from: plan.from.hash(),
+            from: plan.from.as_ref().map(Manifest::hash),
             to: plan.to.hash.clone(),
             moves: moves.into_iter().map(|(kind, from, to)| Move { kind, from, to }).collect(),
             dry_run: flags.dry_run,
             current: current.map(|manifest| manifest.hash()),
+            holds,
         },
         Ok(()),
     )

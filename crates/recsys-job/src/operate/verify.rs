@@ -36,13 +36,14 @@ pub(crate) fn verify(flags: &VerifyJob) -> Result<(), JobError> {
     let mut failures = Failures::default();
     let scopes = operator.scopes(&flags.filter)?;
     for scope in &scopes {
-        let missing = || JobError::NoHistory(operator.registry().name(scope));
-        let manifest = operator.registry().manifest(scope).map_err(JobError::from);
-        match manifest.and_then(|manifest| manifest.ok_or_else(missing)) {
-            Ok((manifest, _)) => {
+        match operator.registry().current(scope) {
+            Ok(Some(manifest)) => {
                 named.extend(manifest.current.into_iter().map(|(kind, uri)| (scope.clone(), kind, uri)));
             }
-            Err(error) => failures.note(scope, error),
+            // Of a first publish that came to nothing there is a history and nothing else.
+            Ok(None) if flags.filter.scope().is_none() => {}
+            Ok(None) => failures.note(scope, operator.nothing_of(scope)),
+            Err(error) => failures.note(scope, error.into()),
         }
     }
     let verified = parallel::try_map(named, |(scope, kind, uri)| {
@@ -70,10 +71,10 @@ pub(crate) fn verify(flags: &VerifyJob) -> Result<(), JobError> {
         let result = blob.problem.as_deref().unwrap_or("intact");
         table.add_row([&blob.tenant, &blob.surface, blob.kind.as_str(), &bytes, result]);
     }
-    for Failure { tenant, surface, .. } in &failures.all {
-        table.add_row([tenant, surface, "-", "-", "unreadable"]);
+    for failure in &failures.all {
+        table.add_row([&failure.tenant, &failure.surface, "-", "-", failure.word()]);
     }
-    if scopes.is_empty() {
+    if blobs.is_empty() && failures.all.is_empty() {
         output.line("no manifest in the registry");
     } else if !blobs.is_empty() || failures.all.len() > 1 {
         output.line(table.trim_fmt());
@@ -94,7 +95,7 @@ fn is_about_blob(error: &BlobError) -> bool {
     match error {
         BlobError::Store(error) => error.is_defect(),
         BlobError::Elsewhere { .. }
-        | BlobError::Missing(_)
+        | BlobError::Missing { .. }
         | BlobError::Damaged { .. }
         | BlobError::Other { .. } => true,
     }

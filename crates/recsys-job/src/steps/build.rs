@@ -14,7 +14,7 @@ use recsys_core::events::{EventTable, TableError};
 use recsys_core::hash::HashWriter;
 use recsys_core::id::Segment;
 use recsys_core::publish::Planned;
-use recsys_core::window::{Day, Window};
+use recsys_core::window::{Day, Window, ranges};
 use serde::Serialize;
 
 use crate::cli::ArtifactArgs;
@@ -70,12 +70,10 @@ impl ArtifactReport {
             notes.push(format!("{} oversized sessions skipped", self.skipped_sessions));
         }
         if !self.empty_days.is_empty() {
-            let days: Vec<String> = self.empty_days.iter().map(Day::to_string).collect();
-            notes.push(format!("no canonical data for {}", days.join(" ")));
+            notes.push(format!("no canonical data for {}", ranges(&self.empty_days)));
         }
         if !self.refused_days.is_empty() {
-            let days: Vec<String> = self.refused_days.iter().map(Day::to_string).collect();
-            notes.push(format!("built without what a gate refused of {}", days.join(" ")));
+            notes.push(format!("built without what a gate refused of {}", ranges(&self.refused_days)));
         }
         (!notes.is_empty()).then(|| format!("  {:<12} {}", self.kind, notes.join(", ")))
     }
@@ -371,9 +369,9 @@ fn build_window(
         if keys.iter().any(|key| key.kind.weighs()) {
             events.weigh(ctx.config.weights, &rows, &outcomes, segment, limits).map_err(failed)?;
         }
-        if let [first, ..] = empty_days[..] {
-            let days = empty_days.len();
-            tracing::warn!(%window, days, %first, "no canonical data for some days; they count as empty");
+        if !empty_days.is_empty() {
+            let days = ranges(&empty_days);
+            tracing::warn!(%window, days, "no canonical data for some days; they count as empty");
         }
     }
     let kinds: Vec<Kind> = keys.iter().map(|key| key.kind).collect();

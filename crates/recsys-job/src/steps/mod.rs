@@ -3,6 +3,7 @@
 pub(crate) mod build;
 pub(crate) mod catalog;
 pub(crate) mod ingest;
+pub(crate) mod met;
 pub(crate) mod outcomes;
 pub(crate) mod publish;
 pub(crate) mod quarantine;

@@ -10,7 +10,8 @@ use recsys_core::artifact::{ArtifactKey, Kind};
 use recsys_core::id::Scope;
 use recsys_core::interrupt;
 use recsys_core::publish::{
-    Candidate, Fate, Options, Planned, Published, Publisher, Stored, TopChange, Unfit,
+    Candidate, Fate, Held, Holds, Manifest, Options, Planned, Published, Publisher, Registry, Stored,
+    TopChange, Unfit, version_in,
 };
 use recsys_core::staging::Staged;
 use recsys_core::window::Window;
@@ -20,6 +21,7 @@ use crate::cli::PublishFlags;
 use crate::context::{Context, by};
 use crate::error::JobError;
 use crate::metrics::{self, Artifact};
+use crate::run_id;
 use crate::step::{Counts, Step};
 
 /// What became of an artifact.
@@ -39,6 +41,7 @@ impl fmt::Display for FateReport {
             Fate::AlreadyCurrent => "already current",
             Fate::OlderWindow => "kept aside: the current one is of a newer window",
             Fate::Superseded => "kept aside: a newer window is published with it",
+            Fate::Held => "kept aside: an operator holds what is current",
         };
         let Self { kind, window, version, rows, .. } = self;
         write!(f, "  {kind:<12} {window}, {rows} rows, {version:.12}: {fate}")
@@ -51,6 +54,21 @@ pub(crate) struct PublishReport {
     pub(crate) artifacts: Vec<FateReport>,
     manifest: String,
     swapped: bool,
+    /// Kinds that are kept where they are.
+    #[serde(skip)]
+    held: Holds,
+}
+
+impl PublishReport {
+    /// Refuses where an operator holds what would have become current.
+    pub(crate) fn held(&self, ctx: &Context) -> Result<(), JobError> {
+        check_held(ctx, self.held.clone())
+    }
+}
+
+/// Refuses where anything is held.
+pub(crate) fn check_held(ctx: &Context, holds: Holds) -> Result<(), JobError> {
+    if holds.is_empty() { Ok(()) } else { Err(Held { scope: ctx.scope.clone(), holds }.into()) }
 }
 
 impl fmt::Display for PublishReport {
@@ -124,6 +142,8 @@ impl<'a> Publishing<'a> {
             registry: &*ctx.published.registry,
             limits: &ctx.config.limits,
             by: by(),
+            run_id: run_id::current(),
+            note: flags.reason.clone(),
             now: ctx.clock.now(),
             horizon: ctx.clock.horizon(),
             timeouts: ctx.config.registry.timeouts(),
@@ -168,11 +188,16 @@ impl<'a> Publishing<'a> {
         self.publisher.horizon = self.ctx.clock.horizon();
         let ctx = self.ctx;
         interrupt::check()?;
-        let Published { fates, manifest, swapped, current } =
+        let Published { fates, manifest, swapped, current, held } =
             self.publisher.finish(&ctx.scope, &self.stored)?;
         self.step.end(note(&ctx.scope, &self.stored, &fates));
         if let Some(current) = &current {
             metrics::record(|record| record.set_manifest(&ctx.scope, current.updated_at));
+            let known = self.stored.iter().map(|stored| stored.planned.key.kind);
+            let known: Vec<Kind> =
+                known.zip(&fates).filter(|(_, fate)| is_current(**fate)).map(|(kind, _)| kind).collect();
+            let registry = Registry::new(&*ctx.published.registry);
+            note_windows(&registry, &ctx.scope, current, &known);
             if let Some(notifier) = &ctx.notifier {
                 notifier.tell(&*ctx.published.registry, current);
             }
@@ -185,17 +210,30 @@ impl<'a> Publishing<'a> {
             }
             FateReport { kind, window, version, rows: rows as u64, fate }
         });
-        let report = PublishReport { artifacts: artifacts.collect(), manifest, swapped };
+        let report = PublishReport { artifacts: artifacts.collect(), manifest, swapped, held };
         tracing::info!(manifest = %report.manifest, swapped, "published");
         Ok(report)
     }
 }
 
+/// Notes the windows of all that a manifest names, except those of kinds that are known already. What nobody can read is
+/// left out.
+pub(crate) fn note_windows(registry: &Registry<'_>, scope: &Scope, manifest: &Manifest, known: &[Kind]) {
+    for (kind, uri) in manifest.current.iter().filter(|(kind, _)| !known.contains(kind)) {
+        if let Ok(Some(found)) = registry.record(scope, *kind, version_in(uri)) {
+            metrics::record(|record| record.set_window(scope, *kind, found.window));
+        }
+    }
+}
+
+fn is_current(fate: Fate) -> bool {
+    matches!(fate, Fate::Published | Fate::AlreadyCurrent)
+}
+
 /// Notes the artifacts that are current now, and counts them.
 fn note(scope: &Scope, stored: &[Stored], fates: &[Fate]) -> Counts {
-    let is_current = |fate: &Fate| matches!(fate, Fate::Published | Fate::AlreadyCurrent);
     let current = || {
-        let current = stored.iter().zip(fates).filter(|(_, fate)| is_current(fate));
+        let current = stored.iter().zip(fates).filter(|(_, fate)| is_current(**fate));
         current.map(|(stored, _)| &stored.planned)
     };
     for Planned { key, rows, bytes, .. } in current() {

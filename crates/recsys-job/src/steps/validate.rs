@@ -9,10 +9,11 @@ use recsys_core::window::{Day, Window};
 use serde::Serialize;
 
 use crate::context::{Context, by};
-use crate::error::JobError;
+use crate::error::{JobError, Known};
 use crate::metrics;
 use crate::step::{Counts, Step};
 use crate::steps::ingest::SourceReport;
+use crate::steps::met;
 
 /// A day that passed its gates.
 #[derive(Debug, Clone, Serialize)]
@@ -119,11 +120,14 @@ impl Judged {
             return Ok(());
         }
         let source = source.map(SourceReport::found);
-        let apart = (self.found.counts.events > 0)
-            .then(|| format!("kept apart as {}", ctx.canonical().refused().name(self.day)));
-        let found: Vec<String> = source.into_iter().chain(apart).collect();
+        let has_events = self.found.counts.events > 0;
+        let apart = || format!("kept apart as {}", ctx.canonical().refused().name(self.day));
+        let found: Vec<String> = source.into_iter().chain(has_events.then(apart)).collect();
         let found = (!found.is_empty()).then(|| found.join("; "));
-        Ok(ctx.config.validation.verdict(self.day, &self.checks, found)?)
+        ctx.config.validation.verdict(self.day, &self.checks, found).map_err(|refused| {
+            let others = if has_events { Known::default() } else { met::others(ctx) };
+            if others.is_empty() { JobError::Gate(refused) } else { JobError::NotMet { refused, others } }
+        })
     }
 
     /// Writes the report of the day, whatever the verdict. `canonical_hash` is that of its canonical file.

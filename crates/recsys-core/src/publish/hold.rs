@@ -1,0 +1,139 @@
+//! Holds: kinds that no publish moves until an operator releases them.
+//!
+//! A hold is written *before* the manifest that it keeps is swapped in, and that swap is made in any case. A publisher reads
+//! the holds *after* it has read the manifest that it is about to replace. So one that has not seen a hold loses its swap to
+//! that of whoever made the hold, reads the manifest again, and finds the hold.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::compare_and_swap;
+use super::format::V1;
+use super::registry::{Registry, RegistryError};
+use crate::artifact::Kind;
+use crate::id::Scope;
+use crate::json;
+use crate::storage::Condition;
+
+/// What documents of holds are called in messages.
+pub(super) const WHAT: &str = "document of holds";
+
+/// Who keeps a kind where it is, since when, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self", deny_unknown_fields)]
+pub struct Hold {
+    /// User and host.
+    pub by: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why, in the operator's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+json::object!(Hold and Serialize);
+
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { by, since, note } = self;
+        write!(f, "held by {by} since {since}")?;
+        note.iter().try_for_each(|note| write!(f, " ({note})"))
+    }
+}
+
+/// The holds of a tenant and surface.
+pub type Holds = BTreeMap<Kind, Hold>;
+
+/// A publish that has left kinds where they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Whose they are.
+    pub scope: Scope,
+    /// Who holds them.
+    pub holds: Holds,
+}
+
+/// Which kinds are held by whom: those of one hold together.
+pub fn describe(holds: &Holds) -> String {
+    let mut groups: Vec<(&Hold, Vec<&str>)> = Vec::new();
+    for (kind, hold) in holds {
+        match groups.iter_mut().find(|(of, _)| *of == hold) {
+            Some((_, kinds)) => kinds.push(kind.as_str()),
+            None => groups.push((hold, vec![kind.as_str()])),
+        }
+    }
+    let words = groups.into_iter().map(|(hold, kinds)| format!("{} {hold}", kinds.join(", ")));
+    words.collect::<Vec<_>>().join("; ")
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { scope: Scope { tenant, surface }, holds } = self;
+        write!(
+            f,
+            "{tenant}/{surface}: {}; what is current stays until `recsys-pipelines release --tenant {tenant} --surface \
+             {surface}`",
+            describe(holds)
+        )
+    }
+}
+
+impl std::error::Error for Held {}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self", deny_unknown_fields)]
+struct Document {
+    v: V1,
+    holds: Holds,
+}
+
+json::object!(Document and Serialize);
+
+fn key(scope: &Scope) -> String {
+    format!("holds/{}.json", scope.prefix())
+}
+
+impl Registry<'_> {
+    /// The kinds of `scope` that are held.
+    pub fn holds(&self, scope: &Scope) -> Result<Holds, RegistryError> {
+        Ok(self.read_holds(scope)?.0.holds)
+    }
+
+    /// Holds kinds, in place of the holds that there are.
+    pub fn hold(&self, scope: &Scope, kinds: &[Kind], hold: &Hold) -> Result<(), RegistryError> {
+        self.update_holds(scope, |holds| {
+            holds.extend(kinds.iter().map(|kind| (*kind, hold.clone())));
+        })
+    }
+
+    /// Releases kinds. Returns the holds that are gone.
+    pub fn release(&self, scope: &Scope, kinds: &[Kind]) -> Result<Holds, RegistryError> {
+        self.update_holds(scope, |holds| holds.extract_if(.., |kind, _| kinds.contains(kind)).collect())
+    }
+
+    fn read_holds(&self, scope: &Scope) -> Result<(Document, Condition), RegistryError> {
+        match self.store().read_tagged(&key(scope))? {
+            Some((bytes, tag)) => Ok((self.parse(&key(scope), WHAT, &bytes)?, Condition::Still(Some(tag)))),
+            None => Ok((Document::default(), Condition::Still(None))),
+        }
+    }
+
+    fn update_holds<T>(
+        &self,
+        scope: &Scope,
+        mut change: impl FnMut(&mut Holds) -> T,
+    ) -> Result<T, RegistryError> {
+        compare_and_swap::update(
+            self.store(),
+            &key(scope),
+            Duration::MAX,
+            || self.read_holds(scope),
+            || RegistryError::Contended(self.store().name(&key(scope))),
+            |document| Ok(change(&mut document.holds)),
+        )
+    }
+}

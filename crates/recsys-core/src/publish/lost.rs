@@ -1,0 +1,80 @@
+//! Manifests that were lost: there is none, and the history or the note of a first swap knows of one.
+
+use serde::Serialize;
+
+use super::format::V1;
+use super::history::HistoryEntry;
+use super::manifest::Manifest;
+use super::registry::{Registry, RegistryError};
+use crate::id::Scope;
+use crate::json::readable;
+use crate::parallel;
+use crate::storage::{Condition, StoreError};
+
+/// Tells that a first manifest was swapped in, so that one that is missing was lost.
+#[derive(Serialize)]
+struct Begun<'a> {
+    v: V1,
+    first: &'a str,
+}
+
+fn begun_key(scope: &Scope) -> String {
+    format!("begun/{}.json", scope.prefix())
+}
+
+impl Registry<'_> {
+    /// The current manifest; none where nothing was ever published.
+    ///
+    /// # Errors
+    /// [`RegistryError::Lost`] and [`RegistryError::Begun`] where there was one, and it is gone.
+    pub fn current(&self, scope: &Scope) -> Result<Option<Manifest>, RegistryError> {
+        let read = || Ok::<_, RegistryError>(self.manifest(scope)?.map(|(manifest, _)| manifest));
+        if let Some(manifest) = read()? {
+            return Ok(Some(manifest));
+        }
+        let Err(lost) = self.check_first(scope) else { return Ok(None) };
+        // A first one may have come in between.
+        read()?.map_or(Err(lost), |manifest| Ok(Some(manifest)))
+    }
+
+    /// All entries of the history, newest first, also those that no chain names: what is left of a lost manifest.
+    pub fn entries(&self, scope: &Scope) -> Result<Vec<HistoryEntry>, RegistryError> {
+        let mut keys = self.entry_keys(scope)?;
+        keys.reverse();
+        let entries = parallel::try_map(&keys, |key| self.entry(scope, key))?;
+        Ok(entries.into_iter().flatten().collect())
+    }
+
+    /// The newest entry of the history, which a manifest that is brought back follows.
+    pub(super) fn newest_entry(&self, scope: &Scope) -> Result<Option<HistoryEntry>, RegistryError> {
+        let newest = self.entry_keys(scope)?.pop();
+        Ok(newest.map(|key| self.entry(scope, &key)).transpose()?.flatten())
+    }
+
+    /// Refuses to begin anew where a manifest was lost: the note of a first swap tells of one, and so do entries that
+    /// follow others. Entries of first publishes that came to nothing follow none.
+    pub(super) fn check_first(&self, scope: &Scope) -> Result<(), RegistryError> {
+        let has_begun = self.store().look(&begun_key(scope))?.is_some();
+        for key in self.entry_keys(scope)?.iter().rev() {
+            if has_begun || self.entry(scope, key)?.is_some_and(|entry| entry.previous.is_some()) {
+                return Err(RegistryError::Lost { name: self.name(scope), scope: Box::new(scope.clone()) });
+            }
+        }
+        if has_begun {
+            let note = self.store().name(&begun_key(scope));
+            return Err(RegistryError::Begun { name: self.name(scope), note });
+        }
+        Ok(())
+    }
+
+    /// Notes that a first manifest was swapped in.
+    pub(super) fn note_first(&self, scope: &Scope, manifest: &Manifest) -> Result<(), StoreError> {
+        let begun = Begun { v: V1, first: &manifest.hash() };
+        self.store().put(&begun_key(scope), &readable(&begun), Condition::Absent).map(drop)
+    }
+
+    fn entry_keys(&self, scope: &Scope) -> Result<Vec<String>, StoreError> {
+        let listed = self.store().list(&HistoryEntry::folder(scope))?.into_iter();
+        Ok(listed.map(|listed| listed.key).filter(|key| HistoryEntry::hash_in_key(key).is_some()).collect())
+    }
+}

@@ -1,0 +1,105 @@
+//! The last failure of each job, for `status`: a small document beside the checkpoints, which the next good run of the
+//! same binary removes.
+//!
+//! It is for people. Nothing here changes the exit code, and nothing waits for a service that has just failed.
+
+use std::error::Error;
+use std::io;
+
+use jiff::Timestamp;
+use recsys_core::id::Scope;
+use recsys_core::storage::{BucketFault, Condition, Store, StoreError};
+use serde::{Deserialize, Serialize};
+
+use crate::cli::CommonArgs;
+use crate::config::Config;
+use crate::error::{JobError, one_line};
+use crate::metrics::Run;
+use crate::{clock, run_id};
+
+const FOLDER: &str = "failures";
+
+/// Bytes of a message that are kept.
+const MAX_MESSAGE: usize = 2000;
+
+/// How a job has failed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FailureNote {
+    v: u8,
+    pub(crate) binary: String,
+    pub(crate) run_id: Option<String>,
+    pub(crate) at: Timestamp,
+    pub(crate) exit_code: u8,
+    pub(crate) message: String,
+}
+
+/// Notes how a job has ended: by what error, and what it says last of it.
+pub(crate) fn end(run: &Run, common: &CommonArgs, failure: Option<(&JobError, &str)>) {
+    let Some(scope) = run.scope.as_ref().filter(|_| run.is_job) else { return };
+    if failure.is_some_and(|(error, _)| !is_worth_noting(error)) {
+        return;
+    }
+    let Ok(config) = Config::load(common.config.as_deref()) else { return };
+    let Ok(store) = config.roots().open(&config.checkpoint_dir()) else { return };
+    let noted = match failure {
+        None => store.remove(&key(scope, &run.binary)).map(drop),
+        Some((error, line)) => write(&*store, scope, run, error, line),
+    };
+    if let Err(error) = noted {
+        tracing::info!(error = one_line(&error), "cannot note how the job has ended");
+    }
+}
+
+fn write(
+    store: &dyn Store,
+    scope: &Scope,
+    run: &Run,
+    error: &JobError,
+    line: &str,
+) -> Result<(), StoreError> {
+    let end = line.floor_char_boundary(MAX_MESSAGE);
+    let note = FailureNote {
+        v: 1,
+        binary: run.binary.clone(),
+        run_id: run_id::current(),
+        at: clock::wall(),
+        exit_code: error.exit() as u8,
+        message: line[..end].to_owned(),
+    };
+    let mut bytes = serde_json::to_vec_pretty(&note).unwrap_or_default();
+    bytes.push(b'\n');
+    store.put(&key(scope, &run.binary), &bytes, Condition::Always).map(drop)
+}
+
+/// A mistake in the command was seen by whoever made it, a wish to stop is no failure, and a service that does not answer
+/// would be waited for once more.
+fn is_worth_noting(error: &JobError) -> bool {
+    let is_usage = matches!(error, JobError::Usage(_));
+    !is_usage && !error.is_interruption() && (error.exit() as u8 != 1 || !is_of_a_service(error))
+}
+
+fn is_of_a_service(error: &(dyn Error + 'static)) -> bool {
+    let is_fault =
+        |error: &io::Error| error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<BucketFault>);
+    error.downcast_ref::<io::Error>().is_some_and(is_fault) || error.source().is_some_and(is_of_a_service)
+}
+
+fn key(scope: &Scope, binary: &str) -> String {
+    format!("{FOLDER}/{}/{binary}.json", scope.prefix())
+}
+
+/// The failures that no good run has followed, newest last. What is no such note is passed over.
+pub(crate) fn read(store: &dyn Store) -> Result<Vec<(Scope, FailureNote)>, StoreError> {
+    let mut notes = Vec::new();
+    for listed in store.list(FOLDER)? {
+        let [_, tenant, surface, _] = listed.key.split('/').collect::<Vec<_>>()[..] else { continue };
+        let (Ok(tenant), Ok(surface)) = (tenant.parse(), surface.parse()) else { continue };
+        let Some(bytes) = store.read(&listed.key)? else { continue };
+        if let Ok(note) = serde_json::from_slice::<FailureNote>(&bytes) {
+            notes.push((Scope { tenant, surface }, note));
+        }
+    }
+    notes.sort_by_key(|(_, note)| note.at);
+    Ok(notes)
+}

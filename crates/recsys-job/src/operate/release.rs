@@ -1,0 +1,42 @@
+//! `release`: the end of a hold.
+
+use recsys_core::artifact::Kind;
+use recsys_core::publish::{Holds, describe};
+use serde::Serialize;
+
+use super::{Operator, scope};
+use crate::cli::ReleaseJob;
+use crate::error::JobError;
+use crate::output::Output;
+
+#[derive(Debug, Serialize)]
+struct Document<'a> {
+    tenant: &'a str,
+    surface: &'a str,
+    /// The holds that are gone.
+    released: Holds,
+    /// The holds that stay.
+    holds: Holds,
+}
+
+/// `recsys-pipelines release`.
+pub(crate) fn release(flags: &ReleaseJob) -> Result<(), JobError> {
+    let operator = Operator::new(&flags.common)?;
+    let (registry, scope) = (operator.registry(), scope(&flags.scope));
+    let kinds = flags.kind.as_ref().map_or(Kind::ALL, std::slice::from_ref);
+    let released = registry.release(&scope, kinds)?;
+    let holds = registry.holds(&scope)?;
+    if released.is_empty() && holds.is_empty() {
+        // A name with a typing error has no holds, either.
+        operator.manifest(&scope)?;
+    }
+    let output = Output::new(flags.common.json);
+    if released.is_empty() {
+        output.line(format_args!("{scope}: nothing is held"));
+    } else {
+        output.line(format_args!("{scope}: released: {}", describe(&released)));
+        output.line("the next publish goes forward again");
+    }
+    let (tenant, surface) = (scope.tenant.as_str(), scope.surface.as_str());
+    output.end(&Document { tenant, surface, released, holds }, Ok(()))
+}

@@ -1,0 +1,75 @@
+//! What lies around the registry and tells how the runs of a surface go: checkpoint, refused days, the last failure.
+//!
+//! A monitor may have rights to the registry alone. What it cannot look at is unknown, with one warning for each place.
+
+use std::sync::Once;
+
+use recsys_core::id::Scope;
+use recsys_core::storage::{Store, StoreError};
+use recsys_core::window::Day;
+
+use super::super::Operator;
+use crate::checkpoint;
+use crate::clock::Clock;
+use crate::error::{JobError, one_line};
+use crate::failure_note::{self, FailureNote};
+
+/// How the file of a day ends that a gate has refused.
+const REFUSED: &str = ".refused.jsonl";
+
+/// The places beside the registry.
+#[derive(Debug)]
+pub(super) struct Around {
+    checkpoints: Option<Box<dyn Store>>,
+    canonical: Option<Box<dyn Store>>,
+    failures: Vec<(Scope, FailureNote)>,
+    clock: Clock,
+    warned: [Once; 2],
+}
+
+impl Around {
+    pub(super) fn open(operator: &Operator) -> Self {
+        let (config, roots) = (&operator.config, operator.config.roots());
+        let checkpoints = roots.open(&config.checkpoint_dir()).ok();
+        let canonical = roots.open(&config.canonical_dir()).ok();
+        let warned = [Once::new(), Once::new()];
+        let failures = checkpoints.as_deref().map(failure_note::read);
+        let failures = failures.and_then(|read| known("checkpoint_dir", &warned[0], read));
+        Self { checkpoints, canonical, failures: failures.unwrap_or_default(), clock: operator.clock, warned }
+    }
+
+    /// The last day that was published without a gap, or what is wrong with the checkpoint.
+    pub(super) fn checkpoint(&self, scope: &Scope) -> Result<Option<Day>, String> {
+        let Some(store) = &self.checkpoints else { return Ok(None) };
+        match checkpoint::read_of(&**store, scope, self.clock) {
+            Err(JobError::Store(error)) => Ok(known("checkpoint_dir", &self.warned[0], Err(error))),
+            read => read.map_err(|error| one_line(&error)),
+        }
+    }
+
+    /// The days whose data a gate has refused; none where nobody can look.
+    pub(super) fn refused_days(&self, scope: &Scope) -> Option<Vec<Day>> {
+        let folder = format!("{}/exposures", scope.prefix());
+        let listed = known("canonical_dir", &self.warned[1], self.canonical.as_ref()?.list(&folder))?;
+        let day =
+            |key: &str| key.strip_prefix(&folder)?.strip_prefix('/')?.strip_suffix(REFUSED)?.parse().ok();
+        Some(listed.iter().filter_map(|listed| day(&listed.key)).collect())
+    }
+
+    /// The failure that no good run of the same binary has followed, the newest.
+    pub(super) fn last_failure(&self, scope: &Scope) -> Option<&FailureNote> {
+        self.failures.iter().rev().find(|(of, _)| of == scope).map(|(_, note)| note)
+    }
+}
+
+fn known<T>(place: &str, warned: &Once, read: Result<T, StoreError>) -> Option<T> {
+    read.inspect_err(|error| {
+        warned.call_once(|| {
+            tracing::warn!(
+                error = one_line(error),
+                "cannot look into {place}; what it would tell is left out"
+            );
+        });
+    })
+    .ok()
+}

@@ -1,0 +1,130 @@
+//! `status`: what is current, until which day its data goes, how old it is, and what is wrong with it.
+
+mod around;
+mod print;
+mod surface;
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+use recsys_core::id::Scope;
+use recsys_core::parallel;
+use serde::Serialize;
+
+use self::around::Around;
+use self::surface::{State, SurfaceStatus, surface};
+use super::{Failure, Failures, Operator};
+use crate::cli::StatusJob;
+use crate::error::JobError;
+use crate::output::Output;
+
+/// Tenants and surfaces that the last line names.
+const MOST_NAMES: usize = 3;
+
+#[derive(Debug, Serialize)]
+struct Status {
+    registry: String,
+    /// How many tenants and surfaces are in each state; of several states the worst counts.
+    summary: BTreeMap<State, usize>,
+    /// Worst first.
+    manifests: Vec<SurfaceStatus>,
+    /// What could not be looked at.
+    failures: Vec<Failure>,
+}
+
+/// How old something may be.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// Since it was built.
+    age: Option<SignedDuration>,
+    /// Since its window ended.
+    window_age: Option<SignedDuration>,
+}
+
+impl Limits {
+    fn any(self) -> bool {
+        self.age.is_some() || self.window_age.is_some()
+    }
+}
+
+/// `recsys-pipelines status`.
+pub(crate) fn status(flags: &StatusJob) -> Result<(), JobError> {
+    let operator = Operator::new(&flags.common)?;
+    let limits = Limits { age: flags.max_age, window_age: flags.max_window_age };
+    let scopes = operator.scopes(&flags.filter)?;
+    let is_named = flags.filter.scope().is_some();
+    let around = Around::open(&operator);
+    let looked = parallel::try_map(&scopes, |scope| match surface(&operator, &around, scope, limits) {
+        Err(error) if error.is_interruption() => Err(error),
+        found => Ok((scope, found)),
+    })?;
+    let (mut manifests, mut failures) = (Vec::new(), Failures::default());
+    for (scope, found) in looked {
+        match found {
+            // Of a first publish that came to nothing there is a history and nothing else.
+            Ok(status) if status.updated_at.is_none() && !is_named => {}
+            Ok(status) => manifests.push(status),
+            Err(error) => failures.note(scope, error),
+        }
+    }
+    manifests.sort_by(SurfaceStatus::worst_first);
+    let mut summary: BTreeMap<State, usize> = BTreeMap::new();
+    let states = manifests.iter().map(SurfaceStatus::worst);
+    let of_failures =
+        failures.all.iter().map(|failure| if failure.lost { State::Lost } else { State::Unreadable });
+    states.chain(of_failures).for_each(|state| *summary.entry(state).or_default() += 1);
+    let outcome = judge(&manifests, limits, &mut failures);
+    if flags.problems {
+        manifests.retain(|manifest| manifest.worst() != State::Good);
+    }
+    let output = Output::new(flags.common.json);
+    // A failure that is all there is to say is the last line of the job.
+    if !manifests.is_empty() || failures.all.len() != 1 {
+        print::table(&output, flags, &manifests, &failures.all);
+        print::problems(&output, &manifests, limits);
+    }
+    failures.print(&output);
+    print::summary(&output, &summary);
+    if let (Some(Scope { tenant, surface }), true) =
+        (flags.filter.scope(), manifests.iter().any(|manifest| manifest.updated_at.is_none()))
+    {
+        output.line(format_args!("nothing was published for {tenant}/{surface}{}", operator.known()));
+    }
+    let registry = operator.config.registry_dir();
+    output.end(&Status { registry, summary, manifests, failures: failures.all }, outcome)
+}
+
+/// What ends the command with a code of its own: what cannot be looked at, what lies in the future, and, where an age is
+/// given, what is older or missing. The list has all of it; the last line is short.
+fn judge(manifests: &[SurfaceStatus], limits: Limits, failures: &mut Failures) -> Result<(), JobError> {
+    if let Some(error) = failures.first.take() {
+        return Err(error);
+    }
+    if manifests.is_empty() && limits.any() {
+        return Err(JobError::Stale("there is no manifest in the registry".to_owned()));
+    }
+    let counts = |state: State| match state {
+        State::FromTheFuture => true,
+        State::Missing | State::Stale => limits.any(),
+        _ => false,
+    };
+    let bad = manifests.iter().filter_map(|manifest| {
+        let words: Vec<&str> =
+            manifest.states.iter().filter(|state| counts(**state)).map(|state| state.word()).collect();
+        let SurfaceStatus { tenant, surface, .. } = manifest;
+        (!words.is_empty()).then(|| format!("{tenant}/{surface} is {}", words.join(", ")))
+    });
+    let bad: Vec<String> = bad.collect();
+    match (&bad[..], manifests.len()) {
+        ([], _) => Ok(()),
+        (bad, all) => {
+            let named = bad.iter().take(MOST_NAMES).map(String::as_str).collect::<Vec<_>>().join("; ");
+            let more = match bad.len().saturating_sub(MOST_NAMES) {
+                0 => String::new(),
+                more => format!("; and {more} more"),
+            };
+            let of = if all == 1 { String::new() } else { format!("{} of {all} surfaces: ", bad.len()) };
+            Err(JobError::Stale(format!("{of}{named}{more}")))
+        }
+    }
+}

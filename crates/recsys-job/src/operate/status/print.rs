@@ -1,0 +1,200 @@
+//! The list for people.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+use recsys_core::id::Segment;
+use recsys_core::publish::describe;
+use recsys_core::window::{Day, ranges};
+
+use super::super::{self as operate, Failure, readable};
+use super::Limits;
+use super::surface::{KindStatus, State, SurfaceStatus};
+use crate::cli::StatusJob;
+use crate::clock;
+use crate::output::Output;
+
+/// What stands where nothing is known.
+const NONE: &str = "-";
+
+pub(super) fn table(output: &Output, flags: &StatusJob, manifests: &[SurfaceStatus], failures: &[Failure]) {
+    if manifests.is_empty() && failures.is_empty() {
+        output.line(if flags.problems { "no problems" } else { "no manifest in the registry" });
+    } else if flags.kinds {
+        kinds(output, manifests, failures);
+    } else {
+        surfaces(output, manifests, failures);
+    }
+}
+
+/// A line for each tenant and surface.
+fn surfaces(output: &Output, manifests: &[SurfaceStatus], failures: &[Failure]) {
+    let mut table = operate::table([
+        "TENANT",
+        "SURFACE",
+        "STATE",
+        "DATA UNTIL",
+        "LAG",
+        "AGE",
+        "CHECKPOINT",
+        "REFUSED",
+        "LAST FAILURE",
+    ]);
+    for failure in failures {
+        let Failure { tenant, surface, .. } = failure;
+        table.add_row([tenant, surface, failure.word(), NONE, NONE, NONE, NONE, NONE, NONE]);
+    }
+    for status in manifests {
+        let states: Vec<&str> = status.states.iter().map(|state| state.word()).collect();
+        let oldest = status.kinds.iter().map(|kind| kind.age_seconds).max();
+        let checkpoint = match &status.checkpoint_problem {
+            Some(_) => "broken".to_owned(),
+            None => or_none(status.checkpoint),
+        };
+        let refused = match status.refused_days.as_deref() {
+            None => "?".to_owned(),
+            Some([]) => NONE.to_owned(),
+            Some([day]) => day.to_string(),
+            Some([first, rest @ ..]) => format!("{first} and {} more", rest.len()),
+        };
+        let failure = status.last_failure.as_ref();
+        let failure = failure.map(|note| format!("{} {} ago", note.binary, since(note.at)));
+        table.add_row([
+            &status.tenant,
+            &status.surface,
+            &states.join(", "),
+            &or_none(status.data_until),
+            &duration(status.lag_seconds),
+            &duration(oldest),
+            &checkpoint,
+            &refused,
+            &failure.unwrap_or_else(|| NONE.to_owned()),
+        ]);
+    }
+    output.line(table.trim_fmt());
+}
+
+/// A line for each kind.
+fn kinds(output: &Output, manifests: &[SurfaceStatus], failures: &[Failure]) {
+    let mut table = operate::table([
+        "TENANT",
+        "SURFACE",
+        "KIND",
+        "SEGMENT",
+        "WINDOW",
+        "VERSION",
+        "DATA UNTIL",
+        "LAG",
+        "AGE",
+        "",
+    ]);
+    for failure in failures {
+        let Failure { tenant, surface, .. } = failure;
+        table.add_row([tenant, surface, NONE, NONE, NONE, NONE, NONE, NONE, NONE, failure.word()]);
+    }
+    for status in manifests {
+        let SurfaceStatus { tenant, surface, kinds, missing, .. } = status;
+        for kind in kinds {
+            table.add_row([
+                tenant,
+                surface,
+                kind.kind.as_str(),
+                kind.segment.as_ref().map_or(NONE, Segment::as_str),
+                &kind.window.to_string(),
+                &format!("{:.12}", kind.version),
+                &kind.data_until.to_string(),
+                &duration(Some(kind.lag_seconds)),
+                &duration(Some(kind.age_seconds)),
+                state(status, kind),
+            ]);
+        }
+        for kind in missing {
+            let (kind, state) = (kind.as_str(), State::Missing.word());
+            table.add_row([tenant, surface, kind, NONE, NONE, NONE, NONE, NONE, NONE, state]);
+        }
+    }
+    output.line(table.trim_fmt());
+}
+
+fn state(status: &SurfaceStatus, kind: &KindStatus) -> &'static str {
+    match kind {
+        KindStatus { from_the_future: true, .. } => State::FromTheFuture.word(),
+        KindStatus { stale: true, .. } => State::Stale.word(),
+        _ if status.holds.contains_key(&kind.kind) => State::Held.word(),
+        _ => "",
+    }
+}
+
+/// What is wrong, in words: a line for each thing.
+pub(super) fn problems(output: &Output, manifests: &[SurfaceStatus], limits: Limits) {
+    for status in manifests {
+        for problem in problems_of(status, limits) {
+            output.line(format_args!("{}/{}: {problem}", status.tenant, status.surface));
+        }
+    }
+}
+
+fn problems_of(status: &SurfaceStatus, limits: Limits) -> Vec<String> {
+    let mut problems = Vec::new();
+    for kind in status.kinds.iter().filter(|kind| kind.from_the_future) {
+        problems.push(format!(
+            "{} of the window {} was built at {}, which lies in the future",
+            kind.kind, kind.window, kind.built_at
+        ));
+    }
+    if limits.age.is_some() || limits.window_age.is_some() {
+        problems.extend(status.missing.iter().map(|kind| format!("{kind} is missing")));
+    }
+    for kind in &status.kinds {
+        let exceeded = |seconds: i64, most: Option<SignedDuration>| {
+            let seconds = SignedDuration::from_secs(seconds);
+            most.filter(|most| seconds > *most).map(|most| (readable(seconds), readable(most)))
+        };
+        if let Some((lag, most)) = exceeded(kind.lag_seconds, limits.window_age) {
+            let until = kind.data_until;
+            problems.push(format!(
+                "the data of {} goes until {until}, {lag} ago, at most {most} allowed",
+                kind.kind
+            ));
+        }
+        if let Some((age, most)) = exceeded(kind.age_seconds, limits.age) {
+            problems.push(format!("{} was built {age} ago, at most {most} allowed", kind.kind));
+        }
+    }
+    problems.extend(status.checkpoint_problem.clone());
+    if let Some(note) = &status.last_failure {
+        let (ago, code) = (since(note.at), note.exit_code);
+        problems.push(format!("{} failed {ago} ago with code {code}: {}", note.binary, note.message));
+    }
+    if let Some(days) = status.refused_days.as_deref().filter(|days| !days.is_empty()) {
+        problems.push(format!("gates have refused {}", ranges(days)));
+    }
+    if !status.holds.is_empty() {
+        problems.push(describe(&status.holds));
+    }
+    problems
+}
+
+/// How many are in each state.
+pub(super) fn summary(output: &Output, summary: &BTreeMap<State, usize>) {
+    let all: usize = summary.values().sum();
+    if all > 0 {
+        let counts: Vec<String> =
+            summary.iter().map(|(state, count)| format!("{count} {}", state.word())).collect();
+        let surfaces = if all == 1 { "surface" } else { "surfaces" };
+        output.line(format_args!("{all} {surfaces}: {}", counts.join(", ")));
+    }
+}
+
+fn or_none(day: Option<Day>) -> String {
+    day.map_or(NONE.to_owned(), |day| day.to_string())
+}
+
+fn duration(seconds: Option<i64>) -> String {
+    seconds.map_or(NONE.to_owned(), |seconds| readable(SignedDuration::from_secs(seconds)))
+}
+
+/// How long ago something was noted, which has the real time.
+fn since(then: jiff::Timestamp) -> String {
+    readable(operate::age(clock::wall(), then))
+}

@@ -1,0 +1,204 @@
+//! What is known of one tenant and surface.
+
+use std::cmp::{Ordering, Reverse};
+
+use jiff::Timestamp;
+use recsys_core::artifact::Kind;
+use recsys_core::id::{Scope, Segment};
+use recsys_core::publish::{Holds, is_from_the_future, read_blob, version_in};
+use recsys_core::window::{Day, Window};
+use serde::Serialize;
+
+use super::super::{Operator, age};
+use super::Limits;
+use super::around::Around;
+use crate::error::JobError;
+use crate::failure_note::FailureNote;
+use crate::metrics;
+
+/// What can be said of a tenant and surface, worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum State {
+    Unreadable,
+    Lost,
+    FromTheFuture,
+    Missing,
+    Stale,
+    Checkpoint,
+    Failed,
+    RefusedDays,
+    Held,
+    Good,
+}
+
+impl State {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Unreadable => "unreadable",
+            Self::Lost => "lost",
+            Self::FromTheFuture => "from the future",
+            Self::Missing => "missing",
+            Self::Stale => "stale",
+            Self::Checkpoint => "checkpoint",
+            Self::Failed => "failed",
+            Self::RefusedDays => "refused days",
+            Self::Held => "held",
+            Self::Good => "good",
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct SurfaceStatus {
+    pub(super) tenant: String,
+    pub(super) surface: String,
+    /// Worst first; `good` alone where nothing is wrong.
+    pub(super) states: Vec<State>,
+    /// None when there is no manifest.
+    pub(super) updated_at: Option<Timestamp>,
+    /// The last day of the window that ends first.
+    pub(super) data_until: Option<Day>,
+    /// From the end of that day until now.
+    pub(super) lag_seconds: Option<i64>,
+    /// The last day that an incremental run has published.
+    pub(super) checkpoint: Option<Day>,
+    /// What is wrong with the checkpoint.
+    pub(super) checkpoint_problem: Option<String>,
+    /// Days whose data a gate has refused; none where nobody can look.
+    pub(super) refused_days: Option<Vec<Day>>,
+    pub(super) last_failure: Option<FailureNote>,
+    /// Who holds which kinds where they are.
+    pub(super) holds: Holds,
+    pub(super) kinds: Vec<KindStatus>,
+    /// Kinds of `artifact_kinds` that the manifest does not name.
+    pub(super) missing: Vec<Kind>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct KindStatus {
+    pub(super) kind: Kind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) segment: Option<Segment>,
+    pub(super) window: Window,
+    pub(super) data_until: Day,
+    pub(super) lag_seconds: i64,
+    pub(super) version: String,
+    pub(super) built_at: Timestamp,
+    pub(super) age_seconds: i64,
+    pub(super) uri: String,
+    /// Older than `--max-age`, or with a window older than `--max-window-age`.
+    pub(super) stale: bool,
+    /// Built by a clock that is wrong, or from days that have not come, so that its age cannot be told.
+    pub(super) from_the_future: bool,
+}
+
+impl SurfaceStatus {
+    pub(super) fn worst(&self) -> State {
+        self.states.first().copied().unwrap_or(State::Good)
+    }
+
+    /// The order of the list: the worst state, then the oldest data, then the name.
+    pub(super) fn worst_first(&self, other: &Self) -> Ordering {
+        let key = |status: &Self| (status.worst(), Reverse(status.lag_seconds));
+        let names = || (&self.tenant, &self.surface).cmp(&(&other.tenant, &other.surface));
+        key(self).cmp(&key(other)).then_with(names)
+    }
+}
+
+/// What is known of `scope`.
+pub(super) fn surface(
+    operator: &Operator,
+    around: &Around,
+    scope: &Scope,
+    limits: Limits,
+) -> Result<SurfaceStatus, JobError> {
+    let manifest = operator.registry().current(scope)?;
+    let mut kinds = Vec::new();
+    for (kind, uri) in manifest.iter().flat_map(|manifest| &manifest.current) {
+        kinds.push(kind_status(operator, scope, *kind, uri, limits)?);
+    }
+    if let Some(manifest) = &manifest {
+        metrics::record(|record| record.set_manifest(scope, manifest.updated_at));
+    }
+    let wanted = operator.config.artifact_kinds.iter();
+    let missing = wanted.filter(|kind| kinds.iter().all(|current| current.kind != **kind)).copied().collect();
+    let oldest = kinds.iter().min_by_key(|kind| kind.window.end());
+    let (checkpoint, checkpoint_problem) = match around.checkpoint(scope) {
+        Ok(day) => (day, None),
+        Err(problem) => (None, Some(problem)),
+    };
+    let mut status = SurfaceStatus {
+        tenant: scope.tenant.to_string(),
+        surface: scope.surface.to_string(),
+        states: Vec::new(),
+        updated_at: manifest.map(|manifest| manifest.updated_at),
+        data_until: oldest.map(|kind| kind.data_until),
+        lag_seconds: oldest.map(|kind| kind.lag_seconds),
+        checkpoint,
+        checkpoint_problem,
+        refused_days: around.refused_days(scope),
+        last_failure: around.last_failure(scope).cloned(),
+        holds: operator.registry().holds(scope)?,
+        kinds,
+        missing,
+    };
+    status.states = states_of(&status);
+    Ok(status)
+}
+
+fn states_of(status: &SurfaceStatus) -> Vec<State> {
+    let found = [
+        (State::FromTheFuture, status.kinds.iter().any(|kind| kind.from_the_future)),
+        (State::Missing, !status.missing.is_empty()),
+        (State::Stale, status.kinds.iter().any(|kind| kind.stale)),
+        (State::Checkpoint, status.checkpoint_problem.is_some()),
+        (State::Failed, status.last_failure.is_some()),
+        (State::RefusedDays, status.refused_days.as_ref().is_some_and(|days| !days.is_empty())),
+        (State::Held, !status.holds.is_empty()),
+    ];
+    let mut found: Vec<State> =
+        found.into_iter().filter(|(_, holds)| *holds).map(|(state, _)| state).collect();
+    if found.is_empty() {
+        found.push(State::Good);
+    }
+    found
+}
+
+fn kind_status(
+    operator: &Operator,
+    scope: &Scope,
+    kind: Kind,
+    uri: &str,
+    limits: Limits,
+) -> Result<KindStatus, JobError> {
+    let (now, horizon) = (operator.clock.now(), operator.clock.horizon());
+    let version = version_in(uri);
+    let (key, built_at) = if let Some(record) = operator.registry().record(scope, kind, version)? {
+        (record.artifact_key(), record.built_at)
+    } else {
+        let blob = read_blob(&*operator.published.objects, scope, kind, uri)?;
+        (blob.key, blob.build.built_at)
+    };
+    // Artifacts whose time nobody can read are as old as time.
+    let built_at: Timestamp = built_at.parse().unwrap_or(Timestamp::UNIX_EPOCH);
+    let ended = Timestamp::from_nanosecond(key.window.end().start_ns().into()).unwrap_or(Timestamp::MAX);
+    let (own_age, lag) = (age(now, built_at), age(now, ended));
+    metrics::record(|record| record.set_window(scope, kind, key.window));
+    Ok(KindStatus {
+        kind,
+        window: key.window,
+        data_until: key.window.end().plus(-1)?,
+        lag_seconds: lag.as_secs(),
+        segment: key.segment,
+        version: version.to_owned(),
+        built_at,
+        age_seconds: own_age.as_secs(),
+        uri: uri.to_owned(),
+        stale: limits.age.is_some_and(|most| own_age > most)
+            || limits.window_age.is_some_and(|most| lag > most),
+        // The present day may have been built on purpose.
+        from_the_future: is_from_the_future(built_at, horizon)
+            || key.window.end() > Day::of(horizon)?.next()?,
+    })
+}
