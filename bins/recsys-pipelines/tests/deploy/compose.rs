@@ -199,7 +199,7 @@ fn the_image_is_built_once_and_never_pulled() {
     }
 }
 
-/// MinIO's makers publish no images any more, and their last one has a known hole (CVE-2025-62506).
+/// The makers of this server publish no images any more, and their last one has a known hole (CVE-2025-62506).
 #[test]
 fn minio_is_built_from_its_sources_at_a_release_without_the_hole() {
     let minio = &project()["services"]["minio"];

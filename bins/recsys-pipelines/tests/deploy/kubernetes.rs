@@ -139,7 +139,7 @@ fn the_one_shot_jobs_do_a_day_in_steps_and_the_backfill_does_a_range() {
     }
 }
 
-/// OpenShift gives each namespace users of its own and refuses a pod that asks for another one.
+/// A platform may give each namespace users of its own, and refuse a pod that asks for another one.
 #[test]
 fn a_pod_runs_as_whatever_user_the_platform_assigns() {
     for file in files("kubernetes", ".yaml").into_iter().chain(files("argo", ".yaml")) {
