@@ -3,10 +3,13 @@
 use std::error::Error;
 use std::fmt;
 
+#[cfg(feature = "http")]
 use object_store::client::{HttpError, HttpErrorKind};
+#[cfg(feature = "http")]
 use tokio::time::error::Elapsed;
 
-use super::bucket::MIN_BYTES_PER_SECOND;
+/// An answer that comes more slowly than this over [`Patience::of_answer`](super::Patience) would take for ever.
+pub(super) const MIN_BYTES_PER_SECOND: u64 = 1 << 10;
 
 /// A service that did not do what it was asked.
 #[derive(Debug)]
@@ -156,6 +159,7 @@ impl fmt::Display for BucketFault {
 
 impl Error for BucketFault {}
 
+#[cfg(feature = "http")]
 impl BucketFault {
     /// Tells what the library reported.
     pub(super) fn new(service: &str, error: &object_store::Error) -> Self {
@@ -163,11 +167,13 @@ impl BucketFault {
     }
 }
 
+#[cfg(feature = "http")]
 /// An error and what lies below it, outermost first.
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| error.source())
 }
 
+#[cfg(feature = "http")]
 fn problem(error: &object_store::Error) -> Problem {
     let text = error.to_string();
     let innermost = chain(error).last().map(ToString::to_string).unwrap_or_default();
@@ -221,30 +227,36 @@ fn problem(error: &object_store::Error) -> Problem {
     }
 }
 
+#[cfg(feature = "http")]
 fn is_tls(cause: &str) -> bool {
     ["certificate", "corrupt message", "handshake"].iter().any(|part| cause.contains(part))
 }
 
+#[cfg(feature = "http")]
 /// The text of an XML element.
 fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once(&format!("<{name}>"))?;
     rest.split_once(&format!("</{name}>")).map(|(value, _)| value)
 }
 
+#[cfg(feature = "http")]
 /// The code of an object among several that were to be deleted, as the library tells it.
 fn code_of_bulk_deletion(text: &str) -> Option<&str> {
     let (_, rest) = text.split_once("DeleteObjects request failed")?.1.rsplit_once("(code: ")?;
     rest.split(')').next()
 }
 
+#[cfg(feature = "http")]
 /// How services say that an object does not exist. A proxy or the page of another server says something else.
 const MISSING: [&str; 3] = ["NoSuchKey", "BlobNotFound", "ResourceNotFound"];
 
+#[cfg(feature = "http")]
 /// The number of an answer's status.
 fn status(text: &str) -> Option<&str> {
     text.split_once("status code: ")?.1.get(..3)
 }
 
+#[cfg(feature = "http")]
 /// Status, code and message of an answer.
 fn answer(text: &str, code: &str) -> String {
     let status = text.split_once("status code: ").map(|(_, rest)| rest.split(':').next().unwrap_or_default());
