@@ -40,9 +40,17 @@ smoke:
 golden:
     cargo test --workspace --test golden
 
-# Check deploy/: Dockerfile, compose file, manifests, alert rules
+# Check deploy/: Dockerfiles, compose file, manifests, alert rules
 check-deploy:
     ./scripts/check-deploy
+
+# Build the binaries as they ship, and see how large they are
+check-image:
+    ./scripts/check-image
+
+# Build the program without buckets and databases, and try it
+check-pilot:
+    ./scripts/check-pilot
 
 # Check the licences, versions and sources of all crates
 check-dependencies:

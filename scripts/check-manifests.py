@@ -62,16 +62,19 @@ def name(thing):
 # Kubernetes
 
 
-def render(folder):
-    """The objects of a kustomization."""
+def render(folder, things=()):
+    """The objects of a kustomization, or `things` changed by one that is a component."""
     [kustomization] = documents(f"{folder}/kustomization.yaml")
-    known = {"apiVersion", "kind", "resources", "namespace", "images", "patches"}
+    known = {"apiVersion", "kind", "resources", "components", "configurations", "namespace", "images", "patches"}
     if unknown := set(kustomization) - known:
         raise Problem(f"{folder}/kustomization.yaml: {', '.join(sorted(unknown))} is not done by this check")
-    things = []
-    for resource in kustomization["resources"]:
+    things = list(things)
+    for resource in kustomization.get("resources", []):
         path = os.path.normpath(f"{folder}/{resource}")
         things += render(path) if os.path.isdir(path) else documents(path)
+    for component in kustomization.get("components", []):
+        things = render(os.path.normpath(f"{folder}/{component}"), things)
+    places = [place for path in kustomization.get("configurations", []) for place in image_places(f"{folder}/{path}")]
     things = [patched(folder, thing, kustomization.get("patches", [])) for thing in things]
     for patch in kustomization.get("patches", []):
         if not any(is_target(patch, thing) for thing in things):
@@ -79,12 +82,33 @@ def render(folder):
     for thing in things:
         if "namespace" in kustomization:
             put_into(thing, kustomization["namespace"])
-        for container in containers(thing):
-            for image in kustomization.get("images", []):
-                if container["image"].rsplit(":", 1)[0] == image["name"]:
+        for image in kustomization.get("images", []):
+            for holder, key in [(container, "image") for container in containers(thing)] + held_images(thing, places):
+                if re.fullmatch(re.escape(image["name"]) + "(:[^:/]+)?", holder.get(key, "")):
                     release = f"@{image['digest']}" if "digest" in image else f":{image['newTag']}"
-                    container["image"] = image.get("newName", image["name"]) + release
+                    holder[key] = image.get("newName", image["name"]) + release
     return things
+
+
+def image_places(path):
+    """Where objects that have no pod keep an image, as kind and path."""
+    [configuration] = documents(path)
+    if unknown := set(configuration) - {"images"}:
+        raise Problem(f"{path}: {', '.join(sorted(unknown))} is not done by this check")
+    return [(place["kind"], place["path"].split("/")) for place in configuration["images"]]
+
+
+def held_images(thing, places):
+    """What holds an image there, and under which key."""
+    found = []
+    for kind, path in places:
+        holders = [thing] if thing["kind"] == kind else []
+        for step in path[:-1]:
+            holders = [holder[step.removesuffix("[]")] for holder in holders if step.removesuffix("[]") in holder]
+            if step.endswith("[]"):
+                holders = [item for items in holders for item in items]
+        found += [(holder, path[-1]) for holder in holders if path[-1] in holder]
+    return found
 
 
 def is_target(patch, thing):
@@ -263,14 +287,64 @@ def check_compose():
         for needed in settings.get("depends_on", {}):
             if needed not in project["services"]:
                 raise Problem(f"{path}: {service} depends on {needed}, which is not there")
-        if ":" not in settings["image"] or settings["image"].endswith(":latest"):
-            raise Problem(f"{path}: the image of {service} has no release")
     print(f"{path}: {len(project['services'])} services, as the Compose specification has them")
+
+
+# Images
+
+
+def images():
+    """Every image that something in deploy/ names, and where."""
+    for path in sorted(glob.glob("deploy/docker/*Dockerfile")):
+        with open(path) as file:
+            yield from ((path, image) for image in re.findall(r"^ARG \w+_IMAGE=(\S+)$", file.read(), re.MULTILINE))
+    for path in sorted(glob.glob(f"{KUBERNETES}/**/kustomization.yaml", recursive=True)):
+        if not is_component(path):
+            folder = os.path.dirname(path)
+            yield from ((folder, container["image"]) for thing in render(folder) for container in containers(thing))
+    variables = environment()
+    [project] = documents(f"{COMPOSE}/docker-compose.yml")
+    for settings in interpolated(project, variables, set())["services"].values():
+        yield COMPOSE, settings["image"]
+
+
+def check_images():
+    found = sorted(set(images()))
+    for place, image in found:
+        # The base of Kubernetes leaves the release to the overlays.
+        if place in (f"{KUBERNETES}/base", f"{KUBERNETES}/jobs") and image == "recsys-pipelines":
+            continue
+        # Argo fills it in.
+        if image.startswith("{{"):
+            continue
+        tag = image.split("@")[0].rpartition(":")[2] if ":" in image.rpartition("/")[2] else ""
+        if tag in ("", "latest"):
+            raise Problem(f"{place}: the image {image} has no release")
+        if image.startswith(("minio/", "quay.io/minio/")):
+            raise Problem(f"{place}: {image}: MinIO publishes no images any more; deploy/docker/minio.Dockerfile builds it")
+    print(f"deploy: {len({image for _, image in found})} images, each with a release")
+
+
+def check_argo_image():
+    """Argo's jobs run the image of the overlay, like all others."""
+    overlay = f"{KUBERNETES}/overlays/production"
+    [of_overlay] = {container["image"] for thing in render(overlay) for container in containers(thing)}
+    [template] = [thing for thing in render(f"{overlay}/argo") if thing["kind"] == "WorkflowTemplate"]
+    [of_argo] = [item["value"] for item in template["spec"]["arguments"]["parameters"] if item["name"] == "image"]
+    if of_argo != of_overlay:
+        raise Problem(f"{overlay}/argo: the image is {of_argo}, and that of {overlay} is {of_overlay}")
+    print(f"{overlay}/argo: {of_argo}, as in the overlay")
+
+
+def is_component(path):
+    [kustomization] = documents(path)
+    return kustomization["kind"] == "Component"
 
 
 def main():
     for path in sorted(glob.glob(f"{KUBERNETES}/**/kustomization.yaml", recursive=True)):
-        check_kubernetes(os.path.dirname(path))
+        if not is_component(path):
+            check_kubernetes(os.path.dirname(path))
     check_kubernetes(ARGO)
     schema = argo_validator()
     things = [thing for thing in render(ARGO) if thing["apiVersion"].startswith("argoproj.io/")]
@@ -279,6 +353,8 @@ def main():
     against = "hera's models" + (" and Argo's own schema" if schema else "; RECSYS_ARGO_SCHEMA names no schema of Argo")
     print(f"{ARGO}: {', '.join(name(thing) for thing in things)}: checked against {against}")
     check_compose()
+    check_images()
+    check_argo_image()
 
 
 if __name__ == "__main__":

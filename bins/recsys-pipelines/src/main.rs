@@ -1,11 +1,17 @@
 //! The whole pipeline in one process, the operator's commands, and the jobs: called by the name of a job, it is that job.
 
+#[cfg(not(feature = "postgres"))]
+mod without_postgres;
+
 use std::path::Path;
 use std::process::ExitCode;
 
 use recsys_core::artifact::Kind;
 use recsys_job::{jobs, main as start};
+#[cfg(feature = "postgres")]
 use recsys_postgres::Postgres;
+#[cfg(not(feature = "postgres"))]
+use without_postgres::Postgres;
 
 fn main() -> ExitCode {
     let called = std::env::args_os().next();

@@ -162,6 +162,42 @@ fn every_link_leads_somewhere() {
     assert!(links > 20, "only {links} links were found");
 }
 
+/// What a page leaves in the environment would be there on the next page, where it leads somewhere else.
+#[test]
+fn a_page_takes_back_what_it_exports() {
+    let mut exported = 0;
+    for page in pages(&repository().join("docs")) {
+        let text = fs::read_to_string(&page).unwrap();
+        let words_after = |command: &str| -> Vec<String> {
+            let lines = text.lines().filter_map(|line| line.trim_start_matches("$ ").strip_prefix(command));
+            lines
+                .flat_map(str::split_whitespace)
+                .map(|word| word.split('=').next().unwrap().to_owned())
+                .collect()
+        };
+        let unset = words_after("unset ");
+        // The programs stay where they are.
+        for name in words_after("export ").iter().filter(|name| *name != "PATH") {
+            assert!(unset.contains(name), "{}: {name} stays in the environment", page.display());
+            exported += 1;
+        }
+    }
+    assert!(exported > 5, "{exported}");
+}
+
+#[test]
+fn the_licences_that_every_package_names_are_there() {
+    let manifest = fs::read_to_string(repository().join("Cargo.toml")).unwrap();
+    assert!(manifest.contains("license = \"MIT OR Apache-2.0\""));
+    let readme = fs::read_to_string(repository().join("README.md")).unwrap();
+    for (file, words) in [("LICENSE-MIT", "Permission is hereby granted"), ("LICENSE-APACHE", "Version 2.0")]
+    {
+        let text = fs::read_to_string(repository().join(file)).unwrap();
+        assert!(text.contains(words), "{file}");
+        assert!(readme.contains(&format!("]({file})")), "{file} is not in the README");
+    }
+}
+
 /// The settings in a section and in the sections below it. An empty section is a setting itself.
 fn settings(prefix: &str, value: &Value) -> Vec<String> {
     let Some(fields) = value.as_object().filter(|fields| !fields.is_empty()) else {
@@ -198,9 +234,8 @@ fn sources() -> Vec<PathBuf> {
     for part in ["crates/recsys-core/src", "crates/recsys-job/src", "crates/recsys-postgres/src"] {
         visit(&repository().join(part), &mut found);
     }
-    for binary in BINARIES {
-        visit(&repository().join("bins").join(binary).join("src"), &mut found);
-    }
+    visit(&repository().join("bins"), &mut found);
+    found.retain(|path| !path.components().any(|part| part.as_os_str() == "tests"));
     found
 }
 

@@ -26,11 +26,13 @@ fn sandbox() -> Sandbox {
 
 /// Runs a binary as a user who may have so many processes and threads; there is no limit for root.
 fn run(sandbox: &Sandbox, processes: u32, binary: &str, line: &str) -> Finished {
-    // The build folder may be closed to others.
-    let copy = sandbox.join(binary);
-    if !copy.exists() {
-        fs::copy(binaries().join(binary), &copy).unwrap();
+    // The build folder may be closed to others. A job starts the program beside it.
+    for name in [binary, "recsys-pipelines"] {
+        if !sandbox.join(name).exists() {
+            fs::copy(binaries().join(name), sandbox.join(name)).unwrap();
+        }
     }
+    let copy = sandbox.join(binary);
     // A user of its own: that of other tests may have processes at the same time.
     let mut command = Command::new("setpriv");
     command.args(["--reuid=64123", "--regid=64123", "--clear-groups", "prlimit"]);

@@ -52,6 +52,7 @@ pub fn start<'scope, T: Send + 'scope>(
 }
 
 /// Whether so many threads can be started at the same time, for libraries that panic where they cannot.
+#[cfg(feature = "http")]
 pub(crate) fn can_start(threads: usize) -> Result<(), StoreError> {
     let gate = Mutex::new(());
     scope(|scope| {

@@ -2,21 +2,29 @@
 //!
 //! The address and the headers may hold secrets, so neither is in an error; whoever calls names the setting instead.
 
+#[cfg(feature = "http")]
 use std::io;
 use std::time::Duration;
 
+#[cfg(feature = "http")]
 use backon::{ExponentialBuilder, Retryable};
+#[cfg(feature = "http")]
+use http::StatusCode;
+use http::header::HeaderMap;
+#[cfg(feature = "http")]
 use recsys_core::interrupt;
+#[cfg(feature = "http")]
 use recsys_core::silence::Silence;
-use reqwest::header::HeaderMap;
-use reqwest::redirect::Policy;
-use reqwest::{Client, StatusCode};
+#[cfg(feature = "http")]
+use reqwest::{Client, redirect::Policy};
 use url::Url;
 
 /// How often a request that may succeed the next time is tried again.
+#[cfg(feature = "http")]
 const RETRIES: usize = 2;
 
 /// What is sent, and where. Not to be shown.
+#[cfg_attr(not(feature = "http"), expect(dead_code, reason = "nothing is sent"))]
 pub(crate) struct Post {
     /// What messages call the service.
     pub(crate) to: &'static str,
@@ -28,6 +36,7 @@ pub(crate) struct Post {
 }
 
 /// Why it did not arrive.
+#[cfg(feature = "http")]
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PostError {
     /// There is no client.
@@ -44,6 +53,7 @@ pub(crate) enum PostError {
     Status(StatusCode),
 }
 
+#[cfg(feature = "http")]
 impl PostError {
     /// Whether the same request may succeed the next time.
     fn is_transient(&self) -> bool {
@@ -58,6 +68,7 @@ impl PostError {
     }
 }
 
+#[cfg(feature = "http")]
 impl Post {
     /// Sends it, up to three times. A process that was asked to stop tries once.
     pub(crate) fn send(&self) -> Result<(), PostError> {
@@ -87,8 +98,29 @@ impl Post {
     }
 }
 
+/// Why nothing arrives of a program that was built without HTTP.
+#[cfg(not(feature = "http"))]
+#[derive(Debug, thiserror::Error)]
+#[error("this program was built without the feature `http`")]
+pub(crate) struct PostError;
+
+#[cfg(not(feature = "http"))]
+impl Post {
+    /// Sends nothing. [`parse_url`] refuses every address before.
+    #[expect(clippy::unused_self, reason = "called as the other one is")]
+    pub(crate) fn send(&self) -> Result<(), PostError> {
+        Err(PostError)
+    }
+}
+
 /// An address that requests can be sent to. What is wrong with one is said without it.
 pub(crate) fn parse_url(text: &str) -> Result<Url, &'static str> {
+    if cfg!(not(feature = "http")) {
+        return Err(
+            "needs the feature `http`, which this program was built without; build it with `--features http`, \
+                    or take the setting out",
+        );
+    }
     let url: Url = text.parse().map_err(|_| "is not a URL such as https://host:port/path")?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         return Err("must begin with http:// or https:// and a host");

@@ -14,9 +14,17 @@ const SERVERS: [&str; 2] = ["minio", "postgres"];
 
 /// The project as `docker compose` sees it with the values of `.env.example`.
 fn project() -> Value {
+    project_with(&[])
+}
+
+/// The same with other values of some variables.
+fn project_with(others: &[(&str, &str)]) -> Value {
     let lines = text("compose/.env.example");
-    let variables: BTreeMap<&str, &str> =
+    let mut variables: BTreeMap<&str, &str> =
         lines.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('=')).collect();
+    for (name, value) in others {
+        assert!(variables.insert(name, value).is_some(), ".env.example has no {name}");
+    }
     let mut project = document("compose/docker-compose.yml");
     interpolate(&mut project, &variables);
     project
@@ -53,7 +61,7 @@ fn container(service: &Value) -> Container {
     Container { command: strings(&service["command"]), env }
 }
 
-/// Does what the script of the service `buckets` says, whose image is that of `mc`.
+/// Does what the script of the service `buckets` says, whose image has `mc`.
 fn fill_buckets(site: &Site, service: &Value) -> Outcome {
     assert_eq!(strings(&service["volumes"]), ["../../testdata:/sample:ro"]);
     let mut made: Vec<String> = Vec::new();
@@ -66,6 +74,13 @@ fn fill_buckets(site: &Site, service: &Value) -> Outcome {
         };
         let sample = |word: &str| word.replace("/sample", "testdata");
         match words[..] {
+            ["mc", "alias", "set", "store", ref access @ ..] => {
+                // Compose takes the second dollar away, and the shell fills in.
+                let named: Vec<&str> =
+                    access.iter().map(|word| word.trim_matches('"').strip_prefix("$$").unwrap()).collect();
+                assert_eq!(named, ["AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]);
+                assert!(named.iter().all(|name| service["environment"][name].is_string()), "{service}");
+            }
             ["mc", "mb", ref buckets @ ..] => {
                 made.extend(buckets.iter().map(|bucket| bucket.strip_prefix("store/").unwrap().to_owned()));
             }
@@ -174,11 +189,53 @@ fn the_image_is_built_once_and_never_pulled() {
     let services = services(&project);
     let built: Vec<&String> =
         services.iter().filter(|(_, service)| service.get("build").is_some()).map(|(name, _)| name).collect();
-    assert_eq!(built, ["tables"]);
+    assert_eq!(built, ["minio", "tables"]);
+    // The client is in the image of the server, which is built before it is needed.
+    assert_eq!(services["buckets"]["image"], services["minio"]["image"]);
+    assert_eq!(services["buckets"]["pull_policy"], "never");
     for (name, job) in services.iter().filter(|(_, service)| is_job(service)) {
         assert_eq!(job["image"], services["tables"]["image"], "{name}");
         assert_eq!(job["pull_policy"], "never", "{name}");
     }
+}
+
+/// The makers of this server publish no images any more, and their last one has a known hole (CVE-2025-62506).
+#[test]
+fn minio_is_built_from_its_sources_at_a_release_without_the_hole() {
+    let minio = &project()["services"]["minio"];
+    let dockerfile = plain(&minio["build"]["dockerfile"]);
+    let dockerfile = text(dockerfile.strip_prefix("deploy/").unwrap());
+    let release = dockerfile.lines().find_map(|line| line.strip_prefix("ARG MINIO_RELEASE=")).unwrap();
+    // Releases are named by their time.
+    assert!(release >= "RELEASE.2025-10-15T17-29-55Z", "{release}");
+    assert!(
+        dockerfile.contains("go install -trimpath -ldflags=-s \"github.com/minio/minio@${MINIO_RELEASE}\"")
+    );
+    let image = plain(&minio["image"]);
+    assert_eq!(image.rsplit(':').next().unwrap(), release);
+    let overlay = document("kubernetes/overlays/local-minio/kustomization.yaml");
+    assert!(
+        overlay["images"].as_array().unwrap().iter().any(|image| image["newTag"] == release),
+        "{overlay}"
+    );
+}
+
+#[test]
+fn another_s3_server_takes_the_place_of_minio_by_one_variable() {
+    let endpoint = "https://127.0.0.1:1";
+    let project = project_with(&[("S3_ENDPOINT", endpoint)]);
+    let speaks: Vec<(&String, &Value)> =
+        services(&project).iter().filter(|(name, _)| !SERVERS.contains(&name.as_str())).collect();
+    assert_eq!(speaks.len(), 14);
+    for (name, service) in &speaks {
+        assert_eq!(service["environment"]["AWS_ENDPOINT_URL"], endpoint, "{name}");
+        assert!(!service["environment"].to_string().contains("minio:9000"), "{name}");
+    }
+    // A server that speaks TLS, too: what fails is the connection, and not the settings.
+    let site = site();
+    let mut status = container(&services(&project)["status"]);
+    status.env.insert("RECSYS_PIPELINES__STORAGE__RETRY_TIMEOUT_S".to_owned(), "0".to_owned());
+    site.run(&status).fails(1, &[endpoint, "cannot be reached"]);
 }
 
 /// A look at what is current must not run a day, which would publish again after a rollback.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::process::Command;
 
 use recsys_testkit::golden::repository;
 use serde_json::Value;
@@ -44,6 +45,41 @@ fn rules_and_dashboard_use_metrics_that_there_are() {
     let seen: BTreeSet<String> = panels.iter().flat_map(|expression| metrics(expression)).collect();
     let times = ["recsys_run_start_timestamp_seconds", "recsys_run_end_timestamp_seconds"].map(str::to_owned);
     assert_eq!(known.difference(&seen).cloned().collect::<Vec<_>>(), Vec::from_iter(BTreeSet::from(times)));
+}
+
+/// What `scripts/alert-rules` prints.
+fn alert_rules(flags: &[&str]) -> Value {
+    let script = repository().join("scripts/alert-rules");
+    let output = Command::new(&script).args(flags).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    serde_saphyr::from_str(&String::from_utf8(output.stdout).unwrap()).unwrap()
+}
+
+#[test]
+fn the_prometheus_operator_gets_the_same_rules() {
+    let rules = document("monitoring/alerts.yaml");
+    let object = document("monitoring/prometheus-rule.yaml");
+    assert_eq!(object["apiVersion"], "monitoring.coreos.com/v1");
+    assert_eq!(object["kind"], "PrometheusRule");
+    assert_eq!(object["spec"]["groups"], rules["groups"], "run scripts/alert-rules --write");
+    assert_eq!(alert_rules(&["--prometheus-rule"]), object);
+    assert_eq!(alert_rules(&[]), rules);
+}
+
+#[test]
+fn a_link_to_a_runbook_begins_with_the_address_that_is_given() {
+    let address = "https://git.example.com/recsys-pipelines/blob/main";
+    let rules = alert_rules(&["--runbooks", address]);
+    let object = alert_rules(&["--runbooks", &format!("{address}/"), "--prometheus-rule"]);
+    assert_eq!(object["spec"]["groups"], rules["groups"]);
+    let mut links = 0;
+    for rule in rules["groups"][0]["rules"].as_array().unwrap() {
+        let link = plain(&rule["annotations"]["runbook_url"]);
+        let path = link.strip_prefix(address).and_then(|path| path.strip_prefix('/'));
+        assert!(repository().join(path.unwrap_or_else(|| panic!("{link}"))).is_file(), "{link}");
+        links += 1;
+    }
+    assert_eq!(links, document("monitoring/alerts.yaml")["groups"][0]["rules"].as_array().unwrap().len());
 }
 
 #[test]

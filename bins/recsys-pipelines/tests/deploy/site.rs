@@ -1,7 +1,7 @@
 //! Where containers run as processes: with a bucket and a database in the places that they name, as a user without
 //! rights, who can write to the volume for temporary files and to nothing else of the image.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -44,6 +44,8 @@ pub(crate) struct Site {
     pub(crate) s3: S3,
     pub(crate) prefix: String,
     pub(crate) database: Database,
+    /// Who the containers run as.
+    pub(crate) user: Cell<u32>,
     /// A binary that is given a setting with which it fails.
     broken: RefCell<Option<(&'static str, &'static str, &'static str)>>,
     /// Every command that was run.
@@ -63,6 +65,7 @@ impl Site {
             s3: S3::from_env(),
             prefix: S3::unique_prefix(),
             database: Database::new(),
+            user: Cell::new(USER),
             broken: RefCell::default(),
             log: RefCell::default(),
         };
@@ -80,8 +83,12 @@ impl Site {
 
     fn environment(&self, name: &str, declared: &str) -> String {
         match name {
-            "RECSYS_PIPELINES__OBJECT_STORE__S3__ACCESS_KEY" => self.s3.access_key.clone(),
-            "RECSYS_PIPELINES__OBJECT_STORE__S3__SECRET_KEY" => self.s3.secret_key.clone(),
+            "RECSYS_PIPELINES__OBJECT_STORE__S3__ACCESS_KEY" | "AWS_ACCESS_KEY_ID" => {
+                self.s3.access_key.clone()
+            }
+            "RECSYS_PIPELINES__OBJECT_STORE__S3__SECRET_KEY" | "AWS_SECRET_ACCESS_KEY" => {
+                self.s3.secret_key.clone()
+            }
             "RECSYS_PIPELINES__DB__DSN" => self.database.url(),
             _ => self.localized(declared),
         }
@@ -100,17 +107,20 @@ impl Site {
     /// Runs a container to its end.
     pub(crate) fn run(&self, container: &Container) -> Finished {
         let (binary, arguments) = container.command.split_first().expect("a command");
-        let here = self.sandbox.join("bin").join(binary);
-        if !here.exists() {
-            let built = binaries().join(binary);
-            // The build folder may be closed to others, or on another file system.
-            fs::hard_link(&built, &here).or_else(|_| fs::copy(&built, &here).map(drop)).unwrap();
+        // A job starts the program beside it.
+        for name in [binary.as_str(), "recsys-pipelines"] {
+            let (built, here) = (binaries().join(name), self.sandbox.join("bin").join(name));
+            if !here.exists() {
+                // The build folder may be closed to others, or on another file system.
+                fs::hard_link(&built, &here).or_else(|_| fs::copy(&built, &here).map(drop)).unwrap();
+            }
         }
+        let here = self.sandbox.join("bin").join(binary);
         let root = fs::metadata("/proc/self").unwrap().uid() == 0;
         let mut command = if root {
             let mut command = Command::new("setpriv");
-            let user = format!("--reuid={USER}");
-            let group = format!("--regid={USER}");
+            let user = format!("--reuid={}", self.user.get());
+            let group = format!("--regid={}", self.user.get());
             command
                 .args([&user, &group, "--clear-groups", "--no-new-privs", "--bounding-set=-all"])
                 .arg(&here);
@@ -135,7 +145,11 @@ impl Site {
         let left: Vec<_> = fs::read_dir(self.sandbox.join("scratch")).unwrap().collect();
         assert!(left.is_empty(), "{binary} left {left:?} behind");
         if root {
-            assert_eq!(of_the_user(), Vec::<String>::new(), "{binary} wrote outside of its volume");
+            assert_eq!(
+                of_the_user(self.user.get()),
+                Vec::<String>::new(),
+                "{binary} wrote outside of its volume"
+            );
         }
         finished
     }
@@ -229,12 +243,12 @@ fn below(folder: &Path) -> Vec<std::path::PathBuf> {
     found
 }
 
-/// What the user of the image has in the folders that every user can write to. The volumes of the tests belong to
+/// What a user has in the folders that every user can write to. The volumes of the tests belong to
 /// whoever runs them.
-fn of_the_user() -> Vec<String> {
+fn of_the_user(user: u32) -> Vec<String> {
     let entries = OPEN_TO_ALL.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
     entries
-        .filter(|entry| fs::symlink_metadata(entry.path()).is_ok_and(|metadata| metadata.uid() == USER))
+        .filter(|entry| fs::symlink_metadata(entry.path()).is_ok_and(|metadata| metadata.uid() == user))
         .map(|entry| entry.path().display().to_string())
         .collect()
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Command;
 
 use recsys_testkit::golden::repository;
-use recsys_testkit::sandbox::Sandbox;
+use recsys_testkit::sandbox::{Finished, Sandbox, binaries};
 use serde_json::Value;
 
 use crate::documents::{document, documents, files, objects, plain, strings, text};
@@ -202,7 +202,7 @@ fn the_settings_of_each_installation_are_valid() {
         command
     };
     let valid = |command: &mut Command| {
-        let finished = recsys_testkit::sandbox::Finished::from(command.output().unwrap());
+        let finished = Finished::from(command.output().unwrap());
         assert_eq!(finished.ok().stdout, "the configuration is valid\n");
     };
     valid(&mut check("compose.yaml"));
@@ -233,6 +233,24 @@ fn the_paths_of_the_image_are_those_of_the_manifests() {
         }
     }
     assert!(documents("kubernetes/base/config.yaml")[0]["data"].get("config.yaml").is_some());
+}
+
+/// The binaries of the jobs are small: they start the program beside them, and say so where there is none.
+#[test]
+fn a_job_without_the_program_beside_it_says_what_is_missing() {
+    let sandbox = Sandbox::new();
+    for binary in BINARIES.iter().filter(|binary| **binary != "recsys-pipelines") {
+        let alone = sandbox.join(binary);
+        fs::copy(binaries().join(binary), &alone).unwrap();
+        let finished = Finished::from(Command::new(&alone).arg("--help").output().unwrap());
+        let program = sandbox.join("recsys-pipelines");
+        finished.fails(2, &[binary, program.to_str().unwrap(), "is not there; install both into one folder"]);
+        assert_eq!(finished.stdout, "", "{binary}");
+    }
+    // With it, it is that job.
+    fs::copy(binaries().join("recsys-pipelines"), sandbox.join("recsys-pipelines")).unwrap();
+    let finished = Finished::from(Command::new(sandbox.join("job_cooc")).arg("--version").output().unwrap());
+    assert!(finished.ok().stdout.starts_with("job_cooc "), "{}", finished.stdout);
 }
 
 #[test]

@@ -9,27 +9,7 @@ use async_trait::async_trait;
 use object_store::client::{HttpError, HttpRequest, HttpResponse, HttpService};
 use reqwest::{Client, StatusCode};
 
-/// Codes that say that the request was not carried out and may be the next time, whatever the status.
-pub(super) const UNDONE: [&str; 12] = [
-    "BandwidthLimitExceeded",
-    "ConditionalRequestConflict",
-    "OperationAborted",
-    "PriorRequestNotComplete",
-    "RequestLimitExceeded",
-    "RequestThrottled",
-    "RequestTimeout",
-    "ServiceUnavailable",
-    "SlowDown",
-    "Throttling",
-    "ThrottlingException",
-    "TooManyRequests",
-];
-
-/// Codes that say nothing of whether it was.
-pub(super) const PASSING: [&str; 3] = ["InternalError", "OperationTimedOut", "ServerBusy"];
-
-/// The element of a body that holds the status that the service has given.
-const STATUS: &str = "RecsysStatus";
+use super::fault::{PASSING, STATUS, UNDONE, element};
 
 /// Sends requests, and hands on their answers.
 #[derive(Debug)]
@@ -57,17 +37,4 @@ impl HttpService for Answers {
         let body = format!("{text}<{STATUS}>{status}</{STATUS}>");
         Ok(HttpResponse::from_parts(parts, body.into()))
     }
-}
-
-/// The status that an error of the library is about, with its words.
-pub(super) fn status(text: &str) -> Option<&str> {
-    element(text, STATUS).or_else(|| {
-        text.split_once("status code: ").map(|(_, rest)| rest.split(':').next().unwrap_or_default())
-    })
-}
-
-/// The text of an XML element.
-pub(super) fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    let (_, rest) = text.split_once(&format!("<{name}>"))?;
-    rest.split_once(&format!("</{name}>")).map(|(value, _)| value)
 }

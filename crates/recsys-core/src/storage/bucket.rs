@@ -27,6 +27,7 @@ use crate::parallel;
 use crate::silence::Silence;
 
 use super::document::{check_size, read_at_most};
+use super::fault::MIN_BYTES_PER_SECOND;
 use super::{
     BucketFault, Commit, Condition, Conditions, Listed, MAX_DOCUMENT_BYTES, Patience, Pending, PendingWrite,
     Problem, Store, StoreError, Tag, probe, same_content,
@@ -37,9 +38,6 @@ const PART_BYTES: usize = 8 << 20;
 
 /// Parts on their way at a time.
 const PARTS_AT_ONCE: usize = 4;
-
-/// An answer that comes more slowly than this over [`Patience::of_answer`] would take for ever.
-pub(super) const MIN_BYTES_PER_SECOND: u64 = 1 << 10;
 
 /// Threads that wait for the network.
 const RUNTIME_THREADS: usize = 2;

@@ -1,13 +1,39 @@
 //! What a service of buckets says when it does not do what it was asked, in words that an operator can act on.
 
+#![cfg_attr(not(feature = "http"), allow(dead_code, reason = "there is no service that fails"))]
+
 use std::error::Error;
 use std::fmt;
 
+#[cfg(feature = "http")]
 use object_store::client::{HttpError, HttpErrorKind};
+#[cfg(feature = "http")]
 use tokio::time::error::Elapsed;
 
-use super::answers::{PASSING, UNDONE, element, status};
-use super::bucket::MIN_BYTES_PER_SECOND;
+/// An answer that comes more slowly than this over [`Patience::of_answer`](super::Patience) would take for ever.
+pub(super) const MIN_BYTES_PER_SECOND: u64 = 1 << 10;
+
+/// Codes that say that the request was not carried out and may be the next time, whatever the status.
+pub(super) const UNDONE: [&str; 12] = [
+    "BandwidthLimitExceeded",
+    "ConditionalRequestConflict",
+    "OperationAborted",
+    "PriorRequestNotComplete",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestTimeout",
+    "ServiceUnavailable",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequests",
+];
+
+/// Codes that say nothing of whether it was.
+pub(super) const PASSING: [&str; 3] = ["InternalError", "OperationTimedOut", "ServerBusy"];
+
+/// The element of a body that holds the status that the service has given.
+pub(super) const STATUS: &str = "RecsysStatus";
 
 /// A service that did not do what it was asked.
 #[derive(Debug)]
@@ -204,6 +230,7 @@ impl fmt::Display for BucketFault {
 
 impl Error for BucketFault {}
 
+#[cfg(feature = "http")]
 impl BucketFault {
     /// Tells what the library reported.
     pub(super) fn new(service: &str, error: &object_store::Error) -> Self {
@@ -211,11 +238,13 @@ impl BucketFault {
     }
 }
 
+#[cfg(feature = "http")]
 /// An error and what lies below it, outermost first.
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| error.source())
 }
 
+#[cfg(feature = "http")]
 fn problem(error: &object_store::Error) -> Problem {
     let text = error.to_string();
     let innermost = chain(error).last().map(ToString::to_string).unwrap_or_default();
@@ -282,6 +311,7 @@ fn problem(error: &object_store::Error) -> Problem {
     }
 }
 
+#[cfg(feature = "http")]
 fn is_tls(cause: &str) -> bool {
     ["certificate", "corrupt message", "handshake"].iter().any(|part| cause.contains(part))
 }
@@ -326,6 +356,19 @@ fn asks_for_checksum(answer: &str) -> bool {
 
 /// How services say that an object does not exist. A proxy or the page of another server says something else.
 const MISSING: [&str; 3] = ["NoSuchKey", "BlobNotFound", "ResourceNotFound"];
+
+/// The status that an error of the library is about, with its words.
+fn status(text: &str) -> Option<&str> {
+    element(text, STATUS).or_else(|| {
+        text.split_once("status code: ").map(|(_, rest)| rest.split(':').next().unwrap_or_default())
+    })
+}
+
+/// The text of an XML element.
+pub(super) fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(&format!("<{name}>"))?;
+    rest.split_once(&format!("</{name}>")).map(|(value, _)| value)
+}
 
 /// Status, code and message of an answer.
 fn answer(text: &str, code: &str) -> String {

@@ -4,8 +4,11 @@
 //! not at all; the step can be tied to a [`Condition`]. "Not there" and "could not look" are different
 //! answers everywhere: the first is `None`, the second an error.
 
+#[cfg(feature = "http")]
 mod answers;
+#[cfg(feature = "http")]
 mod bucket;
+#[cfg(feature = "http")]
 mod connector;
 mod document;
 mod fault;

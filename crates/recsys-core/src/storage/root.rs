@@ -1,22 +1,28 @@
 //! A root from what stands in the configuration: a path, or the URL of a bucket.
 
-use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
+#[cfg(feature = "http")]
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock, Mutex, PoisonError},
+};
 
-use object_store::aws::AmazonS3Builder;
-use object_store::azure::MicrosoftAzureBuilder;
-use object_store::gcp::GoogleCloudStorageBuilder;
-use object_store::memory::InMemory;
-use object_store::path::Path;
-use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
+#[cfg(feature = "http")]
+use object_store::{
+    BackoffConfig, ClientOptions, ObjectStore, RetryConfig, aws::AmazonS3Builder,
+    azure::MicrosoftAzureBuilder, gcp::GoogleCloudStorageBuilder, memory::InMemory, path::Path,
+};
 use serde::{Deserialize, Serialize};
+#[cfg(feature = "http")]
 use url::Url;
 
-use super::bucket::{BucketStore, Waiter};
-use super::connector::SameHost;
 use super::{LocalStore, S3Settings, Store, StoreError};
+#[cfg(feature = "http")]
+use super::{
+    bucket::{BucketStore, Waiter},
+    connector::SameHost,
+};
 
 /// How long to wait for services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +40,16 @@ pub struct Patience {
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 
 impl Patience {
+    /// The patience of somebody who looks at a terminal: the last try of a request ends before the first answer is overdue.
+    #[must_use]
+    pub fn of_operator(self) -> Self {
+        let most = self.operator_timeout_s.saturating_sub(u32::try_from(MAX_PAUSE.as_secs()).unwrap_or(0));
+        Self { retry_timeout_s: self.retry_timeout_s.min(most), ..self }
+    }
+}
+
+#[cfg(feature = "http")]
+impl Patience {
     fn timeout(self) -> Duration {
         Duration::from_secs(self.timeout_s.into())
     }
@@ -42,13 +58,6 @@ impl Patience {
     /// wait once for its connection and once for its answer.
     pub(super) fn of_request(self) -> Duration {
         2 * self.timeout() + Duration::from_secs(self.retry_timeout_s.into())
-    }
-
-    /// The patience of somebody who looks at a terminal: the last try of a request ends before the first answer is overdue.
-    #[must_use]
-    pub fn of_operator(self) -> Self {
-        let most = self.operator_timeout_s.saturating_sub(u32::try_from(MAX_PAUSE.as_secs()).unwrap_or(0));
-        Self { retry_timeout_s: self.retry_timeout_s.min(most), ..self }
     }
 
     /// The time over which the speed of an answer is judged.
@@ -74,6 +83,12 @@ pub enum RootError {
     /// The path of a `file` URL begins with a slash.
     #[error("{0:?} is not a file URL: it must begin with file:/// and an absolute path")]
     RelativeFile(String),
+    /// The program was built without what it takes to reach it.
+    #[error(
+        "this program was built without the feature `http`, which a place of scheme {0} needs; build it with \
+         `--features http`, or give a path"
+    )]
+    NotBuilt(String),
     /// Its folder has an empty part, or one that leads elsewhere.
     #[error("{0:?} has an empty part or dots between its slashes; give the folder as it is")]
     Dots(String),
@@ -95,6 +110,7 @@ pub enum RootError {
         problem: &'static str,
     },
     /// The library does not take the settings.
+    #[cfg(feature = "http")]
     #[error("cannot use {bucket}: {source}")]
     Client {
         /// The bucket.
@@ -114,13 +130,18 @@ pub enum RootError {
 #[derive(Debug)]
 pub struct Roots {
     /// The `s3` sections. The last one is for buckets that none of them names.
+    #[cfg(feature = "http")]
     sections: Vec<S3Settings>,
+    #[cfg(feature = "http")]
     patience: Patience,
     /// Within this a service must answer for the first time.
+    #[cfg(feature = "http")]
     first_answer: Option<Duration>,
+    #[cfg(feature = "http")]
     clients: Mutex<Vec<Client>>,
 }
 
+#[cfg(feature = "http")]
 /// A client of a bucket with one section of settings.
 #[derive(Debug)]
 struct Client {
@@ -136,14 +157,28 @@ impl Roots {
     /// Opens roots with the `s3` sections of the configuration: the one that names the bucket of a URL is for
     /// that URL, the last one is for all other buckets, and what a section leaves open comes from the `AWS_*`
     /// variables.
+    #[cfg(feature = "http")]
     pub fn new(sections: Vec<S3Settings>, patience: Patience) -> Self {
         Self { sections, patience, first_answer: None, clients: Mutex::default() }
     }
 
     /// The same for an operator's command.
+    #[cfg(feature = "http")]
     pub fn for_operator(sections: Vec<S3Settings>, patience: Patience) -> Self {
         let first_answer = Some(Duration::from_secs(patience.operator_timeout_s.into()));
         Self { first_answer, ..Self::new(sections, patience.of_operator()) }
+    }
+
+    /// Opens folders alone: the sections are for buckets, and for those this program was not built.
+    #[cfg(not(feature = "http"))]
+    pub fn new(_sections: Vec<S3Settings>, _patience: Patience) -> Self {
+        Self {}
+    }
+
+    /// The same for an operator's command.
+    #[cfg(not(feature = "http"))]
+    pub fn for_operator(sections: Vec<S3Settings>, patience: Patience) -> Self {
+        Self::new(sections, patience)
     }
 
     /// Opens the root at a path or URL. Nothing is created, and no service is asked yet.
@@ -155,12 +190,14 @@ impl Roots {
     pub fn open_with(&self, root: &str, section: Option<&S3Settings>) -> Result<Box<dyn Store>, RootError> {
         match Location::parse(root, section)? {
             Location::Disk(path) => Ok(Box::new(LocalStore::new(path)?)),
+            #[cfg(feature = "http")]
             Location::Bucket(address) => Ok(Box::new(self.open_bucket(address, section)?)),
         }
     }
 
     /// Opens the folder of a document, given as a path or URL. Returns it with the name of the document in it.
     pub fn open_document(&self, document: &str) -> Result<(Box<dyn Store>, String), RootError> {
+        #[cfg(feature = "http")]
         let unnamed = || RootError::NoDocument(document.to_owned());
         match Location::parse(document, None)? {
             Location::Disk(path) => {
@@ -168,6 +205,7 @@ impl Roots {
                 let folder = if folder.is_empty() && path.starts_with('/') { "/" } else { folder };
                 Ok((Box::new(LocalStore::new(folder)?), name.to_owned()))
             }
+            #[cfg(feature = "http")]
             Location::Bucket(mut address) => {
                 let name = address.folder.filename().ok_or_else(unnamed)?.to_owned();
                 address.folder = address.folder.parent().ok_or_else(unnamed)?;
@@ -175,7 +213,10 @@ impl Roots {
             }
         }
     }
+}
 
+#[cfg(feature = "http")]
+impl Roots {
     fn open_bucket(
         &self,
         address: Address<'_>,
@@ -276,9 +317,11 @@ impl Roots {
 /// Where a path or URL leads.
 enum Location<'a> {
     Disk(&'a str),
+    #[cfg(feature = "http")]
     Bucket(Address<'a>),
 }
 
+#[cfg(feature = "http")]
 /// A folder or document of a bucket.
 struct Address<'a> {
     scheme: &'a str,
@@ -292,6 +335,7 @@ impl<'a> Location<'a> {
     /// A message that repeated a URL that is refused could repeat a password in it, so it names the scheme.
     ///
     /// The folder of a bucket that `section` names may have `?` and `#`, which a URL may not: they are its query.
+    #[cfg_attr(not(feature = "http"), expect(unused_variables, reason = "a folder has no section"))]
     fn parse(place: &'a str, section: Option<&S3Settings>) -> Result<Self, RootError> {
         let Some((scheme, rest)) = place.split_once("://") else {
             return match place.split_once(":/") {
@@ -304,6 +348,7 @@ impl<'a> Location<'a> {
             // The path as it stands, as it does in the URIs of blobs.
             "file" if rest.starts_with('/') => Ok(Self::Disk(rest)),
             "file" => Err(RootError::RelativeFile(place.to_owned())),
+            #[cfg(feature = "http")]
             scheme if SCHEMES.contains(&scheme) => {
                 let is_named = section.is_some_and(|section| section.bucket.is_some());
                 if !is_named && rest.contains(['?', '#']) {
@@ -311,10 +356,13 @@ impl<'a> Location<'a> {
                 }
                 Self::parse_bucket(scheme, rest, place)
             }
+            #[cfg(not(feature = "http"))]
+            scheme if SCHEMES.contains(&scheme) => Err(RootError::NotBuilt(scheme.to_owned())),
             _ => Err(RootError::Scheme(scheme.to_owned())),
         }
     }
 
+    #[cfg(feature = "http")]
     fn parse_bucket(scheme: &'a str, rest: &str, place: &str) -> Result<Self, RootError> {
         let surplus = || RootError::Surplus(scheme.to_owned());
         let (authority, folder) = rest.split_once('/').unwrap_or((rest, ""));
@@ -333,6 +381,7 @@ impl<'a> Location<'a> {
     }
 }
 
+#[cfg(feature = "http")]
 /// The bucket in memory of a name. It is forgotten when the process ends.
 fn in_memory(name: &str) -> Arc<dyn ObjectStore> {
     static BUCKETS: LazyLock<Mutex<BTreeMap<String, Arc<InMemory>>>> = LazyLock::new(Mutex::default);

@@ -1,6 +1,8 @@
 //! How to reach a bucket of S3: settings first, then the variables that Amazon's own tools read.
 
+#[cfg(feature = "http")]
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, Checksum};
+#[cfg(feature = "http")]
 use object_store::client::ClientConfigKey;
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -57,6 +59,7 @@ impl S3Settings {
 
     /// Puts the settings into `builder`. Returns it with what messages call the service, or what is wrong with
     /// the settings.
+    #[cfg(feature = "http")]
     pub(super) fn configure(
         &self,
         mut builder: AmazonS3Builder,
@@ -150,6 +153,7 @@ fn with_scheme(endpoint: &str, use_ssl: bool) -> Result<String, &'static str> {
     }
 }
 
+#[cfg(feature = "http")]
 fn aws_variables() -> impl Iterator<Item = (AmazonS3ConfigKey, String)> {
     std::env::vars_os().filter_map(|(name, value)| {
         let name = name.to_str().filter(|name| name.starts_with("AWS_"))?.to_ascii_lowercase();
@@ -159,6 +163,7 @@ fn aws_variables() -> impl Iterator<Item = (AmazonS3ConfigKey, String)> {
     })
 }
 
+#[cfg(feature = "http")]
 /// Whether a variable says who asks, and where, or what the bucket asks of every write. All else, as the bucket itself, is
 /// for the settings to say.
 fn is_about_access(key: AmazonS3ConfigKey) -> bool {

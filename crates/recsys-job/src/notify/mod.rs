@@ -12,10 +12,10 @@ pub(crate) mod template;
 use std::fmt;
 use std::time::Duration;
 
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use recsys_core::id::Scope;
 use recsys_core::publish::Manifest;
 use recsys_core::storage::{Condition, Secret, Store, StoreError};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 
 use self::template::Template;

@@ -1,0 +1,39 @@
+//! What stands in for the driver of Postgres where the program was built without one: it refuses every DSN.
+
+use recsys_core::database::{Class, Database, DatabaseError, Driver, Patience, RowSecurity};
+use recsys_core::storage::Secret;
+
+/// The driver's name, so that the jobs are called in one way.
+#[derive(Debug)]
+pub(crate) struct Postgres;
+
+/// Why there is no connection.
+#[derive(Debug)]
+struct NotBuilt;
+
+impl std::fmt::Display for NotBuilt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(
+            "this program was built without the feature `postgres`, which a DSN needs; build it with \
+             `--features postgres`, or take the DSN out",
+        )
+    }
+}
+
+impl std::error::Error for NotBuilt {}
+
+impl Driver for Postgres {
+    fn check(&self, _: &Secret) -> Result<(), DatabaseError> {
+        Err(DatabaseError::new(Class::Refusal, NotBuilt))
+    }
+
+    fn connect(
+        &self,
+        _: &Secret,
+        _: &str,
+        _: Patience,
+        _: RowSecurity,
+    ) -> Result<Box<dyn Database>, DatabaseError> {
+        Err(DatabaseError::new(Class::Refusal, NotBuilt))
+    }
+}
