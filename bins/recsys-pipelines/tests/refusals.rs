@@ -313,7 +313,7 @@ fn raw_files() {
     fs::remove_file(shop.sandbox.join(format!("{RAW}.zst"))).unwrap();
 
     fs::create_dir(shop.sandbox.join(RAW)).unwrap();
-    shop.refuses(1, &[RAW, "directory"]);
+    shop.refuses(3, &[RAW, "a folder, whose files are not read"]);
     fs::remove_dir(shop.sandbox.join(RAW)).unwrap();
 
     shop.sandbox.write(RAW, &good);

@@ -12,7 +12,7 @@ use recsys_core::publish::{
     BlobError, ClaimsError, GarbageError, LookupError, PublishError, RegistryError, RollbackError, Unfit,
 };
 use recsys_core::quarantine::{Stopped, TooManyInvalid};
-use recsys_core::raw::{RawError, WindowTooLarge};
+use recsys_core::raw::{Broken, RawError, WindowTooLarge};
 use recsys_core::spill::BudgetExceeded;
 use recsys_core::staging::StagingError;
 use recsys_core::storage::{RootError, StoreError, is_defect, is_refusal};
@@ -103,8 +103,8 @@ pub enum JobError {
     /// The registry cannot be read.
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// There is no registry.
-    #[error("registry {0} does not exist; set registry_dir or out_dir")]
+    /// There is nothing where the registry should be.
+    #[error("registry {0} does not exist or is empty; set registry_dir or out_dir")]
     NoRegistry(String),
     /// A filter that lets nothing through.
     #[error("no manifest in registry {0} is of that tenant or surface")]
@@ -227,7 +227,8 @@ impl JobError {
                 Class::Transient => Exit::Failure,
                 Class::Data => Exit::Refused,
             },
-            Self::Gate(_)
+            Self::Raw(RawError::Copies { .. })
+            | Self::Gate(_)
             | Self::Invalid(_)
             | Self::Stopped(_)
             | Self::Checkpoint { .. }
@@ -299,10 +300,10 @@ fn store(error: &StoreError) -> Exit {
 fn read(error: &std::io::Error) -> Exit {
     if is_refusal(error) {
         Exit::Usage
-    } else if is_defect(error) {
+    } else if is_defect(error) || Broken::is_cause(error) {
         Exit::Refused
-    } else if WindowTooLarge::is_cause(error) {
-        Exit::Limit
+    } else if let Some(window) = WindowTooLarge::of(error) {
+        if window.is_final() { Exit::Refused } else { Exit::Limit }
     } else {
         Exit::Failure
     }
