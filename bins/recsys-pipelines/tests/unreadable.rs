@@ -198,3 +198,36 @@ fn what_is_broken_for_good_is_refused_and_what_breaks_off_is_tried_again() {
         sandbox.run("job_content_sim", &line).fails(code, &[&[catalogue.as_str()], parts].concat());
     }
 }
+
+// ---- catalogues --------------------------------------------------------------------------------------
+
+#[test]
+fn a_catalogue_that_is_not_what_it_should_be_is_refused_by_name() {
+    let sandbox = sandbox();
+    let no_item = "the header has no column item_id";
+    let utf_16: Vec<u8> = "item_id,tags\nA,x\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let cases: [(&str, &[u8], &[&str]); 9] = [
+        ("quotes.csv", b"item_id,tags\nA,\"12\" screen\n", &["quotes.csv:2: ", "more text follows"]),
+        ("tags.csv", b"item_id,price\nA,1\n", &["tags.csv has no tags, of which content_sim is made"]),
+        (
+            "near.csv",
+            b"item_id,Tag List\nA,x\n",
+            &["near.csv has no tags (its \"Tag List\" has another name)"],
+        ),
+        ("tags.jsonl", b"{\"item_id\":\"A\"}\n", &["tags.jsonl has no tags"]),
+        ("bars.csv", b"item_id;tags\nA;x\n", &[no_item, "separated by semicolons"]),
+        ("tabs.csv", b"item_id\ttags\nA\tx\n", &[no_item, "separated by tabs"]),
+        ("excel.csv", b"sep=,\nitem_id,tags\nA,x\n", &[no_item, "\"sep=,\"", "take that line out"]),
+        ("wide.csv", &utf_16, &["wide.csv:1: the file is UTF-16; convert it to UTF-8"]),
+        (
+            "packed.csv",
+            &gz("item_id,tags\nA,x\n"),
+            &["packed.csv:1: the file is gzip; its name must end in .gz"],
+        ),
+    ];
+    for (name, bytes, parts) in cases {
+        sandbox.write(name, bytes);
+        sandbox.run("job_content_sim", &format!("{SCOPE} --input {name}")).fails(3, parts);
+    }
+    assert!(!sandbox.join("out").exists());
+}

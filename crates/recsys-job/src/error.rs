@@ -217,6 +217,7 @@ impl JobError {
                 CatalogError::Store(error) => store(error),
                 CatalogError::Missing(_) | CatalogError::Format(_) => Exit::Usage,
                 CatalogError::NoItemColumn { .. }
+                | CatalogError::NoTags { .. }
                 | CatalogError::Row { .. }
                 | CatalogError::Duplicate { .. }
                 | CatalogError::NothingLeft { .. } => Exit::Refused,

@@ -2,8 +2,10 @@
 //! absent field.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::event::Fault;
@@ -60,6 +62,24 @@ struct CreatedAt<'a> {
 pub(super) fn created_at(line: &str) -> Result<Cow<'_, str>, String> {
     let CreatedAt { created_at } = parse(line)?;
     Ok(created_at.map(|Text(time)| time).unwrap_or_default())
+}
+
+#[derive(Deserialize)]
+struct Presence {
+    price: Option<IgnoredAny>,
+    created_at: Option<IgnoredAny>,
+}
+
+/// Whether a row that [`JsonRow::parse`] took has a price, and a date.
+pub(super) fn has(line: &str) -> Result<(bool, bool), String> {
+    let Presence { price, created_at } = parse(line)?;
+    Ok((price.is_some(), created_at.is_some()))
+}
+
+/// The names of the fields of a row, each once.
+pub(super) fn fields(line: &str) -> Result<Vec<String>, String> {
+    let fields: BTreeMap<String, IgnoredAny> = parse(line)?;
+    Ok(fields.into_keys().collect())
 }
 
 fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, String> {
