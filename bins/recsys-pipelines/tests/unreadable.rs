@@ -191,8 +191,8 @@ fn what_is_broken_for_good_is_refused_and_what_breaks_off_is_tried_again() {
         let name = format!("{RAW}.{extension}");
         sandbox.write(&name, &bytes);
         refuses(&sandbox, code, &[&[name.as_str()], parts].concat());
-        // A catalogue is read the same way.
-        let catalogue = format!("items.csv.{extension}");
+        // A catalogue is read the same way, and an event is good enough for a row of one.
+        let catalogue = format!("items.jsonl.{extension}");
         sandbox.write(&catalogue, &bytes);
         let line = format!("{SCOPE} --input {catalogue}");
         sandbox.run("job_content_sim", &line).fails(code, &[&[catalogue.as_str()], parts].concat());
@@ -230,4 +230,70 @@ fn a_catalogue_that_is_not_what_it_should_be_is_refused_by_name() {
         sandbox.run("job_content_sim", &format!("{SCOPE} --input {name}")).fails(3, parts);
     }
     assert!(!sandbox.join("out").exists());
+}
+
+// ---- lines -------------------------------------------------------------------------------------------
+
+#[test]
+fn what_an_editor_does_not_show_is_called_by_its_name() {
+    let (text, sandbox) = (events(), sandbox());
+    let (first, rest) = text.split_at(text.find('\n').unwrap() + 1);
+    let utf_16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    let mark = "a byte order mark (U+FEFF) stands here";
+    let cases: [(Vec<u8>, &str, &str); 10] = [
+        (gz(&text), ":1: ", "the file is gzip; its name must end in .gz"),
+        (
+            zstd::encode_all(text.as_bytes(), 1).unwrap(),
+            ":1: ",
+            "the file is zstd; its name must end in .zst",
+        ),
+        (utf_16(&format!("\u{feff}{text}")), ":1: ", "the file is UTF-16; convert it to UTF-8"),
+        (utf_16(&text), ":1: ", "the file is UTF-16; convert it to UTF-8"),
+        (format!("{first}\u{feff}{rest}").into_bytes(), ":2:1: ", mark),
+        (format!("\u{feff}\u{feff}{text}").into_bytes(), ":1:1: ", mark),
+        (format!("{}{text}", "\0".repeat(64)).into_bytes(), ":1:1: ", "a zero byte (U+0000) stands here"),
+        (text.replace("\"A0\"", "1").into_bytes(), ":1:", "field `item_id` is 1; it must be a string"),
+        (
+            text.replace('}', ",\"rank\":\"3\"}").into_bytes(),
+            ":1:",
+            "field `rank` is the string \"3\"; it must be a whole number",
+        ),
+        (b"[1]\n".to_vec(), ":1:", "the line is a list; it must be an object"),
+    ];
+    for (bytes, place, told) in cases {
+        sandbox.write(RAW, bytes);
+        let finished = ingest(&sandbox);
+        finished.fails(3, &[RAW, place, told]);
+        assert!(!finished.stderr.contains("i64"), "{finished:?}");
+        assert_eq!(
+            finished.stderr.contains("correct the line"),
+            !told.starts_with("the file"),
+            "{finished:?}"
+        );
+    }
+}
+
+#[test]
+fn settings_of_a_wrong_type_are_told_in_the_words_of_the_file() {
+    let sandbox = Sandbox::new();
+    for (config, told) in [
+        (
+            r#"{"limits":{"max_events_per_run":"many"}}"#,
+            "limits.max_events_per_run is the string \"many\"; it must be a whole",
+        ),
+        (
+            r#"{"limits":{"max_events_per_run":-1}}"#,
+            "limits.max_events_per_run is -1; it must be a whole number of 0 or more",
+        ),
+        (r#"{"window_days":{"cooc":0}}"#, "window_days.cooc is 0; it must be a whole number of 1 or more"),
+        (r#"{"out_dir":7}"#, "out_dir is 7; it must be a string"),
+        (r#"{"artifact_kinds":"cooc"}"#, "artifact_kinds is the string \"cooc\"; it must be a list"),
+        (
+            r#"{"db":{"auto_create_tenant":"yes"}}"#,
+            "db.auto_create_tenant is the string \"yes\"; it must be true or false",
+        ),
+    ] {
+        sandbox.write("config.json", config);
+        sandbox.run("job_ingest", SCOPE).fails(2, &["config.json", told]);
+    }
 }

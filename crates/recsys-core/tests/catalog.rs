@@ -764,7 +764,7 @@ fn a_bad_date_is_named_with_its_line() {
                 calendar ends here";
     assert_eq!(dates("9999-12-31"), [Err(late.to_owned()), Err(late.to_owned())]);
     let text = "{\"item_id\":\"A\",\"created_at\":1767225600}";
-    let expected = "items.txt:1: invalid type: integer `1767225600`, expected a string (column 38)";
+    let expected = "items.txt:1: field `created_at` is 1767225600; it must be a string (column 38)";
     assert_eq!(each(Jsonl, text, time_of), [Err(expected.into())]);
 }
 

@@ -164,6 +164,7 @@ impl From<BuildError> for JobError {
 /// What to do about raw events that could not be read.
 fn advice(error: &LinesError) -> &'static str {
     match error {
+        LinesError::Line { fault, .. } if fault.is_of_file => "",
         LinesError::Line { .. } => "; correct the line or take it out",
         _ => "",
     }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use crate::event::Fault;
+use crate::event::{Fault, Type, fault};
 use crate::json::{self, Text};
 
 /// What every reader of a catalogue wants of a row, as it is written.
@@ -24,6 +24,10 @@ pub(super) struct JsonRow<'a> {
 }
 
 json::object!(JsonRow<'a>);
+
+/// A price is a number or a string, which is looked at where it is read.
+const FIELDS: [(&str, Type); 4] =
+    [("item_id", Type::Text), ("tags", Type::Texts), ("namespace", Type::Text), ("created_at", Type::Text)];
 
 impl<'a> JsonRow<'a> {
     /// Reads a line. Prices and dates are left to those who ask for them.
@@ -84,7 +88,7 @@ pub(super) fn fields(line: &str) -> Result<Vec<String>, String> {
 
 fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, String> {
     serde_json::from_str(json).map_err(|error| {
-        let Fault { reason, .. } = Fault::json(&error);
+        let Fault { reason, .. } = fault(json, &error, &FIELDS);
         format!("{reason} (column {})", error.column())
     })
 }
