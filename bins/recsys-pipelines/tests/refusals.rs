@@ -146,7 +146,7 @@ fn configuration() {
     shop.configure("/artifact_kinds", json!(["cooc", "cooc"]));
     shop.refuses(2, &["artifact_kinds", "twice"]);
     shop.configure("/window_days/cooc", json!(0));
-    shop.refuses(2, &["window_days.cooc", "nonzero"]);
+    shop.refuses(2, &["window_days.cooc is 0; it must be a whole number of 1 or more"]);
     shop.configure("/registry_dir", json!(" "));
     shop.refuses(2, &["registry_dir", "empty"]);
     shop.configure("/canonical_dir", json!("ftp://server/canonical"));
@@ -206,7 +206,7 @@ fn configuration() {
     shop.configure("/limits", json!([1, 2]));
     shop.refuses(2, &["limits must be a section"]);
     shop.configure("/limits/max_users_per_run", json!("many"));
-    shop.refuses(2, &["limits.max_users_per_run", "\"many\"", "u64"]);
+    shop.refuses(2, &["limits.max_users_per_run", "\"many\"", "it must be a whole number of 0 or more"]);
     shop.sandbox.write("config.json", "{\"out_dir\": \"out\",\n \"raw_events_dir\"");
     shop.refuses(2, &["config.json", "line 2"]);
     shop.sandbox.write("config.toml", "[object_store.s3]\nsecret_key = hunter2\n");
@@ -245,13 +245,13 @@ fn raw_lines() {
         ("}", "", &[":3:", "EOF"]),
         ("\"v\":1", "\"v\":2", &["`v` is 2"]),
         ("\"v\":1,", "", &["`v` is missing"]),
-        ("\"v\":1", "\"v\":\"1\"", &[":3:", "expected i64"]),
+        ("\"v\":1", "\"v\":\"1\"", &[":3:", "field `v` is the string \"1\"; it must be a whole number"]),
         ("\"session_id\":\"", "\"session_id\":\" \",\"x\":\"", &["`session_id` is empty"]),
         ("\"item_id\":", "\"item\":", &["`item_id` is missing"]),
         ("\"tenant\":\"demo\"", "\"tenant\":\"\"", &["`tenant` is empty"]),
         ("\"surface\":\"home\"", "\"surface\":null", &["`surface` is missing"]),
         ("\"rank\":", "\"rank\":-", &["`rank` is -", "0 or more"]),
-        ("\"rank\":", "\"rank\":99999999999999999999", &[":3:", "i64"]),
+        ("\"rank\":", "\"rank\":99999999999999999999", &[":3:", "it must be a whole number"]),
         ("\"ts\":\"2026-01-02T", "\"ts\":\"2026-01-02 ", &["`ts`", "RFC 3339"]),
         ("\"item_id\":", "\"item_id\":\"x\",\"item_id\":", &["duplicate field `item_id`"]),
         ("\"item_id\":\"", "\"item_id\":\"\\ud800", &[":3:", "hex escape"]),
@@ -313,7 +313,7 @@ fn raw_files() {
     fs::remove_file(shop.sandbox.join(format!("{RAW}.zst"))).unwrap();
 
     fs::create_dir(shop.sandbox.join(RAW)).unwrap();
-    shop.refuses(1, &[RAW, "directory"]);
+    shop.refuses(3, &[RAW, "a folder, whose files are not read"]);
     fs::remove_dir(shop.sandbox.join(RAW)).unwrap();
 
     shop.sandbox.write(RAW, &good);
@@ -362,7 +362,11 @@ fn catalogues() {
     shop.check(&job("a.csv"), 3, &["a.csv:4", "\"A\"", "line 2"]);
     shop.sandbox
         .write("a.jsonl", "{\"item_id\":\"A\",\"tags\":[\"x\"]}\n{\"item_id\":\"B\",\"tags\":\"x\"}\n");
-    shop.check(&job("a.jsonl"), 3, &["a.jsonl:2", "sequence"]);
+    shop.check(
+        &job("a.jsonl"),
+        3,
+        &["a.jsonl:2", "field `tags` is the string \"x\"; it must be a list of strings"],
+    );
     shop.sandbox.write("a.txt", "item_id\n");
     shop.check(&job("a.txt"), 2, &["a.txt", "csv or jsonl"]);
     shop.check(&job("nowhere.csv"), 2, &["nowhere.csv", "does not exist"]);

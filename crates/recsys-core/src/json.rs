@@ -17,6 +17,39 @@ use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 #[derive(Debug, Deserialize)]
 pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
+/// A message of serde about a wrong type, in the words of JSON where it has those of Rust.
+pub fn type_in_words(message: &str) -> String {
+    let Some((found, expected)) = message.split_once(", expected ") else { return message.to_owned() };
+    let found = ["invalid type: ", "invalid value: "]
+        .iter()
+        .find_map(|kind| found.strip_prefix(kind))
+        .unwrap_or(found);
+    let found = match found.split_once(' ').map_or(found, |(kind, _)| kind) {
+        "sequence" => "a list",
+        "map" => "an object",
+        "unit" => "null",
+        _ => found,
+    };
+    format!("it is {found}; it must be {}", expected_in_words(expected))
+}
+
+/// What serde expects, in the words of JSON.
+pub fn expected_in_words(expected: &str) -> &str {
+    match expected {
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number of 0 or more",
+        "a nonzero u8" | "a nonzero u16" | "a nonzero u32" | "a nonzero u64" | "a nonzero usize" => {
+            "a whole number of 1 or more"
+        }
+        "f32" | "f64" => "a number",
+        "a boolean" => "true or false",
+        "a sequence" => "a list",
+        "a map" => "an object",
+        other if other.starts_with("struct ") => "an object",
+        other => other,
+    }
+}
+
 struct Compact;
 
 impl Formatter for Compact {

@@ -4,6 +4,7 @@
 //! canonical data, the in-memory table, the builders, staging, publishing; gates and limits beside them.
 
 pub mod artifact;
+mod beginning;
 pub mod canonical;
 pub mod catalog;
 pub mod database;

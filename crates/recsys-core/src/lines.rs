@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::vec;
 
+use crate::beginning::not_text;
 use crate::event::Fault;
 use crate::interrupt;
 use crate::parallel::on_threads;
@@ -273,7 +274,7 @@ impl OpenFile {
             }
             if bytes.len() > TOO_LONG {
                 let Some(aside) = aside else {
-                    earliest.report_fault(start.file, start.line, too_long());
+                    earliest.report_fault(start.file, start.line, too_long_at(start, bytes));
                     continue;
                 };
                 // Here and not beside the other workers, so that no more than one such line is in memory.
@@ -312,7 +313,7 @@ fn set_long_line_aside(aside: &Aside, mut place: Place, bytes: &[u8]) -> Result<
     let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     let line = without_mark(&mut place, line);
     let mut stretch = aside.stretch(place.file, place.line);
-    stretch.keep(place, line, &too_long())?;
+    stretch.keep(place, line, &too_long_at(&place, line))?;
     stretch.finish(Seen { bytes: bytes.len() as u64, good: 0 })
 }
 
@@ -329,6 +330,15 @@ fn without_mark<'a>(place: &mut Place, bytes: &'a [u8]) -> &'a [u8] {
 
 pub(crate) fn too_long() -> Fault {
     Fault::new(format!("the line is longer than {MAX_LINE_BYTES} bytes; is a line end missing?"))
+}
+
+fn too_long_at(place: &Place, line: &[u8]) -> Fault {
+    if place.byte_offset == 0 { of_file(line, too_long()) } else { too_long() }
+}
+
+/// What is wrong with the first line of a file: the file, if it is no text.
+fn of_file(line: &[u8], fault: Fault) -> Fault {
+    not_text(line).map_or(fault, Fault::of_file)
 }
 
 fn too_long_to_keep() -> Fault {
@@ -374,8 +384,8 @@ fn work_through<S, E: Into<Stop>>(
                 let (good, other) = rest.split_at(error.valid_up_to());
                 let start = memchr::memrchr(b'\n', good).map_or(0, |at| at + 1);
                 let end = memchr::memchr(b'\n', other).map_or(rest.len(), |at| good.len() + at + 1);
-                let fault =
-                    Fault { column: Some(good.len() - start + 1), reason: "the line is not UTF-8".into() };
+                let column = Some(good.len() - start + 1);
+                let fault = Fault { column, ..Fault::new("the line is not UTF-8") };
                 let text = std::str::from_utf8(&good[..start]).unwrap_or_default();
                 (text, Some((&rest[start..end], fault)))
             }
@@ -432,6 +442,10 @@ struct BadLines<'a> {
 impl BadLines<'_> {
     /// Puts a line aside, if that is what is wrong and where it goes.
     fn take(&mut self, place: Place, line: &[u8], stop: Stop) -> Result<(), Stop> {
+        let stop = match stop {
+            Stop::Fault(fault) if place.byte_offset == 0 => Stop::Fault(of_file(line, fault)),
+            stop => stop,
+        };
         let (Some(aside), Stop::Fault(fault)) = (self.aside, &stop) else { return Err(stop) };
         let Place { file, line: first_line, .. } = self.start;
         let stretch = self.stretch.get_or_insert_with(|| aside.stretch(file, first_line));

@@ -5,13 +5,10 @@
 //! Beside each, or in its place, a `.jsonl.gz` and a `.jsonl.zst` are read: what producers split over
 //! several files is one day's data. A missing day is an empty day; a file that cannot be read is an error.
 
+mod compressed;
+mod copies;
+mod gzip;
 mod zstd_window;
-
-use std::ffi::OsStr;
-use std::io::Read;
-use std::path::Path;
-
-use flate2::read::MultiGzDecoder;
 
 use crate::event::Stream;
 use crate::id::Scope;
@@ -20,14 +17,30 @@ use crate::spill::Budget;
 use crate::storage::{Store, StoreError};
 use crate::window::Day;
 
+pub use compressed::{Broken, open_decompressed};
 pub use zstd_window::{MaxWindow, WindowTooLarge};
 
 /// Why raw events could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum RawError {
     /// There is nothing at the root, so no day can be told from an empty one.
-    #[error("raw events folder {0} does not exist; set raw_events_dir")]
+    #[error("raw events folder {0} does not exist or is empty; mount or fill it, or set raw_events_dir")]
     MissingRoot(String),
+    /// Two files that would be read as parts of the same data are one and its copy.
+    #[error(
+        "{one} and {other} hold the same events, which would count twice: {same} of {lines} lines at the beginning of one \
+         are in the other; remove the one that is a copy"
+    )]
+    Copies {
+        /// A file.
+        one: String,
+        /// The other.
+        other: String,
+        /// Lines that both have.
+        same: usize,
+        /// The lines that were looked at, of the file that has fewer.
+        lines: usize,
+    },
     /// A file is there and cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -112,23 +125,6 @@ impl<'a> Raw<'a> {
                 files.push(LineFile { name: self.store.name(&key), reader, bytes });
             }
         }
-        Ok(files)
-    }
-}
-
-/// Opens a document whose name says how it is compressed.
-pub fn open_decompressed(
-    store: &dyn Store,
-    key: &str,
-    window: MaxWindow,
-) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
-    let Some(reader) = store.open_input(key)? else { return Ok(None) };
-    match Path::new(key).extension().and_then(OsStr::to_str) {
-        Some("gz") => Ok(Some(Box::new(MultiGzDecoder::new(reader)))),
-        Some("zst") => {
-            let failed = |source| StoreError { action: "read", target: store.name(key), source };
-            Ok(Some(window.decoder(reader).map_err(failed)?))
-        }
-        _ => Ok(Some(reader)),
+        copies::refuse(files)
     }
 }

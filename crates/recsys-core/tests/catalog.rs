@@ -80,9 +80,92 @@ fn the_first_name_in_the_list_of_names_wins() {
 fn a_header_without_an_item_column_is_refused() {
     for text in ["", "\n", "item,tags\nA,x\n", "item id\nA\n", "tags\n"] {
         let refused = read(Csv, text).unwrap_err();
-        assert!(matches!(&refused, CatalogError::NoItemColumn { name } if name == "items.txt"), "{text:?}");
+        assert!(
+            matches!(&refused, CatalogError::NoItemColumn { name, .. } if name == "items.txt"),
+            "{text:?}"
+        );
     }
-    assert_eq!(error(Csv, "a,b\n"), "items.txt:1: the header has no column item_id (or itemid, or id)");
+    let no_item = "items.txt:1: the header has no column item_id (or itemid, or id): ";
+    for (text, instead) in [
+        ("", "it is empty"),
+        ("a,b\n", "it is \"a,b\""),
+        (
+            "item_id;tags\nA;x\n",
+            "it is separated by semicolons, \"item_id;tags\"; separate columns by commas",
+        ),
+        ("tags\tID\nx\tA\n", "it is separated by tabs, \"tags\\tID\"; separate columns by commas"),
+        ("item_id|price\n", "it is separated by bars, \"item_id|price\"; separate columns by commas"),
+        ("sep=,\nitem_id,tags\nA,x\n", "it is \"sep=,\", which only some programs read; take that line out"),
+        (
+            "\u{feff}SEP=;\nitem_id;tags\n",
+            "it is \"SEP=;\", which only some programs read; take that line out",
+        ),
+        (
+            "tags,\u{feff}id\nx,A\n",
+            "a byte order mark (U+FEFF) stands in it, \"tags,\\u{feff}id\"; take it out",
+        ),
+    ] {
+        assert_eq!(error(Csv, text), format!("{no_item}{instead}"), "{text:?}");
+    }
+}
+
+/// What a file is that is no text, in whatever format it should be.
+#[test]
+fn a_file_that_is_no_text_is_called_what_it_is() {
+    let utf_16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    for format in [Csv, Jsonl] {
+        for (bytes, told) in [
+            (b"\x1f\x8b\x08\0\0\0\0\0".to_vec(), "the file is gzip; its name must end in .gz"),
+            (
+                b"PK\x03\x04\x14\0\0\0".to_vec(),
+                "the file is a zip archive; take out of it what is to be read",
+            ),
+            (utf_16("\u{feff}item_id\nA\n"), "the file is UTF-16; convert it to UTF-8"),
+            (utf_16("{\"item_id\":\"A\"}\n"), "the file is UTF-16; convert it to UTF-8"),
+        ] {
+            assert_eq!(error(format, bytes), format!("items.txt:1: {told}"));
+        }
+    }
+}
+
+#[test]
+fn text_behind_a_closing_quote_is_refused() {
+    let more = ", and more text follows; a quote that belongs to a quoted field is written twice";
+    for (text, line, place) in [
+        ("id,tags\nA,\"12 inch\nB,x\nC,\"8 inch\n", 2, " on line 4"),
+        ("id,tags\nA,x\nB,\"12\" screen\n", 3, ""),
+        ("id,tags\nA,\"say \\\"x\\\" now\"\n", 2, ""),
+        ("id,tags\r\n\r\n\"A\"x,\r\n", 3, ""),
+        ("\"id\"x,tags\n", 1, ""),
+        ("id,tags\nA,\"x\" \"y\"\n", 2, ""),
+    ] {
+        let expected = format!("items.txt:{line}: a quoted field of this row is closed{place}{more}");
+        assert_eq!(error(Csv, text), expected, "{text:?}");
+    }
+    // Wherever the reader's blocks end.
+    for length in (1 << 16) - 40..(1 << 16) + 8 {
+        let text = format!("id,tags\nA,{}\nB,\"12\" screen\nC,\"y\"\n", "x".repeat(length));
+        assert_eq!(bad_row(Csv, text), 3);
+    }
+    // Blanks are none, and neither is a quote within a field that has none around it.
+    assert_eq!(items(Csv, "id,tags\n\"A\" ,\"x\"\t\nB,12\" y\n"), ["A: x", "B: 12\" y"]);
+}
+
+#[test]
+fn a_catalogue_without_tags_is_told_from_one_whose_items_have_none() {
+    let without =
+        |format, text: &str| read(format, text).unwrap().without_tags.map(|absent| absent.to_string());
+    assert_eq!(without(Csv, "id,tags\nA,\n"), None);
+    assert_eq!(without(Csv, "id,price\nA,1\n"), Some("tags".to_owned()));
+    assert_eq!(
+        without(Csv, "id,Item Tags\nA,x\n"),
+        Some("tags (its \"Item Tags\" has another name)".to_owned())
+    );
+    assert_eq!(without(Csv, "id\n"), Some("tags".to_owned()));
+    assert_eq!(without(Jsonl, "{\"item_id\":\"A\"}\n{\"item_id\":\"B\",\"tags\":[]}\n"), None);
+    let text = "{\"item_id\":\"A\",\"tags\":null,\"Tags\":[\"x\"]}\n";
+    assert_eq!(without(Jsonl, text), Some("tags (its \"Tags\" has another name)".to_owned()));
+    assert_eq!(without(Jsonl, ""), None);
 }
 
 #[test]
@@ -112,8 +195,8 @@ fn a_byte_order_mark_behind_a_blank_line_is_part_of_a_name() {
     for end in ["\n", "\r\n", "\r"] {
         let text = format!("{end}\u{feff}id,item_id\nA,B\n");
         assert_eq!(items(Csv, &text), ["B: "], "{text:?}");
-        let expected = "items.txt:1: the header has no column item_id (or itemid, or id)";
-        assert_eq!(error(Csv, format!("{end}\u{feff}id\nA\n")), expected);
+        let told = error(Csv, format!("{end}\u{feff}id\nA\n"));
+        assert!(told.starts_with("items.txt:1: ") && told.contains("a byte order mark (U+FEFF)"), "{told}");
     }
 }
 
@@ -681,7 +764,7 @@ fn a_bad_date_is_named_with_its_line() {
                 calendar ends here";
     assert_eq!(dates("9999-12-31"), [Err(late.to_owned()), Err(late.to_owned())]);
     let text = "{\"item_id\":\"A\",\"created_at\":1767225600}";
-    let expected = "items.txt:1: invalid type: integer `1767225600`, expected a string (column 38)";
+    let expected = "items.txt:1: field `created_at` is 1767225600; it must be a string (column 38)";
     assert_eq!(each(Jsonl, text, time_of), [Err(expected.into())]);
 }
 
@@ -824,7 +907,7 @@ fn an_endless_file_is_left_where_it_breaks_a_rule() {
         (Csv, "\"", "\n"),
         (Csv, "id\nA\n", ","),
         (Csv, "id\nA\n\"", "\n"),
-        (Csv, "id\nA\n", "x,\"\""),
+        (Csv, "id\nA\n", "\"\","),
         (Jsonl, "", " "),
         (Jsonl, "{\"item_id\":\"A\"}\n", "{"),
     ] {

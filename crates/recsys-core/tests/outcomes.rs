@@ -544,10 +544,18 @@ fn the_first_bad_line_is_named() {
     for (from, to, reason) in [
         ("click", "view", "file 1:2: field `event_type` is \"view\"; it must be click or conversion"),
         ("\"i\"", "\" \"", "file 1:2: field `item_id` is empty"),
-        ("\"click\"", "\"click\",\"value\":\"1\"", "file 1:2:108: invalid type: string \"1\", expected f64"),
-        ("\"click\"", "\"click\",\"value\":1e400", "file 1:2:110: number out of range"),
+        (
+            "\"click\"",
+            "\"click\",\"value\":\"1\"",
+            "file 1:2:108: field `value` is the string \"1\"; it must be a number that a double can hold",
+        ),
+        (
+            "\"click\"",
+            "\"click\",\"value\":1e400",
+            "file 1:2:110: field `value` is 1e400; it must be a number that a double can hold",
+        ),
         ("}", "", "file 1:2:96: EOF while parsing an object"),
-        (good, "[]", "file 1:2:1: invalid type: sequence, expected an object"),
+        (good, "[]", "file 1:2:1: the line is a list; it must be an object"),
     ] {
         let bad = good.replace(from, to);
         let contents = [good.to_owned(), format!("{good}\n{bad}\n{bad}\n")].map(String::into_bytes);

@@ -12,7 +12,7 @@ use recsys_core::canonical::{Counts, read_days};
 use recsys_core::event::Fault;
 use recsys_core::id::{Scope, Surface, Tenant};
 use recsys_core::lines::{LineFile, LinesError, for_each_line};
-use recsys_core::raw::{Raw, RawError};
+use recsys_core::raw::{Broken, Raw, RawError};
 use recsys_core::spill::Budget;
 use recsys_core::storage::LocalStore;
 use recsys_core::window::Day;
@@ -47,8 +47,10 @@ struct Folder {
 }
 
 impl Folder {
+    /// A folder that is not empty: an empty one is none.
     fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("nobody")).unwrap();
         let store = LocalStore::new(root.path()).unwrap();
         let scope = Scope { tenant: Tenant::new("demo").unwrap(), surface: Surface::new("home").unwrap() };
         Self { root, store, scope }
@@ -113,8 +115,11 @@ fn a_missing_root_is_an_error() {
     assert!(Raw::new(&store, &folder.scope).is_err());
     fs::remove_file(&missing).unwrap();
     fs::create_dir(&missing).unwrap();
-    assert!(Raw::new(&store, &folder.scope).is_ok());
+    // An empty folder is what a mount leaves that is not there.
+    assert!(matches!(Raw::new(&store, &folder.scope), Err(RawError::MissingRoot(_))));
     assert_eq!(fs::read_dir(&missing).unwrap().count(), 0, "reading creates nothing");
+    fs::create_dir(missing.join("demo")).unwrap();
+    assert!(Raw::new(&store, &folder.scope).is_ok());
 }
 
 #[test]
@@ -180,7 +185,7 @@ fn plain_and_compressed_files_are_read_together() {
 fn names_of_files_are_those_on_the_disk() {
     let folder = Folder::new();
     folder.put_day("jsonl", line("A"));
-    folder.put_day("jsonl.gz", gz(line("A") + "{\n"));
+    folder.put_day("jsonl.gz", gz(line("B") + "{\n"));
     let files = folder.files().unwrap();
     assert_eq!(names(&files), [format!("{DAY}.jsonl"), format!("{DAY}.jsonl.gz")]);
     let error = read_days(files, &folder.scope, day(), day(), &Budget::default()).unwrap_err().to_string();
@@ -251,6 +256,108 @@ fn damaged_and_misnamed_files_are_unreadable() {
     assert!(folder.is_unreadable(&folder.path(&format!("demo/home/exposure.{DAY}.jsonl.gz"))));
 }
 
+/// What breaks off may still be on its way. What is broken stays so, and no retry heals it.
+#[test]
+fn only_an_early_end_may_heal() {
+    let text = line("A").repeat(100);
+    let mut wrong = gz(&text);
+    let checksum = wrong.len() - 8;
+    wrong[checksum] ^= 1;
+    let mut torn = zst(&text);
+    let middle = torn.len() / 2;
+    torn[middle] ^= 0xff;
+    let early = [("jsonl.gz", gz(&text)), ("jsonl.zst", zst(&text))];
+    let early = early.map(|(extension, bytes)| (extension, bytes[..bytes.len() / 2].to_vec(), None));
+    let broken = [
+        ("jsonl.gz", wrong, "its gzip data is broken ("),
+        ("jsonl.zst", torn, "its zstd data is broken ("),
+        (
+            "jsonl.gz",
+            [gz(&text), b"and more".to_vec()].concat(),
+            "its gzip data is broken (other bytes follow its end)",
+        ),
+        (
+            "jsonl.zst",
+            [zst(&text), b"and more".to_vec()].concat(),
+            "its zstd data is broken (Unknown frame descriptor)",
+        ),
+        ("jsonl.gz", zst(&text), "it is not gzip: the file is zstd; its name must end in .zst"),
+        ("jsonl.zst", gz(&text), "it is not zstd: the file is gzip; its name must end in .gz"),
+        (
+            "jsonl.gz",
+            text.clone().into_bytes(),
+            "it is not gzip: it begins with other bytes; if it is not compressed, ",
+        ),
+        (
+            "jsonl.zst",
+            text.clone().into_bytes(),
+            "it is not zstd: it begins with other bytes; if it is not compressed, ",
+        ),
+    ];
+    let broken = broken.map(|(extension, bytes, told)| (extension, bytes, Some(told)));
+    for (extension, bytes, told) in early.into_iter().chain(broken) {
+        let folder = Folder::new();
+        folder.put_day(extension, bytes);
+        let Err(LinesError::Read { source, .. }) = folder.lines() else {
+            panic!("{extension} {told:?} was read")
+        };
+        assert_eq!(Broken::is_cause(&source), told.is_some(), "{extension} {told:?}: {source}");
+        assert!(source.to_string().starts_with(told.unwrap_or_default()), "{source}");
+    }
+}
+
+#[test]
+fn zeros_behind_a_gzip_member_are_padding_up_to_the_end() {
+    for zeros in [1, 512, 100_000] {
+        let padded = [gz(line("A")), gz(line("B")), vec![0; zeros]].concat();
+        let folder = Folder::new();
+        folder.put_day("jsonl.gz", &padded);
+        assert_eq!(folder.lines().unwrap(), [line("A").trim_end(), line("B").trim_end()], "{zeros}");
+        for more in [gz(line("C")), b"x".to_vec()] {
+            folder.put_day("jsonl.gz", [padded.clone(), more].concat());
+            assert!(folder.lines().is_err(), "{zeros}");
+        }
+    }
+}
+
+/// What `gzip -k` leaves, also when one of the two was changed since.
+#[test]
+fn a_file_beside_its_copy_is_refused() {
+    let text: String = (0..20_000).map(|number| line(&format!("item-{number}"))).collect();
+    let longer = text.clone() + &line("late");
+    let edited = text.replace("item-0\"", "item-x\"");
+    let marked = format!("\u{feff}{}", text.replace('\n', "\r\n"));
+    for stem in ["exposure".to_owned(), format!("demo/home/exposure.{DAY}")] {
+        for copy in [&text, &longer, &edited, &marked] {
+            for (extension, bytes) in [("gz", gz(copy)), ("zst", zst(copy))] {
+                let folder = Folder::new();
+                folder.put(&format!("{stem}.jsonl"), &text);
+                folder.put(&format!("{stem}.jsonl.{extension}"), bytes);
+                let Err(error) = folder.files() else { panic!("{stem} beside its {extension} was taken") };
+                assert!(matches!(error, RawError::Copies { .. }), "{error}");
+                let name = folder.path(&stem).display().to_string();
+                let told = format!("{name}.jsonl and {name}.jsonl.{extension} hold the same events");
+                assert!(error.to_string().starts_with(&told), "{error}");
+            }
+        }
+    }
+    let folder = Folder::new();
+    folder.put_day("jsonl.gz", gz(&text));
+    folder.put_day("jsonl.zst", zst(&text));
+    assert!(matches!(folder.files(), Err(RawError::Copies { .. })));
+}
+
+/// A delivery that was repeated in another file counts once, so a few common lines are none of a copy.
+#[test]
+fn parts_of_a_day_may_have_lines_in_common() {
+    let part = |range: std::ops::Range<u32>| range.map(|item| line(&item.to_string())).collect::<String>();
+    let folder = Folder::new();
+    folder.put_day("jsonl", part(0..100));
+    folder.put_day("jsonl.gz", gz(part(60..160)));
+    folder.put_day("jsonl.zst", zst(""));
+    assert_eq!(folder.lines().unwrap().len(), 200);
+}
+
 #[test]
 fn an_unreadable_file_spoils_a_day_that_has_others() {
     let folder = Folder::new();
@@ -281,6 +388,29 @@ fn a_file_in_place_of_a_folder_is_an_error() {
         folder.put(key, "");
         assert!(folder.raw().flat().unwrap().is_empty());
         assert!(matches!(folder.raw().day(day()), Err(RawError::Store(_))), "{key}");
+    }
+}
+
+/// Such as to a disk that is not mounted.
+#[test]
+fn a_link_to_nothing_in_any_place_is_an_error() {
+    for key in ["demo", "demo/home", &format!("demo/home/exposure.{DAY}.jsonl"), "exposure.jsonl"] {
+        let folder = Folder::new();
+        folder.put("other/file", "");
+        let path = folder.path(key);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink("/nowhere/at/all", &path).unwrap();
+        let Err(error) = folder.files() else { panic!("{key} is an empty day") };
+        let RawError::Store(error) = error else { panic!("{error}") };
+        let told = error.source.to_string();
+        assert!(error.target.starts_with(path.to_str().unwrap()), "{error}");
+        assert!(told.contains("a link to a f") && told.contains("that does not exist"), "{told}");
+        // A link to a folder that lacks the day is an empty day.
+        if !key.ends_with("jsonl") {
+            fs::remove_file(&path).unwrap();
+            std::os::unix::fs::symlink(folder.root.path().join("other"), &path).unwrap();
+            assert!(folder.files().unwrap().is_empty(), "{key}");
+        }
     }
 }
 

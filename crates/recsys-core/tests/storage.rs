@@ -530,3 +530,41 @@ fn a_document_is_read_up_to_its_bound_and_no_further() {
     }
     assert_eq!(folder.store.read_at_most("a", MAX_DOCUMENT_BYTES + 1).unwrap().unwrap().len(), most + 1);
 }
+
+/// What it should lead to may be on a disk that is not mounted.
+#[test]
+fn a_link_to_nothing_is_no_absence_in_any_place_and_for_any_reader() {
+    for link in ["a", "a/b", "a/b/c.json"] {
+        let folder = Folder::new();
+        let path = folder.path(link);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink("/nowhere/at/all", &path).unwrap();
+        let (store, key) = (&folder.store, "a/b/c.json");
+        let failures = [
+            ("open", store.open(key).map(drop)),
+            ("open_input", store.open_input(key).map(drop)),
+            ("read", store.read(key).map(drop)),
+            ("read_tagged", store.read_tagged(key).map(drop)),
+            ("look", store.look(key).map(drop)),
+            ("holds", store.holds(key, b"x").map(drop)),
+            ("list", store.list("").map(drop)),
+            ("list below", store.list("a/b").map(drop)),
+        ];
+        for (what, result) in failures {
+            let Err(error) = result else { panic!("{what} of {link} finds nothing") };
+            assert!(error.source.to_string().contains("that does not exist"), "{what} of {link}: {error:?}");
+        }
+        // A link itself can be removed.
+        assert_eq!(store.remove(key).is_err(), link != key, "{link}");
+        assert!(link == key || store.put(key, b"x", Condition::Always).is_err(), "{link}");
+    }
+    let outer = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("/nowhere/at/all", outer.path().join("root")).unwrap();
+    for root in ["root", "root/below"] {
+        let store = LocalStore::new(outer.path().join(root)).unwrap();
+        assert!(
+            store.root_exists().is_err() && store.list("").is_err() && store.read("a").is_err(),
+            "{root}"
+        );
+    }
+}

@@ -209,6 +209,9 @@ impl Context {
         let CatalogFile { path, format, reader } = self.open_catalog(path, format)?;
         let catalog =
             Catalog::read(path, format, reader, &self.scope.surface, &self.config.limits, &self.budget)?;
+        if let Some(absent) = catalog.without_tags {
+            return Err(CatalogError::NoTags { name: path.to_owned(), absent }.into());
+        }
         let Catalog { rows, foreign, rows_without_id, .. } = catalog;
         tracing::info!(path, rows, foreign, "read the catalogue");
         if rows_without_id > 0 {

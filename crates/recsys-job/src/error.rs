@@ -15,7 +15,7 @@ use recsys_core::publish::{
     Unfit,
 };
 use recsys_core::quarantine::{Stopped, TooManyInvalid};
-use recsys_core::raw::{RawError, WindowTooLarge};
+use recsys_core::raw::{Broken, RawError, WindowTooLarge};
 use recsys_core::spill::BudgetExceeded;
 use recsys_core::staging::StagingError;
 use recsys_core::storage::{RootError, StoreError, is_defect, is_refusal};
@@ -131,8 +131,8 @@ pub enum JobError {
     /// The registry cannot be read.
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// There is no registry.
-    #[error("registry {0} does not exist; set registry_dir or out_dir")]
+    /// There is nothing where the registry should be.
+    #[error("registry {0} does not exist or is empty; set registry_dir or out_dir")]
     NoRegistry(String),
     /// A filter that lets nothing through.
     #[error("no manifest in registry {registry} is of that tenant or surface{known}")]
@@ -265,6 +265,7 @@ impl From<BuildError> for JobError {
 /// What to do about raw events that could not be read.
 fn advice(error: &LinesError) -> &'static str {
     match error {
+        LinesError::Line { fault, .. } if fault.is_of_file => "",
         LinesError::Line { .. } => "; correct the line or take it out",
         _ => "",
     }
@@ -318,6 +319,7 @@ impl JobError {
                 CatalogError::Store(error) => store(error),
                 CatalogError::Missing(_) | CatalogError::Format(_) => Exit::Usage,
                 CatalogError::NoItemColumn { .. }
+                | CatalogError::NoTags { .. }
                 | CatalogError::Row { .. }
                 | CatalogError::Duplicate { .. }
                 | CatalogError::NothingLeft { .. } => Exit::Refused,
@@ -328,7 +330,8 @@ impl JobError {
                 Class::Transient => Exit::Failure,
                 Class::Data => Exit::Refused,
             },
-            Self::Gate(_)
+            Self::Raw(RawError::Copies { .. })
+            | Self::Gate(_)
             | Self::OpenDay(_)
             | Self::RefusedDays { .. }
             | Self::NotMet { .. }
@@ -409,10 +412,10 @@ fn store(error: &StoreError) -> Exit {
 fn read(error: &std::io::Error) -> Exit {
     if is_refusal(error) {
         Exit::Usage
-    } else if is_defect(error) {
+    } else if is_defect(error) || Broken::is_cause(error) {
         Exit::Refused
-    } else if WindowTooLarge::is_cause(error) {
-        Exit::Limit
+    } else if let Some(window) = WindowTooLarge::of(error) {
+        if window.is_final() { Exit::Refused } else { Exit::Limit }
     } else {
         Exit::Failure
     }

@@ -3,8 +3,10 @@
 //! Rows are streamed into a temporary table and merged in one transaction. A row that is right already is not
 //! touched, `updated_at` included. Writers of the same tenant and namespace queue.
 
+use std::cell::Cell;
+
 use csv::ByteRecord;
-use recsys_core::catalog::CatalogError;
+use recsys_core::catalog::{CatalogError, Columns};
 use recsys_core::database::{CatalogTarget, CatalogWriteError, ItemRow, Obsolete, TableName, Written};
 
 use crate::connection::Connection;
@@ -59,7 +61,9 @@ fn merge(
     )?;
     let time = connection.writing_time()?;
     let rows = rows.map(|row| row.map_err(Failure::Catalog));
+    let columns = Cell::new(Columns::default());
     let given = copy_rows(connection, INCOMING, rows, |row, fields| {
+        columns.set(columns.get().or(row.columns));
         push_row(row, fields).map_err(|problem| {
             Failure::Catalog(CatalogError::Row {
                 name: target.file.to_owned(),
@@ -72,6 +76,9 @@ fn merge(
     if let Some(duplicate) = duplicate(connection, target.file)? {
         return Err(Failure::Catalog(duplicate));
     }
+    // A column that the file does not have stays as it is.
+    let tags = if columns.get().tags { "i.tags" } else { "t.tags" };
+    let price = if columns.get().price { "i.price" } else { "t.price" };
     let whose = [target.tenant.as_str(), target.namespace];
     let timed = [target.tenant.as_str(), target.namespace, &time];
     let of_the_namespace = "t.tenant_id = $1::uuid and t.namespace = $2";
@@ -87,11 +94,11 @@ fn merge(
     };
     let updated = connection.execute(
         &format!(
-            "update {TABLE} t set tags = i.tags, price = i.price,
+            "update {TABLE} t set tags = {tags}, price = {price},
                  created_at = coalesce(i.created_at, t.created_at), updated_at = $3::timestamptz
              from {INCOMING} i where {of_the_namespace} and i.item_id = t.item_id
              and (t.tags, t.price, t.created_at)
-                 is distinct from (i.tags, i.price, coalesce(i.created_at, t.created_at))"
+                 is distinct from ({tags}, {price}, coalesce(i.created_at, t.created_at))"
         ),
         &timed,
     )?;
@@ -106,7 +113,7 @@ fn merge(
     let found = connection.number(
         &format!(
             "select count(*)::text from {TABLE} t join {INCOMING} i on i.item_id = t.item_id where {of_the_namespace}
-             and (t.tags, t.price) is not distinct from (i.tags, i.price)"
+             and (t.tags, t.price) is not distinct from ({tags}, {price})"
         ),
         &whose,
     )?;

@@ -70,6 +70,66 @@ fn pruning_removes_what_the_file_does_not_have_in_its_namespace_and_a_dry_run_no
     assert_eq!(pilot.lines("select count(*) from item_tags"), ["3"]);
 }
 
+/// A file without a column says nothing of it. A file with an empty one says that there is none.
+#[test]
+fn a_column_that_the_file_does_not_have_is_left_alone_and_named() {
+    let pilot = Pilot::new();
+    let prices = || pilot.lines("select item_id, tags, price from item_tags order by 1");
+    pilot.sandbox.write("full.csv", "item_id,tags,price\nA,x|y,1.50\nB,z,2\n");
+    assert_eq!(run(&pilot, "--input full.csv")["absent"], json!([{"column": "created_at"}]));
+    let before = prices();
+    for (name, text, absent) in [
+        (
+            "renamed.csv",
+            "item_id,tags,price_eur,created_at\nA,x|y,1.50,\nB,z,2,\n",
+            json!([{"column": "price", "similar": "price_eur"}]),
+        ),
+        (
+            "bare.csv",
+            "item_id\nA\nB\n",
+            json!([{"column": "tags"}, {"column": "price"}, {"column": "created_at"}]),
+        ),
+        (
+            "bare.jsonl",
+            "{\"item_id\":\"A\",\"Price\":3,\"tags\":null}\n{\"item_id\":\"B\"}\n",
+            json!([{"column": "tags"}, {"column": "price", "similar": "Price"}, {"column": "created_at"}]),
+        ),
+    ] {
+        pilot.sandbox.write(name, text);
+        let report = run(&pilot, &format!("--input {name} --prune"));
+        assert_eq!((&report["absent"], &report["unchanged"]), (&absent, &json!(2)), "{name}");
+        assert_eq!(prices(), before, "{name}");
+        let finished = pilot.run("job_catalog", &format!("{SCOPE} --input {name}"));
+        assert!(finished.ok().stdout.contains("  left alone   "), "{finished:?}");
+        assert!(finished.stderr.contains("stay as they are in item_tags"), "{finished:?}");
+    }
+    // What the rows do have is written all the same.
+    pilot.sandbox.write("prices.csv", "item_id,price\nA,\nB,3\nC,4\n");
+    let report = run(&pilot, "--input prices.csv");
+    assert_eq!((&report["inserted"], &report["updated"]), (&json!(1), &json!(2)));
+    assert_eq!(prices(), ["A {x,y} -", "B {z} 3", "C {} 4"]);
+    // In JSON Lines one row with the field is enough.
+    pilot.sandbox.write("some.jsonl", "{\"item_id\":\"B\"}\n{\"item_id\":\"C\",\"tags\":[\"new\"]}\n");
+    run(&pilot, "--input some.jsonl");
+    assert_eq!(prices(), ["A {x,y} -", "B {} 3", "C {new} 4"]);
+}
+
+#[test]
+fn rows_that_a_quote_swallows_are_not_pruned() {
+    let pilot = Pilot::new();
+    pilot.sandbox.write("before.csv", "item_id,tags\nA,a\nB,b\nC,c\n");
+    run(&pilot, "--input before.csv");
+    let before = pilot.lines("select item_id, tags from item_tags order by 1");
+    pilot.sandbox.write("inches.csv", "item_id,tags\nA,\"12 inch\nB,b\nC,\"8 inch\n");
+    for flags in ["", " --prune", " --prune --dry-run"] {
+        pilot.run("job_catalog", &format!("{SCOPE} --input inches.csv{flags}")).fails(
+            3,
+            &["inches.csv:2: a quoted field of this row is closed on line 4, and more text follows"],
+        );
+    }
+    assert_eq!(pilot.lines("select item_id, tags from item_tags order by 1"), before);
+}
+
 #[test]
 fn a_bad_row_is_told_with_its_line_and_nothing_is_written() {
     let pilot = Pilot::new();

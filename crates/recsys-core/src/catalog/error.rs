@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::AbsentColumn;
 use crate::limit::LimitExceeded;
 use crate::spill::BudgetExceeded;
 use crate::storage::StoreError;
@@ -19,10 +20,22 @@ pub enum CatalogError {
     #[error("cannot tell the format of catalogue {0} from its name; give it as csv or jsonl")]
     Format(String),
     /// The header lacks the one column that matters.
-    #[error("{name}:1: the header has no column item_id (or itemid, or id)")]
+    #[error("{name}:1: the header has no column item_id (or itemid, or id): {instead}")]
     NoItemColumn {
         /// The file.
         name: String,
+        /// What the header is.
+        instead: String,
+    },
+    /// There is nothing to build `content_sim` from.
+    #[error(
+        "{name} has no {absent}, of which content_sim is made; name the column so, or take content_sim out"
+    )]
+    NoTags {
+        /// The file.
+        name: String,
+        /// The column of tags.
+        absent: AbsentColumn,
     },
     /// A row cannot be read, or a field of it cannot be understood.
     #[error("{name}:{line}: {reason}")]

@@ -1,7 +1,9 @@
-//! The header of a CSV catalogue: which column holds what.
+//! The header of a CSV catalogue: which column holds what, and what a header is that cannot be one.
 
 use super::CatalogError;
+use super::columns::is_similar;
 use super::records::Record;
+use super::shown::Shown;
 
 /// The columns of a catalogue, counted from 0.
 #[derive(Debug)]
@@ -15,6 +17,8 @@ pub(super) struct Header {
     pub(super) price: Result<Option<usize>, String>,
     /// The same for dates.
     pub(super) created_at: Result<Option<usize>, String>,
+    /// All columns, as they are written.
+    pub(super) names: Vec<String>,
 }
 
 impl Header {
@@ -24,18 +28,47 @@ impl Header {
     /// # Errors
     /// There is no item column, or two columns of one name for the items, tags or namespaces.
     pub(super) fn new(name: &str, first: Record<'_>) -> Result<Self, CatalogError> {
-        let columns: Vec<String> = first.fields().map(|column| column.trim().to_lowercase()).collect();
+        let names: Vec<String> = first.fields().map(|column| column.trim().to_owned()).collect();
+        let columns: Vec<String> = names.iter().map(|column| column.to_lowercase()).collect();
         let twice = |reason| CatalogError::row(name, first.line, reason);
-        let no_item = || CatalogError::NoItemColumn { name: name.to_owned() };
+        let no_item =
+            || CatalogError::NoItemColumn { name: name.to_owned(), instead: instead_of_items(&names) };
         Ok(Self {
             line: first.line,
-            item_id: find(&columns, &["item_id", "itemid", "id"]).map_err(twice)?.ok_or_else(no_item)?,
+            item_id: find(&columns, &ITEM_COLUMNS).map_err(twice)?.ok_or_else(no_item)?,
             tags: find(&columns, &["tags", "tag_list"]).map_err(twice)?,
             namespace: find(&columns, &["namespace", "surface"]).map_err(twice)?,
             price: find(&columns, &["price"]),
             created_at: find(&columns, &["created_at", "createdat"]),
+            names,
         })
     }
+}
+
+/// The names of the column of items.
+const ITEM_COLUMNS: [&str; 3] = ["item_id", "itemid", "id"];
+
+/// A column that may be meant to be that of namespaces, where there is none.
+pub(super) fn similar_to_namespace(names: &[String]) -> Option<&String> {
+    names.iter().find(|name| ["namespace", "surface"].iter().any(|column| is_similar(name, column)))
+}
+
+/// What a header is that has no column of items.
+fn instead_of_items(names: &[String]) -> String {
+    let text = names.join(",");
+    if text.to_lowercase().starts_with("sep=") {
+        return format!("it is {}, which only some programs read; take that line out", Shown(&text));
+    }
+    let is_item = |name: &str| ITEM_COLUMNS.contains(&name.trim().to_lowercase().as_str());
+    for (separator, called) in [(';', "semicolons"), ('\t', "tabs"), ('|', "bars")] {
+        if text.split(separator).any(is_item) {
+            return format!("it is separated by {called}, {}; separate columns by commas", Shown(&text));
+        }
+    }
+    if names.iter().any(|name| is_item(name.trim_start_matches('\u{feff}'))) {
+        return format!("a byte order mark (U+FEFF) stands in it, {}; take it out", Shown(&text));
+    }
+    format!("it is {}", Shown(&text))
 }
 
 /// The place of the first of `names` that is there. Two columns of that name are an error: there is no telling

@@ -2,11 +2,13 @@
 //! absent field.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use crate::event::Fault;
+use crate::event::{Fault, Type, fault};
 use crate::json::{self, Text};
 
 /// What every reader of a catalogue wants of a row, as it is written.
@@ -22,6 +24,10 @@ pub(super) struct JsonRow<'a> {
 }
 
 json::object!(JsonRow<'a>);
+
+/// A price is a number or a string, which is looked at where it is read.
+const FIELDS: [(&str, Type); 4] =
+    [("item_id", Type::Text), ("tags", Type::Texts), ("namespace", Type::Text), ("created_at", Type::Text)];
 
 impl<'a> JsonRow<'a> {
     /// Reads a line. Prices and dates are left to those who ask for them.
@@ -62,9 +68,27 @@ pub(super) fn created_at(line: &str) -> Result<Cow<'_, str>, String> {
     Ok(created_at.map(|Text(time)| time).unwrap_or_default())
 }
 
+#[derive(Deserialize)]
+struct Presence {
+    price: Option<IgnoredAny>,
+    created_at: Option<IgnoredAny>,
+}
+
+/// Whether a row that [`JsonRow::parse`] took has a price, and a date.
+pub(super) fn has(line: &str) -> Result<(bool, bool), String> {
+    let Presence { price, created_at } = parse(line)?;
+    Ok((price.is_some(), created_at.is_some()))
+}
+
+/// The names of the fields of a row, each once.
+pub(super) fn fields(line: &str) -> Result<Vec<String>, String> {
+    let fields: BTreeMap<String, &RawValue> = parse(line)?;
+    Ok(fields.into_keys().collect())
+}
+
 fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, String> {
     serde_json::from_str(json).map_err(|error| {
-        let Fault { reason, .. } = Fault::json(&error);
+        let Fault { reason, .. } = fault(json, &error, &FIELDS);
         format!("{reason} (column {})", error.column())
     })
 }

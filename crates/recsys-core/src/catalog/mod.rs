@@ -3,6 +3,7 @@
 //! [`CatalogRows`] reads rows one by one, in memory that does not grow with the file; [`Catalog`] is what
 //! `content_sim` keeps of them.
 
+mod columns;
 mod created_at;
 mod error;
 mod first_lines;
@@ -12,11 +13,14 @@ mod json_lines;
 mod json_row;
 mod marks;
 mod price;
+mod quotes;
 mod records;
 mod rows;
+mod shown;
 
 use std::io::Read;
 
+pub use columns::{AbsentColumn, Columns};
 pub use error::CatalogError;
 pub use first_lines::FirstLines;
 pub use format::CatalogFormat;
@@ -57,6 +61,8 @@ pub struct Catalog {
     pub rows_without_id: u64,
     /// Rows of another surface, which are left out.
     pub foreign: u64,
+    /// The column of tags, if the file has none.
+    pub without_tags: Option<AbsentColumn>,
     /// SHA-256 of the file.
     pub source_hash: String,
 }
@@ -96,6 +102,9 @@ impl Catalog {
                 catalog.foreign += 1;
             }
         }
+        // A file without a row and a header says nothing of its columns.
+        let says_nothing = format == CatalogFormat::Jsonl && catalog.rows == 0;
+        catalog.without_tags = (!rows.has_tags() && !says_nothing).then(|| rows.absent("tags"));
         catalog.items.sort_unstable_by(|a, b| a.item_id.cmp(&b.item_id));
         catalog.source_hash = source.copy.finish();
         Ok(catalog)

@@ -10,6 +10,7 @@ use csv_core::{ReadRecordResult, Reader};
 use memchr::memchr_iter;
 
 use super::CatalogError;
+use super::quotes::Quotes;
 use crate::lines::MAX_LINE_BYTES;
 
 /// The records of a CSV file, its header among them.
@@ -62,7 +63,7 @@ impl<R: Read> Records<R> {
     ///
     /// # Errors
     /// The file cannot be read; a record is too long, is not UTF-8, has another number of fields than the
-    /// first, or has a quoted field that is never closed.
+    /// first, has a quoted field that is never closed, or text behind one that is.
     pub(super) fn next(&mut self, name: &str) -> Result<Option<Record<'_>>, CatalogError> {
         let Some(line) = self.skip_line_ends(name)? else { return Ok(None) };
         let bad = |reason: String| CatalogError::row(name, line, reason);
@@ -99,6 +100,7 @@ impl<R: Read> Records<R> {
     /// Parses the record that begins here, on `line`; says how many bytes and fields it has.
     fn parse(&mut self, name: &str, line: u64) -> Result<(usize, usize), CatalogError> {
         let (mut read, mut bytes, mut fields) = (0, 0, 0);
+        let mut quotes = Quotes::default();
         loop {
             let input = fill(&mut self.reader, name)?;
             let at_end = input.is_empty();
@@ -106,6 +108,15 @@ impl<R: Read> Records<R> {
             let input = if at_end { b"\n" } else { input };
             let (result, taken, written, ended) =
                 self.parser.read_record(input, &mut self.text[bytes..], &mut self.ends[fields..]);
+            if let Some(at) = quotes.stray_text(&input[..taken]) {
+                let stray = self.line + memchr_iter(b'\n', &input[..at]).count() as u64;
+                let place = if stray == line { String::new() } else { format!(" on line {stray}") };
+                let reason = format!(
+                    "a quoted field of this row is closed{place}, and more text follows; a quote that belongs to a quoted field is \
+                     written twice"
+                );
+                return Err(CatalogError::row(name, line, reason));
+            }
             self.line += memchr_iter(b'\n', &input[..taken]).count() as u64;
             if !at_end {
                 self.reader.consume(taken);

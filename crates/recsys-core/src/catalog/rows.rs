@@ -1,17 +1,17 @@
 //! The rows of a catalogue, one at a time.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::io::Read;
 
 use jiff::Timestamp;
 
-use super::header::Header;
+use super::header::{Header, similar_to_namespace};
 use super::json_lines::JsonLines;
 use super::json_row::{self, JsonRow};
 use super::marks::{Unmarked, unmarked};
 use super::records::{Record, Records};
-use super::{CatalogError, CatalogFormat, created_at, price};
+use super::shown::Shown;
+use super::{AbsentColumn, CatalogError, CatalogFormat, Columns, created_at, price};
 use crate::dictionary::Interner;
 use crate::event::id_of_length;
 use crate::json::Text;
@@ -24,6 +24,9 @@ use crate::limit::{LimitExceeded, Limits};
 pub struct CatalogRows<R> {
     name: String,
     source: Source<R>,
+    /// The columns of the header, or the fields of the first row.
+    names: Vec<String>,
+    has_tags: bool,
 }
 
 enum Source<R> {
@@ -42,6 +45,7 @@ pub struct CatalogRow<'a> {
     pub tags: Vec<String>,
     /// Trimmed; `None` when it is empty or there is none.
     pub namespace: Option<Cow<'a, str>>,
+    has_tags: bool,
     name: &'a str,
     rest: Rest<'a>,
 }
@@ -60,17 +64,39 @@ impl<R: Read> CatalogRows<R> {
     /// [`CatalogError::Store`] when `reader` fails, [`CatalogError::NoItemColumn`], and [`CatalogError::Row`]
     /// when the header cannot be read or has a column twice.
     pub fn open(name: &str, format: CatalogFormat, reader: R) -> Result<Self, CatalogError> {
-        let reader = unmarked(reader).map_err(|source| CatalogError::read(name, source))?;
-        let source = match format {
+        let reader = unmarked(name, reader)?;
+        let (source, names) = match format {
             CatalogFormat::Csv => {
                 let mut records = Records::new(reader);
-                let no_item = || CatalogError::NoItemColumn { name: name.to_owned() };
+                let no_item = || CatalogError::NoItemColumn {
+                    name: name.to_owned(),
+                    instead: "it is empty".to_owned(),
+                };
                 let header = Header::new(name, records.next(name)?.ok_or_else(no_item)?)?;
-                Source::Csv { records, header }
+                let names = header.names.clone();
+                if let (None, Some(column)) = (header.namespace, similar_to_namespace(&names)) {
+                    tracing::warn!(
+                        path = name,
+                        column,
+                        "not taken for namespace or surface: the rows of the catalogue are for every surface"
+                    );
+                }
+                (Source::Csv { records, header }, names)
             }
-            CatalogFormat::Jsonl => Source::Jsonl(JsonLines::new(reader)),
+            CatalogFormat::Jsonl => (Source::Jsonl(JsonLines::new(reader)), Vec::new()),
         };
-        Ok(Self { name: name.to_owned(), source })
+        let has_tags = matches!(&source, Source::Csv { header, .. } if header.tags.is_some());
+        Ok(Self { name: name.to_owned(), source, names, has_tags })
+    }
+
+    /// Whether there are tags: the header has a column of them, or one of the rows so far has the field.
+    pub fn has_tags(&self) -> bool {
+        self.has_tags
+    }
+
+    /// A column that is not there, with a name that looks like it among those of the header, or of the first row.
+    pub fn absent(&self, column: &'static str) -> AbsentColumn {
+        AbsentColumn::new(column, &self.names)
     }
 
     /// The next row, or `None` at the end of the file.
@@ -90,6 +116,7 @@ impl<R: Read> CatalogRows<R> {
                     namespace: Some(field(header.namespace).trim())
                         .filter(|namespace| !namespace.is_empty())
                         .map(Cow::Borrowed),
+                    has_tags: header.tags.is_some(),
                     name,
                     rest: Rest::Csv(header, record),
                 }))
@@ -100,6 +127,11 @@ impl<R: Read> CatalogRows<R> {
                 let row = JsonRow::parse(text).map_err(bad)?;
                 let Text(item_id) =
                     row.item_id.ok_or_else(|| bad("field `item_id` is missing".to_owned()))?;
+                if self.names.is_empty() {
+                    self.names = json_row::fields(text).map_err(bad)?;
+                }
+                let has_tags = row.tags.is_some();
+                self.has_tags |= has_tags;
                 let tags = row.tags.unwrap_or_default();
                 Ok(Some(CatalogRow {
                     line,
@@ -109,6 +141,7 @@ impl<R: Read> CatalogRows<R> {
                         .namespace
                         .map(|Text(namespace)| trimmed(namespace))
                         .filter(|namespace| !namespace.is_empty()),
+                    has_tags,
                     name,
                     rest: Rest::Json(text),
                 }))
@@ -121,6 +154,19 @@ impl CatalogRow<'_> {
     /// Whether it belongs to `namespace`: it says so, or it names none.
     pub fn is_for(&self, namespace: &str) -> bool {
         self.namespace.as_ref().is_none_or(|own| own == namespace)
+    }
+
+    /// The columns that its catalogue has: those of the header, or the fields of this row. A `null` is no field.
+    ///
+    /// # Errors
+    /// [`CatalogError::Row`] when a field is given twice.
+    pub fn columns(&self) -> Result<Columns, CatalogError> {
+        let has = |column: &Result<Option<usize>, String>| column.as_ref().is_ok_and(Option::is_some);
+        let (price, created_at) = match &self.rest {
+            Rest::Csv(header, _) => (has(&header.price), has(&header.created_at)),
+            Rest::Json(line) => json_row::has(line).map_err(|reason| self.bad(reason))?,
+        };
+        Ok(Columns { tags: self.has_tags, price, created_at })
     }
 
     /// Holds the row against the limits of a single item.
@@ -197,19 +243,6 @@ impl CatalogRow<'_> {
 
     fn bad(&self, reason: String) -> CatalogError {
         CatalogError::row(self.name, self.line, reason)
-    }
-}
-
-/// A field as a message quotes it: not to its end when it is long.
-struct Shown<'a>(&'a str);
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const LENGTH: usize = 40;
-        match self.0.char_indices().nth(LENGTH) {
-            Some((at, _)) => write!(f, "{:?}…", &self.0[..at]),
-            None => write!(f, "{:?}", self.0),
-        }
     }
 }
 

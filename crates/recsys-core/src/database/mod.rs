@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use table_name::{IdentifierError, TableName};
 
-use crate::catalog::CatalogError;
+use crate::catalog::{CatalogError, Columns};
 use crate::id::{Scope, Tenant};
 use crate::lines::LineFile;
 use crate::storage::Secret;
@@ -338,6 +338,8 @@ pub struct ItemRow {
     pub price: Option<String>,
     /// Since when there is such an item. Without it, what is there stays; a new row gets the time of the write.
     pub created_at: Option<Timestamp>,
+    /// The columns that the file has, as far as it is known at this row. One that is in no row stays as it is in the table.
+    pub columns: Columns,
 }
 
 /// Why a catalogue was not written.

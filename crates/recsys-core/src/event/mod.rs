@@ -3,11 +3,13 @@
 //! A line is read once, borrowing from the buffer it lies in. What comes out is trimmed, checked and in
 //! the types the tables take; a line that breaks a rule becomes a [`Fault`] that says which rule.
 
+mod diagnosis;
 mod outcome;
 mod plain;
 mod repeat;
 mod stream;
 
+pub(crate) use diagnosis::{Type, fault};
 pub(crate) use outcome::value_of;
 pub use outcome::{OutcomeType, RawOutcome};
 pub use repeat::LastLine;
@@ -45,6 +47,8 @@ pub struct Fault {
     pub column: Option<usize>,
     /// The rule it breaks.
     pub reason: String,
+    /// Whether it is not about this line alone: no line of the file can be right.
+    pub is_of_file: bool,
 }
 
 /// Bytes of a reason: it may repeat a part of the line, and a line may be a megabyte long.
@@ -52,15 +56,12 @@ const MAX_REASON_BYTES: usize = 400;
 
 impl Fault {
     pub(crate) fn new(reason: impl Into<String>) -> Self {
-        Self { column: None, reason: shortened(reason.into()) }
+        Self { column: None, reason: shortened(reason.into()), is_of_file: false }
     }
 
-    /// What the JSON library says of a single line, without its own idea of the line's number.
-    pub(crate) fn json(error: &serde_json::Error) -> Self {
-        let reason = error.to_string();
-        let reason = reason.rsplit_once(" at line ").map_or(reason.as_str(), |(reason, _)| reason);
-        // What is wrong with the line as a whole begins at its first byte.
-        Self { column: Some(error.column().max(1)), reason: shortened(reason.to_owned()) }
+    /// What is wrong with a file as a whole.
+    pub(crate) fn of_file(reason: &str) -> Self {
+        Self { is_of_file: true, ..Self::new(reason) }
     }
 }
 
@@ -140,6 +141,19 @@ pub struct RawExposure<'a> {
 
 json::object!(RawExposure<'a>);
 
+const FIELDS: [(&str, Type); 10] = [
+    ("v", Type::Whole),
+    ("ts", Type::Text),
+    ("tenant", Type::Text),
+    ("surface", Type::Text),
+    ("segment", Type::Text),
+    ("user_id", Type::Text),
+    ("session_id", Type::Text),
+    ("request_id", Type::Text),
+    ("item_id", Type::Text),
+    ("rank", Type::Whole),
+];
+
 fn required<'a>(field: &str, text: Option<&'a Text<'_>>) -> Result<&'a str, Fault> {
     let text = trimmed(text.ok_or_else(|| Fault::new(format!("field `{field}` is missing")))?);
     if text.is_empty() { Err(Fault::new(format!("field `{field}` is empty"))) } else { Ok(text) }
@@ -190,7 +204,7 @@ impl<'a> RawExposure<'a> {
     pub fn parse(line: &'a str) -> Result<Self, Fault> {
         match plain::parse(line) {
             Some(raw) => Ok(raw),
-            None => serde_json::from_str(line).map_err(|error| Fault::json(&error)),
+            None => serde_json::from_str(line).map_err(|error| fault(line, &error, &FIELDS)),
         }
     }
 
@@ -255,10 +269,28 @@ mod tests {
         assert_eq!(with(r#""session_id":"s1""#, r#""session_id":null"#), "field `session_id` is missing");
         assert_eq!(with(r#""rank":0"#, r#""rank":-1"#), "field `rank` is -1; it must be 0 or more");
         assert!(with("08:00:00Z", "08:00:00").starts_with("field `ts`: \"2026-01-01T08:00:00\" is not"));
-        assert!(with(r#""rank":0"#, r#""rank":1.5"#).contains("invalid type: floating point"));
+        let whole = "it must be a whole number";
+        assert!(with(r#""rank":0"#, r#""rank":1.5"#).ends_with(&format!("field `rank` is 1.5; {whole}")));
+        assert!(
+            with(r#""rank":0"#, r#""rank":"3""#)
+                .ends_with(&format!("field `rank` is the string \"3\"; {whole}"))
+        );
+        assert!(
+            with(r#""session_id":"s1""#, r#""session_id":7"#)
+                .ends_with("field `session_id` is 7; it must be a string")
+        );
+        assert!(with(r#""rank":0"#, r#""rank":[[["#).ends_with("it is a list; it must be a whole number"));
+        let mark = "a byte order mark (U+FEFF) stands here";
+        assert!(reason(&format!("\u{feff}{GOOD}")).starts_with(&format!("column 1: {mark}")));
+        assert!(reason(&format!("\0\0\0{GOOD}")).starts_with("column 1: a zero byte (U+0000) stands here"));
+        assert!(
+            with("s1", "s\u{1}1").contains("a control character (U+0001) stands here; it must be escaped")
+        );
         assert!(with(r#""rank":0"#, r#""rank":1,"rank":2"#).contains("duplicate field `rank`"));
-        assert!(with(r#""v":1"#, r#""v":"1""#).starts_with("column 8: invalid type: string"));
-        assert!(reason("[]").starts_with("column 1: invalid type: sequence"));
+        assert!(
+            with(r#""v":1"#, r#""v":"1""#).starts_with("column 8: field `v` is the string \"1\"; it must")
+        );
+        assert_eq!(reason("[]"), "column 1: the line is a list; it must be an object");
         assert!(reason(&GOOD[..40]).contains("EOF while parsing a string"));
     }
 
@@ -287,7 +319,7 @@ mod tests {
             let reason = reason(&GOOD.replace(from, &to));
             assert!(reason.len() < 500, "{} bytes", reason.len());
             assert!(reason.contains("é…é"), "{reason}");
-            assert!(reason.ends_with("T08:00:00Z") || reason.ends_with("expected i64"), "{reason}");
+            assert!(reason.ends_with("T08:00:00Z") || reason.ends_with("a whole number"), "{reason}");
         }
     }
 

@@ -6,7 +6,7 @@
 
 use serde::Deserialize;
 
-use super::{Exposure, Fault, Rules, own_ts, required, unknown_version};
+use super::{Exposure, Fault, Rules, Type, fault, own_ts, required, unknown_version};
 use crate::json::{self, Text};
 
 /// What came of an exposure.
@@ -54,10 +54,23 @@ pub struct RawOutcome<'a> {
 
 json::object!(RawOutcome<'a>);
 
+const FIELDS: [(&str, Type); 10] = [
+    ("v", Type::Whole),
+    ("ts", Type::Text),
+    ("tenant", Type::Text),
+    ("surface", Type::Text),
+    ("user_id", Type::Text),
+    ("session_id", Type::Text),
+    ("request_id", Type::Text),
+    ("item_id", Type::Text),
+    ("event_type", Type::Text),
+    ("value", Type::Number),
+];
+
 impl<'a> RawOutcome<'a> {
     /// Reads the JSON of one line.
     pub fn parse(line: &'a str) -> Result<Self, Fault> {
-        serde_json::from_str(line).map_err(|error| Fault::json(&error))
+        serde_json::from_str(line).map_err(|error| fault(line, &error, &FIELDS))
     }
 
     /// Applies the rules of the event. `None` is an event of another tenant or surface.
@@ -150,8 +163,9 @@ mod tests {
             "field `event_type` is \"Click\"; it must be click or conversion"
         );
         assert!(with("08:00:00Z", "08:00:00").starts_with("field `ts`: "));
-        assert_eq!(with("2.50", "1e400"), "number out of range");
-        assert!(with("2.50", "\"2.50\"").starts_with("invalid type: string"));
+        let number = "it must be a number that a double can hold";
+        assert_eq!(with("2.50", "1e400"), format!("field `value` is 1e400; {number}"));
+        assert_eq!(with("2.50", "\"2.50\""), format!("field `value` is the string \"2.50\"; {number}"));
         assert!(with("2.50", "1,\"value\":2").starts_with("duplicate field `value`"));
     }
 

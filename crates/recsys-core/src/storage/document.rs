@@ -36,6 +36,9 @@ pub enum NotADocument {
     /// It is a folder, pipe, device or the like.
     #[error("it is a {0} and no regular file; move it away")]
     Special(&'static str),
+    /// It is a folder, such as one of part files, where others are to put a file.
+    #[error("it is a folder, whose files are not read; put them together into one file of this name")]
+    Folder,
     /// It is a link, or anything else but a folder, where this project keeps a folder of its own.
     #[error("it is a link or a file, and must be a folder of its own; remove it")]
     NoFolder,

@@ -162,8 +162,17 @@ impl Store for LocalStore {
     }
 
     fn root_exists(&self) -> Result<bool, StoreError> {
-        let metadata = found(fs::metadata(&self.root)).map_err(failed("look at", &self.shown))?;
-        Ok(metadata.is_some_and(|metadata| metadata.is_dir()))
+        match fs::read_dir(&self.root) {
+            Ok(mut entries) => Ok(entries.next().transpose().map_err(failed("list", &self.shown))?.is_some()),
+            // A folder that may be entered and not listed.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                let metadata = fs::metadata(&self.root).map_err(failed("look at", &self.shown))?;
+                Ok(metadata.is_dir())
+            }
+            Err(error) if error.kind() == ErrorKind::NotADirectory => Ok(false),
+            Err(error) if error.kind() == ErrorKind::NotFound => check_missing(&self.shown).map(|()| false),
+            Err(error) => Err(failed("list", &self.shown)(error)),
+        }
     }
 
     fn open(&self, key: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
@@ -175,6 +184,11 @@ impl Store for LocalStore {
     fn open_input(&self, key: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
         let path = self.path(key);
         let file = found(File::open(&path)).map_err(failed("open", &path))?;
+        if let Some(file) = &file
+            && file.metadata().map_err(failed("look at", &path))?.is_dir()
+        {
+            return Err(failed("open", &path)(NotADocument::Folder.into()));
+        }
         watched(file, &path)
     }
 
@@ -195,7 +209,8 @@ impl Store for LocalStore {
     fn holds(&self, key: &str, bytes: &[u8]) -> Result<bool, StoreError> {
         let path = self.path(key);
         let file = open_regular(&path).map_err(failed("open", &path))?;
-        file.map_or(Ok(false), |file| large_file::holds(file, bytes).map_err(failed("read", &path)))
+        let Some(file) = file else { return check_missing(&path).map(|()| false) };
+        large_file::holds(file, bytes).map_err(failed("read", &path))
     }
 
     fn begin(&self, key: &str) -> Result<Box<dyn PendingWrite + '_>, StoreError> {
@@ -258,8 +273,9 @@ impl Store for LocalStore {
     fn remove(&self, key: &str) -> Result<bool, StoreError> {
         let path = self.path(key);
         let removed = found(fs::remove_file(&path)).map_err(failed("remove", &path))?.is_some();
-        if removed && let Some(folder) = path.parent() {
-            sync_folder(folder)?;
+        match path.parent() {
+            Some(folder) if removed => sync_folder(folder)?,
+            _ => check_missing(&path)?,
         }
         Ok(removed)
     }
@@ -271,11 +287,27 @@ fn watched(file: Option<File>, path: &Path) -> Result<Option<Box<dyn Read + Send
     Ok(Some(Box::new(WatchedFile::new(file).map_err(failed("look at", path))?)))
 }
 
-/// Fails where nothing was found and somebody meant something to be.
+/// Fails where nothing was found because a link leads nowhere, wherever it stands in the path: what it should lead to may be
+/// on a disk that is not mounted.
 fn check_missing(path: &Path) -> Result<(), StoreError> {
-    if path.is_symlink() {
-        let source = io::Error::new(ErrorKind::NotFound, "it is a link to a file that does not exist");
-        return Err(failed("open", path)(source));
+    // With a slash at its end, the name of a link is that of the folder behind it.
+    let path = path.components().as_path();
+    for place in path.ancestors() {
+        let is_link = match fs::symlink_metadata(place) {
+            Ok(metadata) => metadata.is_symlink(),
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(failed("look at", place)(error)),
+        };
+        if is_link && found(fs::metadata(place)).map_err(failed("look at", place))?.is_none() {
+            let problem = if place == path {
+                "it is a link to a file that does not exist".to_owned()
+            } else {
+                format!("{} is a link to a folder that does not exist", place.display())
+            };
+            return Err(failed("open", path)(io::Error::new(ErrorKind::NotFound, problem)));
+        }
+        // What is above it was gone through.
+        break;
     }
     Ok(())
 }
@@ -290,7 +322,9 @@ fn list_into(
     above: &mut Vec<(u64, u64)>,
     listed: &mut Vec<Listed>,
 ) -> Result<(), StoreError> {
-    let Some(entries) = found(fs::read_dir(folder)).map_err(failed("list", folder))? else { return Ok(()) };
+    let Some(entries) = found(fs::read_dir(folder)).map_err(failed("list", folder))? else {
+        return check_missing(folder);
+    };
     let own = fs::metadata(folder).map_err(failed("look at", folder))?;
     let own = (own.dev(), own.ino());
     if above.contains(&own) {
@@ -324,13 +358,13 @@ fn list_into(
 
 /// The document at `path`, which has the key `key`.
 fn look(path: &Path, key: &str) -> Result<Option<Listed>, StoreError> {
-    let metadata = found(fs::metadata(path)).map_err(failed("look at", path))?;
-    Ok(metadata.map(|metadata| {
-        // A time out of range is no time at all.
-        let modified = metadata.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
-        let modified = modified.unwrap_or(Timestamp::MAX);
-        Listed { key: key.to_owned(), bytes: metadata.len(), modified }
-    }))
+    let Some(metadata) = found(fs::metadata(path)).map_err(failed("look at", path))? else {
+        return check_missing(path).map(|()| None);
+    };
+    // A time out of range is no time at all.
+    let modified = metadata.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
+    let modified = modified.unwrap_or(Timestamp::MAX);
+    Ok(Some(Listed { key: key.to_owned(), bytes: metadata.len(), modified }))
 }
 
 struct LocalWrite {

@@ -177,7 +177,7 @@ pub trait Store: Debug + Send + Sync {
     /// The address of a document for people.
     fn name(&self, key: &str) -> String;
 
-    /// Whether the root itself is there.
+    /// Whether the root itself is there, and holds anything: an empty folder is what an absent mount leaves.
     fn root_exists(&self) -> Result<bool, StoreError>;
 
     /// Opens a document for reading from its start.

@@ -6,11 +6,12 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use figment::error::Kind as FigmentKind;
+use figment::error::{Actual, Kind as FigmentKind};
 use figment::providers::{Env, Format, Serialized, Toml};
 use figment::value::{Dict, Value};
 use figment::{Figment, Provider};
 use recsys_core::database::DatabaseError;
+use recsys_core::json::expected_in_words;
 use recsys_core::storage::{LocalStore, RootError, Store};
 
 use super::json::Json;
@@ -225,10 +226,30 @@ fn invalid(origin: &str, error: &figment::Error) -> ConfigError {
             let place = error.path.join(".");
             format!("{place}: unknown value `{name}`{}", suggestion(name, expected))
         }
+        FigmentKind::InvalidType(found, expected) | FigmentKind::InvalidValue(found, expected) => {
+            let place = error.path.join(".");
+            let place = if place.is_empty() { "it" } else { &place };
+            format!("{place} is {}; it must be {}", found_in_words(found), expected_in_words(expected))
+        }
         kind if error.path.is_empty() => without_excerpt(&kind.to_string()),
         kind => format!("{}: {kind}", error.path.join(".")),
     };
     ConfigError::Invalid { origin: origin.to_owned(), problem }
+}
+
+/// A value that was found, in the words of JSON.
+fn found_in_words(found: &Actual) -> String {
+    match found {
+        Actual::Bool(value) => value.to_string(),
+        Actual::Unsigned(value) => value.to_string(),
+        Actual::Signed(value) => value.to_string(),
+        Actual::Float(value) => value.to_string(),
+        Actual::Str(value) => format!("the string {value:?}"),
+        Actual::Unit => "null".to_owned(),
+        Actual::Seq => "a list".to_owned(),
+        Actual::Map => "an object".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 /// A parser's message without the lines of the file that it repeats: they may hold a secret.

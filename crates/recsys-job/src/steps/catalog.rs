@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::Read;
 
-use recsys_core::catalog::{CatalogError, CatalogRows};
+use recsys_core::catalog::{AbsentColumn, CatalogError, CatalogRows, Columns};
 use recsys_core::database::{CatalogTarget, ItemRow, Mode, Obsolete, Written};
 use recsys_core::limit::Limits;
 use serde::Serialize;
@@ -22,6 +22,8 @@ pub(crate) struct CatalogReport {
     dry_run: bool,
     #[serde(flatten)]
     counts: RowCounts,
+    /// Columns that the file does not have, and that stay as they are.
+    absent: Vec<AbsentColumn>,
     #[serde(flatten)]
     written: Written,
 }
@@ -39,16 +41,23 @@ struct RowCounts {
 
 impl fmt::Display for CatalogReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { tenant, namespace, input, dry_run, counts, written } = self;
+        let Self { tenant, namespace, input, dry_run, counts, absent, written } = self;
         let RowCounts { rows, foreign, rows_without_id } = counts;
         writeln!(f, "{tenant}/{namespace}")?;
         writeln!(
             f,
             "  read         {input}: {rows} rows, {foreign} foreign, {rows_without_id} without an id"
         )?;
+        if !absent.is_empty() {
+            writeln!(f, "  left alone   {}: not in the file", listed(absent))?;
+        }
         let not = if *dry_run { "; a dry run, so nothing was changed" } else { "" };
         write!(f, "  {:<12} {written}{not}", "database")
     }
+}
+
+fn listed(absent: &[AbsentColumn]) -> String {
+    absent.iter().map(AbsentColumn::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Writes a catalogue's rows, in one transaction, while they are read.
@@ -67,6 +76,7 @@ pub(crate) fn write_catalog(
         namespace,
         limits: &ctx.config.limits,
         counts: RowCounts::default(),
+        columns: None,
         must_have_one: obsolete == Obsolete::Remove,
     };
     let (mut database, tenant) = target.connect(mode)?;
@@ -77,6 +87,15 @@ pub(crate) fn write_catalog(
         let rows_without_id = counts.rows_without_id;
         tracing::warn!(path, rows_without_id, "catalogue rows that name no item are left out");
     }
+    let absent = rows.absent();
+    if !absent.is_empty() {
+        let absent = listed(&absent);
+        tracing::warn!(
+            path,
+            absent,
+            "columns that the catalogue does not have stay as they are in item_tags"
+        );
+    }
     tracing::info!(path, namespace, %written, dry_run = mode == Mode::DryRun, "catalogue written");
     Ok(CatalogReport {
         tenant: ctx.scope.tenant.to_string(),
@@ -84,6 +103,7 @@ pub(crate) fn write_catalog(
         input: path.to_owned(),
         dry_run: mode == Mode::DryRun,
         counts,
+        absent,
         written,
     })
 }
@@ -95,11 +115,18 @@ struct ItemRows<'a, R> {
     namespace: &'a str,
     limits: &'a Limits,
     counts: RowCounts,
+    /// Those that the rows so far have; none before the first.
+    columns: Option<Columns>,
     /// Whether not one row of the namespace is an error: all that is there would be pruned.
     must_have_one: bool,
 }
 
 impl<R: Read> ItemRows<'_, R> {
+    /// The columns that no row of the namespace has; none if there is no row.
+    fn absent(&self) -> Vec<AbsentColumn> {
+        self.columns.unwrap_or(Columns::ALL).absent().map(|column| self.rows.absent(column)).collect()
+    }
+
     fn advance(&mut self) -> Result<Option<ItemRow>, CatalogError> {
         let Self { path, limits, counts, .. } = self;
         while let Some(row) = self.rows.next_row()? {
@@ -114,8 +141,13 @@ impl<R: Read> ItemRows<'_, R> {
                 self.must_have_one = false;
                 row.check(self.limits)?;
                 let (line, price, created_at) = (row.line, row.price()?, row.created_at()?);
+                let columns = match self.columns {
+                    Some(Columns::ALL) => Columns::ALL,
+                    before => before.unwrap_or_default().or(row.columns()?),
+                };
+                self.columns = Some(columns);
                 let item_id = row.item_id.into_owned();
-                return Ok(Some(ItemRow { line, item_id, tags: row.tags, price, created_at }));
+                return Ok(Some(ItemRow { line, item_id, tags: row.tags, price, created_at, columns }));
             } else {
                 counts.foreign += 1;
             }

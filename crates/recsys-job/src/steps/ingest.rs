@@ -364,7 +364,14 @@ fn read(
     (first, last): (Day, Day),
     aside: Option<Aside>,
 ) -> Result<(Gathered, SourceReport, Option<SetAside>), JobError> {
-    let names = files.iter().map(|file| file.name.clone()).collect();
+    let names: Vec<String> = files.iter().map(|file| file.name.clone()).collect();
+    if names.len() > 1 {
+        let files = names.join(", ");
+        tracing::warn!(
+            files,
+            "these are read together, as parts of the same data: none must be a copy of another"
+        );
+    }
     let files = files.into_iter().map(|file| progress.count_lines(file)).collect();
     let rules = Rules { scope: &ctx.scope, max_id_bytes: ctx.config.limits.max_id_bytes };
     let reader = Reader { stream, rules, budget: &ctx.budget, aside: aside.as_ref() };

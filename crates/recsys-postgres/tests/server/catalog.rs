@@ -1,6 +1,6 @@
 //! The catalogue.
 
-use recsys_core::catalog::CatalogError;
+use recsys_core::catalog::{CatalogError, Columns};
 use recsys_core::database::{
     CatalogTarget, CatalogWriteError, Class, ItemRow, Mode, Obsolete, TenantId, Written,
 };
@@ -16,6 +16,7 @@ fn row(line: u64, item_id: &str, tags: &[&str], price: Option<&str>, created_at:
         tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
         price: price.map(str::to_owned),
         created_at: created_at.map(|at| at.parse().unwrap()),
+        columns: Columns::ALL,
     }
 }
 
@@ -89,6 +90,32 @@ fn rows_are_inserted_updated_and_otherwise_left_alone() {
             "D {} - 2025-01-01 00:00:00+00",
         ]
     );
+}
+
+#[test]
+fn a_column_that_no_row_has_is_left_alone() {
+    let (database, demo) = prepared();
+    let time = Some("2025-06-01T00:00:00Z");
+    let first = [row(2, "A", &["x"], Some("1.5"), time), row(3, "B", &["y"], Some("2"), time)];
+    write(&database, &demo, Obsolete::Keep, &first).unwrap();
+    let with = |columns: Columns, rows: &[ItemRow]| {
+        let rows: Vec<ItemRow> = rows.iter().map(|row| ItemRow { columns, ..row.clone() }).collect();
+        write(&database, &demo, Obsolete::Remove, &rows).unwrap()
+    };
+    let bare = [row(2, "A", &[], None, None), row(3, "C", &[], None, time)];
+    assert_eq!(with(Columns { created_at: true, ..Columns::default() }, &bare), written(1, 0, 1, 1));
+    let time = "2025-06-01 00:00:00+00";
+    assert_eq!(table(&database), [format!("A {{x}} 1.5 {time}"), format!("C {{}} - {time}")]);
+    let priced = [row(2, "A", &[], Some("3"), None), row(3, "C", &[], Some("4"), None)];
+    assert_eq!(with(Columns { price: true, ..Columns::default() }, &priced), written(0, 2, 0, 0));
+    let tagged = [row(2, "A", &["z"], None, None), row(3, "C", &[], None, None)];
+    assert_eq!(with(Columns { tags: true, ..Columns::default() }, &tagged), written(0, 1, 0, 1));
+    assert_eq!(table(&database), [format!("A {{z}} 3 {time}"), format!("C {{}} 4 {time}")]);
+    // One row that has it is enough: the others have none.
+    let mut rows = [row(2, "A", &[], Some("5"), None), row(3, "C", &[], None, None)];
+    rows[1].columns = Columns::default();
+    assert_eq!(write(&database, &demo, Obsolete::Keep, &rows).unwrap(), written(0, 2, 0, 0));
+    assert_eq!(table(&database), [format!("A {{}} 5 {time}"), format!("C {{}} - {time}")]);
 }
 
 #[test]

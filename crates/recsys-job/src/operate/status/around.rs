@@ -29,7 +29,7 @@ pub(super) struct Around {
 
 impl Around {
     pub(super) fn open(operator: &Operator) -> Self {
-        let (config, roots) = (&operator.config, operator.config.roots());
+        let (config, roots) = (&operator.config, operator.config.operator_roots());
         let checkpoints = roots.open(&config.checkpoint_dir()).ok();
         let canonical = roots.open(&config.canonical_dir()).ok();
         let warned = [Once::new(), Once::new()];

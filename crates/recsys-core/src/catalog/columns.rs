@@ -1,0 +1,106 @@
+//! The columns that a catalogue may lack, and names that look like theirs.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// Which columns of an item's row a catalogue has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Columns {
+    /// Tags.
+    pub tags: bool,
+    /// Prices.
+    pub price: bool,
+    /// When items came to be.
+    pub created_at: bool,
+}
+
+impl Columns {
+    /// A catalogue that lacks none.
+    pub const ALL: Self = Self { tags: true, price: true, created_at: true };
+
+    /// What either has.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            tags: self.tags || other.tags,
+            price: self.price || other.price,
+            created_at: self.created_at || other.created_at,
+        }
+    }
+
+    /// The names of those that are not there.
+    pub fn absent(self) -> impl Iterator<Item = &'static str> {
+        let names = [("tags", self.tags), ("price", self.price), ("created_at", self.created_at)];
+        names.into_iter().filter(|(_, is_there)| !is_there).map(|(name, _)| name)
+    }
+}
+
+/// A column that a catalogue does not have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AbsentColumn {
+    /// Its name.
+    pub column: &'static str,
+    /// A column of the catalogue that may be meant to be it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub similar: Option<String>,
+}
+
+impl AbsentColumn {
+    pub(super) fn new(column: &'static str, names: &[String]) -> Self {
+        // A field that is `null` in every row of JSON Lines has the very name.
+        let similar = names.iter().find(|name| *name != column && is_similar(name, column)).cloned();
+        Self { column, similar }
+    }
+}
+
+impl fmt::Display for AbsentColumn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { column, similar } = self;
+        match similar {
+            Some(similar) => write!(f, "{column} (its {similar:?} has another name)"),
+            None => f.write_str(column),
+        }
+    }
+}
+
+/// Whether somebody may have meant `column` and written `name`.
+pub(super) fn is_similar(name: &str, column: &str) -> bool {
+    let name = name.trim().to_lowercase();
+    let begins = |stem: &str| name.split(|c: char| !c.is_alphanumeric()).any(|word| word.starts_with(stem));
+    let shares_a_word = match column {
+        // Other words end so: stage, percentage.
+        "tags" => begins("tag"),
+        "created_at" => name.contains("created"),
+        other => name.contains(other),
+    };
+    shares_a_word || strsim::damerau_levenshtein(&name, column) <= 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_somebody_may_have_meant() {
+        for (name, column) in [
+            ("price_eur", "price"),
+            ("Unit Price", "price"),
+            ("pirce", "price"),
+            ("tag", "tags"),
+            ("item_tags", "tags"),
+            ("tgas", "tags"),
+            ("created", "created_at"),
+            ("create_at", "created_at"),
+            ("surface_id", "surface"),
+            ("namespaces", "namespace"),
+        ] {
+            assert!(is_similar(name, column), "{name} for {column}");
+        }
+        for (name, column) in
+            [("title", "tags"), ("cost", "price"), ("brand", "created_at"), ("stage", "tags")]
+        {
+            assert!(!is_similar(name, column), "{name} for {column}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Text of a catalogue in a message.
+
+use std::fmt;
+
+/// A field as a message quotes it: not to its end when it is long.
+pub(super) struct Shown<'a>(pub(super) &'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const LENGTH: usize = 40;
+        match self.0.char_indices().nth(LENGTH) {
+            Some((at, _)) => write!(f, "{:?}…", &self.0[..at]),
+            None => write!(f, "{:?}", self.0),
+        }
+    }
+}
