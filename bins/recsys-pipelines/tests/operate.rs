@@ -321,7 +321,7 @@ fn a_lock_that_another_process_holds_is_told() {
     let path = sandbox.join("out/registry/current/demo/home/.manifest.json.lock");
     let lock = fs::File::options().write(true).open(path).unwrap();
     lock.lock().unwrap();
-    let mut other = run("2026-01-02").stderr(Stdio::piped()).spawn().unwrap();
+    let mut other = run("2026-01-02").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     // Its last line, should it never tell of the lock.
     let mut lines = BufReader::new(other.stderr.take().unwrap()).lines().map(Result::unwrap);
     let (told, was_told) = mpsc::channel();

@@ -255,10 +255,10 @@ impl Store for LocalStore {
     /// The condition that there is no document yet is one of the file system's own.
     fn conditions(&self) -> Result<Conditions, StoreError> {
         if self.has_links.get().is_none() {
-            let file = self.scratch_file()?;
+            // Any other failure is told when it stands in the way of something.
+            let Ok(file) = self.scratch_file() else { return Ok(Conditions::Honoured) };
             let mut free = file.path().as_os_str().to_owned();
             free.push(".free");
-            // Any other failure is told when it stands in the way of something.
             if let Err(error) = file.persist_noclobber(&free)
                 && !has_links(&error.file)
             {
