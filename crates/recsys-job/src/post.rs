@@ -107,7 +107,7 @@ pub(crate) struct PostError;
 #[cfg(not(feature = "http"))]
 impl Post {
     /// Sends nothing. [`parse_url`] refuses every address before.
-    #[expect(clippy::unused_self, reason = "called as the other one is")]
+    #[expect(clippy::unused_self, reason = "called as the one that sends")]
     pub(crate) fn send(&self) -> Result<(), PostError> {
         Err(PostError)
     }
