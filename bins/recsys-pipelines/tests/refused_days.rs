@@ -163,6 +163,9 @@ fn what_was_good_before_stays() {
         }
         assert_eq!(days.files(5), [IN_PLACE[0], APART[0], IN_PLACE[1], APART[1]]);
         assert_eq!((fs::read(&file).unwrap(), days.manifest()), (good, manifest));
+        let status = days.0.run("recsys-pipelines", "status --config config.json --json");
+        let status: Value = serde_json::from_str(&status.ok().stdout).unwrap();
+        assert_eq!(status["manifests"][0]["refused_days"], json!(["2026-01-05"]));
         // The next day's window takes it.
         days.write(6, 4, "item");
         days.run(6).ok();

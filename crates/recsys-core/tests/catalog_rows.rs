@@ -66,7 +66,8 @@ fn line_of(text: &[u8], at: usize) -> u64 {
     text[..at].split(|byte| *byte == b'\n').count() as u64
 }
 
-/// The record of CSV that begins at `at`, and where it ends; `None` when a quote is not closed.
+/// The record of CSV that begins at `at`, and where it ends; `None` when a quote is not closed, or more than blanks follow
+/// one that is.
 fn naive_record(text: &[u8], mut at: usize) -> Option<(Vec<Vec<u8>>, usize)> {
     let mut fields = Vec::new();
     loop {
@@ -87,6 +88,13 @@ fn naive_record(text: &[u8], mut at: usize) -> Option<(Vec<Vec<u8>>, usize)> {
                 }
             }
             at += 1;
+            while let Some(byte) = text.get(at).filter(|byte| b" \t".contains(byte)) {
+                field.push(*byte);
+                at += 1;
+            }
+            if text.get(at).is_some_and(|byte| !b",\r\n".contains(byte)) {
+                return None;
+            }
         }
         while let Some(byte) = text.get(at).filter(|byte| !b",\r\n".contains(byte)) {
             field.push(*byte);

@@ -9,7 +9,7 @@ use recsys_core::staging::StagingError;
 use crate::error::JobError;
 
 /// Every gate, by the name of its setting under `validation`.
-pub(super) const GATES: [&str; 9] = [
+pub(super) const GATES: [&str; 12] = [
     "min_events",
     MAX_INVALID_RATIO,
     "max_quarantine_bytes",
@@ -18,7 +18,10 @@ pub(super) const GATES: [&str; 9] = [
     "max_duplicate_share",
     "max_guest_share",
     "max_session_events",
+    "max_outside_share",
+    "max_share_of_one",
     MAX_ARTIFACT_CHANGE,
+    MAX_TOP_CHANGE,
 ];
 
 const MAX_INVALID_RATIO: &str = "max_invalid_ratio";
@@ -65,7 +68,10 @@ mod tests {
     #[test]
     fn every_gate_is_known() {
         let validation = serde_json::to_value(Validation::default()).unwrap();
-        let settings = validation.as_object().unwrap().keys().filter(|setting| *setting != "lookback_days");
+        // These say how gates look, and what becomes of a day.
+        let others = ["lookback_days", "on_refused_day", "top_items"];
+        let settings = validation.as_object().unwrap().keys();
+        let settings = settings.filter(|setting| !others.contains(&setting.as_str()));
         let settings: Vec<&String> = settings.collect();
         assert_eq!(settings.len(), GATES.len());
         assert!(settings.iter().all(|setting| GATES.contains(&setting.as_str())), "{settings:?}");
