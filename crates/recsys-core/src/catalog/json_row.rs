@@ -82,7 +82,7 @@ pub(super) fn has(line: &str) -> Result<(bool, bool), String> {
 
 /// The names of the fields of a row, each once.
 pub(super) fn fields(line: &str) -> Result<Vec<String>, String> {
-    let fields: BTreeMap<String, IgnoredAny> = parse(line)?;
+    let fields: BTreeMap<String, &RawValue> = parse(line)?;
     Ok(fields.into_keys().collect())
 }
 

@@ -163,7 +163,7 @@ mod tests {
             let compressed = zstd::bulk::compress(&vec![b'x'; size], 3).unwrap();
             assert!(window(&compressed).is_some_and(|window| window >= expected.min(1 << 21)), "{size}");
         }
-        let streamed = zstd::encode_all(&[b'x'; 70_000][..], 3).unwrap();
+        let streamed = zstd::encode_all(&*vec![b'x'; 70_000], 3).unwrap();
         assert_eq!(window(&streamed), Some(1 << 21));
         assert_eq!(window(&streamed[..5]), None);
         assert_eq!(window(b"{\"v\":1}"), None);
