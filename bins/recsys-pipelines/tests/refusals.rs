@@ -371,7 +371,7 @@ fn catalogues() {
     shop.check(&job("a.txt"), 2, &["a.txt", "csv or jsonl"]);
     shop.check(&job("nowhere.csv"), 2, &["nowhere.csv", "does not exist"]);
     // A catalogue without a tag does not take the place of one with tags.
-    shop.sandbox.write("a.csv", "item_id\nA\n");
+    shop.sandbox.write("a.csv", "item_id,tags\nA,\n");
     job("a.csv").ok();
     let empty = shop.sandbox.run("job_publish", &format!("{SCOPE} {DAY}"));
     let line = empty.stderr.lines().last().unwrap();

@@ -19,7 +19,7 @@ fn events() -> String {
     (0..6).fold(String::new(), |mut text, number| {
         let ts = format!("2026-01-01T0{number}:00:00Z");
         let event =
-            json!({"v": 1, "ts": ts, "tenant": "demo", "surface": "home", "session_id": "s", "item_id": "A"});
+            json!({"v": 1, "ts": ts, "tenant": "demo", "surface": "home", "session_id": "s", "item_id": format!("A{number}")});
         writeln!(text, "{event}").unwrap();
         text
     })

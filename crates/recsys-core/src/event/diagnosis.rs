@@ -62,10 +62,9 @@ fn unseen(line: &str, column: usize) -> Option<String> {
     let rest = line.get(column.saturating_sub(1)..)?;
     let before = line.get(column.saturating_sub(2)..)?;
     [rest, before].iter().find_map(|text| match text.chars().next()? {
-        '\u{feff}' => Some(
-            "a byte order mark (U+FEFF) stands here, as where files were put together; take it out"
-                .to_owned(),
-        ),
+        '\u{feff}' => {
+            Some("a byte order mark (U+FEFF) stands here, as where files were put together".to_owned())
+        }
         '\0' => {
             Some("a zero byte (U+0000) stands here, as where a file was cut while it was written".to_owned())
         }
