@@ -65,8 +65,8 @@ fn an_item_that_enters_the_top_is_refused_where_that_is_set() {
     write(&sandbox, "2026-01-02", Some("bot"), 77);
     let parts = [
         "gate max_top_change refused popularity",
-        "1 of its first 20 items",
-        "\"i80\"",
+        "1 of the first 20 items are others",
+        "(new: \"i80\")",
         "--allow-large-change",
     ];
     run(&sandbox, "2026-01-02", "").fails(3, &parts);

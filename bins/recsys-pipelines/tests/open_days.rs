@@ -61,13 +61,32 @@ fn a_day_that_has_not_ended_is_refused_and_never_moves_the_checkpoint() {
     {
         run(&sandbox, &range).fails(3, &["has not ended", "--allow-open-day"]);
     }
-    assert!(!sandbox.join("out").exists());
+    assert!(!sandbox.join("out/canonical").exists() && !sandbox.join("out/registry").exists());
+
+    run(&sandbox, &format!("--start {open} --allow-open-day")).fails(3, &["has not begun"]);
 
     run(&sandbox, &format!("--start {before}")).ok();
     let moved = checkpoint(&sandbox);
     assert_eq!(moved, Some(format!("{{\"day\":\"{before}\"}}\n")));
-    // Up to the day before yesterday only: what is between must not matter here.
-    run(&sandbox, &format!("--start {open} --allow-open-day")).ok();
+}
+
+#[test]
+fn an_open_day_can_be_tried_and_the_checkpoint_stays() {
+    let sandbox = sandbox(&json!({}));
+    // A clock that stands still, in a year that has not come.
+    let at_noon = |line: &str| -> Finished {
+        let mut command = sandbox.command("recsys-pipelines");
+        command.args(["run"]).args(SCOPE.split(' ')).args(line.split(' '));
+        Finished::from(command.env("SOURCE_DATE_EPOCH", "2209032000").output().unwrap())
+    };
+    for day in ["2039-12-31", "2040-01-01"] {
+        write(&sandbox, day, &[event(&format!("{day}T10:00:00Z"), "A")]);
+    }
+    at_noon("--start 2039-12-31").ok();
+    let moved = checkpoint(&sandbox);
+    assert_eq!(moved.as_deref(), Some("{\"day\":\"2039-12-31\"}\n"));
+    at_noon("--start 2040-01-01").fails(3, &["2040-01-01 has not ended"]);
+    at_noon("--start 2040-01-01 --allow-open-day").ok();
     assert_eq!(checkpoint(&sandbox), moved);
 }
 

@@ -227,3 +227,56 @@ fn a_gate_that_is_stricter_later_takes_the_day_out() {
     days.job("job_validate", 5, "").ok();
     assert_eq!(days.files(5), IN_PLACE);
 }
+
+#[test]
+fn the_very_data_that_was_refused_is_not_what_was_good_before() {
+    let days = Days::new(&json!({}));
+    days.write(5, 40, "bot");
+    days.configure(&json!({"max_volume_spike": 100}));
+    days.job("job_ingest", 5, "").ok();
+    days.job("job_popularity", 5, "").ok();
+    assert_eq!(days.files(5), IN_PLACE);
+    // The gate is there now, and the day is ingested before it is judged.
+    days.configure(&json!({"on_refused_day": "exclude"}));
+    days.job("job_ingest", 5, "").ok();
+    assert_eq!(days.files(5), APART);
+    days.job("job_validate", 5, "").fails(3, &["events 400"]);
+    assert_eq!(days.files(5), APART);
+    // What was built meanwhile is not published any more.
+    days.job("job_publish", 5, "").fails(3, &["2026-01-05, which a gate has refused"]);
+}
+
+#[test]
+fn what_an_earlier_version_left_in_place_is_found_by_its_report() {
+    let days = Days::new(&json!({}));
+    days.write(5, 40, "bot");
+    days.job("job_ingest", 5, "").ok();
+    days.job("job_validate", 5, "").fails(3, &["events 400"]);
+    for (apart, in_place) in APART.iter().zip(IN_PLACE) {
+        let folder = days.0.join("out/canonical/demo/home");
+        fs::rename(folder.join(apart), folder.join(in_place)).unwrap();
+    }
+    days.job("job_popularity", 6, "").fails(3, &["2026-01-05, which a gate has refused"]);
+    days.job("job_validate", 5, "").fails(3, &["events 400"]);
+    assert_eq!(days.files(5), APART);
+}
+
+#[test]
+fn a_raw_file_that_is_gone_makes_no_refused_day_good() {
+    let days = Days::new(&json!({}));
+    days.write(5, 40, "bot");
+    days.job("job_ingest", 5, "").ok();
+    fs::remove_file(days.0.join("raw/demo/home/exposure.2026-01-05.jsonl")).unwrap();
+    days.job("job_ingest", 5, "").ok();
+    assert_eq!(days.files(5)[0], APART[0]);
+    days.job("job_popularity", 6, "").fails(3, &["2026-01-05, which a gate has refused"]);
+}
+
+#[test]
+fn what_was_never_ingested_cannot_be_accepted() {
+    let days = Days::new(&json!({}));
+    days.job("job_validate", 6, "--accept typo").fails(2, &["2026-01-06", "was not ingested"]);
+    let mut blank = days.0.command("job_validate");
+    blank.args(["--config", "config.json", "--tenant", "demo", "--surface", "home", "--start", "2026-01-06"]);
+    Finished::from(blank.args(["--accept", "a\nb"]).output().unwrap()).fails(2, &["one line"]);
+}

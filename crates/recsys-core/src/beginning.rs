@@ -10,11 +10,7 @@ pub(crate) fn not_text(bytes: &[u8]) -> Option<&'static str> {
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => "the file is xz; compress it with gzip or zstd",
         [b'P', b'A', b'R', b'1', ..] => "the file is Parquet; convert it to text",
         [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => "the file is UTF-32; convert it to UTF-8",
-<<<<<<< HEAD
         // With a mark, or without: every second byte of plain text is a zero.
-=======
-        // Without a mark, every second byte of plain text is a zero.
->>>>>>> h1
         [0xff, 0xfe, ..]
         | [0xfe, 0xff, ..]
         | [1..=0xff, 0, 1..=0xff, 0, ..]

@@ -37,6 +37,11 @@ impl Clock {
         self.now().max(wall())
     }
 
+    /// Whether a day has begun.
+    pub(crate) fn has_begun(self, day: Day) -> bool {
+        self.horizon().as_nanosecond() >= i128::from(day.start_ns())
+    }
+
     /// Whether a day has ended.
     pub(crate) fn is_past(self, day: Day) -> bool {
         self.horizon().as_nanosecond() >= i128::from(day.end_ns())

@@ -142,6 +142,9 @@ impl Context {
             if !allow_open_day {
                 return Err(JobError::OpenDay(day));
             }
+            if let Some(day) = days.clone().find(|day| !self.clock.has_begun(*day)) {
+                return Err(JobError::FutureDay(day));
+            }
             tracing::warn!(%day, "the day has not ended in UTC: what comes later is missing");
         }
         Ok(days.collect())

@@ -102,6 +102,14 @@ pub enum JobError {
         "{0} has not ended in UTC: what comes later would be missing; begin when it is over, or give --allow-open-day for a try"
     )]
     OpenDay(Day),
+    /// A day was asked for that has not even begun.
+    #[error("{0} has not begun in UTC; there is nothing of it to work on")]
+    FutureDay(Day),
+    /// A day is to be accepted of which there is no data that a gate has judged.
+    #[error(
+        "there is nothing of {0} to accept: it was not ingested; ingest it first, or correct --start and --end"
+    )]
+    NotIngested(Day),
     /// A window holds days that a gate has refused.
     #[error(
         "window {window} holds {}, which a gate has refused: put the data right and ingest it again, accept it by `job_validate \
@@ -333,6 +341,7 @@ impl JobError {
             Self::Raw(RawError::Copies { .. })
             | Self::Gate(_)
             | Self::OpenDay(_)
+            | Self::FutureDay(_)
             | Self::RefusedDays { .. }
             | Self::NotMet { .. }
             | Self::Invalid(_)
@@ -351,7 +360,8 @@ impl JobError {
             | Self::NotListed(_)
             | Self::Lookup(_)
             | Self::Gap(_)
-            | Self::NoKind(_) => Exit::Usage,
+            | Self::NoKind(_)
+            | Self::NotIngested(_) => Exit::Usage,
             Self::Blob(error) => blob(error),
             Self::Garbage(error) => match error {
                 GarbageError::Registry(error) => registry(error),

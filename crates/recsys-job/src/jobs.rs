@@ -1,6 +1,6 @@
 //! The jobs, one function for each binary or command.
 
-use recsys_core::artifact::Kind;
+use recsys_core::artifact::{Kind, Source};
 use recsys_core::catalog::Catalog;
 use recsys_core::database::{Driver, Mode, Obsolete};
 use recsys_core::gate::Found;
@@ -27,7 +27,7 @@ use crate::steps::catalog::write_catalog;
 use crate::steps::ingest::{Ingest, IngestReport, Read, SourceReport, commit, dropped};
 use crate::steps::outcomes::{OutcomeReport, Outcomes};
 use crate::steps::publish::{Publishing, check};
-use crate::steps::refused::{keep_apart, put_back, take_out};
+use crate::steps::refused::{check_window, keep_apart, put_back, remove_apart, remove_in_place, take_out};
 use crate::steps::signals::{self, warn_of_segment, write_signals};
 use crate::steps::validate::{Judged, judge, report_counts};
 
@@ -74,20 +74,26 @@ pub fn ingest(flags: &DayJob, driver: &dyn Driver) -> Result<(), JobError> {
         let found = ctx.config.validation.look(&rows, dropped, &ctx.budget)?;
         let judged = Judged::new(&ctx, day, found.clone())?.of(&ctx, &hash)?;
         let verdict = judged.verdict(&ctx, source.as_ref());
-        let (canonical, outcomes) = if verdict.is_ok() || rows.is_empty() {
+        let passed = verdict.is_ok();
+        let (canonical, outcomes) = if passed || rows.is_empty() {
             if rows.is_empty() && ctx.canonical().exists(day)? {
                 // What is there would be removed.
                 verdict?;
             }
             let canonical = commit(&ctx, &rows, pending)?;
             report_counts(&ctx, day, &found, &hash)?;
-            (canonical, outcomes.commit(pending_outcomes)?)
+            let outcomes = outcomes.commit(pending_outcomes)?;
+            if passed {
+                remove_apart(&ctx, day)?;
+            }
+            (canonical, outcomes)
         } else {
             // To fail is up to job_validate.
             if let Err(refused) = &verdict {
                 tracing::warn!("{refused}");
             }
             keep_apart(&ctx, &rows, outcomes.rows())?;
+            remove_in_place(&ctx, day, &hash)?;
             judged.write(&ctx, hash)?;
             (IngestReport::kept_apart(&ctx, &rows), outcomes.kept_apart())
         };
@@ -125,16 +131,21 @@ pub fn validate_days(flags: &ValidateJob) -> Result<(), JobError> {
         };
         let judged = judge(&ctx, day, found)?;
         let mut judged = judged.of(&ctx, &hash)?;
-        if let Some(reason) = &flags.accept {
+        if let Some(reason) = flags.accept.as_ref().filter(|_| !judged.passed()) {
+            if ingested.is_none() {
+                return Err(JobError::NotIngested(day));
+            }
             judged = judged.accept(&ctx, reason.clone());
         }
         let verdict = judged.verdict(&ctx, None);
+        // Before the data: what is in place is then never without the word that let it in.
+        let report = judged.write(&ctx, hash)?;
         match (&loaded, is_apart, verdict.is_ok()) {
             (Some((rows, _)), true, true) => put_back(&ctx, rows)?,
             (Some((rows, hash)), false, false) => take_out(&ctx, rows, hash)?,
+            (Some((_, hash)), true, false) => remove_in_place(&ctx, day, hash)?,
             _ => {}
         }
-        let report = judged.write(&ctx, hash)?;
         verdict?;
         output.line(format_args!("{} {day}", ctx.scope));
         output.line(&report);
@@ -208,7 +219,12 @@ pub fn publish_staged(flags: &PublishJob) -> Result<(), JobError> {
         for kind in Kind::ALL {
             let key = artifact_key(&ctx, &flags.artifacts, *kind, *day)?;
             match ctx.staging().current(&key, &ctx.config.limits)? {
-                Some(artifact) => staged.push((key, artifact, ())),
+                Some(artifact) => {
+                    if kind.source() == Source::Events {
+                        check_window(&ctx, key.window)?;
+                    }
+                    staged.push((key, artifact, ()));
+                }
                 None if ctx.config.artifact_kinds.contains(kind) => missing.push(key),
                 None => {}
             }

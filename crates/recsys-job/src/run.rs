@@ -29,7 +29,7 @@ use crate::steps::build::{ArtifactReport, Days, Document, Plan, build, complete,
 use crate::steps::ingest::{Ingest, IngestReport, Read, SourceReport, commit, dropped};
 use crate::steps::outcomes::{DayOutcomes, OutcomeReport, Outcomes};
 use crate::steps::publish::{PublishReport, Publishing, check, check_held};
-use crate::steps::refused::keep_apart;
+use crate::steps::refused::{keep_apart, remove_apart, remove_in_place};
 use crate::steps::signals::{self, SignalReport, warn_of_segment, write_signals};
 use crate::steps::validate::{ValidateReport, judge};
 
@@ -200,6 +200,7 @@ fn run_day(
         let judged = judged.of(ctx, &hash)?;
         if let Err(refused) = judged.verdict(ctx, source) {
             keep_apart(ctx, &rows, outcomes.rows())?;
+            remove_in_place(ctx, day, &hash)?;
             judged.write(ctx, hash)?;
             return Err(refused);
         }
@@ -211,6 +212,7 @@ fn run_day(
         let commit = move || -> Result<InPlace, JobError> {
             let canonical = commit(ctx, &rows, pending)?;
             let outcomes = outcomes.commit(pending_outcomes)?;
+            remove_apart(ctx, day)?;
             Ok(InPlace { canonical, validated: judged.write(ctx, hash)?, outcomes })
         };
         let in_place: Box<dyn FnOnce() -> Result<InPlace, JobError>> = if file_needed {

@@ -51,6 +51,10 @@ impl Type {
 pub(crate) fn fault(line: &str, error: &serde_json::Error, fields: &[(&str, Type)]) -> Fault {
     let reason = unseen(line, error.column()).or_else(|| wrong_type(line, fields)).unwrap_or_else(|| {
         let reason = error.to_string();
+        if reason.starts_with("control character") {
+            return "a tab or another control character stands in a text; it must be escaped, a tab as \\t"
+                .to_owned();
+        }
         type_in_words(reason.rsplit_once(" at line ").map_or(reason.as_str(), |(reason, _)| reason))
     });
     // What is wrong with the line as a whole begins at its first byte.

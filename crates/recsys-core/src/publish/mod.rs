@@ -112,15 +112,18 @@ pub enum PublishError {
     },
     /// The first items of the artifact are too many others than those of the current one.
     #[error(
-        "gate max_top_change refused {kind}: {} of its first {of} items were not there before ({}), more than {most} of them; \
-         blob and record are stored and what is current stays; if this is right, pass --allow-large-change",
-        .entered.len(), named(.entered)
+        "gate max_top_change refused {kind}: {changed} of the first {of} items are others than those of the current one{}, more \
+         than {most} of them; blob and record are stored and what is current stays; if this is right, pass \
+         --allow-large-change",
+        named(.entered)
     )]
     TopChanged {
         /// The kind.
         kind: Kind,
-        /// Those that are new among the first.
+        /// Those that are new among the first; where there are fewer items than before, perhaps none.
         entered: Vec<String>,
+        /// How many of the first are not in both.
+        changed: usize,
         /// How many first items were compared.
         of: usize,
         /// The share that is allowed.
@@ -155,8 +158,11 @@ pub enum PublishError {
 fn named(items: &[String]) -> String {
     const NAMED: usize = 3;
     let named: Vec<String> = items.iter().take(NAMED).map(|item| format!("{item:?}")).collect();
-    let more = items.len().saturating_sub(NAMED);
-    if more > 0 { format!("{} and {more} more", named.join(", ")) } else { named.join(", ") }
+    match items.len() {
+        0 => String::new(),
+        count if count > NAMED => format!(" (new: {} and {} more)", named.join(", "), count - NAMED),
+        _ => format!(" (new: {})", named.join(", ")),
+    }
 }
 
 /// By how much the first items of an artifact may differ from those of the current one.
@@ -472,7 +478,7 @@ impl Publisher<'_> {
         if before.is_empty() || change <= f64::from(most) {
             return Ok(());
         }
-        Err(PublishError::TopChanged { kind, entered, of: compared, most })
+        Err(PublishError::TopChanged { kind, entered, changed: compared - kept, of: compared, most })
     }
 
     /// The first items of a published artifact. None when it is gone or damaged.

@@ -1,12 +1,11 @@
 //! Flags of the jobs, and of `run`.
 
-use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser};
 use recsys_core::catalog::CatalogFormat;
 use recsys_core::id::{Surface, Tenant};
 use recsys_core::window::Day;
 
-use super::common::{ArtifactArgs, CommonArgs, DayArgs, PublishFlags, ScopeArgs, parse_day};
+use super::common::{ArtifactArgs, CommonArgs, DayArgs, PublishFlags, ScopeArgs, parse_day, parse_reason};
 
 /// Flags of `job_ingest`.
 #[derive(Debug, Clone, Parser)]
@@ -28,7 +27,7 @@ pub struct ValidateJob {
     pub days: DayArgs,
 
     /// Let the days go on that a gate refuses, for this reason, which their reports keep
-    #[arg(long, value_name = "REASON", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "REASON", value_parser = parse_reason)]
     pub accept: Option<String>,
 
     #[command(flatten)]

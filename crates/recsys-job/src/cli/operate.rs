@@ -28,6 +28,12 @@ impl ScopeFilter {
     pub(crate) fn scope(&self) -> Option<Scope> {
         Some(Scope { tenant: self.tenant.clone()?, surface: self.surface.clone()? })
     }
+
+    /// Whether a tenant and surface pass.
+    pub(crate) fn takes(&self, scope: &Scope) -> bool {
+        self.tenant.as_ref().is_none_or(|tenant| *tenant == scope.tenant)
+            && self.surface.as_ref().is_none_or(|surface| *surface == scope.surface)
+    }
 }
 
 /// Flags of `recsys-pipelines status`.

@@ -7,10 +7,10 @@ use figment::{Figment, Provider};
 use super::load::ENV_PREFIX;
 use super::{Config, ConfigError};
 
-/// What the prefix is mistaken for.
-const PREFIXES: [&str; 2] = ["RECSYS_PIPELINES_", "RECSYS_PIPELINE_"];
+/// The letters of the prefix, and of what it is mistaken for.
+const PREFIXES: [&str; 2] = ["RECSYSPIPELINES", "RECSYSPIPELINE"];
 
-/// Refuses a variable that would be a setting if its underscores were right: nothing would read it, and nobody would
+/// Refuses a variable that would be a setting if what stands between its words were right: nothing would read it, and nobody would
 /// notice. Others of the same beginning are let alone: Kubernetes makes some for each service.
 pub(super) fn check() -> Result<(), ConfigError> {
     let defaults = Figment::from(Serialized::defaults(Config::default()));
@@ -40,28 +40,33 @@ fn collect(prefix: &str, dict: &Dict, names: &mut Vec<String>) {
     }
 }
 
-/// The variable that `name` was meant to be.
+/// The variable that `name` was meant to be: one of the same letters.
 fn meant(name: &str, known: &[String]) -> Option<String> {
-    let upper = name.to_uppercase();
-    let rest = PREFIXES.iter().find_map(|prefix| upper.strip_prefix(prefix))?;
-    if upper.starts_with(ENV_PREFIX) {
+    let is_read = |setting: &String| {
+        let rest = name.to_uppercase().strip_prefix(ENV_PREFIX).map(str::to_owned);
+        rest.is_some_and(|rest| {
+            rest == *setting || (setting.ends_with("__") && rest.starts_with(setting.as_str()))
+        })
+    };
+    if known.iter().any(is_read) {
         return None;
     }
-    let squeezed = squeeze(rest);
-    known.iter().find_map(|setting| {
-        let same = squeeze(setting);
-        if setting.ends_with("__") {
-            let own = squeezed.strip_prefix(&same)?.strip_prefix('_')?;
-            return Some(format!("{ENV_PREFIX}{setting}{own}"));
-        }
-        (squeezed == same).then(|| format!("{ENV_PREFIX}{setting}"))
+    let letters = letters(name);
+    PREFIXES.iter().filter_map(|prefix| letters.strip_prefix(prefix)).find_map(|own| {
+        known.iter().find_map(|setting| {
+            let same = self::letters(setting);
+            if setting.ends_with("__") {
+                let kind = own.strip_prefix(&same).filter(|kind| !kind.is_empty())?;
+                return Some(format!("{ENV_PREFIX}{setting}{kind}"));
+            }
+            (own == same).then(|| format!("{ENV_PREFIX}{setting}"))
+        })
     })
 }
 
-/// Without what is so easily mistaken: how many underscores there are between words.
-fn squeeze(name: &str) -> String {
-    let words: Vec<&str> = name.split('_').filter(|word| !word.is_empty()).collect();
-    words.join("_")
+/// Without what is so easily mistaken: case, and what stands between words.
+fn letters(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_uppercase()).collect()
 }
 
 #[cfg(test)]
@@ -76,8 +81,14 @@ mod tests {
             ("RECSYS_PIPELINE__OUT_DIR", Some("RECSYS_PIPELINES__OUT_DIR")),
             ("recsys_pipelines_db_dsn", Some("RECSYS_PIPELINES__DB__DSN")),
             ("RECSYS_PIPELINES_WINDOW_DAYS__COOC", Some("RECSYS_PIPELINES__WINDOW_DAYS__COOC")),
+            ("RECSYS__PIPELINES__OUT_DIR", Some("RECSYS_PIPELINES__OUT_DIR")),
+            ("RECSYSPIPELINES-OUT-DIR", Some("RECSYS_PIPELINES__OUT_DIR")),
+            ("RECSYS_PIPELINES__DB_DSN", Some("RECSYS_PIPELINES__DB__DSN")),
             ("RECSYS_PIPELINES__OUT_DIR", None),
+            ("recsys_pipelines__out_dir", None),
+            ("RECSYS_PIPELINES__WINDOW_DAYS__COOC", None),
             ("RECSYS_PIPELINES__UNKNOWN", None),
+            ("RECSYS_PIPELINES_WINDOW_DAYS", None),
             ("RECSYS_PIPELINES_SERVICE_HOST", None),
             ("RECSYS_PIPELINES_PORT_80_TCP", None),
             ("OUT_DIR", None),

@@ -141,6 +141,9 @@ impl Days {
                 let watched = progress.watch_lines(&*ctx.canonical);
                 let canonical = ctx.canonical_in(&watched).of(stream);
                 let (rows, hash) = canonical.load(day, &ctx.budget)?.unzip();
+                if stream == Stream::Exposures {
+                    refused::check_in_place(ctx, window, day, hash.as_deref())?;
+                }
                 entry.insert(Loaded { rows, hash });
                 self.keep_to_the_budget(ctx)?;
             }

@@ -22,7 +22,6 @@ use crate::metrics::{self, Events};
 use crate::progress::Progress;
 use crate::step::{Counts as StepCounts, Step};
 use crate::steps::quarantine::{self, QuarantineReport, aside, is_strict, quarantine};
-use crate::steps::refused::remove_apart;
 
 /// What was found in a set of raw files.
 #[derive(Debug, Clone, Serialize)]
@@ -349,7 +348,6 @@ pub(crate) fn commit(
     let Changes { entered, left } = changes.unwrap_or(Changes { entered: events, left: 0 });
     tracing::info!(%day, stream = rows.stream.as_str(), events, duplicates, entered, left, "ingested");
     if rows.stream == Stream::Exposures {
-        remove_apart(ctx, day)?;
         let new = Events { kept: events, duplicate: duplicates, ..Events::default() };
         metrics::record(|record| record.add_events(new));
     }

@@ -8,7 +8,7 @@ use recsys_core::gate::OnRefusedDay;
 use recsys_core::window::{Day, Window};
 
 use crate::context::Context;
-use crate::error::JobError;
+use crate::error::{JobError, one_line};
 
 /// Keeps a day apart that a gate has refused, with the outcomes that came with it. What was good before stays where it is.
 /// A day without events has nothing to keep.
@@ -29,15 +29,21 @@ pub(crate) fn keep_apart(ctx: &Context, rows: &DayRows, outcomes: Option<&DayRow
     Ok(())
 }
 
-/// Keeps a day apart whose data, with the hash `hash`, was in place before a gate refused it.
+/// Keeps a day apart whose data was in place before a gate refused it.
 pub(crate) fn take_out(ctx: &Context, rows: &DayRows, hash: &str) -> Result<(), JobError> {
-    let (day, canonical) = (rows.day, ctx.canonical());
-    let outcomes = canonical.of(Stream::Outcomes).load(day, &ctx.budget)?;
+    let outcomes = ctx.canonical().of(Stream::Outcomes).load(rows.day, &ctx.budget)?;
     keep_apart(ctx, rows, outcomes.as_ref().map(|(outcomes, _)| outcomes))?;
-    // Not by another process in the meantime.
+    remove_in_place(ctx, rows.day, hash)
+}
+
+/// Removes what lies in the place of a refused day where it is the very data that was refused, with the hash `hash`: a gate
+/// may be stricter than the one that let it in.
+pub(crate) fn remove_in_place(ctx: &Context, day: Day, hash: &str) -> Result<(), JobError> {
+    let canonical = ctx.canonical();
     if canonical.load(day, &ctx.budget)?.is_some_and(|(_, in_place)| in_place == hash) {
-        canonical.remove(day)?;
+        // The exposures last: by them this is found out again where it breaks off.
         canonical.of(Stream::Outcomes).remove(day)?;
+        canonical.remove(day)?;
     }
     Ok(())
 }
@@ -59,6 +65,33 @@ pub(crate) fn remove_apart(ctx: &Context, day: Day) -> Result<(), JobError> {
         refused.of(Stream::Outcomes).remove(day)?;
     }
     Ok(())
+}
+
+/// Refuses a window in whose day lies the very data, with the hash `hash`, that its report says a gate has refused: an earlier
+/// version left it there, or a process that was killed. `job_validate` keeps it apart.
+pub(crate) fn check_in_place(
+    ctx: &Context,
+    window: Window,
+    day: Day,
+    hash: Option<&str>,
+) -> Result<(), JobError> {
+    let report = ctx.reports().read(day)?.filter(|report| Some(report.canonical_hash.as_str()) == hash);
+    if report.is_some_and(|report| !report.is_good()) {
+        return Err(JobError::RefusedDays { window, days: vec![day] });
+    }
+    Ok(())
+}
+
+/// Refuses to publish what was built from a window in which a gate has refused a day since. Whoever may not look at canonical
+/// data publishes with a warning.
+pub(crate) fn check_window(ctx: &Context, window: Window) -> Result<(), JobError> {
+    match excluded(ctx, window, &BTreeSet::new()) {
+        Err(JobError::Store(error)) => {
+            tracing::warn!(%window, error = one_line(&error), "cannot look whether a day was refused");
+            Ok(())
+        }
+        looked => looked.map(drop),
+    }
 }
 
 /// The refused days of a window that is built without them; `in_memory` are days that have just passed. Refuses the window

@@ -159,7 +159,7 @@ pub(crate) fn report_counts(
 ) -> Result<(), JobError> {
     let new = report(ctx, day, canonical_hash.to_owned(), found.counts, found.dropped, None);
     let old = ctx.reports().read(day)?;
-    if old.is_none_or(|old| DayReport { verdict: None, ..old } != new) {
+    if old.is_none_or(|old| !old.is_good() || DayReport { verdict: None, ..old } != new) {
         ctx.reports().write(&new)?;
     }
     Ok(())

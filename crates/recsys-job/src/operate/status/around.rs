@@ -56,6 +56,11 @@ impl Around {
         Some(listed.iter().filter_map(|listed| day(&listed.key)).collect())
     }
 
+    /// The surfaces of which a run has failed.
+    pub(super) fn failed(&self) -> impl Iterator<Item = &Scope> {
+        self.failures.iter().map(|(scope, _)| scope)
+    }
+
     /// The failure that no good run of the same binary has followed, the newest.
     pub(super) fn last_failure(&self, scope: &Scope) -> Option<&FailureNote> {
         self.failures.iter().rev().find(|(of, _)| of == scope).map(|(_, note)| note)

@@ -51,9 +51,13 @@ impl Limits {
 pub(crate) fn status(flags: &StatusJob) -> Result<(), JobError> {
     let operator = Operator::new(&flags.common)?;
     let limits = Limits { age: flags.max_age, window_age: flags.max_window_age };
-    let scopes = operator.scopes(&flags.filter)?;
     let is_named = flags.filter.scope().is_some();
     let around = Around::open(&operator);
+    let mut scopes = operator.scopes(&flags.filter)?;
+    // Of a surface whose first run has failed the registry knows nothing.
+    scopes.extend(around.failed().filter(|scope| flags.filter.takes(scope)).cloned());
+    scopes.sort();
+    scopes.dedup();
     let looked = parallel::try_map(&scopes, |scope| match surface(&operator, &around, scope, limits) {
         Err(error) if error.is_interruption() => Err(error),
         found => Ok((scope, found)),
@@ -62,7 +66,7 @@ pub(crate) fn status(flags: &StatusJob) -> Result<(), JobError> {
     for (scope, found) in looked {
         match found {
             // Of a first publish that came to nothing there is a history and nothing else.
-            Ok(status) if status.updated_at.is_none() && !is_named => {}
+            Ok(status) if status.updated_at.is_none() && status.last_failure.is_none() && !is_named => {}
             Ok(status) => manifests.push(status),
             Err(error) => failures.note(scope, error),
         }
