@@ -214,7 +214,7 @@ fn settings_that_cannot_work_are_refused_before_anything_is_done() {
         let mut check = shop.sandbox.command("recsys-pipelines");
         check.env("CACHE_TOKEN", TOKEN).args(["config", "check", "--config", "config.json"]);
         Finished::from(check.output().unwrap()).fails(2, parts);
-        assert!(!shop.sandbox.join("out").exists());
+        assert!(!shop.sandbox.join("out/canonical").exists() && !shop.sandbox.join("out/registry").exists());
     }
     assert_eq!(inbox.take(), []);
 }
@@ -227,7 +227,7 @@ fn names_are_written_as_the_place_wants_them() {
         "out_dir": "out", "raw_events_dir": "raw", "notify": settings(&inbox), "validation": {"min_events": 0},
     });
     sandbox.write("config.json", config.to_string());
-    fs::create_dir(sandbox.join("raw")).unwrap();
+    sandbox.write("raw/demo/home/exposure.2026-01-02.jsonl", "");
     let mut command = sandbox.command("recsys-pipelines");
     command.env("CACHE_TOKEN", TOKEN).args(["run", "--config", "config.json", "--start", "2026-01-01"]);
     command.args(["--tenant", "a \"b\"?&c", "--surface", "{tenant}"]);

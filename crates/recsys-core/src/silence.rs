@@ -14,13 +14,14 @@ pub const SILENT_WAIT: Duration = Duration::from_secs(3);
 pub struct Silence(AtomicBool);
 
 impl Silence {
-    /// Waits for the answer of `service`, which comes within `longest` or never, and tells it when that takes long. Needs
-    /// the clock of a runtime.
+    /// Waits for the answer of `service`, which comes within about `longest` or never, and tells it when that takes long and
+    /// goes on. Needs the clock of a runtime.
     pub async fn told<T>(&self, service: &str, longest: Duration, answer: impl Future<Output = T>) -> T {
         match select(pin!(answer), pin!(tokio::time::sleep(SILENT_WAIT))).await {
             Either::Left((answer, _)) => answer,
             Either::Right(((), answer)) => {
-                if !self.0.swap(true, Ordering::Relaxed) {
+                let goes_on = longest.saturating_sub(SILENT_WAIT) >= Duration::from_secs(1);
+                if goes_on && !self.0.swap(true, Ordering::Relaxed) {
                     tell(service, longest);
                 }
                 answer.await
