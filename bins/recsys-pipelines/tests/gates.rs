@@ -79,7 +79,7 @@ fn an_artifact_that_shrinks_or_grows_too_much_is_stored_and_does_not_become_curr
         assert!(std::path::Path::new(&path).exists(), "{name}: {path}");
     }
     assert_eq!(
-        bytes(&days.0.snapshot("out/checkpoints")).values().copied().collect::<Vec<_>>(),
+        bytes(&days.0.snapshot("out/checkpoints/demo")).values().copied().collect::<Vec<_>>(),
         [b"{\"day\":\"2026-01-01\"}\n"]
     );
 
