@@ -32,7 +32,10 @@ fn shop(extra: &Value) -> Sandbox {
 /// Runs a binary at a fixed time, for it is part of what is written.
 fn run_pinned(sandbox: &Sandbox, binary: &str, line: &str) {
     let mut command = sandbox.command(binary);
-    command.env("SOURCE_DATE_EPOCH", "1767400000").args(line.split_whitespace());
+    command
+        .env("SOURCE_DATE_EPOCH", "1767400000")
+        .env("RECSYS_RUN_ID", "pinned")
+        .args(line.split_whitespace());
     let output = command.output().unwrap();
     assert!(output.status.success(), "{binary} {line}: {output:?}");
 }
@@ -162,8 +165,7 @@ fn an_incremental_run_begins_after_the_checkpoint_and_leaves_no_gap() {
     // A failed day does not count as published.
     run("--incremental --end 2026-01-04").fails(3, &["min_events", "2026-01-04"]);
     assert_eq!(checkpoint(), "{\"day\":\"2026-01-03\"}\n");
-    sandbox.write("out/checkpoints/demo/home.json", "{\"day\":\"2100-01-01\"}");
-    let ahead = run("--incremental");
+    let ahead = run("--incremental --end 2026-01-02");
     assert!(ahead.ok().stderr.contains("the checkpoint is later than the last day to run"), "{ahead:#?}");
     sandbox.write("out/checkpoints/demo/home.json", "{}");
     run("--incremental").fails(3, &["out/checkpoints/demo/home.json", "missing field `day`"]);

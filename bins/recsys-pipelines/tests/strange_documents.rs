@@ -93,7 +93,7 @@ fn a_strange_manifest_is_named_and_does_not_hide_the_other_tenants() {
         if what == "folder" {
             continue;
         }
-        for command in ["status", "verify"] {
+        for command in ["status --kinds", "verify"] {
             let finished = bounded(&sandbox, command);
             finished.fails(3, &parts);
             let table = &finished.stdout;

@@ -32,14 +32,17 @@ pub fn main<F: Flags>(
     let run = Run::begin(name, flags.command_name(), flags.scope());
     let common = flags.common();
     let mut run_id = None;
-    let outcome = run_id::begin()
+    let begun = run_id::begin()
         .and_then(|id| logging::init(common.log_format, run_id.insert(id).clone()))
         .and_then(|()| interrupt::watch().map_err(JobError::Signals))
-        .and_then(|()| start_threads())
-        .and_then(|()| job(&flags));
+        .and_then(|()| start_threads());
+    let has_begun = begun.is_ok();
+    let outcome = begun.and_then(|()| job(&flags));
     metrics::end(&run, common, &outcome);
     let line = outcome.as_ref().err().map(|error| without_credentials(&last_line(error)));
-    failure_note::end(&run, common, outcome.as_ref().err().zip(line.as_deref()));
+    if has_begun {
+        failure_note::end(&run, common, outcome.as_ref().err().zip(line.as_deref()));
+    }
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&last_line(&error), error.exit(), common.log_format, run_id.as_deref()),

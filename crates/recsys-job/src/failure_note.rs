@@ -72,10 +72,10 @@ fn write(
     store.put(&key(scope, &run.binary), &bytes, Condition::Always).map(drop)
 }
 
-/// A mistake in the command was seen by whoever made it, a wish to stop is no failure, and a service that does not answer
+/// A mistake in the command or the configuration was seen by whoever made it, before anything was done, a wish to stop is no failure, and a service that does not answer
 /// would be waited for once more.
 fn is_worth_noting(error: &JobError) -> bool {
-    let is_usage = matches!(error, JobError::Usage(_));
+    let is_usage = matches!(error, JobError::Usage(_) | JobError::Config(_));
     !is_usage && !error.is_interruption() && (error.exit() as u8 != 1 || !is_of_a_service(error))
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A monitor may have rights to the registry alone. What it cannot look at is unknown, with one warning for each place.
 
-use std::sync::Once;
+use std::sync::{Once, OnceLock};
 
 use recsys_core::id::Scope;
 use recsys_core::storage::{Store, StoreError};
@@ -22,20 +22,20 @@ const REFUSED: &str = ".refused.jsonl";
 pub(super) struct Around {
     checkpoints: Option<Box<dyn Store>>,
     canonical: Option<Box<dyn Store>>,
-    failures: Vec<(Scope, FailureNote)>,
+    /// All that there are, once somebody asks.
+    failures: OnceLock<Vec<(Scope, FailureNote)>>,
     clock: Clock,
     warned: [Once; 2],
 }
 
 impl Around {
+    /// Nothing is looked at yet: where the registry does not answer, nothing else is asked.
     pub(super) fn open(operator: &Operator) -> Self {
         let (config, roots) = (&operator.config, operator.config.operator_roots());
         let checkpoints = roots.open(&config.checkpoint_dir()).ok();
         let canonical = roots.open(&config.canonical_dir()).ok();
         let warned = [Once::new(), Once::new()];
-        let failures = checkpoints.as_deref().map(failure_note::read);
-        let failures = failures.and_then(|read| known("checkpoint_dir", &warned[0], read));
-        Self { checkpoints, canonical, failures: failures.unwrap_or_default(), clock: operator.clock, warned }
+        Self { checkpoints, canonical, failures: OnceLock::new(), clock: operator.clock, warned }
     }
 
     /// The last day that was published without a gap, or what is wrong with the checkpoint.
@@ -63,7 +63,11 @@ impl Around {
 
     /// The failure that no good run of the same binary has followed, the newest.
     pub(super) fn last_failure(&self, scope: &Scope) -> Option<&FailureNote> {
-        self.failures.iter().rev().find(|(of, _)| of == scope).map(|(_, note)| note)
+        let failures = self.failures.get_or_init(|| {
+            let read = self.checkpoints.as_deref().map(failure_note::read);
+            read.and_then(|read| known("checkpoint_dir", &self.warned[0], read)).unwrap_or_default()
+        });
+        failures.iter().rev().find(|(of, _)| of == scope).map(|(_, note)| note)
     }
 }
 

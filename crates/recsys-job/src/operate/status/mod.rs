@@ -86,9 +86,9 @@ pub(crate) fn status(flags: &StatusJob) -> Result<(), JobError> {
     if !manifests.is_empty() || failures.all.len() != 1 {
         print::table(&output, flags, &manifests, &failures.all);
         print::problems(&output, &manifests, limits);
+        failures.print(&output);
+        print::summary(&output, &summary);
     }
-    failures.print(&output);
-    print::summary(&output, &summary);
     if let (Some(Scope { tenant, surface }), true) =
         (flags.filter.scope(), manifests.iter().any(|manifest| manifest.updated_at.is_none()))
     {
