@@ -385,7 +385,7 @@ fn the_same_registry_by_another_path_is_published_to_all_the_same() {
     let current = read_published(&sandbox.join(MANIFEST)).unwrap();
     assert!(current.values().all(|uri| uri.contains("/link/objects/")), "{current:?}");
     // What is current is somewhere else for a publisher by the first path. It is not taken for nothing.
-    sandbox.write("shop.csv", "item_id\nA\n");
+    sandbox.write("shop.csv", "item_id,tags\nA,\n");
     sandbox.run("recsys-pipelines", &line).fails(3, &["the new content_sim is empty"]);
     assert_eq!(read_published(&sandbox.join(MANIFEST)).unwrap(), current);
 }

@@ -198,7 +198,8 @@ fn two_files_of_a_day_of_which_one_is_bad() {
     // Strict mode removes what is not true any more, and only then.
     fs::rename(feed.0.join("elsewhere"), feed.0.join("raw")).unwrap();
     feed.configure(&json!({}));
-    feed.ingest().fails(3, &[&format!("{RAW}:2:1: EOF")]);
+    let refused = feed.ingest();
+    assert!(refused.code == Some(3) && refused.stderr.contains(&format!("{RAW}:2:1: EOF")), "{refused:?}");
     assert_eq!(feed.0.snapshot("out/canonical"), before);
     feed.0.write(RAW, good(DAY, "A") + "\n\n" + &good(DAY, "B") + "\n");
     feed.ingest().ok();
@@ -443,9 +444,11 @@ fn a_line_that_is_too_long_to_be_kept_stops_the_day() {
 #[test]
 fn a_ratio_that_makes_no_sense_is_refused() {
     let feed = Feed::new(0.0);
-    for (ratio, part) in
-        [(json!(1.01), "must be at most 1"), (json!(-0.1), "-0.1 is not a share"), (json!("half"), "half")]
-    {
+    for (ratio, part) in [
+        (json!(1.01), "it must be from 0 to 1"),
+        (json!(-0.1), "-0.1 is not a share"),
+        (json!("half"), "half"),
+    ] {
         feed.configure(&json!({"max_invalid_ratio": ratio}));
         feed.ingest().fails(2, &["validation.max_invalid_ratio", part]);
     }

@@ -95,7 +95,7 @@ fn flags() {
     let run = |line: &str| shop.sandbox.run("recsys-pipelines", line);
     let check = |line: &str, parts: &[&str]| shop.check(&run(line), 2, parts);
     check(&format!("run {SCOPE} --start 2026-02-30"), &["2026-02-30", "YYYY-MM-DD"]);
-    check(&format!("run {SCOPE} --start today"), &["today", "YYYY-MM-DD"]);
+    check(&format!("run {SCOPE} --start tomorrow"), &["tomorrow", "YYYY-MM-DD"]);
     check(
         &format!("run {SCOPE} --start 2026-01-02 --end 2026-01-01"),
         &["--end 2026-01-01 is before --start 2026-01-02"],
@@ -231,7 +231,11 @@ fn configuration() {
         "1",
         &["RECSYS_PIPELINES__LIMITS__MAX_EVENT:", "`limits.max_event`"],
     );
-    environment("RECSYS_PIPELINES__OUTDIR", "x", &["`outdir`", "did you mean `out_dir`?"]);
+    environment(
+        "RECSYS_PIPELINES__OUTDIR",
+        "x",
+        &["RECSYS_PIPELINES__OUTDIR:", "did you mean RECSYS_PIPELINES__OUT_DIR?"],
+    );
     environment("RECSYS_PIPELINES__LIMITS____MAX", "1", &["RECSYS_PIPELINES__LIMITS____MAX", "missing"]);
     environment("SOURCE_DATE_EPOCH", "yesterday", &["SOURCE_DATE_EPOCH", "yesterday"]);
     environment("RUST_LOG", "=,=", &["RUST_LOG"]);

@@ -229,7 +229,7 @@ fn a_catalogue_that_is_not_what_it_should_be_is_refused_by_name() {
         sandbox.write(name, bytes);
         sandbox.run("job_content_sim", &format!("{SCOPE} --input {name}")).fails(3, parts);
     }
-    assert!(!sandbox.join("out").exists());
+    assert!(!sandbox.join("out/artifacts").exists());
 }
 
 // ---- lines -------------------------------------------------------------------------------------------

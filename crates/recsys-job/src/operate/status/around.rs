@@ -58,16 +58,19 @@ impl Around {
 
     /// The surfaces of which a run has failed.
     pub(super) fn failed(&self) -> impl Iterator<Item = &Scope> {
-        self.failures.iter().map(|(scope, _)| scope)
+        self.failures().iter().map(|(scope, _)| scope)
     }
 
     /// The failure that no good run of the same binary has followed, the newest.
     pub(super) fn last_failure(&self, scope: &Scope) -> Option<&FailureNote> {
-        let failures = self.failures.get_or_init(|| {
+        self.failures().iter().rev().find(|(of, _)| of == scope).map(|(_, note)| note)
+    }
+
+    fn failures(&self) -> &[(Scope, FailureNote)] {
+        self.failures.get_or_init(|| {
             let read = self.checkpoints.as_deref().map(failure_note::read);
             read.and_then(|read| known("checkpoint_dir", &self.warned[0], read)).unwrap_or_default()
-        });
-        failures.iter().rev().find(|(of, _)| of == scope).map(|(_, note)| note)
+        })
     }
 }
 

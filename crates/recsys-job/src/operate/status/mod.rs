@@ -54,10 +54,12 @@ pub(crate) fn status(flags: &StatusJob) -> Result<(), JobError> {
     let is_named = flags.filter.scope().is_some();
     let around = Around::open(&operator);
     let mut scopes = operator.scopes(&flags.filter)?;
-    // Of a surface whose first run has failed the registry knows nothing.
-    scopes.extend(around.failed().filter(|scope| flags.filter.takes(scope)).cloned());
-    scopes.sort();
-    scopes.dedup();
+    if !is_named {
+        // Of a surface whose first run has failed the registry knows nothing.
+        scopes.extend(around.failed().filter(|scope| flags.filter.takes(scope)).cloned());
+        scopes.sort();
+        scopes.dedup();
+    }
     let looked = parallel::try_map(&scopes, |scope| match surface(&operator, &around, scope, limits) {
         Err(error) if error.is_interruption() => Err(error),
         found => Ok((scope, found)),
