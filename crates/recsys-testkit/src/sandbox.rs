@@ -77,8 +77,8 @@ impl Finished {
     }
 }
 
-/// The files below a folder: their bytes and the time of their last change. Locks and the scratch folder
-/// are left out.
+/// The files below a folder: their bytes and the time of their last change. Locks, the scratch folder and the notes of failures
+/// are left out: nothing is made of them.
 pub type Snapshot = BTreeMap<String, (SystemTime, Vec<u8>)>;
 
 impl Default for Sandbox {
@@ -204,6 +204,9 @@ fn visit(root: &Path, folder: &Path, files: &mut Snapshot) {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if path.is_dir() {
+            if path.ends_with("checkpoints/failures") {
+                continue;
+            }
             visit(root, &path, files);
         } else if !name.starts_with('.') && !path.components().any(|part| part.as_os_str() == ".scratch") {
             let name = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();

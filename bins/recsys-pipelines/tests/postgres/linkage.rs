@@ -1,39 +1,29 @@
-//! Which binaries are linked with a driver.
+//! What the programs are linked with.
 
 use std::process::Command;
 
 use recsys_testkit::golden::repository;
 
-const WITH_DATABASE: [&str; 4] = ["job_catalog", "job_db_signals", "job_ingest", "recsys-pipelines"];
+/// The packages that one is linked with.
+fn linked(arguments: &[&str]) -> Vec<String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut tree = Command::new(cargo);
+    tree.args(["tree", "--offline", "--locked", "--edges", "normal", "--prefix", "none", "--no-dedupe"]);
+    let tree = tree.args(arguments).current_dir(repository()).output().unwrap();
+    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    let tree = String::from_utf8_lossy(&tree.stdout).into_owned();
+    tree.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+}
 
 #[test]
-fn only_the_binaries_that_need_a_database_are_linked_with_a_driver() {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut binaries: Vec<String> = std::fs::read_dir(repository().join("bins"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    binaries.sort();
-    assert!(binaries.len() > WITH_DATABASE.len());
-    for binary in binaries {
-        let tree = Command::new(&cargo)
-            .args([
-                "tree",
-                "--offline",
-                "--locked",
-                "--edges",
-                "normal",
-                "--prefix",
-                "none",
-                "--package",
-                &binary,
-            ])
-            .current_dir(repository())
-            .output()
-            .unwrap();
-        assert!(tree.status.success(), "{binary}: {}", String::from_utf8_lossy(&tree.stderr));
-        let tree = String::from_utf8_lossy(&tree.stdout);
-        let linked = tree.lines().any(|line| line.starts_with("sqlx"));
-        assert_eq!(linked, WITH_DATABASE.contains(&&*binary), "{binary}:\n{tree}");
-    }
+fn the_programs_of_the_jobs_are_small() {
+    assert_eq!(linked(&["--package", "jobs"]), ["jobs"]);
+}
+
+#[test]
+fn a_driver_is_linked_where_it_is_asked_for() {
+    let has_driver = |arguments: &[&str]| linked(arguments).iter().any(|name| name.starts_with("sqlx"));
+    let program = ["--package", "recsys-pipelines"];
+    assert!(has_driver(&program));
+    assert!(!has_driver(&[&program[..], &["--no-default-features", "--features", "http"]].concat()));
 }

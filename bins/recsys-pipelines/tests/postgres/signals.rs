@@ -243,7 +243,7 @@ fn a_run_whose_signals_fail_is_not_done_and_heals() {
     // What can be told before any work is told before any work.
     let nobody = run.replace("--tenant demo", "--tenant nobody");
     pilot.run("recsys-pipelines", &nobody).fails(2, &["no row of tenants has \"nobody\""]);
-    assert!(!pilot.sandbox.join("out").exists());
+    assert!(pilot.sandbox.snapshot("out").is_empty());
 
     pilot.database.execute("alter table item_covisit_daily rename to away");
     pilot.run("recsys-pipelines", &run).fails(2, &["\"item_covisit_daily\" does not exist"]);
