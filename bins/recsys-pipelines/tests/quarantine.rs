@@ -181,7 +181,7 @@ fn two_files_of_a_day_of_which_one_is_bad() {
     // The same again changes nothing, and neither does another place.
     let before = feed.0.snapshot("out/canonical");
     let folders: Vec<&str> = before.keys().filter_map(|name| name.split('/').nth(2)).collect();
-    assert_eq!(folders, ["exposures", "quarantine", "reports"]);
+    assert_eq!(folders, ["exposures", "quarantine", "reports", "scope.json"]);
     feed.ingest().ok();
     assert_eq!(feed.0.snapshot("out/canonical"), before);
     fs::rename(feed.0.join("raw"), feed.0.join("elsewhere")).unwrap();

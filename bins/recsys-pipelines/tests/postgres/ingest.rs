@@ -110,8 +110,8 @@ fn the_golden_shop_has_the_same_versions_from_a_table() {
     assert_eq!(from_table.len(), 4);
     let canonical = |out: &str| pilot.sandbox.snapshot(&format!("{out}/canonical"));
     assert_eq!(bytes(&canonical("out")), bytes(&canonical("from-file")));
-    // The events of the day, and its report.
-    assert_eq!(canonical("out").len(), 2);
+    // The events of the day, its report, and the name of the scope.
+    assert_eq!(canonical("out").len(), 3);
 }
 
 #[test]
