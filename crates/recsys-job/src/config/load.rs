@@ -120,7 +120,7 @@ fn read(path: &Path) -> io::Result<String> {
     let (folder, name) = (path.parent().unwrap_or(Path::new("")), path.file_name().unwrap_or_default());
     let name = name.to_str().ok_or(io::ErrorKind::InvalidFilename)?;
     let read = LocalStore::new(folder).and_then(|store| store.read(name)).map_err(|error| error.source)?;
-    let bytes = read.ok_or(io::ErrorKind::NotFound)?;
+    let bytes = read.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "No such file"))?;
     String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()))
 }
 
