@@ -322,12 +322,9 @@ class Storm:
         for name, command, environment in steps:
             for _ in range(3):
                 ended = run(command, timeout_s=LIMIT_S, environment=environment, cwd=self.folder)
-                # Trying again is safe and may help: somebody who was killed may seem to be there still, and may have claimed
-                # something after its claims were given up, if it was only stopped then.
+                # Trying again is safe and may help: somebody who was killed may seem to be there still.
                 if ended.code != 1:
                     break
-                if "has claimed it" in ended.last_line:
-                    self.release_claims()
             if ended.code != 0:
                 self.note(f"after the storm {name} ended with {ended.code}: {ended.last_line}")
         for violation in self.audit().whole():
