@@ -321,6 +321,28 @@ fn what_it_refuses() {
     shop.run(&format!("gc {SCOPE} --release-claims 59m")).fails(2, &["--release-claims", "1h"]);
 }
 
+/// By the later of the two clocks, as whatever lies in the future is judged: an attack cannot wait for an hour.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "claims have the real time")]
+fn claims_of_the_dead_are_given_up_by_their_age() {
+    let shop = Shop::new(Place::disk());
+    let path = format!("{}/gc/demo/home.json", shop.place.root("registry"));
+    fs::create_dir_all(std::path::Path::new(&path).parent().unwrap()).unwrap();
+    let since = jiff::Timestamp::now().to_string();
+    let claim = json!({
+        "id": "dead", "by": "somebody@vm", "since": since, "versions": {"popularity": ["f".repeat(64)]},
+    });
+    fs::write(&path, json!({"v": 1, "claims": [claim.clone()]}).to_string()).unwrap();
+    let claims = || {
+        let document: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        document["claims"].clone()
+    };
+    shop.run(&format!("gc {SCOPE} --keep {DAYS} --release-claims 1h")).ok();
+    assert_eq!(claims(), json!([claim]));
+    shop.later(&format!("--keep {DAYS} --release-claims 1h"));
+    assert_eq!(claims(), json!([]));
+}
+
 #[test]
 fn what_cannot_be_judged_is_refused() {
     let shop = Shop::new(Place::disk());
