@@ -216,6 +216,27 @@ fn status_puts_the_worst_first_and_can_leave_the_rest_out() {
     assert_eq!(stale.stdout.matches("goes until 2026-01-03").count(), 4, "{stale:?}");
 }
 
+/// What another binary has done since says that a failure is mended, too, where it has done the same.
+#[test]
+fn a_failure_is_over_once_its_work_was_done_by_another_binary() {
+    let shop = Shop::new();
+    let failed = || shop.json("status")["manifests"][0]["last_failure"]["binary"].clone();
+    let job = |job: &str, day: &str| shop.0.run(job, &format!("{SCOPE} --config config.json --start {day}"));
+    job("job_publish", "2026-01-09").fails(2, &["nothing is staged"]);
+    job("job_validate", "2026-01-09").fails(3, &["min_events"]);
+    assert_eq!(failed(), json!("job_validate"));
+    job("job_publish", "2026-01-03").ok();
+    assert_eq!(failed(), json!("job_validate"));
+    shop.run(&format!("run {SCOPE} --start 2026-01-03")).ok();
+    assert_eq!(failed(), Value::Null);
+
+    shop.run(&format!("run {SCOPE} --start 2026-01-09")).fails(3, &["min_events"]);
+    job("job_popularity", "2026-01-03").ok();
+    assert_eq!(failed(), json!("recsys-pipelines"));
+    job("job_publish", "2026-01-03").ok();
+    assert_eq!(failed(), Value::Null);
+}
+
 #[test]
 fn the_history_says_of_which_window_and_run_an_entry_is_and_who_made_it_why() {
     let shop = Shop::new();
@@ -234,6 +255,11 @@ fn the_history_says_of_which_window_and_run_an_entry_is_and_who_made_it_why() {
     for part in ["incident-7", "bad prices on 3 January", "2026-01-02_2026-01-03"] {
         assert!(history.ok().stdout.contains(part), "{history:?}");
     }
+    // Nothing changes, and the entry says what is current.
+    shop.run(&format!("rollback {SCOPE} --steps 0 --hold")).ok();
+    assert_eq!(shop.entries()[0]["changed"], json!([]));
+    assert_eq!(shop.entries()[0]["windows"]["cooc"]["end"], json!("2026-01-03T00:00:00Z"));
+    shop.run(&format!("release {SCOPE}")).ok();
     let publish = format!("{SCOPE} --config config.json --start 2026-01-03 --reason fixed");
     shop.0.run("job_publish", &publish).ok();
     assert_eq!(shop.entries()[0]["note"], json!("fixed"));
@@ -432,6 +458,8 @@ fn messages_name_what_is_meant_and_what_to_do() {
     let line = "run --tenant dmeo --surface home --start 2026-01-01 --config flat.json";
     shop.0.run("recsys-pipelines", line).fails(3, &["min_events", "there is demo/home"]);
     shop.run("rollback --tenant demo --surface hme").fails(2, &["there is demo/home"]);
+    shop.run(&format!("history {SCOPE} --limit 0")).fails(2, &["a whole number of 1 or more"]);
+    shop.run(&format!("rollback {SCOPE} --steps 7")).fails(2, &["reaches back 2 steps, not 7"]);
     let status = shop.run("status --tenant dmeo --surface home");
     assert!(status.ok().stdout.contains("nothing was published for dmeo/home; there is demo/home"));
 
@@ -446,6 +474,8 @@ fn messages_name_what_is_meant_and_what_to_do() {
     assert!(shop.run("status").ok().stdout.contains("lies in the future"));
     shop.0.write(CHECKPOINT, "{\"day\":");
     shop.run(&incremental).fails(3, &[CHECKPOINT, "is not a checkpoint", "write the last day", "--start"]);
+    shop.0.write(CHECKPOINT, "{\"day\":[5]}");
+    shop.run(&incremental).fails(3, &[CHECKPOINT, "it is a list; it must be"]);
     assert!(shop.run("status").ok().stdout.contains("is not a checkpoint"));
 }
 

@@ -147,6 +147,51 @@ fn configuration() {
     shop.refuses(2, &["artifact_kinds", "twice"]);
     shop.configure("/window_days/cooc", json!(0));
     shop.refuses(2, &["window_days.cooc is 0; it must be a whole number of 1 or more"]);
+    shop.configure("/registry/concurrency", json!("none"));
+    shop.refuses(2, &["registry.concurrency", "compare-and-swap", "last-write-wins"]);
+    shop.configure("/storage/timeout_s", json!(0));
+    shop.refuses(2, &["storage.timeout_s"]);
+    shop.configure("/limits", json!([1, 2]));
+    shop.refuses(2, &["limits must be a section"]);
+    shop.configure("/limits/max_users_per_run", json!("many"));
+    shop.refuses(2, &["limits.max_users_per_run", "\"many\"", "it must be a whole number of 0 or more"]);
+    shop.sandbox.write("config.json", "{\"out_dir\": \"out\",\n \"raw_events_dir\"");
+    shop.refuses(2, &["config.json", "line 2"]);
+    shop.sandbox.write("config.toml", "[object_store.s3]\nsecret_key = hunter2\n");
+    let toml = "run --config config.toml --tenant demo --surface home --start 2026-01-02";
+    shop.check(&run(toml), 2, &["config.toml", "line 2"]);
+    shop.sandbox.write("config.ini", "");
+    let ini = "run --config config.ini --tenant demo --surface home --start 2026-01-02";
+    shop.check(&run(ini), 2, &["config.ini", ".json, .yaml, .yml or .toml"]);
+    shop.configure("/raw_events_dir", json!("nowhere"));
+    shop.refuses(2, &["nowhere", "does not exist", "raw_events_dir"]);
+    shop.configure("/catalog/path", json!("nowhere.csv"));
+    shop.refuses(2, &["nowhere.csv", "does not exist"]);
+
+    let environment = |name: &str, value: &str, parts: &[&str]| {
+        shop.sandbox.write("config.json", shop.config.to_string());
+        let mut command = shop.sandbox.command("recsys-pipelines");
+        command.env(name, value).args(format!("run {SCOPE} {DAY}").split_whitespace());
+        shop.check(&command.output().unwrap().into(), 2, parts);
+    };
+    environment(
+        "RECSYS_PIPELINES__LIMITS__MAX_EVENT",
+        "1",
+        &["RECSYS_PIPELINES__LIMITS__MAX_EVENT:", "`limits.max_event`"],
+    );
+    environment(
+        "RECSYS_PIPELINES__OUTDIR",
+        "x",
+        &["RECSYS_PIPELINES__OUTDIR:", "did you mean RECSYS_PIPELINES__OUT_DIR?"],
+    );
+    environment("RECSYS_PIPELINES__LIMITS____MAX", "1", &["RECSYS_PIPELINES__LIMITS____MAX", "missing"]);
+    environment("SOURCE_DATE_EPOCH", "yesterday", &["SOURCE_DATE_EPOCH", "yesterday"]);
+    environment("RUST_LOG", "=,=", &["RUST_LOG"]);
+}
+
+#[test]
+fn configured_roots() {
+    let shop = Shop::new();
     shop.configure("/registry_dir", json!(" "));
     shop.refuses(2, &["registry_dir", "empty"]);
     shop.configure("/canonical_dir", json!("ftp://server/canonical"));
@@ -199,46 +244,6 @@ fn configuration() {
     shop.refuses(2, &["object_store.s3.secret_key", "text in quotes"]);
     shop.configure("/object_store", s3(json!("hunter2")));
     shop.refuses(2, &["object_store.s3 must be a section"]);
-    shop.configure("/registry/concurrency", json!("none"));
-    shop.refuses(2, &["registry.concurrency", "compare-and-swap", "last-write-wins"]);
-    shop.configure("/storage/timeout_s", json!(0));
-    shop.refuses(2, &["storage.timeout_s"]);
-    shop.configure("/limits", json!([1, 2]));
-    shop.refuses(2, &["limits must be a section"]);
-    shop.configure("/limits/max_users_per_run", json!("many"));
-    shop.refuses(2, &["limits.max_users_per_run", "\"many\"", "it must be a whole number of 0 or more"]);
-    shop.sandbox.write("config.json", "{\"out_dir\": \"out\",\n \"raw_events_dir\"");
-    shop.refuses(2, &["config.json", "line 2"]);
-    shop.sandbox.write("config.toml", "[object_store.s3]\nsecret_key = hunter2\n");
-    let toml = "run --config config.toml --tenant demo --surface home --start 2026-01-02";
-    shop.check(&run(toml), 2, &["config.toml", "line 2"]);
-    shop.sandbox.write("config.ini", "");
-    let ini = "run --config config.ini --tenant demo --surface home --start 2026-01-02";
-    shop.check(&run(ini), 2, &["config.ini", ".json, .yaml, .yml or .toml"]);
-    shop.configure("/raw_events_dir", json!("nowhere"));
-    shop.refuses(2, &["nowhere", "does not exist", "raw_events_dir"]);
-    shop.configure("/catalog/path", json!("nowhere.csv"));
-    shop.refuses(2, &["nowhere.csv", "does not exist"]);
-
-    let environment = |name: &str, value: &str, parts: &[&str]| {
-        shop.sandbox.write("config.json", shop.config.to_string());
-        let mut command = shop.sandbox.command("recsys-pipelines");
-        command.env(name, value).args(format!("run {SCOPE} {DAY}").split_whitespace());
-        shop.check(&command.output().unwrap().into(), 2, parts);
-    };
-    environment(
-        "RECSYS_PIPELINES__LIMITS__MAX_EVENT",
-        "1",
-        &["RECSYS_PIPELINES__LIMITS__MAX_EVENT:", "`limits.max_event`"],
-    );
-    environment(
-        "RECSYS_PIPELINES__OUTDIR",
-        "x",
-        &["RECSYS_PIPELINES__OUTDIR:", "did you mean RECSYS_PIPELINES__OUT_DIR?"],
-    );
-    environment("RECSYS_PIPELINES__LIMITS____MAX", "1", &["RECSYS_PIPELINES__LIMITS____MAX", "missing"]);
-    environment("SOURCE_DATE_EPOCH", "yesterday", &["SOURCE_DATE_EPOCH", "yesterday"]);
-    environment("RUST_LOG", "=,=", &["RUST_LOG"]);
 }
 
 #[test]

@@ -201,6 +201,22 @@ fn somebody_can_accept_a_day_and_says_why() {
     assert_eq!(days.files(5).len(), 4);
 }
 
+/// What came without outcomes has none, whatever the day had before.
+#[test]
+fn an_accepted_day_has_its_own_outcomes_alone() {
+    let days = Days::new(&json!({}));
+    days.write(5, 5, "item");
+    days.job("job_ingest", 5, "").ok();
+    assert_eq!(days.files(5), IN_PLACE);
+    days.write(5, 40, "sale");
+    fs::remove_file(days.0.join("raw/demo/home/outcome.2026-01-05.jsonl")).unwrap();
+    days.configure(&json!({"min_events": 0}));
+    days.job("job_ingest", 5, "").ok();
+    assert_eq!(days.files(5), [IN_PLACE[0], APART[0], IN_PLACE[1]]);
+    days.job("job_validate", 5, "--accept sale").ok();
+    assert_eq!(days.files(5), [IN_PLACE[0]]);
+}
+
 #[test]
 fn a_refused_day_is_not_what_others_are_judged_by() {
     let days = Days::new(&json!({}));

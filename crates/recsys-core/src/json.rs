@@ -33,6 +33,15 @@ pub fn type_in_words(message: &str) -> String {
     format!("it is {found}; it must be {}", expected_in_words(expected))
 }
 
+/// An error of a document, in the words of JSON, with its place.
+pub fn error_in_words(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    match message.rsplit_once(" at line ") {
+        Some((message, place)) => format!("{} at line {place}", type_in_words(message)),
+        None => type_in_words(&message),
+    }
+}
+
 /// What serde expects, in the words of JSON.
 pub fn expected_in_words(expected: &str) -> &str {
     match expected {

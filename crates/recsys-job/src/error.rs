@@ -8,6 +8,7 @@ use recsys_core::catalog::CatalogError;
 use recsys_core::database::{CatalogWriteError, Class, DatabaseError};
 use recsys_core::gate::Refused;
 use recsys_core::interrupt::{self, Interrupted};
+use recsys_core::json::error_in_words;
 use recsys_core::limit::LimitExceeded;
 use recsys_core::lines::LinesError;
 use recsys_core::publish::{
@@ -222,8 +223,9 @@ pub enum JobError {
     },
     /// The checkpoint cannot be read.
     #[error(
-        "checkpoint {name} is not a checkpoint: {source}; write the last day published into it, as \
-         {{\"day\":\"2026-01-31\"}}, or remove it and say with --start where to begin"
+        "checkpoint {name} is not a checkpoint: {}; write the last day published into it, as {{\"day\":\"2026-01-31\"}}, \
+         or remove it and say with --start where to begin",
+        error_in_words(source)
     )]
     Checkpoint {
         /// The file.

@@ -1,5 +1,5 @@
 //! The last failure of each job, for `status`: a small document beside the checkpoints, which the next good run of the
-//! same binary removes.
+//! same binary removes, or of one that does the same work.
 //!
 //! It is for people. Nothing here changes the exit code, and nothing waits for a service that has just failed.
 
@@ -18,6 +18,9 @@ use crate::metrics::Run;
 use crate::{clock, run_id};
 
 const FOLDER: &str = "failures";
+
+/// What `recsys-pipelines run` is called.
+const RUN: &str = "recsys-pipelines";
 
 /// Bytes of a message that are kept.
 const MAX_MESSAGE: usize = 2000;
@@ -43,12 +46,30 @@ pub(crate) fn end(run: &Run, common: &CommonArgs, failure: Option<(&JobError, &s
     let Ok(config) = Config::load(common.config.as_deref()) else { return };
     let Ok(store) = config.roots().open(&config.checkpoint_dir()) else { return };
     let noted = match failure {
-        None => store.remove(&key(scope, &run.binary)).map(drop),
+        None => remove_healed(&*store, scope, &run.binary),
         Some((error, line)) => write(&*store, scope, run, error, line),
     };
     if let Err(error) = noted {
         tracing::info!(error = one_line(&error), "cannot note how the job has ended");
     }
+}
+
+/// Removes the notes that say nothing any more once `binary` has ended well: its own, and those of what does the same work.
+fn remove_healed(store: &dyn Store, scope: &Scope, binary: &str) -> Result<(), StoreError> {
+    /// What `run` does not do in any case.
+    const APART: [&str; 2] = ["job_db_signals", "job_catalog"];
+    let binaries = match binary {
+        RUN => {
+            let listed = store.list(&folder(scope))?;
+            return listed
+                .iter()
+                .filter(|listed| APART.iter().all(|binary| listed.key != key(scope, binary)))
+                .try_for_each(|listed| store.remove(&listed.key).map(drop));
+        }
+        "job_publish" => &[binary, RUN][..],
+        _ => &[binary],
+    };
+    binaries.iter().try_for_each(|binary| store.remove(&key(scope, binary)).map(drop))
 }
 
 fn write(
@@ -72,8 +93,8 @@ fn write(
     store.put(&key(scope, &run.binary), &bytes, Condition::Always).map(drop)
 }
 
-/// A mistake in the command or the configuration was seen by whoever made it, before anything was done, a wish to stop is no failure, and a service that does not answer
-/// would be waited for once more.
+/// A mistake in the command or the configuration was seen by whoever made it, before anything was done. A wish to stop is no
+/// failure. A service that does not answer would be waited for once more.
 fn is_worth_noting(error: &JobError) -> bool {
     let is_usage = matches!(error, JobError::Usage(_) | JobError::Config(_));
     !is_usage && !error.is_interruption() && (error.exit() as u8 != 1 || !is_of_a_service(error))
@@ -85,8 +106,12 @@ fn is_of_a_service(error: &(dyn Error + 'static)) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(is_fault) || error.source().is_some_and(is_of_a_service)
 }
 
+fn folder(scope: &Scope) -> String {
+    format!("{FOLDER}/{}", scope.prefix())
+}
+
 fn key(scope: &Scope, binary: &str) -> String {
-    format!("{FOLDER}/{}/{binary}.json", scope.prefix())
+    format!("{}/{binary}.json", folder(scope))
 }
 
 /// The failures that no good run has followed, newest last. What is no such note is passed over.

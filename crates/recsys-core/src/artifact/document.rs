@@ -10,7 +10,7 @@ use super::sink::{self, Encoder};
 use super::{ArtifactKey, BuildError, Built, Encode, Inputs, Kind, KindPayload, Payload, plain};
 use crate::hash::{HashWriter, is_sha256};
 use crate::id::{Scope, Segment, Surface, Tenant};
-use crate::json;
+use crate::json::{self, error_in_words};
 use crate::limit::Limits;
 use crate::window::Window;
 
@@ -43,7 +43,7 @@ pub struct Artifact<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum DocumentError {
     /// Not JSON of the kind's schema.
-    #[error("not a {kind} artifact: {source}")]
+    #[error("not a {kind} artifact: {}", error_in_words(source))]
     Schema {
         /// The kind that was expected.
         kind: Kind,

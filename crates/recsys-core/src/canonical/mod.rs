@@ -28,6 +28,7 @@ use changes::Comparison;
 use crate::event::{Rules, Stream};
 use crate::hash::{HashWriter, TeeReader};
 use crate::id::Scope;
+use crate::json::error_in_words;
 use crate::lines::{LineFile, LinesError};
 use crate::spill::Budget;
 use crate::storage::{Commit, Condition, PendingWrite, Store, StoreError};
@@ -65,7 +66,8 @@ pub enum CanonicalError {
     },
     /// What should say whose data a folder holds cannot be understood.
     #[error(
-        "{name} does not say whose data its folder holds: {source}; move it away, the next ingest writes it anew"
+        "{name} does not say whose data its folder holds: {}; move it away, the next ingest writes it anew",
+        error_in_words(source)
     )]
     NoOwner {
         /// The file.

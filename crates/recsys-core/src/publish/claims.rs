@@ -31,6 +31,7 @@ use super::format::V1;
 use crate::artifact::Kind;
 use crate::id::Scope;
 use crate::interrupt;
+use crate::json::error_in_words;
 use crate::silence::SILENT_WAIT;
 use crate::storage::{Condition, Store, StoreError};
 
@@ -66,7 +67,10 @@ pub enum ClaimsError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The document is not of its schema.
-    #[error("{name} is not a claims document: {source}; move it away when no `gc --delete` is running")]
+    #[error(
+        "{name} is not a claims document: {}; move it away when no `gc --delete` is running",
+        error_in_words(source)
+    )]
     Document {
         /// The document.
         name: String,

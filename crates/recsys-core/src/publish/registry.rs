@@ -19,7 +19,7 @@ use super::record::Record;
 use crate::artifact::Kind;
 use crate::id::Scope;
 use crate::interrupt;
-use crate::json::readable;
+use crate::json::{error_in_words, readable};
 use crate::parallel;
 use crate::storage::{Commit, Condition, Conditions, Listed, Store, StoreError, Tag};
 
@@ -33,7 +33,7 @@ pub enum RegistryError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A document is not of its schema.
-    #[error("{name} is not a {what}: {source}; {remedy}", remedy = remedy(what))]
+    #[error("{name} is not a {what}: {}; {remedy}", error_in_words(source), remedy = remedy(what))]
     Document {
         /// The document.
         name: String,

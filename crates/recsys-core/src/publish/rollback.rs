@@ -38,8 +38,12 @@ pub enum RollbackError {
     NoManifest(String),
     /// History does not reach back so far.
     #[error(
-        "the history of {scope} reaches back {available} step{s}, not {wanted}; `history` lists them",
-        s = if *.available == 1 { "" } else { "s" }
+        "the history of {scope} {}, not {wanted}; `history` lists them",
+        match .available {
+            0 => "has nothing before what is current: it reaches back no step".to_owned(),
+            1 => "reaches back 1 step".to_owned(),
+            steps => format!("reaches back {steps} steps"),
+        }
     )]
     TooFar {
         /// Whose history.

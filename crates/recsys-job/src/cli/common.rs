@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
@@ -112,6 +113,10 @@ pub(super) fn parse_day(text: &str) -> Result<Day, String> {
     Day::of(today).and_then(|today| today.plus(-i64::from(before))).map_err(|error| error.to_string())
 }
 
+pub(super) fn parse_count<N: FromStr>(text: &str) -> Result<N, String> {
+    text.parse().map_err(|_| "it must be a whole number of 1 or more".to_owned())
+}
+
 /// Which artifacts of a day.
 #[derive(Debug, Clone, Args)]
 pub struct ArtifactArgs {
@@ -120,7 +125,7 @@ pub struct ArtifactArgs {
     pub segment: Option<Segment>,
 
     /// Days in the window that ends with each day, for every kind [default: `window_days` of the kind, else 1]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_count::<NonZeroU32>)]
     pub window_days: Option<NonZeroU32>,
 }
 

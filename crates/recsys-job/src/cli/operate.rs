@@ -9,7 +9,7 @@ use recsys_core::artifact::Kind;
 use recsys_core::id::{Scope, Surface, Tenant};
 
 use super::EXIT_CODES;
-use super::common::{CommonArgs, ScopeArgs, parse_reason};
+use super::common::{CommonArgs, ScopeArgs, parse_count, parse_reason};
 
 /// Which tenants and surfaces an operator's command looks at.
 #[derive(Debug, Clone, Args)]
@@ -71,7 +71,7 @@ pub struct HistoryJob {
     pub scope: ScopeArgs,
 
     /// Show at most so many entries
-    #[arg(long, value_name = "N", default_value = "20")]
+    #[arg(long, value_name = "N", default_value = "20", value_parser = parse_count::<NonZeroUsize>)]
     pub limit: NonZeroUsize,
 
     #[command(flatten)]
@@ -149,7 +149,7 @@ pub struct ShowJob {
     pub user: Option<String>,
 
     /// Show at most so many
-    #[arg(long, value_name = "N", default_value = "20")]
+    #[arg(long, value_name = "N", default_value = "20", value_parser = parse_count::<NonZeroUsize>)]
     pub top: NonZeroUsize,
 
     #[command(flatten)]
@@ -208,7 +208,7 @@ pub struct GcJob {
     pub older_than: SignedDuration,
 
     /// Keep what the newest N manifests of each tenant and surface name
-    #[arg(long, value_name = "N", default_value = "10")]
+    #[arg(long, value_name = "N", default_value = "10", value_parser = parse_count::<NonZeroUsize>)]
     pub keep: NonZeroUsize,
 
     /// Delete what is listed; without it, nothing changes

@@ -37,7 +37,7 @@ struct Entry {
     note: Option<String>,
     /// Kinds whose pointer differs from the manifest before; all of them in the oldest entry shown.
     changed: Vec<Kind>,
-    /// The windows of the kinds that changed, where they have a record.
+    /// The windows of the kinds that changed, or of all where none did; those that have a record.
     windows: BTreeMap<Kind, Window>,
 }
 
@@ -109,8 +109,7 @@ fn shown(
         |kind: &&Kind| current.get(kind) != before.and_then(|before| before.manifest.current.get(kind));
     let changed: Vec<Kind> = Kind::ALL.iter().filter(differs).copied().collect();
     let mut windows = BTreeMap::new();
-    for kind in &changed {
-        let Some(uri) = current.get(kind) else { continue };
+    for (kind, uri) in current.iter().filter(|(kind, _)| changed.is_empty() || changed.contains(kind)) {
         if let Some(record) = operator.registry().record(scope, *kind, version_in(uri))? {
             windows.insert(*kind, record.window);
         }

@@ -7,6 +7,7 @@ use recsys_core::event::Stream;
 use recsys_core::gate::OnRefusedDay;
 use recsys_core::window::{Day, Window};
 
+use crate::config::RawType;
 use crate::context::Context;
 use crate::error::{JobError, one_line};
 
@@ -48,11 +49,14 @@ pub(crate) fn remove_in_place(ctx: &Context, day: Day, hash: &str) -> Result<(),
     Ok(())
 }
 
-/// Puts a day in place that was kept apart.
+/// Puts a day in place that was kept apart, with its outcomes: it has none where none were kept apart with it. A table says
+/// nothing of outcomes, so those that are in place stay.
 pub(crate) fn put_back(ctx: &Context, rows: &DayRows) -> Result<(), JobError> {
     let (day, canonical) = (rows.day, ctx.canonical());
-    if let Some((outcomes, _)) = canonical.refused().of(Stream::Outcomes).load(day, &ctx.budget)? {
-        canonical.write(&outcomes)?.commit()?;
+    match canonical.refused().of(Stream::Outcomes).load(day, &ctx.budget)? {
+        Some((outcomes, _)) => drop(canonical.write(&outcomes)?.commit()?),
+        None if ctx.config.raw_source.r#type == RawType::Postgres => {}
+        None => drop(canonical.of(Stream::Outcomes).remove(day)?),
     }
     canonical.write(rows)?.commit()?;
     remove_apart(ctx, day)
