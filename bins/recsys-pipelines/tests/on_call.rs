@@ -222,7 +222,7 @@ fn a_failure_is_over_once_its_work_was_done_by_another_binary() {
     let shop = Shop::new();
     let failed = || shop.json("status")["manifests"][0]["last_failure"]["binary"].clone();
     let job = |job: &str, day: &str| shop.0.run(job, &format!("{SCOPE} --config config.json --start {day}"));
-    job("job_publish", "2026-01-09").fails(2, &["nothing is staged"]);
+    job("job_publish", "2026-01-09").fails(1, &["nothing is staged"]);
     job("job_validate", "2026-01-09").fails(3, &["min_events"]);
     assert_eq!(failed(), json!("job_validate"));
     job("job_publish", "2026-01-03").ok();
@@ -459,7 +459,7 @@ fn messages_name_what_is_meant_and_what_to_do() {
     shop.0.run("recsys-pipelines", line).fails(3, &["min_events", "there is demo/home"]);
     shop.run("rollback --tenant demo --surface hme").fails(2, &["there is demo/home"]);
     shop.run(&format!("history {SCOPE} --limit 0")).fails(2, &["a whole number of 1 or more"]);
-    shop.run(&format!("rollback {SCOPE} --steps 7")).fails(2, &["reaches back 2 steps, not 7"]);
+    shop.run(&format!("rollback {SCOPE} --steps 7")).fails(2, &["reaches back 4 steps, not 7"]);
     let status = shop.run("status --tenant dmeo --surface home");
     assert!(status.ok().stdout.contains("nothing was published for dmeo/home; there is demo/home"));
 
