@@ -23,7 +23,8 @@ import stores
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 MANIFEST_FIELDS = ["v", "tenant", "surface", "current", "updated_at"]
-ENTRY_FIELDS = ["v", "hash", "previous", "reason", "by", "manifest"]
+ENTRY_FIELDS = ["v", "hash", "previous", "reason", "by", "run_id", "note", "manifest"]
+OPTIONAL_ENTRY_FIELDS = {"run_id", "note"}
 RECORD_FIELDS = {"v", "kind", "tenant", "surface", "window", "version", "uri", "bytes", "source_hash", "built_at"}
 REASONS = {"publish", "rollback", "adopt"}
 
@@ -212,7 +213,8 @@ class Audit:
         entry = self.document(self.registry, key)
         if entry is None:
             return None
-        if list(entry) != ENTRY_FIELDS or entry["reason"] not in REASONS:
+        fields = [field for field in ENTRY_FIELDS if field in entry or field not in OPTIONAL_ENTRY_FIELDS]
+        if list(entry) != fields or entry["reason"] not in REASONS:
             self.note(key, "is not a history entry")
             return None
         if not self._manifest(key, entry["manifest"], tenant, surface):

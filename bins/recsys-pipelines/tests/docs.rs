@@ -260,6 +260,7 @@ fn the_reference_knows_every_environment_variable_that_is_read() {
         ("recsys-core/src/spill/mod.rs", &["TMPDIR"]),
         ("recsys-job/src/config/mod.rs", &["TMPDIR"]),
         ("recsys-job/src/config/load.rs", &["RECSYS_PIPELINES__…"]),
+        ("recsys-job/src/config/look_alike.rs", &["RECSYS_PIPELINES__…"]),
         ("recsys-job/src/clock.rs", &["SOURCE_DATE_EPOCH"]),
         ("recsys-job/src/context.rs", &["USER", "LOGNAME"]),
         ("recsys-job/src/logging.rs", &["RUST_LOG"]),

@@ -49,7 +49,10 @@ fn weights(exposure: u64, click: u64, conversion: u64) -> Value {
 /// Runs a binary at a fixed time, for it is part of what is written.
 fn run_pinned(sandbox: &Sandbox, binary: &str, line: &str) -> Finished {
     let mut command = sandbox.command(binary);
-    command.env("SOURCE_DATE_EPOCH", "1767400000").args(line.split_whitespace());
+    command
+        .env("SOURCE_DATE_EPOCH", "1767400000")
+        .env("RECSYS_RUN_ID", "pinned")
+        .args(line.split_whitespace());
     let finished = Finished::from(command.output().unwrap());
     finished.ok();
     finished
@@ -105,7 +108,12 @@ fn run_and_the_chain_of_jobs_leave_the_same_files() {
             trees.push(sandbox.snapshot("out"));
             fs::remove_dir_all(sandbox.join("out")).unwrap();
         }
-        assert_eq!(bytes(&trees[0]), bytes(&trees[1]), "{artifacts} {extra}");
+        let (run, jobs) = (bytes(&trees[0]), bytes(&trees[1]));
+        assert_eq!(run.keys().collect::<Vec<_>>(), jobs.keys().collect::<Vec<_>>(), "{artifacts} {extra}");
+        for (name, bytes) in run {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            assert_eq!(text(bytes), text(jobs[name]), "{name} {artifacts} {extra}");
+        }
         let outcomes = trees[0].keys().filter(|name| name.starts_with("canonical/demo/home/outcomes/"));
         assert_eq!(outcomes.count(), 3);
     }
