@@ -161,6 +161,11 @@ def an_entry_has_another_reason(published):
     edit(published.registry, entry_key(published, 1), lambda entry: entry.update(reason="gc"))
 
 
+@damage("is not a history entry")
+def an_entry_has_a_field_of_its_own(published):
+    edit(published.registry, entry_key(published, 1), lambda entry: entry.update(run="1"))
+
+
 @damage("from a window that ends")
 def a_publish_goes_back_to_an_older_window(published):
     older = published.chain[0]["manifest"]["current"]

@@ -282,8 +282,9 @@ fn the_reference_knows_every_environment_variable_that_is_read() {
         for name in *names {
             assert!(page.contains(&format!("`{name}`")), "{name} is not on the page");
         }
-        // A name that is read is there as text.
-        for word in text.split('"').filter(|word| {
+        // A name that is read is there as text. A unit test has some that nothing reads.
+        let program = text.split("#[cfg(test)]").next().unwrap();
+        for word in program.split('"').filter(|word| {
             word.len() > 3
                 && word.contains('_')
                 && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
