@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
+use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::thread;
 
 use recsys_testkit::inbox::{Answer, Inbox, Request};
 use recsys_testkit::sandbox::{Finished, Sandbox};
@@ -99,6 +101,19 @@ fn a_request_for_credentials_goes_to_no_other_host() {
     assert_eq!(lines(&asked), ["GET /credentials"]);
     assert_eq!(asked[0].header("authorization"), Some(TOKEN));
     assert_eq!(other.take(), []);
+}
+
+#[test]
+fn an_answer_in_another_language_is_said_to_be_that() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", server.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in server.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]).and_then(|_| stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n"));
+        }
+    });
+    of_s3(&format!("status {SCOPE}"), &url).fails(2, &[&url, "does not speak HTTP as it should"]);
 }
 
 #[test]

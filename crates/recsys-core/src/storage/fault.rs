@@ -85,6 +85,8 @@ pub enum Problem {
     Redirect(String),
     /// A listing has no end; what shows it.
     Endless(String),
+    /// What answers does not speak HTTP, or a proxy on the way garbles it; how.
+    NotHttp(String),
     /// The answer broke off; why.
     BrokenOff(String),
     /// It says that there is no such thing, in a way in which no service of buckets says it.
@@ -114,6 +116,7 @@ impl Problem {
             | Self::StrangeKey(_)
             | Self::Redirect(_)
             | Self::Endless(_)
+            | Self::NotHttp(_)
             | Self::Tls(_) => true,
             Self::Full(_)
             | Self::Unreachable(_)
@@ -215,6 +218,11 @@ impl fmt::Display for BucketFault {
                     "{service} gives a listing without end ({text}); use another folder, or another server"
                 )
             }
+            Problem::NotHttp(cause) => write!(
+                f,
+                "what answers at {service} does not speak HTTP as it should ({cause}); is it the right endpoint, and does a \
+                 proxy between encode answers anew?"
+            ),
             Problem::BrokenOff(cause) => write!(f, "the answer of {service} broke off: {cause}"),
             Problem::NotABucket(answer) => write!(
                 f,
@@ -305,6 +313,7 @@ fn problem(error: &object_store::Error) -> Problem {
         (_, Some(HttpErrorKind::Timeout)) => Problem::Timeout,
         (_, Some(HttpErrorKind::Connect)) if is_tls(&innermost) => Problem::Tls(innermost),
         (_, Some(HttpErrorKind::Connect)) => Problem::Unreachable(innermost),
+        (_, Some(_)) if is_not_http(&innermost) => Problem::NotHttp(innermost),
         (_, Some(_)) => Problem::BrokenOff(innermost),
         _ if answer.is_empty() => Problem::Answer(innermost),
         _ => Problem::Answer(answer),
@@ -314,6 +323,12 @@ fn problem(error: &object_store::Error) -> Problem {
 #[cfg(feature = "http")]
 fn is_tls(cause: &str) -> bool {
     ["certificate", "corrupt message", "handshake"].iter().any(|part| cause.contains(part))
+}
+
+/// Whether an answer could not be read as one: that is how hyper says so.
+#[cfg(feature = "http")]
+fn is_not_http(cause: &str) -> bool {
+    cause.starts_with("invalid HTTP") && cause.ends_with("parsed")
 }
 
 /// How services say that they do not know who asks.
