@@ -5,7 +5,7 @@
 
 use std::io::Write;
 
-use recsys_core::spill::Budget;
+use recsys_core::columnar::spill::Budget;
 use recsys_testkit::sandbox::{Finished, Sandbox};
 use serde_json::{Value, json};
 

@@ -376,13 +376,13 @@ fn where_the_configuration_is_broken_the_environment_still_says_where_metrics_go
 fn the_reference_knows_every_metric() {
     let page =
         fs::read_to_string(recsys_testkit::golden::repository().join("docs/reference/metrics.md")).unwrap();
-    for (name, _) in recsys_job::metrics::METRICS {
+    for (name, _) in recsys_job::watch::metrics::METRICS {
         assert!(page.contains(&format!("`{name}")), "{name} is not on the page");
     }
     let named = page.split('`').filter(|word| word.starts_with("recsys_"));
     for word in named {
         let name = word.split('{').next().unwrap();
-        let known = recsys_job::metrics::METRICS.iter().any(|(known, _)| *known == name);
+        let known = recsys_job::watch::metrics::METRICS.iter().any(|(known, _)| *known == name);
         assert!(known || name == "recsys_pipelines", "{name} is on the page and nowhere else");
     }
 }

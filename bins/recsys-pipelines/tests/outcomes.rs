@@ -160,7 +160,7 @@ fn the_source_of_weighted_artifacts_is_exposures_then_outcomes() {
             source.extend(fs::read(sandbox.join(path)).unwrap());
         }
     }
-    let both = recsys_core::hash::sha256(&source);
+    let both = recsys_core::encoding::hash::sha256(&source);
     let has = |kind: &str, hash: &str| built(&sandbox, kind).iter().any(|(_, source)| source == hash);
     assert!(has("popularity", &both) && has("implicit", &both));
     assert!(!has("cooc", &both) && !has("session_seq", &both));

@@ -13,8 +13,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use recsys_core::artifact::Kind;
+use recsys_core::domain::window::Day;
 use recsys_core::publish::{HistoryEntry, Manifest};
-use recsys_core::window::Day;
 use recsys_testkit::generate::{Random, busy_day};
 use recsys_testkit::place::Place;
 use recsys_testkit::reader::read_published_at;

@@ -7,9 +7,9 @@
 use bytes::Bytes;
 
 use crate::artifact::{ArtifactKey, DocumentError};
-use crate::hash::is_sha256;
-use crate::json;
-use crate::limit::{LimitExceeded, Limits};
+use crate::domain::limit::{LimitExceeded, Limits};
+use crate::encoding::hash::is_sha256;
+use crate::encoding::json;
 use crate::storage::{Condition, MAX_ARTIFACT_BYTES, Store, StoreError};
 
 /// Why a staged artifact could not be read or written.

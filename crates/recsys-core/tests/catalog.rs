@@ -5,12 +5,14 @@
 use std::io::{self, ErrorKind, Read};
 
 use proptest::prelude::*;
-use recsys_core::catalog::{Catalog, CatalogError, CatalogFormat, CatalogRow, CatalogRows, FirstLines};
-use recsys_core::hash::sha256;
-use recsys_core::id::Surface;
-use recsys_core::limit::Limits;
-use recsys_core::lines::MAX_LINE_BYTES;
-use recsys_core::spill::Budget;
+use recsys_core::columnar::spill::Budget;
+use recsys_core::domain::id::Surface;
+use recsys_core::domain::limit::Limits;
+use recsys_core::encoding::hash::sha256;
+use recsys_core::input::catalog::{
+    Catalog, CatalogError, CatalogFormat, CatalogRow, CatalogRows, FirstLines,
+};
+use recsys_core::input::lines::MAX_LINE_BYTES;
 
 use CatalogFormat::{Csv, Jsonl};
 

@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use recsys_core::catalog::{CatalogError, CatalogFormat, CatalogRows};
+use recsys_core::input::catalog::{CatalogError, CatalogFormat, CatalogRows};
 use serde_json::Value;
 
 /// What is read of a row: line, item, tags, namespace, price.

@@ -16,14 +16,14 @@ use proptest::sample::select;
 use recsys_core::artifact::user_lists::UserItems;
 use recsys_core::artifact::{ArtifactKey, BuildError, Draft, Inputs, ItemCount, Kind, Payload, version};
 use recsys_core::canonical::{Canonical, DayRows, Replaced, read_days};
-use recsys_core::catalog::{Catalog, CatalogError, CatalogFormat};
-use recsys_core::events::{EventTable, TableError};
-use recsys_core::hash::{HashWriter, sha256};
-use recsys_core::id::{Segment, Surface};
-use recsys_core::limit::{LimitExceeded, Limits, OversizedSessions};
-use recsys_core::spill::Budget;
+use recsys_core::columnar::spill::Budget;
+use recsys_core::domain::id::{Segment, Surface};
+use recsys_core::domain::limit::{LimitExceeded, Limits, OversizedSessions};
+use recsys_core::domain::window::Window;
+use recsys_core::encoding::hash::{HashWriter, sha256};
+use recsys_core::input::catalog::{Catalog, CatalogError, CatalogFormat};
 use recsys_core::storage::LocalStore;
-use recsys_core::window::Window;
+use recsys_core::table::events::{EventTable, TableError};
 use recsys_testkit::generate::{Random, busy_day};
 use serde_json::Value;
 
@@ -725,7 +725,7 @@ fn a_score_halfway_between_two_decimals_prints_as_everywhere_else() {
         assert_eq!(text.parse(), Ok(score));
         assert_eq!(serde_json::to_string(&score).unwrap(), text);
         assert_eq!(decimal(score), text);
-        assert_eq!(String::from_utf8(recsys_core::json::to_vec(&score)).unwrap(), text);
+        assert_eq!(String::from_utf8(recsys_core::encoding::json::to_vec(&score)).unwrap(), text);
     }
 }
 

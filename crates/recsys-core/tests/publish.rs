@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use published::{Shelf, candidates, publish, roll_back, scope};
 use recsys_core::artifact::Kind;
-use recsys_core::hash::sha256;
-use recsys_core::limit::Limits;
+use recsys_core::domain::limit::Limits;
+use recsys_core::encoding::hash::sha256;
 use recsys_core::publish::{
     Candidate, Change, Fate, LeaseTimeouts, Manifest, PublishError, Reason, Record, Registry, RegistryError,
     RollbackError, RollbackPlan, Target,

@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use recsys_core::canonical::{Counts, read_days};
-use recsys_core::event::Fault;
-use recsys_core::id::{Scope, Surface, Tenant};
-use recsys_core::lines::{LineFile, LinesError, for_each_line};
-use recsys_core::raw::{Broken, Raw, RawError};
-use recsys_core::spill::Budget;
+use recsys_core::columnar::spill::Budget;
+use recsys_core::domain::id::{Scope, Surface, Tenant};
+use recsys_core::domain::window::Day;
+use recsys_core::input::event::Fault;
+use recsys_core::input::lines::{LineFile, LinesError, for_each_line};
+use recsys_core::input::raw::{Broken, Raw, RawError};
 use recsys_core::storage::LocalStore;
-use recsys_core::window::Day;
 
 const DAY: &str = "2026-01-01";
 

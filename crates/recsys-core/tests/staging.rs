@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use recsys_core::artifact::{ArtifactKey, Draft, Encoded, ItemCount, Kind, Payload, popularity};
-use recsys_core::hash::sha256;
-use recsys_core::id::{Scope, Segment, Surface, Tenant};
-use recsys_core::limit::Limits;
+use recsys_core::domain::id::{Scope, Segment, Surface, Tenant};
+use recsys_core::domain::limit::Limits;
+use recsys_core::domain::window::Window;
+use recsys_core::encoding::hash::sha256;
 use recsys_core::staging::{Staged, Staging, StagingError};
 use recsys_core::storage::LocalStore;
-use recsys_core::window::Window;
 
 const NOON: &str = "2026-01-02T12:00:00Z";
 const EVENING: &str = "2026-01-02T20:00:00Z";

@@ -1,6 +1,6 @@
 //! The encoder of compact JSON against one that knows the contract and nothing else.
 
-use recsys_core::json;
+use recsys_core::encoding::json;
 use serde_json::{Number, Value};
 
 /// Takes bytes as JSON, as text and as numbers: the encoder writes what the contract says, and that reads back as

@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, Read};
 
-use recsys_core::catalog::{Catalog, CatalogFormat, CatalogRows};
-use recsys_core::id::Surface;
-use recsys_core::limit::Limits;
-use recsys_core::spill::Budget;
+use recsys_core::columnar::spill::Budget;
+use recsys_core::domain::id::Surface;
+use recsys_core::domain::limit::Limits;
+use recsys_core::input::catalog::{Catalog, CatalogFormat, CatalogRows};
 use serde_json::json;
 
 /// Gives one byte at a time, and is interrupted now and then.

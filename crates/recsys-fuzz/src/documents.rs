@@ -4,10 +4,10 @@ use std::fmt::Debug;
 
 use recsys_core::artifact::compare::compare;
 use recsys_core::artifact::{Artifact, DocumentError, Draft, Kind, version};
-use recsys_core::hash::is_sha256;
-use recsys_core::json;
+use recsys_core::encoding::hash::is_sha256;
+use recsys_core::encoding::json;
 
-use recsys_core::limit::Limits;
+use recsys_core::domain::limit::Limits;
 use recsys_core::publish::{HistoryEntry, Manifest, Record};
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use recsys_core::event::{Exposure, LastLine, RawExposure, Rules};
-use recsys_core::id::{Scope, Surface, Tenant};
-use recsys_core::timestamp;
+use recsys_core::domain::id::{Scope, Surface, Tenant};
+use recsys_core::encoding::timestamp;
+use recsys_core::input::event::{Exposure, LastLine, RawExposure, Rules};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;

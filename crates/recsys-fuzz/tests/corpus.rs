@@ -6,9 +6,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use recsys_core::artifact::{DocumentError, Kind};
-use recsys_core::catalog::{CatalogFormat, CatalogRows};
-use recsys_core::event::{RawExposure, Rules};
-use recsys_core::id::{Scope, Surface, Tenant};
+use recsys_core::domain::id::{Scope, Surface, Tenant};
+use recsys_core::input::catalog::{CatalogFormat, CatalogRows};
+use recsys_core::input::event::{RawExposure, Rules};
 use recsys_core::publish::{HistoryEntry, Manifest, Record};
 use recsys_fuzz::TARGETS;
 use recsys_testkit::golden::repository;

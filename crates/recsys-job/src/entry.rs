@@ -5,14 +5,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::error::ErrorKind;
-use recsys_core::parallel;
+use recsys_core::threads::parallel::NotStarted;
 use serde_json::json;
 use signal_hook::consts::SIGXFSZ;
 
-use crate::cli::{EXIT_CODES, Flags, LogFormat};
-use crate::error::{Exit, JobError, one_line};
-use crate::metrics::{self, Run};
-use crate::{clock, failure_note, interrupt, logging, run_id, visible};
+use crate::shell::cli::{EXIT_CODES, Flags, LogFormat};
+use crate::shell::error::{Exit, JobError, one_line};
+use crate::shell::{clock, interrupt, logging, run_id, visible};
+use crate::watch::failure_note;
+use crate::watch::metrics::{self, Run};
 
 /// Runs a job: reads its flags, sets up logs, calls it, and turns a failure into one line and an exit code.
 pub fn main<F: Flags>(
@@ -53,7 +54,7 @@ pub fn main<F: Flags>(
 /// processes is then a panic.
 fn start_threads() -> Result<(), JobError> {
     let started = rayon::ThreadPoolBuilder::new().build_global();
-    Ok(started.map_err(|error| parallel::not_started(io::Error::other(error)))?)
+    Ok(started.map_err(|error| NotStarted(io::Error::other(error)))?)
 }
 
 /// What a failed job says last.
@@ -61,7 +62,7 @@ fn last_line(error: &JobError) -> String {
     let signal = interrupt::signal();
     if error.is_interruption() {
         format!("stopped by {signal} at a safe point: nothing is half done, and the same command carries on")
-    } else if error.exit() == Exit::Failure && recsys_core::interrupt::check().is_err() {
+    } else if error.exit() == Exit::Failure && recsys_core::threads::interrupt::check().is_err() {
         format!("stopped by {signal}: {}", one_line(error))
     } else {
         one_line(error)

@@ -1,50 +1,36 @@
 //! The jobs, one function for each binary or command.
 
 use recsys_core::artifact::{Kind, Source};
-use recsys_core::catalog::Catalog;
 use recsys_core::database::{Driver, Mode, Obsolete};
+use recsys_core::domain::window::{Day, Window};
+use recsys_core::encoding::hash::sha256;
 use recsys_core::gate::Found;
-use recsys_core::hash::sha256;
-use recsys_core::parallel;
+use recsys_core::gate::day_report::DayReport;
+use recsys_core::input::catalog::Catalog;
 use recsys_core::publish::Planned;
-use recsys_core::report::DayReport;
-use recsys_core::window::{Day, Window};
+use recsys_core::threads::parallel;
 use serde::Serialize;
 
-use crate::cli::{
+use crate::operate;
+use crate::pipeline::build::{Days, Document, Plan, artifact_key, build, complete, stage};
+use crate::pipeline::catalog::write_catalog;
+use crate::pipeline::context::Context;
+use crate::pipeline::database::Target;
+use crate::pipeline::ingest::{Ingest, IngestReport, Read, SourceReport, commit, dropped};
+use crate::pipeline::outcomes::{OutcomeReport, Outcomes};
+use crate::pipeline::publish::{Publishing, check};
+use crate::pipeline::refused::{check_window, keep_apart, put_back, remove_apart, remove_in_place, take_out};
+use crate::pipeline::run::run;
+use crate::pipeline::signals::{self, warn_of_segment, write_signals};
+use crate::pipeline::summary::Summary;
+use crate::pipeline::validate::{Judged, judge, report_counts};
+use crate::shell::cli::{
     ArtifactArgs, BuildJob, CatalogJob, CatalogTableJob, ConfigCommand, DayJob, DbCommand, Pipelines,
     PipelinesCommand, PublishJob, ScopeArgs, ValidateJob,
 };
-use crate::context::Context;
-use crate::database::Target;
-use crate::error::JobError;
-use crate::operate;
-use crate::output::Output;
-use crate::run::run;
-use crate::step::{Counts, Step};
-use crate::steps::build::{Days, Document, Plan, artifact_key, build, complete, stage};
-use crate::steps::catalog::write_catalog;
-use crate::steps::ingest::{Ingest, IngestReport, Read, SourceReport, commit, dropped};
-use crate::steps::outcomes::{OutcomeReport, Outcomes};
-use crate::steps::publish::{Publishing, check};
-use crate::steps::refused::{check_window, keep_apart, put_back, remove_apart, remove_in_place, take_out};
-use crate::steps::signals::{self, warn_of_segment, write_signals};
-use crate::steps::validate::{Judged, judge, report_counts};
-
-/// The document that a job prints with `--json`.
-#[derive(Debug, Serialize)]
-pub(crate) struct Summary<'a, D> {
-    tenant: &'a str,
-    surface: &'a str,
-    pub(crate) days: Vec<D>,
-}
-
-impl<'a, D: Serialize> Summary<'a, D> {
-    pub(crate) fn new(ctx: &'a Context) -> Self {
-        let (tenant, surface) = (ctx.scope.tenant.as_str(), ctx.scope.surface.as_str());
-        Self { tenant, surface, days: Vec::new() }
-    }
-}
+use crate::shell::error::JobError;
+use crate::shell::output::Output;
+use crate::watch::step::{Counts, Step};
 
 /// `job_ingest`: raw events → canonical data.
 pub fn ingest(flags: &DayJob, driver: &dyn Driver) -> Result<(), JobError> {

@@ -1,30 +1,20 @@
 //! What every binary shares: flags, configuration, logs, the steps of the pipeline, exit codes.
 //!
-//! A binary names itself and calls [`main`] with one of the functions in [`jobs`].
+//! A binary names itself and calls [`main`] with one of the functions in [`jobs`]. The rooms stand in the order in which they
+//! build on each other: a room imports only from those above it; a test reads the `use` lines and keeps it so.
 
-pub mod cli;
-pub mod clock;
 pub mod config;
-pub mod context;
-pub mod error;
-pub mod jobs;
-pub mod metrics;
 
-mod checkpoint;
-mod database;
-mod entry;
-mod failure_note;
-mod interrupt;
-mod logging;
-mod notify;
+pub mod shell;
+
+pub mod watch;
+
+pub mod pipeline;
+
 mod operate;
-mod output;
-mod post;
-mod progress;
-mod run;
-mod run_id;
-mod step;
-mod steps;
-mod visible;
+
+pub mod jobs;
+
+mod entry;
 
 pub use entry::main;

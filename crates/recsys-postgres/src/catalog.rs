@@ -6,8 +6,8 @@
 use std::cell::Cell;
 
 use csv::ByteRecord;
-use recsys_core::catalog::{CatalogError, Columns};
 use recsys_core::database::{CatalogTarget, CatalogWriteError, ItemRow, Obsolete, TableName, Written};
+use recsys_core::input::catalog::{CatalogError, Columns};
 
 use crate::connection::Connection;
 use crate::copy::{copy_rows, push_item};

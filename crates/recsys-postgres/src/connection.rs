@@ -11,8 +11,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Row};
 use tokio::runtime::Runtime;
 
 use recsys_core::database::{Mode, Patience, RowSecurity};
-use recsys_core::interrupt::{self, Interrupted};
-use recsys_core::silence::Silence;
+use recsys_core::threads::interrupt::{self, Interrupted};
+use recsys_core::threads::silence::Silence;
 
 use crate::dsn::Dsn;
 use crate::fault::{PostgresError, Problem, unconnected};

@@ -1,12 +1,12 @@
 //! The driver that the binaries are given.
 
-use recsys_core::catalog::CatalogError;
 use recsys_core::database::{
     CatalogTarget, CatalogWriteError, Class, Database, DatabaseError, Driver, ExposureQuery, Exposures,
     ItemRow, MissingTenant, Mode, Patience, RowSecurity, SignalTarget, Signals, SignalsWritten, TableName,
     TableNames, TableState, TenantId, Written,
 };
-use recsys_core::id::Tenant;
+use recsys_core::domain::id::Tenant;
+use recsys_core::input::catalog::CatalogError;
 use recsys_core::storage::Secret;
 
 use crate::connection::Connection;

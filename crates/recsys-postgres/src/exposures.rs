@@ -11,9 +11,9 @@ use std::thread;
 
 use futures_util::TryStreamExt;
 use recsys_core::database::{DatabaseError, ExposureCounts, ExposureQuery, Exposures, Tally};
-use recsys_core::id::Scope;
-use recsys_core::lines::{LineFile, MAX_LINE_BYTES};
-use recsys_core::timestamp;
+use recsys_core::domain::id::Scope;
+use recsys_core::encoding::timestamp;
+use recsys_core::input::lines::{LineFile, MAX_LINE_BYTES};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;

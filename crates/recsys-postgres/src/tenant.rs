@@ -1,6 +1,6 @@
 //! Which rows are whose: from the name of a tenant to its id.
 
-use recsys_core::id::Tenant;
+use recsys_core::domain::id::Tenant;
 
 use recsys_core::database::{MissingTenant, Mode, TableName, TenantId};
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use recsys_core::window::Day;
+use recsys_core::domain::window::Day;
 use recsys_testkit::workload::{Workload, Written};
 
 /// Writes a day of made-up exposures of tenant `demo`, surface `home`: popular items and a long tail (Zipf), sessions

@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use recsys_core::artifact::Kind;
-use recsys_core::id::{Scope, Segment, Surface, Tenant};
-use recsys_core::limit::Limits;
-use recsys_core::window::{Day, Window};
+use recsys_core::domain::id::{Scope, Segment, Surface, Tenant};
+use recsys_core::domain::limit::Limits;
+use recsys_core::domain::window::{Day, Window};
 use serde::Deserialize;
 
 /// Names a folder with further cases. When it is set, the folder must exist.

@@ -15,7 +15,7 @@ use std::io::{self, Cursor, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use recsys_core::hash::sha256;
+use recsys_core::encoding::hash::sha256;
 use recsys_core::storage::{
     Commit, Condition, Conditions, Listed, Pending, PendingWrite, Store, StoreError, Tag,
 };

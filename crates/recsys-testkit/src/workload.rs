@@ -6,7 +6,7 @@
 
 use std::io::{self, Write};
 
-use recsys_core::window::Day;
+use recsys_core::domain::window::Day;
 
 use crate::generate::Random;
 

@@ -4,15 +4,15 @@ use std::sync::LazyLock;
 
 use recsys_core::artifact::{ArtifactKey, Draft, Encoded, Inputs, Kind, Payload, version};
 use recsys_core::canonical::{Canonical, DayRows, read_days};
-use recsys_core::catalog::{Catalog, CatalogFormat};
-use recsys_core::event::{RawExposure, Rules};
-use recsys_core::events::EventTable;
-use recsys_core::id::{Scope, Surface, Tenant};
-use recsys_core::limit::Limits;
-use recsys_core::lines::{LineFile, Stop, for_each_line};
-use recsys_core::spill::Budget;
+use recsys_core::columnar::spill::Budget;
+use recsys_core::domain::id::{Scope, Surface, Tenant};
+use recsys_core::domain::limit::Limits;
+use recsys_core::domain::window::{Day, Window};
+use recsys_core::input::catalog::{Catalog, CatalogFormat};
+use recsys_core::input::event::{RawExposure, Rules};
+use recsys_core::input::lines::{LineFile, Stop, for_each_line};
 use recsys_core::storage::LocalStore;
-use recsys_core::window::{Day, Window};
+use recsys_core::table::events::EventTable;
 
 static BUDGET: LazyLock<Budget> = LazyLock::new(Budget::default);
 

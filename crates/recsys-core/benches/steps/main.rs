@@ -11,9 +11,9 @@ use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use recsys_core::artifact::Kind;
 use recsys_core::canonical::DayRows;
-use recsys_core::catalog::Catalog;
-use recsys_core::events::EventTable;
+use recsys_core::input::catalog::Catalog;
 use recsys_core::storage::LocalStore;
+use recsys_core::table::events::EventTable;
 use recsys_testkit::workload::Workload;
 
 const EVENTS: usize = 200_000;

@@ -9,9 +9,9 @@ use super::plain::{Cursor, Plain};
 use super::ranking::check_sorted;
 use super::sink::{self, Sink};
 use super::{BuildError, Defect, Encode, Inputs, KindPayload, Source};
-use crate::catalog::CatalogItem;
-use crate::json;
-use crate::limit::Limits;
+use crate::domain::limit::Limits;
+use crate::encoding::json;
+use crate::input::catalog::CatalogItem;
 
 /// An item and its tags.
 #[derive(Debug, Clone, PartialEq, Deserialize)]

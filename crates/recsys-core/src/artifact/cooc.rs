@@ -24,13 +24,13 @@ use super::plain::{Cursor, Plain};
 use super::ranking::{check_ranked, check_sorted, keep_best};
 use super::sink::{self, Sink, push_rows};
 use super::{BuildError, Defect, Encode, Inputs, ItemCount, KindPayload, Source, item_count};
-use crate::dictionary::number;
-use crate::groups::Groups;
-use crate::interrupt::{self, Interrupted};
-use crate::json;
-use crate::limit::{Limits, OversizedSessions};
-use crate::spill::{Blocks, Budget, Counted, RunWriter, Tally};
+use crate::columnar::csr::Groups;
+use crate::columnar::dictionary::number;
+use crate::columnar::spill::{Blocks, Budget, Counted, RunWriter, Tally};
+use crate::domain::limit::{Limits, OversizedSessions};
+use crate::encoding::json;
 use crate::storage::StoreError;
+use crate::threads::interrupt::{self, Interrupted};
 
 /// The neighbours of one item.
 #[derive(Debug, Clone, PartialEq, Deserialize)]

@@ -8,11 +8,11 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::sink::{self, Encoder};
 use super::{ArtifactKey, BuildError, Built, Encode, Inputs, Kind, KindPayload, Payload, plain};
-use crate::hash::{HashWriter, is_sha256};
-use crate::id::{Scope, Segment, Surface, Tenant};
-use crate::json::{self, error_in_words};
-use crate::limit::Limits;
-use crate::window::Window;
+use crate::domain::id::{Scope, Segment, Surface, Tenant};
+use crate::domain::limit::Limits;
+use crate::domain::window::Window;
+use crate::encoding::hash::{HashWriter, is_sha256};
+use crate::encoding::json::{self, error_in_words};
 
 /// How and when an artifact came to be. Not part of what its version stands for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -323,11 +323,11 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
 mod tests {
     use super::*;
     use crate::artifact::{Inputs, Kind};
-    use crate::catalog::Catalog;
-    use crate::events::EventTable;
-    use crate::hash::sha256;
-    use crate::limit::Limits;
-    use crate::spill::Budget;
+    use crate::columnar::spill::Budget;
+    use crate::domain::limit::Limits;
+    use crate::encoding::hash::sha256;
+    use crate::input::catalog::Catalog;
+    use crate::table::events::EventTable;
 
     fn key(kind: Kind) -> ArtifactKey {
         ArtifactKey {

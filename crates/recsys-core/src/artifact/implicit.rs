@@ -6,7 +6,7 @@ use super::compare::{Outline, RowsOf};
 use super::sink::Sink;
 use super::user_lists::{self, UserItems};
 use super::{BuildError, Defect, Inputs, KindPayload, Source};
-use crate::limit::Limits;
+use crate::domain::limit::Limits;
 
 /// Users by id.
 #[derive(Debug, Clone, PartialEq, Deserialize)]

@@ -9,7 +9,7 @@ use super::compare::{Outline, RowsOf};
 use super::document::{self, Artifact, Draft};
 use super::sink::Encoder;
 use super::{ArtifactKey, BuildError, Built, Defect, DocumentError, Inputs, KindPayload, Source};
-use crate::limit::Limits;
+use crate::domain::limit::Limits;
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $variant:ident = $name:literal in $module:ident;)*) => {

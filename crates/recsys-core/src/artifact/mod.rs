@@ -30,15 +30,15 @@ pub use kinds::{Kind, Payload, UnknownKind};
 use self::compare::{Outline, RowsOf};
 use self::plain::{Cursor, Plain};
 use self::sink::Sink;
-use crate::catalog::Catalog;
-use crate::dictionary::Dictionary;
-use crate::events::EventTable;
-use crate::id::{NO_SEGMENT, Scope, Segment};
-use crate::json;
-use crate::limit::{LimitExceeded, Limits};
-use crate::spill::Budget;
+use crate::columnar::dictionary::Dictionary;
+use crate::columnar::spill::Budget;
+use crate::domain::id::{NO_SEGMENT, Scope, Segment};
+use crate::domain::limit::{LimitExceeded, Limits};
+use crate::domain::window::Window;
+use crate::encoding::json;
+use crate::input::catalog::Catalog;
 use crate::storage::StoreError;
-use crate::window::Window;
+use crate::table::events::EventTable;
 
 /// What an artifact is of.
 #[derive(Debug, Clone, PartialEq, Eq)]

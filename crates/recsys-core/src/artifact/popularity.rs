@@ -7,11 +7,11 @@ use super::pair::{high, pair};
 use super::ranking::{check_ranked, keep_best};
 use super::sink::{self, Sink};
 use super::{BuildError, Defect, Inputs, ItemCount, KindPayload, Source, item_count};
-use crate::dictionary::number;
-use crate::events::EventTable;
-use crate::limit::Limits;
-use crate::spill::{Budget, Counted, Tally, Weighed};
+use crate::columnar::dictionary::number;
+use crate::columnar::spill::{Budget, Counted, Tally, Weighed};
+use crate::domain::limit::Limits;
 use crate::storage::StoreError;
+use crate::table::events::EventTable;
 
 /// Items by count descending, then item id.
 #[derive(Debug, Clone, PartialEq, Deserialize)]

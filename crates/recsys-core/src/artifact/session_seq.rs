@@ -6,7 +6,7 @@ use super::compare::{Outline, RowsOf};
 use super::sink::Sink;
 use super::user_lists::{self, UserItems};
 use super::{BuildError, Defect, Inputs, KindPayload, Source};
-use crate::limit::Limits;
+use crate::domain::limit::Limits;
 
 /// Users by id. A user with a single event has an empty list.
 #[derive(Debug, Clone, PartialEq, Deserialize)]

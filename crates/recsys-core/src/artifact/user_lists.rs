@@ -12,13 +12,13 @@ use super::plain::{Cursor, Plain};
 use super::ranking::{check_ranked, check_sorted, keep_best};
 use super::sink::{self, Sink, push_rows};
 use super::{Defect, Encode};
-use crate::dictionary::number;
-use crate::events::EventTable;
-use crate::interrupt;
-use crate::json;
-use crate::limit::Limits;
-use crate::spill::{Budget, Counted, Entry, Tally, Weighed};
+use crate::columnar::dictionary::number;
+use crate::columnar::spill::{Budget, Counted, Entry, Tally, Weighed};
+use crate::domain::limit::Limits;
+use crate::encoding::json;
 use crate::storage::StoreError;
+use crate::table::events::EventTable;
+use crate::threads::interrupt;
 
 /// An item and its score.
 #[derive(Debug, Clone, PartialEq, Deserialize)]

@@ -6,8 +6,8 @@
 
 use std::io::{self, BufRead};
 
-use crate::dictionary::Hash;
-use crate::timestamp;
+use crate::columnar::dictionary::Hash;
+use crate::encoding::timestamp;
 
 /// How a day's events differ from those that were there before.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]

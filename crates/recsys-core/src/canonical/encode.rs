@@ -12,14 +12,15 @@ use std::thread;
 
 use super::field::{Field, Place};
 use super::rows::{Batch, DayRows, Row};
-use crate::event::{Stream, value_of};
-use crate::hash::HashWriter;
-use crate::id::Scope;
-use crate::interrupt;
-use crate::json;
-use crate::parallel;
+use crate::domain::id::Scope;
+use crate::domain::stream::Stream;
+use crate::encoding::hash::HashWriter;
+use crate::encoding::json;
+use crate::encoding::timestamp;
+use crate::input::event::value_of;
 use crate::storage::StoreError;
-use crate::timestamp;
+use crate::threads::interrupt;
+use crate::threads::parallel;
 
 /// A text goes to the next thread when it is as long as this.
 const TEXT_BYTES: usize = 3 << 16;

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::hint::black_box;
 
-use crate::dictionary::{Strings, number};
+use crate::columnar::dictionary::{Strings, number};
 
 /// The strings of one field.
 pub(super) struct Field<'a> {
@@ -122,7 +122,7 @@ mod tests {
                 field.fetch(&place);
                 let mut line = Vec::new();
                 field.write(b",\"x\":\"", &place, &mut line);
-                assert_eq!(line, [b",\"x\":", &crate::json::to_vec(value)[..]].concat());
+                assert_eq!(line, [b",\"x\":", &crate::encoding::json::to_vec(value)[..]].concat());
                 assert_eq!(field.is_empty(field.text(&place)), value.is_empty());
             }
             assert_eq!(field.text(&Place::NONE), b"");

@@ -16,15 +16,16 @@ use super::rows::{DayRows, Names, Row, Rows};
 use super::runs::{DiskRun, merge};
 use super::sort::sort;
 
-use crate::dictionary::{BatchInterner, Dictionary, Strings, union};
-use crate::event::{Exposure, LastLine, RawExposure, RawOutcome, Rules, Stream};
-use crate::id::Scope;
-use crate::lines::{LineFile, LinesError, Stop, for_each_good_line};
-use crate::quarantine::Aside;
+use crate::columnar::dictionary::{BatchInterner, Dictionary, Strings, union};
+use crate::domain::id::Scope;
+use crate::domain::stream::Stream;
+use crate::input::event::{Exposure, LastLine, RawExposure, RawOutcome, Rules};
+use crate::input::lines::{LineFile, LinesError, Stop, for_each_good_line};
+use crate::input::quarantine::Aside;
 
-use crate::spill::Budget;
+use crate::columnar::spill::Budget;
+use crate::domain::window::Day;
 use crate::storage::StoreError;
-use crate::window::Day;
 
 /// What was found in a set of files besides the events that were taken.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

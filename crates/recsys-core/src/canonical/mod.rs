@@ -25,14 +25,16 @@ pub(crate) use rows::{Columns, Names};
 
 use changes::Comparison;
 
-use crate::event::{Rules, Stream};
-use crate::hash::{HashWriter, TeeReader};
-use crate::id::Scope;
-use crate::json::error_in_words;
-use crate::lines::{LineFile, LinesError};
-use crate::spill::Budget;
-use crate::storage::{Commit, Condition, PendingWrite, Store, StoreError};
-use crate::window::{Day, Window};
+use crate::columnar::spill::Budget;
+use crate::domain::id::Scope;
+use crate::domain::limit::Limits;
+use crate::domain::stream::Stream;
+use crate::domain::window::{Day, Window};
+use crate::encoding::hash::{HashWriter, TeeReader};
+use crate::encoding::json::error_in_words;
+use crate::input::event::Rules;
+use crate::input::lines::{LineFile, LinesError};
+use crate::storage::{Condition, PendingWrite, Replaced, Store, StoreError};
 
 /// Why canonical data could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -81,31 +83,6 @@ fn advice(error: &LinesError) -> &'static str {
     if matches!(error, LinesError::Line { .. }) { "; ingest the day again" } else { "" }
 }
 
-/// What became of a day's file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Replaced {
-    /// The new bytes are in place.
-    Written,
-    /// The file held the same bytes already and was not touched.
-    Unchanged,
-    /// The day has no events any more; its file is gone.
-    Removed,
-    /// The day has no events and had no file.
-    Empty,
-    /// A gate has refused the new bytes. They are kept apart; the file is what it was.
-    Refused,
-}
-
-impl From<Commit> for Replaced {
-    fn from(commit: Commit) -> Self {
-        match commit {
-            Commit::Unchanged => Self::Unchanged,
-            Commit::Written | Commit::Refused => Self::Written,
-        }
-    }
-}
-
 /// The canonical data of one tenant and surface: of one stream, where it is read.
 #[derive(Debug, Clone, Copy)]
 pub struct Canonical<'a> {
@@ -122,7 +99,7 @@ const REFUSED: &str = ".refused.jsonl";
 impl<'a> Canonical<'a> {
     /// The exposures of `scope` below `store`.
     pub fn new(store: &'a dyn Store, scope: &'a Scope) -> Self {
-        let max_id_bytes = Rules::MAX_ID_BYTES;
+        let max_id_bytes = Limits::MAX_ID_BYTES;
         Self { store, scope, stream: Stream::Exposures, max_id_bytes, is_refused: false }
     }
 

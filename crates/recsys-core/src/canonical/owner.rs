@@ -8,8 +8,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Canonical, CanonicalError};
-use crate::id::{Scope, Surface, Tenant};
-use crate::json;
+use crate::domain::id::{Scope, Surface, Tenant};
+use crate::encoding::json;
 use crate::storage::{Commit, Condition, create_after_look};
 
 #[derive(Serialize, Deserialize)]

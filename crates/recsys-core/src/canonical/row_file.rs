@@ -4,8 +4,8 @@
 //! which only the canonical file needs. Requests stand in it as text.
 
 use super::rows::{Columns, Row};
-use crate::dictionary::{Strings, number};
-use crate::spill::{BlockWriter, Blocks, Budget, Bytes, put_varint};
+use crate::columnar::dictionary::{Strings, number};
+use crate::columnar::spill::{BlockWriter, Blocks, Budget, Bytes, put_varint};
 use crate::storage::StoreError;
 
 const BLOCK_ROWS: usize = 1 << 13;

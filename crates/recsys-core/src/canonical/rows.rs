@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use super::field::Place;
 use super::row_file::RowFile;
-use crate::dictionary::{Dictionary, Strings};
-use crate::event::Stream;
-use crate::id::Segment;
-use crate::interrupt;
-use crate::spill::Budget;
+use crate::columnar::dictionary::{Dictionary, Strings};
+use crate::columnar::spill::Budget;
+use crate::domain::id::Segment;
+use crate::domain::stream::Stream;
+use crate::domain::window::Day;
 use crate::storage::StoreError;
-use crate::window::Day;
+use crate::threads::interrupt;
 
 /// One event. Ids point into [`Names`]; in an optional field 0 (for `rank`: -1) is absent and `id + 1`
 /// stands for `id`.
@@ -19,7 +19,7 @@ use crate::window::Day;
 /// The fields stand in the order that canonical data is sorted by, and ids compare as their strings do, so
 /// the derived order is the canonical order of exposures.
 ///
-/// In an outcome the segment is the type, and `rank` is what [`value_of`](crate::event::value_of) reads. Its
+/// In an outcome the segment is the type, and `rank` is what [`value_of`](crate::input::event::value_of) reads. Its
 /// order is that of [`Row::in_order`].
 ///
 /// Without the four bytes that would align the next row: there are as many rows as events, and most of what is done

@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use super::row_file::{RowBlock, RowFile};
 use super::rows::{Names, Row};
-use crate::dictionary::{Dictionary, Strings, number};
-use crate::event::Stream;
-use crate::lines::LinesError;
-use crate::spill::{BlockWriter, Blocks, Budget, Entries, Held, Merge, Run, put_varint};
+use crate::columnar::dictionary::{Dictionary, Strings, number};
+use crate::columnar::spill::{BlockWriter, Blocks, Budget, Entries, Held, Merge, Run, put_varint};
+use crate::domain::stream::Stream;
+use crate::input::lines::LinesError;
 use crate::storage::StoreError;
 
 const BLOCK_BYTES: usize = 1 << 16;

@@ -6,8 +6,8 @@ use rayon::prelude::*;
 use rdst::{RadixKey, RadixSort};
 
 use super::rows::Row;
-use crate::event::Stream;
-use crate::window::Day;
+use crate::domain::stream::Stream;
+use crate::domain::window::Day;
 
 // The other bytes of a time within a day are zero.
 const _: () = assert!(Day::NS <= 1 << 48);

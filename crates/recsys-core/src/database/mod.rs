@@ -16,11 +16,11 @@ use serde::{Deserialize, Serialize};
 
 pub use table_name::{IdentifierError, TableName};
 
-use crate::catalog::{CatalogError, Columns};
-use crate::id::{Scope, Tenant};
-use crate::lines::LineFile;
+use crate::domain::id::{Scope, Tenant};
+use crate::domain::window::{Day, Window};
+use crate::input::catalog::{CatalogError, Columns};
+use crate::input::lines::LineFile;
 use crate::storage::Secret;
-use crate::window::{Day, Window};
 
 /// What connects to servers of one make.
 pub trait Driver: fmt::Debug + Sync {

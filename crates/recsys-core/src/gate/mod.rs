@@ -1,7 +1,7 @@
 //! Gates: what a day must look like before anything is built from it, and an artifact before it becomes current.
 
+pub mod day_report;
 mod of_one;
-mod share;
 mod volume;
 
 use std::fmt;
@@ -10,13 +10,13 @@ use std::num::NonZeroU32;
 use serde::{Deserialize, Serialize};
 
 pub use of_one::OfOne;
-pub use share::{Fraction, Move, NoFraction, NoShare, Share};
 pub use volume::{DayCounts, Medians, Past};
 
 use crate::canonical::DayRows;
-use crate::spill::Budget;
+use crate::columnar::spill::Budget;
+use crate::domain::share::{Fraction, Share};
+use crate::domain::window::Day;
 use crate::storage::StoreError;
-use crate::window::Day;
 
 /// What a day must look like. Each field is the setting of the same name under `validation`; a gate that is not set
 /// lets everything through.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use super::Subject;
 use crate::canonical::DayRows;
-use crate::dictionary::Dictionary;
-use crate::spill::{Budget, Tally};
+use crate::columnar::dictionary::Dictionary;
+use crate::columnar::spill::{Budget, Tally};
 use crate::storage::StoreError;
 
 /// The item of which one user or session has the greatest share of the events.

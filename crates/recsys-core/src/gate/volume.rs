@@ -5,10 +5,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Check, Gate, Number, Share, Subject, Validation};
+use super::{Check, Gate, Number, Subject, Validation};
 use crate::canonical::DayRows;
+use crate::domain::share::Share;
+use crate::domain::window::Day;
 use crate::storage::StoreError;
-use crate::window::Day;
 
 /// What there is on a day.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

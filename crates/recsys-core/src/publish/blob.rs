@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::artifact::{Artifact, ArtifactKey, BuildInfo, DocumentError, Kind};
-use crate::id::Scope;
+use crate::domain::id::Scope;
 use crate::storage::{MAX_ARTIFACT_BYTES, MAX_DOCUMENT_BYTES, Store, StoreError};
 
 /// A blob that is there and has the version its URI states.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::artifact::{ArtifactKey, BuildInfo, Defect, DocumentError};
-use crate::limit::{LimitExceeded, Limits};
+use crate::domain::limit::{LimitExceeded, Limits};
 
 /// An artifact to publish, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]

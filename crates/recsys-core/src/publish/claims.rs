@@ -29,11 +29,11 @@ use serde::{Deserialize, Serialize};
 use super::compare_and_swap;
 use super::format::V1;
 use crate::artifact::Kind;
-use crate::id::Scope;
-use crate::interrupt;
-use crate::json::error_in_words;
-use crate::silence::SILENT_WAIT;
+use crate::domain::id::Scope;
+use crate::encoding::json::error_in_words;
 use crate::storage::{Condition, Store, StoreError};
+use crate::threads::interrupt;
+use crate::threads::silence::SILENT_WAIT;
 
 /// A claim is renewed before a deletion when it was last renewed longer ago than this.
 const BEAT: Duration = Duration::from_secs(2);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use serde::Serialize;
 
-use crate::json::readable;
+use crate::encoding::json::readable;
 use crate::storage::{Commit, Condition, Store, StoreError};
 
 /// The longest pause before another try.

@@ -14,10 +14,10 @@ use super::claims::ClaimsError;
 use super::history::HistoryEntry;
 use super::registry::{Registry, RegistryError};
 use crate::artifact::Kind;
-use crate::hash::is_sha256;
-use crate::id::Scope;
-use crate::parallel;
+use crate::domain::id::Scope;
+use crate::encoding::hash::is_sha256;
 use crate::storage::{Listed, Store, StoreError};
+use crate::threads::parallel;
 
 /// Blobs of a kind without a record that are taken for what an interrupted publish has left.
 const MOST_UNRECORDED: usize = 1;

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::format::V1;
 use super::manifest::Manifest;
-use crate::hash::is_sha256;
-use crate::id::Scope;
-use crate::json;
+use crate::domain::id::Scope;
+use crate::encoding::hash::is_sha256;
+use crate::encoding::json;
 
 /// The fewest characters that name a history entry.
 const MIN_HASH_CHARS: usize = 6;
@@ -130,7 +130,7 @@ impl HistoryEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::{Surface, Tenant};
+    use crate::domain::id::{Surface, Tenant};
 
     #[test]
     fn the_beginning_of_a_hash_names_one_entry_or_none() {

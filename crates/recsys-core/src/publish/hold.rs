@@ -15,8 +15,8 @@ use super::compare_and_swap;
 use super::format::V1;
 use super::registry::{Registry, RegistryError};
 use crate::artifact::Kind;
-use crate::id::Scope;
-use crate::json;
+use crate::domain::id::Scope;
+use crate::encoding::json;
 use crate::storage::Condition;
 
 /// What documents of holds are called in messages.

@@ -6,10 +6,10 @@ use super::format::V1;
 use super::history::HistoryEntry;
 use super::manifest::Manifest;
 use super::registry::{Registry, RegistryError};
-use crate::id::Scope;
-use crate::json::readable;
-use crate::parallel;
+use crate::domain::id::Scope;
+use crate::encoding::json::readable;
 use crate::storage::{Condition, StoreError};
+use crate::threads::parallel;
 
 /// Tells that a first manifest was swapped in, so that one that is missing was lost.
 #[derive(Serialize)]

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::format::V1;
 use crate::artifact::Kind;
-use crate::hash::sha256;
-use crate::id::{Scope, Surface, Tenant};
-use crate::json;
+use crate::domain::id::{Scope, Surface, Tenant};
+use crate::encoding::hash::sha256;
+use crate::encoding::json;
 
 /// Which artifact of each kind is current for a tenant and surface.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

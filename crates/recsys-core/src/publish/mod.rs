@@ -49,12 +49,12 @@ pub use rollback::{RollbackError, RollbackPlan, Target};
 pub use sweep::Removed;
 
 use crate::artifact::{ArtifactKey, Kind};
-use crate::gate::{Fraction, Move, Share};
-use crate::id::Scope;
-use crate::json::readable;
-use crate::limit::Limits;
-use crate::parallel;
+use crate::domain::id::Scope;
+use crate::domain::limit::Limits;
+use crate::domain::share::{Fraction, Move, Share};
+use crate::encoding::json::readable;
 use crate::storage::{Commit, Condition, MAX_ARTIFACT_BYTES, Pending, Store, StoreError, create_after_look};
+use crate::threads::parallel;
 
 /// Why nothing new is current.
 #[derive(Debug, thiserror::Error)]

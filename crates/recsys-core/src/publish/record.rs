@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::format::V1;
 use crate::artifact::{ArtifactKey, BuildInfo, Kind};
-use crate::id::{Scope, Segment, Surface, Tenant};
-use crate::json;
-use crate::window::Window;
+use crate::domain::id::{Scope, Segment, Surface, Tenant};
+use crate::domain::window::Window;
+use crate::encoding::json;
 
 /// What was published, where it is, and what it was built from. Written once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

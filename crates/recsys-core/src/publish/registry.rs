@@ -17,11 +17,11 @@ use super::hold;
 use super::manifest::Manifest;
 use super::record::Record;
 use crate::artifact::Kind;
-use crate::id::Scope;
-use crate::interrupt;
-use crate::json::{error_in_words, readable};
-use crate::parallel;
+use crate::domain::id::Scope;
+use crate::encoding::json::{error_in_words, readable};
 use crate::storage::{Commit, Condition, Conditions, Listed, Store, StoreError, Tag};
+use crate::threads::interrupt;
+use crate::threads::parallel;
 
 /// Lost races after which a swap gives up. Each one means that another publisher succeeded.
 const MAX_ATTEMPTS: usize = 100;

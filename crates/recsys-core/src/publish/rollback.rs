@@ -13,10 +13,10 @@ use super::manifest::Manifest;
 use super::record::Record;
 use super::registry::{Change, Registry, RegistryError};
 use crate::artifact::Kind;
-use crate::id::Scope;
-use crate::json::readable;
-use crate::parallel;
+use crate::domain::id::Scope;
+use crate::encoding::json::readable;
 use crate::storage::{Condition, Store, StoreError};
+use crate::threads::parallel;
 
 /// Where to go back to.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,9 +13,9 @@ use super::garbage::{Collection, Garbage, GarbageError, GarbageType};
 use super::history::HistoryEntry;
 use super::registry::Registry;
 use crate::artifact::Kind;
-use crate::id::Scope;
-use crate::parallel;
+use crate::domain::id::Scope;
 use crate::storage::Store;
+use crate::threads::parallel;
 
 /// Versions that are claimed at a time: so few that little is blocked when a collection dies, and so many that claiming
 /// takes no time beside deleting.

@@ -22,9 +22,9 @@ use object_store::{
 use tempfile::SpooledTempFile;
 use tokio::runtime::Runtime;
 
-use crate::interrupt::{self, Interrupted};
-use crate::parallel;
-use crate::silence::Silence;
+use crate::threads::interrupt::{self, Interrupted};
+use crate::threads::parallel;
+use crate::threads::silence::Silence;
 
 use super::document::{check_size, read_at_most};
 use super::fault::MIN_BYTES_PER_SECOND;

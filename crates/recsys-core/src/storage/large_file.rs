@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 
-use crate::interrupt;
+use crate::threads::interrupt;
 
 /// Bytes that are written or read at a time: a multiple of [`ALIGNMENT`].
 const BUFFER_BYTES: usize = 1 << 21;

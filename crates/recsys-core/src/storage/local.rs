@@ -26,10 +26,10 @@ use super::{
     Commit, Condition, Conditions, Listed, MAX_DOCUMENT_BYTES, NotADocument, Pending, PendingWrite, Store,
     StoreError, Tag, same_content,
 };
-use crate::hash::sha256;
-use crate::id::SCRATCH;
-use crate::interrupt;
-use crate::silence::SILENT_WAIT;
+use crate::domain::id::SCRATCH;
+use crate::encoding::hash::sha256;
+use crate::threads::interrupt;
+use crate::threads::silence::SILENT_WAIT;
 
 /// A folder of the local file system as a [`Store`].
 #[derive(Debug)]

@@ -15,6 +15,7 @@ mod fault;
 mod large_file;
 mod local;
 mod probe;
+mod replaced;
 mod root;
 mod s3;
 mod secret;
@@ -27,7 +28,8 @@ use std::io::{self, Read, Write};
 
 use jiff::Timestamp;
 
-use crate::interrupt::{self, Interrupted};
+use crate::threads::interrupt::{self, Interrupted};
+use crate::threads::parallel::NotStarted;
 
 use local::NoHardLinks;
 
@@ -35,6 +37,7 @@ pub use document::{MAX_ARTIFACT_BYTES, MAX_DOCUMENT_BYTES, NotADocument};
 pub use fault::{BucketFault, Problem};
 pub use local::LocalStore;
 pub use probe::probe;
+pub use replaced::Replaced;
 pub use root::{Patience, RootError, Roots};
 pub use s3::S3Settings;
 pub use secret::{HIDDEN, Secret};
@@ -56,6 +59,12 @@ pub struct StoreError {
 impl From<Interrupted> for StoreError {
     fn from(interrupted: Interrupted) -> Self {
         Self { action: "go on with", target: "the data".to_owned(), source: interrupted.into() }
+    }
+}
+
+impl From<NotStarted> for StoreError {
+    fn from(NotStarted(source): NotStarted) -> Self {
+        Self { action: "start", target: NotStarted::WHAT.to_owned(), source }
     }
 }
 

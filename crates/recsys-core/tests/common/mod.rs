@@ -13,10 +13,10 @@ use recsys_core::artifact::user_lists::{ItemScore, UserItems};
 use recsys_core::artifact::{
     ArtifactKey, ItemCount, Payload, content_sim, cooc, implicit, popularity, session_seq,
 };
-use recsys_core::id::{Scope, Segment, Surface, Tenant};
-use recsys_core::lines::LineFile;
-use recsys_core::spill::Budget;
-use recsys_core::window::{Day, Window};
+use recsys_core::columnar::spill::Budget;
+use recsys_core::domain::id::{Scope, Segment, Surface, Tenant};
+use recsys_core::domain::window::{Day, Window};
+use recsys_core::input::lines::LineFile;
 use recsys_testkit::generate::Exposure;
 
 /// Settings of every test with random inputs.

@@ -6,19 +6,19 @@ use std::io::Cursor;
 use jiff::Timestamp;
 use recsys_core::artifact::{ArtifactKey, Draft, Inputs, Kind};
 use recsys_core::canonical::{DayRows, read_days};
-use recsys_core::catalog::Catalog;
-use recsys_core::events::EventTable;
-use recsys_core::hash::sha256;
-use recsys_core::id::{Scope, Surface, Tenant};
-use recsys_core::limit::Limits;
-use recsys_core::lines::LineFile;
+use recsys_core::columnar::spill::Budget;
+use recsys_core::domain::id::{Scope, Surface, Tenant};
+use recsys_core::domain::limit::Limits;
+use recsys_core::domain::window::Window;
+use recsys_core::encoding::hash::sha256;
+use recsys_core::input::catalog::Catalog;
+use recsys_core::input::lines::LineFile;
 use recsys_core::publish::{
     Candidate, Change, HistoryEntry, LeaseTimeouts, Manifest, Options, Planned, PublishError, Published,
     Publisher, Reason, Registry, RollbackError, RollbackPlan, Target,
 };
-use recsys_core::spill::Budget;
 use recsys_core::storage::Store;
-use recsys_core::window::Window;
+use recsys_core::table::events::EventTable;
 use recsys_testkit::place::Place;
 use recsys_testkit::reader::read_published_at;
 

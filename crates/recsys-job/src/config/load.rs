@@ -11,7 +11,7 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use figment::value::{Dict, Value};
 use figment::{Figment, Provider};
 use recsys_core::database::DatabaseError;
-use recsys_core::json::expected_in_words;
+use recsys_core::encoding::json::expected_in_words;
 use recsys_core::storage::{LocalStore, RootError, Store};
 
 use super::json::Json;

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ConfigError;
-use crate::post::parse_gateway;
+use super::address::parse_gateway;
+use super::load::ConfigError;
 
 /// Where a process tells what it has done. Neither setting changes what it does.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,10 +1,12 @@
 //! Configuration: a file, overridden by environment variables, overridden by flags.
 
+mod address;
 mod json;
 mod load;
 mod look_alike;
 mod metrics;
 mod notify;
+mod template;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -13,18 +15,20 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use recsys_core::artifact::Kind;
-use recsys_core::catalog::CatalogFormat;
+use recsys_core::columnar::spill::Budget;
 use recsys_core::database::{self, RowSecurity, TableName};
+use recsys_core::domain::limit::Limits;
+use recsys_core::domain::weights::Weights;
 use recsys_core::gate::Validation;
-use recsys_core::limit::Limits;
+use recsys_core::input::catalog::CatalogFormat;
 use recsys_core::publish::LeaseTimeouts;
-use recsys_core::spill::Budget;
 use recsys_core::storage::{Patience, Roots, S3Settings, Secret};
-use recsys_core::weights::Weights;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use address::parse_gateway;
 pub use load::ConfigError;
 pub use metrics::MetricsSettings;
+pub(crate) use notify::NotifyRequest;
 pub use notify::{NotifySettings, SecretUrl};
 
 /// Every setting. A `*_dir` is a path, relative to the working directory, or a URL.
@@ -474,7 +478,7 @@ impl Config {
             return Err(ConfigError::Value { key: "weights", problem: "are all 0; then nothing counts" });
         }
         self.metrics.check()?;
-        crate::notify::check(&self.notify)?;
+        self.notify.check()?;
         if self.artifact_kinds.is_empty() {
             let problem = "is empty; name at least one kind";
             return Err(ConfigError::Value { key: "artifact_kinds", problem });

@@ -2,9 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
+
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use recsys_core::storage::{HIDDEN, Secret};
 use serde::{Deserialize, Serialize, Serializer};
+use url::Url;
+
+use super::address::parse_url;
+use super::load::ConfigError;
+use super::template::Template;
 
 /// A request to the serving side after a swap. `{tenant}` and `{surface}` are filled in, and `${NAME}` from the
 /// environment.
@@ -25,6 +33,112 @@ impl Default for NotifySettings {
     fn default() -> Self {
         Self { url: None, headers: BTreeMap::new(), body: None, timeout_s: 5 }
     }
+}
+
+/// What is sent to one tenant and surface, with all secrets in place. Not to be shown.
+pub(crate) struct NotifyRequest {
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+    /// How long each try may take.
+    pub(crate) timeout: Duration,
+}
+
+impl NotifySettings {
+    /// Finds out whether every environment variable that the settings name has a value that can be used.
+    pub(crate) fn check_environment(&self) -> Result<(), ConfigError> {
+        self.request(("tenant", "surface")).map(drop)
+    }
+
+    /// The request for a tenant and surface, if one is to be sent.
+    pub(crate) fn request(&self, of: (&str, &str)) -> Result<Option<NotifyRequest>, ConfigError> {
+        let Some(url) = &self.url else { return Ok(None) };
+        let fill = |key: &str, text: &str, escape| {
+            let invalid =
+                |problem: String| ConfigError::Invalid { origin: format!("setting {key}"), problem };
+            let template = Template::parse(text).map_err(|problem| invalid(problem.to_owned()))?;
+            template.fill(of, escape, |name| {
+                std::env::var(name)
+                    .map_err(|_| invalid(format!("environment variable {name} is not set, or not UTF-8")))
+            })
+        };
+        let filled = fill("notify.url", url.reveal(), escape_for_url)?;
+        let url = parse_url(&filled).map_err(|problem| ConfigError::Value { key: "notify.url", problem })?;
+        let mut headers = HeaderMap::new();
+        for (name, value) in &self.headers {
+            let key = format!("notify.headers.{name}");
+            let value = fill(&key, value.reveal(), str::to_owned)?;
+            let (name, value) = header(&key, name, &value)?;
+            headers.insert(name, value);
+        }
+        let body =
+            self.body.as_ref().map(|body| fill("notify.body", body.reveal(), escape_for_json)).transpose()?;
+        if body.is_some() && !headers.contains_key(CONTENT_TYPE) {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        let timeout = Duration::from_secs(self.timeout_s.into());
+        Ok(Some(NotifyRequest { url, headers, body: body.unwrap_or_default(), timeout }))
+    }
+
+    /// Checks what can be checked without the values of environment variables.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let template = |key: &str, text: &str| match Template::parse(text) {
+            Ok(_) => Ok(()),
+            Err(problem) => {
+                Err(ConfigError::Invalid { origin: format!("setting {key}"), problem: problem.to_owned() })
+            }
+        };
+        let url = self.url.as_ref().map(SecretUrl::reveal);
+        let body = self.body.as_ref().map(Secret::reveal);
+        for (key, text) in [("notify.url", url), ("notify.body", body)] {
+            text.map_or(Ok(()), |text| template(key, text))?;
+        }
+        for (name, value) in &self.headers {
+            let key = format!("notify.headers.{name}");
+            template(&key, value.reveal())?;
+            header(&key, name, "")?;
+        }
+        if self.timeout_s == 0 {
+            return Err(ConfigError::Value { key: "notify.timeout_s", problem: "must be at least 1" });
+        }
+        match url {
+            Some(url) if !url.contains("${") => {
+                // A hole may be where an address wants a name.
+                let problem = parse_url(&url.replace(['{', '}'], "")).err();
+                problem.map_or(Ok(()), |problem| Err(ConfigError::Value { key: "notify.url", problem }))
+            }
+            Some(_) => Ok(()),
+            None if self.headers.is_empty() && self.body.is_none() => Ok(()),
+            None => {
+                Err(ConfigError::Value { key: "notify.url", problem: "is missing, and what to send is not" })
+            }
+        }
+    }
+}
+
+fn header(key: &str, name: &str, value: &str) -> Result<(HeaderName, HeaderValue), ConfigError> {
+    let invalid = |problem: &str| ConfigError::Invalid {
+        origin: format!("setting {key}"),
+        problem: problem.to_owned(),
+    };
+    let name =
+        HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid("is no name of an HTTP header"))?;
+    let mut value = HeaderValue::from_str(value)
+        .map_err(|_| invalid("has a value that no HTTP header can have, such as a line end"))?;
+    // Not to be shown by whoever shows headers.
+    value.set_sensitive(true);
+    Ok((name, value))
+}
+
+/// The characters of a name that mean something in an address, or cannot stand in one.
+fn escape_for_url(name: &str) -> String {
+    url::form_urlencoded::byte_serialize(name.as_bytes()).collect::<String>().replace('+', "%20")
+}
+
+/// A name as it stands between the quotes of JSON.
+fn escape_for_json(name: &str) -> String {
+    let quoted = serde_json::Value::from(name).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
 }
 
 /// An address whose path and query may hold a secret. It is shown as scheme and host.

@@ -4,11 +4,11 @@ use recsys_core::database::{Driver, Mode, TableName, TableNames, TableState};
 use serde::Serialize;
 
 use super::table;
-use crate::cli::DbInitJob;
 use crate::config::{Config, ConfigError};
-use crate::database::connect;
-use crate::error::JobError;
-use crate::output::Output;
+use crate::pipeline::database::connect;
+use crate::shell::cli::DbInitJob;
+use crate::shell::error::JobError;
+use crate::shell::output::Output;
 
 #[derive(Debug, Serialize)]
 struct Initialised {

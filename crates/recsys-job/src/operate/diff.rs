@@ -7,16 +7,16 @@ use recsys_core::artifact::compare::{
     ItemChanges, Listed, Mover, Overlap, RowChanges, RowsOf, compare, overlaps,
 };
 use recsys_core::artifact::{Artifact, Kind};
-use recsys_core::id::{NO_SEGMENT, Scope, Segment};
-use recsys_core::parallel;
+use recsys_core::domain::id::{NO_SEGMENT, Scope, Segment};
+use recsys_core::domain::window::Window;
 use recsys_core::publish::{BlobBytes, HistoryEntry, by_hash, version_in};
-use recsys_core::window::Window;
+use recsys_core::threads::parallel;
 use serde::Serialize;
 
 use super::{Operator, scope};
-use crate::cli::DiffJob;
-use crate::error::JobError;
-use crate::output::Output;
+use crate::shell::cli::DiffJob;
+use crate::shell::error::JobError;
+use crate::shell::output::Output;
 
 #[derive(Debug, Serialize)]
 struct Diff<'a> {

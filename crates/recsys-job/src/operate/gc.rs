@@ -3,7 +3,7 @@
 use std::iter;
 
 use jiff::{SignedDuration, Timestamp};
-use recsys_core::id::Scope;
+use recsys_core::domain::id::Scope;
 use recsys_core::publish::{
     Abandoned, Collection, Garbage, GarbageError, GarbageType, Keep, Registry, Remover, release, uptime,
 };
@@ -12,11 +12,11 @@ use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 
 use super::{Failure, Failures, Operator, age, readable, table};
-use crate::cli::GcJob;
-use crate::clock;
-use crate::context::by;
-use crate::error::JobError;
-use crate::output::Output;
+use crate::pipeline::context::by;
+use crate::shell::cli::GcJob;
+use crate::shell::clock;
+use crate::shell::error::JobError;
+use crate::shell::output::Output;
 
 /// No publish takes longer from its first blob to its swap.
 const LEAST_AGE: SignedDuration = SignedDuration::from_hours(1);
@@ -96,7 +96,7 @@ pub(crate) fn gc(flags: &GcJob) -> Result<(), JobError> {
     let mut document =
         Collected { since, deleted: flags.delete, scopes: Vec::new(), bytes: 0, failures: Vec::new() };
     for scope in operator.scopes(&flags.filter)? {
-        recsys_core::interrupt::check()?;
+        recsys_core::threads::interrupt::check()?;
         match collect(&operator, flags, &scope, since) {
             Ok(None) => {}
             Ok(Some((Collection { kept_manifests, garbage, .. }, abandoned_claims))) => {

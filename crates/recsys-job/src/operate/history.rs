@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use recsys_core::artifact::Kind;
-use recsys_core::id::Scope;
-use recsys_core::parallel;
+use recsys_core::domain::id::Scope;
+use recsys_core::domain::window::Window;
 use recsys_core::publish::{HistoryEntry, Reason, RegistryError, version_in};
-use recsys_core::window::Window;
+use recsys_core::threads::parallel;
 use serde::Serialize;
 
 use super::{Operator, scope, table};
-use crate::cli::HistoryJob;
-use crate::error::JobError;
-use crate::output::Output;
+use crate::shell::cli::HistoryJob;
+use crate::shell::error::JobError;
+use crate::shell::output::Output;
 
 #[derive(Debug, Serialize)]
 struct History {

@@ -16,7 +16,7 @@ use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 use recsys_core::artifact::Kind;
-use recsys_core::id::Scope;
+use recsys_core::domain::id::Scope;
 use recsys_core::publish::{BlobBytes, HistoryEntry, Manifest, Registry, RegistryError, version_in};
 use serde::Serialize;
 
@@ -32,12 +32,12 @@ pub(crate) use status::status;
 pub(crate) use verify::verify;
 
 use self::table::table;
-use crate::cli::{CommonArgs, ScopeArgs, ScopeFilter};
-use crate::clock::Clock;
 use crate::config::Config;
-use crate::context::PublishedStores;
-use crate::error::{Exit, JobError, Known, one_line};
-use crate::output::Output;
+use crate::pipeline::context::PublishedStores;
+use crate::shell::cli::{CommonArgs, ScopeArgs, ScopeFilter};
+use crate::shell::clock::Clock;
+use crate::shell::error::{Exit, JobError, Known, one_line};
+use crate::shell::output::Output;
 
 /// What an operator's command works with.
 #[derive(Debug)]

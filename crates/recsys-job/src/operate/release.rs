@@ -5,9 +5,9 @@ use recsys_core::publish::{Holds, describe};
 use serde::Serialize;
 
 use super::{Operator, scope};
-use crate::cli::ReleaseJob;
-use crate::error::JobError;
-use crate::output::Output;
+use crate::shell::cli::ReleaseJob;
+use crate::shell::error::JobError;
+use crate::shell::output::Output;
 
 #[derive(Debug, Serialize)]
 struct Document<'a> {

@@ -7,14 +7,14 @@ use recsys_core::publish::{
 use serde::Serialize;
 
 use super::{Operator, scope};
-use crate::cli::RollbackJob;
-use crate::context::by;
-use crate::error::JobError;
-use crate::metrics;
-use crate::notify::Notifier;
-use crate::output::Output;
-use crate::run_id;
-use crate::steps::publish::note_windows;
+use crate::pipeline::context::by;
+use crate::pipeline::publish::note_windows;
+use crate::shell::cli::RollbackJob;
+use crate::shell::error::JobError;
+use crate::shell::output::Output;
+use crate::shell::run_id;
+use crate::watch::metrics;
+use crate::watch::notify::Notifier;
 
 #[derive(Debug, Serialize)]
 struct RolledBack<'a> {

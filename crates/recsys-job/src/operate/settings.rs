@@ -8,12 +8,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::table;
-use crate::cli::ConfigJob;
 use crate::config::{Config, ConfigError};
-use crate::database;
-use crate::error::JobError;
-use crate::notify;
-use crate::output::Output;
+use crate::pipeline::database;
+use crate::shell::cli::ConfigJob;
+use crate::shell::error::JobError;
+use crate::shell::output::Output;
 
 #[derive(Debug, Serialize)]
 struct Setting {
@@ -43,7 +42,7 @@ pub(crate) fn show(flags: &ConfigJob) -> Result<(), JobError> {
 pub(crate) fn check(flags: &ConfigJob, driver: &dyn Driver) -> Result<(), JobError> {
     let config = Config::load(flags.common.config.as_deref())?;
     database::check(&config, driver)?;
-    notify::check_environment(&config.notify)?;
+    config.notify.check_environment()?;
     if config.artifact_kinds.contains(&Kind::ContentSim) && config.catalog.path.is_none() {
         return Err(ConfigError::CatalogMissing.into());
     }

@@ -3,15 +3,15 @@
 use recsys_core::artifact::compare::Items;
 use recsys_core::artifact::user_lists::UserItems;
 use recsys_core::artifact::{Artifact, ItemCount, Kind, Payload};
-use recsys_core::id::Segment;
+use recsys_core::domain::id::Segment;
+use recsys_core::domain::window::Window;
 use recsys_core::publish::BlobBytes;
-use recsys_core::window::Window;
 use serde::Serialize;
 
 use super::{Operator, scope, table};
-use crate::cli::ShowJob;
-use crate::error::JobError;
-use crate::output::Output;
+use crate::shell::cli::ShowJob;
+use crate::shell::error::JobError;
+use crate::shell::output::Output;
 
 #[derive(Debug, Serialize)]
 struct Shown<'a> {

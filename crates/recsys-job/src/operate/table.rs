@@ -2,7 +2,7 @@
 
 use comfy_table::presets;
 
-use crate::visible;
+use crate::shell::visible;
 
 /// A table without lines, whose cells show what a terminal would obey.
 #[derive(Debug)]

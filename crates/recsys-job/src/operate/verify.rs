@@ -1,15 +1,15 @@
 //! `verify`: re-reads and re-hashes all that the manifest names.
 
 use recsys_core::artifact::Kind;
-use recsys_core::id::Scope;
-use recsys_core::parallel;
+use recsys_core::domain::id::Scope;
 use recsys_core::publish::BlobError;
+use recsys_core::threads::parallel;
 use serde::Serialize;
 
 use super::{Failure, Failures, Operator, table};
-use crate::cli::VerifyJob;
-use crate::error::{Exit, JobError, one_line};
-use crate::output::Output;
+use crate::shell::cli::VerifyJob;
+use crate::shell::error::{Exit, JobError, one_line};
+use crate::shell::output::Output;
 
 #[derive(Debug, Serialize)]
 struct Verified {

@@ -1,9 +1,9 @@
 //! The catalogue.
 
-use recsys_core::catalog::{CatalogError, Columns};
 use recsys_core::database::{
     CatalogTarget, CatalogWriteError, Class, ItemRow, Mode, Obsolete, TenantId, Written,
 };
+use recsys_core::input::catalog::{CatalogError, Columns};
 use recsys_postgres::PostgresError;
 use recsys_testkit::postgres::Database;
 

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use recsys_core::database::{Class, MissingTenant, Patience, TableNames};
-use recsys_core::id::Tenant;
+use recsys_core::domain::id::Tenant;
 use recsys_testkit::postgres::Database;
 
 use crate::{PATIENCE, assert_fails, lines, open, prepared, try_open};

@@ -4,8 +4,8 @@ use std::io::{self, Read};
 use std::time::Duration;
 
 use recsys_core::database::{Class, ExposureCounts, ExposureQuery, Patience, TableName, Tally, TenantId};
-use recsys_core::event::{RawExposure, Rules};
-use recsys_core::window::Window;
+use recsys_core::domain::window::Window;
+use recsys_core::input::event::{RawExposure, Rules};
 use recsys_postgres::PostgresError;
 use recsys_testkit::postgres::Database;
 

@@ -13,9 +13,9 @@ mod tls;
 use std::time::Duration;
 
 use recsys_core::database::{Class, MissingTenant, Mode, Patience, RowSecurity, TableNames, TenantId};
-use recsys_core::id::{Scope, Surface, Tenant};
+use recsys_core::domain::id::{Scope, Surface, Tenant};
+use recsys_core::domain::window::Day;
 use recsys_core::storage::Secret;
-use recsys_core::window::Day;
 use recsys_postgres::{Connection, Dsn, PostgresError};
 use recsys_testkit::postgres::Database;
 

@@ -1,7 +1,7 @@
 //! From the name of a tenant to its id.
 
 use recsys_core::database::{Class, MissingTenant, TableName, TableNames};
-use recsys_core::id::Tenant;
+use recsys_core::domain::id::Tenant;
 
 use crate::{DEMO, OTHER, assert_fails, lines, open, prepared};
 

@@ -4,15 +4,15 @@
 
 use std::sync::{Once, OnceLock};
 
-use recsys_core::id::Scope;
+use recsys_core::domain::id::Scope;
+use recsys_core::domain::window::Day;
 use recsys_core::storage::{Store, StoreError};
-use recsys_core::window::Day;
 
 use super::super::Operator;
-use crate::checkpoint;
-use crate::clock::Clock;
-use crate::error::{JobError, one_line};
-use crate::failure_note::{self, FailureNote};
+use crate::pipeline::checkpoint;
+use crate::shell::clock::Clock;
+use crate::shell::error::{JobError, one_line};
+use crate::watch::failure_note::{self, FailureNote};
 
 /// How the file of a day ends that a gate has refused.
 const REFUSED: &str = ".refused.jsonl";

@@ -7,16 +7,16 @@ mod surface;
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
-use recsys_core::id::Scope;
-use recsys_core::parallel;
+use recsys_core::domain::id::Scope;
+use recsys_core::threads::parallel;
 use serde::Serialize;
 
 use self::around::Around;
 use self::surface::{State, SurfaceStatus, surface};
 use super::{Failure, Failures, Operator};
-use crate::cli::StatusJob;
-use crate::error::JobError;
-use crate::output::Output;
+use crate::shell::cli::StatusJob;
+use crate::shell::error::JobError;
+use crate::shell::output::Output;
 
 /// Tenants and surfaces that the last line names.
 const MOST_NAMES: usize = 3;

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
-use recsys_core::id::Segment;
+use recsys_core::domain::id::Segment;
+use recsys_core::domain::window::{Day, ranges};
 use recsys_core::publish::describe;
-use recsys_core::window::{Day, ranges};
 
 use super::super::{self as operate, Failure, readable};
 use super::Limits;
 use super::surface::{KindStatus, State, SurfaceStatus};
-use crate::cli::StatusJob;
-use crate::clock;
-use crate::output::Output;
+use crate::shell::cli::StatusJob;
+use crate::shell::clock;
+use crate::shell::output::Output;
 
 /// What stands where nothing is known.
 const NONE: &str = "-";

@@ -4,17 +4,17 @@ use std::cmp::{Ordering, Reverse};
 
 use jiff::Timestamp;
 use recsys_core::artifact::Kind;
-use recsys_core::id::{Scope, Segment};
+use recsys_core::domain::id::{Scope, Segment};
+use recsys_core::domain::window::{Day, Window};
 use recsys_core::publish::{Holds, is_from_the_future, read_blob, version_in};
-use recsys_core::window::{Day, Window};
 use serde::Serialize;
 
 use super::super::{Operator, age};
 use super::Limits;
 use super::around::Around;
-use crate::error::JobError;
-use crate::failure_note::FailureNote;
-use crate::metrics;
+use crate::shell::error::JobError;
+use crate::watch::failure_note::FailureNote;
+use crate::watch::metrics;
 
 /// What can be said of a tenant and surface, worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]

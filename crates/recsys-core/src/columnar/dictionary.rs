@@ -1,0 +1,415 @@
+//! Strings as integers.
+//!
+//! While events are read, an [`Interner`] gives each distinct string the next free number. Afterwards
+//! [`union`] turns any number of interners into one [`Dictionary`], whose numeric order is the byte order
+//! of the strings: from there on, comparing ids is comparing strings.
+
+mod seed;
+
+use std::cmp::Ordering;
+use std::ops::Range;
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+use rayon::prelude::*;
+
+use crate::encoding::json;
+pub(crate) use seed::Hash;
+
+/// Strings end to end in one allocation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Strings {
+    text: String,
+    ends: Vec<usize>,
+}
+
+impl Strings {
+    pub(crate) fn push(&mut self, value: &str) {
+        self.text.push_str(value);
+        self.ends.push(self.text.len());
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.text.clear();
+        self.ends.clear();
+    }
+
+    /// What they take in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.text.len() + self.ends.len() * size_of::<usize>()
+    }
+
+    /// What one more takes.
+    pub(crate) fn bytes_of(value: &str) -> usize {
+        value.len() + size_of::<usize>()
+    }
+
+    /// What they take, and what is kept for more of them.
+    fn capacity_bytes(&self) -> usize {
+        self.text.capacity() + self.ends.capacity() * size_of::<usize>()
+    }
+
+    /// Whether all of them stand in compact JSON as they are.
+    pub(crate) fn are_plain(&self) -> bool {
+        json::is_plain(&self.text)
+    }
+
+    /// How many strings there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The string with the number `id`.
+    ///
+    /// # Panics
+    /// When there is no such string.
+    pub fn get(&self, id: u32) -> &str {
+        &self.text[self.range(id)]
+    }
+
+    /// The text of all strings, end to end.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Where in the text the string with the number `id` is.
+    ///
+    /// # Panics
+    /// When there is no such string.
+    pub(crate) fn range(&self, id: u32) -> Range<usize> {
+        let id = id as usize;
+        let start = if id == 0 { 0 } else { self.ends[id - 1] };
+        start..self.ends[id]
+    }
+
+    /// Whether `value` is the string with the number `id`, which takes no look at characters.
+    fn is(&self, id: u32, value: &str) -> bool {
+        self.text.as_bytes()[self.range(id)] == *value.as_bytes()
+    }
+
+    /// Each of them as compact JSON, quotes included.
+    pub(crate) fn quoted(&self) -> Self {
+        let mut quoted = Self { text: String::with_capacity(self.text.len()), ends: self.ends.clone() };
+        let mut json = Vec::new();
+        for (text, end) in self.iter().zip(&mut quoted.ends) {
+            json.clear();
+            json::write(&text, &mut json).expect("writing to memory");
+            quoted.text.push_str(std::str::from_utf8(&json).expect("JSON is UTF-8"));
+            *end = quoted.text.len();
+        }
+        quoted
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| &self.text[start..*end])
+    }
+}
+
+/// Numbers strings in the order of their first appearance.
+#[derive(Debug, Default)]
+pub struct Interner {
+    strings: Strings,
+    table: HashTable<Slot>,
+    hasher: Hash,
+}
+
+/// A string of the table. With its hash at hand, a table that grows leaves the strings alone, which are all over memory.
+#[derive(Debug)]
+struct Slot {
+    hash: u32,
+    id: u32,
+}
+
+impl Slot {
+    /// The hash as the table takes it, which looks at the highest and the lowest bits.
+    fn spread(hash: u32) -> u64 {
+        u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+}
+
+impl Interner {
+    /// The number of `value`, which is new if the string is.
+    ///
+    /// # Panics
+    /// At the 4,294,967,296th distinct string, which no memory that holds a day's events reaches.
+    pub fn intern(&mut self, value: &str) -> u32 {
+        self.intern_hashed(self.hasher.of(value), value)
+    }
+
+    fn intern_hashed(&mut self, hash: u32, value: &str) -> u32 {
+        let Self { strings, table, .. } = self;
+        let entry = table.entry(
+            Slot::spread(hash),
+            |slot| slot.hash == hash && strings.is(slot.id, value),
+            |slot| Slot::spread(slot.hash),
+        );
+        match entry {
+            Entry::Occupied(entry) => entry.get().id,
+            Entry::Vacant(entry) => {
+                let id = number(strings.len());
+                entry.insert(Slot { hash, id });
+                strings.push(value);
+                id
+            }
+        }
+    }
+
+    /// What it takes in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        // A slot and a byte of the table for each string, and as much again that is free.
+        self.strings.bytes() + self.strings.len() * 2 * (size_of::<Slot>() + 1)
+    }
+
+    /// The strings, in the order of their numbers.
+    pub fn into_strings(self) -> Strings {
+        self.strings
+    }
+}
+
+/// An [`Interner`] that is asked for many numbers at a time.
+///
+/// Where a string is found is at the end of a chain of looks at memory, and few of them find it in a cache. The looks
+/// for one string have to wait for each other, but not for those for the next one: a processor fetches many of them in
+/// the time of one.
+#[derive(Debug, Default)]
+pub(crate) struct BatchInterner {
+    interner: Interner,
+    waiting: Strings,
+    /// Of those that wait: the hash, and the number of a string that has the same.
+    looks: Vec<(u32, Option<u32>)>,
+    places: Vec<Range<usize>>,
+    ids: Vec<u32>,
+}
+
+impl BatchInterner {
+    /// Has `value` wait for its number; returns its place among those that wait.
+    ///
+    /// Neighbouring events share most of their strings, so the last one is looked at first.
+    pub(crate) fn wait(&mut self, value: &str) -> u32 {
+        let waiting = &mut self.waiting;
+        if waiting.is_empty() || !waiting.is(number(waiting.len() - 1), value) {
+            waiting.push(value);
+        }
+        number(waiting.len() - 1)
+    }
+
+    /// The numbers of those that have waited, by their places.
+    pub(crate) fn settle(&mut self) -> &[u32] {
+        let Self { interner, waiting, looks, places, ids } = self;
+        looks.clear();
+        looks.extend(waiting.iter().map(|value| {
+            let hash = interner.hasher.of(value);
+            let slot = interner.table.find(Slot::spread(hash), |slot| slot.hash == hash);
+            (hash, slot.map(|slot| slot.id))
+        }));
+        places.clear();
+        places.extend(looks.iter().map(|(_, id)| id.map_or(0..0, |id| interner.strings.range(id))));
+        ids.clear();
+        ids.extend(waiting.iter().zip(looks).zip(places).map(|((value, (hash, id)), place)| match id {
+            Some(id) if interner.strings.text.as_bytes()[place.clone()] == *value.as_bytes() => *id,
+            _ => interner.intern_hashed(*hash, value),
+        }));
+        waiting.clear();
+        ids
+    }
+
+    /// What it takes in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        let Self { interner, waiting, looks, places, ids } = self;
+        interner.bytes()
+            + waiting.capacity_bytes()
+            + looks.capacity() * size_of::<(u32, Option<u32>)>()
+            + places.capacity() * size_of::<Range<usize>>()
+            + ids.capacity() * size_of::<u32>()
+    }
+
+    /// The strings that were settled, in the order of their numbers.
+    pub(crate) fn into_strings(self) -> Strings {
+        self.interner.into_strings()
+    }
+}
+
+/// Distinct strings in byte order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Dictionary(Strings);
+
+impl Dictionary {
+    /// How many strings there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The string with the number `id`.
+    ///
+    /// # Panics
+    /// When there is no such string.
+    pub fn get(&self, id: u32) -> &str {
+        self.0.get(id)
+    }
+
+    /// The number of `value`, if it is among the strings.
+    pub fn find(&self, value: &str) -> Option<u32> {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            match self.get(number(middle)).cmp(value) {
+                Ordering::Equal => return Some(number(middle)),
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = middle,
+            }
+        }
+        None
+    }
+
+    /// The strings, in byte order, alone.
+    pub(crate) fn into_strings(self) -> Strings {
+        self.0
+    }
+
+    /// Adds a string that comes after all others.
+    pub(crate) fn push_last(&mut self, value: &str) {
+        self.0.push(value);
+    }
+
+    /// The strings, in byte order.
+    pub fn strings(&self) -> &Strings {
+        &self.0
+    }
+
+    /// The strings with the numbers `ids`, which are in order.
+    #[must_use]
+    pub fn select(&self, ids: &[u32]) -> Self {
+        let mut selected = Strings::default();
+        for id in ids {
+            selected.push(self.get(*id));
+        }
+        Self(selected)
+    }
+}
+
+pub(crate) fn number(len: usize) -> u32 {
+    u32::try_from(len).expect("more than four billion distinct strings")
+}
+
+/// One dictionary of all strings in `parts`, and for each part the new number of each of its strings.
+pub fn union(parts: &[&Strings]) -> (Dictionary, Vec<Vec<u32>>) {
+    let mut all: Vec<Placed> = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
+    for (part, strings) in parts.iter().enumerate() {
+        let place = |(id, text)| Placed { start: start(text), part: number(part), id: number(id) };
+        all.extend(strings.iter().enumerate().map(place));
+    }
+    let text = |placed: &Placed| parts[placed.part as usize].get(placed.id);
+    all.par_sort_unstable_by(|a, b| a.start.cmp(&b.start).then_with(|| text(a).cmp(text(b))));
+    let mut dictionary = Dictionary::default();
+    let mut renumbered: Vec<Vec<u32>> = parts.iter().map(|part| vec![0; part.len()]).collect();
+    let mut previous: Option<&Placed> = None;
+    for placed in &all {
+        if !previous.is_some_and(|previous| previous.start == placed.start && text(previous) == text(placed))
+        {
+            dictionary.0.push(text(placed));
+        }
+        previous = Some(placed);
+        renumbered[placed.part as usize][placed.id as usize] = number(dictionary.len() - 1);
+    }
+    (dictionary, renumbered)
+}
+
+/// A string of a part. Most comparisons end with the first bytes, which are at hand.
+struct Placed {
+    start: u128,
+    part: u32,
+    id: u32,
+}
+
+/// The first bytes as a number that compares as they do; a shorter string is padded.
+fn start(text: &str) -> u128 {
+    let mut bytes = [0; 16];
+    let length = text.len().min(16);
+    bytes[..length].copy_from_slice(&text.as_bytes()[..length]);
+    u128::from_be_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn interned(values: &[&str]) -> (Strings, Vec<u32>) {
+        let mut interner = Interner::default();
+        let ids = values.iter().map(|value| interner.intern(value)).collect();
+        (interner.into_strings(), ids)
+    }
+
+    #[test]
+    fn equal_strings_share_a_number() {
+        let (strings, ids) = interned(&["b", "", "b", "a", "", "a", "ab"]);
+        assert_eq!(ids, [0, 1, 0, 2, 1, 2, 3]);
+        assert_eq!(strings.iter().collect::<Vec<_>>(), ["b", "", "a", "ab"]);
+    }
+
+    proptest! {
+        #[test]
+        fn strings_that_wait_get_the_numbers_that_they_would_get_at_once(
+            values in proptest::collection::vec("[ab]{0,4}|[a-z]{0,40}", 0..200),
+            at_a_time in 1..40usize,
+        ) {
+            let (mut one, mut many) = (Interner::default(), BatchInterner::default());
+            for values in values.chunks(at_a_time) {
+                let expected: Vec<u32> = values.iter().map(|value| one.intern(value)).collect();
+                let places: Vec<u32> = values.iter().map(|value| many.wait(value)).collect();
+                let ids = many.settle();
+                prop_assert_eq!(places.iter().map(|place| ids[*place as usize]).collect::<Vec<_>>(), expected);
+            }
+            prop_assert_eq!(many.into_strings(), one.into_strings());
+        }
+    }
+
+    #[test]
+    fn a_string_that_waits_is_not_taken_for_one_with_the_same_hash() {
+        let mut interner = BatchInterner::default();
+        interner.wait("a");
+        interner.settle();
+        let hash = interner.interner.hasher.of("b");
+        // The table finds "a" where it looks for "b".
+        interner
+            .interner
+            .table
+            .insert_unique(Slot::spread(hash), Slot { hash, id: 0 }, |slot| Slot::spread(slot.hash));
+        interner.wait("b");
+        assert_eq!(interner.settle(), [1]);
+        interner.wait("b");
+        assert_eq!(interner.settle(), [1]);
+    }
+
+    #[test]
+    fn a_union_is_in_byte_order_whatever_the_parts() {
+        let (left, _) = interned(&["é", "b", "Z"]);
+        let (right, _) = interned(&["a", "b", ""]);
+        let (dictionary, renumbered) = union(&[&left, &right]);
+        assert_eq!(dictionary.strings().iter().collect::<Vec<_>>(), ["", "Z", "a", "b", "é"]);
+        assert_eq!(renumbered, [vec![4, 3, 1], vec![2, 3, 0]]);
+        assert_eq!(union(&[]).0.len(), 0);
+    }
+
+    #[test]
+    fn a_selection_keeps_the_order() {
+        let (strings, _) = interned(&["c", "a", "b"]);
+        let (dictionary, _) = union(&[&strings]);
+        let selected = dictionary.select(&[0, 2]);
+        assert_eq!(selected.strings().iter().collect::<Vec<_>>(), ["a", "c"]);
+        assert_eq!(dictionary.find("b"), Some(1));
+        assert_eq!((selected.find("b"), selected.find(""), selected.find("d")), (None, None, None));
+    }
+}

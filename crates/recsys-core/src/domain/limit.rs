@@ -1,0 +1,160 @@
+//! Hard limits: what a run may hold before it stops.
+//!
+//! Nothing is truncated to fit. A run that exceeds a limit fails with the limit's name, the value seen and
+//! the setting to change.
+
+mod usage;
+
+use serde::{Deserialize, Serialize};
+
+pub use usage::{HARD_LIMITS, Usage};
+
+/// What a run may hold. Each field is the setting of the same name under `limits`.
+///
+/// A *run* is the work on one day: the day that is ingested, or the window that is built for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Days in the range from `--start` to `--end`.
+    pub max_days_backfill: u64,
+    /// Events in a day or window, after repeated deliveries are dropped.
+    pub max_events_per_run: u64,
+    /// Distinct sessions in a window.
+    pub max_sessions_per_run: u64,
+    /// Distinct items in a session; `oversized_sessions` says what happens to a larger one.
+    pub max_items_per_session: u64,
+    /// Distinct users in a window.
+    pub max_users_per_run: u64,
+    /// Distinct items in a window.
+    pub max_distinct_items_per_run: u64,
+    /// Rows in a catalogue.
+    pub max_catalog_items: u64,
+    /// Distinct tags of an item of a catalogue.
+    pub max_tags_per_item: u64,
+    /// Bytes of a stored artifact; 0 is no limit.
+    pub max_artifact_bytes: u64,
+    /// A rule for lines and rows: bytes of an id or a segment.
+    pub max_id_bytes: usize,
+    /// What a session with more than `max_items_per_session` items does to `cooc`.
+    pub oversized_sessions: OversizedSessions,
+    /// Cut: items of `popularity`, rows of `cooc`.
+    pub max_items_per_artifact: usize,
+    /// Cut: neighbours of an item in `cooc`.
+    pub max_neighbors_per_item: usize,
+    /// Cut: items of a user in `implicit` and `session_seq`.
+    pub max_items_per_user: usize,
+    /// Cut: sessions in which a pair must occur to count.
+    pub min_cooc_support: u32,
+    /// How much of the hard limits was used so far.
+    #[serde(skip)]
+    pub usage: Usage,
+}
+
+/// What a session over `max_items_per_session` does to `cooc`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OversizedSessions {
+    /// The job fails.
+    Fail,
+    /// The session is left out and counted.
+    Skip,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_days_backfill: 365,
+            max_events_per_run: 1_000_000,
+            max_sessions_per_run: 1_000_000,
+            max_items_per_session: 200,
+            max_users_per_run: 100_000,
+            max_distinct_items_per_run: 2_000_000,
+            max_catalog_items: 2_000_000,
+            max_tags_per_item: 1000,
+            max_artifact_bytes: 10_000_000,
+            max_id_bytes: Self::MAX_ID_BYTES,
+            oversized_sessions: OversizedSessions::Fail,
+            max_items_per_artifact: 1000,
+            max_neighbors_per_item: 50,
+            max_items_per_user: 500,
+            min_cooc_support: 2,
+            usage: Usage::default(),
+        }
+    }
+}
+
+/// A limit that was exceeded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "limit {limit} exceeded: {value} of at most {max}{place}; raise limits.{limit} if this is expected{alternative}"
+)]
+pub struct LimitExceeded {
+    /// The limit, which is also the setting's name.
+    pub limit: &'static str,
+    /// What was seen.
+    pub value: u64,
+    /// What is allowed.
+    pub max: u64,
+    /// Where it was seen, as ` in …`, or empty.
+    pub place: String,
+    /// Another way out, as `, or …`, or empty.
+    pub alternative: &'static str,
+}
+
+impl LimitExceeded {
+    /// Says where the limit was exceeded, around the places already said.
+    #[must_use]
+    pub fn in_place(mut self, place: impl std::fmt::Display) -> Self {
+        self.place = format!("{} in {place}", self.place);
+        self
+    }
+}
+
+fn compare(limit: &'static str, max: u64, value: u64) -> Result<(), LimitExceeded> {
+    if value > max {
+        return Err(LimitExceeded { limit, value, max, place: String::new(), alternative: "" });
+    }
+    Ok(())
+}
+
+impl Limits {
+    /// `max_id_bytes` unless set. Ids are held in memory, some of them more than once.
+    pub const MAX_ID_BYTES: usize = 512;
+
+    /// The most that a hard limit allows; none when it is off, or there is no such limit.
+    pub fn max_of(&self, limit: &str) -> Option<u64> {
+        let max = match limit {
+            "max_days_backfill" => self.max_days_backfill,
+            "max_events_per_run" => self.max_events_per_run,
+            "max_sessions_per_run" => self.max_sessions_per_run,
+            "max_items_per_session" => self.max_items_per_session,
+            "max_users_per_run" => self.max_users_per_run,
+            "max_distinct_items_per_run" => self.max_distinct_items_per_run,
+            "max_catalog_items" => self.max_catalog_items,
+            "max_tags_per_item" => self.max_tags_per_item,
+            "max_artifact_bytes" => self.max_artifact_bytes,
+            _ => return None,
+        };
+        (max > 0).then_some(max)
+    }
+
+    /// Compares what was seen with what is allowed.
+    pub fn check(&self, limit: &'static str, max: u64, seen: usize) -> Result<(), LimitExceeded> {
+        self.usage.note(limit, seen as u64);
+        compare(limit, max, seen as u64)
+    }
+
+    /// Compares the length of a list with the cut that its builder applied.
+    #[allow(clippy::unused_self, reason = "called beside `check`")]
+    pub(crate) fn check_cut(&self, cut: &'static str, max: usize, seen: usize) -> Result<(), LimitExceeded> {
+        compare(cut, max as u64, seen as u64)
+    }
+
+    /// Compares the size of a stored artifact with what the serving side reads.
+    pub fn check_artifact_bytes(&self, bytes: usize) -> Result<(), LimitExceeded> {
+        if self.max_artifact_bytes == 0 {
+            return Ok(());
+        }
+        self.check("max_artifact_bytes", self.max_artifact_bytes, bytes)
+    }
+}

@@ -1,0 +1,10 @@
+//! The words of the field as types: tenant, surface, segment, day, window, stream, share, limit, weight.
+//!
+//! A value that exists is valid: text is checked where it is parsed. Nothing here does I/O or knows how data is stored.
+
+pub mod id;
+pub mod limit;
+pub mod share;
+pub mod stream;
+pub mod weights;
+pub mod window;

@@ -1,0 +1,94 @@
+//! A row of a JSON Lines catalogue: an object whose other fields are ignored. A `null` is the same as an
+//! absent field.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+use crate::encoding::json::{self, Text};
+use crate::input::event::{Fault, Type, fault};
+
+/// What every reader of a catalogue wants of a row, as it is written.
+#[derive(Deserialize)]
+#[serde(remote = "Self")]
+pub(super) struct JsonRow<'a> {
+    #[serde(borrow)]
+    pub(super) item_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) tags: Option<Vec<Text<'a>>>,
+    #[serde(borrow)]
+    pub(super) namespace: Option<Text<'a>>,
+}
+
+json::object!(JsonRow<'a>);
+
+/// A price is a number or a string, which is looked at where it is read.
+const FIELDS: [(&str, Type); 4] =
+    [("item_id", Type::Text), ("tags", Type::Texts), ("namespace", Type::Text), ("created_at", Type::Text)];
+
+impl<'a> JsonRow<'a> {
+    /// Reads a line. Prices and dates are left to those who ask for them.
+    ///
+    /// # Errors
+    /// Says what is wrong, and at which byte of the line.
+    pub(super) fn parse(line: &'a str) -> Result<Self, String> {
+        parse(line)
+    }
+}
+
+#[derive(Deserialize)]
+struct Price<'a> {
+    #[serde(borrow)]
+    price: Option<&'a RawValue>,
+}
+
+/// The price of a row that [`JsonRow::parse`] took, as it is written: a number keeps all its digits. Empty
+/// when there is none.
+pub(super) fn price(line: &str) -> Result<Cow<'_, str>, String> {
+    let Price { price: Some(price) } = parse(line)? else { return Ok(Cow::Borrowed("")) };
+    match price.get().as_bytes().first() {
+        Some(b'"') => parse(price.get()).map(|Text(price)| price),
+        Some(b'-' | b'0'..=b'9') => Ok(Cow::Borrowed(price.get())),
+        _ => Err("field `price` is neither a number nor a string".to_owned()),
+    }
+}
+
+#[derive(Deserialize)]
+struct CreatedAt<'a> {
+    #[serde(borrow)]
+    created_at: Option<Text<'a>>,
+}
+
+/// The date of a row that [`JsonRow::parse`] took, as it is written. Empty when there is none.
+pub(super) fn created_at(line: &str) -> Result<Cow<'_, str>, String> {
+    let CreatedAt { created_at } = parse(line)?;
+    Ok(created_at.map(|Text(time)| time).unwrap_or_default())
+}
+
+#[derive(Deserialize)]
+struct Presence {
+    price: Option<IgnoredAny>,
+    created_at: Option<IgnoredAny>,
+}
+
+/// Whether a row that [`JsonRow::parse`] took has a price, and a date.
+pub(super) fn has(line: &str) -> Result<(bool, bool), String> {
+    let Presence { price, created_at } = parse(line)?;
+    Ok((price.is_some(), created_at.is_some()))
+}
+
+/// The names of the fields of a row, each once.
+pub(super) fn fields(line: &str) -> Result<Vec<String>, String> {
+    let fields: BTreeMap<String, &RawValue> = parse(line)?;
+    Ok(fields.into_keys().collect())
+}
+
+fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, String> {
+    serde_json::from_str(json).map_err(|error| {
+        let Fault { reason, .. } = fault(json, &error, &FIELDS);
+        format!("{reason} (column {})", error.column())
+    })
+}

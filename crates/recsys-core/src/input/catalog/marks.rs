@@ -1,0 +1,32 @@
+//! The beginning of a catalogue: the byte order mark, and whether it is text at all.
+
+use std::io::{Chain, Cursor, Read};
+
+use super::CatalogError;
+use crate::input::magic::not_text;
+
+/// A file without its byte order mark.
+pub(super) type Unmarked<R> = Chain<Cursor<Vec<u8>>, R>;
+
+/// Leaves out the byte order mark, or two where one tool after another wrote its own.
+///
+/// # Errors
+/// The file `name` cannot be read, or is no text.
+pub(super) fn unmarked<R: Read>(name: &str, mut reader: R) -> Result<Unmarked<R>, CatalogError> {
+    const MARK: &[u8] = "\u{feff}".as_bytes();
+    const LONGEST: u64 = 8;
+    let mut beginning = Vec::new();
+    loop {
+        let wanted = LONGEST - beginning.len() as u64;
+        let read = reader.by_ref().take(wanted).read_to_end(&mut beginning);
+        read.map_err(|source| CatalogError::read(name, source))?;
+        match beginning.strip_prefix(MARK) {
+            Some(rest) => beginning = rest.to_vec(),
+            None => break,
+        }
+    }
+    match not_text(&beginning) {
+        Some(problem) => Err(CatalogError::row(name, 1, problem)),
+        None => Ok(Cursor::new(beginning).chain(reader)),
+    }
+}

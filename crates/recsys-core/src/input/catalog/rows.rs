@@ -1,0 +1,266 @@
+//! The rows of a catalogue, one at a time.
+
+use std::borrow::Cow;
+use std::io::Read;
+
+use jiff::Timestamp;
+
+use super::header::{Header, similar_to_namespace};
+use super::json_lines::JsonLines;
+use super::json_row::{self, JsonRow};
+use super::marks::{Unmarked, unmarked};
+use super::records::{Record, Records};
+use super::shown::Shown;
+use super::{AbsentColumn, CatalogError, CatalogFormat, Columns, created_at, price};
+use crate::columnar::dictionary::Interner;
+use crate::domain::limit::{LimitExceeded, Limits};
+use crate::encoding::json::Text;
+use crate::input::event::id_of_length;
+
+/// Reads a catalogue row by row.
+///
+/// A row is at most [`MAX_LINE_BYTES`](crate::input::lines::MAX_LINE_BYTES) long, and one row is in memory at a time,
+/// so what this takes does not grow with the file. After an error there is nothing more to read.
+pub struct CatalogRows<R> {
+    name: String,
+    source: Source<R>,
+    /// The columns of the header, or the fields of the first row.
+    names: Vec<String>,
+    has_tags: bool,
+}
+
+enum Source<R> {
+    Csv { records: Records<Unmarked<R>>, header: Header },
+    Jsonl(JsonLines<Unmarked<R>>),
+}
+
+/// A row of a catalogue.
+#[derive(Debug)]
+pub struct CatalogRow<'a> {
+    /// The line on which it begins, counted from 1 as an editor does.
+    pub line: u64,
+    /// Trimmed; empty when the row names no item.
+    pub item_id: Cow<'a, str>,
+    /// Trimmed, lower-case, in the order of their first occurrence; none is empty.
+    pub tags: Vec<String>,
+    /// Trimmed; `None` when it is empty or there is none.
+    pub namespace: Option<Cow<'a, str>>,
+    has_tags: bool,
+    name: &'a str,
+    rest: Rest<'a>,
+}
+
+/// Where the fields are that only some readers want.
+#[derive(Debug)]
+enum Rest<'a> {
+    Csv(&'a Header, Record<'a>),
+    Json(&'a str),
+}
+
+impl<R: Read> CatalogRows<R> {
+    /// Begins to read the catalogue that messages call `name`. Of CSV, the header is read at once.
+    ///
+    /// # Errors
+    /// [`CatalogError::Store`] when `reader` fails, [`CatalogError::NoItemColumn`], and [`CatalogError::Row`]
+    /// when the header cannot be read or has a column twice.
+    pub fn open(name: &str, format: CatalogFormat, reader: R) -> Result<Self, CatalogError> {
+        let reader = unmarked(name, reader)?;
+        let (source, names) = match format {
+            CatalogFormat::Csv => {
+                let mut records = Records::new(reader);
+                let no_item = || CatalogError::NoItemColumn {
+                    name: name.to_owned(),
+                    instead: "it is empty".to_owned(),
+                };
+                let header = Header::new(name, records.next(name)?.ok_or_else(no_item)?)?;
+                let names = header.names.clone();
+                if let (None, Some(column)) = (header.namespace, similar_to_namespace(&names)) {
+                    tracing::warn!(
+                        path = name,
+                        column,
+                        "not taken for namespace or surface: the rows of the catalogue are for every surface"
+                    );
+                }
+                (Source::Csv { records, header }, names)
+            }
+            CatalogFormat::Jsonl => (Source::Jsonl(JsonLines::new(reader)), Vec::new()),
+        };
+        let has_tags = matches!(&source, Source::Csv { header, .. } if header.tags.is_some());
+        Ok(Self { name: name.to_owned(), source, names, has_tags })
+    }
+
+    /// Whether there are tags: the header has a column of them, or one of the rows so far has the field.
+    pub fn has_tags(&self) -> bool {
+        self.has_tags
+    }
+
+    /// A column that is not there, with a name that looks like it among those of the header, or of the first row.
+    pub fn absent(&self, column: &'static str) -> AbsentColumn {
+        AbsentColumn::new(column, &self.names)
+    }
+
+    /// The next row, or `None` at the end of the file.
+    ///
+    /// # Errors
+    /// [`CatalogError::Store`] when the file cannot be read, [`CatalogError::Row`] when the row cannot.
+    pub fn next_row(&mut self) -> Result<Option<CatalogRow<'_>>, CatalogError> {
+        let name = &self.name;
+        match &mut self.source {
+            Source::Csv { records, header } => {
+                let Some(record) = records.next(name)? else { return Ok(None) };
+                let field = |column: Option<usize>| column.map_or("", |at| record.field(at));
+                Ok(Some(CatalogRow {
+                    line: record.line,
+                    item_id: Cow::Borrowed(record.field(header.item_id).trim()),
+                    tags: normalised(field(header.tags).split([',', ';', '|'])),
+                    namespace: Some(field(header.namespace).trim())
+                        .filter(|namespace| !namespace.is_empty())
+                        .map(Cow::Borrowed),
+                    has_tags: header.tags.is_some(),
+                    name,
+                    rest: Rest::Csv(header, record),
+                }))
+            }
+            Source::Jsonl(lines) => {
+                let Some((line, text)) = lines.next(name)? else { return Ok(None) };
+                let bad = |reason: String| CatalogError::row(name, line, reason);
+                let row = JsonRow::parse(text).map_err(bad)?;
+                let Text(item_id) =
+                    row.item_id.ok_or_else(|| bad("field `item_id` is missing".to_owned()))?;
+                if self.names.is_empty() {
+                    self.names = json_row::fields(text).map_err(bad)?;
+                }
+                let has_tags = row.tags.is_some();
+                self.has_tags |= has_tags;
+                let tags = row.tags.unwrap_or_default();
+                Ok(Some(CatalogRow {
+                    line,
+                    item_id: trimmed(item_id),
+                    tags: normalised(tags.iter().map(|Text(tag)| tag.as_ref())),
+                    namespace: row
+                        .namespace
+                        .map(|Text(namespace)| trimmed(namespace))
+                        .filter(|namespace| !namespace.is_empty()),
+                    has_tags,
+                    name,
+                    rest: Rest::Json(text),
+                }))
+            }
+        }
+    }
+}
+
+impl CatalogRow<'_> {
+    /// Whether it belongs to `namespace`: it says so, or it names none.
+    pub fn is_for(&self, namespace: &str) -> bool {
+        self.namespace.as_ref().is_none_or(|own| own == namespace)
+    }
+
+    /// The columns that its catalogue has: those of the header, or the fields of this row. A `null` is no field.
+    ///
+    /// # Errors
+    /// [`CatalogError::Row`] when a field is given twice.
+    pub fn columns(&self) -> Result<Columns, CatalogError> {
+        let has = |column: &Result<Option<usize>, String>| column.as_ref().is_ok_and(Option::is_some);
+        let (price, created_at) = match &self.rest {
+            Rest::Csv(header, _) => (has(&header.price), has(&header.created_at)),
+            Rest::Json(line) => json_row::has(line).map_err(|reason| self.bad(reason))?,
+        };
+        Ok(Columns { tags: self.has_tags, price, created_at })
+    }
+
+    /// Holds the row against the limits of a single item.
+    ///
+    /// # Errors
+    /// [`CatalogError::Row`] when its id is too long, [`CatalogError::Limit`] when it has too many tags.
+    pub fn check(&self, limits: &Limits) -> Result<(), CatalogError> {
+        id_of_length("item_id", &self.item_id, limits.max_id_bytes).map_err(|reason| self.bad(reason))?;
+        let checked = limits.check("max_tags_per_item", limits.max_tags_per_item, self.tags.len());
+        let place = |exceeded: LimitExceeded| {
+            exceeded.in_place(format_args!("{}:{}, item {}", self.name, self.line, Shown(&self.item_id)))
+        };
+        Ok(checked.map_err(place)?)
+    }
+
+    /// The price as a plain decimal such as `-0.5` or `1200`, exactly the number that is written: no
+    /// exponent, no sign but `-`, no zeros that say nothing. `None` when the field is empty or there is none.
+    ///
+    /// `.5`, `5.`, `+5` and `5e-1` are taken as well, and in JSON both numbers and strings.
+    ///
+    /// # Errors
+    /// [`CatalogError::Row`] when it is no decimal number, is too long for Postgres (more than 131,072 digits
+    /// before the point or 16,383 after it), or is given twice.
+    pub fn price(&self) -> Result<Option<String>, CatalogError> {
+        let text = match &self.rest {
+            Rest::Csv(header, record) => self.csv_field(header, *record, &header.price)?,
+            Rest::Json(line) => json_row::price(line).map_err(|reason| self.bad(reason))?,
+        };
+        self.given("price", &text, price::normalised)
+    }
+
+    /// When the item came to be: an RFC 3339 timestamp, or a date such as `2026-01-01`, which is its midnight
+    /// in UTC. `None` when the field is empty or there is none.
+    ///
+    /// # Errors
+    /// [`CatalogError::Row`] when it is neither, lies in the last hours of the year 9999, or is given twice.
+    pub fn created_at(&self) -> Result<Option<Timestamp>, CatalogError> {
+        let text = match &self.rest {
+            Rest::Csv(header, record) => self.csv_field(header, *record, &header.created_at)?,
+            Rest::Json(line) => json_row::created_at(line).map_err(|reason| self.bad(reason))?,
+        };
+        self.given("created_at", &text, created_at::parse)
+    }
+
+    /// What messages call the file.
+    pub(super) fn name(&self) -> &str {
+        self.name
+    }
+
+    fn csv_field<'b>(
+        &self,
+        header: &Header,
+        record: Record<'b>,
+        column: &Result<Option<usize>, String>,
+    ) -> Result<Cow<'b, str>, CatalogError> {
+        match column {
+            Ok(column) => Ok(Cow::Borrowed(column.map_or("", |at| record.field(at)))),
+            Err(reason) => Err(CatalogError::row(self.name, header.line, reason)),
+        }
+    }
+
+    fn given<T>(
+        &self,
+        field: &str,
+        text: &str,
+        parse: impl FnOnce(&str) -> Result<T, &'static str>,
+    ) -> Result<Option<T>, CatalogError> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Ok(None);
+        }
+        parse(text).map(Some).map_err(|reason| self.bad(format!("field `{field}`: {} {reason}", Shown(text))))
+    }
+
+    fn bad(&self, reason: String) -> CatalogError {
+        CatalogError::row(self.name, self.line, reason)
+    }
+}
+
+fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+    }
+}
+
+/// Each tag once, in the order of their first occurrence. A row of a megabyte may hold half a million.
+fn normalised<'a>(tags: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut distinct = Interner::default();
+    for tag in tags {
+        let tag = tag.trim().to_lowercase();
+        if !tag.is_empty() {
+            distinct.intern(&tag);
+        }
+    }
+    distinct.into_strings().iter().map(ToOwned::to_owned).collect()
+}

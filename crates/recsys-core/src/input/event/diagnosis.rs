@@ -1,0 +1,136 @@
+//! What is wrong with a line that could not be read, in the words of JSON.
+//!
+//! Only a line that has failed is looked at again.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::Fault;
+use crate::encoding::json::{Text, type_in_words};
+
+/// What a field must be, unless it is `null`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Type {
+    Text,
+    Whole,
+    Number,
+    Texts,
+}
+
+impl Type {
+    fn takes(self, value: &str) -> bool {
+        // What is wrong with the text of a string, the library says best.
+        let is_of_type = |error: &serde_json::Error| !error.is_data();
+        match self {
+            Self::Text => {
+                serde_json::from_str::<Option<Text<'_>>>(value).err().is_none_or(|error| is_of_type(&error))
+            }
+            Self::Texts => serde_json::from_str::<Option<Vec<Text<'_>>>>(value)
+                .err()
+                .is_none_or(|error| is_of_type(&error)),
+            Self::Whole => serde_json::from_str::<Option<i64>>(value).is_ok(),
+            Self::Number => serde_json::from_str::<Option<f64>>(value).is_ok(),
+        }
+    }
+
+    fn in_words(self) -> &'static str {
+        match self {
+            Self::Text => "a string",
+            Self::Whole => "a whole number",
+            Self::Number => "a number that a double can hold",
+            Self::Texts => "a list of strings",
+        }
+    }
+}
+
+/// Says what is wrong with a line of which the library says `error`, and whose fields should be `fields`.
+pub(crate) fn fault(line: &str, error: &serde_json::Error, fields: &[(&str, Type)]) -> Fault {
+    let reason = unseen(line, error.column()).or_else(|| wrong_type(line, fields)).unwrap_or_else(|| {
+        let reason = error.to_string();
+        if reason.starts_with("control character") {
+            return "a tab or another control character stands in a text; it must be escaped, a tab as \\t"
+                .to_owned();
+        }
+        type_in_words(reason.rsplit_once(" at line ").map_or(reason.as_str(), |(reason, _)| reason))
+    });
+    // What is wrong with the line as a whole begins at its first byte.
+    Fault { column: Some(error.column().max(1)), ..Fault::new(reason) }
+}
+
+/// A character at which the library stopped and that no editor shows.
+fn unseen(line: &str, column: usize) -> Option<String> {
+    let rest = line.get(column.saturating_sub(1)..)?;
+    let before = line.get(column.saturating_sub(2)..)?;
+    [rest, before].iter().find_map(|text| match text.chars().next()? {
+        '\u{feff}' => {
+            Some("a byte order mark (U+FEFF) stands here, as where files were put together".to_owned())
+        }
+        '\0' => {
+            Some("a zero byte (U+0000) stands here, as where a file was cut while it was written".to_owned())
+        }
+        // Between values they are blanks.
+        '\t' | '\r' => None,
+        control @ '\u{1}'..='\u{1f}' => Some(format!(
+            "a control character (U+{:04X}) stands here; it must be escaped",
+            u32::from(control)
+        )),
+        _ => None,
+    })
+}
+
+/// The first field of another type than it must be, or the line that is no object.
+fn wrong_type(line: &str, fields: &[(&str, Type)]) -> Option<String> {
+    let whole = line.trim_start_matches([' ', '\t', '\r']);
+    if !whole.starts_with('{') {
+        serde_json::from_str::<&RawValue>(line).ok()?;
+        return Some(format!("the line is {}; it must be an object", shown(whole)));
+    }
+    let Entries(entries) = serde_json::from_str(line).ok()?;
+    entries.into_iter().find_map(|(name, value)| {
+        let (_, expected) = fields.iter().find(|(field, _)| *field == name)?;
+        let value = value.get();
+        let expected = (!expected.takes(value)).then(|| expected.in_words())?;
+        Some(format!("field `{name}` is {}; it must be {expected}", shown(value)))
+    })
+}
+
+/// A value, and what it is if that cannot be seen.
+fn shown(value: &str) -> Cow<'_, str> {
+    match value.as_bytes().first() {
+        Some(b'"') => format!("the string {value}").into(),
+        Some(b'[') => "a list".into(),
+        Some(b'{') => "an object".into(),
+        _ => value.into(),
+    }
+}
+
+/// The fields of an object in their order, as they are written.
+struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+                let mut entries = Vec::new();
+                while let Some((Text(name), value)) = map.next_entry::<Text<'de>, &'de RawValue>()? {
+                    entries.push((name, value));
+                }
+                Ok(entries)
+            }
+        }
+
+        deserializer.deserialize_map(Fields).map(Self)
+    }
+}

@@ -1,0 +1,327 @@
+//! The exposure: one line of JSON that says what was shown to whom; beside it, the outcome.
+//!
+//! A line is read once, borrowing from the buffer it lies in. What comes out is trimmed, checked and in
+//! the types the tables take; a line that breaks a rule becomes a [`Fault`] that says which rule.
+
+mod diagnosis;
+mod outcome;
+mod plain;
+mod repeat;
+
+pub(crate) use diagnosis::{Type, fault};
+pub(crate) use outcome::value_of;
+pub use outcome::{OutcomeType, RawOutcome};
+pub use repeat::LastLine;
+
+use serde::Deserialize;
+
+use crate::domain::id::Scope;
+use crate::domain::limit::Limits;
+use crate::encoding::json::{self, Text};
+use crate::encoding::timestamp;
+
+/// An exposure that passed every check; text is trimmed and borrowed from the line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exposure<'a> {
+    /// Nanoseconds since 1970-01-01T00:00:00Z.
+    pub ts: i64,
+    /// The session it happened in.
+    pub session_id: &'a str,
+    /// What was shown.
+    pub item_id: &'a str,
+    /// To whom, when known.
+    pub user_id: Option<&'a str>,
+    /// The delivery it was part of, when known.
+    pub request_id: Option<&'a str>,
+    /// The slice of the surface, when there is one.
+    pub segment: Option<&'a str>,
+    /// The position at which it was shown.
+    pub rank: Option<i64>,
+}
+
+/// What is wrong with a line, and at which byte of it (from 1) when the JSON itself is broken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The byte of the line, counted from 1.
+    pub column: Option<usize>,
+    /// The rule it breaks.
+    pub reason: String,
+    /// Whether it is not about this line alone: no line of the file can be right.
+    pub is_of_file: bool,
+}
+
+/// Bytes of a reason: it may repeat a part of the line, and a line may be a megabyte long.
+const MAX_REASON_BYTES: usize = 400;
+
+impl Fault {
+    pub(crate) fn new(reason: impl Into<String>) -> Self {
+        Self { column: None, reason: shortened(reason.into()), is_of_file: false }
+    }
+
+    /// What is wrong with a file as a whole.
+    pub(crate) fn of_file(reason: &str) -> Self {
+        Self { is_of_file: true, ..Self::new(reason) }
+    }
+}
+
+/// Takes out the middle of a reason that is too long: what it says of the line stands at its ends.
+fn shortened(reason: String) -> String {
+    if reason.len() <= MAX_REASON_BYTES {
+        return reason;
+    }
+    let head = reason.floor_char_boundary(MAX_REASON_BYTES / 2);
+    let tail = reason.ceil_char_boundary(reason.len() - MAX_REASON_BYTES / 2);
+    format!("{}…{}", &reason[..head], &reason[tail..])
+}
+
+/// What an event must be to be taken.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules<'a> {
+    /// Whose events are taken.
+    pub scope: &'a Scope,
+    /// How long an id or a segment may be, in bytes and without the blanks around it: `limits.max_id_bytes`.
+    pub max_id_bytes: usize,
+}
+
+impl<'a> Rules<'a> {
+    /// The rules for events of `scope`, with ids of the usual length.
+    pub fn new(scope: &'a Scope) -> Self {
+        Self { scope, max_id_bytes: Limits::MAX_ID_BYTES }
+    }
+
+    fn required_id<'t>(&self, field: &str, text: Option<&'t Text<'_>>) -> Result<&'t str, Fault> {
+        self.id(field, required(field, text)?)
+    }
+
+    fn optional_id<'t>(&self, field: &str, text: Option<&'t Text<'_>>) -> Result<Option<&'t str>, Fault> {
+        optional(text).map(|text| self.id(field, text)).transpose()
+    }
+
+    fn id<'t>(&self, field: &str, text: &'t str) -> Result<&'t str, Fault> {
+        id_of_length(field, text, self.max_id_bytes).map_err(Fault::new)
+    }
+}
+
+/// Checks the length of an id or segment.
+pub(crate) fn id_of_length<'t>(field: &str, text: &'t str, max: usize) -> Result<&'t str, String> {
+    let length = text.len();
+    if length <= max {
+        return Ok(text);
+    }
+    Err(format!("field `{field}` is {length} bytes long; limits.max_id_bytes allows {max}"))
+}
+
+/// A line as its producer wrote it. A `null` is the same as an absent field.
+#[derive(Debug, Default, Deserialize)]
+#[serde(remote = "Self")]
+pub struct RawExposure<'a> {
+    v: Option<i64>,
+    #[serde(borrow)]
+    ts: Option<Text<'a>>,
+    #[serde(borrow)]
+    tenant: Option<Text<'a>>,
+    #[serde(borrow)]
+    surface: Option<Text<'a>>,
+    #[serde(borrow)]
+    segment: Option<Text<'a>>,
+    #[serde(borrow)]
+    user_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    session_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    request_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    item_id: Option<Text<'a>>,
+    rank: Option<i64>,
+}
+
+json::object!(RawExposure<'a>);
+
+const FIELDS: [(&str, Type); 10] = [
+    ("v", Type::Whole),
+    ("ts", Type::Text),
+    ("tenant", Type::Text),
+    ("surface", Type::Text),
+    ("segment", Type::Text),
+    ("user_id", Type::Text),
+    ("session_id", Type::Text),
+    ("request_id", Type::Text),
+    ("item_id", Type::Text),
+    ("rank", Type::Whole),
+];
+
+fn required<'a>(field: &str, text: Option<&'a Text<'_>>) -> Result<&'a str, Fault> {
+    let text = trimmed(text.ok_or_else(|| Fault::new(format!("field `{field}` is missing")))?);
+    if text.is_empty() { Err(Fault::new(format!("field `{field}` is empty"))) } else { Ok(text) }
+}
+
+fn trimmed<'a>(text: &'a Text<'_>) -> &'a str {
+    trim(&text.0)
+}
+
+fn trim(text: &str) -> &str {
+    match text.as_bytes() {
+        // Most text has nothing to trim, which these two bytes tell without a look at characters.
+        [b'!'..=b'~', .., b'!'..=b'~'] => text,
+        _ => text.trim(),
+    }
+}
+
+fn optional<'a>(text: Option<&'a Text<'_>>) -> Option<&'a str> {
+    text.map(trimmed).filter(|text| !text.is_empty())
+}
+
+/// The `ts` of an event of `scope`; none when it is of another tenant or surface.
+///
+/// Of a foreign event only the version, tenant and surface are judged: what else another tenant's producer got
+/// wrong is not this tenant's failure, as long as the line can be read at all.
+fn own_ts(
+    scope: &Scope,
+    tenant: Option<&Text<'_>>,
+    surface: Option<&Text<'_>>,
+    ts: Option<&Text<'_>>,
+) -> Result<Option<i64>, Fault> {
+    let tenant = required("tenant", tenant)?;
+    let surface = required("surface", surface)?;
+    if tenant != scope.tenant.as_str() || surface != scope.surface.as_str() {
+        return Ok(None);
+    }
+    let ts = required("ts", ts)?;
+    let parsed = timestamp::parse(ts);
+    parsed.map(Some).map_err(|reason| Fault::new(format!("field `ts`: {ts:?} {reason}")))
+}
+
+fn unknown_version(v: i64) -> Fault {
+    Fault::new(format!("field `v` is {v}; only version 1 is known"))
+}
+
+impl<'a> RawExposure<'a> {
+    /// Reads the JSON of one line.
+    pub fn parse(line: &'a str) -> Result<Self, Fault> {
+        match plain::parse(line) {
+            Some(raw) => Ok(raw),
+            None => serde_json::from_str(line).map_err(|error| fault(line, &error, &FIELDS)),
+        }
+    }
+
+    /// Applies the rules of the event. `None` is an event of another tenant or surface.
+    pub fn check(&self, rules: &Rules<'_>) -> Result<Option<Exposure<'_>>, Fault> {
+        match self.v {
+            Some(1) => {}
+            Some(v) => return Err(unknown_version(v)),
+            None => return Err(Fault::new("field `v` is missing")),
+        }
+        let (tenant, surface, ts) = (self.tenant.as_ref(), self.surface.as_ref(), self.ts.as_ref());
+        let Some(ts) = own_ts(rules.scope, tenant, surface, ts)? else { return Ok(None) };
+
+        if let Some(rank @ ..0) = self.rank {
+            return Err(Fault::new(format!("field `rank` is {rank}; it must be 0 or more")));
+        }
+        Ok(Some(Exposure {
+            ts,
+            session_id: rules.required_id("session_id", self.session_id.as_ref())?,
+            item_id: rules.required_id("item_id", self.item_id.as_ref())?,
+            user_id: rules.optional_id("user_id", self.user_id.as_ref())?,
+            request_id: rules.optional_id("request_id", self.request_id.as_ref())?,
+            segment: rules.optional_id("segment", self.segment.as_ref())?,
+            rank: self.rank,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::id::{Surface, Tenant};
+
+    fn scope() -> Scope {
+        Scope { tenant: Tenant::new("demo").unwrap(), surface: Surface::new("home").unwrap() }
+    }
+
+    fn reason(line: &str) -> String {
+        match RawExposure::parse(line) {
+            Ok(raw) => raw.check(&Rules::new(&scope())).unwrap_err().reason,
+            Err(fault) => format!("column {}: {}", fault.column.unwrap(), fault.reason),
+        }
+    }
+
+    const GOOD: &str = r#"{"v":1,"ts":"2026-01-01T08:00:00Z","tenant":" demo","surface":"home\t","session_id":"s1","item_id":" A\u0041 ","rank":0,"user_id":"  ","request_id":null,"more":{"a":[1e400]}}"#;
+
+    #[test]
+    fn text_is_trimmed_and_empty_means_absent() {
+        let raw = RawExposure::parse(GOOD).unwrap();
+        let event = raw.check(&Rules::new(&scope())).unwrap().unwrap();
+        assert_eq!(event.item_id, "AA");
+        assert_eq!((event.user_id, event.request_id, event.segment), (None, None, None));
+        assert_eq!(event.rank, Some(0));
+    }
+
+    #[test]
+    fn each_rule_names_its_field() {
+        let with = |from: &str, to: &str| reason(&GOOD.replace(from, to));
+        assert_eq!(with(r#""v":1"#, r#""v":2"#), "field `v` is 2; only version 1 is known");
+        assert_eq!(with(r#""v":1,"#, ""), "field `v` is missing");
+        assert_eq!(with(r#""session_id":"s1""#, r#""session_id":" ""#), "field `session_id` is empty");
+        assert_eq!(with(r#""session_id":"s1""#, r#""session_id":null"#), "field `session_id` is missing");
+        assert_eq!(with(r#""rank":0"#, r#""rank":-1"#), "field `rank` is -1; it must be 0 or more");
+        assert!(with("08:00:00Z", "08:00:00").starts_with("field `ts`: \"2026-01-01T08:00:00\" is not"));
+        let whole = "it must be a whole number";
+        assert!(with(r#""rank":0"#, r#""rank":1.5"#).ends_with(&format!("field `rank` is 1.5; {whole}")));
+        assert!(
+            with(r#""rank":0"#, r#""rank":"3""#)
+                .ends_with(&format!("field `rank` is the string \"3\"; {whole}"))
+        );
+        assert!(
+            with(r#""session_id":"s1""#, r#""session_id":7"#)
+                .ends_with("field `session_id` is 7; it must be a string")
+        );
+        assert!(with(r#""rank":0"#, r#""rank":[[["#).ends_with("it is a list; it must be a whole number"));
+        let mark = "a byte order mark (U+FEFF) stands here";
+        assert!(reason(&format!("\u{feff}{GOOD}")).starts_with(&format!("column 1: {mark}")));
+        assert!(reason(&format!("\0\0\0{GOOD}")).starts_with("column 1: a zero byte (U+0000) stands here"));
+        assert!(
+            with("s1", "s\u{1}1").contains("a control character (U+0001) stands here; it must be escaped")
+        );
+        assert!(with(r#""rank":0"#, r#""rank":1,"rank":2"#).contains("duplicate field `rank`"));
+        assert!(
+            with(r#""v":1"#, r#""v":"1""#).starts_with("column 8: field `v` is the string \"1\"; it must")
+        );
+        assert_eq!(reason("[]"), "column 1: the line is a list; it must be an object");
+        assert!(reason(&GOOD[..40]).contains("EOF while parsing a string"));
+    }
+
+    #[test]
+    fn an_id_that_is_too_long_is_named_with_its_length() {
+        let id = |length: usize| format!("\"  {} \"", "é".repeat(length / 2));
+        for field in ["session_id", "item_id", "user_id", "request_id", "segment"] {
+            let line = |length| {
+                let line = GOOD.replace("\"rank\":0,", "\"segment\":\"x\",");
+                let end = line.find(&format!("\"{field}\":")).unwrap() + field.len() + 3;
+                let rest = line[end..].find([',', '}']).unwrap() + end;
+                format!("{}{}{}", &line[..end], id(length), &line[rest..])
+            };
+            assert!(RawExposure::parse(&line(512)).unwrap().check(&Rules::new(&scope())).is_ok());
+            let expected = format!("field `{field}` is 514 bytes long; limits.max_id_bytes allows 512");
+            assert_eq!(reason(&line(514)), expected);
+        }
+    }
+
+    #[test]
+    fn a_reason_does_not_repeat_a_megabyte() {
+        for (from, to) in [
+            ("08:00:00Z", "é".repeat(500_000)),
+            (r#""rank":0"#, format!("\"rank\":\"{}\"", "é".repeat(500_000))),
+        ] {
+            let reason = reason(&GOOD.replace(from, &to));
+            assert!(reason.len() < 500, "{} bytes", reason.len());
+            assert!(reason.contains("é…é"), "{reason}");
+            assert!(reason.ends_with("T08:00:00Z") || reason.ends_with("a whole number"), "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_foreign_event_is_set_aside_before_its_other_fields_are_judged() {
+        let line = GOOD.replace(" demo", "other").replace("08:00:00Z", "noon");
+        assert_eq!(RawExposure::parse(&line).unwrap().check(&Rules::new(&scope())), Ok(None));
+    }
+}

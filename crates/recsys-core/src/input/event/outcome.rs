@@ -1,0 +1,193 @@
+//! The outcome: one line of JSON that says what came of an exposure.
+//!
+//! An outcome lies in the same rows as an exposure: its type is in the place of the segment, and its value in
+//! that of the rank, as a number that compares as the value does. Its session may be unknown; that is the
+//! empty one, which no exposure has, and which comes before all others.
+
+use serde::Deserialize;
+
+use super::{Exposure, Fault, Rules, Type, fault, own_ts, required, unknown_version};
+use crate::encoding::json::{self, Text};
+
+/// What came of an exposure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum OutcomeType {
+    /// The item was looked at.
+    Click,
+    /// It was bought, or whatever else was hoped for.
+    Conversion,
+}
+
+impl OutcomeType {
+    /// The name in events.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Click => "click",
+            Self::Conversion => "conversion",
+        }
+    }
+}
+
+/// A line as its producer wrote it. A `null` is the same as an absent field.
+#[derive(Debug, Default, Deserialize)]
+#[serde(remote = "Self")]
+pub struct RawOutcome<'a> {
+    v: Option<i64>,
+    #[serde(borrow)]
+    ts: Option<Text<'a>>,
+    #[serde(borrow)]
+    tenant: Option<Text<'a>>,
+    #[serde(borrow)]
+    surface: Option<Text<'a>>,
+    #[serde(borrow)]
+    user_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    session_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    request_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    item_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    event_type: Option<Text<'a>>,
+    value: Option<f64>,
+}
+
+json::object!(RawOutcome<'a>);
+
+const FIELDS: [(&str, Type); 10] = [
+    ("v", Type::Whole),
+    ("ts", Type::Text),
+    ("tenant", Type::Text),
+    ("surface", Type::Text),
+    ("user_id", Type::Text),
+    ("session_id", Type::Text),
+    ("request_id", Type::Text),
+    ("item_id", Type::Text),
+    ("event_type", Type::Text),
+    ("value", Type::Number),
+];
+
+impl<'a> RawOutcome<'a> {
+    /// Reads the JSON of one line.
+    pub fn parse(line: &'a str) -> Result<Self, Fault> {
+        serde_json::from_str(line).map_err(|error| fault(line, &error, &FIELDS))
+    }
+
+    /// Applies the rules of the event. `None` is an event of another tenant or surface.
+    pub(crate) fn check(&self, rules: &Rules<'_>) -> Result<Option<Exposure<'_>>, Fault> {
+        if let Some(v) = self.v.filter(|v| *v != 1) {
+            return Err(unknown_version(v));
+        }
+        let (tenant, surface, ts) = (self.tenant.as_ref(), self.surface.as_ref(), self.ts.as_ref());
+        let Some(ts) = own_ts(rules.scope, tenant, surface, ts)? else { return Ok(None) };
+
+        let item_id = rules.required_id("item_id", self.item_id.as_ref())?;
+        let event_type = match required("event_type", self.event_type.as_ref())? {
+            "click" => OutcomeType::Click,
+            "conversion" => OutcomeType::Conversion,
+            other => {
+                let reason = format!("field `event_type` is {other:?}; it must be click or conversion");
+                return Err(Fault::new(reason));
+            }
+        };
+        Ok(Some(Exposure {
+            ts,
+            session_id: rules.optional_id("session_id", self.session_id.as_ref())?.unwrap_or_default(),
+            item_id,
+            user_id: rules.optional_id("user_id", self.user_id.as_ref())?,
+            request_id: rules.optional_id("request_id", self.request_id.as_ref())?,
+            segment: Some(event_type.as_str()),
+            rank: Some(value_key(self.value)),
+        }))
+    }
+}
+
+/// A number that compares as values do, absent before present. There is one zero.
+fn value_key(value: Option<f64>) -> i64 {
+    let Some(value) = value else { return i64::MIN };
+    let bits = if value == 0.0 { 0 } else { value.to_bits().cast_signed() };
+    // Of negative values the greater is the one with the smaller bits.
+    if bits < 0 { bits ^ i64::MAX } else { bits }
+}
+
+/// The value that [`value_key`] stands for.
+pub(crate) fn value_of(key: i64) -> Option<f64> {
+    if key == i64::MIN {
+        return None;
+    }
+    let bits = if key < 0 { key ^ i64::MAX } else { key };
+    Some(f64::from_bits(bits.cast_unsigned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::id::{Scope, Surface, Tenant};
+    use proptest::prelude::*;
+
+    const GOOD: &str = r#"{"ts":"2026-01-01T08:00:00Z","tenant":" demo","surface":"home\t","item_id":" A\u0041 ","event_type":" click","value":2.50,"user_id":" ","request_id":null,"more":[{}]}"#;
+
+    fn check(line: &str) -> Result<Option<(String, Option<f64>)>, String> {
+        let scope = Scope { tenant: Tenant::new("demo").unwrap(), surface: Surface::new("home").unwrap() };
+        let raw = RawOutcome::parse(line).map_err(|fault| fault.reason)?;
+        let event = raw.check(&Rules::new(&scope)).map_err(|fault| fault.reason)?;
+        Ok(event.map(|event| {
+            assert_eq!((event.session_id, event.user_id, event.request_id), ("", None, None));
+            assert_eq!(event.segment, Some("click"));
+            (event.item_id.to_owned(), value_of(event.rank.unwrap()))
+        }))
+    }
+
+    #[test]
+    fn text_is_trimmed_and_what_is_optional_may_be_absent() {
+        assert_eq!(check(GOOD), Ok(Some(("AA".to_owned(), Some(2.5)))));
+        assert_eq!(check(&GOOD.replace("2.50", "null")), Ok(Some(("AA".to_owned(), None))));
+        assert_eq!(check(&GOOD.replace("{\"ts\"", "{\"v\":1,\"ts\"")), check(GOOD));
+    }
+
+    #[test]
+    fn each_rule_names_its_field() {
+        let with = |from: &str, to: &str| {
+            let line = GOOD.replace(from, to);
+            assert_ne!(line, GOOD);
+            check(&line).unwrap_err()
+        };
+        assert_eq!(with("{\"ts\"", "{\"v\":2,\"ts\""), "field `v` is 2; only version 1 is known");
+        assert_eq!(with("item_id", "item"), "field `item_id` is missing");
+        assert_eq!(with("tenant", "tenants"), "field `tenant` is missing");
+        assert_eq!(with("home\\t", ""), "field `surface` is empty");
+        assert_eq!(with("event_type", "type"), "field `event_type` is missing");
+        assert_eq!(with(" click", "view"), "field `event_type` is \"view\"; it must be click or conversion");
+        assert_eq!(
+            with(" click", "Click"),
+            "field `event_type` is \"Click\"; it must be click or conversion"
+        );
+        assert!(with("08:00:00Z", "08:00:00").starts_with("field `ts`: "));
+        let number = "it must be a number that a double can hold";
+        assert_eq!(with("2.50", "1e400"), format!("field `value` is 1e400; {number}"));
+        assert_eq!(with("2.50", "\"2.50\""), format!("field `value` is the string \"2.50\"; {number}"));
+        assert!(with("2.50", "1,\"value\":2").starts_with("duplicate field `value`"));
+    }
+
+    #[test]
+    fn a_foreign_outcome_is_set_aside_before_its_other_fields_are_judged() {
+        assert_eq!(check(&GOOD.replace(" demo", "other").replace(" click", "view")), Ok(None));
+    }
+
+    proptest! {
+        #[test]
+        fn keys_compare_as_values_do(a in any::<f64>(), b in any::<f64>()) {
+            prop_assume!(a.is_finite() && b.is_finite());
+            prop_assert_eq!(value_key(Some(a)).cmp(&value_key(Some(b))), a.partial_cmp(&b).unwrap());
+            prop_assert_eq!(value_of(value_key(Some(a))), Some(a));
+            prop_assert!(value_key(None) < value_key(Some(a)));
+        }
+    }
+
+    #[test]
+    fn zero_has_no_sign() {
+        assert_eq!(value_key(Some(-0.0)), value_key(Some(0.0)));
+        assert_eq!(value_of(value_key(None)), None);
+        assert!(value_key(Some(f64::MIN)) > i64::MIN);
+    }
+}

@@ -1,0 +1,283 @@
+//! Lines that repeat the one before them, but for time, item and rank.
+//!
+//! Producers that log a whole slate, or session by session, repeat the same fields line after line. To compare two
+//! lines takes a fraction of the time of reading one.
+
+use std::ops::Range;
+
+use super::plain::{Cursor, is_plain};
+use super::{Exposure, RawExposure, Rules, trim, trimmed};
+use crate::encoding::timestamp;
+
+/// The last line that was read field by field, up to the text of its item; all lines are judged by the same rules.
+#[derive(Debug, Default)]
+pub struct LastLine {
+    start: String,
+    fields: Option<Fields>,
+}
+
+/// Where in the line the fields of the event are.
+#[derive(Debug)]
+struct Fields {
+    ts: Range<usize>,
+    session_id: Range<usize>,
+    user_id: Option<Range<usize>>,
+    request_id: Option<Range<usize>>,
+    segment: Option<Range<usize>>,
+    rank: Rank,
+}
+
+#[derive(Debug)]
+enum Rank {
+    /// Before the item, or nowhere.
+    Same(Option<i64>),
+    AfterItem,
+}
+
+impl LastLine {
+    /// Remembers a line that was read, and what it was read as.
+    pub fn remember(&mut self, line: &str, raw: &RawExposure<'_>, event: Option<&Exposure<'_>>) {
+        self.fields = event.and_then(|event| {
+            let item = range_in(line, event.item_id)?;
+            let mut rest = Cursor::new(line, item.start);
+            rest.text()?;
+            let rank = if rest.clone().ends_line() {
+                Rank::Same(event.rank)
+            } else {
+                // Whatever else stands after the item is compared with nothing.
+                rest.last_rank().map(|_| Rank::AfterItem)?
+            };
+            let fields = Fields {
+                ts: range_in(line, trimmed(raw.ts.as_ref()?))?,
+                session_id: range_in(line, event.session_id)?,
+                user_id: optional_range_in(line, event.user_id)?,
+                request_id: optional_range_in(line, event.request_id)?,
+                segment: optional_range_in(line, event.segment)?,
+                rank,
+            };
+            self.start.clear();
+            self.start.push_str(&line[..item.start]);
+            Some(fields)
+        });
+    }
+
+    /// Reads a line that repeats the last one.
+    pub fn read<'a>(&self, line: &'a str, rules: &Rules<'_>) -> Option<Exposure<'a>> {
+        let Fields { ts, session_id, user_id, request_id, segment, rank } = self.fields.as_ref()?;
+        let (last, bytes) = (self.start.as_bytes(), line.as_bytes().get(..self.start.len())?);
+        if bytes[ts.end..] != last[ts.end..] || bytes[..ts.start] != last[..ts.start] {
+            return None;
+        }
+        let ts = timestamp::plain_utc(&bytes[ts.clone()])?;
+        let mut rest = Cursor::new(line, last.len());
+        let item_id = rest.text().filter(|text| is_plain(text)).map(trim)?;
+        if item_id.is_empty() || item_id.len() > rules.max_id_bytes {
+            return None;
+        }
+        let rank = match rank {
+            Rank::Same(rank) => rest.ends_line().then_some(*rank)?,
+            Rank::AfterItem => Some(rest.last_rank()?),
+        };
+        let optional = |place: &Option<Range<usize>>| place.clone().map(|place| &line[place]);
+        Some(Exposure {
+            ts,
+            session_id: &line[session_id.clone()],
+            item_id,
+            user_id: optional(user_id),
+            request_id: optional(request_id),
+            segment: optional(segment),
+            rank,
+        })
+    }
+}
+
+/// Where in `line` a text is that was borrowed from it; none when it holds escapes and was copied.
+fn range_in(line: &str, text: &str) -> Option<Range<usize>> {
+    let start = (text.as_ptr() as usize).checked_sub(line.as_ptr() as usize)?;
+    let end = start + text.len();
+    (end <= line.len()).then_some(start..end)
+}
+
+/// The same for a field that may be absent; none only when it is there and was copied.
+#[allow(clippy::option_option, reason = "what is absent is found nowhere, which is no reason to give up")]
+fn optional_range_in(line: &str, text: Option<&str>) -> Option<Option<Range<usize>>> {
+    text.map_or(Some(None), |text| range_in(line, text).map(Some))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::*;
+    use crate::domain::id::{Scope, Surface, Tenant};
+
+    fn scope() -> Scope {
+        Scope { tenant: Tenant::new("demo").unwrap(), surface: Surface::new("home").unwrap() }
+    }
+
+    /// So short that some of the ids below are too long.
+    const MAX_ID_BYTES: usize = 20;
+
+    /// Reads `line` after `before`, and asserts that it is read as it would be alone. Returns whether `before` was any
+    /// help.
+    fn is_repeated(before: &str, line: &str) -> bool {
+        let rules = Rules { scope: &scope(), max_id_bytes: MAX_ID_BYTES };
+        let mut last = LastLine::default();
+        if let Ok(raw) = RawExposure::parse(before)
+            && let Ok(event) = raw.check(&rules)
+        {
+            last.remember(before, &raw, event.as_ref());
+        }
+        let Some(event) = last.read(line, &rules) else { return false };
+        let raw = RawExposure::parse(line).expect(line);
+        assert_eq!(raw.check(&rules), Ok(Some(event)), "{before}\n{line}");
+        true
+    }
+
+    const LINE: &str = r#"{"v":1,"ts":"2026-01-01T08:00:00Z","tenant":"demo","surface":"home","segment":"é","user_id":" u1 ","session_id":"s1","request_id":"r","item_id":"sku-1","rank":0}"#;
+
+    #[test]
+    fn time_item_and_rank_may_differ() {
+        let other = LINE.replace("08:00:00", "23:59:59").replace("sku-1", "文").replace(":0}", ":123}");
+        assert!(is_repeated(LINE, &other));
+        let without_rank = LINE.replace(",\"rank\":0", "");
+        assert!(is_repeated(&without_rank, &without_rank.replace("sku-1", " longer than before ")));
+        let rank_first = without_rank.replace("{\"v\"", "{\"rank\":7,\"v\"");
+        assert!(is_repeated(&rank_first, &rank_first.replace("sku-1", "A")));
+    }
+
+    #[test]
+    fn whatever_else_differs_is_read_anew() {
+        for (from, to) in [
+            ("\"v\":1", "\"v\":2"),
+            ("demo", "dem0"),
+            ("home", "Home"),
+            ("é", "è"),
+            ("u1", "u2"),
+            ("s1", "s2"),
+            ("\"r\"", "\"s\""),
+            ("\"r\"", "\"longer\""),
+            ("08:00:00Z", "08:00:61Z"),
+            ("08:00:00Z", "08:00:00.5Z"),
+            ("08:00:00Z", "08:00:00z"),
+            ("sku-1", ""),
+            ("sku-1", "  "),
+            ("sku-1", "an item with a long id"),
+            ("sku-1", "\\u0041"),
+            ("sku-1", "a\tb"),
+            ("\"rank\":0", "\"rank\":-0"),
+            ("\"rank\":0", "\"rank\":00"),
+            ("\"rank\":0", "\"rank\":1.5"),
+            ("\"rank\":0", "\"rank\": 1"),
+            ("\"rank\":0", "\"more\":0"),
+            (",\"rank\":0", ""),
+            (":0}", ":0,\"rank\":1}"),
+            (":0}", ":0} "),
+            (":0}", ":0}}"),
+            (":0}", ":0"),
+        ] {
+            let other = LINE.replace(from, to);
+            assert_ne!(other, LINE);
+            assert!(!is_repeated(LINE, &other), "{other}");
+        }
+        assert!(is_repeated(LINE, LINE));
+        assert!(!is_repeated(LINE, &LINE[..LINE.len() - 1]));
+        assert!(!is_repeated(LINE, ""));
+    }
+
+    #[test]
+    fn not_every_line_is_remembered() {
+        for (from, to) in [
+            // Copied, so nobody knows where it stands.
+            ("s1", "\\u0073"),
+            ("sku-1", "sku\\u002d1"),
+            // Something stands after the item.
+            ("\"rank\":0", "\"rank\": 0"),
+            ("\"rank\":0", "\"rank\":null"),
+            ("\"rank\":0", "\"rank\":0,\"more\":0"),
+            // Of somebody else, or wrong.
+            ("demo", "other"),
+            ("2026-01-01T08", "noon"),
+        ] {
+            let before = LINE.replace(from, to);
+            assert_ne!(before, LINE);
+            assert!(!is_repeated(&before, &before), "{before}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_not_remembered_makes_forget_the_one_before() {
+        let mut last = LastLine::default();
+        let raw = RawExposure::parse(LINE).unwrap();
+        let (scope, line) = (scope(), LINE);
+        let rules = Rules::new(&scope);
+        let event = raw.check(&rules).unwrap();
+        last.remember(line, &raw, event.as_ref());
+        assert!(last.read(line, &rules).is_some());
+        last.remember(line, &raw, None);
+        assert!(last.read(line, &rules).is_none());
+    }
+
+    /// A line with its fields in some order, where a value may be missing or unusual.
+    fn line() -> impl Strategy<Value = String> {
+        let fields = [
+            ("v", &["1", "1", "1", "2", "null"][..]),
+            ("ts", &["\"2026-01-01T08:00:00Z\"", "\"2026-01-01T08:00:00.25Z\"", "\" 2026-01-01T08:00:00Z\""]),
+            ("tenant", &["\"demo\"", "\"demo \""]),
+            ("surface", &["\"home\""]),
+            ("user_id", &["\"u\"", "\"\"", "null", "\"\\u0075\"", "\"é\""]),
+            ("session_id", &["\"s\"", "\" s\"", "\"\u{3000}文\""]),
+            ("rank", &["0", "12", "null", "-1"]),
+            ("more", &["{\"item_id\":\"x\",\"rank\":1}", "\"A\""]),
+            (
+                "item_id",
+                &[
+                    "\"A\"",
+                    "\"\"",
+                    "\"B\\\"\"",
+                    "\" A\"",
+                    "\"an item with a long id\"",
+                    "\"é\"",
+                    "\"\u{3000}A\u{3000}\"",
+                ],
+            ),
+        ];
+        let fields: Vec<_> = fields
+            .into_iter()
+            .map(|(name, values)| {
+                let value = prop_oneof![6 => Just(values[0]), 2 => select(values)];
+                proptest::option::weighted(0.9, value.prop_map(move |value| format!("\"{name}\":{value}")))
+            })
+            .collect();
+        let swapped = proptest::option::weighted(0.4, (0..9usize, 0..9usize));
+        (fields, swapped).prop_map(|(mut fields, swapped)| {
+            if let Some((one, other)) = swapped {
+                fields.swap(one, other);
+            }
+            format!("{{{}}}", fields.into_iter().flatten().collect::<Vec<_>>().join(","))
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_repeats_a_line_is_read_as_it_would_be_alone(
+            before in line(),
+            other in line(),
+            at in any::<prop::sample::Index>(),
+            byte in select(&b"\"\\,}{:019AaZ \t"[..]),
+        ) {
+            is_repeated(&before, &before);
+            is_repeated(&before, &other);
+            let at = at.index(before.len());
+            let (at, next) = (before.floor_char_boundary(at), before.ceil_char_boundary(at + 1));
+            let (head, tail) = (&before[..at], &before[next..]);
+            let byte = char::from(byte);
+            is_repeated(&before, &format!("{head}{byte}{tail}"));
+            is_repeated(&before, &format!("{head}{byte}{}", &before[at..]));
+            is_repeated(&before, &format!("{head}{tail}"));
+        }
+    }
+}

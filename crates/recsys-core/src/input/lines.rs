@@ -1,0 +1,554 @@
+//! Lines of any number of files, worked on by all threads.
+//!
+//! Workers take turns to read (and so to decompress): each reads a block, cut at a line end, leaves the reader to
+//! the next one, and works on what it has read, which is still in its cache. One block for each worker is in memory,
+//! whatever the size of the file. Each worker keeps a state of its own; the caller merges them. Which worker sees
+//! which block is up to the scheduler, so the merge must not depend on it.
+//!
+//! The first bad line in file order is the one reported, whichever thread meets which line first. Or bad lines
+//! are put aside, all of them, and the work goes on.
+
+use std::io::{self, Read};
+use std::iter::Enumerate;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::vec;
+
+use crate::columnar::spill::BudgetExceeded;
+use crate::input::event::Fault;
+use crate::input::magic::not_text;
+use crate::input::quarantine::{Aside, Hopeless, Place, Seen, Stretch};
+use crate::storage::StoreError;
+use crate::threads::interrupt;
+use crate::threads::parallel::on_threads;
+
+/// The longest line taken, in bytes. An exposure is a few hundred; a line this long is a missing line end.
+pub const MAX_LINE_BYTES: usize = 1 << 20;
+
+/// The longest line that is put aside, in bytes. It is held in memory as a whole.
+pub const MAX_KEPT_LINE_BYTES: usize = 1 << 24;
+
+/// So few that a block stays in the cache of the processor that has read it.
+const BLOCK_BYTES: usize = 1 << 18;
+
+/// The byte order mark at the beginning of a file, which is no part of its first line.
+const MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// A file of lines.
+pub struct LineFile {
+    /// What messages call it.
+    pub name: String,
+    /// Its content, decompressed.
+    pub reader: Box<dyn Read + Send>,
+    /// How many bytes that is, where it is known before they are read.
+    pub bytes: Option<u64>,
+}
+
+impl LineFile {
+    /// A file of a length that is not known.
+    pub fn new(name: impl Into<String>, reader: impl Read + Send + 'static) -> Self {
+        Self { name: name.into(), reader: Box::new(reader), bytes: None }
+    }
+}
+
+/// Why the lines could not all be worked on.
+#[derive(Debug, thiserror::Error)]
+pub enum LinesError {
+    /// The file could not be read to its end.
+    #[error("cannot read {name}")]
+    Read {
+        /// The file.
+        name: String,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// A line breaks a rule.
+    #[error("{name}:{line}{}: {}", column(.fault), .fault.reason)]
+    Line {
+        /// The file.
+        name: String,
+        /// The line, counted from 1.
+        line: u64,
+        /// Where in the line, and which rule.
+        fault: Fault,
+    },
+    /// What the lines hold could not be put aside.
+    #[error(transparent)]
+    Temporary(#[from] StoreError),
+    /// So many lines break a rule that it is not worth reading on.
+    #[error("reading was stopped at {name}:{line}, because {why}")]
+    Hopeless {
+        /// The file that was read.
+        name: String,
+        /// The next line of it.
+        line: u64,
+        /// What is enough.
+        why: Hopeless,
+    },
+    /// What the lines hold does not fit in memory, and cannot be put aside.
+    #[error(transparent)]
+    Memory(#[from] BudgetExceeded),
+}
+
+/// Why the work on a line stops all work.
+#[derive(Debug)]
+pub enum Stop {
+    /// The line breaks a rule.
+    Fault(Fault),
+    /// What the lines hold could not be put aside, which is not the line's fault.
+    Temporary(StoreError),
+    /// Too many lines break a rule already.
+    Hopeless(Hopeless),
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Temporary(error)
+    }
+}
+
+fn column(fault: &Fault) -> String {
+    fault.column.map(|column| format!(":{column}")).unwrap_or_default()
+}
+
+/// What ends the work: the earliest bad line seen so far, or something that is no line's fault.
+#[derive(Default)]
+struct Earliest {
+    failed: AtomicBool,
+    fault: Mutex<Option<(usize, u64, Fault)>>,
+    temporary: Mutex<Option<StoreError>>,
+    hopeless: Mutex<Option<Hopeless>>,
+}
+
+impl Earliest {
+    fn report(&self, file: usize, line: u64, stop: Stop) {
+        match stop {
+            Stop::Fault(fault) => self.report_fault(file, line, fault),
+            Stop::Temporary(error) => {
+                *self.temporary.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                self.failed.store(true, Ordering::Relaxed);
+            }
+            Stop::Hopeless(why) => {
+                *self.hopeless.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+                self.failed.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn report_fault(&self, file: usize, line: u64, fault: Fault) {
+        let mut slot = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        if slot.as_ref().is_none_or(|(f, l, _)| (file, line) < (*f, *l)) {
+            *slot = Some((file, line, fault));
+        }
+        self.failed.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Calls `work` with every line that is not blank, without its line end, on all threads; returns the
+/// workers' states.
+pub fn for_each_line<S: Send, E: Into<Stop>>(
+    files: Vec<LineFile>,
+    init: impl Fn() -> S + Sync,
+    work: impl Fn(&mut S, &str) -> Result<(), E> + Sync,
+) -> Result<Vec<S>, LinesError> {
+    for_each_good_line(files, rayon::current_num_threads(), None, init, work)
+}
+
+/// Does the same on so many threads, or as many as can be started, and puts lines that break a rule `aside` where that is
+/// given, as if they were not there. Only a line that is too long even for that is an error.
+pub fn for_each_good_line<S: Send, E: Into<Stop>>(
+    files: Vec<LineFile>,
+    threads: usize,
+    aside: Option<&Aside>,
+    init: impl Fn() -> S + Sync,
+    work: impl Fn(&mut S, &str) -> Result<(), E> + Sync,
+) -> Result<Vec<S>, LinesError> {
+    let names: Vec<String> = files.iter().map(|file| file.name.clone()).collect();
+    let earliest = Earliest::default();
+    if let Some(aside) = aside {
+        aside.expect(files.iter().map(|file| file.bytes).sum());
+    }
+    let (files, reached) = (files.into_iter().enumerate(), Place { file: 0, line: 1, byte_offset: 0 });
+    let blocks = Mutex::new(Blocks { files, open: None, reached, earliest: &earliest, aside });
+    let states = on_threads(threads, || worker(init(), &blocks, &earliest, aside, &work));
+    let Blocks { reached, .. } = blocks.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let fault = earliest.fault.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some((file, line, fault)) = fault {
+        return Err(LinesError::Line { name: names[file].clone(), line, fault });
+    }
+    if let Some(error) = earliest.temporary.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(error.into());
+    }
+    let hopeless = earliest.hopeless.into_inner().unwrap_or_else(PoisonError::into_inner);
+    // Where nothing was left to read, all bad lines are set aside, and the gate judges their share.
+    let is_final =
+        |why: &Hopeless| matches!(why, Hopeless::Bytes { .. }) || !aside.is_some_and(Aside::has_seen_all);
+    if let Some(why) = hopeless.filter(is_final) {
+        let Place { file, line, .. } = reached;
+        return Err(LinesError::Hopeless { name: names[file].clone(), line, why });
+    }
+    states.into_iter().collect()
+}
+
+/// The blocks of all files, one after the other.
+struct Blocks<'a> {
+    files: Enumerate<vec::IntoIter<LineFile>>,
+    open: Option<OpenFile>,
+    /// Where the next block begins.
+    reached: Place,
+    earliest: &'a Earliest,
+    aside: Option<&'a Aside>,
+}
+
+/// The file that is being read.
+struct OpenFile {
+    file: LineFile,
+    /// Where the next block begins.
+    start: Place,
+    /// What was read of it.
+    rest: Vec<u8>,
+}
+
+impl Blocks<'_> {
+    /// Reads the next block in place of `bytes`; returns where it begins.
+    fn next(&mut self, bytes: &mut Vec<u8>) -> Result<Option<Place>, LinesError> {
+        while !self.earliest.failed.load(Ordering::Relaxed) {
+            if self.open.is_none() {
+                let Some((number, file)) = self.files.next() else { return Ok(None) };
+                let start = Place { file: number, line: 1, byte_offset: 0 };
+                self.open = Some(OpenFile { file, start, rest: Vec::new() });
+            }
+            let Some(open) = &mut self.open else { continue };
+            let read = open.next(bytes, self.earliest, self.aside);
+            match read.map_err(|source| LinesError::Read { name: open.file.name.clone(), source }) {
+                Ok(Some(start)) => {
+                    self.reached = open.start;
+                    return Ok(Some(start));
+                }
+                Ok(None) => self.open = None,
+                Err(error) => {
+                    self.earliest.failed.store(true, Ordering::Relaxed);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl OpenFile {
+    /// Reads the next block of the file, which ends where a line does; none at the end of the file.
+    fn next(
+        &mut self,
+        bytes: &mut Vec<u8>,
+        earliest: &Earliest,
+        aside: Option<&Aside>,
+    ) -> io::Result<Option<Place>> {
+        /// Of so many bytes without a line end, neither a mark before nor a carriage return after makes a line.
+        const TOO_LONG: usize = MAX_LINE_BYTES + MARK.len() + 1;
+        let Self { file: LineFile { reader, .. }, start, rest } = self;
+        bytes.clear();
+        bytes.append(rest);
+        while !earliest.failed.load(Ordering::Relaxed) {
+            interrupt::check()?;
+            let read = reader.by_ref().take(BLOCK_BYTES as u64).read_to_end(bytes)?;
+            let end =
+                if read == 0 { bytes.len() } else { memchr::memrchr(b'\n', bytes).map_or(0, |at| at + 1) };
+            if end > 0 {
+                rest.extend_from_slice(&bytes[end..]);
+                bytes.truncate(end);
+                let lines = memchr::memchr_iter(b'\n', bytes).count() as u64;
+                let next =
+                    Place { line: start.line + lines, byte_offset: start.byte_offset + end as u64, ..*start };
+                return Ok(Some(std::mem::replace(start, next)));
+            }
+            if read == 0 {
+                return Ok(None);
+            }
+            if bytes.len() > TOO_LONG {
+                let Some(aside) = aside else {
+                    earliest.report_fault(start.file, start.line, too_long_at(start, bytes));
+                    continue;
+                };
+                // Here and not beside the other workers, so that no more than one such line is in memory.
+                let Some(end) = read_long_line(reader, bytes)? else {
+                    earliest.report_fault(start.file, start.line, too_long_to_keep());
+                    continue;
+                };
+                if let Err(stop) = set_long_line_aside(aside, *start, &bytes[..end]) {
+                    earliest.report(start.file, start.line, stop);
+                }
+                *start =
+                    Place { line: start.line + 1, byte_offset: start.byte_offset + end as u64, ..*start };
+                *bytes = bytes.split_off(end);
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Reads on to the end of a line of which `bytes` are the beginning, and perhaps somewhat further. Returns
+/// where the line ends, line end included; `None` when it is too long to be kept.
+fn read_long_line(reader: &mut impl Read, bytes: &mut Vec<u8>) -> io::Result<Option<usize>> {
+    while bytes.len() <= MAX_KEPT_LINE_BYTES {
+        let before = bytes.len();
+        let read = reader.take(BLOCK_BYTES as u64).read_to_end(bytes)?;
+        let line_end = memchr::memchr(b'\n', &bytes[before..]).map(|at| before + at);
+        if line_end.is_some() || read == 0 {
+            let length = line_end.unwrap_or(bytes.len());
+            return Ok((length <= MAX_KEPT_LINE_BYTES).then(|| line_end.map_or(length, |at| at + 1)));
+        }
+    }
+    Ok(None)
+}
+
+fn set_long_line_aside(aside: &Aside, mut place: Place, bytes: &[u8]) -> Result<(), Stop> {
+    let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    let line = without_mark(&mut place, line);
+    let mut stretch = aside.stretch(place.file, place.line);
+    stretch.keep(place, line, &too_long_at(&place, line))?;
+    stretch.finish(Seen { bytes: bytes.len() as u64, good: 0 })
+}
+
+/// Takes the byte order mark off the first line of a file.
+fn without_mark<'a>(place: &mut Place, bytes: &'a [u8]) -> &'a [u8] {
+    match bytes.strip_prefix(MARK) {
+        Some(rest) if place.line == 1 => {
+            place.byte_offset += MARK.len() as u64;
+            rest
+        }
+        _ => bytes,
+    }
+}
+
+pub(crate) fn too_long() -> Fault {
+    Fault::new(format!("the line is longer than {MAX_LINE_BYTES} bytes; is a line end missing?"))
+}
+
+fn too_long_at(place: &Place, line: &[u8]) -> Fault {
+    if place.byte_offset == 0 { of_file(line, too_long()) } else { too_long() }
+}
+
+/// What is wrong with the first line of a file: the file, if it is no text.
+fn of_file(line: &[u8], fault: Fault) -> Fault {
+    not_text(line).map_or(fault, Fault::of_file)
+}
+
+fn too_long_to_keep() -> Fault {
+    Fault::new(format!(
+        "the line is longer than {MAX_KEPT_LINE_BYTES} bytes, too long even to be set aside; is a line end missing?"
+    ))
+}
+
+fn worker<S, E: Into<Stop>>(
+    mut state: S,
+    blocks: &Mutex<Blocks<'_>>,
+    earliest: &Earliest,
+    aside: Option<&Aside>,
+    work: &impl Fn(&mut S, &str) -> Result<(), E>,
+) -> Result<S, LinesError> {
+    let mut bytes = Vec::with_capacity(2 * BLOCK_BYTES);
+    loop {
+        let next = blocks.lock().unwrap_or_else(PoisonError::into_inner).next(&mut bytes)?;
+        let Some(start) = next else { return Ok(state) };
+        if let Err((line, stop)) = work_through(start, &bytes, &mut state, aside, work) {
+            earliest.report(start.file, line, stop);
+        }
+    }
+}
+
+/// Works through a block, up to its first bad line unless those are put aside. An error comes with its line.
+fn work_through<S, E: Into<Stop>>(
+    start: Place,
+    bytes: &[u8],
+    state: &mut S,
+    aside: Option<&Aside>,
+    work: &impl Fn(&mut S, &str) -> Result<(), E>,
+) -> Result<(), (u64, Stop)> {
+    let mut place = start;
+    let mut rest = without_mark(&mut place, bytes);
+    let mut bad = BadLines { aside, start, stretch: None };
+    let mut good = 0;
+    while !rest.is_empty() {
+        // One pass over the whole block; what follows the last good byte is a bad line's business.
+        let (text, broken) = match std::str::from_utf8(rest) {
+            Ok(text) => (text, None),
+            Err(error) => {
+                let (good, other) = rest.split_at(error.valid_up_to());
+                let start = memchr::memrchr(b'\n', good).map_or(0, |at| at + 1);
+                let end = memchr::memchr(b'\n', other).map_or(rest.len(), |at| good.len() + at + 1);
+                let column = Some(good.len() - start + 1);
+                let fault = Fault { column, ..Fault::new("the line is not UTF-8") };
+                let text = std::str::from_utf8(&good[..start]).unwrap_or_default();
+                (text, Some((&rest[start..end], fault)))
+            }
+        };
+        let mut lines = text;
+        while !lines.is_empty() {
+            let end = memchr::memchr(b'\n', lines.as_bytes()).map_or(lines.len(), |at| at + 1);
+            let line;
+            (line, lines) = lines.split_at(end);
+            match work_on_line(line, state, work) {
+                Ok(is_blank) => good += u64::from(!is_blank),
+                Err(stop) => bad.take(place, line.as_bytes(), stop).map_err(|stop| (place.line, stop))?,
+            }
+            place.line += 1;
+            place.byte_offset += line.len() as u64;
+        }
+        rest = &rest[text.len()..];
+        if let Some((line, fault)) = broken {
+            bad.take(place, line, fault.into()).map_err(|stop| (place.line, stop))?;
+            place.line += 1;
+            place.byte_offset += line.len() as u64;
+            rest = &rest[line.len()..];
+        }
+    }
+    bad.finish(Seen { bytes: bytes.len() as u64, good }).map_err(|stop| (start.line, stop))
+}
+
+/// Works on a line; says whether it is blank.
+fn work_on_line<S, E: Into<Stop>>(
+    line: &str,
+    state: &mut S,
+    work: &impl Fn(&mut S, &str) -> Result<(), E>,
+) -> Result<bool, Stop> {
+    let line = line.strip_suffix('\n').unwrap_or(line);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    if line.len() > MAX_LINE_BYTES {
+        return Err(too_long().into());
+    }
+    let is_blank = line.bytes().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'));
+    if !is_blank {
+        work(state, line).map_err(Into::into)?;
+    }
+    Ok(is_blank)
+}
+
+/// What becomes of the bad lines of a block.
+struct BadLines<'a> {
+    /// None when the first one stops the work.
+    aside: Option<&'a Aside>,
+    start: Place,
+    stretch: Option<Stretch<'a>>,
+}
+
+impl BadLines<'_> {
+    /// Puts a line aside, if that is what is wrong and where it goes.
+    fn take(&mut self, place: Place, line: &[u8], stop: Stop) -> Result<(), Stop> {
+        let stop = match stop {
+            Stop::Fault(fault) if place.byte_offset == 0 => Stop::Fault(of_file(line, fault)),
+            stop => stop,
+        };
+        let (Some(aside), Stop::Fault(fault)) = (self.aside, &stop) else { return Err(stop) };
+        let Place { file, line: first_line, .. } = self.start;
+        let stretch = self.stretch.get_or_insert_with(|| aside.stretch(file, first_line));
+        stretch.keep(place, line.strip_suffix(b"\n").unwrap_or(line), fault)
+    }
+
+    /// `seen` is what the block held.
+    fn finish(self, seen: Seen) -> Result<(), Stop> {
+        if let Some(stretch) = self.stretch {
+            return stretch.finish(seen);
+        }
+        if let Some(aside) = self.aside {
+            aside.note(seen);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::threads::interrupt::Interrupted;
+
+    fn file(name: &str, bytes: impl Into<Vec<u8>>) -> LineFile {
+        LineFile::new(name, io::Cursor::new(bytes.into()))
+    }
+
+    fn lines(files: Vec<LineFile>) -> Result<Vec<String>, String> {
+        let work = |seen: &mut Vec<String>, line: &str| {
+            if line.starts_with('!') {
+                return Err(Fault::new("bad"));
+            }
+            seen.push(line.to_owned());
+            Ok(())
+        };
+        let mut all: Vec<_> = for_each_line(files, Vec::new, work)
+            .map_err(|error| error.to_string())?
+            .into_iter()
+            .flatten()
+            .collect();
+        all.sort();
+        Ok(all)
+    }
+
+    #[test]
+    fn line_ends_blank_lines_and_a_leading_bom_do_not_count() {
+        let text = "\u{feff}a\r\n\n \t\r\nb\n\r\nc";
+        assert_eq!(lines(vec![file("x", text)]).unwrap(), ["a", "b", "c"]);
+        assert_eq!(lines(vec![file("x", "")]).unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn the_first_bad_line_in_file_order_is_reported() {
+        let long = "ok\n".repeat(2_000_000);
+        let files =
+            || vec![file("a", long.clone()), file("b", format!("x\n{long}!\n{long}!\n")), file("c", "!\n")];
+        for _ in 0..5 {
+            assert_eq!(lines(files()).unwrap_err(), "b:2000002: bad");
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_not_utf8_is_named_with_its_column() {
+        let bytes = b"good\n\nab\xff\n!\n";
+        assert_eq!(lines(vec![file("x", *bytes)]).unwrap_err(), "x:3:3: the line is not UTF-8");
+        assert_eq!(lines(vec![file("x", *b"!\nab\xff\n")]).unwrap_err(), "x:1: bad");
+    }
+
+    #[test]
+    fn an_endless_line_is_refused_wherever_it_begins() {
+        let endless = "x".repeat(MAX_LINE_BYTES + 1);
+        let expected = format!("x:3: the line is longer than {MAX_LINE_BYTES} bytes; is a line end missing?");
+        assert_eq!(lines(vec![file("x", format!("a\nb\n{endless}"))]).unwrap_err(), expected);
+        assert_eq!(lines(vec![file("x", format!("a\nb\n{endless}\nc\n"))]).unwrap_err(), expected);
+        assert_eq!(lines(vec![file("x", format!("a\nb\n{}", endless.repeat(20)))]).unwrap_err(), expected);
+        let longest = "x".repeat(MAX_LINE_BYTES);
+        assert_eq!(lines(vec![file("x", format!("a\nb\n{longest}\n"))]).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn a_file_that_breaks_off_is_a_read_error() {
+        struct Broken(bool);
+        impl Read for Broken {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                if std::mem::replace(&mut self.0, true) {
+                    return Err(io::Error::other("gone"));
+                }
+                buffer[..2].copy_from_slice(b"a\n");
+                Ok(2)
+            }
+        }
+        let files = vec![LineFile::new("x", Broken(false))];
+        assert_eq!(lines(files).unwrap_err(), "cannot read x");
+    }
+
+    #[test]
+    fn an_interruption_is_known_below_other_errors() {
+        let read = LinesError::Read { name: "a".into(), source: Interrupted.into() };
+        let store = LinesError::Temporary(Interrupted.into());
+        let nested = io::Error::other(StoreError::from(Interrupted));
+        let is_cause = interrupt::is_cause;
+        assert!(is_cause(&Interrupted) && is_cause(&read) && is_cause(&store) && is_cause(&nested));
+        let other = LinesError::Read { name: "a".into(), source: io::ErrorKind::Interrupted.into() };
+        assert!(!is_cause(&other));
+    }
+}

@@ -1,0 +1,133 @@
+//! When it is not worth reading on, because the day is refused whatever follows.
+
+use std::fmt;
+
+use crate::domain::share::Share;
+
+/// How much may be put aside.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bounds {
+    /// Bytes of the quarantine file: `validation.max_quarantine_bytes`.
+    pub max_bytes: u64,
+    /// What share of the lines may be bad: `validation.max_invalid_ratio`.
+    pub max_ratio: Share,
+}
+
+/// No bounds.
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { max_bytes: u64::MAX, max_ratio: Share::MAX }
+    }
+}
+
+/// What is enough.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Hopeless {
+    /// The bad lines take more bytes than may be put aside.
+    Bytes {
+        /// How many may be.
+        max_bytes: u64,
+    },
+    /// So many lines are bad that the rest cannot make up for them.
+    Ratio {
+        /// The bad lines so far.
+        invalid: u64,
+        /// All lines so far.
+        lines: u64,
+        /// What share of all lines may be bad.
+        max: Share,
+    },
+}
+
+impl Hopeless {
+    /// The gate, which is also the name of the setting.
+    pub fn gate(self) -> &'static str {
+        match self {
+            Self::Bytes { .. } => "max_quarantine_bytes",
+            Self::Ratio { .. } => "max_invalid_ratio",
+        }
+    }
+}
+
+impl fmt::Display for Hopeless {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes { max_bytes } => write!(f, "the invalid lines take more than {max_bytes} bytes"),
+            Self::Ratio { invalid, lines, max } => {
+                write!(
+                    f,
+                    "{invalid} of {lines} lines are invalid, and the rest cannot bring that down to {max}"
+                )
+            }
+        }
+    }
+}
+
+/// What a stretch of a file held.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) bytes: u64,
+    /// Lines that break no rule; blank ones are none.
+    pub(crate) good: u64,
+}
+
+/// How far the files are read.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// The length of all files together, where it is known.
+    pub(super) total_bytes: Option<u64>,
+    /// In stretches that are done.
+    pub(super) seen: Seen,
+}
+
+impl Progress {
+    pub(super) fn add(&mut self, seen: Seen) {
+        self.seen.bytes += seen.bytes;
+        self.seen.good += seen.good;
+    }
+
+    /// More good lines than this there cannot be in the end. Unknown where the length of a file is, or has turned out to
+    /// be another one.
+    pub(super) fn most_good_lines(&self) -> Option<u64> {
+        let rest = self.total_bytes?.checked_sub(self.seen.bytes)?;
+        Some(self.seen.good + rest.div_ceil(LEAST_LINE.len() as u64))
+    }
+}
+
+/// No line that breaks no rule is shorter: tenant and surface are required of events of others, too, and neither is
+/// empty.
+const LEAST_LINE: &str = r#"{"tenant":"a","surface":"b"}"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::id::{Scope, Surface, Tenant};
+    use crate::input::event::{RawExposure, RawOutcome, Rules};
+
+    #[test]
+    fn a_line_that_is_no_longer_than_the_least_one_can_be_good() {
+        let scope = Scope { tenant: Tenant::new("t").unwrap(), surface: Surface::new("s").unwrap() };
+        assert_eq!(RawOutcome::parse(LEAST_LINE).unwrap().check(&Rules::new(&scope)), Ok(None));
+        for byte in 0..LEAST_LINE.len() {
+            let shorter = format!("{}{}", &LEAST_LINE[..byte], &LEAST_LINE[byte + 1..]);
+            let is_good = |raw: RawOutcome<'_>| raw.check(&Rules::new(&scope)).is_ok();
+            assert!(!RawOutcome::parse(&shorter).is_ok_and(is_good), "{shorter}");
+            let is_good = |raw: RawExposure<'_>| raw.check(&Rules::new(&scope)).is_ok();
+            assert!(!RawExposure::parse(&shorter).is_ok_and(is_good), "{shorter}");
+        }
+    }
+
+    #[test]
+    fn what_was_read_counts_as_it_is_and_the_rest_as_well_as_it_can() {
+        let mut progress = Progress { total_bytes: Some(2800), ..Progress::default() };
+        assert_eq!(progress.most_good_lines(), Some(100));
+        progress.add(Seen { bytes: 1400, good: 3 });
+        assert_eq!(progress.most_good_lines(), Some(53));
+        progress.add(Seen { bytes: 1400, good: 7 });
+        assert_eq!(progress.most_good_lines(), Some(10));
+        // The file has grown meanwhile.
+        progress.add(Seen { bytes: 1, good: 0 });
+        assert_eq!(progress.most_good_lines(), None);
+        assert_eq!(Progress::default().most_good_lines(), None);
+    }
+}

@@ -1,0 +1,42 @@
+//! A bad line as the quarantine file has it.
+
+use base64::display::Base64Display;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Serialize, Serializer};
+
+use super::Place;
+use crate::input::event::Fault;
+
+/// One object of the file, in the order of its fields.
+#[derive(Serialize)]
+pub(super) struct BadLine<'a> {
+    file: &'a str,
+    line: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<usize>,
+    byte_offset: u64,
+    reason: &'a str,
+    /// The line, where it is text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    /// The line, where it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base64: Option<Base64<'a>>,
+}
+
+impl<'a> BadLine<'a> {
+    pub(super) fn new(file: &'a str, place: Place, bytes: &'a [u8], fault: &'a Fault) -> Self {
+        let text = std::str::from_utf8(bytes).ok();
+        let base64 = text.is_none().then_some(Base64(bytes));
+        let Place { line, byte_offset, .. } = place;
+        Self { file, line, column: fault.column, byte_offset, reason: &fault.reason, text, base64 }
+    }
+}
+
+struct Base64<'a>(&'a [u8]);
+
+impl Serialize for Base64<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&Base64Display::new(self.0, &STANDARD))
+    }
+}

@@ -1,0 +1,134 @@
+//! Bad input is kept, not dropped: the lines of a day that break a rule, in a file of their own.
+//!
+//! While files are read, bad lines are put [`Aside`]; afterwards they take the place of what the day's
+//! quarantine file held before, as a whole. The same input gives the same bytes, and a day without bad lines
+//! has no such file.
+
+mod aside;
+mod hopeless;
+mod line;
+
+pub(crate) use aside::Stretch;
+pub use aside::{Aside, SetAside};
+pub(crate) use hopeless::Seen;
+pub use hopeless::{Bounds, Hopeless};
+
+use crate::domain::id::Scope;
+use crate::domain::share::Share;
+use crate::domain::stream::Stream;
+use crate::domain::window::Day;
+use crate::storage::{Condition, Replaced, Store, StoreError};
+
+/// Where a line is. The derived order is that of the files and their lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    /// The number of the file.
+    pub(crate) file: usize,
+    /// The line, counted from 1.
+    pub(crate) line: u64,
+    /// Where its first byte is in the decompressed file, counted from 0.
+    pub(crate) byte_offset: u64,
+}
+
+/// A day of which too many lines are bad.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error(
+    "gate max_invalid_ratio refused {day}: {invalid} of {lines} lines are invalid ({percent:.1} %), more than {max}; \
+     they are in {quarantine}, the first is {first}; correct them, or raise validation.max_invalid_ratio if the day \
+     is right without them",
+    percent = ratio(*.invalid, *.lines) * 100.0
+)]
+pub struct TooManyInvalid {
+    /// The day.
+    pub day: Day,
+    /// The lines that break a rule.
+    pub invalid: u64,
+    /// All lines that are not blank.
+    pub lines: u64,
+    /// What share of them may be invalid.
+    pub max: Share,
+    /// The quarantine file.
+    pub quarantine: String,
+    /// Where the first invalid line is, and what is wrong with it.
+    pub first: String,
+}
+
+/// A day of which so many lines are bad that reading was stopped.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error(
+    "gate {gate} refused {day}: reading was stopped at {name}:{line}, because {why}; the {invalid} that were read until \
+     then are in {quarantine}, the first is {first}; correct them, or raise validation.{gate} if the day is right without \
+     them",
+    gate = .why.gate()
+)]
+pub struct Stopped {
+    /// The day.
+    pub day: Day,
+    /// The file that was read.
+    pub name: String,
+    /// The next line of it.
+    pub line: u64,
+    /// What was enough.
+    pub why: Hopeless,
+    /// The bad lines that were read.
+    pub invalid: u64,
+    /// The quarantine file, which has those.
+    pub quarantine: String,
+    /// Where the first of them is, and what is wrong with it.
+    pub first: String,
+}
+
+/// What part of `lines` is invalid.
+#[allow(clippy::cast_precision_loss, reason = "a share needs no more than 53 bits")]
+pub fn ratio(invalid: u64, lines: u64) -> f64 {
+    if invalid == 0 { 0.0 } else { invalid as f64 / lines as f64 }
+}
+
+/// The quarantine files of one tenant and surface.
+#[derive(Debug, Clone, Copy)]
+pub struct Quarantine<'a> {
+    store: &'a dyn Store,
+    scope: &'a Scope,
+    stream: Stream,
+}
+
+impl<'a> Quarantine<'a> {
+    /// The files of exposures of `scope` below `store`, which is that of canonical data.
+    pub fn new(store: &'a dyn Store, scope: &'a Scope) -> Self {
+        Self { store, scope, stream: Stream::Exposures }
+    }
+
+    /// The files of `stream` in the same place.
+    #[must_use]
+    pub fn of(self, stream: Stream) -> Self {
+        Self { stream, ..self }
+    }
+
+    fn key(&self, day: Day) -> String {
+        let prefix = self.scope.prefix();
+        match self.stream {
+            Stream::Exposures => format!("{prefix}/quarantine/{day}.jsonl"),
+            Stream::Outcomes => format!("{prefix}/quarantine/outcomes/{day}.jsonl"),
+        }
+    }
+
+    /// What messages call the file of a day.
+    pub fn name(&self, day: Day) -> String {
+        self.store.name(&self.key(day))
+    }
+
+    /// Puts the bad lines of a day in place of those that its file held before, or removes the file when there
+    /// are none.
+    pub fn replace(&self, day: Day, lines: Option<&SetAside>) -> Result<Replaced, StoreError> {
+        let key = self.key(day);
+        let Some(lines) = lines.filter(|lines| lines.lines() > 0) else {
+            return Ok(if self.store.remove(&key)? { Replaced::Removed } else { Replaced::Empty });
+        };
+        let mut pending = self.store.begin(&key)?;
+        lines.for_each_block(|bytes| {
+            let failed = |source| StoreError { action: "write", target: self.store.name(&key), source };
+            pending.write_all(bytes).map_err(failed)
+        })?;
+        Ok(pending.commit(Condition::Always)?.into())
+    }
+}

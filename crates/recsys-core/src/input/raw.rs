@@ -1,0 +1,130 @@
+//! Where raw events come from.
+//!
+//! A flat `exposure.jsonl` if there is one, else `<tenant>/<surface>/exposure.<day>.jsonl` for each day; the
+//! same with `outcome`.
+//! Beside each, or in its place, a `.jsonl.gz` and a `.jsonl.zst` are read: what producers split over
+//! several files is one day's data. A missing day is an empty day; a file that cannot be read is an error.
+
+mod compressed;
+mod copies;
+mod gzip;
+mod zstd_window;
+
+use crate::columnar::spill::Budget;
+use crate::domain::id::Scope;
+use crate::domain::stream::Stream;
+use crate::domain::window::Day;
+use crate::input::lines::LineFile;
+use crate::storage::{Store, StoreError};
+
+pub use compressed::{Broken, open_decompressed};
+pub use zstd_window::{MaxWindow, WindowTooLarge};
+
+/// Why raw events could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum RawError {
+    /// There is nothing at the root, so no day can be told from an empty one.
+    #[error("raw events folder {0} does not exist or is empty; mount or fill it, or set raw_events_dir")]
+    MissingRoot(String),
+    /// Two files that would be read as parts of the same data are one and its copy.
+    #[error(
+        "{one} and {other} hold the same events, which would count twice: {same} of {lines} lines at the beginning of one \
+         are in the other; remove the one that is a copy"
+    )]
+    Copies {
+        /// A file.
+        one: String,
+        /// The other.
+        other: String,
+        /// Lines that both have.
+        same: usize,
+        /// The lines that were looked at, of the file that has fewer.
+        lines: usize,
+    },
+    /// A file is there and cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The raw events of a stream below a root.
+#[derive(Debug, Clone, Copy)]
+pub struct Raw<'a> {
+    store: &'a dyn Store,
+    scope: &'a Scope,
+    stream: Stream,
+    window: MaxWindow,
+    is_measured: bool,
+}
+
+/// The extension of a file that is not compressed.
+const PLAIN: &str = "jsonl";
+
+impl<'a> Raw<'a> {
+    /// The exposures of `scope` below `store`, which must exist.
+    pub fn new(store: &'a dyn Store, scope: &'a Scope) -> Result<Self, RawError> {
+        if store.root_exists()? {
+            Ok(Self {
+                store,
+                scope,
+                stream: Stream::Exposures,
+                window: MaxWindow::default(),
+                is_measured: false,
+            })
+        } else {
+            Err(RawError::MissingRoot(store.name("").trim_end_matches('/').to_owned()))
+        }
+    }
+
+    /// The events of `stream` in the same place.
+    #[must_use]
+    pub fn of(self, stream: Stream) -> Self {
+        Self { stream, ..self }
+    }
+
+    /// The same, as long as compressed files can be read within `budget`.
+    #[must_use]
+    pub fn within(self, budget: &Budget) -> Self {
+        Self { window: MaxWindow::of(budget), ..self }
+    }
+
+    /// The same, and the length of files is found out where that can be done: it takes another look at each.
+    #[must_use]
+    pub fn measured(self) -> Self {
+        Self { is_measured: true, ..self }
+    }
+
+    /// The flat files, which hold every day, tenant and surface. Empty when the layout is by day.
+    pub fn flat(&self) -> Result<Vec<LineFile>, RawError> {
+        self.variants(self.stream.raw_stem())
+    }
+
+    /// The files of one day. Empty when the day has none.
+    pub fn day(&self, day: Day) -> Result<Vec<LineFile>, RawError> {
+        self.variants(&format!("{}/{}.{day}", self.scope.prefix(), self.stream.raw_stem()))
+    }
+
+    /// Whether a day has a file of its own.
+    pub fn has_day(&self, day: Day) -> Result<bool, RawError> {
+        Ok(!self.day(day)?.is_empty())
+    }
+
+    /// The name of a file without that of the root: the same wherever the root is.
+    pub fn below_root<'n>(&self, name: &'n str) -> &'n str {
+        let root = self.store.name("");
+        name.strip_prefix(root.trim_end_matches('/')).map_or(name, |rest| rest.trim_start_matches('/'))
+    }
+
+    fn variants(&self, stem: &str) -> Result<Vec<LineFile>, RawError> {
+        let mut files = Vec::new();
+        for extension in [PLAIN, "jsonl.gz", "jsonl.zst"] {
+            let key = format!("{stem}.{extension}");
+            if let Some(reader) = open_decompressed(self.store, &key, self.window)? {
+                let is_measured = self.is_measured && extension == PLAIN;
+                let listed = if is_measured { self.store.look(&key)? } else { None };
+                let bytes = listed.map(|listed| listed.bytes);
+                files.push(LineFile { name: self.store.name(&key), reader, bytes });
+            }
+        }
+        copies::refuse(files)
+    }
+}

@@ -1,0 +1,131 @@
+//! Compressed files, decompressed while they are read.
+//!
+//! What is wrong with one is told apart: its source fails, it ends too early, both of which may heal, or its content is
+//! broken, which it stays.
+
+use std::error::Error;
+use std::ffi::OsStr;
+use std::io::{self, Cursor, ErrorKind, Read};
+use std::path::Path;
+
+use super::gzip::Members;
+use super::zstd_window::{MaxWindow, WindowTooLarge};
+use crate::input::magic::not_text;
+use crate::storage::{Store, StoreError};
+
+/// Why a compressed file cannot be read, however often that is tried.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// It is something else than its name says.
+    #[error("it is not {format}: {found}")]
+    Other {
+        /// What its name says.
+        format: &'static str,
+        /// What it is.
+        found: &'static str,
+    },
+    /// Its content does not decompress.
+    #[error("its {format} data is broken ({problem}); have the file made again")]
+    Damaged {
+        /// How it is compressed.
+        format: &'static str,
+        /// What the decoder says.
+        problem: String,
+    },
+}
+
+impl Broken {
+    /// Whether that is why a file could not be read.
+    pub fn is_cause(error: &io::Error) -> bool {
+        cause::<Self>(error).is_some()
+    }
+}
+
+/// The error of that type that made a reader fail, perhaps of a store.
+pub(super) fn cause<E: Error + 'static>(error: &io::Error) -> Option<&E> {
+    let inner = error.get_ref()?;
+    inner.downcast_ref().or_else(|| cause(&inner.downcast_ref::<StoreError>()?.source))
+}
+
+/// Opens a document whose name says how it is compressed.
+pub fn open_decompressed(
+    store: &dyn Store,
+    key: &str,
+    window: MaxWindow,
+) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
+    let Some(mut source) = store.open_input(key)? else { return Ok(None) };
+    let format = match Path::new(key).extension().and_then(OsStr::to_str) {
+        Some("gz") => "gzip",
+        Some("zst") => "zstd",
+        _ => return Ok(Some(source)),
+    };
+    let failed = |source| StoreError { action: "read", target: store.name(key), source };
+    let mut beginning = Vec::new();
+    source.by_ref().take(BEGINNING_BYTES).read_to_end(&mut beginning).map_err(failed)?;
+    let source = Source(Cursor::new(beginning.clone()).chain(source));
+    let decoder: Box<dyn Read + Send> = match format {
+        "gzip" => Box::new(Members::new(source)),
+        _ => window.decoder(source, &beginning).map_err(failed)?,
+    };
+    Ok(Some(Box::new(Decompressed { decoder, format, beginning })))
+}
+
+/// The longest header of a zstd frame. It is longer than whatever tells one format from another.
+const BEGINNING_BYTES: u64 = 18;
+
+/// The compressed bytes. Their errors are marked, so that they are not taken for those of the decoder.
+struct Source<R>(R);
+
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct OfSource(io::Error);
+
+impl<R: Read> Read for Source<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer).map_err(|error| io::Error::new(error.kind(), OfSource(error)))
+    }
+}
+
+/// A decoder whose errors say whether they can heal.
+struct Decompressed {
+    decoder: Box<dyn Read + Send>,
+    format: &'static str,
+    beginning: Vec<u8>,
+}
+
+impl Read for Decompressed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.decoder.read(buffer).map_err(|error| self.explained(error))
+    }
+}
+
+impl Decompressed {
+    fn explained(&self, error: io::Error) -> io::Error {
+        let error = match error.downcast::<OfSource>() {
+            Ok(OfSource(error)) => return error,
+            Err(error) => error,
+        };
+        if error.kind() == ErrorKind::UnexpectedEof || WindowTooLarge::of(&error).is_some() {
+            return error;
+        }
+        let format = self.format;
+        let broken = match self.found() {
+            Some(found) => Broken::Other { format, found },
+            None => Broken::Damaged { format, problem: error.to_string() },
+        };
+        io::Error::new(ErrorKind::InvalidData, broken)
+    }
+
+    /// What the file is, if it does not begin as its format does.
+    fn found(&self) -> Option<&'static str> {
+        match (self.format, &*self.beginning) {
+            // A zstd file may begin with a frame that is skipped.
+            ("gzip", [0x1f, 0x8b, ..])
+            | ("zstd", [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..]) => None,
+            (_, beginning) => Some(
+                not_text(beginning)
+                    .unwrap_or("it begins with other bytes; if it is not compressed, its name must say so"),
+            ),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Files that are read together, and of which one may be a copy of another.
+//!
+//! Parts of a day's data may lie side by side, one of them compressed. So may a file and what `gzip -k` made of it, and
+//! then every event would count twice.
+
+use std::collections::HashSet;
+use std::io::{self, Cursor, Read};
+use std::mem;
+
+use super::RawError;
+use crate::input::lines::LineFile;
+use crate::storage::StoreError;
+
+/// Bytes at the beginning of a file that are compared.
+const HEAD_BYTES: usize = 1 << 18;
+
+/// Refuses files of which one is another's copy, changed since or not: at least half of the lines at its beginning are
+/// also at the beginning of the other.
+///
+/// A few may be: a delivery that was repeated counts once, in whatever files it lies.
+pub(super) fn refuse(mut files: Vec<LineFile>) -> Result<Vec<LineFile>, RawError> {
+    if files.len() < 2 {
+        return Ok(files);
+    }
+    let heads = files.iter_mut().map(head).collect::<Result<Vec<_>, _>>()?;
+    let lines: Vec<HashSet<&[u8]>> = heads.iter().map(|head| lines(head)).collect();
+    for (at, one) in lines.iter().enumerate() {
+        for (before, other) in lines[..at].iter().enumerate() {
+            let (same, lines) = (one.intersection(other).count(), one.len().min(other.len()));
+            if same > 0 && 2 * same >= lines {
+                let (one, other) = (files[before].name.clone(), files[at].name.clone());
+                return Err(RawError::Copies { one, other, same, lines });
+            }
+        }
+    }
+    for (file, head) in files.iter_mut().zip(heads) {
+        let rest = mem::replace(&mut file.reader, Box::new(io::empty()));
+        file.reader = Box::new(Cursor::new(head).chain(rest));
+    }
+    Ok(files)
+}
+
+fn head(file: &mut LineFile) -> Result<Vec<u8>, StoreError> {
+    let mut head = Vec::new();
+    let read = file.reader.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head);
+    read.map_err(|source| StoreError { action: "read", target: file.name.clone(), source })?;
+    Ok(head)
+}
+
+/// The lines that end in `head`; what there is of a line that is longer.
+fn lines(head: &[u8]) -> HashSet<&[u8]> {
+    let whole =
+        if head.len() < HEAD_BYTES { head.len() } else { memchr::memrchr(b'\n', head).unwrap_or(head.len()) };
+    let text = head[..whole].strip_prefix("\u{feff}".as_bytes()).unwrap_or(&head[..whole]);
+    text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()).collect()
+}

@@ -1,0 +1,63 @@
+//! The checkpoint: the last day that `run` has published without a gap.
+
+use recsys_core::domain::id::Scope;
+use recsys_core::domain::window::Day;
+use recsys_core::storage::{Condition, Store};
+use serde::{Deserialize, Serialize};
+
+use crate::pipeline::context::Context;
+use crate::shell::clock::Clock;
+use crate::shell::error::JobError;
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Checkpoint {
+    day: Day,
+}
+
+fn key(scope: &Scope) -> String {
+    format!("{}.json", scope.prefix())
+}
+
+/// What messages call the checkpoint.
+pub(crate) fn name(ctx: &Context) -> String {
+    ctx.checkpoints.name(&key(&ctx.scope))
+}
+
+/// The last day published, if any was.
+pub(crate) fn read(ctx: &Context) -> Result<Option<Day>, JobError> {
+    read_of(&*ctx.checkpoints, &ctx.scope, ctx.clock)
+}
+
+/// The same of a tenant and surface.
+pub(crate) fn read_of(store: &dyn Store, scope: &Scope, clock: Clock) -> Result<Option<Day>, JobError> {
+    let key = key(scope);
+    let Some(bytes) = store.read(&key)? else { return Ok(None) };
+    let name = || store.name(&key);
+    let Checkpoint { day } =
+        serde_json::from_slice(&bytes).map_err(|source| JobError::Checkpoint { name: name(), source })?;
+    let today = Day::of(clock.horizon())?;
+    // The present day may have been published on purpose.
+    if day > today {
+        return Err(JobError::FutureCheckpoint { name: name(), day, today });
+    }
+    Ok(Some(day))
+}
+
+/// Moves the checkpoint to `day` if that is its next day, or if there is no checkpoint yet. A day further
+/// on would make an incremental run forget the days between; an earlier one was published before.
+pub(crate) fn advance(ctx: &Context, day: Day) -> Result<(), JobError> {
+    if let Some(last) = read(ctx)? {
+        if day > last.next()? {
+            tracing::warn!(%day, checkpoint = %last, "the checkpoint stays: the days between were not published");
+        }
+        if day != last.next()? {
+            return Ok(());
+        }
+    }
+    let mut bytes = serde_json::to_vec(&Checkpoint { day })
+        .map_err(|source| JobError::Checkpoint { name: ctx.checkpoints.name(&key(&ctx.scope)), source })?;
+    bytes.push(b'\n');
+    ctx.checkpoints.put(&key(&ctx.scope), &bytes, Condition::Always)?;
+    Ok(())
+}

@@ -1,0 +1,234 @@
+//! What a job works with: the configuration, the stores it names, the scope, the clock.
+
+use std::io::Read;
+use std::sync::OnceLock;
+
+use recsys_core::canonical::Canonical;
+use recsys_core::columnar::spill::Budget;
+use recsys_core::domain::id::Scope;
+use recsys_core::domain::window::Day;
+use recsys_core::gate::day_report::Reports;
+use recsys_core::input::catalog::{Catalog, CatalogError, CatalogFormat};
+use recsys_core::input::raw::{MaxWindow, open_decompressed};
+use recsys_core::staging::Staging;
+use recsys_core::storage::{Roots, Store, Unconditional};
+
+use crate::config::{Concurrency, Config, ConfigError};
+use crate::shell::cli::{CommonArgs, DayArgs, ScopeArgs};
+use crate::shell::clock::Clock;
+use crate::shell::error::JobError;
+use crate::watch::metrics;
+use crate::watch::notify::Notifier;
+
+/// Everything a job works with.
+#[derive(Debug)]
+pub struct Context {
+    pub(crate) config: Config,
+    pub(crate) scope: Scope,
+    /// The memory that events and counts may take.
+    pub(crate) budget: Budget,
+    pub(crate) clock: Clock,
+    pub(crate) canonical: Box<dyn Store>,
+    pub(crate) artifacts: Box<dyn Store>,
+    pub(crate) published: PublishedStores,
+    pub(crate) checkpoints: Box<dyn Store>,
+    /// Only where something may be published.
+    pub(crate) notifier: Option<Notifier>,
+    roots: Roots,
+    /// Set when the folder of canonical data is known to say whose it is.
+    claimed: OnceLock<()>,
+}
+
+/// Where published artifacts are, and what says which of them are current.
+#[derive(Debug)]
+pub(crate) struct PublishedStores {
+    pub(crate) objects: Box<dyn Store>,
+    pub(crate) registry: Box<dyn Store>,
+    concurrency: Concurrency,
+}
+
+impl PublishedStores {
+    pub(crate) fn open(config: &Config, roots: &Roots) -> Result<Self, JobError> {
+        let concurrency = config.registry.concurrency;
+        let open = |root: String, section| -> Result<Box<dyn Store>, JobError> {
+            if root.starts_with("memory://") {
+                tracing::warn!(root, "what is published in memory is forgotten when this process ends");
+            }
+            let store = roots.open_with(&root, section)?;
+            // A local registry has its lock in any case.
+            let is_bucket = root.contains("://") && !root.starts_with("file://");
+            Ok(match concurrency {
+                Concurrency::LastWriteWins if is_bucket => Box::new(Unconditional(store)),
+                _ => store,
+            })
+        };
+        let objects = open(config.object_store_dir()?, config.object_section())?;
+        let registry = open(config.registry_dir(), None)?;
+        Ok(Self { objects, registry, concurrency })
+    }
+
+    /// Refuses a file system on which nothing can be published, before there is anything to publish.
+    pub(crate) fn check_disks(&self) -> Result<(), JobError> {
+        for store in [&self.objects, &self.registry] {
+            if store.uri("").starts_with("file://") {
+                store.conditions()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Says before every swap that it is none, where that is so.
+    pub(crate) fn warn_of_collisions(&self) {
+        if self.concurrency == Concurrency::LastWriteWins {
+            tracing::warn!(
+                registry = self.registry.name(""),
+                "registry.concurrency is last-write-wins: a publisher that runs at the same time may be undone"
+            );
+        }
+    }
+}
+
+/// A catalogue that is open.
+pub(crate) struct CatalogFile<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) format: CatalogFormat,
+    /// Its content, decompressed.
+    pub(crate) reader: Box<dyn Read + Send>,
+}
+
+impl Context {
+    /// Reads the configuration and names the stores. Nothing is created yet.
+    pub fn new(common: &CommonArgs, scope: &ScopeArgs) -> Result<Self, JobError> {
+        let config = Config::load(common.config.as_deref())?;
+        metrics::record(|record| record.watch_limits(&config.limits));
+        let roots = config.roots();
+        Ok(Self {
+            scope: Scope { tenant: scope.tenant.clone(), surface: scope.surface.clone() },
+            clock: Clock::from_env()?,
+            budget: config.budget(),
+            canonical: roots.open(&config.canonical_dir())?,
+            artifacts: roots.open(&config.artifacts_dir())?,
+            published: PublishedStores::open(&config, &roots)?,
+            checkpoints: roots.open(&config.checkpoint_dir())?,
+            notifier: None,
+            config,
+            roots,
+            claimed: OnceLock::new(),
+        })
+    }
+
+    /// The same for a job that publishes: it knows whom to tell of it, before it has done anything.
+    pub(crate) fn for_publishing(common: &CommonArgs, scope: &ScopeArgs) -> Result<Self, JobError> {
+        let mut ctx = Self::new(common, scope)?;
+        ctx.notifier = Notifier::configured(&ctx.config.notify, &ctx.scope)?;
+        Ok(ctx)
+    }
+
+    /// The days from `start` to `end`, both inclusive; just `start` without an end. One that has not ended is refused unless
+    /// that is allowed.
+    pub(crate) fn days(&self, asked: &DayArgs) -> Result<Vec<Day>, JobError> {
+        let DayArgs { start, end, allow_open_day } = *asked;
+        let end = end.unwrap_or(start);
+        if end < start {
+            return Err(JobError::Usage(format!("--end {end} is before --start {start}")));
+        }
+        let limits = &self.config.limits;
+        let days = std::iter::successors(Some(start), |day| day.next().ok()).take_while(|day| *day <= end);
+        let count = days.clone().count();
+        limits
+            .check("max_days_backfill", limits.max_days_backfill, count)
+            .map_err(|exceeded| exceeded.in_place(format_args!("the days {start} to {end}")))?;
+        if let Some(day) = days.clone().find(|day| !self.clock.is_past(*day)) {
+            if !allow_open_day {
+                return Err(JobError::OpenDay(day));
+            }
+            if let Some(day) = days.clone().find(|day| !self.clock.has_begun(*day)) {
+                return Err(JobError::FutureDay(day));
+            }
+            tracing::warn!(%day, "the day has not ended in UTC: what comes later is missing");
+        }
+        Ok(days.collect())
+    }
+
+    pub(crate) fn raw_store(&self) -> Result<Box<dyn Store>, JobError> {
+        Ok(self.roots.open_with(&self.config.raw_dir()?, self.config.raw_section())?)
+    }
+
+    /// Refuses canonical data of another tenant or surface in the folder of this one: before any of it is read.
+    pub(crate) fn check_canonical(&self) -> Result<(), JobError> {
+        self.canonical().check_owner()?;
+        Ok(())
+    }
+
+    /// The same before a day of data is written, with which the folder becomes that of this tenant and surface.
+    pub(crate) fn claim_canonical(&self) -> Result<(), JobError> {
+        if self.claimed.get().is_none() {
+            self.canonical().claim()?;
+            let _ = self.claimed.set(());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn canonical(&self) -> Canonical<'_> {
+        self.canonical_in(&*self.canonical)
+    }
+
+    /// The canonical data by way of `store`, which is that of canonical data.
+    pub(crate) fn canonical_in<'a>(&'a self, store: &'a dyn Store) -> Canonical<'a> {
+        Canonical::new(store, &self.scope).with_max_id_bytes(self.config.limits.max_id_bytes)
+    }
+
+    pub(crate) fn reports(&self) -> Reports<'_> {
+        Reports::new(&*self.canonical, &self.scope)
+    }
+
+    pub(crate) fn staging(&self) -> Staging<'_> {
+        Staging::new(&*self.artifacts)
+    }
+
+    /// Opens the catalogue at `path`, or at the place that the configuration names.
+    pub(crate) fn open_catalog<'a>(
+        &'a self,
+        path: Option<&'a str>,
+        format: Option<CatalogFormat>,
+    ) -> Result<CatalogFile<'a>, JobError> {
+        let settings = &self.config.catalog;
+        let path = path.or(settings.path.as_deref()).ok_or(ConfigError::CatalogMissing)?;
+        // First, because it refuses what must not be repeated in a message.
+        let (store, file) = self.roots.open_document(path)?;
+        let format = format.or(settings.format).or_else(|| CatalogFormat::of_name(path));
+        let format = format.ok_or_else(|| CatalogError::Format(path.to_owned()))?;
+        let reader = open_decompressed(&*store, &file, MaxWindow::of(&self.budget))?;
+        let reader = reader.ok_or_else(|| CatalogError::Missing(path.to_owned()))?;
+        Ok(CatalogFile { path, format, reader })
+    }
+
+    /// Reads the catalogue at `path`, or at the place that the configuration names.
+    pub(crate) fn catalog(
+        &self,
+        path: Option<&str>,
+        format: Option<CatalogFormat>,
+    ) -> Result<Catalog, JobError> {
+        let CatalogFile { path, format, reader } = self.open_catalog(path, format)?;
+        let catalog =
+            Catalog::read(path, format, reader, &self.scope.surface, &self.config.limits, &self.budget)?;
+        if let Some(absent) = catalog.without_tags {
+            return Err(CatalogError::NoTags { name: path.to_owned(), absent }.into());
+        }
+        let Catalog { rows, foreign, rows_without_id, .. } = catalog;
+        tracing::info!(path, rows, foreign, "read the catalogue");
+        if rows_without_id > 0 {
+            tracing::warn!(path, rows_without_id, "catalogue rows that name no item are left out");
+        }
+        Ok(catalog)
+    }
+}
+
+/// Who changes something, as the history has it: user and host. In a pod the host is the pod, and a user often has a
+/// number only.
+pub(crate) fn by() -> String {
+    let named = ["USER", "LOGNAME"].iter().filter_map(|name| std::env::var(name).ok());
+    let user = named.into_iter().find(|name| !name.is_empty());
+    let user = user.unwrap_or_else(|| format!("uid{}", rustix::process::geteuid().as_raw()));
+    format!("{user}@{}", gethostname::gethostname().to_string_lossy())
+}

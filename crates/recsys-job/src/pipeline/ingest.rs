@@ -1,0 +1,392 @@
+//! Raw events → canonical data.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use recsys_core::canonical::{Changes, Counts, DayRows, Gathered, PendingDay, Reader};
+use recsys_core::database::{DatabaseError, Driver, ExposureCounts, ExposureQuery, Exposures, MissingTenant};
+use recsys_core::domain::stream::Stream;
+use recsys_core::domain::window::{Day, Window};
+use recsys_core::gate::{Dropped, Refused};
+use recsys_core::input::event::Rules;
+use recsys_core::input::lines::{LineFile, LinesError};
+use recsys_core::input::quarantine::{Aside, SetAside};
+use recsys_core::input::raw::Raw;
+use recsys_core::storage::{Replaced, Store};
+use serde::Serialize;
+
+use crate::config::{Config, PostgresSource, RawType};
+use crate::pipeline::context::Context;
+use crate::pipeline::database;
+use crate::pipeline::quarantine::{self, QuarantineReport, aside, is_strict, quarantine};
+use crate::shell::error::JobError;
+use crate::watch::metrics::{self, Events};
+use crate::watch::progress::Progress;
+use crate::watch::step::{Counts as StepCounts, Step};
+
+/// What was found in a set of raw files.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct SourceReport {
+    /// The files; none when the day has none.
+    files: Vec<String>,
+    /// Lines that are not blank.
+    lines: u64,
+    /// Events of another tenant or surface.
+    foreign: u64,
+    /// Events outside the days asked for.
+    outside: u64,
+    /// The same by their day.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    outside_days: BTreeMap<Day, u64>,
+    /// Whether the files are those of one day.
+    #[serde(skip)]
+    is_of_a_day: bool,
+    /// Lines that break a rule, and what became of them.
+    #[serde(flatten)]
+    invalid: QuarantineReport,
+    /// The rows that the lines were made of, when they come from a table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    table: Option<ExposureCounts>,
+}
+
+impl SourceReport {
+    fn new(files: Vec<String>, counts: Counts) -> Self {
+        let outside = counts.outside();
+        let Counts { lines, foreign, outside: outside_days } = counts;
+        let (invalid, is_of_a_day) = (QuarantineReport::default(), false);
+        Self { files, lines, foreign, outside, outside_days, is_of_a_day, invalid, table: None }
+    }
+
+    /// The same of the files of one day, which should hold no other.
+    fn of_a_day(self, day: Day) -> Self {
+        if self.outside > 0 {
+            let (files, events, of) = (self.files.join(", "), self.outside, self.days_outside());
+            tracing::warn!(%day, files, events, of, "events of other days lie in the files of this one; they are left out");
+        }
+        Self { is_of_a_day: true, ..self }
+    }
+
+    /// The days outside, the first few by name.
+    fn days_outside(&self) -> String {
+        const NAMED: usize = 3;
+        let days = self.outside_days.iter().take(NAMED).map(|(day, events)| format!("{day}: {events}"));
+        let more = self.outside_days.len().saturating_sub(NAMED);
+        let more = (more > 0).then(|| format!("{more} more days"));
+        days.chain(more).collect::<Vec<_>>().join(", ")
+    }
+
+    /// What the files hold besides the events that are taken.
+    fn counts(&self) -> StepCounts {
+        let (foreign, invalid) = (Some(self.foreign), Some(self.invalid.lines()));
+        StepCounts { invalid, foreign, ..StepCounts::default() }
+    }
+
+    /// Whether there was nothing to read.
+    pub(crate) fn has_no_file(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// What was found, and where the bad lines are.
+    pub(crate) fn described(&self) -> String {
+        format!("{}{}", self.found(), self.invalid)
+    }
+
+    /// What was found, in a phrase.
+    pub(crate) fn found(&self) -> String {
+        let files = if self.files.is_empty() { "no raw file".to_owned() } else { self.files.join(", ") };
+        if let Some(ExposureCounts { rows, events, without_session, without_items }) = self.table {
+            return format!(
+                "{files}: {rows} rows, {without_session} without a session, {without_items} without items; {events} events"
+            );
+        }
+        let Self { lines, foreign, outside, invalid, is_of_a_day, .. } = self;
+        let outside = match (outside, is_of_a_day) {
+            (0, _) | (_, false) => format!("{outside} outside the days asked for"),
+            (outside, true) => format!("{outside} of other days ({})", self.days_outside()),
+        };
+        format!("{files}: {lines} lines, {foreign} foreign, {outside}{}", invalid.found())
+    }
+}
+
+impl fmt::Display for SourceReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "  read         {}", self.described())
+    }
+}
+
+/// What became of a day.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct IngestReport {
+    day: Day,
+    /// Events in the canonical file.
+    events: u64,
+    /// Repeated deliveries that were dropped.
+    duplicates: u64,
+    /// The canonical file; where a gate refused the day, the one that is kept apart.
+    canonical: String,
+    pub(crate) replaced: Replaced,
+    /// How the events differ from those that were there before; absent for a day that was not there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changes: Option<Changes>,
+}
+
+impl fmt::Display for IngestReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "  canonical    {}", self.became())
+    }
+}
+
+impl IngestReport {
+    /// Of a day that a gate has refused.
+    pub(crate) fn kept_apart(ctx: &Context, rows: &DayRows) -> Self {
+        let (day, events, duplicates) = (rows.day, rows.len() as u64, rows.duplicates);
+        let (canonical, replaced) = if rows.is_empty() {
+            (ctx.canonical().of(rows.stream).name(day), Replaced::Empty)
+        } else {
+            (ctx.canonical().refused().of(rows.stream).name(day), Replaced::Refused)
+        };
+        Self { day, events, duplicates, canonical, replaced, changes: None }
+    }
+
+    /// What became of the day, in a phrase.
+    pub(crate) fn became(&self) -> String {
+        let replaced = match self.replaced {
+            Replaced::Written => "written",
+            Replaced::Unchanged => "unchanged",
+            Replaced::Removed => "removed",
+            Replaced::Empty => "no file for an empty day",
+            Replaced::Refused => "refused by a gate and kept apart (job_validate says why)",
+        };
+        let Self { events, duplicates, canonical, .. } = self;
+        let changes = match self.changes {
+            Some(Changes { entered, left }) if entered + left > 0 => format!(" ({entered} in, {left} out)"),
+            _ => String::new(),
+        };
+        format!("{canonical}: {events} events, {duplicates} duplicates dropped, {replaced}{changes}")
+    }
+}
+
+/// The events of a day, not written yet.
+#[derive(Debug)]
+pub(crate) struct Read {
+    pub(crate) rows: DayRows,
+    pub(crate) source: Option<SourceReport>,
+}
+
+impl Read {
+    /// What was found, for the log.
+    pub(crate) fn counts(&self) -> StepCounts {
+        let read = self.source.as_ref().map(SourceReport::counts).unwrap_or_default();
+        let (events, duplicates) = (Some(self.rows.len() as u64), Some(self.rows.duplicates));
+        StepCounts { events, duplicates, ..read }
+    }
+}
+
+/// Ingests a stream of events of the days of a range, one after the other.
+#[derive(Debug)]
+pub(crate) struct Ingest<'a> {
+    ctx: &'a Context,
+    stream: Stream,
+    source: Source<'a>,
+}
+
+#[derive(Debug)]
+enum Source<'a> {
+    /// A flat file holds all days, so it is read once, when it is opened.
+    Flat(Box<Flat>),
+    /// Files by day are read as their day comes.
+    Days(Box<dyn Store>),
+    /// So are the rows of a table.
+    Table(&'a dyn Driver),
+}
+
+#[derive(Debug)]
+struct Flat {
+    days: Gathered,
+    /// Reported with the first day.
+    source: Option<SourceReport>,
+    /// So are bad lines: of which day they are nobody can tell.
+    bad: Option<SetAside>,
+}
+
+impl<'a> Ingest<'a> {
+    /// Opens the raw exposures of `days`.
+    pub(crate) fn open(ctx: &'a Context, driver: &'a dyn Driver, days: &[Day]) -> Result<Self, JobError> {
+        if ctx.config.raw_source.r#type == RawType::Postgres {
+            return Ok(Self { ctx, stream: Stream::Exposures, source: Source::Table(driver) });
+        }
+        Self::open_files(ctx, Stream::Exposures, days)
+    }
+
+    /// Opens the raw outcomes of `days`. A table of exposures has none, and says nothing of those that were
+    /// ingested before.
+    pub(crate) fn outcomes(ctx: &'a Context, days: &[Day]) -> Result<Option<Self>, JobError> {
+        if ctx.config.raw_source.r#type == RawType::Postgres {
+            return Ok(None);
+        }
+        Self::open_files(ctx, Stream::Outcomes, days).map(Some)
+    }
+
+    fn open_files(ctx: &'a Context, stream: Stream, days: &[Day]) -> Result<Self, JobError> {
+        let store = ctx.raw_store()?;
+        let raw = Raw::new(&*store, &ctx.scope)?.of(stream);
+        let progress = Progress::begin();
+        let watched = progress.watch(&*store);
+        let files = raw_files(ctx, &watched, stream)?.flat()?;
+        let (&[first, ..], &[.., last]) = (days, days) else {
+            return Ok(Self { ctx, stream, source: Source::Days(store) });
+        };
+        if files.is_empty() {
+            return Ok(Self { ctx, stream, source: Source::Days(store) });
+        }
+        for day in days {
+            // Only worth a warning, so a file that cannot be opened is no failure.
+            if raw.has_day(*day).unwrap_or(false) {
+                tracing::warn!(%day, flat = %files[0].name, "the day's own raw file is not read: the flat file wins");
+            }
+        }
+        let aside = aside(ctx, &raw, &files);
+        let step = Step::begin(&ctx.scope, "ingest", format_args!("{first}_{}", last.next()?))?;
+        let (days, source, bad) = read(ctx, stream, &progress, files, (first, last), aside)?;
+        step.end(source.counts());
+        Ok(Self { ctx, stream, source: Source::Flat(Box::new(Flat { days, source: Some(source), bad })) })
+    }
+
+    /// Reads one of the days, puts its bad lines into quarantine and checks that it may replace what is there.
+    pub(crate) fn read(&mut self, day: Day) -> Result<Read, JobError> {
+        let (rows, mut source, bad) = match &mut self.source {
+            Source::Flat(flat) => (flat.days.take(day)?, flat.source.take(), flat.bad.take()),
+            Source::Days(store) => {
+                let progress = Progress::begin();
+                let watched = progress.watch(&**store);
+                let raw = raw_files(self.ctx, &watched, self.stream)?;
+                let files = raw.day(day)?;
+                let aside = aside(self.ctx, &raw, &files);
+                let (mut days, source, bad) =
+                    read(self.ctx, self.stream, &progress, files, (day, day), aside)?;
+                (days.take(day)?, Some(source.of_a_day(day)), bad)
+            }
+            Source::Table(driver) => {
+                let Exposures { lines, tally } = exposures(self.ctx, *driver, day)?;
+                // A row is not a line that a producer wrote: one that is malformed is an error in any case.
+                let (mut days, source, _) =
+                    read(self.ctx, self.stream, &Progress::begin(), vec![lines], (day, day), None)?;
+                (days.take(day)?, Some(SourceReport { table: tally.counts(), ..source }), None)
+            }
+        };
+        let lines = source.as_ref().map_or(0, |source| source.lines);
+        let report = quarantine(self.ctx, self.stream, day, lines, bad)?;
+        if let Some(source) = &mut source {
+            source.invalid = report;
+        }
+        let rows = rows.ok_or_else(|| JobError::Usage(format!("day {day} is not one of those opened")))?;
+        if let (Stream::Exposures, Some(SourceReport { foreign, .. })) = (self.stream, &source) {
+            let foreign = *foreign;
+            metrics::record(|record| record.add_events(Events { foreign, ..Events::default() }));
+        }
+        let Config { limits, validation, .. } = &self.ctx.config;
+        limits.check("max_events_per_run", limits.max_events_per_run, rows.len()).map_err(|exceeded| {
+            match self.stream {
+                Stream::Exposures => exceeded.in_place(format_args!("day {day}")),
+                Stream::Outcomes => exceeded.in_place(format_args!("the outcomes of {day}")),
+            }
+        })?;
+        let canonical = self.ctx.canonical().of(self.stream);
+        if rows.is_empty() && validation.min_events > 0 && canonical.exists(day)? {
+            return Err(Refused::Erasure { day, canonical: canonical.name(day) }.into());
+        }
+        Ok(Read { rows, source })
+    }
+}
+
+/// The raw files of a stream. How long they are is only asked where bad lines are set aside.
+fn raw_files<'a>(ctx: &'a Context, store: &'a dyn Store, stream: Stream) -> Result<Raw<'a>, JobError> {
+    let raw = Raw::new(store, &ctx.scope)?.of(stream).within(&ctx.budget);
+    Ok(if is_strict(ctx) { raw } else { raw.measured() })
+}
+
+/// Begins to read the exposures of a day from a table.
+fn exposures(ctx: &Context, driver: &dyn Driver, day: Day) -> Result<Exposures, JobError> {
+    let PostgresSource { tenant_table, exposure_table, row_security, .. } = &ctx.config.raw_source.postgres;
+    let mut database = database::connect(&ctx.config, driver, ctx.config.raw_dsn()?, *row_security)?;
+    let tenant = database.tenant(tenant_table, &ctx.scope.tenant, MissingTenant::Refuse)?;
+    let window = Window::ending_with(day, 1)?;
+    let query = ExposureQuery { table: exposure_table, tenant: &tenant, scope: &ctx.scope, window };
+    Ok(database.exposures(query)?)
+}
+
+/// What was delivered with a day and is not in its canonical data.
+pub(crate) fn dropped(rows: &DayRows, source: Option<&SourceReport>) -> Dropped {
+    // A flat file holds other days by right.
+    let outside = source.filter(|source| source.is_of_a_day && source.outside > 0);
+    Dropped { duplicates: Some(rows.duplicates), outside: outside.map(|source| source.outside) }
+}
+
+/// Puts a day's canonical file in place.
+pub(crate) fn commit(
+    ctx: &Context,
+    rows: &DayRows,
+    pending: PendingDay<'_>,
+) -> Result<IngestReport, JobError> {
+    let (day, events, duplicates) = (rows.day, rows.len() as u64, rows.duplicates);
+    let canonical = ctx.canonical().of(rows.stream);
+    // The report says without a look at the data whether it is the same; there is one of exposures alone.
+    let reported = match rows.stream {
+        Stream::Exposures => ctx.reports().read(day)?,
+        Stream::Outcomes => None,
+    };
+    let is_same = reported.is_some_and(|report| report.canonical_hash == pending.hash());
+
+    let changes =
+        if is_same && canonical.exists(day)? { Some(Changes::default()) } else { canonical.changes(rows)? };
+    if !rows.is_empty() {
+        ctx.claim_canonical()?;
+    }
+    let replaced = pending.commit()?;
+    // A file that somebody else changed is not the one that the report is of: how it differed is not known.
+    let changes = changes.filter(|_| !(is_same && replaced == Replaced::Written));
+
+    let Changes { entered, left } = changes.unwrap_or(Changes { entered: events, left: 0 });
+    tracing::info!(%day, stream = rows.stream.as_str(), events, duplicates, entered, left, "ingested");
+    if rows.stream == Stream::Exposures {
+        let new = Events { kept: events, duplicate: duplicates, ..Events::default() };
+        metrics::record(|record| record.add_events(new));
+    }
+    Ok(IngestReport { day, events, duplicates, canonical: canonical.name(day), replaced, changes })
+}
+
+fn read(
+    ctx: &Context,
+    stream: Stream,
+    progress: &Progress,
+    files: Vec<LineFile>,
+    (first, last): (Day, Day),
+    aside: Option<Aside>,
+) -> Result<(Gathered, SourceReport, Option<SetAside>), JobError> {
+    let names: Vec<String> = files.iter().map(|file| file.name.clone()).collect();
+    if names.len() > 1 {
+        let files = names.join(", ");
+        tracing::warn!(
+            files,
+            "these are read together, as parts of the same data: none must be a copy of another"
+        );
+    }
+    let files = files.into_iter().map(|file| progress.count_lines(file)).collect();
+    let rules = Rules { scope: &ctx.scope, max_id_bytes: ctx.config.limits.max_id_bytes };
+    let reader = Reader { stream, rules, budget: &ctx.budget, aside: aside.as_ref() };
+    match (reader.gather(files, first, last), aside) {
+        (Ok((days, counts)), aside) => Ok((days, SourceReport::new(names, counts), aside.map(Aside::finish))),
+        (Err(LinesError::Hopeless { name, line, why }), Some(aside)) => {
+            let at = quarantine::Stop { name, line, why };
+            Err(quarantine::stopped(ctx, stream, first, at, &aside.finish()))
+        }
+        // A database says by itself what it was asked for.
+        (Err(LinesError::Read { source, .. }), _) if DatabaseError::of(&source).is_some() => {
+            Err(source.downcast::<DatabaseError>().map_or_else(
+                |source| LinesError::Read { name: names.concat(), source }.into(),
+                JobError::Database,
+            ))
+        }
+        (Err(error), _) => Err(error.into()),
+    }
+}

@@ -1,0 +1,20 @@
+//! The way from raw events to what is current: ingest, validate, build, stage, publish.
+//!
+//! `run` is all of it; each job is a slice of it. Each step returns a report that can be printed or serialized. Nothing here
+//! reads a flag that is not handed to it, or ends the process.
+
+pub(crate) mod build;
+pub(crate) mod catalog;
+pub(crate) mod checkpoint;
+pub mod context;
+pub(crate) mod database;
+pub(crate) mod ingest;
+pub(crate) mod met;
+pub(crate) mod outcomes;
+pub(crate) mod publish;
+pub(crate) mod quarantine;
+pub(crate) mod refused;
+pub(crate) mod run;
+pub(crate) mod signals;
+pub(crate) mod summary;
+pub(crate) mod validate;

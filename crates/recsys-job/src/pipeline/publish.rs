@@ -1,0 +1,252 @@
+//! Staged artifacts → blobs, records, history, manifest.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::mpsc::Receiver;
+use std::sync::{Mutex, PoisonError};
+
+use recsys_core::artifact::{ArtifactKey, Kind};
+use recsys_core::domain::id::Scope;
+use recsys_core::domain::window::Window;
+use recsys_core::publish::{
+    Candidate, Fate, Held, Holds, Manifest, Options, Planned, Published, Publisher, Registry, Stored,
+    TopChange, Unfit, version_in,
+};
+use recsys_core::staging::Staged;
+use recsys_core::threads::interrupt;
+use serde::Serialize;
+
+use crate::pipeline::context::{Context, by};
+use crate::shell::cli::PublishFlags;
+use crate::shell::error::JobError;
+use crate::shell::run_id;
+use crate::watch::metrics::{self, Artifact};
+use crate::watch::step::{Counts, Step};
+
+/// What became of an artifact.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct FateReport {
+    kind: Kind,
+    window: Window,
+    version: String,
+    rows: u64,
+    fate: Fate,
+}
+
+impl fmt::Display for FateReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fate = match self.fate {
+            Fate::Published => "published",
+            Fate::AlreadyCurrent => "already current",
+            Fate::OlderWindow => "kept aside: the current one is of a newer window",
+            Fate::Superseded => "kept aside: a newer window is published with it",
+            Fate::Held => "kept aside: an operator holds what is current",
+        };
+        let Self { kind, window, version, rows, .. } = self;
+        write!(f, "  {kind:<12} {window}, {rows} rows, {version:.12}: {fate}")
+    }
+}
+
+/// What a publish did.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct PublishReport {
+    pub(crate) artifacts: Vec<FateReport>,
+    manifest: String,
+    swapped: bool,
+    /// Kinds that are kept where they are.
+    #[serde(skip)]
+    held: Holds,
+}
+
+impl PublishReport {
+    /// Refuses where an operator holds what would have become current.
+    pub(crate) fn held(&self, ctx: &Context) -> Result<(), JobError> {
+        check_held(ctx, self.held.clone())
+    }
+}
+
+/// Refuses where anything is held.
+pub(crate) fn check_held(ctx: &Context, holds: Holds) -> Result<(), JobError> {
+    if holds.is_empty() { Ok(()) } else { Err(Held { scope: ctx.scope.clone(), holds }.into()) }
+}
+
+impl fmt::Display for PublishReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let swapped = if self.swapped { "swapped" } else { "unchanged" };
+        write!(f, "  manifest     {}: {swapped}", self.manifest)
+    }
+}
+
+/// Checks documents before they are published, and hands each to `take` when it has passed, with what came with it.
+pub(crate) fn check<T: Send, R: Send>(
+    ctx: &Context,
+    documents: impl IntoIterator<Item = (ArtifactKey, Staged, T)>,
+    take: impl Fn(T, Candidate) -> R + Sync,
+) -> Result<Vec<R>, JobError> {
+    let check = |(key, staged, with): (ArtifactKey, Staged, T)| {
+        let Staged { name, version, bytes } = staged;
+        let checked = Candidate::check(&key, &version, bytes, &ctx.config.limits);
+        checked.map(|candidate| take(with, candidate)).map_err(|source| match source {
+            Unfit::Limit(exceeded) => JobError::Limit(exceeded.in_place(name)),
+            source => JobError::Unfit { name, source },
+        })
+    };
+    let mut documents: Vec<_> = documents.into_iter().enumerate().collect();
+    let bytes: usize = documents.iter().map(|(_, (_, staged, _))| staged.bytes.len()).sum();
+    if bytes > ctx.budget.documents() {
+        // What is parsed of a document takes about as much memory again.
+        return documents.into_iter().map(|(_, document)| check(document)).collect();
+    }
+    // The largest first, so that no thread is left with one while the others have nothing to do.
+    documents.sort_by_key(|(_, (_, staged, _))| Reverse(staged.bytes.len()));
+    let checked = Mutex::new(BTreeMap::new());
+    rayon::scope_fifo(|scope| {
+        for (number, document) in documents {
+            let (check, checked) = (&check, &checked);
+            scope.spawn_fifo(move |_| {
+                let result = check(document);
+                checked.lock().unwrap_or_else(PoisonError::into_inner).insert(number, result);
+            });
+        }
+    });
+    // The first failure in the order of documents, whichever thread fails first.
+    checked.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
+}
+
+/// Publishes staged artifacts: first the blobs, in as many batches as fit memory, then all else at once.
+#[derive(Debug)]
+pub(crate) struct Publishing<'a> {
+    ctx: &'a Context,
+    publisher: Publisher<'a>,
+    stored: Vec<Stored>,
+    step: Step,
+}
+
+impl<'a> Publishing<'a> {
+    /// Begins to publish artifacts of `window`.
+    pub(crate) fn begin(ctx: &'a Context, flags: &PublishFlags, window: Option<Window>) -> Self {
+        let window = window.map(|window| window.to_string()).unwrap_or_default();
+        let step = Step::go_on(&ctx.scope, "publish", window);
+        let validation = &ctx.config.validation;
+        let top_change = |most| TopChange { most, of: validation.top_items.get() as usize };
+        let options = Options {
+            allow_older_window: flags.allow_older_window,
+            switch_segment: flags.switch_segment,
+            allow_empty: ctx.config.validation.min_events == 0,
+            max_change: validation.max_artifact_change.filter(|_| !flags.allow_large_change),
+            max_top_change: validation.max_top_change.filter(|_| !flags.allow_large_change).map(top_change),
+        };
+        let publisher = Publisher {
+            objects: &*ctx.published.objects,
+            registry: &*ctx.published.registry,
+            limits: &ctx.config.limits,
+            by: by(),
+            run_id: run_id::current(),
+            note: flags.reason.clone(),
+            now: ctx.clock.now(),
+            horizon: ctx.clock.horizon(),
+            timeouts: ctx.config.registry.timeouts(),
+            options,
+        };
+        Self { ctx, publisher, stored: Vec::new(), step }
+    }
+
+    /// Refuses what would be refused at the end, before anything of it is written.
+    pub(crate) fn plan(&self, planned: &[Planned]) -> Result<(), JobError> {
+        Ok(self.publisher.plan(&self.ctx.scope, planned)?)
+    }
+
+    /// Stores the blob of an artifact that was planned and checked.
+    pub(crate) fn store(&self, candidate: &Candidate) -> Result<Stored, JobError> {
+        let prepared = self.publisher.prepare(&candidate.into(), &candidate.bytes)?;
+        Ok(self.publisher.store(prepared, candidate)?)
+    }
+
+    /// Prepares the blob of an artifact while it is checked, and puts it in place when it has passed. None when it has
+    /// not, and never will.
+    pub(crate) fn store_checked(
+        &self,
+        planned: &Planned,
+        bytes: &[u8],
+        passed: &Receiver<Candidate>,
+    ) -> Result<Option<Stored>, JobError> {
+        let prepared = self.publisher.prepare(planned, bytes)?;
+        let Ok(candidate) = passed.recv() else { return Ok(None) };
+        Ok(Some(self.publisher.store(prepared, &candidate)?))
+    }
+
+    /// Takes artifacts whose blobs are stored.
+    pub(crate) fn add(&mut self, stored: Vec<Stored>) {
+        self.stored.extend(stored);
+    }
+
+    /// Makes what was stored current.
+    pub(crate) fn finish(mut self) -> Result<PublishReport, JobError> {
+        self.ctx.published.warn_of_collisions();
+        self.publisher.now = self.ctx.clock.now();
+        self.publisher.horizon = self.ctx.clock.horizon();
+        let ctx = self.ctx;
+        interrupt::check()?;
+        let Published { fates, manifest, swapped, current, held } =
+            self.publisher.finish(&ctx.scope, &self.stored)?;
+        self.step.end(note(&ctx.scope, &self.stored, &fates));
+        if let Some(current) = &current {
+            metrics::record(|record| record.set_manifest(&ctx.scope, current.updated_at));
+            let known = self.stored.iter().map(|stored| stored.planned.key.kind);
+            let known: Vec<Kind> =
+                known.zip(&fates).filter(|(_, fate)| is_current(**fate)).map(|(kind, _)| kind).collect();
+            let registry = Registry::new(&*ctx.published.registry);
+            note_windows(&registry, &ctx.scope, current, &known);
+            if let Some(notifier) = &ctx.notifier {
+                notifier.tell(&*ctx.published.registry, current);
+            }
+        }
+        let artifacts = self.stored.into_iter().zip(fates).map(|(stored, fate)| {
+            let Stored { planned: Planned { key, version, rows, .. }, .. } = stored;
+            let ArtifactKey { kind, window, .. } = key;
+            if fate == Fate::OlderWindow {
+                tracing::warn!(%kind, %window, "kept aside: the current artifact is of a newer window");
+            }
+            FateReport { kind, window, version, rows: rows as u64, fate }
+        });
+        let report = PublishReport { artifacts: artifacts.collect(), manifest, swapped, held };
+        tracing::info!(manifest = %report.manifest, swapped, "published");
+        Ok(report)
+    }
+}
+
+/// Notes the windows of all that a manifest names, except those of kinds that are known already. What nobody can read is
+/// left out.
+pub(crate) fn note_windows(registry: &Registry<'_>, scope: &Scope, manifest: &Manifest, known: &[Kind]) {
+    for (kind, uri) in manifest.current.iter().filter(|(kind, _)| !known.contains(kind)) {
+        if let Ok(Some(found)) = registry.record(scope, *kind, version_in(uri)) {
+            metrics::record(|record| record.set_window(scope, *kind, found.window));
+        }
+    }
+}
+
+fn is_current(fate: Fate) -> bool {
+    matches!(fate, Fate::Published | Fate::AlreadyCurrent)
+}
+
+/// Notes the artifacts that are current now, and counts them.
+fn note(scope: &Scope, stored: &[Stored], fates: &[Fate]) -> Counts {
+    let current = || {
+        let current = stored.iter().zip(fates).filter(|(_, fate)| is_current(**fate));
+        current.map(|(stored, _)| &stored.planned)
+    };
+    for Planned { key, rows, bytes, .. } in current() {
+        let artifact = Artifact { items: *rows as u64, bytes: *bytes, skipped_sessions: None };
+        metrics::record(|record| {
+            record.set_artifact(key.kind, artifact);
+            record.set_window(scope, key.kind, key.window);
+        });
+    }
+    Counts {
+        artifacts: Some(current().count() as u64),
+        rows: Some(current().map(|planned| planned.rows as u64).sum()),
+        bytes: Some(current().map(|planned| planned.bytes).sum()),
+        ..Counts::default()
+    }
+}

@@ -1,0 +1,139 @@
+//! Bad lines → the quarantine file of their day, and the gate on how many there may be.
+
+use std::fmt;
+
+use recsys_core::domain::stream::Stream;
+use recsys_core::domain::window::Day;
+use recsys_core::input::lines::LineFile;
+use recsys_core::input::quarantine::{
+    Aside, Bounds, Hopeless, Quarantine, SetAside, Stopped, TooManyInvalid, ratio,
+};
+use recsys_core::input::raw::Raw;
+use recsys_core::storage::Replaced;
+use recsys_core::threads::interrupt;
+use serde::Serialize;
+
+use crate::pipeline::context::Context;
+use crate::shell::error::{JobError, one_line};
+use crate::watch::metrics::{self, Events};
+
+/// The bad lines among those that were read.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct QuarantineReport {
+    /// How many there are.
+    invalid: u64,
+    /// What part of all lines that is.
+    invalid_ratio: f64,
+    /// The file they are in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quarantine: Option<String>,
+}
+
+impl QuarantineReport {
+    /// How many lines break a rule.
+    pub(crate) fn lines(&self) -> u64 {
+        self.invalid
+    }
+
+    /// The end of a phrase that says what was found.
+    pub(crate) fn found(&self) -> String {
+        if self.invalid == 0 { String::new() } else { format!(", {} invalid", self.invalid) }
+    }
+}
+
+/// A line of its own after what was read, or nothing.
+impl fmt::Display for QuarantineReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { invalid, invalid_ratio, quarantine } = self;
+        let Some(file) = quarantine else { return Ok(()) };
+        write!(f, "\n  quarantine   {file}: {invalid} lines, {:.2} % of those read", invalid_ratio * 100.0)
+    }
+}
+
+/// Where the bad lines of `files` go while they are read; none when the first of them is to stop the job.
+pub(crate) fn aside(ctx: &Context, raw: &Raw<'_>, files: &[LineFile]) -> Option<Aside> {
+    if is_strict(ctx) {
+        return None;
+    }
+    let validation = &ctx.config.validation;
+    let bounds =
+        Bounds { max_bytes: validation.max_quarantine_bytes, max_ratio: validation.max_invalid_ratio.into() };
+    let names = files.iter().map(|file| raw.below_root(&file.name).to_owned()).collect();
+    Some(Aside::new(names, &ctx.budget).within(bounds))
+}
+
+/// Whether the first bad line stops the job.
+pub(crate) fn is_strict(ctx: &Context) -> bool {
+    f64::from(ctx.config.validation.max_invalid_ratio) <= 0.0
+}
+
+/// Where reading was stopped, and why.
+pub(crate) struct Stop {
+    pub(crate) name: String,
+    pub(crate) line: u64,
+    pub(crate) why: Hopeless,
+}
+
+/// Puts the bad lines that were read until reading was stopped in place of those that the quarantine file of `day` held
+/// before: they are what has to be looked at now.
+pub(crate) fn stopped(ctx: &Context, stream: Stream, day: Day, at: Stop, bad: &SetAside) -> JobError {
+    let files = Quarantine::new(&*ctx.canonical, &ctx.scope).of(stream);
+    if let Err(error) = files.replace(day, Some(bad)) {
+        return error.into();
+    }
+    let (Stop { name, line, why }, invalid) = (at, bad.lines());
+    note(stream, invalid);
+    let (quarantine, first) = (files.name(day), bad.first().unwrap_or_default().to_owned());
+    JobError::Stopped(Box::new(Stopped { day, name, line, why, invalid, quarantine, first }))
+}
+
+fn note(stream: Stream, invalid: u64) {
+    if stream == Stream::Exposures {
+        metrics::record(|record| record.add_events(Events { invalid, ..Events::default() }));
+    }
+}
+
+/// Removes the quarantine file of a day that has no bad line any more. Nothing is built from it, so that one that stays is
+/// no reason to refuse the day.
+fn remove(files: &Quarantine<'_>, day: Day) -> Result<(), JobError> {
+    let quarantine = files.name(day);
+    match files.replace(day, None) {
+        Ok(Replaced::Removed) => {
+            tracing::info!(%day, quarantine, "no line is invalid any more; the quarantine file is gone");
+        }
+        Ok(_) => {}
+        Err(error) if error.action == "remove" && interrupt::check().is_ok() => {
+            let error = one_line(&error);
+            tracing::warn!(%day, quarantine, error, "no line is invalid any more; remove the quarantine file, which stays");
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+/// Puts the bad lines of a day in place of those that its quarantine file held before, and checks that there are
+/// not too many among the `lines` that were read.
+///
+/// The file is written in either case, so that one can look at them.
+pub(crate) fn quarantine(
+    ctx: &Context,
+    stream: Stream,
+    day: Day,
+    lines: u64,
+    bad: Option<SetAside>,
+) -> Result<QuarantineReport, JobError> {
+    let files = Quarantine::new(&*ctx.canonical, &ctx.scope).of(stream);
+    let Some(bad) = bad.filter(|bad| bad.lines() > 0) else {
+        return remove(&files, day).map(|()| QuarantineReport::default());
+    };
+    files.replace(day, Some(&bad))?;
+    let (invalid, invalid_ratio, quarantine) = (bad.lines(), ratio(bad.lines(), lines), files.name(day));
+    note(stream, invalid);
+    let max = ctx.config.validation.max_invalid_ratio;
+    if invalid_ratio > max.into() {
+        let first = bad.first().unwrap_or_default().to_owned();
+        return Err(TooManyInvalid { day, invalid, lines, max: max.into(), quarantine, first }.into());
+    }
+    tracing::warn!(%day, invalid, lines, invalid_ratio, quarantine, "invalid lines are set aside");
+    Ok(QuarantineReport { invalid, invalid_ratio, quarantine: Some(quarantine) })
+}

@@ -1,0 +1,205 @@
+//! Canonical data → a verdict, and the report of the day.
+
+use std::fmt;
+
+use recsys_core::domain::window::{Day, Window};
+use recsys_core::gate::day_report::{Accepted, DayReport, Verdict};
+use recsys_core::gate::{Check, DayCounts, Dropped, Found, Past, Validation};
+use recsys_core::threads::interrupt;
+use serde::Serialize;
+
+use crate::pipeline::context::{Context, by};
+use crate::pipeline::ingest::SourceReport;
+use crate::pipeline::met;
+use crate::shell::error::{JobError, Known};
+use crate::watch::metrics;
+use crate::watch::step::{Counts, Step};
+
+/// A day that passed its gates.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct ValidateReport {
+    day: Day,
+    #[serde(flatten)]
+    counts: DayCounts,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duplicates: Option<u64>,
+    pub(crate) past: Past,
+    checks: Vec<Check>,
+    /// Who has let the day go on, if it did not pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accepted: Option<Accepted>,
+    /// The file that says the same.
+    report: String,
+}
+
+impl fmt::Display for ValidateReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let DayCounts { events, sessions, items, users, .. } = self.counts;
+        write!(
+            f,
+            "  validated    {}: {events} events, {sessions} sessions, {items} items, {users} users",
+            self.day
+        )?;
+        if let Some(note) = self.unjudged() {
+            write!(f, "; {note}")?;
+        }
+        if let Some(Accepted { reason, by, .. }) = &self.accepted {
+            write!(f, "; refused by a gate and accepted by {by}: {reason}")?;
+        }
+        Ok(())
+    }
+}
+
+impl ValidateReport {
+    /// What is said of a day whose past is too little known.
+    fn unjudged(&self) -> Option<String> {
+        let Past { lookback_days, sufficient, days, .. } = &self.past;
+        (*lookback_days > 0 && !sufficient).then(|| {
+            format!(
+                "its volume is not judged: {} of the {lookback_days} days before it are known",
+                days.len()
+            )
+        })
+    }
+}
+
+/// What was found in a day, and what the gates make of it.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    day: Day,
+    found: Found,
+    past: Past,
+    checks: Vec<Check>,
+    accepted: Option<Accepted>,
+}
+
+/// Judges a day as a step of its own.
+pub(crate) fn judge(ctx: &Context, day: Day, found: Found) -> Result<Judged, JobError> {
+    let step = Step::begin(&ctx.scope, "validate", Window::ending_with(day, 1)?)?;
+    let judged = Judged::new(ctx, day, found)?;
+    let Found { counts, dropped: Dropped { duplicates, .. }, .. } = judged.found;
+    metrics::record(|record| record.set_volume(&counts, &judged.past));
+    step.end(Counts { events: Some(counts.events), duplicates, ..Counts::default() });
+    Ok(judged)
+}
+
+impl Judged {
+    /// Judges a day.
+    pub(crate) fn new(ctx: &Context, day: Day, found: Found) -> Result<Self, JobError> {
+        let past = past(ctx, day)?;
+        let checks = ctx.config.validation.judge(&found, &past);
+        Ok(Self { day, found, past, checks, accepted: None })
+    }
+
+    /// Whether every gate let the day pass.
+    pub(crate) fn passed(&self) -> bool {
+        self.checks.iter().all(|check| check.passed)
+    }
+
+    /// The same of the day's data with the hash `canonical_hash`: what somebody has accepted may go on.
+    pub(crate) fn of(self, ctx: &Context, canonical_hash: &str) -> Result<Self, JobError> {
+        if self.passed() {
+            return Ok(self);
+        }
+        let report = ctx.reports().read(self.day)?.filter(|report| report.canonical_hash == canonical_hash);
+        Ok(Self { accepted: report.and_then(|report| report.verdict?.accepted), ..self })
+    }
+
+    /// Lets the day go on if a gate refused it, for the reason that somebody gives.
+    pub(crate) fn accept(self, ctx: &Context, reason: String) -> Self {
+        if self.passed() {
+            return self;
+        }
+        Self { accepted: Some(Accepted { reason, by: by(), at: ctx.clock.now() }), ..self }
+    }
+
+    /// Whether the day may go on. `source` is what was read, where that is known.
+    pub(crate) fn verdict(&self, ctx: &Context, source: Option<&SourceReport>) -> Result<(), JobError> {
+        if let Some(Accepted { reason, by, .. }) = &self.accepted {
+            tracing::warn!(day = %self.day, by, reason, "refused by a gate, and accepted");
+            return Ok(());
+        }
+        let source = source.map(SourceReport::found);
+        let has_events = self.found.counts.events > 0;
+        let apart = || format!("kept apart as {}", ctx.canonical().refused().name(self.day));
+        let found: Vec<String> = source.into_iter().chain(has_events.then(apart)).collect();
+        let found = (!found.is_empty()).then(|| found.join("; "));
+        ctx.config.validation.verdict(self.day, &self.checks, found).map_err(|refused| {
+            let others = if has_events { Known::default() } else { met::others(ctx) };
+            if others.is_empty() { JobError::Gate(refused) } else { JobError::NotMet { refused, others } }
+        })
+    }
+
+    /// Writes the report of the day, whatever the verdict. `canonical_hash` is that of its canonical file.
+    pub(crate) fn write(self, ctx: &Context, canonical_hash: String) -> Result<ValidateReport, JobError> {
+        let passed = self.passed();
+        let Self { day, found, past, checks, accepted } = self;
+        let Found { counts, dropped, .. } = found;
+        let duplicates = dropped.duplicates;
+        let verdict =
+            Verdict { passed, past: past.clone(), checks: checks.clone(), accepted: accepted.clone() };
+        ctx.reports().write(&report(ctx, day, canonical_hash, counts, dropped, Some(verdict)))?;
+        let report = ctx.reports().name(day);
+        let report = ValidateReport { day, counts, duplicates, past, checks, accepted, report };
+        if let Some(note) = report.unjudged() {
+            tracing::warn!(%day, passed, "judged; {note}");
+        } else {
+            tracing::info!(%day, passed, "judged");
+        }
+        Ok(report)
+    }
+}
+
+/// Writes the report of a day that nobody has judged yet. One of the same data that was judged stays.
+pub(crate) fn report_counts(
+    ctx: &Context,
+    day: Day,
+    found: &Found,
+    canonical_hash: &str,
+) -> Result<(), JobError> {
+    let new = report(ctx, day, canonical_hash.to_owned(), found.counts, found.dropped, None);
+    let old = ctx.reports().read(day)?;
+    if old.is_none_or(|old| !old.is_good() || DayReport { verdict: None, ..old } != new) {
+        ctx.reports().write(&new)?;
+    }
+    Ok(())
+}
+
+fn report(
+    ctx: &Context,
+    day: Day,
+    canonical_hash: String,
+    counts: DayCounts,
+    dropped: Dropped,
+    verdict: Option<Verdict>,
+) -> DayReport {
+    let (tenant, surface) = (ctx.scope.tenant.clone(), ctx.scope.surface.clone());
+    let Dropped { duplicates, outside } = dropped;
+    DayReport { v: 1, tenant, surface, day, canonical_hash, counts, duplicates, outside, verdict }
+}
+
+/// The days before a day: by their reports, or else by their canonical data. One that was refused says nothing of what is
+/// usual; the next before it takes its place.
+fn past(ctx: &Context, day: Day) -> Result<Past, JobError> {
+    let lookback_days = ctx.config.validation.lookback();
+    let mut known = Vec::new();
+    let mut looked_at = 0;
+    for before in 1..=i64::from(Validation::MAX_LOOKBACK_DAYS) {
+        interrupt::check()?;
+        // There is no day before the first of the calendar.
+        let Some(before) = day.plus(-before).ok().filter(|_| looked_at < lookback_days) else { break };
+        let report = ctx.reports().read(before)?;
+        let is_refused = report.as_ref().is_some_and(|report| !report.is_good());
+        let counts = match report.filter(DayReport::is_good) {
+            Some(report) => Some(report.counts),
+            None => match ctx.canonical().load(before, &ctx.budget)? {
+                Some((rows, _)) => Some(DayCounts::of(&rows)?),
+                None => None,
+            },
+        };
+        looked_at += u32::from(counts.is_some() || !is_refused);
+        known.extend(counts.filter(|counts| counts.events > 0).map(|counts| (before, counts)));
+    }
+    known.reverse();
+    Ok(Past::new(&known, lookback_days))
+}

@@ -1,0 +1,58 @@
+//! The id of the whole run, which all its jobs write into every log line.
+
+use std::sync::OnceLock;
+
+use crate::shell::error::JobError;
+
+static CURRENT: OnceLock<String> = OnceLock::new();
+
+/// The variable by which a scheduler gives all jobs of a run the same id.
+const RECSYS_RUN_ID: &str = "RECSYS_RUN_ID";
+
+/// As long as the ids that schedulers make of names and times.
+const MAX_BYTES: usize = 128;
+
+/// The id of this run, when it has begun.
+pub(crate) fn current() -> Option<String> {
+    CURRENT.get().cloned()
+}
+
+/// Takes the id that the environment names, or a new one where it names none.
+pub(crate) fn begin() -> Result<String, JobError> {
+    let id = from_env()?;
+    Ok(CURRENT.get_or_init(|| id).clone())
+}
+
+fn from_env() -> Result<String, JobError> {
+    match std::env::var_os(RECSYS_RUN_ID) {
+        Some(id) if !id.is_empty() => check(id.to_str()),
+        _ => Ok(format!("{:012x}", fastrand::u64(..1 << 48))),
+    }
+}
+
+/// It stands in every line, so it must not break one, nor hide in it.
+fn check(id: Option<&str>) -> Result<String, JobError> {
+    let id = id.filter(|id| id.len() <= MAX_BYTES && id.bytes().all(|byte| byte.is_ascii_graphic()));
+    id.map(str::to_owned).ok_or_else(|| {
+        let line =
+            format!("{RECSYS_RUN_ID} must be at most {MAX_BYTES} printable ASCII characters without blanks");
+        JobError::Usage(line)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_short_and_printable() {
+        let longest = "x".repeat(MAX_BYTES);
+        for good in ["a", "scheduled__2026-01-01T00:00:00+00:00", "\"{}", &longest] {
+            assert_eq!(check(Some(good)).unwrap(), good);
+        }
+        let too_long = "x".repeat(MAX_BYTES + 1);
+        for bad in [Some("a b"), Some("a\nb"), Some("a\u{1b}[2J"), Some("ü"), Some(&too_long[..]), None] {
+            assert!(check(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The last failure of each job, for `status`: a small document beside the checkpoints, which the next good run of the
+//! same binary removes, or of one that does the same work.
+//!
+//! It is for people. Nothing here changes the exit code, and nothing waits for a service that has just failed.
+
+use std::error::Error;
+use std::io;
+
+use jiff::Timestamp;
+use recsys_core::domain::id::Scope;
+use recsys_core::storage::{BucketFault, Condition, Store, StoreError};
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::shell::cli::CommonArgs;
+use crate::shell::error::{JobError, one_line};
+use crate::shell::{clock, run_id};
+use crate::watch::metrics::Run;
+
+const FOLDER: &str = "failures";
+
+/// What `recsys-pipelines run` is called.
+const RUN: &str = "recsys-pipelines";
+
+/// Bytes of a message that are kept.
+const MAX_MESSAGE: usize = 2000;
+
+/// How a job has failed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FailureNote {
+    v: u8,
+    pub(crate) binary: String,
+    pub(crate) run_id: Option<String>,
+    pub(crate) at: Timestamp,
+    pub(crate) exit_code: u8,
+    pub(crate) message: String,
+}
+
+/// Notes how a job has ended: by what error, and what it says last of it.
+pub(crate) fn end(run: &Run, common: &CommonArgs, failure: Option<(&JobError, &str)>) {
+    let Some(scope) = run.scope.as_ref().filter(|_| run.is_job) else { return };
+    if failure.is_some_and(|(error, _)| !is_worth_noting(error)) {
+        return;
+    }
+    let Ok(config) = Config::load(common.config.as_deref()) else { return };
+    let Ok(store) = config.roots().open(&config.checkpoint_dir()) else { return };
+    let noted = match failure {
+        None => remove_healed(&*store, scope, &run.binary),
+        Some((error, line)) => write(&*store, scope, run, error, line),
+    };
+    if let Err(error) = noted {
+        tracing::info!(error = one_line(&error), "cannot note how the job has ended");
+    }
+}
+
+/// Removes the notes that say nothing any more once `binary` has ended well: its own, and those of what does the same work.
+fn remove_healed(store: &dyn Store, scope: &Scope, binary: &str) -> Result<(), StoreError> {
+    /// What `run` does not do in any case.
+    const APART: [&str; 2] = ["job_db_signals", "job_catalog"];
+    let binaries = match binary {
+        RUN => {
+            let listed = store.list(&folder(scope))?;
+            return listed
+                .iter()
+                .filter(|listed| APART.iter().all(|binary| listed.key != key(scope, binary)))
+                .try_for_each(|listed| store.remove(&listed.key).map(drop));
+        }
+        "job_publish" => &[binary, RUN][..],
+        _ => &[binary],
+    };
+    binaries.iter().try_for_each(|binary| store.remove(&key(scope, binary)).map(drop))
+}
+
+fn write(
+    store: &dyn Store,
+    scope: &Scope,
+    run: &Run,
+    error: &JobError,
+    line: &str,
+) -> Result<(), StoreError> {
+    let end = line.floor_char_boundary(MAX_MESSAGE);
+    let note = FailureNote {
+        v: 1,
+        binary: run.binary.clone(),
+        run_id: run_id::current(),
+        at: clock::wall(),
+        exit_code: error.exit() as u8,
+        message: line[..end].to_owned(),
+    };
+    let mut bytes = serde_json::to_vec_pretty(&note).unwrap_or_default();
+    bytes.push(b'\n');
+    store.put(&key(scope, &run.binary), &bytes, Condition::Always).map(drop)
+}
+
+/// A mistake in the command or the configuration was seen by whoever made it, before anything was done. A wish to stop is no
+/// failure. A service that does not answer would be waited for once more.
+fn is_worth_noting(error: &JobError) -> bool {
+    let is_usage = matches!(error, JobError::Usage(_) | JobError::Config(_));
+    !is_usage && !error.is_interruption() && (error.exit() as u8 != 1 || !is_of_a_service(error))
+}
+
+fn is_of_a_service(error: &(dyn Error + 'static)) -> bool {
+    let is_fault =
+        |error: &io::Error| error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<BucketFault>);
+    error.downcast_ref::<io::Error>().is_some_and(is_fault) || error.source().is_some_and(is_of_a_service)
+}
+
+fn folder(scope: &Scope) -> String {
+    format!("{FOLDER}/{}", scope.prefix())
+}
+
+fn key(scope: &Scope, binary: &str) -> String {
+    format!("{}/{binary}.json", folder(scope))
+}
+
+/// The failures that no good run has followed, newest last. What is no such note is passed over.
+pub(crate) fn read(store: &dyn Store) -> Result<Vec<(Scope, FailureNote)>, StoreError> {
+    let mut notes = Vec::new();
+    for listed in store.list(FOLDER)? {
+        let [_, tenant, surface, _] = listed.key.split('/').collect::<Vec<_>>()[..] else { continue };
+        let (Ok(tenant), Ok(surface)) = (tenant.parse(), surface.parse()) else { continue };
+        let Some(bytes) = store.read(&listed.key)? else { continue };
+        if let Ok(note) = serde_json::from_slice::<FailureNote>(&bytes) {
+            notes.push((Scope { tenant, surface }, note));
+        }
+    }
+    notes.sort_by_key(|(_, note)| note.at);
+    Ok(notes)
+}

@@ -1,0 +1,194 @@
+//! What is known of a process: who it is, what it has done, how it ended.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use recsys_core::artifact::Kind;
+use recsys_core::domain::id::Scope;
+use recsys_core::domain::limit::Limits;
+use recsys_core::domain::window::Window;
+use recsys_core::gate::{DayCounts, Past};
+
+use super::failure::{exceeded_limit, failed_gates};
+use crate::shell::clock;
+use crate::shell::error::JobError;
+
+/// A process.
+#[derive(Debug)]
+pub(crate) struct Run {
+    /// The binary; for an operator's command, with the command.
+    pub(crate) binary: String,
+    /// Whose data, where it is of one tenant and surface.
+    pub(crate) scope: Option<Scope>,
+    /// Whether it works on data, and not only looks at what is there.
+    pub(crate) is_job: bool,
+    pub(crate) start: Timestamp,
+    begun: Instant,
+}
+
+/// How a process ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) exit_code: u8,
+    pub(crate) end: Timestamp,
+    pub(crate) took: Duration,
+    pub(crate) failed_gates: Vec<&'static str>,
+    pub(crate) exceeded_limit: Option<&'static str>,
+}
+
+impl Run {
+    pub(crate) fn begin(binary: &str, command: Option<&str>, scope: Option<Scope>) -> Self {
+        let command = command.filter(|command| *command != "run");
+        Self {
+            binary: command.map_or_else(|| binary.to_owned(), |command| format!("{binary}-{command}")),
+            scope,
+            is_job: command.is_none(),
+            start: clock::wall(),
+            begun: Instant::now(),
+        }
+    }
+
+    pub(super) fn ended(&self, outcome: &Result<(), JobError>) -> Ended {
+        let error = outcome.as_ref().err();
+        Ended {
+            exit_code: error.map_or(0, |error| error.exit() as u8),
+            end: clock::wall(),
+            took: self.begun.elapsed(),
+            failed_gates: error.map(failed_gates).unwrap_or_default(),
+            exceeded_limit: error.and_then(exceeded_limit),
+        }
+    }
+}
+
+/// What becomes of the raw events that were read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Events {
+    pub(crate) kept: u64,
+    pub(crate) invalid: u64,
+    pub(crate) duplicate: u64,
+    pub(crate) foreign: u64,
+}
+
+/// An artifact that was built or published.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Artifact {
+    pub(crate) items: u64,
+    pub(crate) bytes: u64,
+    /// None where it was built by another process.
+    pub(crate) skipped_sessions: Option<u64>,
+}
+
+/// What a process has done so far.
+#[derive(Debug, Default)]
+pub(crate) struct Record {
+    pub(super) steps: BTreeMap<&'static str, Duration>,
+    pub(super) events: Option<Events>,
+    pub(super) artifacts: BTreeMap<Kind, Artifact>,
+    pub(super) manifests: BTreeMap<Scope, Timestamp>,
+    /// Of the artifacts that are current.
+    pub(super) windows: BTreeMap<(Scope, Kind), Window>,
+
+    pub(super) volume_ratios: BTreeMap<&'static str, f64>,
+    pub(super) limits: Option<Limits>,
+    pub(super) notify_failed: Option<bool>,
+}
+
+impl Record {
+    /// A step has taken some time, after what it took for the days before.
+    pub(crate) fn add_step(&mut self, step: &'static str, took: Duration) {
+        *self.steps.entry(step).or_default() += took;
+    }
+
+    /// Events of a day, besides those of the days before.
+    pub(crate) fn add_events(&mut self, more: Events) {
+        let Events { kept, invalid, duplicate, foreign } = more;
+        let events = self.events.get_or_insert_default();
+        events.kept += kept;
+        events.invalid += invalid;
+        events.duplicate += duplicate;
+        events.foreign += foreign;
+    }
+
+    /// An artifact of a kind, in place of that of the day before. What its builder knew of it stays.
+    pub(crate) fn set_artifact(&mut self, kind: Kind, artifact: Artifact) {
+        let known = self.artifacts.get(&kind).and_then(|artifact| artifact.skipped_sessions);
+        let skipped_sessions = artifact.skipped_sessions.or(known);
+        self.artifacts.insert(kind, Artifact { skipped_sessions, ..artifact });
+    }
+
+    /// The time of the manifest that is current.
+    pub(crate) fn set_manifest(&mut self, scope: &Scope, updated_at: Timestamp) {
+        self.manifests.insert(scope.clone(), updated_at);
+    }
+
+    /// The window of a kind's artifact that is current.
+    pub(crate) fn set_window(&mut self, scope: &Scope, kind: Kind, window: Window) {
+        self.windows.insert((scope.clone(), kind), window);
+    }
+
+    /// A day against the median of the days before it, where enough of them are known.
+    #[allow(clippy::cast_precision_loss, reason = "a ratio needs no more than 53 bits")]
+    pub(crate) fn set_volume(&mut self, counts: &DayCounts, past: &Past) {
+        self.volume_ratios.clear();
+        let Some(medians) = past.median.filter(|_| past.sufficient) else { return };
+        let measures = [
+            ("events", counts.events, medians.events),
+            ("sessions", counts.sessions, medians.sessions),
+            ("items", counts.items, medians.items),
+            ("users", counts.users, medians.users),
+        ];
+        let known = measures.into_iter().filter(|(_, _, median)| *median > 0.0);
+        self.volume_ratios.extend(known.map(|(measure, count, median)| (measure, count as f64 / median)));
+    }
+
+    /// The limits, which know how much of them was used.
+    pub(crate) fn watch_limits(&mut self, limits: &Limits) {
+        self.limits = Some(limits.clone());
+    }
+
+    /// Whether a notification came to nothing; one of several that did counts.
+    pub(crate) fn add_notification(&mut self, failed: bool) {
+        self.notify_failed = Some(failed || self.notify_failed == Some(true));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_days_add_up_and_those_of_artifacts_do_not() {
+        let mut record = Record::default();
+        record.add_step("build", Duration::from_secs(1));
+        record.add_step("build", Duration::from_secs(2));
+        assert_eq!(record.steps["build"], Duration::from_secs(3));
+        for _ in 0..2 {
+            record.add_events(Events { kept: 1, invalid: 2, duplicate: 3, foreign: 4 });
+        }
+        let events = record.events.unwrap();
+        assert_eq!((events.kept, events.invalid, events.duplicate, events.foreign), (2, 4, 6, 8));
+        record.set_artifact(Kind::Cooc, Artifact { items: 5, bytes: 50, skipped_sessions: Some(7) });
+        record.set_artifact(Kind::Cooc, Artifact { items: 6, bytes: 60, skipped_sessions: None });
+        let cooc = record.artifacts[&Kind::Cooc];
+        assert_eq!((cooc.items, cooc.bytes, cooc.skipped_sessions), (6, 60, Some(7)));
+        record.add_notification(true);
+        record.add_notification(false);
+        assert_eq!(record.notify_failed, Some(true));
+    }
+
+    #[test]
+    fn a_day_is_measured_where_its_past_is_known() {
+        let counts = |events| DayCounts { events, sessions: 4, ..DayCounts::default() };
+        let day = |number: i64| {
+            "2026-01-01".parse::<recsys_core::domain::window::Day>().unwrap().plus(number).unwrap()
+        };
+        let mut record = Record::default();
+        record.set_volume(&counts(30), &Past::new(&[(day(0), counts(20)), (day(1), counts(20))], 2));
+        let ratios: Vec<_> = record.volume_ratios.iter().map(|(measure, ratio)| (*measure, *ratio)).collect();
+        // What was nothing has no ratio.
+        assert_eq!(ratios, [("events", 1.5), ("sessions", 1.0)]);
+        record.set_volume(&counts(30), &Past::new(&[(day(0), counts(20))], 7));
+        assert!(record.volume_ratios.is_empty());
+    }
+}

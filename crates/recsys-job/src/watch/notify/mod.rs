@@ -1,0 +1,92 @@
+//! Telling the serving side that another manifest is current, so that it need not wait for its caches to age.
+//!
+//! A notification is about a manifest and not about the process that swapped it: `notified/<tenant>/<surface>.json` in
+//! the registry names the last manifest that the serving side was told of. Whoever publishes and finds another one
+//! current tells it, whether or not it swapped itself. So a notification that failed, or that a crash cut off, is made
+//! up for by the next publish, and one that arrived is not repeated.
+//!
+//! What is published is published: nothing here fails a job.
+
+use std::fmt;
+
+use recsys_core::domain::id::Scope;
+use recsys_core::publish::Manifest;
+use recsys_core::storage::{Condition, Store, StoreError};
+use serde::{Deserialize, Serialize};
+
+use crate::config::{ConfigError, NotifyRequest, NotifySettings};
+use crate::shell::error::one_line;
+use crate::watch::metrics;
+use crate::watch::post::Post;
+use crate::watch::step::{Counts, Step};
+
+/// What was told last.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Notified {
+    v: u8,
+    /// The hash of the manifest.
+    manifest: String,
+}
+
+/// What tells the serving side, with all secrets in place.
+pub(crate) struct Notifier {
+    post: Post,
+    scope: Scope,
+}
+
+/// Nothing of the request, which may hold secrets anywhere.
+impl fmt::Debug for Notifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Notifier({})", self.scope)
+    }
+}
+
+impl Notifier {
+    /// The notifier of the settings, if they have one. Looks up every environment variable that they name.
+    pub(crate) fn configured(settings: &NotifySettings, scope: &Scope) -> Result<Option<Self>, ConfigError> {
+        let request = settings.request((scope.tenant.as_str(), scope.surface.as_str()))?;
+        Ok(request.map(|NotifyRequest { url, headers, body, timeout }| {
+            let post = Post { to: "the service of notify.url", url, headers, body, timeout };
+            Self { post, scope: scope.clone() }
+        }))
+    }
+
+    /// Tells that `current` is the manifest, unless that was told before.
+    pub(crate) fn tell(&self, registry: &dyn Store, current: &Manifest) {
+        let key = format!("notified/{}.json", self.scope.prefix());
+        let told = Notified { v: 1, manifest: current.hash() };
+        match last_told(registry, &key) {
+            Ok(last) if last.as_ref() == Some(&told.manifest) => return,
+            Ok(_) => {}
+            // Told twice is better than not at all.
+            Err(error) => tracing::warn!(error = one_line(&error), "cannot tell what was notified of before"),
+        }
+        let step = Step::go_on(&self.scope, "notify", &told.manifest[..12]);
+        let sent = self.post.send();
+        metrics::record(|record| record.add_notification(sent.is_err()));
+        if let Err(error) = sent {
+            tracing::warn!(
+                error = one_line(&error),
+                "the service of notify.url was not notified; the next publish tries again"
+            );
+            return;
+        }
+        step.end(Counts::default());
+        let mut bytes = serde_json::to_vec(&told).unwrap_or_default();
+        bytes.push(b'\n');
+        if let Err(error) = registry.put(&key, &bytes, Condition::Always) {
+            tracing::warn!(
+                error = one_line(&error),
+                "cannot note what was notified of; it may be told again"
+            );
+        }
+    }
+}
+
+/// The hash of the manifest that was told last. What cannot be understood says nothing.
+fn last_told(registry: &dyn Store, key: &str) -> Result<Option<String>, StoreError> {
+    let bytes = registry.read(key)?;
+    let told: Option<Notified> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    Ok(told.map(|told| told.manifest))
+}

@@ -1,0 +1,253 @@
+//! How far the reading of events is, and what is being built: a bar on a terminal, a log line now and then elsewhere.
+//!
+//! Bytes are counted as they come from the store, where their number is known beforehand also of compressed
+//! files; events are counted as lines. Nothing is shown of what is done within seconds.
+
+use std::io::{self, IsTerminal, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use recsys_core::artifact::Kind;
+use recsys_core::input::lines::LineFile;
+use recsys_core::storage::{Conditions, Listed, Pending, PendingWrite, Store, StoreError, Tag};
+
+/// What is done within this time needs no bar.
+const PATIENCE: Duration = Duration::from_secs(2);
+const REDRAW: Duration = Duration::from_millis(200);
+const LOG_EVERY: Duration = Duration::from_secs(10);
+
+/// What has been read so far.
+#[derive(Debug, Default)]
+struct Seen {
+    bytes: AtomicU64,
+    total_bytes: AtomicU64,
+    lines: AtomicU64,
+}
+
+/// Shows something now and then until it is dropped.
+#[derive(Debug)]
+struct Shower {
+    /// Dropped to end the thread.
+    end: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Shower {
+    /// `draw` is for terminals, `log` for all else.
+    fn begin(draw: impl FnMut() + Send + 'static, log: impl FnMut() + Send + 'static) -> Self {
+        let (end, ended) = channel::<()>();
+        // Where no thread can be started, nothing is shown.
+        let thread = thread::Builder::new().spawn(move || {
+            let (mut show, mut wait, then): (Box<dyn FnMut()>, _, _) = if io::stderr().is_terminal() {
+                (Box::new(draw), PATIENCE, REDRAW)
+            } else {
+                (Box::new(log), LOG_EVERY, LOG_EVERY)
+            };
+            while ended.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
+                show();
+                wait = then;
+            }
+        });
+        Self { end: Some(end), thread: thread.ok() }
+    }
+}
+
+impl Drop for Shower {
+    fn drop(&mut self) {
+        self.end = None;
+        if let Some(thread) = self.thread.take() {
+            // It shows, and has nothing to say of its own.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What is being read; shown until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    seen: Arc<Seen>,
+    _shower: Shower,
+}
+
+impl Progress {
+    /// Begins to show what is read.
+    pub(crate) fn begin() -> Self {
+        let seen = Arc::new(Seen::default());
+        let (drawn, logged, begun) = (Arc::clone(&seen), Arc::clone(&seen), Instant::now());
+        let mut shown = None;
+        let draw = move || draw(shown.get_or_insert_with(bar), &drawn, begun);
+        let shower = Shower::begin(draw, move || log(&logged, begun));
+        Self { seen, _shower: shower }
+    }
+
+    /// A store of compressed or plain files that counts the bytes read from it.
+    pub(crate) fn watch<'a>(&self, store: &'a dyn Store) -> Watched<'a> {
+        Watched { store, seen: Arc::clone(&self.seen), count: count_bytes }
+    }
+
+    /// A store of plain files that counts the bytes and lines read from it.
+    pub(crate) fn watch_lines<'a>(&self, store: &'a dyn Store) -> Watched<'a> {
+        let count = |seen: &Seen, bytes: &[u8]| {
+            count_bytes(seen, bytes);
+            count_lines(seen, bytes);
+        };
+        Watched { store, seen: Arc::clone(&self.seen), count }
+    }
+
+    /// A file that counts its lines.
+    pub(crate) fn count_lines(&self, file: LineFile) -> LineFile {
+        let LineFile { name, reader, bytes } = file;
+        let reader = Counting { reader, seen: Arc::clone(&self.seen), count: count_lines };
+        LineFile { name, reader: Box::new(reader), bytes }
+    }
+}
+
+/// What is being built, which has no end that could be told beforehand; shown until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Building {
+    _shower: Shower,
+}
+
+impl Building {
+    /// Begins to show that `kinds` are built.
+    pub(crate) fn begin(kinds: &[Kind]) -> Self {
+        let names: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+        let (kinds, begun) = (names.join(", "), Instant::now());
+        let mut spinner = None;
+        let message = format!("building {kinds}");
+        let draw = move || {
+            let spinner = spinner.get_or_insert_with(|| {
+                let style = ProgressStyle::with_template("{spinner} {msg}, {elapsed}");
+                let spinner =
+                    ProgressBar::new_spinner().with_elapsed(begun.elapsed()).with_message(message.clone());
+                style.map_or(spinner.clone(), |style| spinner.with_style(style))
+            });
+            spinner.tick();
+        };
+        let log = move || tracing::info!(%kinds, seconds = begun.elapsed().as_secs(), "building");
+        Self { _shower: Shower::begin(draw, log) }
+    }
+}
+
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    let template = "{bar:30} {bytes}/{total_bytes}, {bytes_per_sec}, {msg}, {eta} left";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn draw(bar: &ProgressBar, seen: &Seen, begun: Instant) {
+    bar.set_length(seen.total_bytes.load(Ordering::Relaxed));
+    bar.set_message(format!("{} events/s", per_second(seen.lines.load(Ordering::Relaxed), begun)));
+    bar.set_position(seen.bytes.load(Ordering::Relaxed));
+}
+
+fn log(seen: &Seen, begun: Instant) {
+    let (bytes, total_bytes) = (seen.bytes.load(Ordering::Relaxed), seen.total_bytes.load(Ordering::Relaxed));
+    let events = seen.lines.load(Ordering::Relaxed);
+    let seconds_left = total_bytes.saturating_sub(bytes) / per_second(bytes, begun).max(1);
+    let events_per_second = per_second(events, begun);
+    tracing::info!(bytes, total_bytes, events, events_per_second, seconds_left, "reading");
+}
+
+fn per_second(count: u64, begun: Instant) -> u64 {
+    let milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    count.saturating_mul(1000) / milliseconds.max(1)
+}
+
+struct Counting {
+    reader: Box<dyn Read + Send>,
+    seen: Arc<Seen>,
+    count: fn(&Seen, &[u8]),
+}
+
+fn count_bytes(seen: &Seen, bytes: &[u8]) {
+    seen.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+}
+
+fn count_lines(seen: &Seen, bytes: &[u8]) {
+    seen.lines.fetch_add(memchr::memchr_iter(b'\n', bytes).count() as u64, Ordering::Relaxed);
+}
+
+impl Read for Counting {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        (self.count)(&self.seen, &buffer[..read]);
+        Ok(read)
+    }
+}
+
+/// A store that counts the bytes read from it.
+#[derive(Debug)]
+pub(crate) struct Watched<'a> {
+    store: &'a dyn Store,
+    seen: Arc<Seen>,
+    count: fn(&Seen, &[u8]),
+}
+
+impl Watched<'_> {
+    /// Counts what is read of a document from now on.
+    fn counting(&self, key: &str, reader: Option<Box<dyn Read + Send>>) -> Option<Box<dyn Read + Send>> {
+        let reader = reader?;
+        // What cannot be looked at can be read all the same.
+        let bytes = self.store.look(key).ok().flatten().map_or(0, |listed| listed.bytes);
+        self.seen.total_bytes.fetch_add(bytes, Ordering::Relaxed);
+        Some(Box::new(Counting { reader, seen: Arc::clone(&self.seen), count: self.count }))
+    }
+}
+
+impl Store for Watched<'_> {
+    fn open(&self, key: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
+        Ok(self.counting(key, self.store.open(key)?))
+    }
+
+    fn open_input(&self, key: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
+        Ok(self.counting(key, self.store.open_input(key)?))
+    }
+
+    fn uri(&self, key: &str) -> String {
+        self.store.uri(key)
+    }
+
+    fn name(&self, key: &str) -> String {
+        self.store.name(key)
+    }
+
+    fn root_exists(&self) -> Result<bool, StoreError> {
+        self.store.root_exists()
+    }
+
+    fn read_tagged(&self, key: &str) -> Result<Option<(Vec<u8>, Tag)>, StoreError> {
+        self.store.read_tagged(key)
+    }
+
+    fn begin(&self, key: &str) -> Result<Box<dyn PendingWrite + '_>, StoreError> {
+        self.store.begin(key)
+    }
+
+    fn prepare<'a>(&'a self, key: &str, bytes: &'a [u8]) -> Result<Box<dyn Pending + 'a>, StoreError> {
+        self.store.prepare(key, bytes)
+    }
+
+    fn remove(&self, key: &str) -> Result<bool, StoreError> {
+        self.store.remove(key)
+    }
+
+    fn look(&self, key: &str) -> Result<Option<Listed>, StoreError> {
+        self.store.look(key)
+    }
+
+    fn list(&self, folder: &str) -> Result<Vec<Listed>, StoreError> {
+        self.store.list(folder)
+    }
+
+    fn conditions(&self) -> Result<Conditions, StoreError> {
+        self.store.conditions()
+    }
+}
