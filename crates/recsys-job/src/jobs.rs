@@ -3,6 +3,7 @@
 use recsys_core::artifact::{Kind, Source};
 use recsys_core::catalog::Catalog;
 use recsys_core::database::{Driver, Mode, Obsolete};
+use recsys_core::event::Stream;
 use recsys_core::gate::Found;
 use recsys_core::hash::sha256;
 use recsys_core::parallel;
@@ -17,7 +18,7 @@ use crate::cli::{
 };
 use crate::context::Context;
 use crate::database::Target;
-use crate::error::JobError;
+use crate::error::{JobError, one_line};
 use crate::operate;
 use crate::output::Output;
 use crate::run::run;
@@ -29,7 +30,7 @@ use crate::steps::outcomes::{OutcomeReport, Outcomes};
 use crate::steps::publish::{Publishing, check};
 use crate::steps::refused::{check_window, keep_apart, put_back, remove_apart, remove_in_place, take_out};
 use crate::steps::signals::{self, warn_of_segment, write_signals};
-use crate::steps::validate::{Judged, judge, report_counts};
+use crate::steps::validate::{Judged, judge, look, report_counts};
 
 /// The document that a job prints with `--json`.
 #[derive(Debug, Serialize)]
@@ -71,15 +72,19 @@ pub fn ingest(flags: &DayJob, driver: &dyn Driver) -> Result<(), JobError> {
         let (pending, pending_outcomes) = (ctx.canonical().write(&rows)?, outcomes.write()?);
         let hash = pending.hash().to_owned();
         let dropped = dropped(&rows, source.as_ref());
-        let found = ctx.config.validation.look(&rows, dropped, &ctx.budget)?;
+        let found = look(&ctx, &rows, outcomes.rows(), dropped)?;
         let judged = Judged::new(&ctx, day, found.clone())?.of(&ctx, &hash)?;
         let verdict = judged.verdict(&ctx, source.as_ref());
         let passed = verdict.is_ok();
-        let (canonical, outcomes) = if passed || rows.is_empty() {
+        if let Err(refused) = verdict {
             if rows.is_empty() && ctx.canonical().exists(day)? {
                 // What is there would be removed.
-                verdict?;
+                return Err(refused);
             }
+            // To fail is up to job_validate.
+            tracing::warn!("{}", one_line(&refused));
+        }
+        let (canonical, outcomes) = if passed || rows.is_empty() {
             let canonical = commit(&ctx, &rows, pending)?;
             report_counts(&ctx, day, &found, &hash)?;
             let outcomes = outcomes.commit(pending_outcomes)?;
@@ -88,10 +93,6 @@ pub fn ingest(flags: &DayJob, driver: &dyn Driver) -> Result<(), JobError> {
             }
             (canonical, outcomes)
         } else {
-            // To fail is up to job_validate.
-            if let Err(refused) = &verdict {
-                tracing::warn!("{refused}");
-            }
             keep_apart(&ctx, &rows, outcomes.rows())?;
             remove_in_place(&ctx, day, &hash)?;
             judged.write(&ctx, hash)?;
@@ -120,19 +121,33 @@ pub fn validate_days(flags: &ValidateJob) -> Result<(), JobError> {
     let done = ctx.days(&flags.days)?.into_iter().try_for_each(|day| {
         let apart = ctx.canonical().refused().load(day, &ctx.budget)?;
         let is_apart = apart.is_some();
+        if apart.as_ref().is_some_and(|(rows, _)| rows.is_empty()) {
+            return Err(JobError::NotTaken(day));
+        }
         let loaded = if is_apart { apart } else { ctx.canonical().load(day, &ctx.budget)? };
         let hash = loaded.as_ref().map_or_else(|| sha256(b""), |(_, hash)| hash.clone());
         // What was dropped is known to whoever has ingested the day.
         let ingested = ctx.reports().read(day)?.filter(|report| report.canonical_hash == hash);
         let dropped = ingested.as_ref().map(DayReport::dropped).unwrap_or_default();
         let found = match &loaded {
-            Some((rows, _)) => ctx.config.validation.look(rows, dropped, &ctx.budget)?,
+            Some((rows, _)) => {
+                let canonical = ctx.canonical();
+                let canonical = if is_apart { canonical.refused() } else { canonical };
+                let outcomes = match ctx.config.validation.max_share_of_one {
+                    Some(_) => canonical.of(Stream::Outcomes).load(day, &ctx.budget)?,
+                    None => None,
+                };
+                look(&ctx, rows, outcomes.as_ref().map(|(outcomes, _)| outcomes), dropped)?
+            }
             None => Found { dropped, ..Found::default() },
         };
         let judged = judge(&ctx, day, found)?;
         let mut judged = judged.of(&ctx, &hash)?;
         if let Some(reason) = flags.accept.as_ref().filter(|_| !judged.passed()) {
-            if ingested.is_none() {
+            // A day without data has a report from whoever has judged it, too.
+            let was_ingested =
+                ingested.as_ref().is_some_and(|report| loaded.is_some() || report.duplicates.is_some());
+            if !was_ingested {
                 return Err(JobError::NotIngested(day));
             }
             judged = judged.accept(&ctx, reason.clone());

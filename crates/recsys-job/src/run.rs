@@ -31,7 +31,7 @@ use crate::steps::outcomes::{DayOutcomes, OutcomeReport, Outcomes};
 use crate::steps::publish::{PublishReport, Publishing, check, check_held};
 use crate::steps::refused::{keep_apart, remove_apart, remove_in_place};
 use crate::steps::signals::{self, SignalReport, warn_of_segment, write_signals};
-use crate::steps::validate::{ValidateReport, judge};
+use crate::steps::validate::{ValidateReport, judge, look};
 
 /// `recsys-pipelines run`.
 pub(crate) fn run(flags: &RunJob, driver: &dyn Driver) -> Result<(), JobError> {
@@ -192,7 +192,7 @@ fn run_day(
         let written = rows.clone();
         let write = move || Ok::<_, JobError>((ctx.canonical().write(&written)?, outcomes.write()?));
         let writing = start(scope, write)?;
-        let found = ctx.config.validation.look(&rows, dropped(&rows, source), &ctx.budget)?;
+        let found = look(ctx, &rows, outcomes.rows(), dropped(&rows, source))?;
         let judged = judge(ctx, day, found)?;
         let built = judged.passed().then(|| build(ctx, plan, loaded, day));
         let (pending, pending_outcomes) = joined(writing)?;

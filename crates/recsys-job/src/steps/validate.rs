@@ -2,16 +2,19 @@
 
 use std::fmt;
 
-use recsys_core::gate::{Check, DayCounts, Dropped, Found, Past, Validation};
+use recsys_core::canonical::DayRows;
+use recsys_core::gate::{Check, DayCounts, Delivered, Dropped, Found, Past, Validation};
 use recsys_core::interrupt;
 use recsys_core::report::{Accepted, DayReport, Verdict};
 use recsys_core::window::{Day, Window};
 use serde::Serialize;
 
+use crate::config::Config;
 use crate::context::{Context, by};
 use crate::error::{JobError, Known};
 use crate::metrics;
 use crate::step::{Counts, Step};
+use crate::steps::build::no_table;
 use crate::steps::ingest::SourceReport;
 use crate::steps::met;
 
@@ -63,6 +66,20 @@ impl ValidateReport {
     }
 }
 
+/// Looks at a day as gates do.
+pub(crate) fn look(
+    ctx: &Context,
+    exposures: &DayRows,
+    outcomes: Option<&DayRows>,
+    dropped: Dropped,
+) -> Result<Found, JobError> {
+    let Config { weights, limits, validation, .. } = &ctx.config;
+    let weights = *weights;
+    let window = Window::ending_with(exposures.day, 1)?;
+    let delivered = Delivered { exposures, outcomes, dropped, weights, limits };
+    validation.look(delivered, &ctx.budget).map_err(|error| no_table(window, error))
+}
+
 /// What was found in a day, and what the gates make of it.
 #[derive(Debug)]
 pub(crate) struct Judged {
@@ -101,8 +118,8 @@ impl Judged {
         if self.passed() {
             return Ok(self);
         }
-        let report = ctx.reports().read(self.day)?.filter(|report| report.canonical_hash == canonical_hash);
-        Ok(Self { accepted: report.and_then(|report| report.verdict?.accepted), ..self })
+        let report = ctx.reports().read(self.day)?;
+        Ok(Self { accepted: report.and_then(|report| report.accepted(canonical_hash)), ..self })
     }
 
     /// Lets the day go on if a gate refused it, for the reason that somebody gives.
@@ -138,7 +155,16 @@ impl Judged {
         let duplicates = dropped.duplicates;
         let verdict =
             Verdict { passed, past: past.clone(), checks: checks.clone(), accepted: accepted.clone() };
-        ctx.reports().write(&report(ctx, day, canonical_hash, counts, dropped, Some(verdict)))?;
+        let old = ctx.reports().read(day)?;
+        ctx.reports().write(&report(
+            ctx,
+            day,
+            canonical_hash,
+            counts,
+            dropped,
+            Some(verdict),
+            old.as_ref(),
+        ))?;
         let report = ctx.reports().name(day);
         let report = ValidateReport { day, counts, duplicates, past, checks, accepted, report };
         if let Some(note) = report.unjudged() {
@@ -157,8 +183,8 @@ pub(crate) fn report_counts(
     found: &Found,
     canonical_hash: &str,
 ) -> Result<(), JobError> {
-    let new = report(ctx, day, canonical_hash.to_owned(), found.counts, found.dropped, None);
     let old = ctx.reports().read(day)?;
+    let new = report(ctx, day, canonical_hash.to_owned(), found.counts, found.dropped, None, old.as_ref());
     if old.is_none_or(|old| !old.is_good() || DayReport { verdict: None, ..old } != new) {
         ctx.reports().write(&new)?;
     }
@@ -172,10 +198,25 @@ fn report(
     counts: DayCounts,
     dropped: Dropped,
     verdict: Option<Verdict>,
+    old: Option<&DayReport>,
 ) -> DayReport {
     let (tenant, surface) = (ctx.scope.tenant.clone(), ctx.scope.surface.clone());
     let Dropped { duplicates, outside } = dropped;
-    DayReport { v: 1, tenant, surface, day, canonical_hash, counts, duplicates, outside, verdict }
+    let is_accepted = verdict.as_ref().is_some_and(|verdict| verdict.accepted.is_some());
+    let own = is_accepted.then_some(canonical_hash.as_str());
+    let accepted_before = old.map(|old| old.accepted_before(own)).unwrap_or_default();
+    DayReport {
+        v: 1,
+        tenant,
+        surface,
+        day,
+        canonical_hash,
+        counts,
+        duplicates,
+        outside,
+        verdict,
+        accepted_before,
+    }
 }
 
 /// The days before a day: by their reports, or else by their canonical data. One that was refused says nothing of what is
