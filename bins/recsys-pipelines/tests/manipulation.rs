@@ -95,6 +95,33 @@ fn an_item_that_lives_by_one_user_or_session_is_refused_where_that_is_set() {
     }
 }
 
+/// Where outcomes count, one user can lift an item by them that nobody was shown.
+#[test]
+fn an_item_that_lives_by_the_clicks_of_one_user_is_refused_too() {
+    let gate = json!({"max_share_of_one": 0.3, "top_items": 5});
+    let sandbox = configured(&json!({"validation": gate, "weights": {"exposure": 1, "click": 10}}));
+    let click = |user: &str| {
+        json!({
+            "v": 1, "ts": "2026-01-01T08:00:00Z", "tenant": "demo", "surface": "home", "session_id": user, "user_id": user,
+            "request_id": "r", "item_id": "evil", "event_type": "click",
+        })
+        .to_string()
+    };
+    write(&sandbox, "2026-01-01", None, 0);
+    let outcomes = "raw/demo/home/outcome.2026-01-01.jsonl";
+    let of_one: Vec<String> = (0..500).map(|n| click("bot").replace("\"r\"", &format!("\"r{n}\""))).collect();
+    sandbox.write(outcomes, of_one.join("\n"));
+    let parts = ["gates refused 2026-01-01: share of one user in the events of \"evil\" 1.0000"];
+    run(&sandbox, "2026-01-01", "").fails(3, &parts);
+    let job = |job: &str| sandbox.run(job, &format!("{SCOPE} --start 2026-01-01"));
+    job("job_ingest").ok();
+    job("job_validate").fails(3, &parts);
+    let of_many: Vec<String> = (0..500).map(|n| click(&format!("u{}", n % 50))).collect();
+    sandbox.write(outcomes, of_many.join("\n"));
+    run(&sandbox, "2026-01-01", "").ok();
+    assert_eq!(popularity(&sandbox)[0].0, "evil");
+}
+
 #[test]
 fn one_user_counts_at_most_so_often_for_an_item_where_that_is_set() {
     for bot in [Some("bot"), None] {

@@ -277,6 +277,12 @@ fn a_hold_keeps_what_is_current_until_it_is_released() {
     assert_eq!(shop.manifest()["current"], newest);
 
     shop.run(&format!("rollback {SCOPE} --hold --dry-run")).ok();
+    // A hold that cannot be read is in the way before anything is moved.
+    shop.0.write("out/registry/holds/demo/home.json", "garbage");
+    let broken = shop.run(&format!("rollback {SCOPE}"));
+    broken.fails(3, &["holds/demo/home.json"]);
+    assert_eq!((broken.stdout.as_str(), &shop.manifest()["current"]), ("", &newest));
+    fs::remove_dir_all(shop.0.join("out/registry/holds")).unwrap();
     assert!(!shop.0.join("out/registry/holds").exists());
     let held = shop.run(&format!("rollback {SCOPE} --to {} --hold --reason prices", shop.hash(3)));
     assert!(held.ok().stdout.contains("`release` ends it"), "{held:?}");
@@ -421,6 +427,8 @@ fn a_try_elsewhere_is_compared_without_publishing_it() {
     assert_eq!(popularity["overlap"][0], json!({"k": 10, "share": f64::from(both) / 10.0}));
     assert_eq!(shop.0.snapshot("out"), before);
     shop.run(&format!("{diff} --to abcdef")).fails(2, &["--against"]);
+    let same = shop.with(&[("RECSYS_PIPELINES__OUT_DIR", "out")], &diff.split(' ').collect::<Vec<_>>());
+    same.fails(2, &["both configurations have the registry out/registry", "RECSYS_PIPELINES__OUT_DIR"]);
     shop.run(&format!("diff {SCOPE} --against nothing.json")).fails(2, &["nothing.json"]);
 }
 
@@ -462,6 +470,16 @@ fn messages_name_what_is_meant_and_what_to_do() {
     shop.run(&format!("rollback {SCOPE} --steps 7")).fails(2, &["reaches back 4 steps, not 7"]);
     let status = shop.run("status --tenant dmeo --surface home");
     assert!(status.ok().stdout.contains("nothing was published for dmeo/home; there is demo/home"));
+
+    // Nor is anything published for a name that nobody has, job by job.
+    for job in ["job_ingest", "job_popularity"] {
+        let line = "--tenant dmeo --surface home --start 2026-01-01 --config config.json";
+        let finished = shop.0.run(job, line);
+        assert!(job != "job_ingest" || finished.stderr.contains("there is demo/home"), "{finished:?}");
+        finished.ok();
+    }
+    let line = "--tenant dmeo --surface home --start 2026-01-01 --config config.json";
+    shop.0.run("job_publish", line).fails(3, &["nothing is current for dmeo/home yet", "min_events to 0"]);
 
     // A long window.
     let long = shop.run(&format!("run {SCOPE} --start 2026-01-03 --window-days 30"));

@@ -149,6 +149,10 @@ fn configuration() {
     shop.refuses(2, &["window_days.cooc is 0; it must be a whole number of 1 or more"]);
     shop.configure("/registry/concurrency", json!("none"));
     shop.refuses(2, &["registry.concurrency", "compare-and-swap", "last-write-wins"]);
+    for gate in ["max_artifact_change", "max_volume_spike"] {
+        shop.configure(&format!("/validation/{gate}"), json!(50));
+        shop.refuses(2, &[gate, "to 51 times what it was", "50 % is 0.5"]);
+    }
     shop.configure("/storage/timeout_s", json!(0));
     shop.refuses(2, &["storage.timeout_s"]);
     shop.configure("/limits", json!([1, 2]));
@@ -184,6 +188,10 @@ fn configuration() {
         "x",
         &["RECSYS_PIPELINES__OUTDIR:", "did you mean RECSYS_PIPELINES__OUT_DIR?"],
     );
+    let mut twice = shop.sandbox.command("recsys-pipelines");
+    twice.env("RECSYS_PIPELINES__OUT_DIR", "out").env("recsys_pipelines__out_dir", "x");
+    let twice = twice.args(format!("run {SCOPE} {DAY}").split_whitespace()).output().unwrap().into();
+    shop.check(&twice, 2, &["RECSYS_PIPELINES__OUT_DIR", "the same setting", "keep one of them"]);
     environment("RECSYS_PIPELINES__LIMITS____MAX", "1", &["RECSYS_PIPELINES__LIMITS____MAX", "missing"]);
     environment("SOURCE_DATE_EPOCH", "yesterday", &["SOURCE_DATE_EPOCH", "yesterday"]);
     environment("RUST_LOG", "=,=", &["RUST_LOG"]);

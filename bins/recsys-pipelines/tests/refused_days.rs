@@ -217,6 +217,86 @@ fn an_accepted_day_has_its_own_outcomes_alone() {
     assert_eq!(days.files(5), [IN_PLACE[0]]);
 }
 
+/// Another delivery that is refused does not make what was accepted forgotten.
+#[test]
+fn what_was_accepted_may_be_delivered_again() {
+    let days = Days::new(&json!({}));
+    days.write(5, 40, "sale");
+    days.run(5).fails(3, &["events 400"]);
+    days.job("job_validate", 5, "--accept sale").ok();
+    days.run(5).ok();
+    let manifest = days.manifest();
+    for job_mode in [false, true] {
+        days.write(5, 90, "bot");
+        days.run(5).fails(3, &["events 900"]);
+        assert_eq!(days.files(5).len(), 4);
+        assert_eq!(days.report(5)["accepted_before"][0]["reason"], "sale");
+        days.write(5, 40, "sale");
+        if job_mode {
+            days.job("job_ingest", 5, "").ok();
+            days.job("job_validate", 5, "").ok();
+        } else {
+            days.run(5).ok();
+        }
+        assert_eq!(days.files(5), IN_PLACE);
+        assert_eq!(days.report(5)["verdict"]["accepted"]["reason"], "sale");
+        assert_eq!(days.manifest(), manifest);
+    }
+}
+
+/// Neither is a later window built without it, nor can it be accepted, nor is anything called by it.
+#[test]
+fn a_day_whose_raw_data_cannot_be_taken_is_a_refused_day() {
+    let days = Days::new(&json!({}));
+    days.write(5, 4, "item");
+    let raw = days.0.join("raw/demo/home/exposure.2026-01-05.jsonl");
+    let good = fs::read_to_string(&raw).unwrap();
+    days.write(6, 4, "item");
+    let marked = "exposures/2026-01-05.refused.jsonl";
+    for (spoilt, code) in [(format!("{good}\n{{}}"), 3), (good.replace("item0", &"x".repeat(600)), 3)] {
+        fs::write(&raw, spoilt).unwrap();
+        days.job("job_ingest", 5, "").fails(code, &["2026-01-05"]);
+        assert_eq!(days.files(5), [marked]);
+        days.job("job_validate", 5, "").fails(3, &["2026-01-05 is marked as refused"]);
+        days.job("job_validate", 5, "--accept half").fails(3, &["nothing to judge or to accept"]);
+        days.job("job_popularity", 5, "").fails(3, &["2026-01-05, which a gate has refused"]);
+        days.run(6).fails(3, &["2026-01-05, which a gate has refused"]);
+        let status = days.0.run("recsys-pipelines", "status --config config.json --json");
+        let status: Value = serde_json::from_str(&status.stdout).unwrap();
+        assert_eq!(status["manifests"][0]["refused_days"], json!(["2026-01-05"]));
+
+        fs::write(&raw, &good).unwrap();
+        days.job("job_ingest", 5, "").ok();
+        assert_eq!(days.files(5), IN_PLACE);
+        days.run(6).ok();
+        for file in IN_PLACE {
+            fs::remove_file(days.0.join("out/canonical/demo/home").join(file)).unwrap();
+        }
+    }
+    // What was good before stays, and a limit is a reason, too.
+    days.run(5).ok();
+    days.0
+        .run("recsys-pipelines", "run --config config.json --tenant demo --surface home --start 2026-01-05")
+        .ok();
+    let mut limited = days.0.command("job_ingest");
+    limited.args([
+        "--config",
+        "config.json",
+        "--tenant",
+        "demo",
+        "--surface",
+        "home",
+        "--start",
+        "2026-01-05",
+    ]);
+    limited.env("RECSYS_PIPELINES__LIMITS__MAX_EVENTS_PER_RUN", "5");
+    Finished::from(limited.output().unwrap()).fails(4, &["max_events_per_run"]);
+    assert_eq!(days.files(5), [IN_PLACE[0], marked, IN_PLACE[1]]);
+    days.configure(&json!({"on_refused_day": "exclude"}));
+    assert!(days.run(6).ok().stdout.contains("built without what a gate refused of 2026-01-05"));
+    days.job("job_popularity", 5, "").fails(3, &["name later days with --start"]);
+}
+
 #[test]
 fn a_refused_day_is_not_what_others_are_judged_by() {
     let days = Days::new(&json!({}));
@@ -248,7 +328,7 @@ fn a_gate_that_is_stricter_later_takes_the_day_out() {
 fn the_very_data_that_was_refused_is_not_what_was_good_before() {
     let days = Days::new(&json!({}));
     days.write(5, 40, "bot");
-    days.configure(&json!({"max_volume_spike": 100}));
+    days.configure(&json!({"max_volume_spike": 10}));
     days.job("job_ingest", 5, "").ok();
     days.job("job_popularity", 5, "").ok();
     assert_eq!(days.files(5), IN_PLACE);
@@ -291,7 +371,11 @@ fn a_raw_file_that_is_gone_makes_no_refused_day_good() {
 #[test]
 fn what_was_never_ingested_cannot_be_accepted() {
     let days = Days::new(&json!({}));
-    days.job("job_validate", 6, "--accept typo").fails(2, &["2026-01-06", "was not ingested"]);
+    for _ in 0..2 {
+        days.job("job_validate", 6, "--accept typo").fails(2, &["2026-01-06", "was not ingested"]);
+        // It writes a report of a day that is not there.
+        days.job("job_validate", 6, "").fails(3, &["0 events"]);
+    }
     let mut blank = days.0.command("job_validate");
     blank.args(["--config", "config.json", "--tenant", "demo", "--surface", "home", "--start", "2026-01-06"]);
     Finished::from(blank.args(["--accept", "a\nb"]).output().unwrap()).fails(2, &["one line"]);

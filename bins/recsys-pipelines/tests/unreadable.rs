@@ -49,7 +49,8 @@ fn ingest(sandbox: &Sandbox) -> Finished {
 fn refuses(sandbox: &Sandbox, code: i32, parts: &[&str]) {
     let finished = ingest(sandbox);
     finished.fails(code, parts);
-    assert!(!sandbox.join("out/canonical").exists(), "{finished:?}");
+    let day = "out/canonical/demo/home/exposures/2026-01-01.jsonl";
+    assert!(!sandbox.join(day).exists(), "{finished:?}");
 }
 
 // ---- paths -------------------------------------------------------------------------------------------
@@ -230,6 +231,16 @@ fn a_catalogue_that_is_not_what_it_should_be_is_refused_by_name() {
         sandbox.run("job_content_sim", &format!("{SCOPE} --input {name}")).fails(3, parts);
     }
     assert!(!sandbox.join("out/artifacts").exists());
+    // By RFC 4180 it is one item, and hardly meant.
+    sandbox.write("open.csv", "item_id,tags\nA,\"x\nB,y\nC,z\"\nD,w\n");
+    let one = sandbox.run("job_content_sim", &format!("{SCOPE} --input open.csv"));
+    assert!(
+        one.ok().stderr.contains("goes on over a line end") && one.stderr.contains("\"line\":2"),
+        "{one:?}"
+    );
+    sandbox.write("notes.csv", "item_id,tags,note\nA,x,\"two\nlines\"\n");
+    let one = sandbox.run("job_content_sim", &format!("{SCOPE} --input notes.csv"));
+    assert!(!one.ok().stderr.contains("goes on"), "{one:?}");
 }
 
 // ---- lines -------------------------------------------------------------------------------------------

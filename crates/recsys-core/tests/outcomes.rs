@@ -16,7 +16,7 @@ use proptest::option::weighted;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use recsys_core::artifact::{ArtifactKey, Draft, Inputs, Kind};
-use recsys_core::canonical::{Canonical, CanonicalError, DayRows, Reader, Replaced, read_days};
+use recsys_core::canonical::{Canonical, CanonicalError, DayRows, Reader, read_days};
 use recsys_core::columnar::spill::Budget;
 use recsys_core::domain::id::{Scope, Segment};
 use recsys_core::domain::limit::{Limits, OversizedSessions};
@@ -27,7 +27,7 @@ use recsys_core::encoding::hash::{HashWriter, sha256};
 use recsys_core::input::catalog::Catalog;
 use recsys_core::input::lines::{LineFile, LinesError};
 use recsys_core::input::raw::Raw;
-use recsys_core::storage::LocalStore;
+use recsys_core::storage::{LocalStore, Replaced};
 use recsys_core::table::events::{EventTable, TableError};
 use serde_json::{Map, Value, json};
 

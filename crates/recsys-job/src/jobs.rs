@@ -2,6 +2,7 @@
 
 use recsys_core::artifact::{Kind, Source};
 use recsys_core::database::{Driver, Mode, Obsolete};
+use recsys_core::domain::stream::Stream;
 use recsys_core::domain::window::{Day, Window};
 use recsys_core::encoding::hash::sha256;
 use recsys_core::gate::Found;
@@ -23,12 +24,12 @@ use crate::pipeline::refused::{check_window, keep_apart, put_back, remove_apart,
 use crate::pipeline::run::run;
 use crate::pipeline::signals::{self, warn_of_segment, write_signals};
 use crate::pipeline::summary::Summary;
-use crate::pipeline::validate::{Judged, judge, report_counts};
+use crate::pipeline::validate::{Judged, judge, look, report_counts};
 use crate::shell::cli::{
     ArtifactArgs, BuildJob, CatalogJob, CatalogTableJob, ConfigCommand, DayJob, DbCommand, Pipelines,
     PipelinesCommand, PublishJob, ScopeArgs, ValidateJob,
 };
-use crate::shell::error::JobError;
+use crate::shell::error::{JobError, one_line};
 use crate::shell::output::Output;
 use crate::watch::step::{Counts, Step};
 
@@ -57,15 +58,19 @@ pub fn ingest(flags: &DayJob, driver: &dyn Driver) -> Result<(), JobError> {
         let (pending, pending_outcomes) = (ctx.canonical().write(&rows)?, outcomes.write()?);
         let hash = pending.hash().to_owned();
         let dropped = dropped(&rows, source.as_ref());
-        let found = ctx.config.validation.look(&rows, dropped, &ctx.budget)?;
+        let found = look(&ctx, &rows, outcomes.rows(), dropped)?;
         let judged = Judged::new(&ctx, day, found.clone())?.of(&ctx, &hash)?;
         let verdict = judged.verdict(&ctx, source.as_ref());
         let passed = verdict.is_ok();
-        let (canonical, outcomes) = if passed || rows.is_empty() {
+        if let Err(refused) = verdict {
             if rows.is_empty() && ctx.canonical().exists(day)? {
                 // What is there would be removed.
-                verdict?;
+                return Err(refused);
             }
+            // To fail is up to job_validate.
+            tracing::warn!("{}", one_line(&refused));
+        }
+        let (canonical, outcomes) = if passed || rows.is_empty() {
             let canonical = commit(&ctx, &rows, pending)?;
             report_counts(&ctx, day, &found, &hash)?;
             let outcomes = outcomes.commit(pending_outcomes)?;
@@ -74,10 +79,6 @@ pub fn ingest(flags: &DayJob, driver: &dyn Driver) -> Result<(), JobError> {
             }
             (canonical, outcomes)
         } else {
-            // To fail is up to job_validate.
-            if let Err(refused) = &verdict {
-                tracing::warn!("{refused}");
-            }
             keep_apart(&ctx, &rows, outcomes.rows())?;
             remove_in_place(&ctx, day, &hash)?;
             judged.write(&ctx, hash)?;
@@ -106,19 +107,33 @@ pub fn validate_days(flags: &ValidateJob) -> Result<(), JobError> {
     let done = ctx.days(&flags.days)?.into_iter().try_for_each(|day| {
         let apart = ctx.canonical().refused().load(day, &ctx.budget)?;
         let is_apart = apart.is_some();
+        if apart.as_ref().is_some_and(|(rows, _)| rows.is_empty()) {
+            return Err(JobError::NotTaken(day));
+        }
         let loaded = if is_apart { apart } else { ctx.canonical().load(day, &ctx.budget)? };
         let hash = loaded.as_ref().map_or_else(|| sha256(b""), |(_, hash)| hash.clone());
         // What was dropped is known to whoever has ingested the day.
         let ingested = ctx.reports().read(day)?.filter(|report| report.canonical_hash == hash);
         let dropped = ingested.as_ref().map(DayReport::dropped).unwrap_or_default();
         let found = match &loaded {
-            Some((rows, _)) => ctx.config.validation.look(rows, dropped, &ctx.budget)?,
+            Some((rows, _)) => {
+                let canonical = ctx.canonical();
+                let canonical = if is_apart { canonical.refused() } else { canonical };
+                let outcomes = match ctx.config.validation.max_share_of_one {
+                    Some(_) => canonical.of(Stream::Outcomes).load(day, &ctx.budget)?,
+                    None => None,
+                };
+                look(&ctx, rows, outcomes.as_ref().map(|(outcomes, _)| outcomes), dropped)?
+            }
             None => Found { dropped, ..Found::default() },
         };
         let judged = judge(&ctx, day, found)?;
         let mut judged = judged.of(&ctx, &hash)?;
         if let Some(reason) = flags.accept.as_ref().filter(|_| !judged.passed()) {
-            if ingested.is_none() {
+            // A day without data has a report from whoever has judged it, too.
+            let was_ingested =
+                ingested.as_ref().is_some_and(|report| loaded.is_some() || report.duplicates.is_some());
+            if !was_ingested {
                 return Err(JobError::NotIngested(day));
             }
             judged = judged.accept(&ctx, reason.clone());

@@ -138,6 +138,14 @@ impl<'a> Canonical<'a> {
         Ok(listed.iter().filter_map(|listed| day(&listed.key)).collect())
     }
 
+    /// Makes an empty file of a day, unless it has one.
+    pub fn mark(&self, day: Day) -> Result<(), StoreError> {
+        if self.store.look(&self.key(day))?.is_none() {
+            self.store.put(&self.key(day), b"", Condition::Always)?;
+        }
+        Ok(())
+    }
+
     /// Removes a day's file; says whether there was one.
     pub fn remove(&self, day: Day) -> Result<bool, StoreError> {
         self.store.remove(&self.key(day))

@@ -14,9 +14,11 @@ pub use volume::{DayCounts, Medians, Past};
 
 use crate::canonical::DayRows;
 use crate::columnar::spill::Budget;
+use crate::domain::limit::Limits;
 use crate::domain::share::{Fraction, Share};
+use crate::domain::weights::Weights;
 use crate::domain::window::Day;
-use crate::storage::StoreError;
+use crate::table::events::{EventTable, TableError};
 
 /// What a day must look like. Each field is the setting of the same name under `validation`; a gate that is not set
 /// lets everything through.
@@ -298,6 +300,21 @@ pub struct Dropped {
     pub outside: Option<u64>,
 }
 
+/// A day as it is judged.
+#[derive(Debug, Clone, Copy)]
+pub struct Delivered<'a> {
+    /// Its exposures.
+    pub exposures: &'a DayRows,
+    /// Its outcomes, if there are any.
+    pub outcomes: Option<&'a DayRows>,
+    /// What was left out of it.
+    pub dropped: Dropped,
+    /// What each event counts.
+    pub weights: Weights,
+    /// What it may hold.
+    pub limits: &'a Limits,
+}
+
 /// What there is of a day, as far as gates look at it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Found {
@@ -310,13 +327,17 @@ pub struct Found {
 }
 
 impl Validation {
-    /// Looks at a day's events, from which `dropped` were left out.
-    pub fn look(&self, day: &DayRows, dropped: Dropped, budget: &Budget) -> Result<Found, StoreError> {
+    /// Looks at a day's events, from which `dropped` were left out. Outcomes count where they have weights.
+    pub fn look(&self, day: Delivered<'_>, budget: &Budget) -> Result<Found, TableError> {
+        let Delivered { exposures, outcomes, dropped, weights, limits } = day;
         let of_one = match self.max_share_of_one {
-            Some(_) => OfOne::in_top_items(day, self.top_items.get(), budget)?,
+            Some(_) => {
+                let table = EventTable::of_day(weights, exposures, outcomes, limits)?;
+                OfOne::in_top_items(&table, self.top_items.get(), budget)?
+            }
             None => Vec::new(),
         };
-        Ok(Found { counts: DayCounts::of(day)?, dropped, of_one })
+        Ok(Found { counts: DayCounts::of(exposures)?, dropped, of_one })
     }
 
     /// Judges a day.

@@ -1,15 +1,15 @@
-//! How much of an item's events is of one user, or of one session.
+//! How much of an item's count is of one user, or of one session.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::Subject;
-use crate::canonical::DayRows;
 use crate::columnar::dictionary::Dictionary;
-use crate::columnar::spill::{Budget, Tally};
+use crate::columnar::spill::{Budget, Tally, Weighed};
 use crate::storage::StoreError;
+use crate::table::events::EventTable;
 
-/// The item of which one user or session has the greatest share of the events.
+/// The item of which one user or session has the greatest share of the count.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OfOne {
     /// Of one user, or of one session.
@@ -21,13 +21,16 @@ pub struct OfOne {
 }
 
 impl OfOne {
-    /// Looks at the `top` items with most events of a day; ties by item id. Events without a user are of no user.
-    pub fn in_top_items(day: &DayRows, top: u32, budget: &Budget) -> Result<Vec<Self>, StoreError> {
-        let names = &day.names;
-        let mut events_of = vec![0u64; names.items.len()];
-        day.for_each(|columns| {
-            for item in columns.item {
-                events_of[*item as usize] += 1;
+    /// Looks at the `top` items with the greatest counts; ties by item id. Events without a user are of no user.
+    pub(crate) fn in_top_items(
+        table: &EventTable,
+        top: u32,
+        budget: &Budget,
+    ) -> Result<Vec<Self>, StoreError> {
+        let mut events_of = vec![0u64; table.items.len()];
+        table.for_each(|events| {
+            for item in events.item {
+                events_of[*item as usize] += events.weight;
             }
             Ok::<(), StoreError>(())
         })?;
@@ -42,19 +45,20 @@ impl OfOne {
 
         let share = budget.user_items();
         let (mut users, mut sessions) = (Tally::new(budget, share), Tally::new(budget, share));
-        day.for_each(|columns| {
-            for ((item, user), session) in columns.item.iter().zip(columns.user).zip(columns.session) {
+        table.for_each(|events| {
+            let weight = events.weight;
+            for ((item, user), session) in events.item.iter().zip(events.user).zip(events.session) {
                 if looked_at.contains_key(item) {
-                    sessions.push(of_item(*item, *session))?;
+                    sessions.push(Weighed { key: of_item(*item, *session), weight })?;
                     if *user > 0 {
-                        users.push(of_item(*item, *user))?;
+                        users.push(Weighed { key: of_item(*item, *user), weight })?;
                     }
                 }
             }
             Ok::<(), StoreError>(())
         })?;
-        let of_users = Self::greatest(Subject::ShareOfOneUser, &names.items, &looked_at, users)?;
-        let of_sessions = Self::greatest(Subject::ShareOfOneSession, &names.items, &looked_at, sessions)?;
+        let of_users = Self::greatest(Subject::ShareOfOneUser, &table.items, &looked_at, users)?;
+        let of_sessions = Self::greatest(Subject::ShareOfOneSession, &table.items, &looked_at, sessions)?;
         Ok(of_users.into_iter().chain(of_sessions).collect())
     }
 
@@ -64,7 +68,7 @@ impl OfOne {
         of: Subject,
         items: &Dictionary,
         events_of: &BTreeMap<u32, u64>,
-        counted: Tally<'_>,
+        counted: Tally<'_, Weighed>,
     ) -> Result<Option<Self>, StoreError> {
         let mut greatest: Option<(u32, f64)> = None;
         counted.finish()?.for_each(|key, count| {

@@ -85,6 +85,17 @@ pub enum PublishError {
         /// The kind.
         kind: Kind,
     },
+    /// The first popularity has not one row: there was no event.
+    #[error(
+        "the new {kind} is empty, and nothing is current for {scope} yet; are tenant and surface right? if they are, and this \
+         is right, too, set validation.min_events to 0"
+    )]
+    EmptyFirst {
+        /// The kind.
+        kind: Kind,
+        /// Whose it is.
+        scope: Box<Scope>,
+    },
     /// Neither the record nor the blob of the current artifact can be read.
     #[error(
         "cannot tell the window of the current {kind} ({uri}): it has neither a record nor a blob; \
@@ -405,6 +416,10 @@ impl Publisher<'_> {
                 Some(old) if *old == uri => Fate::AlreadyCurrent,
                 _ if holds.contains_key(&kind) => Fate::Held,
                 Some(old) => self.judge_move(scope, candidate, old, stage)?,
+                // Of events, popularity alone has rows in any case.
+                None if candidate.rows == 0 && kind == Kind::Popularity && !self.options.allow_empty => {
+                    return Err(PublishError::EmptyFirst { kind, scope: Box::new(scope.clone()) });
+                }
                 None => Fate::Published,
             };
             if fates[number] == Fate::Published {

@@ -109,21 +109,22 @@ impl EventTable {
         if weights.are_plain() {
             return Ok(());
         }
-        let shown = exposures.iter().map(|day| {
-            let wanted = Wanted::new(day, segment);
-            Chosen { day, wanted, weight: weights.exposure }
-        });
-        let came = outcomes.iter().flat_map(|day| {
-            let of_type =
-                |outcome: OutcomeType, weight| Chosen { day, wanted: Wanted::of_type(day, outcome), weight };
-            [of_type(OutcomeType::Click, weights.click), of_type(OutcomeType::Conversion, weights.conversion)]
-        });
-        // What counts nothing is not there: neither its items nor its users.
-        let chosen = shown.chain(came).filter(|chosen| chosen.weight > 0).collect();
         let cap = weights.cap_per_user_item;
         let sessions = if cap.is_some() { Sessions::Count } else { Sessions::Ignore };
+        let chosen = weighted(weights, exposures, outcomes, segment);
         self.weighed = Some(Box::new(Self { cap, ..Self::of(chosen, sessions, limits)? }));
         Ok(())
+    }
+
+    /// The events of a day with their weights and sessions, for whoever judges the day.
+    pub(crate) fn of_day(
+        weights: Weights,
+        exposures: &DayRows,
+        outcomes: Option<&DayRows>,
+        limits: &Limits,
+    ) -> Result<Self, TableError> {
+        let chosen = weighted(weights, &[exposures], outcomes.as_slice(), None);
+        Self::of(chosen, Sessions::Count, limits)
     }
 
     /// The table that kinds take which weigh events: this one, unless [`weigh`](Self::weigh) made another.
@@ -239,6 +240,26 @@ impl Part {
 enum Sessions {
     Count,
     Ignore,
+}
+
+/// The rows that count, by their weights.
+fn weighted<'a>(
+    weights: Weights,
+    exposures: &[&'a DayRows],
+    outcomes: &[&'a DayRows],
+    segment: Option<&Segment>,
+) -> Vec<Chosen<'a>> {
+    let shown = exposures.iter().map(|day| {
+        let wanted = Wanted::new(day, segment);
+        Chosen { day, wanted, weight: weights.exposure }
+    });
+    let came = outcomes.iter().flat_map(|day| {
+        let of_type =
+            |outcome: OutcomeType, weight| Chosen { day, wanted: Wanted::of_type(day, outcome), weight };
+        [of_type(OutcomeType::Click, weights.click), of_type(OutcomeType::Conversion, weights.conversion)]
+    });
+    // What counts nothing is not there: neither its items nor its users.
+    shown.chain(came).filter(|chosen| chosen.weight > 0).collect()
 }
 
 /// Some rows of a day, and what each of them counts.

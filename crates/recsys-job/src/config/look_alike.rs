@@ -1,5 +1,7 @@
 //! Environment variables that look like settings and are none.
 
+use std::collections::BTreeMap;
+
 use figment::providers::Serialized;
 use figment::value::{Dict, Value};
 use figment::{Figment, Provider};
@@ -7,8 +9,11 @@ use figment::{Figment, Provider};
 use super::load::ENV_PREFIX;
 use super::{Config, ConfigError};
 
-/// The letters of the prefix, and of what it is mistaken for.
-const PREFIXES: [&str; 2] = ["RECSYSPIPELINES", "RECSYSPIPELINE"];
+/// The letters of the prefix.
+const PREFIX: &str = "RECSYSPIPELINES";
+
+/// How many letters of the prefix may be wrong, missing or too many.
+const TYPOS: usize = 2;
 
 /// Refuses a variable that would be a setting if what stands between its words were right: nothing would read it, and nobody would
 /// notice. Others of the same beginning are let alone: Kubernetes makes some for each service.
@@ -18,8 +23,15 @@ pub(super) fn check() -> Result<(), ConfigError> {
     for dict in defaults.data().unwrap_or_default().values() {
         collect("", dict, &mut known);
     }
+    let mut names = BTreeMap::new();
     for (name, _) in std::env::vars_os() {
         let Some(name) = name.to_str() else { continue };
+        if name.to_uppercase().starts_with(ENV_PREFIX)
+            && let Some(other) = names.insert(name.to_uppercase(), name.to_owned())
+        {
+            let problem = format!("it is the same setting as {other}, and both are set; keep one of them");
+            return Err(ConfigError::Invalid { origin: format!("environment variable {name}"), problem });
+        }
         if let Some(meant) = meant(name, &known) {
             let problem = format!("it is not read; did you mean {meant}?");
             return Err(ConfigError::Invalid { origin: format!("environment variable {name}"), problem });
@@ -52,7 +64,10 @@ fn meant(name: &str, known: &[String]) -> Option<String> {
         return None;
     }
     let letters = letters(name);
-    PREFIXES.iter().filter_map(|prefix| letters.strip_prefix(prefix)).find_map(|own| {
+    let lengths = PREFIX.len() - TYPOS..=PREFIX.len() + TYPOS;
+    let splits = lengths.filter_map(|length| letters.split_at_checked(length));
+    let begins = splits.filter(|(prefix, _)| strsim::damerau_levenshtein(prefix, PREFIX) <= TYPOS);
+    begins.map(|(_, own)| own).find_map(|own| {
         known.iter().find_map(|setting| {
             let same = self::letters(setting);
             if setting.ends_with("__") {
@@ -84,6 +99,8 @@ mod tests {
             ("RECSYS__PIPELINES__OUT_DIR", Some("RECSYS_PIPELINES__OUT_DIR")),
             ("RECSYSPIPELINES-OUT-DIR", Some("RECSYS_PIPELINES__OUT_DIR")),
             ("RECSYS_PIPELINES__DB_DSN", Some("RECSYS_PIPELINES__DB__DSN")),
+            ("RECSYS_PIPLINES__OUT_DIR", Some("RECSYS_PIPELINES__OUT_DIR")),
+            ("RECYSS_PIPELINES_OUT_DIR", Some("RECSYS_PIPELINES__OUT_DIR")),
             ("RECSYS_PIPELINES__OUT_DIR", None),
             ("recsys_pipelines__out_dir", None),
             ("RECSYS_PIPELINES__WINDOW_DAYS__COOC", None),

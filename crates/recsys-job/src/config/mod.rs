@@ -31,6 +31,9 @@ pub use metrics::MetricsSettings;
 pub(crate) use notify::NotifyRequest;
 pub use notify::{NotifySettings, SecretUrl};
 
+/// The greatest share by which a gate may let a number grow: more is a percentage that was meant.
+const MOST_GROWTH: f64 = 10.0;
+
 /// Every setting. A `*_dir` is a path, relative to the working directory, or a URL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -405,7 +408,21 @@ impl Config {
             return Err(ConfigError::Value { key, problem });
         }
 
-        let Validation { max_volume_drop, max_volume_spike, lookback_days, .. } = self.validation;
+        let Validation { max_volume_drop, max_volume_spike, max_artifact_change, lookback_days, .. } =
+            self.validation;
+        for (key, share) in
+            [("max_volume_spike", max_volume_spike), ("max_artifact_change", max_artifact_change)]
+        {
+            if let Some(share) = share.map(f64::from).filter(|share| *share > MOST_GROWTH) {
+                let origin = format!("setting validation.{key}");
+                let problem = format!(
+                    "{share} lets a number grow to {} times what it was; at most {MOST_GROWTH}, and {share} % is {}",
+                    share + 1.0,
+                    share / 100.0
+                );
+                return Err(ConfigError::Invalid { origin, problem });
+            }
+        }
         if lookback_days == 0 && (max_volume_drop.is_some() || max_volume_spike.is_some()) {
             let key = "validation.lookback_days";
             let problem = "is 0, with which max_volume_drop and max_volume_spike refuse nothing; take some days, or leave these out";

@@ -86,6 +86,13 @@ pub(crate) fn diff(flags: &DiffJob) -> Result<(), JobError> {
     let scope = scope(&flags.scope);
     if let Some(file) = &flags.against {
         let other = Operator::of(Some(file))?;
+        let (own, others) = (operator.config.registry_dir(), other.config.registry_dir());
+        if own == others {
+            return Err(JobError::Usage(format!(
+                "both configurations have the registry {own}, so there is nothing to compare; is a variable such as \
+                 RECSYS_PIPELINES__OUT_DIR set, which overrides both?"
+            )));
+        }
         let (here, there) = (operator.history(&scope, 1)?, other.history(&scope, 1)?);
         let from = Named { operator: &operator, entry: &here[0] };
         let to = Named { operator: &other, entry: &there[0] };

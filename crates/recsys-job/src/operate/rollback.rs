@@ -57,6 +57,8 @@ pub(crate) fn rollback(flags: &RollbackJob) -> Result<(), JobError> {
         error => error.into(),
     })?;
     let plan = if flags.hold { plan.touching() } else { plan };
+    // What cannot be read is in the way before anything is changed.
+    registry.holds(&scope)?;
     let kinds = flags.kind.as_ref().map_or(Kind::ALL, std::slice::from_ref);
     let current = if flags.dry_run {
         None

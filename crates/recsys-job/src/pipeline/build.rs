@@ -362,11 +362,7 @@ fn build_window(
         {
             tracing::warn!(%segment, %window, "no event of the segment; only those without one are taken");
         }
-        let failed = |error| match error {
-            TableError::Limit(exceeded) => exceeded.in_place(format_args!("window {window}")).into(),
-            TableError::Heavy(error) => JobError::Heavy { window, source: error },
-            TableError::Temporary(error) => JobError::Store(error),
-        };
+        let failed = |error| no_table(window, error);
         let segment = plan.args.segment.as_ref();
         events = EventTable::new(&rows, segment, limits).map_err(failed)?;
         if keys.iter().any(|key| key.kind.weighs()) {
@@ -458,4 +454,13 @@ pub(crate) fn stage(
     report.staged = ctx.staging().put(key, &report.version, bytes)?;
     tracing::info!(kind = %key.kind, window = %key.window, version = %report.version, "staged");
     Ok(report)
+}
+
+/// Why there is no table of a window.
+pub(crate) fn no_table(window: Window, error: TableError) -> JobError {
+    match error {
+        TableError::Limit(exceeded) => exceeded.in_place(format_args!("window {window}")).into(),
+        TableError::Heavy(source) => JobError::Heavy { window, source },
+        TableError::Temporary(error) => JobError::Store(error),
+    }
 }

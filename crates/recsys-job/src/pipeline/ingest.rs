@@ -17,8 +17,8 @@ use serde::Serialize;
 
 use crate::config::{Config, PostgresSource, RawType};
 use crate::pipeline::context::Context;
-use crate::pipeline::database;
 use crate::pipeline::quarantine::{self, QuarantineReport, aside, is_strict, quarantine};
+use crate::pipeline::{database, refused};
 use crate::shell::error::JobError;
 use crate::watch::metrics::{self, Events};
 use crate::watch::progress::Progress;
@@ -252,8 +252,17 @@ impl<'a> Ingest<'a> {
         Ok(Self { ctx, stream, source: Source::Flat(Box::new(Flat { days, source: Some(source), bad })) })
     }
 
-    /// Reads one of the days, puts its bad lines into quarantine and checks that it may replace what is there.
+    /// Reads one of the days, puts its bad lines into quarantine and checks that it may replace what is there. A day that
+    /// cannot be taken is marked as refused.
     pub(crate) fn read(&mut self, day: Day) -> Result<Read, JobError> {
+        self.read_day(day).inspect_err(|error| {
+            if matches!(self.source, Source::Days(_)) {
+                refused::mark_not_taken(self.ctx, day, error);
+            }
+        })
+    }
+
+    fn read_day(&mut self, day: Day) -> Result<Read, JobError> {
         let (rows, mut source, bad) = match &mut self.source {
             Source::Flat(flat) => (flat.days.take(day)?, flat.source.take(), flat.bad.take()),
             Source::Days(store) => {

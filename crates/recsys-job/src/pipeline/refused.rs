@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use recsys_core::canonical::DayRows;
 use recsys_core::domain::stream::Stream;
 use recsys_core::domain::window::{Day, Window};
-use recsys_core::gate::OnRefusedDay;
+use recsys_core::gate::{OnRefusedDay, Refused};
 
 use crate::config::RawType;
 use crate::pipeline::context::Context;
-use crate::shell::error::{JobError, one_line};
+use crate::shell::error::{Exit, JobError, one_line};
 
 /// Keeps a day apart that a gate has refused, with the outcomes that came with it. What was good before stays where it is.
 /// A day without events has nothing to keep.
@@ -28,6 +28,19 @@ pub(crate) fn keep_apart(ctx: &Context, rows: &DayRows, outcomes: Option<&DayRow
     refused.write(rows)?.commit()?;
     tracing::info!(%day, file = refused.name(day), "refused by a gate and kept apart");
     Ok(())
+}
+
+/// Marks a day as refused whose raw data cannot be taken, however often that is tried: later windows would else be built
+/// without it, or over what it was before. An empty delivery is no such data; it erases nothing.
+pub(crate) fn mark_not_taken(ctx: &Context, day: Day, error: &JobError) {
+    let is_empty = matches!(error, JobError::Gate(Refused::Erasure { .. }));
+    if !is_empty && matches!(error.exit(), Exit::Refused | Exit::Limit) {
+        let marked = ctx.claim_canonical().and_then(|()| Ok(ctx.canonical().refused().mark(day)?));
+        match marked {
+            Ok(()) => tracing::info!(%day, file = ctx.canonical().refused().name(day), "marked as refused"),
+            Err(error) => tracing::warn!(%day, error = one_line(&error), "cannot mark the day as refused"),
+        }
+    }
 }
 
 /// Keeps a day apart whose data was in place before a gate refused it.
@@ -81,7 +94,7 @@ pub(crate) fn check_in_place(
 ) -> Result<(), JobError> {
     let report = ctx.reports().read(day)?.filter(|report| Some(report.canonical_hash.as_str()) == hash);
     if report.is_some_and(|report| !report.is_good()) {
-        return Err(JobError::RefusedDays { window, days: vec![day] });
+        return Err(refused_days(ctx, window, vec![day]));
     }
     Ok(())
 }
@@ -117,6 +130,11 @@ pub(crate) fn excluded(
             }
             Ok(days)
         }
-        _ => Err(JobError::RefusedDays { window, days }),
+        _ => Err(refused_days(ctx, window, days)),
     }
+}
+
+fn refused_days(ctx: &Context, window: Window, days: Vec<Day>) -> JobError {
+    let excluding = ctx.config.validation.on_refused_day == OnRefusedDay::Exclude;
+    JobError::RefusedDays { window, days, excluding }
 }

@@ -27,7 +27,7 @@ use crate::pipeline::publish::{PublishReport, Publishing, check, check_held};
 use crate::pipeline::refused::{keep_apart, remove_apart, remove_in_place};
 use crate::pipeline::signals::{self, SignalReport, warn_of_segment, write_signals};
 use crate::pipeline::summary::Summary;
-use crate::pipeline::validate::{ValidateReport, judge};
+use crate::pipeline::validate::{ValidateReport, judge, look};
 use crate::shell::cli::{DayArgs, PublishFlags, RunJob};
 use crate::shell::error::JobError;
 use crate::shell::output::Output;
@@ -192,7 +192,7 @@ fn run_day(
         let written = rows.clone();
         let write = move || Ok::<_, JobError>((ctx.canonical().write(&written)?, outcomes.write()?));
         let writing = start(scope, write)?;
-        let found = ctx.config.validation.look(&rows, dropped(&rows, source), &ctx.budget)?;
+        let found = look(ctx, &rows, outcomes.rows(), dropped(&rows, source))?;
         let judged = judge(ctx, day, found)?;
         let built = judged.passed().then(|| build(ctx, plan, loaded, day));
         let (pending, pending_outcomes) = joined(writing)?;

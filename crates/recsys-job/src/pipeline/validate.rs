@@ -4,7 +4,7 @@ use std::fmt;
 
 use recsys_core::domain::window::{Day, Window};
 use recsys_core::gate::day_report::{Accepted, DayReport, Verdict};
-use recsys_core::gate::{Check, DayCounts, Dropped, Found, Past, Validation};
+use recsys_core::gate::{Check, DayCounts, Delivered, Dropped, Found, Past, Validation};
 use recsys_core::threads::interrupt;
 use serde::Serialize;
 
@@ -14,6 +14,10 @@ use crate::pipeline::met;
 use crate::shell::error::{JobError, Known};
 use crate::watch::metrics;
 use crate::watch::step::{Counts, Step};
+use recsys_core::canonical::DayRows;
+
+use crate::config::Config;
+use crate::pipeline::build::no_table;
 
 /// A day that passed its gates.
 #[derive(Debug, Clone, Serialize)]
@@ -63,6 +67,20 @@ impl ValidateReport {
     }
 }
 
+/// Looks at a day as gates do.
+pub(crate) fn look(
+    ctx: &Context,
+    exposures: &DayRows,
+    outcomes: Option<&DayRows>,
+    dropped: Dropped,
+) -> Result<Found, JobError> {
+    let Config { weights, limits, validation, .. } = &ctx.config;
+    let weights = *weights;
+    let window = Window::ending_with(exposures.day, 1)?;
+    let delivered = Delivered { exposures, outcomes, dropped, weights, limits };
+    validation.look(delivered, &ctx.budget).map_err(|error| no_table(window, error))
+}
+
 /// What was found in a day, and what the gates make of it.
 #[derive(Debug)]
 pub(crate) struct Judged {
@@ -101,8 +119,8 @@ impl Judged {
         if self.passed() {
             return Ok(self);
         }
-        let report = ctx.reports().read(self.day)?.filter(|report| report.canonical_hash == canonical_hash);
-        Ok(Self { accepted: report.and_then(|report| report.verdict?.accepted), ..self })
+        let report = ctx.reports().read(self.day)?;
+        Ok(Self { accepted: report.and_then(|report| report.accepted(canonical_hash)), ..self })
     }
 
     /// Lets the day go on if a gate refused it, for the reason that somebody gives.
@@ -138,7 +156,16 @@ impl Judged {
         let duplicates = dropped.duplicates;
         let verdict =
             Verdict { passed, past: past.clone(), checks: checks.clone(), accepted: accepted.clone() };
-        ctx.reports().write(&report(ctx, day, canonical_hash, counts, dropped, Some(verdict)))?;
+        let old = ctx.reports().read(day)?;
+        ctx.reports().write(&report(
+            ctx,
+            day,
+            canonical_hash,
+            counts,
+            dropped,
+            Some(verdict),
+            old.as_ref(),
+        ))?;
         let report = ctx.reports().name(day);
         let report = ValidateReport { day, counts, duplicates, past, checks, accepted, report };
         if let Some(note) = report.unjudged() {
@@ -157,8 +184,8 @@ pub(crate) fn report_counts(
     found: &Found,
     canonical_hash: &str,
 ) -> Result<(), JobError> {
-    let new = report(ctx, day, canonical_hash.to_owned(), found.counts, found.dropped, None);
     let old = ctx.reports().read(day)?;
+    let new = report(ctx, day, canonical_hash.to_owned(), found.counts, found.dropped, None, old.as_ref());
     if old.is_none_or(|old| !old.is_good() || DayReport { verdict: None, ..old } != new) {
         ctx.reports().write(&new)?;
     }
@@ -172,10 +199,25 @@ fn report(
     counts: DayCounts,
     dropped: Dropped,
     verdict: Option<Verdict>,
+    old: Option<&DayReport>,
 ) -> DayReport {
     let (tenant, surface) = (ctx.scope.tenant.clone(), ctx.scope.surface.clone());
     let Dropped { duplicates, outside } = dropped;
-    DayReport { v: 1, tenant, surface, day, canonical_hash, counts, duplicates, outside, verdict }
+    let is_accepted = verdict.as_ref().is_some_and(|verdict| verdict.accepted.is_some());
+    let own = is_accepted.then_some(canonical_hash.as_str());
+    let accepted_before = old.map(|old| old.accepted_before(own)).unwrap_or_default();
+    DayReport {
+        v: 1,
+        tenant,
+        surface,
+        day,
+        canonical_hash,
+        counts,
+        duplicates,
+        outside,
+        verdict,
+        accepted_before,
+    }
 }
 
 /// The days before a day: by their reports, or else by their canonical data. One that was refused says nothing of what is

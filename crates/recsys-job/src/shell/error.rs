@@ -112,17 +112,30 @@ pub enum JobError {
         "there is nothing of {0} to accept: it was not ingested; ingest it first, or correct --start and --end"
     )]
     NotIngested(Day),
+    /// The raw data of a day was refused as it was read.
+    #[error(
+        "{0} is marked as refused: its raw data could not be taken (`job_ingest` says why), so there is nothing to judge or \
+         to accept; put the data right, or raise the setting that refused it, and ingest the day again"
+    )]
+    NotTaken(Day),
     /// A window holds days that a gate has refused.
     #[error(
         "window {window} holds {}, which a gate has refused: put the data right and ingest it again, accept it by `job_validate \
-         --accept REASON`, or set validation.on_refused_day to exclude",
-        .days.iter().map(Day::to_string).collect::<Vec<_>>().join(", ")
+         --accept REASON`, or {}",
+        .days.iter().map(Day::to_string).collect::<Vec<_>>().join(", "),
+        if *.excluding {
+            "name later days with --start: no window is built without its newest day"
+        } else {
+            "set validation.on_refused_day to exclude"
+        }
     )]
     RefusedDays {
         /// The window.
         window: Window,
         /// The days.
         days: Vec<Day>,
+        /// Whether windows are built without refused days where they can be.
+        excluding: bool,
     },
     /// Nothing is staged where something should be.
     #[error("nothing is staged in {0}; run the builder jobs first")]
@@ -332,16 +345,7 @@ impl JobError {
                 CanonicalError::Strangers { .. } | CanonicalError::NoOwner { .. } => Exit::Refused,
                 CanonicalError::Owner { .. } => Exit::Usage,
             },
-            Self::Catalog(error) => match error {
-                CatalogError::Store(error) => store(error),
-                CatalogError::Missing(_) | CatalogError::Format(_) => Exit::Usage,
-                CatalogError::NoItemColumn { .. }
-                | CatalogError::NoTags { .. }
-                | CatalogError::Row { .. }
-                | CatalogError::Duplicate { .. }
-                | CatalogError::NothingLeft { .. } => Exit::Refused,
-                CatalogError::Limit(_) | CatalogError::Memory(_) => Exit::Limit,
-            },
+            Self::Catalog(error) => catalog(error),
             Self::Database(error) => match error.class {
                 Class::Refusal => Exit::Usage,
                 Class::Transient => Exit::Failure,
@@ -352,6 +356,7 @@ impl JobError {
             | Self::OpenDay(_)
             | Self::FutureDay(_)
             | Self::RefusedDays { .. }
+            | Self::NotTaken(_)
             | Self::NotMet { .. }
             | Self::Invalid(_)
             | Self::Stopped(_)
@@ -403,6 +408,7 @@ impl JobError {
                 PublishError::Blob { source, .. } => unfit(source),
                 PublishError::Registry(error) => registry(error),
                 PublishError::Empty { .. }
+                | PublishError::EmptyFirst { .. }
                 | PublishError::Changed { .. }
                 | PublishError::TopChanged { .. } => Exit::Refused,
                 PublishError::UnknownCurrent { .. }
@@ -426,6 +432,19 @@ impl From<CatalogWriteError> for JobError {
 /// does not go away; networks and disks may heal.
 fn store(error: &StoreError) -> Exit {
     read(&error.source)
+}
+
+fn catalog(error: &CatalogError) -> Exit {
+    match error {
+        CatalogError::Store(error) => store(error),
+        CatalogError::Missing(_) | CatalogError::Format(_) => Exit::Usage,
+        CatalogError::NoItemColumn { .. }
+        | CatalogError::NoTags { .. }
+        | CatalogError::Row { .. }
+        | CatalogError::Duplicate { .. }
+        | CatalogError::NothingLeft { .. } => Exit::Refused,
+        CatalogError::Limit(_) | CatalogError::Memory(_) => Exit::Limit,
+    }
 }
 
 fn read(error: &std::io::Error) -> Exit {

@@ -96,7 +96,7 @@ fn write(
 /// A mistake in the command or the configuration was seen by whoever made it, before anything was done. A wish to stop is no
 /// failure. A service that does not answer would be waited for once more.
 fn is_worth_noting(error: &JobError) -> bool {
-    let is_usage = matches!(error, JobError::Usage(_) | JobError::Config(_));
+    let is_usage = matches!(error, JobError::Usage(_) | JobError::Config(_) | JobError::NotIngested(_));
     !is_usage && !error.is_interruption() && (error.exit() as u8 != 1 || !is_of_a_service(error))
 }
 

@@ -22,6 +22,13 @@ pub(super) struct Header {
 }
 
 impl Header {
+    /// The columns that mean something.
+    pub(super) fn known(&self) -> impl Iterator<Item = usize> {
+        let certain = |column: &Result<Option<usize>, String>| column.as_ref().ok().copied().flatten();
+        let others = [self.tags, self.namespace, certain(&self.price), certain(&self.created_at)];
+        [self.item_id].into_iter().chain(others.into_iter().flatten())
+    }
+
     /// Finds the columns by their names, in any case; of several names for one thing, the first in the
     /// contract's order that the file has.
     ///

@@ -27,6 +27,8 @@ pub struct CatalogRows<R> {
     /// The columns of the header, or the fields of the first row.
     names: Vec<String>,
     has_tags: bool,
+    /// Whether a field that means something goes on over a line end, which was told.
+    has_long_field: bool,
 }
 
 enum Source<R> {
@@ -55,6 +57,11 @@ pub struct CatalogRow<'a> {
 enum Rest<'a> {
     Csv(&'a Header, Record<'a>),
     Json(&'a str),
+}
+
+/// Whether a field goes on over a line end.
+fn goes_on(field: &str) -> bool {
+    field.trim().contains(['\n', '\r'])
 }
 
 impl<R: Read> CatalogRows<R> {
@@ -86,7 +93,7 @@ impl<R: Read> CatalogRows<R> {
             CatalogFormat::Jsonl => (Source::Jsonl(JsonLines::new(reader)), Vec::new()),
         };
         let has_tags = matches!(&source, Source::Csv { header, .. } if header.tags.is_some());
-        Ok(Self { name: name.to_owned(), source, names, has_tags })
+        Ok(Self { name: name.to_owned(), source, names, has_tags, has_long_field: false })
     }
 
     /// Whether there are tags: the header has a column of them, or one of the rows so far has the field.
@@ -109,6 +116,18 @@ impl<R: Read> CatalogRows<R> {
             Source::Csv { records, header } => {
                 let Some(record) = records.next(name)? else { return Ok(None) };
                 let field = |column: Option<usize>| column.map_or("", |at| record.field(at));
+                if !self.has_long_field
+                    && let Some(column) = header.known().find(|at| goes_on(record.field(*at)))
+                {
+                    self.has_long_field = true;
+                    let (line, column) = (record.line, &header.names[column]);
+                    tracing::warn!(
+                        path = name,
+                        line,
+                        column,
+                        "a field goes on over a line end; if a quote opens by mistake, it takes the rows after it in"
+                    );
+                }
                 Ok(Some(CatalogRow {
                     line: record.line,
                     item_id: Cow::Borrowed(record.field(header.item_id).trim()),

@@ -33,7 +33,9 @@ pub(super) fn failed_gates(error: &JobError) -> Vec<&'static str> {
     match error {
         JobError::Gate(Refused::MinEvents { .. } | Refused::Erasure { .. })
         | JobError::NotMet { .. }
-        | JobError::Publish(PublishError::Empty { .. }) => vec![Gate::MinEvents.as_str()],
+        | JobError::Publish(PublishError::Empty { .. } | PublishError::EmptyFirst { .. }) => {
+            vec![Gate::MinEvents.as_str()]
+        }
         JobError::Gate(Refused::Day { failed, .. }) => {
             failed.iter().map(|check| check.gate.as_str()).collect()
         }
