@@ -10,7 +10,8 @@ use recsys_core::domain::limit::Limits;
 use recsys_core::domain::window::{Day, Window};
 use recsys_core::input::catalog::{Catalog, CatalogFormat};
 use recsys_core::input::event::{RawExposure, Rules};
-use recsys_core::input::lines::{LineFile, Stop, for_each_line};
+use recsys_core::input::lines::{LineFile, for_each_line};
+use recsys_core::input::stop::Stop;
 use recsys_core::storage::LocalStore;
 use recsys_core::table::events::EventTable;
 

@@ -11,7 +11,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use super::field::{Field, Place};
-use super::rows::{Batch, DayRows, Row};
+use super::row::Row;
+use super::rows::{Batch, DayRows};
 use crate::domain::id::Scope;
 use crate::domain::stream::Stream;
 use crate::encoding::hash::HashWriter;

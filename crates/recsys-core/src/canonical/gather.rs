@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::rows::{DayRows, Names, Row, Rows};
+use super::row::Row;
+use super::rows::{DayRows, Names, Rows};
 use super::runs::{DiskRun, merge};
 use super::sort::sort;
 
@@ -20,8 +21,9 @@ use crate::columnar::dictionary::{BatchInterner, Dictionary, Strings, union};
 use crate::domain::id::Scope;
 use crate::domain::stream::Stream;
 use crate::input::event::{Exposure, LastLine, RawExposure, RawOutcome, Rules};
-use crate::input::lines::{LineFile, LinesError, Stop, for_each_good_line};
+use crate::input::lines::{LineFile, LinesError, for_each_good_line};
 use crate::input::quarantine::Aside;
+use crate::input::stop::Stop;
 
 use crate::columnar::spill::Budget;
 use crate::domain::window::Day;

@@ -9,6 +9,7 @@ mod encode;
 mod field;
 mod gather;
 mod owner;
+mod row;
 mod row_file;
 mod rows;
 mod runs;
@@ -20,8 +21,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use changes::Changes;
 pub use gather::{Counts, Gathered, Reader, read_days};
+pub(crate) use row::Columns;
 pub use rows::DayRows;
-pub(crate) use rows::{Columns, Names};
+pub(crate) use rows::Names;
 
 use changes::Comparison;
 

@@ -3,7 +3,7 @@
 //! Two lists of blocks, of the same rows: one of the columns that every builder reads, and one of the rest,
 //! which only the canonical file needs. Requests stand in it as text.
 
-use super::rows::{Columns, Row};
+use super::row::{Columns, Row};
 use crate::columnar::dictionary::{Strings, number};
 use crate::columnar::spill::{BlockWriter, Blocks, Budget, Bytes, put_varint};
 use crate::storage::StoreError;

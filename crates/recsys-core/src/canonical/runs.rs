@@ -7,8 +7,9 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use super::row::Row;
 use super::row_file::{RowBlock, RowFile};
-use super::rows::{Names, Row};
+use super::rows::Names;
 use crate::columnar::dictionary::{Dictionary, Strings, number};
 use crate::columnar::spill::{BlockWriter, Blocks, Budget, Entries, Held, Merge, Run, put_varint};
 use crate::domain::stream::Stream;

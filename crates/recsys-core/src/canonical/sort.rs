@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use rayon::prelude::*;
 use rdst::{RadixKey, RadixSort};
 
-use super::rows::Row;
+use super::row::Row;
 use crate::domain::stream::Stream;
 use crate::domain::window::Day;
 

@@ -18,6 +18,7 @@ use crate::columnar::spill::BudgetExceeded;
 use crate::input::event::Fault;
 use crate::input::magic::not_text;
 use crate::input::quarantine::{Aside, Hopeless, Place, Seen, Stretch};
+use crate::input::stop::Stop;
 use crate::storage::StoreError;
 use crate::threads::interrupt;
 use crate::threads::parallel::on_threads;
@@ -89,29 +90,6 @@ pub enum LinesError {
     /// What the lines hold does not fit in memory, and cannot be put aside.
     #[error(transparent)]
     Memory(#[from] BudgetExceeded),
-}
-
-/// Why the work on a line stops all work.
-#[derive(Debug)]
-pub enum Stop {
-    /// The line breaks a rule.
-    Fault(Fault),
-    /// What the lines hold could not be put aside, which is not the line's fault.
-    Temporary(StoreError),
-    /// Too many lines break a rule already.
-    Hopeless(Hopeless),
-}
-
-impl From<Fault> for Stop {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
-}
-
-impl From<StoreError> for Stop {
-    fn from(error: StoreError) -> Self {
-        Self::Temporary(error)
-    }
 }
 
 fn column(fault: &Fault) -> String {

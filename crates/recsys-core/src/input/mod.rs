@@ -9,3 +9,4 @@ pub mod lines;
 pub(crate) mod magic;
 pub mod quarantine;
 pub mod raw;
+pub mod stop;

@@ -5,6 +5,7 @@
 //! Beside each, or in its place, a `.jsonl.gz` and a `.jsonl.zst` are read: what producers split over
 //! several files is one day's data. A missing day is an empty day; a file that cannot be read is an error.
 
+mod cause;
 mod compressed;
 mod copies;
 mod gzip;

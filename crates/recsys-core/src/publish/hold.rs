@@ -13,14 +13,11 @@ use serde::{Deserialize, Serialize};
 
 use super::compare_and_swap;
 use super::format::V1;
-use super::registry::{Registry, RegistryError};
+use super::registry::{HOLDS, Registry, RegistryError};
 use crate::artifact::Kind;
 use crate::domain::id::Scope;
 use crate::encoding::json;
 use crate::storage::Condition;
-
-/// What documents of holds are called in messages.
-pub(super) const WHAT: &str = "document of holds";
 
 /// Who keeps a kind where it is, since when, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,7 +114,7 @@ impl Registry<'_> {
 
     fn read_holds(&self, scope: &Scope) -> Result<(Document, Condition), RegistryError> {
         match self.store().read_tagged(&key(scope))? {
-            Some((bytes, tag)) => Ok((self.parse(&key(scope), WHAT, &bytes)?, Condition::Still(Some(tag)))),
+            Some((bytes, tag)) => Ok((self.parse(&key(scope), HOLDS, &bytes)?, Condition::Still(Some(tag)))),
             None => Ok((Document::default(), Condition::Still(None))),
         }
     }

@@ -13,7 +13,6 @@ use super::blob::version_in;
 use super::claims::{Claims, ClaimsError, LeaseTimeouts};
 use super::format::V1;
 use super::history::{HistoryEntry, Reason};
-use super::hold;
 use super::manifest::Manifest;
 use super::record::Record;
 use crate::artifact::Kind;
@@ -22,6 +21,9 @@ use crate::encoding::json::{error_in_words, readable};
 use crate::storage::{Commit, Condition, Conditions, Listed, Store, StoreError, Tag};
 use crate::threads::interrupt;
 use crate::threads::parallel;
+
+/// What documents of holds are called in messages.
+pub(super) const HOLDS: &str = "document of holds";
 
 /// Lost races after which a swap gives up. Each one means that another publisher succeeded.
 const MAX_ATTEMPTS: usize = 100;
@@ -138,7 +140,7 @@ fn remedy(what: &str) -> &'static str {
         "manifest" => {
             "move it away, and bring an earlier one back with `rollback --to HASH`; `history` lists them"
         }
-        hold::WHAT => "move it away; nothing is held then",
+        HOLDS => "move it away; nothing is held then",
         "record" => "move it away; the next publish of the artifact writes it anew",
         _ => "move it away; what was current before it is then out of reach",
     }

@@ -20,6 +20,7 @@ use jiff::Timestamp;
 use tempfile::NamedTempFile;
 
 use super::document::{check_size, open_beside, open_regular, read_at_most};
+use super::hard_links::{NoHardLinks, has_links};
 use super::large_file::{self, LargeFile};
 use super::watched_file::WatchedFile;
 use super::{
@@ -423,29 +424,6 @@ impl Pending for LocalWrite {
         sync_folder(folder)?;
         Ok(commit)
     }
-}
-
-/// What a document that must not replace another one cannot be written without.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "this file system can neither rename a file without replacing another one nor link it (hard links); put the folder on a \
-     local disk, or into a bucket by its URL"
-)]
-pub(super) struct NoHardLinks;
-
-impl From<NoHardLinks> for io::Error {
-    fn from(error: NoHardLinks) -> Self {
-        Self::new(ErrorKind::Unsupported, error)
-    }
-}
-
-/// Whether a file can get a second name beside its own.
-fn has_links(file: &NamedTempFile) -> bool {
-    let mut other = file.path().as_os_str().to_owned();
-    other.push(".link");
-    let linked = fs::hard_link(file.path(), &other);
-    let _ = fs::remove_file(&other);
-    linked.is_ok()
 }
 
 fn place(file: NamedTempFile, target: &Path, condition: &Condition) -> Result<Commit, StoreError> {

@@ -12,8 +12,10 @@ mod bucket;
 mod connector;
 mod document;
 mod fault;
+mod hard_links;
 mod large_file;
 mod local;
+mod patience;
 mod probe;
 mod replaced;
 mod root;
@@ -31,14 +33,15 @@ use jiff::Timestamp;
 use crate::threads::interrupt::{self, Interrupted};
 use crate::threads::parallel::NotStarted;
 
-use local::NoHardLinks;
+use hard_links::NoHardLinks;
 
 pub use document::{MAX_ARTIFACT_BYTES, MAX_DOCUMENT_BYTES, NotADocument};
 pub use fault::{BucketFault, Problem};
 pub use local::LocalStore;
+pub use patience::Patience;
 pub use probe::probe;
 pub use replaced::Replaced;
-pub use root::{Patience, RootError, Roots};
+pub use root::{RootError, Roots};
 pub use s3::S3Settings;
 pub use secret::{HIDDEN, Secret};
 pub use unconditional::{Unconditional, create_after_look};

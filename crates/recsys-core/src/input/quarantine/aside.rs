@@ -13,7 +13,7 @@ use super::{Place, ratio};
 use crate::columnar::spill::{BlockWriter, Blocks, Budget};
 use crate::encoding::json;
 use crate::input::event::Fault;
-use crate::input::lines::Stop;
+use crate::input::stop::Stop;
 use crate::storage::StoreError;
 
 /// Bytes that a stretch holds in memory.

@@ -3,11 +3,11 @@
 //! What is wrong with one is told apart: its source fails, it ends too early, both of which may heal, or its content is
 //! broken, which it stays.
 
-use std::error::Error;
 use std::ffi::OsStr;
 use std::io::{self, Cursor, ErrorKind, Read};
 use std::path::Path;
 
+use super::cause::cause;
 use super::gzip::Members;
 use super::zstd_window::{MaxWindow, WindowTooLarge};
 use crate::input::magic::not_text;
@@ -39,12 +39,6 @@ impl Broken {
     pub fn is_cause(error: &io::Error) -> bool {
         cause::<Self>(error).is_some()
     }
-}
-
-/// The error of that type that made a reader fail, perhaps of a store.
-pub(super) fn cause<E: Error + 'static>(error: &io::Error) -> Option<&E> {
-    let inner = error.get_ref()?;
-    inner.downcast_ref().or_else(|| cause(&inner.downcast_ref::<StoreError>()?.source))
 }
 
 /// Opens a document whose name says how it is compressed.

@@ -4,7 +4,7 @@
 
 use std::io::{self, BufReader, Read};
 
-use super::compressed::cause;
+use super::cause::cause;
 use crate::columnar::spill::Budget;
 
 /// The largest window that is read, as a power of two.
