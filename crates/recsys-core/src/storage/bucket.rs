@@ -82,7 +82,7 @@ fn runtime() -> io::Result<&'static Runtime> {
     let not_started = |error| io::Error::other(parallel::not_started(error));
     thread::Builder::new().spawn(build).map_err(not_started)?;
     let runtime =
-        built.recv_timeout(LONGEST_START).map_err(|error| not_started(io::Error::other(error)))??;
+        receive.recv_timeout(LONGEST_START).map_err(|error| not_started(io::Error::other(error)))??;
     Ok(RUNTIME.get_or_init(|| runtime))
 }
 
