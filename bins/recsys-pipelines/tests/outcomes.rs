@@ -248,7 +248,11 @@ fn a_bad_outcome_stops_the_day_before_anything_is_written() {
     let position = format!("{raw}:{}: field `event_type` is \"purchase\"", good.lines().count() + 1);
     sandbox.run("job_ingest", &format!("{SCOPE} --start 2026-01-01")).fails(3, &[&position]);
     sandbox.run("recsys-pipelines", &format!("run {SCOPE} --start 2026-01-01")).fails(3, &[&position]);
-    assert!(sandbox.snapshot("out").is_empty());
+    // The day is marked as refused, and that is all.
+    let written = sandbox.snapshot("out");
+    let files = ["exposures/2026-01-01.refused.jsonl", "scope.json"];
+    let files = files.map(|file| format!("canonical/demo/home/{file}"));
+    assert_eq!(written.keys().collect::<Vec<_>>(), files.iter().collect::<Vec<_>>());
 }
 
 #[test]

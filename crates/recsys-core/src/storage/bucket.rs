@@ -7,7 +7,9 @@
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, OnceLock};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use backon::{BlockingRetryable, ExponentialBuilder};
@@ -23,7 +25,7 @@ use tempfile::SpooledTempFile;
 use tokio::runtime::Runtime;
 
 use crate::threads::interrupt::{self, Interrupted};
-use crate::threads::parallel;
+use crate::threads::parallel::{self, NotStarted};
 use crate::threads::silence::Silence;
 
 use super::document::{check_size, read_at_most};
@@ -41,6 +43,9 @@ const PARTS_AT_ONCE: usize = 4;
 
 /// Threads that wait for the network.
 const RUNTIME_THREADS: usize = 2;
+
+/// How long these threads may take to start.
+const LONGEST_START: Duration = Duration::from_secs(10);
 
 /// Keys of the largest listing. No root of this project has a tenth of them.
 const MAX_KEYS: usize = 2_000_000;
@@ -66,9 +71,18 @@ fn runtime() -> io::Result<&'static Runtime> {
     if let Some(runtime) = RUNTIME.get() {
         return Ok(runtime);
     }
-    parallel::can_start(RUNTIME_THREADS).map_err(io::Error::other)?;
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let runtime = builder.worker_threads(RUNTIME_THREADS).enable_all().build()?;
+    parallel::can_start(RUNTIME_THREADS + 1).map_err(io::Error::other)?;
+    // Where another process takes the last place meanwhile, the library panics, and then waits for ever for the threads that
+    // it has: so it does that in a thread that is waited for only so long.
+    let (send, receive) = sync_channel(1);
+    let build = move || {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let _ = send.send(builder.worker_threads(RUNTIME_THREADS).enable_all().build());
+    };
+    let not_started = |error| io::Error::other(NotStarted(error));
+    thread::Builder::new().spawn(build).map_err(not_started)?;
+    let runtime =
+        receive.recv_timeout(LONGEST_START).map_err(|error| not_started(io::Error::other(error)))??;
     Ok(RUNTIME.get_or_init(|| runtime))
 }
 

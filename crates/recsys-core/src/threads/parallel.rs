@@ -6,6 +6,8 @@
 use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::thread::{Builder, Scope, ScopedJoinHandle, scope};
+#[cfg(feature = "http")]
+use std::time::Duration;
 
 const THREADS: usize = 8;
 
@@ -49,15 +51,30 @@ pub fn start<'scope, T: Send + 'scope>(
     Builder::new().spawn_scoped(scope, work).map_err(NotStarted)
 }
 
-/// Whether so many threads can be started at the same time, for libraries that panic where they cannot.
+/// Whether so many threads can be started at the same time, for libraries that panic, or wait for ever, where they cannot.
 #[cfg(feature = "http")]
 pub(crate) fn can_start(threads: usize) -> Result<(), NotStarted> {
+    let before = alive();
     let gate = Mutex::new(());
-    scope(|scope| {
+    let started = scope(|scope| {
         // None of them ends before all are started.
         let _closed = gate.lock();
         (0..threads).try_for_each(|_| start(scope, || drop(gate.lock())).map(drop))
-    })
+    });
+    // A thread that has ended counts for the limit until the system has cleared it away.
+    for _ in 0..1000 {
+        if alive() <= before {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    started
+}
+
+/// The threads of this process, as the system counts them; none where it does not tell.
+#[cfg(feature = "http")]
+fn alive() -> usize {
+    std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
 }
 
 /// A thread that the work cannot do without was not started.
