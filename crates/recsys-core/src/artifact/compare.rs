@@ -7,131 +7,13 @@
 use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
-use std::iter::Sum;
 
 use serde::Serialize;
 
+use super::item_count::ItemCount;
+use super::outline::{Items, Outline, RowsOf};
+use super::payload::Payload;
 use super::user_lists::UserItems;
-use super::{ItemCount, Payload};
-
-/// How much an artifact makes of an item.
-///
-/// A whole number of millionths, because sums of floating-point numbers depend on their order and these do
-/// not. Counts are exact; of a score, what is finer than a millionth is rounded to the nearest one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Weight(u128);
-
-impl Weight {
-    const ONE: u128 = 1_000_000;
-
-    /// The weight of a score; nothing below zero has any.
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "the cast stops at 0 and at the greatest number"
-    )]
-    pub fn of_score(score: f64) -> Self {
-        // Taken apart because the product of a large count and a million would not be exact.
-        let (whole, fraction) = (score.trunc() as u128, (score.fract() * 1e6).round() as u128);
-        Self(whole.saturating_mul(Self::ONE).saturating_add(fraction))
-    }
-}
-
-impl Weight {
-    /// The score that has this weight, to the millionth.
-    #[allow(clippy::cast_precision_loss, reason = "a number for people")]
-    pub fn as_score(self) -> f64 {
-        self.0 as f64 / Self::ONE as f64
-    }
-}
-
-impl From<u64> for Weight {
-    fn from(count: u64) -> Self {
-        Self(u128::from(count) * Self::ONE)
-    }
-}
-
-impl Sum for Weight {
-    fn sum<I: Iterator<Item = Self>>(weights: I) -> Self {
-        Self(weights.fold(0, |sum, weight| sum.saturating_add(weight.0)))
-    }
-}
-
-/// What an artifact makes of each of its items.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Items<'a> {
-    /// They are ranked by weight.
-    Weighed(HashMap<&'a str, Weight>),
-    /// They have tags and no order.
-    Tagged(HashMap<&'a str, &'a [Cow<'a, str>]>),
-}
-
-impl<'a> Items<'a> {
-    /// Items and their weights; the weights of an item that comes more than once are added up.
-    pub fn weighed(weights: impl IntoIterator<Item = (&'a str, Weight)>) -> Self {
-        let mut sums: HashMap<&str, Weight> = HashMap::new();
-        for (item, weight) in weights {
-            let sum = sums.entry(item).or_default();
-            *sum = [*sum, weight].into_iter().sum();
-        }
-        Self::Weighed(sums)
-    }
-
-    /// By weight descending, then item id; without weights by item id.
-    fn in_order(&self) -> Vec<&'a str> {
-        match self {
-            Self::Weighed(weights) => {
-                let mut items: Vec<(Reverse<Weight>, &str)> =
-                    weights.iter().map(|(item, weight)| (Reverse(*weight), *item)).collect();
-                items.sort_unstable();
-                items.into_iter().map(|(_, item)| item).collect()
-            }
-            Self::Tagged(tags) => {
-                let mut items: Vec<&str> = tags.keys().copied().collect();
-                items.sort_unstable();
-                items
-            }
-        }
-    }
-}
-
-impl<'a> Outline<'a> {
-    /// The first `count` items in the order of the artifact.
-    pub fn top(&self, count: usize) -> Vec<&'a str> {
-        let mut items = self.items.in_order();
-        items.truncate(count);
-        items
-    }
-}
-
-/// Whom the rows of an artifact are of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RowsOf {
-    /// A row for each item.
-    Items,
-    /// A row for each user.
-    Users,
-}
-
-impl RowsOf {
-    /// What the rows are of, in the plural.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Items => "items",
-            Self::Users => "users",
-        }
-    }
-}
-
-/// What a comparison sees of an artifact.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outline<'a> {
-    /// Its items.
-    pub items: Items<'a>,
-    /// The ids of its rows, where a row holds a list.
-    pub rows: Option<(RowsOf, Vec<&'a str>)>,
-}
 
 /// How much of the beginning of a list is in that of another one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -336,6 +218,7 @@ fn row_ids<'a>(side: Option<&Outline<'a>>) -> HashSet<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::artifact::outline::Weight;
     use crate::artifact::user_lists::ItemScore;
     use crate::artifact::{content_sim, cooc, implicit, popularity, session_seq};
     use proptest::prelude::*;

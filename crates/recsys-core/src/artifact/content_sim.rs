@@ -4,11 +4,12 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::compare::{Items, Outline};
+use super::content::{BuildError, Defect, Inputs, KindPayload, Source};
+use super::encode::Encode;
+use super::outline::{Items, Outline};
 use super::plain::{Cursor, Plain};
 use super::ranking::check_sorted;
 use super::sink::{self, Sink};
-use super::{BuildError, Defect, Encode, Inputs, KindPayload, Source};
 use crate::domain::limit::Limits;
 use crate::encoding::json;
 use crate::input::catalog::CatalogItem;

@@ -17,13 +17,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::prelude::*;
 use serde::Deserialize;
 
-use super::compare::{Items, Outline, RowsOf, Weight};
+use super::content::{BuildError, Defect, Inputs, KindPayload, Source};
 use super::counter::Counter;
+use super::encode::Encode;
+use super::item_count::{ItemCount, item_count};
+use super::outline::{Items, Outline, RowsOf, Weight};
 use super::pair::{high, low, pair};
 use super::plain::{Cursor, Plain};
 use super::ranking::{check_ranked, check_sorted, keep_best};
 use super::sink::{self, Sink, push_rows};
-use super::{BuildError, Defect, Encode, Inputs, ItemCount, KindPayload, Source, item_count};
 use crate::columnar::csr::Groups;
 use crate::columnar::dictionary::number;
 use crate::columnar::spill::{Blocks, Budget, Counted, RunWriter, Tally};

@@ -6,8 +6,12 @@ use std::marker::PhantomData;
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::content::{BuildError, Built, Inputs, KindPayload};
+use super::encode::Encode;
+use super::key::ArtifactKey;
+use super::kind::Kind;
+use super::plain;
 use super::sink::{self, Encoder};
-use super::{ArtifactKey, BuildError, Built, Encode, Inputs, Kind, KindPayload, Payload, plain};
 use crate::domain::id::{Scope, Segment, Surface, Tenant};
 use crate::domain::limit::Limits;
 use crate::domain::window::Window;
@@ -27,17 +31,6 @@ pub struct BuildInfo {
 }
 
 json::object!(BuildInfo and Serialize);
-
-/// An artifact that was read back.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Artifact<'a> {
-    /// What it is of.
-    pub key: ArtifactKey,
-    /// The content.
-    pub payload: Payload<'a>,
-    /// How it came to be.
-    pub build: BuildInfo,
-}
 
 /// Why bytes are not the artifact they should be.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +69,19 @@ struct Head<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     segment: Option<&'a Segment>,
     window: Window,
+}
+
+/// The version of content of `kind`, whose rows `fill` adds.
+pub(super) fn version_of(
+    key: &ArtifactKey,
+    kind: Kind,
+    field: &str,
+    fill: impl FnOnce(&mut Encoder<'_>),
+) -> String {
+    let mut hash = HashWriter::default();
+    let mut out = |part: &[u8]| hash.update(part);
+    encode_open(key, kind, field, &mut out, fill);
+    blank(hash)
 }
 
 /// Hands the document up to the content of the `build` block to `out`, piece by piece; `fill` adds the rows.
@@ -136,17 +142,7 @@ pub struct Encoded {
 }
 
 impl Draft {
-    /// Builds an artifact as a document, whose content is never in memory as a whole but as text.
-    pub fn build(key: &ArtifactKey, inputs: &Inputs<'_>, limits: &Limits) -> Result<Built<Self>, BuildError> {
-        key.kind.draft(key, inputs, limits)
-    }
-
-    /// Encodes an artifact and computes its version, in one pass over the content.
-    pub fn new(key: &ArtifactKey, payload: &Payload<'_>) -> Self {
-        Self::fill(key, payload.kind(), payload.field(), |encoder| payload.encode(encoder)).0
-    }
-
-    fn fill<T>(
+    pub(super) fn fill<T>(
         key: &ArtifactKey,
         kind: Kind,
         field: &str,
@@ -173,42 +169,14 @@ impl Draft {
     }
 }
 
-/// The version of an artifact's content.
-pub fn version(key: &ArtifactKey, payload: &Payload<'_>) -> String {
-    let mut hash = HashWriter::default();
-    let mut out = |part: &[u8]| hash.update(part);
-    encode_open(key, payload.kind(), payload.field(), &mut out, |encoder| payload.encode(encoder));
-    blank(hash)
-}
-
 /// The version of a document that has been hashed up to the content of its `build` block.
 fn blank(mut hash: HashWriter) -> String {
     hash.update(BLANK);
     hash.finish()
 }
 
-/// Reads an artifact of the kind whose content is `P`, and recomputes its version.
-pub(super) fn parse<'a, P: KindPayload<'a>>(
-    kind: Kind,
-    bytes: &'a [u8],
-    payload: fn(P) -> Payload<'a>,
-) -> Result<Artifact<'a>, DocumentError> {
-    let wire = read::<P>(bytes).map_err(|source| DocumentError::Schema { kind, source })?;
-    if wire.artifact_type != kind.as_str() {
-        return Err(DocumentError::OtherKind(wire.artifact_type));
-    }
-    let scope = Scope { tenant: wire.tenant, surface: wire.surface };
-    let key = ArtifactKey { kind, scope, segment: wire.segment, window: wire.window };
-    let artifact = Artifact { key, payload: payload(wire.payload), build: wire.build };
-    let actual = version(&artifact.key, &artifact.payload);
-    if actual != artifact.build.version {
-        return Err(DocumentError::Version { stated: artifact.build.version, actual });
-    }
-    Ok(artifact)
-}
-
 /// Reads a document whose content is in the field of `P`.
-fn read<'a, P: KindPayload<'a>>(bytes: &'a [u8]) -> serde_json::Result<Wire<P>> {
+pub(super) fn read<'a, P: KindPayload<'a>>(bytes: &'a [u8]) -> serde_json::Result<Wire<P>> {
     // Whether bytes are UTF-8 is found out sooner of all of them than of each string.
     let Ok(text) = std::str::from_utf8(bytes) else {
         return Fields::new(P::FIELD).read(serde_json::Deserializer::from_slice(bytes));
@@ -227,14 +195,14 @@ fn read<'a, P: KindPayload<'a>>(bytes: &'a [u8]) -> serde_json::Result<Wire<P>> 
 }
 
 /// A document as it stands in the file.
-struct Wire<T> {
-    artifact_type: String,
-    tenant: Tenant,
-    surface: Surface,
-    segment: Option<Segment>,
-    window: Window,
-    payload: T,
-    build: BuildInfo,
+pub(super) struct Wire<T> {
+    pub(super) artifact_type: String,
+    pub(super) tenant: Tenant,
+    pub(super) surface: Surface,
+    pub(super) segment: Option<Segment>,
+    pub(super) window: Window,
+    pub(super) payload: T,
+    pub(super) build: BuildInfo,
 }
 
 /// The fields of a document. Written by hand because the name of the content's field depends on the kind, and
@@ -322,7 +290,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::artifact::{Inputs, Kind};
+    use crate::artifact::{Inputs, Kind, version};
     use crate::columnar::spill::Budget;
     use crate::domain::limit::Limits;
     use crate::encoding::hash::sha256;

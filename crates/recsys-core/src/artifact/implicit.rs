@@ -2,10 +2,10 @@
 
 use serde::Deserialize;
 
-use super::compare::{Outline, RowsOf};
+use super::content::{BuildError, Defect, Inputs, KindPayload, Source};
+use super::outline::{Outline, RowsOf};
 use super::sink::Sink;
 use super::user_lists::{self, UserItems};
-use super::{BuildError, Defect, Inputs, KindPayload, Source};
 use crate::domain::limit::Limits;
 
 /// Users by id.

@@ -88,8 +88,9 @@ impl<'a> Cursor<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::content::KindPayload;
     use super::super::user_lists::UserItems;
-    use super::super::{KindPayload, content_sim, cooc, implicit, popularity};
+    use super::super::{content_sim, cooc, implicit, popularity};
     use super::*;
     use proptest::prelude::*;
     use proptest::sample::select;

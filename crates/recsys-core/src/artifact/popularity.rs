@@ -2,11 +2,12 @@
 
 use serde::Deserialize;
 
-use super::compare::{Items, Outline, Weight};
+use super::content::{BuildError, Defect, Inputs, KindPayload, Source};
+use super::item_count::{ItemCount, item_count};
+use super::outline::{Items, Outline, Weight};
 use super::pair::{high, pair};
 use super::ranking::{check_ranked, keep_best};
 use super::sink::{self, Sink};
-use super::{BuildError, Defect, Inputs, ItemCount, KindPayload, Source, item_count};
 use crate::columnar::dictionary::number;
 use crate::columnar::spill::{Budget, Counted, Tally, Weighed};
 use crate::domain::limit::Limits;

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use super::Defect;
+use super::content::Defect;
 
 /// Keeps the `most` entries with the greatest scores, best first, ties by id.
 pub(super) fn keep_best<S: Ord + Copy>(entries: &mut Vec<(u32, S)>, most: usize) {

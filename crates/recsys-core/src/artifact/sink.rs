@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use super::Encode;
+use super::encode::Encode;
 
 /// Takes the rows of an artifact.
 pub(crate) trait Sink<R>: Send {

@@ -5,13 +5,14 @@ use std::num::NonZeroU64;
 
 use serde::Deserialize;
 
-use super::compare::{Items, Outline, RowsOf, Weight};
+use super::content::Defect;
 use super::counter::Counter;
+use super::encode::Encode;
+use super::outline::{Items, Outline, RowsOf, Weight};
 use super::pair::{high, low, pair};
 use super::plain::{Cursor, Plain};
 use super::ranking::{check_ranked, check_sorted, keep_best};
 use super::sink::{self, Sink, push_rows};
-use super::{Defect, Encode};
 use crate::columnar::dictionary::number;
 use crate::columnar::spill::{Budget, Counted, Entry, Tally, Weighed};
 use crate::domain::limit::Limits;

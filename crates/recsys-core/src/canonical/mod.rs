@@ -2,7 +2,7 @@
 //!
 //! Reading, filtering, ordering and dropping repeated deliveries happen in a [`Reader`]; this module writes
 //! the result, and reads it back for jobs that start from canonical data. A day's file is replaced as a
-//! whole: a crash leaves the old file or the new one.
+//! whole: a crash leaves the old file or the new one. Nothing here judges a day or counts.
 
 mod changes;
 mod encode;

@@ -1,7 +1,7 @@
 //! Databases as the jobs see them: exposures come out of one, signals and the catalogue go into one.
 //!
 //! What speaks to a server implements [`Driver`]. A binary that needs a database passes its driver on; the others
-//! are not even linked with one.
+//! are not even linked with one. Nothing here speaks SQL.
 
 mod table_name;
 

@@ -1,4 +1,7 @@
-//! Gates: what a day must look like before anything is built from it, and an artifact before it becomes current.
+//! Gates: what a day must look like before anything is built from it, and the report that keeps what was found.
+//!
+//! A gate that is not set lets everything through; one that refuses names its setting and the figures. The same day gives
+//! the same verdict. Nothing here moves or removes data: what becomes of a refused day is up to the caller.
 
 pub mod day_report;
 mod of_one;

@@ -2,7 +2,7 @@
 //!
 //! The rest of the crate sees only [`Store`]. A write is prepared aside and becomes visible in one step, or
 //! not at all; the step can be tied to a [`Condition`]. "Not there" and "could not look" are different
-//! answers everywhere: the first is `None`, the second an error.
+//! answers everywhere: the first is `None`, the second an error. Nothing here knows what a document holds.
 
 #[cfg(feature = "http")]
 mod answers;

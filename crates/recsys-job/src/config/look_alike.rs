@@ -6,8 +6,8 @@ use figment::providers::Serialized;
 use figment::value::{Dict, Value};
 use figment::{Figment, Provider};
 
-use super::load::ENV_PREFIX;
-use super::{Config, ConfigError};
+use super::Config;
+use super::error::{ConfigError, ENV_PREFIX};
 
 /// The letters of the prefix.
 const PREFIX: &str = "RECSYSPIPELINES";

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::address::parse_gateway;
-use super::load::ConfigError;
+use super::error::ConfigError;
 
 /// Where a process tells what it has done. Neither setting changes what it does.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,10 @@
 //! Configuration: a file, overridden by environment variables, overridden by flags.
+//!
+//! A configuration that was loaded is valid: keys that nobody knows, values out of range and variables that look like settings
+//! are errors that name what was meant. Secrets are never shown. Nothing here reads data or asks a service.
 
 mod address;
+mod error;
 mod json;
 mod load;
 mod look_alike;
@@ -26,7 +30,7 @@ use recsys_core::storage::{Patience, Roots, S3Settings, Secret};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use address::parse_gateway;
-pub use load::ConfigError;
+pub use error::ConfigError;
 pub use metrics::MetricsSettings;
 pub(crate) use notify::NotifyRequest;
 pub use notify::{NotifySettings, SecretUrl};

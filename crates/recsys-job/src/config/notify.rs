@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use url::Url;
 
 use super::address::parse_url;
-use super::load::ConfigError;
+use super::error::ConfigError;
 use super::template::Template;
 
 /// A request to the serving side after a swap. `{tenant}` and `{surface}` are filled in, and `${NAME}` from the

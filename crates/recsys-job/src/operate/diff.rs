@@ -3,9 +3,8 @@
 use std::fmt::{self, Display};
 
 use jiff::Timestamp;
-use recsys_core::artifact::compare::{
-    ItemChanges, Listed, Mover, Overlap, RowChanges, RowsOf, compare, overlaps,
-};
+use recsys_core::artifact::compare::{ItemChanges, Listed, Mover, Overlap, RowChanges, compare, overlaps};
+use recsys_core::artifact::outline::RowsOf;
 use recsys_core::artifact::{Artifact, Kind};
 use recsys_core::domain::id::{NO_SEGMENT, Scope, Segment};
 use recsys_core::domain::window::Window;

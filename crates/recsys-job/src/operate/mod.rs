@@ -1,4 +1,7 @@
 //! The operator's commands: what is current, what was, what changed, whether it is intact, and back.
+//!
+//! Each prints a table, or one document with `--json`, and never changes anything without being told to. Nothing here ingests
+//! or builds.
 
 mod db;
 mod diff;

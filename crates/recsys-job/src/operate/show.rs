@@ -1,6 +1,6 @@
 //! `show`: what is live, by the manifest.
 
-use recsys_core::artifact::compare::Items;
+use recsys_core::artifact::outline::Items;
 use recsys_core::artifact::user_lists::UserItems;
 use recsys_core::artifact::{Artifact, ItemCount, Kind, Payload};
 use recsys_core::domain::id::Segment;

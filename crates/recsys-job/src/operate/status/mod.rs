@@ -1,17 +1,18 @@
 //! `status`: what is current, until which day its data goes, how old it is, and what is wrong with it.
 
 mod around;
+mod limits;
 mod print;
 mod surface;
 
 use std::collections::BTreeMap;
 
-use jiff::SignedDuration;
 use recsys_core::domain::id::Scope;
 use recsys_core::threads::parallel;
 use serde::Serialize;
 
 use self::around::Around;
+use self::limits::Limits;
 use self::surface::{State, SurfaceStatus, surface};
 use super::{Failure, Failures, Operator};
 use crate::shell::cli::StatusJob;
@@ -30,21 +31,6 @@ struct Status {
     manifests: Vec<SurfaceStatus>,
     /// What could not be looked at.
     failures: Vec<Failure>,
-}
-
-/// How old something may be.
-#[derive(Debug, Clone, Copy)]
-struct Limits {
-    /// Since it was built.
-    age: Option<SignedDuration>,
-    /// Since its window ended.
-    window_age: Option<SignedDuration>,
-}
-
-impl Limits {
-    fn any(self) -> bool {
-        self.age.is_some() || self.window_age.is_some()
-    }
 }
 
 /// `recsys-pipelines status`.

@@ -8,7 +8,7 @@ use recsys_core::domain::window::{Day, ranges};
 use recsys_core::publish::describe;
 
 use super::super::{self as operate, Failure, readable};
-use super::Limits;
+use super::limits::Limits;
 use super::surface::{KindStatus, State, SurfaceStatus};
 use crate::shell::cli::StatusJob;
 use crate::shell::clock;

@@ -10,8 +10,8 @@ use recsys_core::publish::{Holds, is_from_the_future, read_blob, version_in};
 use serde::Serialize;
 
 use super::super::{Operator, age};
-use super::Limits;
 use super::around::Around;
+use super::limits::Limits;
 use crate::shell::error::JobError;
 use crate::watch::failure_note::FailureNote;
 use crate::watch::metrics;

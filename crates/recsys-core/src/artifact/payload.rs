@@ -1,24 +1,16 @@
-//! The list of artifact kinds. A new kind is a module with a `Payload`, and a line here.
+//! The content of an artifact of any kind, and the artifact that is read back.
 
-use std::fmt;
-use std::str::FromStr;
-
-use serde::{Deserialize, Serialize};
-
-use super::compare::{Outline, RowsOf};
-use super::document::{self, Artifact, Draft};
+use super::content::{BuildError, Built, Defect, Inputs, KindPayload, Source};
+use super::document::{self, BuildInfo, DocumentError, Draft};
+use super::key::ArtifactKey;
+use super::kind::{Kind, each_kind};
+use super::outline::{Outline, RowsOf};
 use super::sink::Encoder;
-use super::{ArtifactKey, BuildError, Built, Defect, DocumentError, Inputs, KindPayload, Source};
+use crate::domain::id::Scope;
 use crate::domain::limit::Limits;
 
-macro_rules! kinds {
+macro_rules! payloads {
     ($($(#[$doc:meta])* $variant:ident = $name:literal in $module:ident;)*) => {
-        /// What an artifact holds.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        pub enum Kind {
-            $($(#[$doc])* #[serde(rename = $name)] $variant,)*
-        }
-
         /// The content of an artifact.
         #[derive(Debug, Clone, PartialEq)]
         pub enum Payload<'a> {
@@ -26,14 +18,6 @@ macro_rules! kinds {
         }
 
         impl Kind {
-            /// Every kind.
-            pub const ALL: &[Self] = &[$(Self::$variant),*];
-
-            /// The name in paths, documents and settings.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $name),* }
-            }
-
             /// What the kind is built from.
             pub fn source(self) -> Source {
                 match self { $(Self::$variant => <super::$module::Payload as KindPayload>::SOURCE),* }
@@ -65,7 +49,7 @@ macro_rules! kinds {
             }
 
             /// Builds the document of `key`, which is of this kind.
-            pub(super) fn draft(
+            fn draft(
                 self,
                 key: &ArtifactKey,
                 inputs: &Inputs<'_>,
@@ -79,7 +63,7 @@ macro_rules! kinds {
             /// Reads an artifact that should be of this kind.
             pub fn parse(self, bytes: &[u8]) -> Result<Artifact<'_>, DocumentError> {
                 match self {
-                    $(Self::$variant => document::parse(self, bytes, Payload::$variant)),*
+                    $(Self::$variant => parse(self, bytes, Payload::$variant)),*
                 }
             }
         }
@@ -111,49 +95,64 @@ macro_rules! kinds {
             }
 
             /// The field that holds the content.
-            pub(super) fn field(&self) -> &'static str {
+            fn field(&self) -> &'static str {
                 match self { $(Self::$variant(_) => <super::$module::Payload as KindPayload>::FIELD),* }
             }
 
             /// Hands the rows to `encoder`.
-            pub(super) fn encode(&self, encoder: &mut Encoder<'_>) {
+            fn encode(&self, encoder: &mut Encoder<'_>) {
                 match self { $(Self::$variant(payload) => document::encode(payload.rows(), encoder)),* }
             }
         }
     };
 }
 
-kinds! {
-    /// How often each item was shown.
-    Popularity = "popularity" in popularity;
-    /// Which items occur together in a session.
-    Cooc = "cooc" in cooc;
-    /// How often each user was shown each item.
-    Implicit = "implicit" in implicit;
-    /// The tags of each item of the catalogue.
-    ContentSim = "content_sim" in content_sim;
-    /// What each user was shown after something else.
-    SessionSeq = "session_seq" in session_seq;
+each_kind!(payloads);
+
+/// An artifact that was read back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Artifact<'a> {
+    /// What it is of.
+    pub key: ArtifactKey,
+    /// The content.
+    pub payload: Payload<'a>,
+    /// How it came to be.
+    pub build: BuildInfo,
 }
 
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
+impl Draft {
+    /// Builds an artifact as a document, whose content is never in memory as a whole but as text.
+    pub fn build(key: &ArtifactKey, inputs: &Inputs<'_>, limits: &Limits) -> Result<Built<Self>, BuildError> {
+        key.kind.draft(key, inputs, limits)
+    }
+
+    /// Encodes an artifact and computes its version, in one pass over the content.
+    pub fn new(key: &ArtifactKey, payload: &Payload<'_>) -> Self {
+        Self::fill(key, payload.kind(), payload.field(), |encoder| payload.encode(encoder)).0
     }
 }
 
-/// A name that is not one of a kind.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error(
-    "{0:?} is not an artifact kind; the kinds are popularity, cooc, implicit, content_sim and session_seq"
-)]
-pub struct UnknownKind(pub String);
+/// The version of an artifact's content.
+pub fn version(key: &ArtifactKey, payload: &Payload<'_>) -> String {
+    document::version_of(key, payload.kind(), payload.field(), |encoder| payload.encode(encoder))
+}
 
-impl FromStr for Kind {
-    type Err = UnknownKind;
-
-    fn from_str(name: &str) -> Result<Self, UnknownKind> {
-        let kind = Self::ALL.iter().find(|kind| kind.as_str() == name);
-        kind.copied().ok_or_else(|| UnknownKind(name.to_owned()))
+/// Reads an artifact of the kind whose content is `P`, and recomputes its version.
+fn parse<'a, P: KindPayload<'a>>(
+    kind: Kind,
+    bytes: &'a [u8],
+    payload: fn(P) -> Payload<'a>,
+) -> Result<Artifact<'a>, DocumentError> {
+    let wire = document::read::<P>(bytes).map_err(|source| DocumentError::Schema { kind, source })?;
+    if wire.artifact_type != kind.as_str() {
+        return Err(DocumentError::OtherKind(wire.artifact_type));
     }
+    let scope = Scope { tenant: wire.tenant, surface: wire.surface };
+    let key = ArtifactKey { kind, scope, segment: wire.segment, window: wire.window };
+    let artifact = Artifact { key, payload: payload(wire.payload), build: wire.build };
+    let actual = version(&artifact.key, &artifact.payload);
+    if actual != artifact.build.version {
+        return Err(DocumentError::Version { stated: artifact.build.version, actual });
+    }
+    Ok(artifact)
 }

@@ -1,0 +1,69 @@
+//! The kinds of artifacts. A new one is a module with a `Payload`, and a line in the list here.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Hands the list of kinds to a macro: what each is, its name, and the module of its content.
+macro_rules! each_kind {
+    ($with:ident) => {
+        $with! {
+            /// How often each item was shown.
+            Popularity = "popularity" in popularity;
+            /// Which items occur together in a session.
+            Cooc = "cooc" in cooc;
+            /// How often each user was shown each item.
+            Implicit = "implicit" in implicit;
+            /// The tags of each item of the catalogue.
+            ContentSim = "content_sim" in content_sim;
+            /// What each user was shown after something else.
+            SessionSeq = "session_seq" in session_seq;
+        }
+    };
+}
+pub(super) use each_kind;
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal in $module:ident;)*) => {
+        /// What an artifact holds.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum Kind {
+            $($(#[$doc])* #[serde(rename = $name)] $variant,)*
+        }
+
+        impl Kind {
+            /// Every kind.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// The name in paths, documents and settings.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name),* }
+            }
+        }
+    };
+}
+
+each_kind!(kinds);
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A name that is not one of a kind.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error(
+    "{0:?} is not an artifact kind; the kinds are popularity, cooc, implicit, content_sim and session_seq"
+)]
+pub struct UnknownKind(pub String);
+
+impl FromStr for Kind {
+    type Err = UnknownKind;
+
+    fn from_str(name: &str) -> Result<Self, UnknownKind> {
+        let kind = Self::ALL.iter().find(|kind| kind.as_str() == name);
+        kind.copied().ok_or_else(|| UnknownKind(name.to_owned()))
+    }
+}
