@@ -35,9 +35,7 @@ impl Weight {
         let (whole, fraction) = (score.trunc() as u128, (score.fract() * 1e6).round() as u128);
         Self(whole.saturating_mul(Self::ONE).saturating_add(fraction))
     }
-}
 
-impl Weight {
     /// The score that has this weight, to the millionth.
     #[allow(clippy::cast_precision_loss, reason = "a number for people")]
     pub fn as_score(self) -> f64 {

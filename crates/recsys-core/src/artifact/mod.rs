@@ -15,7 +15,7 @@ pub mod user_lists;
 mod counter;
 mod document;
 mod kinds;
-mod pair;
+pub(crate) mod pair;
 mod plain;
 mod ranking;
 mod sink;

@@ -153,10 +153,11 @@ impl<'a> Canonical<'a> {
         format!("{}/{day}{ending}", self.folder())
     }
 
-    /// The days from `first` on that are kept apart because a gate has refused them.
-    pub fn refused_days(&self, first: Day) -> Result<BTreeSet<Day>, StoreError> {
+    /// The days that are kept apart because a gate has refused them: from `first` on, or all.
+    pub fn refused_days(&self, first: Option<Day>) -> Result<BTreeSet<Day>, StoreError> {
         let folder = self.folder();
-        let listed = self.store.list_after(&folder, &format!("{folder}/{first}"))?;
+        let after = first.map(|first| format!("{folder}/{first}")).unwrap_or_default();
+        let listed = self.store.list_after(&folder, &after)?;
         let day = |key: &str| key[folder.len()..].strip_prefix('/')?.strip_suffix(REFUSED)?.parse().ok();
         Ok(listed.iter().filter_map(|listed| day(&listed.key)).collect())
     }

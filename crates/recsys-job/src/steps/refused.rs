@@ -118,7 +118,7 @@ pub(crate) fn excluded(
     window: Window,
     in_memory: &BTreeSet<Day>,
 ) -> Result<Vec<Day>, JobError> {
-    let refused = ctx.canonical().refused_days(window.start())?;
+    let refused = ctx.canonical().refused_days(Some(window.start()))?;
     let days: Vec<Day> =
         window.days().filter(|day| refused.contains(day) && !in_memory.contains(day)).collect();
     let newest = window.days().last();

@@ -119,7 +119,7 @@ impl Judged {
             return Ok(self);
         }
         let report = ctx.reports().read(self.day)?;
-        Ok(Self { accepted: report.and_then(|report| report.accepted(canonical_hash)), ..self })
+        Ok(Self { accepted: report.and_then(|report| report.accepted().remove(canonical_hash)), ..self })
     }
 
     /// Lets the day go on if a gate refused it, for the reason that somebody gives.
@@ -202,9 +202,10 @@ fn report(
 ) -> DayReport {
     let (tenant, surface) = (ctx.scope.tenant.clone(), ctx.scope.surface.clone());
     let Dropped { duplicates, outside } = dropped;
-    let is_accepted = verdict.as_ref().is_some_and(|verdict| verdict.accepted.is_some());
-    let own = is_accepted.then_some(canonical_hash.as_str());
-    let accepted_before = old.map(|old| old.accepted_before(own)).unwrap_or_default();
+    let mut accepted_before = old.map(DayReport::accepted).unwrap_or_default();
+    if verdict.as_ref().is_some_and(|verdict| verdict.accepted.is_some()) {
+        accepted_before.remove(&canonical_hash);
+    }
     DayReport {
         v: 1,
         tenant,

@@ -4,6 +4,7 @@
 
 use std::sync::{Once, OnceLock};
 
+use recsys_core::canonical::Canonical;
 use recsys_core::id::Scope;
 use recsys_core::storage::{Store, StoreError};
 use recsys_core::window::Day;
@@ -13,9 +14,6 @@ use crate::checkpoint;
 use crate::clock::Clock;
 use crate::error::{JobError, one_line};
 use crate::failure_note::{self, FailureNote};
-
-/// How the file of a day ends that a gate has refused.
-const REFUSED: &str = ".refused.jsonl";
 
 /// The places beside the registry.
 #[derive(Debug)]
@@ -49,11 +47,9 @@ impl Around {
 
     /// The days whose data a gate has refused; none where nobody can look.
     pub(super) fn refused_days(&self, scope: &Scope) -> Option<Vec<Day>> {
-        let folder = format!("{}/exposures", scope.prefix());
-        let listed = known("canonical_dir", &self.warned[1], self.canonical.as_ref()?.list(&folder))?;
-        let day =
-            |key: &str| key.strip_prefix(&folder)?.strip_prefix('/')?.strip_suffix(REFUSED)?.parse().ok();
-        Some(listed.iter().filter_map(|listed| day(&listed.key)).collect())
+        let canonical = Canonical::new(self.canonical.as_deref()?, scope);
+        let days = known("canonical_dir", &self.warned[1], canonical.refused_days(None))?;
+        Some(days.into_iter().collect())
     }
 
     /// The surfaces of which a run has failed.
@@ -61,7 +57,7 @@ impl Around {
         self.failures().iter().map(|(scope, _)| scope)
     }
 
-    /// The failure that no good run of the same binary has followed, the newest.
+    /// The failure that nothing has made up for since, the newest.
     pub(super) fn last_failure(&self, scope: &Scope) -> Option<&FailureNote> {
         self.failures().iter().rev().find(|(of, _)| of == scope).map(|(_, note)| note)
     }
