@@ -28,6 +28,9 @@ pub struct DayReport {
     pub day: Day,
     /// SHA-256 of the canonical file; of nothing when the day has none.
     pub canonical_hash: String,
+    /// SHA-256 of the canonical outcomes that came with it; absent where there were none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcomes_hash: Option<String>,
     /// What there is in it.
     pub counts: DayCounts,
     /// Repeated deliveries that were dropped; absent when the data was not ingested with a report.
@@ -63,6 +66,9 @@ pub struct Verdict {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Accepted {
+    /// SHA-256 of the canonical outcomes that came with the data; absent where there were none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcomes_hash: Option<String>,
     /// Why.
     pub reason: String,
     /// Who.
@@ -72,7 +78,7 @@ pub struct Accepted {
 }
 
 impl DayReport {
-    /// The words that were given about data of the day, by its hash.
+    /// The words that were given about data of the day, by the hash of its exposures.
     pub fn accepted(&self) -> BTreeMap<String, Accepted> {
         let mut all = self.accepted_before.clone();
         let last = self.verdict.as_ref().and_then(|verdict| verdict.accepted.clone());

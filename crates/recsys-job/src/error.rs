@@ -21,7 +21,7 @@ use recsys_core::spill::BudgetExceeded;
 use recsys_core::staging::StagingError;
 use recsys_core::storage::{RootError, StoreError, is_defect, is_refusal};
 use recsys_core::weights::TooHeavy;
-use recsys_core::window::{Day, DayError, Window};
+use recsys_core::window::{Day, DayError, Window, ranges};
 
 use crate::config::ConfigError;
 
@@ -121,7 +121,7 @@ pub enum JobError {
     #[error(
         "window {window} holds {}, which a gate has refused: put the data right and ingest it again, accept it by `job_validate \
          --accept REASON`, or {}",
-        .days.iter().map(Day::to_string).collect::<Vec<_>>().join(", "),
+        ranges(.days),
         if *.excluding {
             "name later days with --start: no window is built without its newest day"
         } else {
@@ -135,6 +135,20 @@ pub enum JobError {
         days: Vec<Day>,
         /// Whether windows are built without refused days where they can be.
         excluding: bool,
+    },
+    /// What is staged was built from data that a gate has refused since.
+    #[error(
+        "{kind} of the window {window} was built before a gate refused {}; build it again: it is then built without what was \
+         refused",
+        ranges(.days)
+    )]
+    BuiltBefore {
+        /// The kind.
+        kind: Kind,
+        /// The window.
+        window: Window,
+        /// The days.
+        days: Vec<Day>,
     },
     /// Nothing is staged where something should be.
     #[error("nothing is staged in {0}; run the builder jobs first")]
@@ -350,6 +364,7 @@ impl JobError {
             | Self::FutureDay(_)
             | Self::RefusedDays { .. }
             | Self::NotTaken(_)
+            | Self::BuiltBefore { .. }
             | Self::NotMet { .. }
             | Self::Invalid(_)
             | Self::Stopped(_)

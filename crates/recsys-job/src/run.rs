@@ -26,10 +26,11 @@ use crate::jobs::Summary;
 use crate::output::Output;
 use crate::step::Step;
 use crate::steps::build::{ArtifactReport, Days, Document, Plan, build, complete, stage};
+use crate::steps::day_hashes::DayHashes;
 use crate::steps::ingest::{Ingest, IngestReport, Read, SourceReport, commit, dropped};
 use crate::steps::outcomes::{DayOutcomes, OutcomeReport, Outcomes};
 use crate::steps::publish::{PublishReport, Publishing, check, check_held};
-use crate::steps::refused::{keep_apart, remove_apart, remove_in_place};
+use crate::steps::refused::{keep_apart, remove_apart};
 use crate::steps::signals::{self, SignalReport, warn_of_segment, write_signals};
 use crate::steps::validate::{ValidateReport, judge, look};
 
@@ -196,16 +197,15 @@ fn run_day(
         let judged = judge(ctx, day, found)?;
         let built = judged.passed().then(|| build(ctx, plan, loaded, day));
         let (pending, pending_outcomes) = joined(writing)?;
-        let hash = pending.hash().to_owned();
-        let judged = judged.of(ctx, &hash)?;
+        let hashes = DayHashes::pending(&pending, pending_outcomes.as_ref());
+        let judged = judged.of(ctx, &hashes)?;
         if let Err(refused) = judged.verdict(ctx, source) {
-            keep_apart(ctx, &rows, outcomes.rows())?;
-            remove_in_place(ctx, day, &hash)?;
-            judged.write(ctx, hash)?;
+            keep_apart(ctx, &rows, outcomes.rows(), &hashes)?;
+            judged.write(ctx, hashes)?;
             return Err(refused);
         }
         let built = built.unwrap_or_else(|| build(ctx, plan, loaded, day));
-        loaded.set_hash(Stream::Exposures, day, &hash);
+        loaded.set_hash(Stream::Exposures, day, &hashes.exposures);
         if let Some(pending) = &pending_outcomes {
             loaded.set_hash(Stream::Outcomes, day, pending.hash());
         }
@@ -213,7 +213,7 @@ fn run_day(
             let canonical = commit(ctx, &rows, pending)?;
             let outcomes = outcomes.commit(pending_outcomes)?;
             remove_apart(ctx, day)?;
-            Ok(InPlace { canonical, validated: judged.write(ctx, hash)?, outcomes })
+            Ok(InPlace { canonical, validated: judged.write(ctx, hashes)?, outcomes })
         };
         let in_place: Box<dyn FnOnce() -> Result<InPlace, JobError>> = if file_needed {
             let report = commit()?;

@@ -170,6 +170,14 @@ impl<'a> Canonical<'a> {
         Ok(())
     }
 
+    /// Removes a day's file if it is empty.
+    pub fn unmark(&self, day: Day) -> Result<(), StoreError> {
+        if self.store.look(&self.key(day))?.is_some_and(|file| file.bytes == 0) {
+            self.store.remove(&self.key(day))?;
+        }
+        Ok(())
+    }
+
     /// Removes a day's file; says whether there was one.
     pub fn remove(&self, day: Day) -> Result<bool, StoreError> {
         self.store.remove(&self.key(day))
@@ -224,6 +232,16 @@ impl<'a> Canonical<'a> {
         }
         let hash = hash.0.lock().unwrap_or_else(PoisonError::into_inner).clone().finish();
         Ok(days.pop().map(|rows| (rows, hash)))
+    }
+
+    /// The SHA-256 of a day's file; none when it has none.
+    pub fn hash(&self, day: Day) -> Result<Option<String>, StoreError> {
+        let key = self.key(day);
+        let Some(mut reader) = self.store.open(&key)? else { return Ok(None) };
+        let mut hash = HashWriter::default();
+        let failed = |source| StoreError { action: "read", target: self.store.name(&key), source };
+        io::copy(&mut reader, &mut hash).map_err(failed)?;
+        Ok(Some(hash.finish()))
     }
 
     /// Adds the bytes of all days of a window to `hash`, one after the other; returns the SHA-256 of each day that has a file.

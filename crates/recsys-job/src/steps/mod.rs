@@ -2,6 +2,7 @@
 
 pub(crate) mod build;
 pub(crate) mod catalog;
+pub(crate) mod day_hashes;
 pub(crate) mod ingest;
 pub(crate) mod met;
 pub(crate) mod outcomes;
