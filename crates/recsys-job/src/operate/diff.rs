@@ -13,7 +13,7 @@ use recsys_core::publish::{BlobBytes, HistoryEntry, by_hash, version_in};
 use recsys_core::window::Window;
 use serde::Serialize;
 
-use super::{Operator, scope};
+use super::Operator;
 use crate::cli::DiffJob;
 use crate::error::JobError;
 use crate::output::Output;
@@ -83,7 +83,7 @@ impl Named<'_> {
 /// `recsys-pipelines diff`.
 pub(crate) fn diff(flags: &DiffJob) -> Result<(), JobError> {
     let operator = Operator::new(&flags.common)?;
-    let scope = scope(&flags.scope);
+    let scope = flags.scope.scope();
     if let Some(file) = &flags.against {
         let other = Operator::of(Some(file))?;
         let (own, others) = (operator.config.registry_dir(), other.config.registry_dir());
