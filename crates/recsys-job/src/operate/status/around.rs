@@ -2,6 +2,7 @@
 //!
 //! A monitor may have rights to the registry alone. What it cannot look at is unknown, with one warning for each place.
 
+use std::iter;
 use std::sync::{Once, OnceLock};
 
 use recsys_core::canonical::Canonical;
@@ -52,9 +53,9 @@ impl Around {
         Some(days.into_iter().collect())
     }
 
-    /// The surfaces of which a run has failed.
+    /// The surfaces of which a run has failed; looked up when the first is asked for.
     pub(super) fn failed(&self) -> impl Iterator<Item = &Scope> {
-        self.failures().iter().map(|(scope, _)| scope)
+        iter::once(self).flat_map(Self::failures).map(|(scope, _)| scope)
     }
 
     /// The failure that nothing has made up for since, the newest.
