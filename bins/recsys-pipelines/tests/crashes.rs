@@ -167,9 +167,7 @@ fn a_disk_fails_at_every_file() {
 #[test]
 fn a_file_system_without_hard_links_is_told_by_name() {
     const LINKING: &str = "renameat2,link,linkat";
-    let sandbox = Sandbox::new();
-    sandbox.copy("testdata/events/shop", "raw");
-    sandbox.write("config.json", json!({"out_dir": "out", "raw_events_dir": "raw"}).to_string());
+    let sandbox = Sandbox::shop();
     let day = format!("{SCOPE} --start 2026-01-01");
     let refused = |binary: &str, line: &str| {
         let finished = run_with_fault(&sandbox, binary, line, Fault::Error("EPERM"), LINKING);

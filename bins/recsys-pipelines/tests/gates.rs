@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
 use recsys_testkit::reader::read_published;
-use recsys_testkit::sandbox::{Finished, Sandbox};
+use recsys_testkit::sandbox::{Finished, Sandbox, bytes};
 use serde_json::json;
 
 const SCOPE: &str = "--config config.json --tenant demo --surface home";
@@ -78,8 +78,10 @@ fn an_artifact_that_shrinks_or_grows_too_much_is_stored_and_does_not_become_curr
         let path = record["uri"].as_str().unwrap().strip_prefix("file://").unwrap().to_owned();
         assert!(std::path::Path::new(&path).exists(), "{name}: {path}");
     }
-    let checkpoint = std::fs::read(days.0.join("out/checkpoints/demo/home.json")).unwrap();
-    assert_eq!(checkpoint, b"{\"day\":\"2026-01-01\"}\n");
+    assert_eq!(
+        bytes(&days.0.snapshot("out/checkpoints")).values().copied().collect::<Vec<_>>(),
+        [b"{\"day\":\"2026-01-01\"}\n"]
+    );
 
     // The same through the job, for one kind alone.
     let day = format!("{SCOPE} --start 2026-01-02");

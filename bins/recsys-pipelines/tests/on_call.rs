@@ -2,56 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use recsys_testkit::sandbox::{Finished, Sandbox};
+use recsys_testkit::shop::{MANIFEST, SCOPE, Shop};
 use serde_json::{Value, json};
 
-const SCOPE: &str = "--tenant demo --surface home";
-const MANIFEST: &str = "out/registry/current/demo/home/manifest.json";
 const CHECKPOINT: &str = "out/checkpoints/demo/home.json";
-
-/// Three days of the shop, published one after the other.
-struct Shop(Sandbox);
-
-impl Shop {
-    fn new() -> Self {
-        let sandbox = Sandbox::new();
-        sandbox.copy("testdata/events/shop", "raw");
-        let config = json!({"out_dir": "out", "raw_events_dir": "raw"});
-        sandbox.write("config.json", config.to_string());
-        let shop = Self(sandbox);
-        shop.run(&format!("run {SCOPE} --start 2026-01-01 --end 2026-01-03")).ok();
-        shop
-    }
-
-    fn run(&self, line: &str) -> Finished {
-        self.0.run("recsys-pipelines", &format!("{line} --config config.json"))
-    }
-
-    fn with(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Finished {
-        let mut command = self.0.command("recsys-pipelines");
-        command.args(arguments).args(["--config", "config.json"]).envs(environment.iter().copied());
-        command.output().unwrap().into()
-    }
-
-    fn json(&self, line: &str) -> Value {
-        let finished = self.run(&format!("{line} --json"));
-        serde_json::from_str(&finished.stdout).unwrap_or_else(|_| panic!("{finished:?}"))
-    }
-
-    fn manifest(&self) -> Value {
-        serde_json::from_slice(&fs::read(self.0.join(MANIFEST)).unwrap()).unwrap()
-    }
-
-    fn entries(&self) -> Vec<Value> {
-        self.json(&format!("history {SCOPE}"))["entries"].as_array().unwrap().clone()
-    }
-
-    fn hash(&self, at: usize) -> String {
-        self.entries()[at]["hash"].as_str().unwrap().to_owned()
-    }
-}
 
 fn lines(text: &str) -> usize {
     text.lines().count()
@@ -62,7 +20,6 @@ fn data_that_is_old_is_stale_however_young_the_artifact_is() {
     let shop = Shop::new();
     let status = shop.run("status --max-age 1h");
     assert!(status.ok().stdout.contains("DATA UNTIL"), "{status:?}");
-    assert!(status.stdout.contains("2026-01-03"), "{status:?}");
     let stale = shop.run("status --max-window-age 50h");
     stale.fails(3, &["demo/home is stale"]);
     assert!(stale.stdout.contains("the data of popularity goes until 2026-01-03"), "{stale:?}");
@@ -94,14 +51,27 @@ fn a_window_of_the_future_is_no_fresh_one() {
     for flags in ["", "--max-age 26h", "--max-window-age 26h"] {
         let status = shop.run(&format!("status {flags}"));
         status.fails(3, &["demo/home is from the future"]);
-        assert!(status.stdout.contains("lies in the future"), "{status:?}");
+        assert!(status.stdout.contains("was built at 2100-01-0"), "{status:?}");
     }
+    // By a clock that was right when it built: the window alone is wrong.
+    let records = "out/registry/records/demo/home";
+    for (name, (_, text)) in shop.0.snapshot(records) {
+        let mut record: Value = serde_json::from_slice(&text).unwrap();
+        if record["window"]["start"] == "2100-01-01T00:00:00Z" {
+            record["built_at"] = json!("2026-01-04T00:00:00Z");
+            shop.0.write(&format!("{records}/{name}"), record.to_string());
+        }
+    }
+    let status = shop.run("status");
+    status.fails(3, &["demo/home is from the future"]);
+    let told = "popularity has the window 2100-01-01_2100-01-02, which lies in the future";
+    assert!(status.stdout.contains(told), "{status:?}");
 }
 
 #[test]
 fn a_manifest_that_was_lost_is_missed_and_can_be_brought_back() {
     let shop = Shop::new();
-    let (before, first) = (shop.manifest(), shop.hash(2));
+    let (before, first) = (shop.manifest(), shop.hashes().remove(2));
     let checkpoint = fs::read(shop.0.join(CHECKPOINT)).unwrap();
     fs::remove_file(shop.0.join(MANIFEST)).unwrap();
     let parts = ["current/demo/home/manifest.json is missing", "it was lost", "rollback", "--to HASH"];
@@ -199,6 +169,12 @@ fn status_puts_the_worst_first_and_can_leave_the_rest_out() {
     assert_eq!(document["manifests"][1]["refused_days"], json!(["2026-01-04"]));
     assert_eq!(document["manifests"][0]["checkpoint"], json!("2026-01-03"));
 
+    // Of a surface whose first run has failed the registry knows nothing.
+    shop.run("run --tenant new --surface home --start 2026-01-01").fails(3, &["min_events"]);
+    let first = shop.json("status --tenant new");
+    assert_eq!(first["manifests"][0]["states"], json!(["missing", "failed"]));
+    fs::remove_dir_all(shop.0.join("out/checkpoints/failures/new")).unwrap();
+
     // The next good run of the same binary has taken its place.
     shop.run(&format!("run {SCOPE} --start 2026-01-03")).ok();
     assert_eq!(shop.json("status")["manifests"][0]["last_failure"], Value::Null);
@@ -284,7 +260,7 @@ fn a_hold_keeps_what_is_current_until_it_is_released() {
     assert_eq!((broken.stdout.as_str(), &shop.manifest()["current"]), ("", &newest));
     fs::remove_dir_all(shop.0.join("out/registry/holds")).unwrap();
     assert!(!shop.0.join("out/registry/holds").exists());
-    let held = shop.run(&format!("rollback {SCOPE} --to {} --hold --reason prices", shop.hash(3)));
+    let held = shop.run(&format!("rollback {SCOPE} --to {} --hold --reason prices", shop.hashes()[3]));
     assert!(held.ok().stdout.contains("`release` ends it"), "{held:?}");
     let kept = shop.manifest();
     let parts = ["demo/home: ", "held by ", "since 2", "(prices)", "release --tenant demo --surface home"];
@@ -325,8 +301,11 @@ fn a_hold_of_one_kind_is_a_hold_of_that_kind() {
         assert!(finished.stderr.contains("error: demo/home: cooc held by"), "{finished:?}");
         assert!(finished.stdout.contains("demo/home 2026-01-05"), "{finished:?}");
         assert_eq!(shop.manifest()["current"]["cooc"], held);
-        let kinds = shop.json("status")["manifests"][0]["kinds"].clone();
-        assert_eq!(kinds[0]["data_until"], json!("2026-01-05"));
+        let status = shop.json("status")["manifests"][0].clone();
+        assert_eq!(status["kinds"][0]["data_until"], json!("2026-01-05"));
+        // Of the window that ends first.
+        assert_eq!(status["data_until"], json!("2026-01-02"));
+        assert_eq!(status["lag_seconds"], status["kinds"][1]["lag_seconds"]);
         assert!(fs::read_to_string(shop.0.join(CHECKPOINT)).unwrap().contains("2026-01-03"));
     }
     shop.run(&format!("release {SCOPE} --kind popularity")).ok();
@@ -379,14 +358,37 @@ fn show_says_what_is_live() {
             }
             "content_sim" => assert_eq!(first["tags"], json!(["run", "shoe"])),
             _ => {
-                let row = &blob["users"][0];
-                let user = row["user_id"].as_str().unwrap();
+                let users = blob["users"].as_array().unwrap();
+                let user = users[0]["user_id"].as_str().unwrap();
                 let of_user = shop.json(&format!("show {kind} {SCOPE} --user {user} --top 500"));
-                assert_eq!(of_user["length"], json!(row["items"].as_array().unwrap().len()));
-                assert!(!shop.run(&format!("show {kind} {SCOPE}")).stdout.contains(user));
+                let pairs = |list: &Value| -> Vec<(Value, Option<f64>)> {
+                    let list = list.as_array().unwrap().iter();
+                    list.map(|line| (line["item_id"].clone(), line["score"].as_f64())).collect()
+                };
+                assert_eq!(pairs(&of_user["list"]), pairs(&users[0]["items"]));
+                // The sum over all users of the first, which none exceeds.
+                let mut sums: BTreeMap<&str, f64> = BTreeMap::new();
+                for item in users.iter().flat_map(|row| row["items"].as_array().unwrap()) {
+                    let sum = sums.entry(item["item_id"].as_str().unwrap()).or_default();
+                    *sum += item["score"].as_f64().unwrap();
+                }
+                let most = sums.values().copied().fold(0.0, f64::max);
+                let shown = (first["score"].as_f64(), sums.get(first["item_id"].as_str().unwrap()).copied());
+                assert_eq!(shown, (Some(most), Some(most)));
+                let all = shop.run(&format!("show {kind} {SCOPE}"));
+                assert!(
+                    all.ok().stdout.contains("SCORE OF ALL USERS") && !all.stdout.contains(user),
+                    "{all:?}"
+                );
             }
         }
     }
+    // What is left out is said, and one item is all that was asked for.
+    let one = shop.run(&format!("show popularity {SCOPE} --top 1"));
+    assert!(one.ok().stdout.contains("... and ") && one.stdout.contains(" more; --top N"), "{one:?}");
+    let item = shop.json(&format!("show popularity {SCOPE} --top 2"))["list"][1].clone();
+    let shown = shop.json(&format!("show popularity {SCOPE} --item {}", item["item_id"].as_str().unwrap()));
+    assert_eq!((&shown["length"], &shown["list"]), (&json!(1), &json!([item])));
     shop.run(&format!("show popularity {SCOPE} --item nothing")).fails(2, &["has no item \"nothing\""]);
     shop.run(&format!("show implicit {SCOPE} --user nobody")).fails(2, &["has no user \"nobody\""]);
     shop.run(&format!("show implicit {SCOPE} --item tent")).fails(2, &["--user"]);
@@ -441,13 +443,11 @@ fn messages_name_what_is_meant_and_what_to_do() {
     shop.run("verify")
         .fails(3, &["cooc of demo/home: ", &cooc, "does not exist", "run its day again", "rollback"]);
     shop.run(&format!("rollback {SCOPE} --kind popularity")).ok();
-    shop.run(&format!("rollback {SCOPE} --to {} ", shop.hash(1))).ok();
+    shop.run(&format!("rollback {SCOPE} --to {} ", shop.hashes()[1])).ok();
     shop.run(&format!("run {SCOPE} --start 2026-01-03")).ok();
 
     // One step is not steps.
-    let young = Sandbox::new();
-    young.copy("testdata/events/shop", "raw");
-    young.write("config.json", json!({"out_dir": "out", "raw_events_dir": "raw"}).to_string());
+    let young = Sandbox::shop();
     let run = format!("run {SCOPE} --config config.json --start 2026-01-01 --end 2026-01-02");
     young.run("recsys-pipelines", &run).ok();
     young

@@ -44,8 +44,8 @@ fn around(days: i64) -> String {
 #[test]
 fn a_day_that_has_not_ended_is_refused_and_never_moves_the_checkpoint() {
     let sandbox = sandbox(&json!({}));
-    // Tomorrow has not ended even if midnight passes meanwhile.
-    let (before, open) = (around(-2), around(1));
+    // Two days on it has neither ended nor begun, even if midnight passes meanwhile.
+    let (before, open) = (around(-2), around(2));
     write(&sandbox, &before, &[event(&format!("{before}T10:00:00Z"), "A")]);
     write(&sandbox, &open, &[event(&format!("{open}T10:00:00Z"), "B")]);
     let refused = [format!("{open} has not ended"), "--allow-open-day".to_owned()];

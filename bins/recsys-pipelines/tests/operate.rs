@@ -14,49 +14,17 @@ use jiff::{SignedDuration, Timestamp};
 use recsys_core::artifact::Kind;
 use recsys_testkit::reader::read_published;
 use recsys_testkit::sandbox::{Finished, Sandbox};
+use recsys_testkit::shop::{MANIFEST, SCOPE, Shop};
 use serde_json::{Value, json};
 
-const SCOPE: &str = "--tenant demo --surface home";
-const MANIFEST: &str = "out/registry/current/demo/home/manifest.json";
-
-/// Three days of the shop, published one after the other.
-struct Shop(Sandbox);
-
-impl Shop {
-    fn new() -> Self {
-        let sandbox = Sandbox::new();
-        sandbox.copy("testdata/events/shop", "raw");
-        let config = json!({"out_dir": "out", "raw_events_dir": "raw"});
-        sandbox.write("config.json", config.to_string());
-        let shop = Self(sandbox);
-        shop.run(&format!("run {SCOPE} --start 2026-01-01 --end 2026-01-03")).ok();
-        shop
-    }
-
-    fn run(&self, line: &str) -> Finished {
-        self.0.run("recsys-pipelines", &format!("{line} --config config.json"))
-    }
-
-    fn json(&self, line: &str) -> Value {
-        serde_json::from_str(&self.run(&format!("{line} --json")).ok().stdout).unwrap()
-    }
-
-    fn current(&self) -> BTreeMap<Kind, String> {
-        read_published(&self.0.join(MANIFEST)).unwrap()
-    }
-
-    /// The hashes of the history, newest first.
-    fn hashes(&self) -> Vec<String> {
-        let history = self.json(&format!("history {SCOPE}"));
-        let entries = history["entries"].as_array().unwrap();
-        entries.iter().map(|entry| entry["hash"].as_str().unwrap().to_owned()).collect()
-    }
+fn current(shop: &Shop) -> BTreeMap<Kind, String> {
+    read_published(&shop.0.join(MANIFEST)).unwrap()
 }
 
 #[test]
 fn status_says_what_is_current_and_what_is_stale_or_missing() {
     let shop = Shop::new();
-    let status = shop.json("status");
+    let status = shop.run(&format!("{} --json", "status")).ok().json();
     let manifest = &status["manifests"][0];
     assert_eq!((&manifest["tenant"], &manifest["surface"]), (&json!("demo"), &json!("home")));
     let kinds = manifest["kinds"].as_array().unwrap();
@@ -108,27 +76,28 @@ fn status_says_what_is_current_and_what_is_stale_or_missing() {
 #[test]
 fn a_rollback_returns_the_exact_pointers_of_before_and_can_be_rolled_back() {
     let shop = Shop::new();
-    let third = shop.current();
+    let third = current(&shop);
     let [_, second_hash, first_hash] = shop.hashes().try_into().unwrap();
     let blobs = shop.0.snapshot("out/objects");
 
-    let dry = shop.json(&format!("rollback {SCOPE} --dry-run"));
+    let dry = shop.run(&format!("{} --json", &format!("rollback {SCOPE} --dry-run"))).ok().json();
     assert_eq!((&dry["current"], dry["moves"].as_array().unwrap().len()), (&Value::Null, 2));
-    assert_eq!(shop.current(), third);
+    assert_eq!(current(&shop), third);
     assert_eq!(shop.hashes().len(), 3);
 
-    let done = shop.json(&format!("rollback {SCOPE}"));
+    let done = shop.run(&format!("{} --json", &format!("rollback {SCOPE}"))).ok().json();
     assert_eq!(done["to"], json!(second_hash));
     assert_eq!(done["current"], json!(shop.hashes()[0]));
-    let second = shop.current();
-    let entry: Value = shop.json(&format!("history {SCOPE}"))["entries"][0].clone();
+    let second = current(&shop);
+    let entry: Value =
+        shop.run(&format!("{} --json", &format!("history {SCOPE}"))).ok().json()["entries"][0].clone();
     assert_eq!((&entry["reason"], &entry["changed"]), (&json!("rollback"), &json!(["popularity", "cooc"])));
 
     // Back again, and to a manifest by its hash.
     shop.run(&format!("rollback {SCOPE}")).ok();
-    assert_eq!(shop.current(), third);
+    assert_eq!(current(&shop), third);
     shop.run(&format!("rollback {SCOPE} --to {}", &first_hash[..8])).ok();
-    let first = shop.current();
+    let first = current(&shop);
     assert!(first != second && second != third && first != third);
     // Nothing to do is nothing done.
     let again = shop.run(&format!("rollback {SCOPE} --to {first_hash}"));
@@ -138,20 +107,20 @@ fn a_rollback_returns_the_exact_pointers_of_before_and_can_be_rolled_back() {
     assert_eq!(shop.0.snapshot("out/objects"), blobs);
     // The next run moves on from here.
     shop.run(&format!("run {SCOPE} --start 2026-01-03")).ok();
-    assert_eq!(shop.current(), third);
+    assert_eq!(current(&shop), third);
 }
 
 #[test]
 fn one_kind_goes_back_by_its_own_changes() {
     let shop = Shop::new();
-    let third = shop.current();
+    let third = current(&shop);
     shop.run(&format!("rollback {SCOPE} --kind cooc")).ok();
-    let now = shop.current();
+    let now = current(&shop);
     assert_eq!(now[&Kind::Popularity], third[&Kind::Popularity]);
     assert_ne!(now[&Kind::Cooc], third[&Kind::Cooc]);
     // A step of popularity passes over the entry above, in which it did not change.
     shop.run(&format!("rollback {SCOPE} --kind popularity")).ok();
-    let after = shop.current();
+    let after = current(&shop);
     assert_eq!(after[&Kind::Cooc], now[&Kind::Cooc]);
     assert_ne!(after[&Kind::Popularity], third[&Kind::Popularity]);
     shop.run(&format!("rollback {SCOPE} --kind implicit --to {}", shop.hashes()[0]))
@@ -163,7 +132,7 @@ fn a_rollback_to_something_damaged_is_refused() {
     let shop = Shop::new();
     let third = fs::read(shop.0.join(MANIFEST)).unwrap();
     shop.run(&format!("rollback {SCOPE}")).ok();
-    let damaged = shop.current()[&Kind::Cooc].clone();
+    let damaged = current(&shop)[&Kind::Cooc].clone();
     shop.run(&format!("rollback {SCOPE}")).ok();
     let path = &damaged["file://".len()..];
     let good = fs::read_to_string(path).unwrap();
@@ -190,7 +159,7 @@ fn a_rollback_to_something_damaged_is_refused() {
 #[test]
 fn a_manifest_that_was_edited_is_part_of_the_history() {
     let shop = Shop::new();
-    let before = shop.current();
+    let before = current(&shop);
     let text = fs::read_to_string(shop.0.join(MANIFEST)).unwrap();
     let mut manifest: Value = serde_json::from_str(&text).unwrap();
     // As an editor would, and not far in the future, which is refused.
@@ -211,7 +180,7 @@ fn a_manifest_that_was_edited_is_part_of_the_history() {
         ["adopt", "publish", "publish", "publish"]
     );
     shop.run(&format!("rollback {SCOPE}")).ok();
-    assert_eq!(shop.current(), before);
+    assert_eq!(current(&shop), before);
     let rolled_back = entries(&shop);
     assert_eq!(rolled_back[0].0, "rollback");
     assert_eq!(rolled_back[1..], edited);
@@ -222,7 +191,7 @@ fn a_manifest_that_was_edited_is_part_of_the_history() {
 fn verify_finds_every_damaged_or_missing_blob() {
     let shop = Shop::new();
     assert_eq!(shop.run("verify").ok().stdout.matches("intact").count(), 2);
-    let current = shop.current();
+    let current = current(&shop);
     let path = |kind| &current[&kind]["file://".len()..];
     fs::remove_file(path(Kind::Cooc)).unwrap();
     let text = fs::read_to_string(path(Kind::Popularity)).unwrap();
@@ -308,9 +277,7 @@ fn a_tenant_that_is_broken_does_not_hide_the_others() {
 /// Somebody may have stopped the other process with its lock in hand.
 #[test]
 fn a_lock_that_another_process_holds_is_told() {
-    let sandbox = Sandbox::new();
-    sandbox.copy("testdata/events/shop", "raw");
-    sandbox.write("config.json", json!({"out_dir": "out", "raw_events_dir": "raw"}).to_string());
+    let sandbox = Sandbox::shop();
     let run = |day: &str| {
         let mut command = sandbox.command("recsys-pipelines");
         let line =

@@ -226,15 +226,20 @@ fn what_was_accepted_may_be_delivered_again() {
     days.job("job_validate", 5, "--accept sale").ok();
     days.run(5).ok();
     let manifest = days.manifest();
+    let hash = days.report(5)["canonical_hash"].as_str().unwrap().to_owned();
     for job_mode in [false, true] {
         days.write(5, 90, "bot");
         days.run(5).fails(3, &["events 900"]);
         assert_eq!(days.files(5).len(), 4);
-        assert_eq!(days.report(5)["accepted_before"][0]["reason"], "sale");
+        assert_eq!(days.report(5)["accepted_before"][&hash]["reason"], "sale");
         days.write(5, 40, "sale");
         if job_mode {
             days.job("job_ingest", 5, "").ok();
             days.job("job_validate", 5, "").ok();
+            // To ingest it once more takes nothing back.
+            let report = days.report(5);
+            days.job("job_ingest", 5, "").ok();
+            assert_eq!(days.report(5), report);
         } else {
             days.run(5).ok();
         }
@@ -253,9 +258,12 @@ fn a_day_whose_raw_data_cannot_be_taken_is_a_refused_day() {
     let good = fs::read_to_string(&raw).unwrap();
     days.write(6, 4, "item");
     let marked = "exposures/2026-01-05.refused.jsonl";
-    for (spoilt, code) in [(format!("{good}\n{{}}"), 3), (good.replace("item0", &"x".repeat(600)), 3)] {
+    for (spoilt, told) in [
+        (format!("{good}\n{{}}"), "field `v` is missing"),
+        (good.replace("item0", &"x".repeat(600)), "limits.max_id_bytes"),
+    ] {
         fs::write(&raw, spoilt).unwrap();
-        days.job("job_ingest", 5, "").fails(code, &["2026-01-05"]);
+        days.job("job_ingest", 5, "").fails(3, &["2026-01-05", told]);
         assert_eq!(days.files(5), [marked]);
         days.job("job_validate", 5, "").fails(3, &["2026-01-05 is marked as refused"]);
         days.job("job_validate", 5, "--accept half").fails(3, &["nothing to judge or to accept"]);
@@ -275,9 +283,6 @@ fn a_day_whose_raw_data_cannot_be_taken_is_a_refused_day() {
     }
     // What was good before stays, and a limit is a reason, too.
     days.run(5).ok();
-    days.0
-        .run("recsys-pipelines", "run --config config.json --tenant demo --surface home --start 2026-01-05")
-        .ok();
     let mut limited = days.0.command("job_ingest");
     limited.args([
         "--config",
@@ -295,6 +300,117 @@ fn a_day_whose_raw_data_cannot_be_taken_is_a_refused_day() {
     days.configure(&json!({"on_refused_day": "exclude"}));
     assert!(days.run(6).ok().stdout.contains("built without what a gate refused of 2026-01-05"));
     days.job("job_popularity", 5, "").fails(3, &["name later days with --start"]);
+}
+
+/// What was read whole was taken, also where it is nothing.
+#[test]
+fn a_marked_day_that_turns_out_to_be_empty_can_be_accepted() {
+    let days = Days::new(&json!({}));
+    let raw = "raw/demo/home/exposure.2026-01-05.jsonl";
+    for by_run in [false, true] {
+        days.0.write(raw, "{}\n");
+        days.job("job_ingest", 5, "").fails(3, &["field `v` is missing"]);
+        assert_eq!(days.files(5), [APART[0]]);
+        days.0.write(raw, "");
+        if by_run {
+            days.run(5).fails(3, &["0 events, at least 1 expected"]);
+        } else {
+            days.job("job_ingest", 5, "").ok();
+        }
+        assert_eq!(days.files(5), [""; 0]);
+    }
+    days.job("job_ingest", 5, "").ok();
+    days.job("job_validate", 5, "--accept closed").ok();
+}
+
+/// It holds what was refused, whatever windows are built without since.
+#[test]
+fn what_was_built_with_a_day_that_was_refused_since_is_not_published() {
+    let days = Days::new(&json!({"max_volume_spike": 10}));
+    days.write(4, 40, "bot");
+    days.job("job_ingest", 4, "").ok();
+    days.job("job_validate", 4, "").ok();
+    days.write(5, 4, "item");
+    for job in ["job_ingest", "job_validate", "job_popularity"] {
+        days.job(job, 5, "").ok();
+    }
+    days.configure(&json!({"on_refused_day": "exclude"}));
+    days.job("job_validate", 4, "").fails(3, &["events 400"]);
+    let parts = ["popularity of the window 2026-01-02_2026-01-06 was built before a gate refused 2026-01-04"];
+    days.job("job_publish", 5, "").fails(3, &parts);
+    assert_eq!(days.manifest(), b"");
+    days.job("job_popularity", 5, "").ok();
+    days.job("job_publish", 5, "").ok();
+    assert_ne!(days.manifest(), b"");
+}
+
+/// A gate that looks at outcomes has judged exposures and outcomes together.
+#[test]
+fn other_outcomes_make_it_other_data() {
+    let days = Days::new(&json!({}));
+    let config = |share: f64| {
+        json!({
+            "out_dir": "out", "raw_events_dir": "raw", "artifact_kinds": ["popularity"],
+            "validation": {"max_share_of_one": share, "top_items": 1}, "weights": {"exposure": 1, "click": 50},
+        })
+    };
+    let clicks = |users: &[usize]| {
+        let click = |user: &usize| {
+            json!({
+                "v": 1, "ts": "2026-01-05T09:00:00Z", "tenant": "demo", "surface": "home", "session_id": format!("s{user}"),
+                "user_id": format!("u{user}"), "item_id": "item0", "request_id": format!("{user}-0"), "event_type": "click",
+            })
+            .to_string()
+        };
+        let lines: Vec<String> = users.iter().map(click).collect();
+        days.0.write("raw/demo/home/outcome.2026-01-05.jsonl", lines.join("\n"));
+    };
+    days.0.write("config.json", config(0.6).to_string());
+    days.write(5, 4, "item");
+    clicks(&[0]);
+    let told = ["share of one user in the events of \"item0\" 0.94"];
+    days.run(5).fails(3, &told);
+    days.job("job_validate", 5, "--accept known").ok();
+    days.run(5).ok();
+    // The word was about one click, and not about whatever comes with the same exposures.
+    clicks(&[0, 1]);
+    days.run(5).ok();
+    let good = days
+        .files(5)
+        .into_iter()
+        .map(|file| fs::read(days.0.join("out/canonical/demo/home").join(file)).unwrap());
+    let good: Vec<Vec<u8>> = good.collect();
+    let manifest = days.manifest();
+    clicks(&[1]);
+    days.run(5).fails(3, &told);
+    // What was good stays, although its exposures are the same.
+    assert_eq!(days.files(5), [IN_PLACE[0], APART[0], IN_PLACE[1], APART[1]]);
+    for (file, bytes) in IN_PLACE.iter().zip(&good) {
+        assert_eq!(&fs::read(days.0.join("out/canonical/demo/home").join(file)).unwrap(), bytes, "{file}");
+    }
+    assert_eq!(days.manifest(), manifest);
+    days.write(6, 4, "item");
+    days.job("job_ingest", 6, "").ok();
+    // The first word still stands for the first data.
+    clicks(&[0]);
+    days.run(5).ok();
+    assert_eq!(days.files(5), IN_PLACE);
+}
+
+/// Of a report whose data was refused nothing is taken for what is in place.
+#[test]
+fn what_came_and_went_is_told_of_the_data_in_place() {
+    let days = Days::new(&json!({}));
+    days.write(5, 5, "item");
+    days.run(5).ok();
+    days.write(5, 40, "bot");
+    days.run(5).fails(3, &["events 400"]);
+    days.configure(&json!({"max_volume_spike": 10}));
+    let run = days.run(5);
+    assert!(
+        run.ok().stdout.contains("400 events, 0 duplicates dropped, written (400 in, 50 out)"),
+        "{run:?}"
+    );
 }
 
 #[test]

@@ -7,8 +7,7 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use recsys_testkit::pack::gz;
 use recsys_testkit::sandbox::{Finished, Sandbox};
 use serde_json::json;
 
@@ -23,12 +22,6 @@ fn events() -> String {
         writeln!(text, "{event}").unwrap();
         text
     })
-}
-
-fn gz(text: impl AsRef<[u8]>) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(text.as_ref()).unwrap();
-    encoder.finish().unwrap()
 }
 
 /// A folder with a configuration and raw events of somebody else.
@@ -65,8 +58,12 @@ fn a_link_to_nothing_in_any_place_of_the_path_is_no_empty_day() {
         }
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         symlink("/nowhere/at/all", &path).unwrap();
-        let told = if link.ends_with("jsonl") { "it is a link to a file" } else { link };
-        refuses(&sandbox, 1, &[link, told, "that does not exist"]);
+        let told = match link {
+            "raw" => "it is a link to a folder that does not exist".to_owned(),
+            link if link.ends_with("jsonl") => "it is a link to a file that does not exist".to_owned(),
+            folder => format!("{folder} is a link to a folder that does not exist"),
+        };
+        refuses(&sandbox, 1, &[link, &told]);
     }
 }
 

@@ -3,11 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use recsys_core::canonical::{Counts, read_days};
 use recsys_core::columnar::spill::Budget;
 use recsys_core::domain::id::{Scope, Surface, Tenant};
@@ -16,6 +13,7 @@ use recsys_core::input::event::Fault;
 use recsys_core::input::lines::{LineFile, LinesError, for_each_line};
 use recsys_core::input::raw::{Broken, Raw, RawError};
 use recsys_core::storage::LocalStore;
+use recsys_testkit::pack::gz;
 
 const DAY: &str = "2026-01-01";
 
@@ -27,12 +25,6 @@ fn line(item: &str) -> String {
     format!(
         r#"{{"v":1,"ts":"{DAY}T08:00:00Z","tenant":"demo","surface":"home","session_id":"s","item_id":"{item}"}}"#
     ) + "\n"
-}
-
-fn gz(text: impl AsRef<[u8]>) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(text.as_ref()).unwrap();
-    encoder.finish().unwrap()
 }
 
 fn zst(text: impl AsRef<[u8]>) -> Vec<u8> {

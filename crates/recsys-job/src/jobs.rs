@@ -13,14 +13,15 @@ use recsys_core::threads::parallel;
 use serde::Serialize;
 
 use crate::operate;
-use crate::pipeline::build::{Days, Document, Plan, artifact_key, build, complete, stage};
+use crate::pipeline::build::{Days, Document, Plan, WindowHashes, artifact_key, build, complete, stage};
 use crate::pipeline::catalog::write_catalog;
 use crate::pipeline::context::Context;
 use crate::pipeline::database::Target;
+use crate::pipeline::day_hashes::DayHashes;
 use crate::pipeline::ingest::{Ingest, IngestReport, Read, SourceReport, commit, dropped};
 use crate::pipeline::outcomes::{OutcomeReport, Outcomes};
 use crate::pipeline::publish::{Publishing, check};
-use crate::pipeline::refused::{check_window, keep_apart, put_back, remove_apart, remove_in_place, take_out};
+use crate::pipeline::refused::{check_staged, keep_apart, put_back, remove_apart, remove_in_place, take_out};
 use crate::pipeline::run::run;
 use crate::pipeline::signals::{self, warn_of_segment, write_signals};
 use crate::pipeline::summary::Summary;
@@ -56,10 +57,10 @@ pub fn ingest(flags: &DayJob, driver: &dyn Driver) -> Result<(), JobError> {
         let Read { rows, source } = read;
         let outcomes = outcomes.read(day)?;
         let (pending, pending_outcomes) = (ctx.canonical().write(&rows)?, outcomes.write()?);
-        let hash = pending.hash().to_owned();
+        let hashes = DayHashes::pending(&pending, pending_outcomes.as_ref());
         let dropped = dropped(&rows, source.as_ref());
         let found = look(&ctx, &rows, outcomes.rows(), dropped)?;
-        let judged = Judged::new(&ctx, day, found.clone())?.of(&ctx, &hash)?;
+        let judged = Judged::new(&ctx, day, found.clone())?.of(&ctx, &hashes)?;
         let verdict = judged.verdict(&ctx, source.as_ref());
         let passed = verdict.is_ok();
         if let Err(refused) = verdict {
@@ -72,16 +73,17 @@ pub fn ingest(flags: &DayJob, driver: &dyn Driver) -> Result<(), JobError> {
         }
         let (canonical, outcomes) = if passed || rows.is_empty() {
             let canonical = commit(&ctx, &rows, pending)?;
-            report_counts(&ctx, day, &found, &hash)?;
+            report_counts(&ctx, day, &found, hashes)?;
             let outcomes = outcomes.commit(pending_outcomes)?;
             if passed {
                 remove_apart(&ctx, day)?;
+            } else {
+                ctx.canonical().refused().unmark(day)?;
             }
             (canonical, outcomes)
         } else {
-            keep_apart(&ctx, &rows, outcomes.rows())?;
-            remove_in_place(&ctx, day, &hash)?;
-            judged.write(&ctx, hash)?;
+            keep_apart(&ctx, &rows, outcomes.rows(), &hashes)?;
+            judged.write(&ctx, hashes)?;
             (IngestReport::kept_apart(&ctx, &rows), outcomes.kept_apart())
         };
         step.end(counts);
@@ -110,15 +112,15 @@ pub fn validate_days(flags: &ValidateJob) -> Result<(), JobError> {
         if apart.as_ref().is_some_and(|(rows, _)| rows.is_empty()) {
             return Err(JobError::NotTaken(day));
         }
-        let loaded = if is_apart { apart } else { ctx.canonical().load(day, &ctx.budget)? };
-        let hash = loaded.as_ref().map_or_else(|| sha256(b""), |(_, hash)| hash.clone());
+        let canonical = if is_apart { ctx.canonical().refused() } else { ctx.canonical() };
+        let loaded = if is_apart { apart } else { canonical.load(day, &ctx.budget)? };
+        let exposures = loaded.as_ref().map_or_else(|| sha256(b""), |(_, hash)| hash.clone());
+        let hashes = DayHashes::with(&ctx, canonical, day, exposures)?;
         // What was dropped is known to whoever has ingested the day.
-        let ingested = ctx.reports().read(day)?.filter(|report| report.canonical_hash == hash);
+        let ingested = ctx.reports().read(day)?.filter(|report| report.canonical_hash == hashes.exposures);
         let dropped = ingested.as_ref().map(DayReport::dropped).unwrap_or_default();
         let found = match &loaded {
             Some((rows, _)) => {
-                let canonical = ctx.canonical();
-                let canonical = if is_apart { canonical.refused() } else { canonical };
                 let outcomes = match ctx.config.validation.max_share_of_one {
                     Some(_) => canonical.of(Stream::Outcomes).load(day, &ctx.budget)?,
                     None => None,
@@ -128,7 +130,7 @@ pub fn validate_days(flags: &ValidateJob) -> Result<(), JobError> {
             None => Found { dropped, ..Found::default() },
         };
         let judged = judge(&ctx, day, found)?;
-        let mut judged = judged.of(&ctx, &hash)?;
+        let mut judged = judged.of(&ctx, &hashes)?;
         if let Some(reason) = flags.accept.as_ref().filter(|_| !judged.passed()) {
             // A day without data has a report from whoever has judged it, too.
             let was_ingested =
@@ -136,15 +138,15 @@ pub fn validate_days(flags: &ValidateJob) -> Result<(), JobError> {
             if !was_ingested {
                 return Err(JobError::NotIngested(day));
             }
-            judged = judged.accept(&ctx, reason.clone());
+            judged = judged.accept(&ctx, &hashes, reason.clone());
         }
         let verdict = judged.verdict(&ctx, None);
         // Before the data: what is in place is then never without the word that let it in.
-        let report = judged.write(&ctx, hash)?;
+        let report = judged.write(&ctx, hashes.clone())?;
         match (&loaded, is_apart, verdict.is_ok()) {
             (Some((rows, _)), true, true) => put_back(&ctx, rows)?,
-            (Some((rows, hash)), false, false) => take_out(&ctx, rows, hash)?,
-            (Some((_, hash)), true, false) => remove_in_place(&ctx, day, hash)?,
+            (Some((rows, _)), false, false) => take_out(&ctx, rows, &hashes)?,
+            (Some(_), true, false) => remove_in_place(&ctx, day, &hashes)?,
             _ => {}
         }
         verdict?;
@@ -220,18 +222,17 @@ pub fn publish_staged(flags: &PublishJob) -> Result<(), JobError> {
         for kind in Kind::ALL {
             let key = artifact_key(&ctx, &flags.artifacts, *kind, *day)?;
             match ctx.staging().current(&key, &ctx.config.limits)? {
-                Some(artifact) => {
-                    if kind.source() == Source::Events {
-                        check_window(&ctx, key.window)?;
-                    }
-                    staged.push((key, artifact, ()));
-                }
+                Some(artifact) => staged.push((key, artifact, ())),
                 None if ctx.config.artifact_kinds.contains(kind) => missing.push(key),
                 None => {}
             }
         }
         any |= !staged.is_empty();
         let candidates = check(&ctx, staged, |(), candidate| candidate)?;
+        let mut hashes = WindowHashes::default();
+        for candidate in candidates.iter().filter(|of| of.key.kind.source() == Source::Events) {
+            check_staged(&ctx, candidate, &mut hashes)?;
+        }
         publishing.plan(&candidates.iter().map(Planned::from).collect::<Vec<_>>())?;
         publishing.add(parallel::try_map(&candidates, |candidate| publishing.store(candidate))?);
     }

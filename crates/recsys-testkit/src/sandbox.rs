@@ -64,6 +64,12 @@ impl Finished {
         self
     }
 
+    /// The document on standard output, however it ended.
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
+    }
+
     /// Asserts a failure with this exit code and exactly one line on standard error, which holds all of
     /// `parts`.
     #[track_caller]

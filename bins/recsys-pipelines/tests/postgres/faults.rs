@@ -247,7 +247,7 @@ fn a_server_that_is_silent_is_told_before_it_is_given_up() {
     let address = silent.local_addr().unwrap().to_string();
     let dsn = with(&pilot, |parts| {
         parts.address.clone_from(&address);
-        parts.database += "?connect_timeout=4";
+        parts.database += "?connect_timeout=6";
     });
     let mut command = pilot.command("recsys-pipelines", "db init --config config.json");
     let finished = pilot.finish(command.env("RECSYS_PIPELINES__DB__DSN", dsn));
@@ -257,7 +257,7 @@ fn a_server_that_is_silent_is_told_before_it_is_given_up() {
         waiting.contains("waiting for an answer of database") && waiting.contains(&address),
         "{finished:#?}"
     );
-    assert!(waiting.contains("for 1 s at most"), "{finished:#?}");
-    assert!(error.contains("no answer within 4 s"), "{finished:#?}");
+    assert!(waiting.contains("for 3 s at most"), "{finished:#?}");
+    assert!(error.contains("no answer within 6 s"), "{finished:#?}");
     assert_eq!(finished.code, Some(1));
 }

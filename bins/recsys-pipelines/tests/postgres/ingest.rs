@@ -169,7 +169,7 @@ fn tables_of_other_names_are_read_and_a_tenant_by_its_id() {
 }
 
 #[test]
-fn what_cannot_be_read_is_one_line_with_its_exit_code_and_changes_nothing() {
+fn what_cannot_be_read_is_one_line_with_its_exit_code_and_changes_no_data() {
     let pilot = prepared();
     pilot.run("recsys-pipelines", &format!("run {DAY}")).ok();
     let before = pilot.sandbox.snapshot("out");
@@ -199,7 +199,11 @@ fn what_cannot_be_read_is_one_line_with_its_exit_code_and_changes_nothing() {
     pilot.run("job_ingest", DAY).fails(3, &["2026-01-01"]);
     pilot.database.execute("drop table exposure_events");
     pilot.run("job_ingest", DAY).fails(2, &["relation \"exposure_events\" does not exist"]);
-    assert_eq!(pilot.sandbox.snapshot("out"), before);
+    let mut after = pilot.sandbox.snapshot("out");
+    // The day is marked as refused since its first row that could not be read.
+    let (_, mark) = after.remove("canonical/demo/home/exposures/2026-01-01.refused.jsonl").unwrap();
+    assert!(mark.is_empty());
+    assert_eq!(after, before);
     let mut command = pilot.sandbox.command("job_ingest");
     pilot.finish(command.args(DAY.split_whitespace())).fails(2, &["raw_source.postgres.dsn is missing"]);
 }

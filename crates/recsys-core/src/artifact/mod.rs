@@ -20,7 +20,6 @@ mod encode;
 mod item_count;
 mod key;
 mod kind;
-mod pair;
 mod payload;
 mod plain;
 mod ranking;

@@ -132,10 +132,11 @@ impl<'a> Canonical<'a> {
         format!("{}/{day}{ending}", self.folder())
     }
 
-    /// The days from `first` on that are kept apart because a gate has refused them.
-    pub fn refused_days(&self, first: Day) -> Result<BTreeSet<Day>, StoreError> {
+    /// The days that are kept apart because a gate has refused them: from `first` on, or all.
+    pub fn refused_days(&self, first: Option<Day>) -> Result<BTreeSet<Day>, StoreError> {
         let folder = self.folder();
-        let listed = self.store.list_after(&folder, &format!("{folder}/{first}"))?;
+        let after = first.map(|first| format!("{folder}/{first}")).unwrap_or_default();
+        let listed = self.store.list_after(&folder, &after)?;
         let day = |key: &str| key[folder.len()..].strip_prefix('/')?.strip_suffix(REFUSED)?.parse().ok();
         Ok(listed.iter().filter_map(|listed| day(&listed.key)).collect())
     }
@@ -144,6 +145,14 @@ impl<'a> Canonical<'a> {
     pub fn mark(&self, day: Day) -> Result<(), StoreError> {
         if self.store.look(&self.key(day))?.is_none() {
             self.store.put(&self.key(day), b"", Condition::Always)?;
+        }
+        Ok(())
+    }
+
+    /// Removes a day's file if it is empty.
+    pub fn unmark(&self, day: Day) -> Result<(), StoreError> {
+        if self.store.look(&self.key(day))?.is_some_and(|file| file.bytes == 0) {
+            self.store.remove(&self.key(day))?;
         }
         Ok(())
     }
@@ -202,6 +211,16 @@ impl<'a> Canonical<'a> {
         }
         let hash = hash.0.lock().unwrap_or_else(PoisonError::into_inner).clone().finish();
         Ok(days.pop().map(|rows| (rows, hash)))
+    }
+
+    /// The SHA-256 of a day's file; none when it has none.
+    pub fn hash(&self, day: Day) -> Result<Option<String>, StoreError> {
+        let key = self.key(day);
+        let Some(mut reader) = self.store.open(&key)? else { return Ok(None) };
+        let mut hash = HashWriter::default();
+        let failed = |source| StoreError { action: "read", target: self.store.name(&key), source };
+        io::copy(&mut reader, &mut hash).map_err(failed)?;
+        Ok(Some(hash.finish()))
     }
 
     /// Adds the bytes of all days of a window to `hash`, one after the other; returns the SHA-256 of each day that has a file.

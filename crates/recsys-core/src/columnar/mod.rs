@@ -5,4 +5,5 @@
 
 pub mod csr;
 pub mod dictionary;
+pub(crate) mod pair;
 pub mod spill;

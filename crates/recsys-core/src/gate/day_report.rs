@@ -3,6 +3,8 @@
 //! It lies beside the data: `<tenant>/<surface>/reports/<day>.json`. Whoever writes the data writes the counts;
 //! whoever judges the day adds the verdict, also when it is good. The hash says of which data a report is.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +28,9 @@ pub struct DayReport {
     pub day: Day,
     /// SHA-256 of the canonical file; of nothing when the day has none.
     pub canonical_hash: String,
+    /// SHA-256 of the canonical outcomes that came with it; absent where there were none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcomes_hash: Option<String>,
     /// What there is in it.
     pub counts: DayCounts,
     /// Repeated deliveries that were dropped; absent when the data was not ingested with a report.
@@ -37,9 +42,9 @@ pub struct DayReport {
     /// What the gates made of it; absent until the day was judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
-    /// Other data of the day that somebody has accepted before, and may be delivered again.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub accepted_before: Vec<AcceptedBefore>,
+    /// Other data of the day that somebody has accepted before, and may be delivered again: by its hash.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub accepted_before: BTreeMap<String, Accepted>,
 }
 
 /// What the gates made of a day.
@@ -61,20 +66,9 @@ pub struct Verdict {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Accepted {
-    /// Why.
-    pub reason: String,
-    /// Who.
-    pub by: String,
-    /// When.
-    pub at: Timestamp,
-}
-
-/// Somebody's word about data that is not there any more.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AcceptedBefore {
-    /// SHA-256 of the canonical file that was accepted.
-    pub canonical_hash: String,
+    /// SHA-256 of the canonical outcomes that came with the data; absent where there were none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcomes_hash: Option<String>,
     /// Why.
     pub reason: String,
     /// Who.
@@ -84,32 +78,11 @@ pub struct AcceptedBefore {
 }
 
 impl DayReport {
-    /// The word that lets data with the hash `canonical_hash` go on, if somebody has given it.
-    pub fn accepted(&self, canonical_hash: &str) -> Option<Accepted> {
-        if self.canonical_hash == canonical_hash
-            && let Some(accepted) = self.verdict.as_ref().and_then(|verdict| verdict.accepted.clone())
-        {
-            return Some(accepted);
-        }
-        let before = self.accepted_before.iter().find(|before| before.canonical_hash == canonical_hash)?;
-        let AcceptedBefore { reason, by, at, .. } = before.clone();
-        Some(Accepted { reason, by, at })
-    }
-
-    /// What the next report of the day keeps of the words that were given, but for the one about data with the hash `own`,
-    /// which stands in its verdict.
-    pub fn accepted_before(&self, own: Option<&str>) -> Vec<AcceptedBefore> {
-        let last = self.verdict.as_ref().and_then(|verdict| verdict.accepted.clone());
-        let last = last.map(|Accepted { reason, by, at }| AcceptedBefore {
-            canonical_hash: self.canonical_hash.clone(),
-            reason,
-            by,
-            at,
-        });
+    /// The words that were given about data of the day, by the hash of its exposures.
+    pub fn accepted(&self) -> BTreeMap<String, Accepted> {
         let mut all = self.accepted_before.clone();
-        all.retain(|before| last.is_none() || before.canonical_hash != self.canonical_hash);
-        all.extend(last);
-        all.retain(|before| Some(before.canonical_hash.as_str()) != own);
+        let last = self.verdict.as_ref().and_then(|verdict| verdict.accepted.clone());
+        all.extend(last.map(|last| (self.canonical_hash.clone(), last)));
         all
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::Subject;
 use crate::columnar::dictionary::Dictionary;
+use crate::columnar::pair::{high, pair};
 use crate::columnar::spill::{Budget, Tally, Weighed};
 use crate::storage::StoreError;
 use crate::table::events::EventTable;
@@ -49,9 +50,9 @@ impl OfOne {
             let weight = events.weight;
             for ((item, user), session) in events.item.iter().zip(events.user).zip(events.session) {
                 if looked_at.contains_key(item) {
-                    sessions.push(Weighed { key: of_item(*item, *session), weight })?;
+                    sessions.push(Weighed { key: pair(*item, *session), weight })?;
                     if *user > 0 {
-                        users.push(Weighed { key: of_item(*item, *user), weight })?;
+                        users.push(Weighed { key: pair(*item, *user), weight })?;
                     }
                 }
             }
@@ -72,7 +73,7 @@ impl OfOne {
     ) -> Result<Option<Self>, StoreError> {
         let mut greatest: Option<(u32, f64)> = None;
         counted.finish()?.for_each(|key, count| {
-            let item = (key >> 32) as u32;
+            let item = high(key);
             let share = count as f64 / events_of[&item] as f64;
             if greatest.is_none_or(|(_, most)| share > most) {
                 greatest = Some((item, share));
@@ -81,8 +82,4 @@ impl OfOne {
         })?;
         Ok(greatest.map(|(item, share)| Self { of, item: items.get(item).to_owned(), share }))
     }
-}
-
-fn of_item(item: u32, one: u32) -> u64 {
-    u64::from(item) << 32 | u64::from(one)
 }

@@ -171,7 +171,9 @@ impl Store for LocalStore {
                 Ok(metadata.is_dir())
             }
             Err(error) if error.kind() == ErrorKind::NotADirectory => Ok(false),
-            Err(error) if error.kind() == ErrorKind::NotFound => check_missing(&self.shown).map(|()| false),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                check_missing(&self.shown, "folder").map(|()| false)
+            }
             Err(error) => Err(failed("list", &self.shown)(error)),
         }
     }
@@ -196,7 +198,7 @@ impl Store for LocalStore {
     fn read_at_most(&self, key: &str, most: u64) -> Result<Option<Vec<u8>>, StoreError> {
         let path = self.path(key);
         let bytes = read(&path, most).map_err(failed("read", &path))?;
-        bytes.map_or_else(|| check_missing(&path).map(|()| None), |bytes| Ok(Some(bytes)))
+        bytes.map_or_else(|| check_missing(&path, "file").map(|()| None), |bytes| Ok(Some(bytes)))
     }
 
     fn read_tagged(&self, key: &str) -> Result<Option<(Vec<u8>, Tag)>, StoreError> {
@@ -210,7 +212,7 @@ impl Store for LocalStore {
     fn holds(&self, key: &str, bytes: &[u8]) -> Result<bool, StoreError> {
         let path = self.path(key);
         let file = open_regular(&path).map_err(failed("open", &path))?;
-        let Some(file) = file else { return check_missing(&path).map(|()| false) };
+        let Some(file) = file else { return check_missing(&path, "file").map(|()| false) };
         large_file::holds(file, bytes).map_err(failed("read", &path))
     }
 
@@ -276,7 +278,7 @@ impl Store for LocalStore {
         let removed = found(fs::remove_file(&path)).map_err(failed("remove", &path))?.is_some();
         match path.parent() {
             Some(folder) if removed => sync_folder(folder)?,
-            _ => check_missing(&path)?,
+            _ => check_missing(&path, "file")?,
         }
         Ok(removed)
     }
@@ -284,13 +286,13 @@ impl Store for LocalStore {
 
 /// A file that is open, if there is one, as a document.
 fn watched(file: Option<File>, path: &Path) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
-    let Some(file) = file else { return check_missing(path).map(|()| None) };
+    let Some(file) = file else { return check_missing(path, "file").map(|()| None) };
     Ok(Some(Box::new(WatchedFile::new(file).map_err(failed("look at", path))?)))
 }
 
 /// Fails where nothing was found because a link leads nowhere, wherever it stands in the path: what it should lead to may be
-/// on a disk that is not mounted.
-fn check_missing(path: &Path) -> Result<(), StoreError> {
+/// on a disk that is not mounted. `what` is meant to be at its end.
+fn check_missing(path: &Path, what: &str) -> Result<(), StoreError> {
     // With a slash at its end, the name of a link is that of the folder behind it.
     let path = path.components().as_path();
     for place in path.ancestors() {
@@ -301,7 +303,7 @@ fn check_missing(path: &Path) -> Result<(), StoreError> {
         };
         if is_link && found(fs::metadata(place)).map_err(failed("look at", place))?.is_none() {
             let problem = if place == path {
-                "it is a link to a file that does not exist".to_owned()
+                format!("it is a link to a {what} that does not exist")
             } else {
                 format!("{} is a link to a folder that does not exist", place.display())
             };
@@ -324,7 +326,7 @@ fn list_into(
     listed: &mut Vec<Listed>,
 ) -> Result<(), StoreError> {
     let Some(entries) = found(fs::read_dir(folder)).map_err(failed("list", folder))? else {
-        return check_missing(folder);
+        return check_missing(folder, "folder");
     };
     let own = fs::metadata(folder).map_err(failed("look at", folder))?;
     let own = (own.dev(), own.ino());
@@ -360,7 +362,7 @@ fn list_into(
 /// The document at `path`, which has the key `key`.
 fn look(path: &Path, key: &str) -> Result<Option<Listed>, StoreError> {
     let Some(metadata) = found(fs::metadata(path)).map_err(failed("look at", path))? else {
-        return check_missing(path).map(|()| None);
+        return check_missing(path, "file").map(|()| None);
     };
     // A time out of range is no time at all.
     let modified = metadata.modified().ok().and_then(|time| Timestamp::try_from(time).ok());

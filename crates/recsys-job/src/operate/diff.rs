@@ -12,7 +12,7 @@ use recsys_core::publish::{BlobBytes, HistoryEntry, by_hash, version_in};
 use recsys_core::threads::parallel;
 use serde::Serialize;
 
-use super::{Operator, scope};
+use super::Operator;
 use crate::shell::cli::DiffJob;
 use crate::shell::error::JobError;
 use crate::shell::output::Output;
@@ -82,7 +82,7 @@ impl Named<'_> {
 /// `recsys-pipelines diff`.
 pub(crate) fn diff(flags: &DiffJob) -> Result<(), JobError> {
     let operator = Operator::new(&flags.common)?;
-    let scope = scope(&flags.scope);
+    let scope = flags.scope.scope();
     if let Some(file) = &flags.against {
         let other = Operator::of(Some(file))?;
         let (own, others) = (operator.config.registry_dir(), other.config.registry_dir());

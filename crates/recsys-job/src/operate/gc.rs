@@ -95,7 +95,7 @@ pub(crate) fn gc(flags: &GcJob) -> Result<(), JobError> {
     let mut failures = Failures::default();
     let mut document =
         Collected { since, deleted: flags.delete, scopes: Vec::new(), bytes: 0, failures: Vec::new() };
-    for scope in operator.scopes(&flags.filter)? {
+    for scope in operator.scopes(&flags.filter, [])? {
         recsys_core::threads::interrupt::check()?;
         match collect(&operator, flags, &scope, since) {
             Ok(None) => {}

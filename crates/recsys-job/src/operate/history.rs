@@ -10,7 +10,7 @@ use recsys_core::publish::{HistoryEntry, Reason, RegistryError, version_in};
 use recsys_core::threads::parallel;
 use serde::Serialize;
 
-use super::{Operator, scope, table};
+use super::{Operator, table};
 use crate::shell::cli::HistoryJob;
 use crate::shell::error::JobError;
 use crate::shell::output::Output;
@@ -44,7 +44,7 @@ struct Entry {
 /// `recsys-pipelines history`.
 pub(crate) fn history(flags: &HistoryJob) -> Result<(), JobError> {
     let operator = Operator::new(&flags.common)?;
-    let scope = scope(&flags.scope);
+    let scope = flags.scope.scope();
     let (chain, lost) = match operator.history(&scope, flags.limit.get()) {
         Err(JobError::Registry(lost @ RegistryError::Lost { .. })) => {
             let mut entries = operator.registry().entries(&scope)?;

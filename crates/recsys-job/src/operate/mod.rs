@@ -37,7 +37,7 @@ pub(crate) use verify::verify;
 use self::table::table;
 use crate::config::Config;
 use crate::pipeline::context::PublishedStores;
-use crate::shell::cli::{CommonArgs, ScopeArgs, ScopeFilter};
+use crate::shell::cli::{CommonArgs, ScopeFilter};
 use crate::shell::clock::Clock;
 use crate::shell::error::{Exit, JobError, Known, one_line};
 use crate::shell::output::Output;
@@ -99,19 +99,25 @@ impl Operator {
         Ok(BlobBytes::read(&*self.published.objects, scope, kind, uri, recorded)?)
     }
 
-    /// The tenants and surfaces that have a manifest, or had one, and pass the filter. One that is named in full need not
-    /// have a manifest.
-    fn scopes(&self, filter: &ScopeFilter) -> Result<Vec<Scope>, JobError> {
-        if let (Some(tenant), Some(surface)) = (&filter.tenant, &filter.surface) {
-            return Ok(vec![Scope { tenant: tenant.clone(), surface: surface.clone() }]);
+    /// The tenants and surfaces that have a manifest, or had one, and pass the filter; `more` are others that are known. One
+    /// that is named in full need not have a manifest.
+    fn scopes<'a>(
+        &self,
+        filter: &ScopeFilter,
+        more: impl IntoIterator<Item = &'a Scope>,
+    ) -> Result<Vec<Scope>, JobError> {
+        if let Some(scope) = filter.scope() {
+            return Ok(vec![scope]);
         }
         // An empty list from a folder that is not there would look like good news.
         if !self.published.registry.root_exists().map_err(RegistryError::Store)? {
             return Err(JobError::NoRegistry(self.config.registry_dir()));
         }
         let mut scopes = self.registry().scopes()?;
-        scopes.retain(|scope| filter.tenant.as_ref().is_none_or(|tenant| *tenant == scope.tenant));
-        scopes.retain(|scope| filter.surface.as_ref().is_none_or(|surface| *surface == scope.surface));
+        scopes.extend(more.into_iter().cloned());
+        scopes.retain(|scope| filter.takes(scope));
+        scopes.sort();
+        scopes.dedup();
         if scopes.is_empty() && (filter.tenant.is_some() || filter.surface.is_some()) {
             let (registry, known) = (self.config.registry_dir(), self.known());
             return Err(JobError::NothingMatches { registry, known });
@@ -165,10 +171,6 @@ impl Failures {
             }
         }
     }
-}
-
-fn scope(args: &ScopeArgs) -> Scope {
-    Scope { tenant: args.tenant.clone(), surface: args.surface.clone() }
 }
 
 /// The time that has passed since `then`; none when it lies in the future.

@@ -4,7 +4,7 @@ use recsys_core::artifact::Kind;
 use recsys_core::publish::{Holds, describe};
 use serde::Serialize;
 
-use super::{Operator, scope};
+use super::Operator;
 use crate::shell::cli::ReleaseJob;
 use crate::shell::error::JobError;
 use crate::shell::output::Output;
@@ -22,7 +22,7 @@ struct Document<'a> {
 /// `recsys-pipelines release`.
 pub(crate) fn release(flags: &ReleaseJob) -> Result<(), JobError> {
     let operator = Operator::new(&flags.common)?;
-    let (registry, scope) = (operator.registry(), scope(&flags.scope));
+    let (registry, scope) = (operator.registry(), flags.scope.scope());
     let kinds = flags.kind.as_ref().map_or(Kind::ALL, std::slice::from_ref);
     let released = registry.release(&scope, kinds)?;
     let holds = registry.holds(&scope)?;

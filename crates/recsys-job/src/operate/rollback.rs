@@ -6,7 +6,7 @@ use recsys_core::publish::{
 };
 use serde::Serialize;
 
-use super::{Operator, scope};
+use super::Operator;
 use crate::pipeline::context::by;
 use crate::pipeline::publish::note_windows;
 use crate::shell::cli::RollbackJob;
@@ -42,7 +42,7 @@ struct Move<'a> {
 /// `recsys-pipelines rollback`.
 pub(crate) fn rollback(flags: &RollbackJob) -> Result<(), JobError> {
     let operator = Operator::new(&flags.common)?;
-    let (registry, scope) = (operator.registry(), scope(&flags.scope));
+    let (registry, scope) = (operator.registry(), flags.scope.scope());
     let registry = if flags.correct_time { Registry::new(&*operator.published.registry) } else { registry };
     // Before anything is done: whom to tell must be known.
     let notifier = Notifier::configured(&operator.config.notify, &scope)?;
@@ -58,7 +58,7 @@ pub(crate) fn rollback(flags: &RollbackJob) -> Result<(), JobError> {
     })?;
     let plan = if flags.hold { plan.touching() } else { plan };
     // What cannot be read is in the way before anything is changed.
-    registry.holds(&scope)?;
+    let mut holds = registry.holds(&scope)?;
     let kinds = flags.kind.as_ref().map_or(Kind::ALL, std::slice::from_ref);
     let current = if flags.dry_run {
         None
@@ -71,6 +71,7 @@ pub(crate) fn rollback(flags: &RollbackJob) -> Result<(), JobError> {
             // Before the swap, which a publisher that has not seen the hold then loses.
             let hold = Hold { by: by.clone(), since: now, note: note.clone() };
             registry.hold(&scope, kinds, &hold)?;
+            holds.extend(kinds.iter().map(|kind| (*kind, hold.clone())));
         }
         let change = Change { reason: Reason::Rollback, by, run_id, note, now, horizon, timeouts };
         plan.carry_out(&registry, &*operator.published.objects, &scope, &change).inspect_err(|_| {
@@ -97,7 +98,6 @@ pub(crate) fn rollback(flags: &RollbackJob) -> Result<(), JobError> {
     for (kind, before, after) in &moves {
         output.line(format_args!("  {kind:<12} {} -> {}", version(*before), version(*after)));
     }
-    let holds = registry.holds(&scope)?;
     if !holds.is_empty() {
         output.line(format_args!("  hold         {}; `release` ends it", describe(&holds)));
     } else if flags.hold {

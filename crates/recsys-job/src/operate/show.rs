@@ -8,7 +8,7 @@ use recsys_core::domain::window::Window;
 use recsys_core::publish::BlobBytes;
 use serde::Serialize;
 
-use super::{Operator, scope, table};
+use super::{Operator, table};
 use crate::shell::cli::ShowJob;
 use crate::shell::error::JobError;
 use crate::shell::output::Output;
@@ -88,7 +88,7 @@ struct Listing {
 pub(crate) fn show(flags: &ShowJob) -> Result<(), JobError> {
     check(flags)?;
     let operator = Operator::new(&flags.common)?;
-    let scope = scope(&flags.scope);
+    let scope = flags.scope.scope();
     let manifest = operator.manifest(&scope)?;
     let uri = manifest.current.get(&flags.kind).ok_or_else(|| {
         let named: Vec<&str> = manifest.current.keys().map(|kind| kind.as_str()).collect();
@@ -113,8 +113,8 @@ pub(crate) fn show(flags: &ShowJob) -> Result<(), JobError> {
         table.add_row([&line.rank.to_string(), &line.item_id, &line.value()]);
     }
     output.line(table.trim_fmt());
-    let more = listing.length.saturating_sub(flags.top.get());
-    if more > 0 && listing.list.len() > 1 {
+    let more = listing.length - listing.list.len();
+    if more > 0 {
         output.line(format_args!("... and {more} more; --top N shows more of them"));
     }
     output.end(
@@ -154,10 +154,9 @@ fn listing(artifact: &Artifact<'_>, flags: &ShowJob) -> Result<Listing, String> 
     let no_item = |item: &str| format!("item {item:?}");
     match (&artifact.payload, &flags.item, &flags.user) {
         (Payload::Popularity(items), Some(item), _) => {
-            let all = counted(&items.0, usize::MAX);
-            let found =
-                all.list.into_iter().find(|line| line.item_id == *item).ok_or_else(|| no_item(item))?;
-            Ok(Listing { list: vec![found], ..all_of("COUNT", items.0.len()) })
+            let found = items.0.iter().zip(1..).find(|(of, _)| of.item_id == *item);
+            let found = found.map(counted_line).ok_or_else(|| no_item(item))?;
+            Ok(Listing { list: vec![found], ..all_of("COUNT", 1) })
         }
         (Payload::Popularity(items), None, _) => Ok(counted(&items.0, top)),
         (Payload::Cooc(rows), Some(item), _) => {
@@ -184,7 +183,8 @@ fn listing(artifact: &Artifact<'_>, flags: &ShowJob) -> Result<Listing, String> 
                 .collect();
             match (wanted, &lines[..]) {
                 (Some(item), []) => Err(no_item(item)),
-                _ => Ok(Listing { list: lines, ..all_of("TAGS", items.0.len()) }),
+                (Some(_), _) => Ok(Listing { list: lines, ..all_of("TAGS", 1) }),
+                (None, _) => Ok(Listing { list: lines, ..all_of("TAGS", items.0.len()) }),
             }
         }
         (Payload::Implicit(users), _, user) => of_users(&users.0, artifact, user.as_deref(), top),
@@ -196,12 +196,13 @@ fn all_of(header: &'static str, length: usize) -> Listing {
     Listing { header, length, list: Vec::new() }
 }
 
+fn counted_line((item, rank): (&ItemCount<'_>, usize)) -> Line {
+    Line { count: Some(item.count), ..Line::new(rank, &item.item_id) }
+}
+
 fn counted(items: &[ItemCount<'_>], top: usize) -> Listing {
-    let line = |(item, rank): (&ItemCount<'_>, usize)| Line {
-        count: Some(item.count),
-        ..Line::new(rank, &item.item_id)
-    };
-    Listing { list: items.iter().zip(1..).take(top).map(line).collect(), ..all_of("COUNT", items.len()) }
+    let list = items.iter().zip(1..).take(top).map(counted_line).collect();
+    Listing { list, ..all_of("COUNT", items.len()) }
 }
 
 /// The items of a user; without one, those of all by the sum of their scores, because ids of users are personal data.

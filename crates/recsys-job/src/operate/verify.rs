@@ -34,7 +34,7 @@ pub(crate) fn verify(flags: &VerifyJob) -> Result<(), JobError> {
     let operator = Operator::new(&flags.common)?;
     let mut named: Vec<(Scope, Kind, String)> = Vec::new();
     let mut failures = Failures::default();
-    let scopes = operator.scopes(&flags.filter)?;
+    let scopes = operator.scopes(&flags.filter, [])?;
     for scope in &scopes {
         match operator.registry().current(scope) {
             Ok(Some(manifest)) => {

@@ -342,6 +342,10 @@ fn build_window(
     let mut fit_in_memory = true;
     if keys.iter().any(|key| key.kind.source() == Source::Events) {
         refused_days = refused::excluded(ctx, window, &days.passed)?;
+        if !refused_days.is_empty() {
+            let days = ranges(&refused_days);
+            tracing::warn!(%window, days, "refused by a gate; built without what was refused");
+        }
         let counts_outcomes = keys.iter().any(|key| streams(ctx, key.kind).contains(&Stream::Outcomes));
         days.load(ctx, Stream::Exposures, window)?;
         if counts_outcomes {

@@ -156,7 +156,9 @@ impl Context {
 
     /// Refuses canonical data of another tenant or surface in the folder of this one: before any of it is read.
     pub(crate) fn check_canonical(&self) -> Result<(), JobError> {
-        self.canonical().check_owner()?;
+        if self.canonical().check_owner()? {
+            let _ = self.claimed.set(());
+        }
         Ok(())
     }
 

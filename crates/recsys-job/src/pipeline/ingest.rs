@@ -81,6 +81,11 @@ impl SourceReport {
         StepCounts { invalid, foreign, ..StepCounts::default() }
     }
 
+    /// Whether there were events of other days.
+    pub(crate) fn has_outside(&self) -> bool {
+        self.outside > 0
+    }
+
     /// Whether there was nothing to read.
     pub(crate) fn has_no_file(&self) -> bool {
         self.files.is_empty()
@@ -256,7 +261,8 @@ impl<'a> Ingest<'a> {
     /// cannot be taken is marked as refused.
     pub(crate) fn read(&mut self, day: Day) -> Result<Read, JobError> {
         self.read_day(day).inspect_err(|error| {
-            if matches!(self.source, Source::Days(_)) {
+            // Of which day a flat file is bad nobody can tell.
+            if !matches!(self.source, Source::Flat(_)) {
                 refused::mark_not_taken(self.ctx, day, error);
             }
         })
@@ -344,7 +350,7 @@ pub(crate) fn commit(
         Stream::Exposures => ctx.reports().read(day)?,
         Stream::Outcomes => None,
     };
-    let is_same = reported.is_some_and(|report| report.canonical_hash == pending.hash());
+    let is_same = reported.is_some_and(|report| report.is_good() && report.canonical_hash == pending.hash());
 
     let changes =
         if is_same && canonical.exists(day)? { Some(Changes::default()) } else { canonical.changes(rows)? };

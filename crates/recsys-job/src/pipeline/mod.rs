@@ -8,6 +8,7 @@ pub(crate) mod catalog;
 pub(crate) mod checkpoint;
 pub mod context;
 pub(crate) mod database;
+pub(crate) mod day_hashes;
 pub(crate) mod ingest;
 pub(crate) mod met;
 pub(crate) mod outcomes;

@@ -6,20 +6,28 @@ use recsys_core::canonical::DayRows;
 use recsys_core::domain::stream::Stream;
 use recsys_core::domain::window::{Day, Window};
 use recsys_core::gate::{OnRefusedDay, Refused};
+use recsys_core::publish::Candidate;
 
 use crate::config::RawType;
+use crate::pipeline::build::WindowHashes;
 use crate::pipeline::context::Context;
+use crate::pipeline::day_hashes::DayHashes;
 use crate::shell::error::{Exit, JobError, one_line};
 
-/// Keeps a day apart that a gate has refused, with the outcomes that came with it. What was good before stays where it is.
-/// A day without events has nothing to keep.
-pub(crate) fn keep_apart(ctx: &Context, rows: &DayRows, outcomes: Option<&DayRows>) -> Result<(), JobError> {
-    let day = rows.day;
+/// Keeps a day apart that a gate has refused, with the outcomes that came with it. What was good before stays where it is,
+/// unless it is the very data that was refused: a gate may be stricter than the one that let it in. A day without events has
+/// nothing to keep.
+pub(crate) fn keep_apart(
+    ctx: &Context,
+    rows: &DayRows,
+    outcomes: Option<&DayRows>,
+    hashes: &DayHashes,
+) -> Result<(), JobError> {
+    let (day, refused) = (rows.day, ctx.canonical().refused());
     if rows.is_empty() {
-        return Ok(());
+        return Ok(refused.unmark(day)?);
     }
     ctx.claim_canonical()?;
-    let refused = ctx.canonical().refused();
     match outcomes {
         Some(outcomes) if !outcomes.is_empty() => drop(refused.write(outcomes)?.commit()?),
         _ => drop(refused.of(Stream::Outcomes).remove(day)?),
@@ -27,6 +35,17 @@ pub(crate) fn keep_apart(ctx: &Context, rows: &DayRows, outcomes: Option<&DayRow
     // Last: it says that the day is refused.
     refused.write(rows)?.commit()?;
     tracing::info!(%day, file = refused.name(day), "refused by a gate and kept apart");
+    remove_in_place(ctx, day, hashes)
+}
+
+/// Removes what lies in the place of a refused day where it is the very data that was refused.
+pub(crate) fn remove_in_place(ctx: &Context, day: Day, hashes: &DayHashes) -> Result<(), JobError> {
+    let canonical = ctx.canonical();
+    if DayHashes::of(ctx, canonical, day)?.as_ref() == Some(hashes) {
+        // The exposures last: by them this is found out again where it breaks off.
+        canonical.of(Stream::Outcomes).remove(day)?;
+        canonical.remove(day)?;
+    }
     Ok(())
 }
 
@@ -44,22 +63,9 @@ pub(crate) fn mark_not_taken(ctx: &Context, day: Day, error: &JobError) {
 }
 
 /// Keeps a day apart whose data was in place before a gate refused it.
-pub(crate) fn take_out(ctx: &Context, rows: &DayRows, hash: &str) -> Result<(), JobError> {
+pub(crate) fn take_out(ctx: &Context, rows: &DayRows, hashes: &DayHashes) -> Result<(), JobError> {
     let outcomes = ctx.canonical().of(Stream::Outcomes).load(rows.day, &ctx.budget)?;
-    keep_apart(ctx, rows, outcomes.as_ref().map(|(outcomes, _)| outcomes))?;
-    remove_in_place(ctx, rows.day, hash)
-}
-
-/// Removes what lies in the place of a refused day where it is the very data that was refused, with the hash `hash`: a gate
-/// may be stricter than the one that let it in.
-pub(crate) fn remove_in_place(ctx: &Context, day: Day, hash: &str) -> Result<(), JobError> {
-    let canonical = ctx.canonical();
-    if canonical.load(day, &ctx.budget)?.is_some_and(|(_, in_place)| in_place == hash) {
-        // The exposures last: by them this is found out again where it breaks off.
-        canonical.of(Stream::Outcomes).remove(day)?;
-        canonical.remove(day)?;
-    }
-    Ok(())
+    keep_apart(ctx, rows, outcomes.as_ref().map(|(outcomes, _)| outcomes), hashes)
 }
 
 /// Puts a day in place that was kept apart, with its outcomes: it has none where none were kept apart with it. A table says
@@ -78,8 +84,10 @@ pub(crate) fn put_back(ctx: &Context, rows: &DayRows) -> Result<(), JobError> {
 /// Removes what was kept apart of a day, which is in its place now.
 pub(crate) fn remove_apart(ctx: &Context, day: Day) -> Result<(), JobError> {
     let refused = ctx.canonical().refused();
-    if refused.remove(day)? {
+    if refused.exists(day)? {
+        // The exposures last: by them this is found out again where it breaks off.
         refused.of(Stream::Outcomes).remove(day)?;
+        refused.remove(day)?;
     }
     Ok(())
 }
@@ -93,22 +101,34 @@ pub(crate) fn check_in_place(
     hash: Option<&str>,
 ) -> Result<(), JobError> {
     let report = ctx.reports().read(day)?.filter(|report| Some(report.canonical_hash.as_str()) == hash);
-    if report.is_some_and(|report| !report.is_good()) {
+    let Some(report) = report.filter(|report| !report.is_good()) else { return Ok(()) };
+    // Of a report that knows nothing of outcomes, the exposures say it.
+    let outcomes = DayHashes::of(ctx, ctx.canonical(), day)?.and_then(|hashes| hashes.outcomes);
+    if report.outcomes_hash.is_none() || report.outcomes_hash == outcomes {
         return Err(refused_days(ctx, window, vec![day]));
     }
     Ok(())
 }
 
-/// Refuses to publish what was built from a window in which a gate has refused a day since. Whoever may not look at canonical
-/// data publishes with a warning.
-pub(crate) fn check_window(ctx: &Context, window: Window) -> Result<(), JobError> {
-    match excluded(ctx, window, &BTreeSet::new()) {
+/// Refuses to publish what was built from a window in which a gate has refused a day since, unless it was built without that.
+/// Whoever may not look at canonical data publishes with a warning.
+pub(crate) fn check_staged(
+    ctx: &Context,
+    candidate: &Candidate,
+    hashes: &mut WindowHashes,
+) -> Result<(), JobError> {
+    let (kind, window) = (candidate.key.kind, candidate.key.window);
+    let days = match excluded(ctx, window, &BTreeSet::new()) {
         Err(JobError::Store(error)) => {
             tracing::warn!(%window, error = one_line(&error), "cannot look whether a day was refused");
-            Ok(())
+            return Ok(());
         }
-        looked => looked.map(drop),
+        days => days?,
+    };
+    if !days.is_empty() && candidate.build.source_hash != hashes.get(ctx, kind, window)?.hash {
+        return Err(JobError::BuiltBefore { kind, window, days });
     }
+    Ok(())
 }
 
 /// The refused days of a window that is built without them; `in_memory` are days that have just passed. Refuses the window
@@ -118,18 +138,13 @@ pub(crate) fn excluded(
     window: Window,
     in_memory: &BTreeSet<Day>,
 ) -> Result<Vec<Day>, JobError> {
-    let refused = ctx.canonical().refused_days(window.start())?;
+    let refused = ctx.canonical().refused_days(Some(window.start()))?;
     let days: Vec<Day> =
         window.days().filter(|day| refused.contains(day) && !in_memory.contains(day)).collect();
     let newest = window.days().last();
     match (&days[..], ctx.config.validation.on_refused_day) {
         ([], _) => Ok(days),
-        ([.., last], OnRefusedDay::Exclude) if Some(*last) != newest => {
-            for day in &days {
-                tracing::warn!(%day, %window, "refused by a gate; built without what was refused");
-            }
-            Ok(days)
-        }
+        ([.., last], OnRefusedDay::Exclude) if Some(*last) != newest => Ok(days),
         _ => Err(refused_days(ctx, window, days)),
     }
 }

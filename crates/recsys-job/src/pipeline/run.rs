@@ -21,10 +21,11 @@ use crate::pipeline::build::{ArtifactReport, Days, Document, Plan, build, comple
 use crate::pipeline::checkpoint;
 use crate::pipeline::context::Context;
 use crate::pipeline::database::Target;
+use crate::pipeline::day_hashes::DayHashes;
 use crate::pipeline::ingest::{Ingest, IngestReport, Read, SourceReport, commit, dropped};
 use crate::pipeline::outcomes::{DayOutcomes, OutcomeReport, Outcomes};
 use crate::pipeline::publish::{PublishReport, Publishing, check, check_held};
-use crate::pipeline::refused::{keep_apart, remove_apart, remove_in_place};
+use crate::pipeline::refused::{keep_apart, remove_apart};
 use crate::pipeline::signals::{self, SignalReport, warn_of_segment, write_signals};
 use crate::pipeline::summary::Summary;
 use crate::pipeline::validate::{ValidateReport, judge, look};
@@ -196,16 +197,15 @@ fn run_day(
         let judged = judge(ctx, day, found)?;
         let built = judged.passed().then(|| build(ctx, plan, loaded, day));
         let (pending, pending_outcomes) = joined(writing)?;
-        let hash = pending.hash().to_owned();
-        let judged = judged.of(ctx, &hash)?;
+        let hashes = DayHashes::pending(&pending, pending_outcomes.as_ref());
+        let judged = judged.of(ctx, &hashes)?;
         if let Err(refused) = judged.verdict(ctx, source) {
-            keep_apart(ctx, &rows, outcomes.rows())?;
-            remove_in_place(ctx, day, &hash)?;
-            judged.write(ctx, hash)?;
+            keep_apart(ctx, &rows, outcomes.rows(), &hashes)?;
+            judged.write(ctx, hashes)?;
             return Err(refused);
         }
         let built = built.unwrap_or_else(|| build(ctx, plan, loaded, day));
-        loaded.set_hash(Stream::Exposures, day, &hash);
+        loaded.set_hash(Stream::Exposures, day, &hashes.exposures);
         if let Some(pending) = &pending_outcomes {
             loaded.set_hash(Stream::Outcomes, day, pending.hash());
         }
@@ -213,7 +213,7 @@ fn run_day(
             let canonical = commit(ctx, &rows, pending)?;
             let outcomes = outcomes.commit(pending_outcomes)?;
             remove_apart(ctx, day)?;
-            Ok(InPlace { canonical, validated: judged.write(ctx, hash)?, outcomes })
+            Ok(InPlace { canonical, validated: judged.write(ctx, hashes)?, outcomes })
         };
         let in_place: Box<dyn FnOnce() -> Result<InPlace, JobError>> = if file_needed {
             let report = commit()?;

@@ -18,6 +18,7 @@ use recsys_core::canonical::DayRows;
 
 use crate::config::Config;
 use crate::pipeline::build::no_table;
+use crate::pipeline::day_hashes::DayHashes;
 
 /// A day that passed its gates.
 #[derive(Debug, Clone, Serialize)]
@@ -114,21 +115,20 @@ impl Judged {
         self.checks.iter().all(|check| check.passed)
     }
 
-    /// The same of the day's data with the hash `canonical_hash`: what somebody has accepted may go on.
-    pub(crate) fn of(self, ctx: &Context, canonical_hash: &str) -> Result<Self, JobError> {
+    /// The same of certain data of the day: what somebody has accepted may go on.
+    pub(crate) fn of(self, ctx: &Context, hashes: &DayHashes) -> Result<Self, JobError> {
         if self.passed() {
             return Ok(self);
         }
         let report = ctx.reports().read(self.day)?;
-        Ok(Self { accepted: report.and_then(|report| report.accepted(canonical_hash)), ..self })
+        let accepted = report.and_then(|report| report.accepted().remove(&hashes.exposures));
+        Ok(Self { accepted: accepted.filter(|accepted| accepted.outcomes_hash == hashes.outcomes), ..self })
     }
 
-    /// Lets the day go on if a gate refused it, for the reason that somebody gives.
-    pub(crate) fn accept(self, ctx: &Context, reason: String) -> Self {
-        if self.passed() {
-            return self;
-        }
-        Self { accepted: Some(Accepted { reason, by: by(), at: ctx.clock.now() }), ..self }
+    /// Lets the day go on that a gate has refused, for the reason that somebody gives.
+    pub(crate) fn accept(self, ctx: &Context, hashes: &DayHashes, reason: String) -> Self {
+        let (by, at, outcomes_hash) = (by(), ctx.clock.now(), hashes.outcomes.clone());
+        Self { accepted: Some(Accepted { outcomes_hash, reason, by, at }), ..self }
     }
 
     /// Whether the day may go on. `source` is what was read, where that is known.
@@ -137,19 +137,21 @@ impl Judged {
             tracing::warn!(day = %self.day, by, reason, "refused by a gate, and accepted");
             return Ok(());
         }
+        // Events of other days are of that tenant and surface, too.
+        let is_met = source.is_some_and(SourceReport::has_outside);
         let source = source.map(SourceReport::found);
         let has_events = self.found.counts.events > 0;
         let apart = || format!("kept apart as {}", ctx.canonical().refused().name(self.day));
         let found: Vec<String> = source.into_iter().chain(has_events.then(apart)).collect();
         let found = (!found.is_empty()).then(|| found.join("; "));
         ctx.config.validation.verdict(self.day, &self.checks, found).map_err(|refused| {
-            let others = if has_events { Known::default() } else { met::others(ctx) };
+            let others = if has_events || is_met { Known::default() } else { met::others(ctx) };
             if others.is_empty() { JobError::Gate(refused) } else { JobError::NotMet { refused, others } }
         })
     }
 
-    /// Writes the report of the day, whatever the verdict. `canonical_hash` is that of its canonical file.
-    pub(crate) fn write(self, ctx: &Context, canonical_hash: String) -> Result<ValidateReport, JobError> {
+    /// Writes the report of the day, whatever the verdict.
+    pub(crate) fn write(self, ctx: &Context, hashes: DayHashes) -> Result<ValidateReport, JobError> {
         let passed = self.passed();
         let Self { day, found, past, checks, accepted } = self;
         let Found { counts, dropped, .. } = found;
@@ -157,15 +159,7 @@ impl Judged {
         let verdict =
             Verdict { passed, past: past.clone(), checks: checks.clone(), accepted: accepted.clone() };
         let old = ctx.reports().read(day)?;
-        ctx.reports().write(&report(
-            ctx,
-            day,
-            canonical_hash,
-            counts,
-            dropped,
-            Some(verdict),
-            old.as_ref(),
-        ))?;
+        ctx.reports().write(&report(ctx, day, hashes, counts, dropped, Some(verdict), old.as_ref()))?;
         let report = ctx.reports().name(day);
         let report = ValidateReport { day, counts, duplicates, past, checks, accepted, report };
         if let Some(note) = report.unjudged() {
@@ -182,11 +176,15 @@ pub(crate) fn report_counts(
     ctx: &Context,
     day: Day,
     found: &Found,
-    canonical_hash: &str,
+    hashes: DayHashes,
 ) -> Result<(), JobError> {
     let old = ctx.reports().read(day)?;
-    let new = report(ctx, day, canonical_hash.to_owned(), found.counts, found.dropped, None, old.as_ref());
-    if old.is_none_or(|old| !old.is_good() || DayReport { verdict: None, ..old } != new) {
+    let new = report(ctx, day, hashes, found.counts, found.dropped, None, old.as_ref());
+    let is_same = |old: DayReport| {
+        let accepted_before = new.accepted_before.clone();
+        old.is_good() && DayReport { verdict: None, accepted_before, ..old } == new
+    };
+    if !old.is_some_and(is_same) {
         ctx.reports().write(&new)?;
     }
     Ok(())
@@ -195,7 +193,7 @@ pub(crate) fn report_counts(
 fn report(
     ctx: &Context,
     day: Day,
-    canonical_hash: String,
+    hashes: DayHashes,
     counts: DayCounts,
     dropped: Dropped,
     verdict: Option<Verdict>,
@@ -203,15 +201,18 @@ fn report(
 ) -> DayReport {
     let (tenant, surface) = (ctx.scope.tenant.clone(), ctx.scope.surface.clone());
     let Dropped { duplicates, outside } = dropped;
-    let is_accepted = verdict.as_ref().is_some_and(|verdict| verdict.accepted.is_some());
-    let own = is_accepted.then_some(canonical_hash.as_str());
-    let accepted_before = old.map(|old| old.accepted_before(own)).unwrap_or_default();
+    let DayHashes { exposures: canonical_hash, outcomes: outcomes_hash } = hashes;
+    let mut accepted_before = old.map(DayReport::accepted).unwrap_or_default();
+    if verdict.as_ref().is_some_and(|verdict| verdict.accepted.is_some()) {
+        accepted_before.remove(&canonical_hash);
+    }
     DayReport {
         v: 1,
         tenant,
         surface,
         day,
         canonical_hash,
+        outcomes_hash,
         counts,
         duplicates,
         outside,

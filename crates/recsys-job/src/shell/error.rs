@@ -8,7 +8,7 @@ use recsys_core::columnar::spill::BudgetExceeded;
 use recsys_core::database::{CatalogWriteError, Class, DatabaseError};
 use recsys_core::domain::limit::LimitExceeded;
 use recsys_core::domain::weights::TooHeavy;
-use recsys_core::domain::window::{Day, DayError, Window};
+use recsys_core::domain::window::{Day, DayError, Window, ranges};
 use recsys_core::encoding::json::error_in_words;
 use recsys_core::gate::Refused;
 use recsys_core::input::catalog::CatalogError;
@@ -122,7 +122,7 @@ pub enum JobError {
     #[error(
         "window {window} holds {}, which a gate has refused: put the data right and ingest it again, accept it by `job_validate \
          --accept REASON`, or {}",
-        .days.iter().map(Day::to_string).collect::<Vec<_>>().join(", "),
+        ranges(.days),
         if *.excluding {
             "name later days with --start: no window is built without its newest day"
         } else {
@@ -136,6 +136,20 @@ pub enum JobError {
         days: Vec<Day>,
         /// Whether windows are built without refused days where they can be.
         excluding: bool,
+    },
+    /// What is staged was built from data that a gate has refused since.
+    #[error(
+        "{kind} of the window {window} was built before a gate refused {}; build it again: it is then built without what was \
+         refused",
+        ranges(.days)
+    )]
+    BuiltBefore {
+        /// The kind.
+        kind: Kind,
+        /// The window.
+        window: Window,
+        /// The days.
+        days: Vec<Day>,
     },
     /// Nothing is staged where something should be.
     #[error("nothing is staged in {0}; run the builder jobs first")]
@@ -357,6 +371,7 @@ impl JobError {
             | Self::FutureDay(_)
             | Self::RefusedDays { .. }
             | Self::NotTaken(_)
+            | Self::BuiltBefore { .. }
             | Self::NotMet { .. }
             | Self::Invalid(_)
             | Self::Stopped(_)

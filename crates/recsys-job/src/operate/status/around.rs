@@ -2,8 +2,10 @@
 //!
 //! A monitor may have rights to the registry alone. What it cannot look at is unknown, with one warning for each place.
 
+use std::iter;
 use std::sync::{Once, OnceLock};
 
+use recsys_core::canonical::Canonical;
 use recsys_core::domain::id::Scope;
 use recsys_core::domain::window::Day;
 use recsys_core::storage::{Store, StoreError};
@@ -13,9 +15,6 @@ use crate::pipeline::checkpoint;
 use crate::shell::clock::Clock;
 use crate::shell::error::{JobError, one_line};
 use crate::watch::failure_note::{self, FailureNote};
-
-/// How the file of a day ends that a gate has refused.
-const REFUSED: &str = ".refused.jsonl";
 
 /// The places beside the registry.
 #[derive(Debug)]
@@ -49,19 +48,17 @@ impl Around {
 
     /// The days whose data a gate has refused; none where nobody can look.
     pub(super) fn refused_days(&self, scope: &Scope) -> Option<Vec<Day>> {
-        let folder = format!("{}/exposures", scope.prefix());
-        let listed = known("canonical_dir", &self.warned[1], self.canonical.as_ref()?.list(&folder))?;
-        let day =
-            |key: &str| key.strip_prefix(&folder)?.strip_prefix('/')?.strip_suffix(REFUSED)?.parse().ok();
-        Some(listed.iter().filter_map(|listed| day(&listed.key)).collect())
+        let canonical = Canonical::new(self.canonical.as_deref()?, scope);
+        let days = known("canonical_dir", &self.warned[1], canonical.refused_days(None))?;
+        Some(days.into_iter().collect())
     }
 
-    /// The surfaces of which a run has failed.
+    /// The surfaces of which a run has failed; looked up when the first is asked for.
     pub(super) fn failed(&self) -> impl Iterator<Item = &Scope> {
-        self.failures().iter().map(|(scope, _)| scope)
+        iter::once(self).flat_map(Self::failures).map(|(scope, _)| scope)
     }
 
-    /// The failure that no good run of the same binary has followed, the newest.
+    /// The failure that nothing has made up for since, the newest.
     pub(super) fn last_failure(&self, scope: &Scope) -> Option<&FailureNote> {
         self.failures().iter().rev().find(|(of, _)| of == scope).map(|(_, note)| note)
     }

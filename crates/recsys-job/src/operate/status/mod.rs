@@ -39,13 +39,8 @@ pub(crate) fn status(flags: &StatusJob) -> Result<(), JobError> {
     let limits = Limits { age: flags.max_age, window_age: flags.max_window_age };
     let is_named = flags.filter.scope().is_some();
     let around = Around::open(&operator);
-    let mut scopes = operator.scopes(&flags.filter)?;
-    if !is_named {
-        // Of a surface whose first run has failed the registry knows nothing.
-        scopes.extend(around.failed().filter(|scope| flags.filter.takes(scope)).cloned());
-        scopes.sort();
-        scopes.dedup();
-    }
+    // Of a surface whose first run has failed the registry knows nothing.
+    let scopes = operator.scopes(&flags.filter, around.failed())?;
     let looked = parallel::try_map(&scopes, |scope| match surface(&operator, &around, scope, limits) {
         Err(error) if error.is_interruption() => Err(error),
         found => Ok((scope, found)),
@@ -73,7 +68,7 @@ pub(crate) fn status(flags: &StatusJob) -> Result<(), JobError> {
     // A failure that is all there is to say is the last line of the job.
     if !manifests.is_empty() || failures.all.len() != 1 {
         print::table(&output, flags, &manifests, &failures.all);
-        print::problems(&output, &manifests, limits);
+        print::problems(&output, &manifests, limits, operator.clock.horizon());
         failures.print(&output);
         print::summary(&output, &summary);
     }

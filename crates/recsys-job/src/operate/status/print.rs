@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use recsys_core::domain::id::Segment;
 use recsys_core::domain::window::{Day, ranges};
-use recsys_core::publish::describe;
+use recsys_core::publish::{describe, is_from_the_future};
 
 use super::super::{self as operate, Failure, readable};
 use super::limits::Limits;
@@ -126,21 +126,23 @@ fn state(status: &SurfaceStatus, kind: &KindStatus) -> &'static str {
 }
 
 /// What is wrong, in words: a line for each thing.
-pub(super) fn problems(output: &Output, manifests: &[SurfaceStatus], limits: Limits) {
+pub(super) fn problems(output: &Output, manifests: &[SurfaceStatus], limits: Limits, horizon: Timestamp) {
     for status in manifests {
-        for problem in problems_of(status, limits) {
+        for problem in problems_of(status, limits, horizon) {
             output.line(format_args!("{}/{}: {problem}", status.tenant, status.surface));
         }
     }
 }
 
-fn problems_of(status: &SurfaceStatus, limits: Limits) -> Vec<String> {
+fn problems_of(status: &SurfaceStatus, limits: Limits, horizon: Timestamp) -> Vec<String> {
     let mut problems = Vec::new();
     for kind in status.kinds.iter().filter(|kind| kind.from_the_future) {
-        problems.push(format!(
-            "{} of the window {} was built at {}, which lies in the future",
-            kind.kind, kind.window, kind.built_at
-        ));
+        let KindStatus { kind, window, built_at, .. } = kind;
+        problems.push(if is_from_the_future(*built_at, horizon) {
+            format!("{kind} of the window {window} was built at {built_at}, which lies in the future")
+        } else {
+            format!("{kind} has the window {window}, which lies in the future")
+        });
     }
     if limits.age.is_some() || limits.window_age.is_some() {
         problems.extend(status.missing.iter().map(|kind| format!("{kind} is missing")));

@@ -31,13 +31,12 @@ const MAX_TOP_CHANGE: &str = "max_top_change";
 /// The gates that have refused.
 pub(super) fn failed_gates(error: &JobError) -> Vec<&'static str> {
     match error {
-        JobError::Gate(Refused::MinEvents { .. } | Refused::Erasure { .. })
-        | JobError::NotMet { .. }
-        | JobError::Publish(PublishError::Empty { .. } | PublishError::EmptyFirst { .. }) => {
+        JobError::Gate(refused) | JobError::NotMet { refused, .. } => match refused {
+            Refused::MinEvents { .. } | Refused::Erasure { .. } => vec![Gate::MinEvents.as_str()],
+            Refused::Day { failed, .. } => failed.iter().map(|check| check.gate.as_str()).collect(),
+        },
+        JobError::Publish(PublishError::Empty { .. } | PublishError::EmptyFirst { .. }) => {
             vec![Gate::MinEvents.as_str()]
-        }
-        JobError::Gate(Refused::Day { failed, .. }) => {
-            failed.iter().map(|check| check.gate.as_str()).collect()
         }
         // A single line is too many where none is allowed.
         JobError::Invalid(_) | JobError::Lines(LinesError::Line { .. }) => vec![MAX_INVALID_RATIO],
