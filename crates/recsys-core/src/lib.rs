@@ -21,6 +21,10 @@ pub mod database;
 
 pub mod table;
 
+pub mod counts;
+
+pub mod score;
+
 pub mod artifact;
 
 pub mod staging;

@@ -14,9 +14,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use recsys_core::artifact::user_lists::UserItems;
-use recsys_core::artifact::{ArtifactKey, BuildError, Draft, Inputs, ItemCount, Kind, Payload, version};
+use recsys_core::artifact::{ArtifactKey, Draft, Inputs, ItemCount, Kind, Payload, version};
 use recsys_core::canonical::{Canonical, DayRows, read_days};
 use recsys_core::columnar::spill::Budget;
+use recsys_core::counts::CountError;
 use recsys_core::domain::id::{Segment, Surface};
 use recsys_core::domain::limit::{LimitExceeded, Limits, OversizedSessions};
 use recsys_core::domain::window::Window;
@@ -441,10 +442,10 @@ fn compare(
     }
 }
 
-fn exceeded(error: BuildError) -> LimitExceeded {
+fn exceeded(error: CountError) -> LimitExceeded {
     match error {
-        BuildError::Limit(exceeded) => exceeded,
-        BuildError::Temporary(error) => panic!("{error}"),
+        CountError::Limit(exceeded) => exceeded,
+        CountError::Temporary(error) => panic!("{error}"),
     }
 }
 
@@ -683,8 +684,9 @@ fn naive_content(payload: &Payload<'_>) -> Json {
             });
             Json::List(row.collect())
         }
-        Payload::Implicit(payload) => Json::List(payload.0.iter().map(user).collect()),
-        Payload::SessionSeq(payload) => Json::List(payload.0.iter().map(user).collect()),
+        Payload::Implicit(payload) | Payload::SessionSeq(payload) => {
+            Json::List(payload.0.iter().map(user).collect())
+        }
         Payload::ContentSim(payload) => {
             let item = payload.0.iter().map(|item| {
                 let tags = item.tags.iter().map(Json::text).collect();

@@ -10,7 +10,8 @@ use std::time::{Duration, SystemTime};
 
 use common::{DAYS, Layout, budget, cases, day, files, key_for, layout, lines, payload, scope, text};
 use proptest::prelude::*;
-use recsys_core::artifact::{ArtifactKey, Draft, Inputs, ItemCount, Kind, Payload, popularity, version};
+use recsys_core::artifact::item_list::ItemList;
+use recsys_core::artifact::{ArtifactKey, Draft, Inputs, ItemCount, Kind, Payload, version};
 use recsys_core::canonical::{Canonical, CanonicalError, DayRows, read_days};
 use recsys_core::columnar::spill::Budget;
 use recsys_core::domain::id::Segment;
@@ -350,7 +351,7 @@ fn an_event_that_is_a_list_is_refused() {
 /// Consumers parse by the schema, so a blob that only this crate can read must not pass its check.
 #[test]
 fn a_document_with_lists_in_place_of_objects_is_refused() {
-    let payload = Payload::Popularity(popularity::Payload(vec![ItemCount { item_id: "A".into(), count: 3 }]));
+    let payload = Payload::Popularity(ItemList(vec![ItemCount { item_id: "A".into(), count: 3 }]));
     let window = Window::ending_with(day(DAYS[0]), 1).unwrap();
     let key = ArtifactKey { kind: Kind::Popularity, scope: scope(), segment: None, window };
     let encoded = Draft::new(&key, &payload).finish("2026-01-02T00:00:00Z", &sha256(b""));

@@ -7,7 +7,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use recsys_core::artifact::{ArtifactKey, Draft, Encoded, ItemCount, Kind, Payload, popularity};
+use recsys_core::artifact::item_list::ItemList;
+use recsys_core::artifact::{ArtifactKey, Draft, Encoded, ItemCount, Kind, Payload};
 use recsys_core::domain::id::{Scope, Segment, Surface, Tenant};
 use recsys_core::domain::limit::Limits;
 use recsys_core::domain::window::Window;
@@ -30,7 +31,7 @@ fn key(segment: Option<&str>) -> ArtifactKey {
 /// An artifact with one item, built from `source` at `built_at`.
 fn artifact(item: &str, source: &str, built_at: &str) -> Encoded {
     let items = vec![ItemCount { item_id: Cow::Borrowed(item), count: 1 }];
-    let payload = Payload::Popularity(popularity::Payload(items));
+    let payload = Payload::Popularity(ItemList(items));
     Draft::new(&key(None), &payload).finish(built_at, &sha256(source.as_bytes()))
 }
 

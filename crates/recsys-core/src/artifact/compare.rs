@@ -10,10 +10,8 @@ use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
-use super::item_count::ItemCount;
 use super::outline::{Items, Outline, RowsOf};
 use super::payload::Payload;
-use super::user_lists::UserItems;
 
 /// How much of the beginning of a list is in that of another one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -43,32 +41,14 @@ fn share(before: &[&str], after: &[&str], k: usize) -> f64 {
 /// Compares the beginnings of the ranked lists of two artifacts of a kind. None where they have no list in common.
 #[allow(clippy::cast_precision_loss, reason = "artifacts have far fewer rows than 2^53")]
 pub fn overlaps(before: &Payload<'_>, after: &Payload<'_>) -> Vec<Overlap> {
-    let old: HashMap<&str, Vec<&str>> = lists(before).into_iter().collect();
-    let pairs = lists(after).into_iter().filter_map(|(row, list)| Some((old.get(row)?, list)));
+    let old: HashMap<&str, Vec<&str>> = before.lists().into_iter().collect();
+    let pairs = after.lists().into_iter().filter_map(|(row, list)| Some((old.get(row)?, list)));
     let pairs: Vec<(&Vec<&str>, Vec<&str>)> = pairs.collect();
     if pairs.is_empty() {
         return Vec::new();
     }
     let mean = |k| pairs.iter().map(|(old, new)| share(old, new, k)).sum::<f64>() / pairs.len() as f64;
     OVERLAP_AT.map(|k| Overlap { k, share: mean(k) }).to_vec()
-}
-
-/// The ranked lists of an artifact, by the item or user that they are for.
-fn lists<'a>(payload: &'a Payload<'_>) -> Vec<(&'a str, Vec<&'a str>)> {
-    fn counted<'a>(items: &'a [ItemCount<'_>]) -> Vec<&'a str> {
-        items.iter().map(|item| &*item.item_id).collect()
-    }
-    fn scored<'a>(users: &'a [UserItems<'_>]) -> Vec<(&'a str, Vec<&'a str>)> {
-        let list = |row: &'a UserItems<'_>| row.items.iter().map(|item| &*item.item_id).collect();
-        users.iter().map(|row| (&*row.user_id, list(row))).collect()
-    }
-    match payload {
-        Payload::Popularity(items) => vec![("", counted(&items.0))],
-        Payload::Cooc(rows) => rows.0.iter().map(|row| (&*row.item_id, counted(&row.items))).collect(),
-        Payload::Implicit(users) => scored(&users.0),
-        Payload::SessionSeq(users) => scored(&users.0),
-        Payload::ContentSim(_) => Vec::new(),
-    }
 }
 
 /// What changed between two artifacts.
@@ -218,9 +198,11 @@ fn row_ids<'a>(side: Option<&Outline<'a>>) -> HashSet<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::artifact::item_list::{ItemCount, ItemList};
+    use crate::artifact::neighbors::{NeighborLists, Neighbors};
     use crate::artifact::outline::Weight;
-    use crate::artifact::user_lists::ItemScore;
-    use crate::artifact::{content_sim, cooc, implicit, popularity, session_seq};
+    use crate::artifact::tagged_items::{TaggedItem, TaggedItems};
+    use crate::artifact::user_lists::{ItemScore, UserItems, UserLists};
     use proptest::prelude::*;
 
     fn weighed<'a>(weights: &[(&'a str, u64)]) -> Outline<'a> {
@@ -242,11 +224,11 @@ mod tests {
     }
 
     fn tagged<'a>(items: &[(&'a str, &[&'a str])]) -> Payload<'a> {
-        let item = |(item, tags): &(&'a str, &[&'a str])| content_sim::TaggedItem {
+        let item = |(item, tags): &(&'a str, &[&'a str])| TaggedItem {
             item_id: (*item).into(),
             tags: tags.iter().map(|tag| (*tag).into()).collect(),
         };
-        Payload::ContentSim(content_sim::Payload(items.iter().map(item).collect()))
+        Payload::ContentSim(TaggedItems(items.iter().map(item).collect()))
     }
 
     fn moves(changes: &ItemChanges) -> Vec<(&str, usize, usize, i64)> {
@@ -300,21 +282,6 @@ mod tests {
     }
 
     #[test]
-    fn counts_are_exact_and_fractions_are_millionths() {
-        let sum = |scores: &[f64]| scores.iter().map(|score| Weight::of_score(*score)).sum::<Weight>();
-        // As floating-point numbers the first sum is 0.9999999999999999, and the order of the second shows.
-        assert_eq!(sum(&[0.1; 10]), Weight::from(1));
-        assert_eq!(sum(&[0.1, 0.2, 0.3]), sum(&[0.3, 0.2, 0.1]));
-        assert_eq!(sum(&[2.5, 0.000_000_4, 0.000_000_6]), Weight(2_500_001));
-        // The greatest whole numbers that a score can tell apart, and the greatest count.
-        assert_eq!(sum(&[9_007_199_254_740_991.0, 1.0]), Weight::from(1 << 53));
-        assert!(Weight::from(u64::MAX) > Weight::from(u64::MAX - 1));
-        // No published artifact has such scores; none of them stops a comparison.
-        assert_eq!(sum(&[f64::NAN, -1.5, f64::NEG_INFINITY]), Weight(0));
-        assert_eq!(sum(&[f64::MAX, f64::INFINITY]), Weight(u128::MAX));
-    }
-
-    #[test]
     fn each_kind_weighs_its_items_in_its_own_way() {
         let weights = |payload: &Payload<'_>| {
             let outline = payload.outline();
@@ -327,25 +294,23 @@ mod tests {
         let owned = |expected: &[(&str, u128)]| -> Vec<(String, u128)> {
             expected.iter().map(|(item, weight)| ((*item).to_owned(), *weight)).collect()
         };
-        let items = Payload::Popularity(popularity::Payload(counts(&[("b", 3), ("a", 2)])));
+        let items = Payload::Popularity(ItemList(counts(&[("b", 3), ("a", 2)])));
         assert_eq!(weights(&items), owned(&[("a", 2_000_000), ("b", 3_000_000)]));
         assert_eq!(items.outline().rows, None);
 
         // c has a row whose pairs all dropped; d is a neighbour without a row.
-        let row = |item: &'static str, items: &[(&'static str, u64)]| cooc::Neighbors {
+        let row = |item: &'static str, items: &[(&'static str, u64)]| Neighbors {
             item_id: item.into(),
             items: counts(items),
         };
         let rows = vec![row("a", &[("b", 4), ("d", 2)]), row("b", &[("a", 4)]), row("c", &[])];
-        let pairs = Payload::Cooc(cooc::Payload(rows));
+        let pairs = Payload::Cooc(NeighborLists(rows));
         assert_eq!(weights(&pairs), owned(&[("a", 6_000_000), ("b", 4_000_000), ("c", 0)]));
         assert_eq!(pairs.outline().rows, Some((RowsOf::Items, vec!["a", "b", "c"])));
 
         let scores = users(&[("u1", &[("a", 2.0), ("b", 0.5)]), ("u2", &[]), ("u3", &[("a", 1.0)])]);
-        for payload in [
-            Payload::Implicit(implicit::Payload(scores.clone())),
-            Payload::SessionSeq(session_seq::Payload(scores)),
-        ] {
+        for payload in [Payload::Implicit(UserLists(scores.clone())), Payload::SessionSeq(UserLists(scores))]
+        {
             assert_eq!(weights(&payload), owned(&[("a", 3_000_000), ("b", 500_000)]));
             assert_eq!(payload.outline().rows, Some((RowsOf::Users, vec!["u1", "u2", "u3"])));
         }
@@ -355,7 +320,7 @@ mod tests {
     fn rows_are_counted_by_their_ids() {
         let before = users(&[("u1", &[("a", 1.0)]), ("u2", &[])]);
         let after = users(&[("u2", &[("a", 1.0)]), ("u3", &[]), ("u4", &[])]);
-        let [before, after] = [before, after].map(|users| Payload::SessionSeq(session_seq::Payload(users)));
+        let [before, after] = [before, after].map(|users| Payload::SessionSeq(UserLists(users)));
         let (before, after) = (before.outline(), after.outline());
         let both = compare(Some(&before), Some(&after), 10);
         assert!(both.items.is_empty());

@@ -1,16 +1,16 @@
-//! The content of a kind: what it is built from, and what every kind can do with it.
+//! The content of an artifact: shapes of rows, and the kinds that are built in them.
 
 use serde::Deserialize;
 
 use super::encode::Encode;
 use super::outline::{Outline, RowsOf};
 use super::plain::Plain;
-use super::sink::Sink;
 use crate::columnar::spill::Budget;
+use crate::counts::CountError;
 use crate::domain::limit::{LimitExceeded, Limits};
 use crate::input::catalog::Catalog;
-use crate::storage::StoreError;
 use crate::table::events::EventTable;
+use crate::threads::ordered::Sink;
 
 /// What a kind is built from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,21 +33,10 @@ pub struct Inputs<'a> {
     pub budget: &'a Budget,
 }
 
-/// Why a builder made nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// The events hold more than the limits allow.
-    #[error(transparent)]
-    Limit(#[from] LimitExceeded),
-    /// A temporary file cannot be written or read.
-    #[error(transparent)]
-    Temporary(#[from] StoreError),
-}
-
 /// What a builder made.
 #[derive(Debug)]
 pub struct Built<T> {
-    /// The content: a [`Payload`], or a [`Draft`] of the document.
+    /// The content: a [`Payload`](super::Payload), or a [`Draft`](super::Draft) of the document.
     pub content: T,
     /// Sessions left out because they hold more than `max_items_per_session` items.
     pub skipped_sessions: u64,
@@ -64,37 +53,46 @@ pub enum Defect {
     Limit(#[from] LimitExceeded),
 }
 
-/// The content of one kind: how it is built, checked, compared and named.
-pub(crate) trait KindPayload<'a>: Deserialize<'a> {
+/// A shape of content: rows under one field, how they are checked and compared.
+pub(crate) trait Content<'a>: Deserialize<'a> {
     /// What its outermost list is of.
     type Row: Encode + Plain<'a>;
 
-    /// The field that holds the content.
+    /// The field that holds the rows.
     const FIELD: &'static str;
-    /// What it is built from.
-    const SOURCE: Source;
-    /// Whom its rows are of.
-    const ROWS: RowsOf = RowsOf::Items;
-    /// Whether it counts weighted events, outcomes among them, rather than exposures alone.
-    const WEIGHS: bool = false;
+    /// Whom the rows are of.
+    const ROWS: RowsOf;
 
     /// The content with these rows.
     fn of(rows: Vec<Self::Row>) -> Self;
 
-    /// Hands the rows of the content to `sink`, in order; returns how many sessions were left out because they hold more
-    /// than `max_items_per_session` items.
-    fn build(
-        inputs: &Inputs<'a>,
-        limits: &Limits,
-        sink: &mut impl Sink<Self::Row>,
-    ) -> Result<u64, BuildError>;
+    /// The outermost list.
+    fn rows(&self) -> &[Self::Row];
 
     /// Checks order, scores and limits.
     fn check(&self, limits: &Limits) -> Result<(), Defect>;
 
-    /// The outermost list.
-    fn rows(&self) -> &[Self::Row];
+    /// Its ranked lists of items, each by the item or user that it is for; none where nothing is ranked.
+    fn lists(&self) -> Vec<(&str, Vec<&str>)>;
 
     /// What a comparison with another artifact of the kind sees of it.
     fn outline(&self) -> Outline<'_>;
+}
+
+/// A kind: what is counted for it, how that is scored, and in which shape it is finished.
+pub(crate) trait Build {
+    type Content<'a>: Content<'a>;
+
+    /// What it is built from.
+    const SOURCE: Source;
+    /// Whether it counts weighted events, outcomes among them, rather than exposures alone.
+    const WEIGHS: bool = false;
+
+    /// Hands the rows of the content to `sink`, in order; returns how many sessions were left out because they hold more
+    /// than `max_items_per_session` items.
+    fn build<'a>(
+        inputs: &Inputs<'a>,
+        limits: &Limits,
+        sink: &mut impl Sink<<Self::Content<'a> as Content<'a>>::Row>,
+    ) -> Result<u64, CountError>;
 }

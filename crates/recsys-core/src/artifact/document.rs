@@ -6,17 +6,18 @@ use std::marker::PhantomData;
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::content::{BuildError, Built, Inputs, KindPayload};
-use super::encode::Encode;
+use super::content::{Build, Built, Content, Inputs};
+use super::encode::{Encode, Encoder};
 use super::key::ArtifactKey;
 use super::kind::Kind;
 use super::plain;
-use super::sink::{self, Encoder};
+use crate::counts::CountError;
 use crate::domain::id::{Scope, Segment, Surface, Tenant};
 use crate::domain::limit::Limits;
 use crate::domain::window::Window;
 use crate::encoding::hash::{HashWriter, is_sha256};
 use crate::encoding::json::{self, error_in_words};
+use crate::threads::ordered;
 
 /// How and when an artifact came to be. Not part of what its version stands for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,17 +108,17 @@ fn encode_open<T>(
 
 /// Hands rows that are there to `encoder`. All threads encode.
 pub(super) fn encode(rows: &[impl Encode], encoder: &mut Encoder<'_>) {
-    sink::map(rows, |row| row, encoder);
+    ordered::map(rows, |row| row, encoder);
 }
 
-/// Builds the document of an artifact of the kind whose content is `P`.
-pub(super) fn draft<'a, P: KindPayload<'a>>(
+/// Builds the document of an artifact of the kind `K`.
+pub(super) fn draft<K: Build>(
     key: &ArtifactKey,
-    inputs: &Inputs<'a>,
+    inputs: &Inputs<'_>,
     limits: &Limits,
-) -> Result<Built<Draft>, BuildError> {
+) -> Result<Built<Draft>, CountError> {
     let (content, skipped_sessions) =
-        Draft::fill(key, key.kind, P::FIELD, |encoder| P::build(inputs, limits, encoder));
+        Draft::fill(key, key.kind, K::Content::FIELD, |encoder| K::build(inputs, limits, encoder));
     Ok(Built { content, skipped_sessions: skipped_sessions? })
 }
 
@@ -176,7 +177,7 @@ fn blank(mut hash: HashWriter) -> String {
 }
 
 /// Reads a document whose content is in the field of `P`.
-pub(super) fn read<'a, P: KindPayload<'a>>(bytes: &'a [u8]) -> serde_json::Result<Wire<P>> {
+pub(super) fn read<'a, P: Content<'a>>(bytes: &'a [u8]) -> serde_json::Result<Wire<P>> {
     // Whether bytes are UTF-8 is found out sooner of all of them than of each string.
     let Ok(text) = std::str::from_utf8(bytes) else {
         return Fields::new(P::FIELD).read(serde_json::Deserializer::from_slice(bytes));

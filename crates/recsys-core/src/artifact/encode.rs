@@ -1,4 +1,6 @@
-//! What a document lists, as text.
+//! Rows as text: a document is a long list of rows, and each takes less as text than in memory.
+
+use crate::threads::ordered::Sink;
 
 /// What a document lists.
 pub(crate) trait Encode: Send + Sync {
@@ -10,5 +12,75 @@ pub(crate) trait Encode: Send + Sync {
 impl<R: Encode> Encode for &R {
     fn push(&self, out: &mut Vec<u8>) {
         R::push(self, out);
+    }
+}
+
+/// Appends rows with commas between them.
+pub(super) fn push_rows(out: &mut Vec<u8>, rows: &[impl Encode]) {
+    for (place, row) in rows.iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        row.push(out);
+    }
+}
+
+/// Makes the rows a list of compact JSON, without the brackets.
+pub(crate) struct Encoder<'a> {
+    out: &'a mut (dyn FnMut(&[u8]) + Send),
+    /// How many rows it has taken.
+    pub(super) rows: u64,
+}
+
+impl<'a> Encoder<'a> {
+    /// An encoder that hands the text to `out`, piece by piece.
+    pub(super) fn new(out: &'a mut (dyn FnMut(&[u8]) + Send)) -> Self {
+        Self { out, rows: 0 }
+    }
+}
+
+impl<R: Encode> Sink<R> for Encoder<'_> {
+    type Part = (Vec<u8>, u64);
+
+    fn part(rows: Vec<R>) -> (Vec<u8>, u64) {
+        let mut text = Vec::new();
+        push_rows(&mut text, &rows);
+        (text, rows.len() as u64)
+    }
+
+    fn take(&mut self, (text, rows): (Vec<u8>, u64)) {
+        if self.rows > 0 {
+            (self.out)(b",");
+        }
+        (self.out)(&text);
+        self.rows += rows;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::threads::ordered;
+
+    struct Digits(u32);
+
+    impl Encode for Digits {
+        fn push(&self, out: &mut Vec<u8>) {
+            out.extend_from_slice(self.0.to_string().as_bytes());
+        }
+    }
+
+    #[test]
+    fn rows_have_commas_between_them_wherever_a_part_ends() {
+        for count in [0, 1, 63, 64, 65, 10_000] {
+            let numbers: Vec<u32> = (0..count).collect();
+            let mut text = Vec::new();
+            let mut out = |part: &[u8]| text.extend_from_slice(part);
+            let mut encoder = Encoder::new(&mut out);
+            ordered::map(&numbers, |number| Digits(*number), &mut encoder);
+            assert_eq!(encoder.rows, u64::from(count));
+            let expected: Vec<String> = numbers.iter().map(u32::to_string).collect();
+            assert_eq!(String::from_utf8(text).unwrap(), expected.join(","));
+        }
     }
 }

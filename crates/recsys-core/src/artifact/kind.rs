@@ -1,31 +1,31 @@
-//! The kinds of artifacts. A new one is a module with a `Payload`, and a line in the list here.
+//! The kinds of artifacts. A new one is a file in `kinds/` and a line in the list here.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Hands the list of kinds to a macro: what each is, its name, and the module of its content.
+/// Hands the list of kinds to a macro: what each is, its name, the module that builds it, and the shape of its content.
 macro_rules! each_kind {
     ($with:ident) => {
         $with! {
             /// How often each item was shown.
-            Popularity = "popularity" in popularity;
+            Popularity = "popularity" in popularity as item_list::ItemList;
             /// Which items occur together in a session.
-            Cooc = "cooc" in cooc;
+            Cooc = "cooc" in cooc as neighbors::NeighborLists;
             /// How often each user was shown each item.
-            Implicit = "implicit" in implicit;
+            Implicit = "implicit" in implicit as user_lists::UserLists;
             /// The tags of each item of the catalogue.
-            ContentSim = "content_sim" in content_sim;
+            ContentSim = "content_sim" in content_sim as tagged_items::TaggedItems;
             /// What each user was shown after something else.
-            SessionSeq = "session_seq" in session_seq;
+            SessionSeq = "session_seq" in session_seq as user_lists::UserLists;
         }
     };
 }
 pub(super) use each_kind;
 
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal in $module:ident;)*) => {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal in $module:ident as $shape:ident::$content:ident;)*) => {
         /// What an artifact holds.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum Kind {

@@ -5,29 +5,25 @@
 //! it was built. Nothing here is published, and nothing says where an artifact is stored.
 
 pub mod compare;
-pub mod content_sim;
-pub mod cooc;
-pub mod implicit;
+pub mod item_list;
+pub mod neighbors;
 pub mod outline;
-pub mod popularity;
-pub mod session_seq;
+pub mod tagged_items;
 pub mod user_lists;
 
 mod content;
-mod counter;
 mod document;
 mod encode;
-mod item_count;
 mod key;
 mod kind;
+mod kinds;
 mod payload;
 mod plain;
 mod ranking;
-mod sink;
 
-pub use content::{BuildError, Built, Defect, Inputs, Source};
+pub use content::{Built, Defect, Inputs, Source};
 pub use document::{BuildInfo, DocumentError, Draft, Encoded};
-pub use item_count::ItemCount;
+pub use item_list::ItemCount;
 pub use key::ArtifactKey;
 pub use kind::{Kind, UnknownKind};
 pub use payload::{Artifact, Payload, version};

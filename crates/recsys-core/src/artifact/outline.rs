@@ -28,9 +28,7 @@ impl Weight {
         let (whole, fraction) = (score.trunc() as u128, (score.fract() * 1e6).round() as u128);
         Self(whole.saturating_mul(Self::ONE).saturating_add(fraction))
     }
-}
 
-impl Weight {
     /// The score that has this weight, to the millionth.
     #[allow(clippy::cast_precision_loss, reason = "a number for people")]
     pub fn as_score(self) -> f64 {
@@ -124,4 +122,24 @@ pub struct Outline<'a> {
     pub items: Items<'a>,
     /// The ids of its rows, where a row holds a list.
     pub rows: Option<(RowsOf, Vec<&'a str>)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_exact_and_fractions_are_millionths() {
+        let sum = |scores: &[f64]| scores.iter().map(|score| Weight::of_score(*score)).sum::<Weight>();
+        // As floating-point numbers the first sum is 0.9999999999999999, and the order of the second shows.
+        assert_eq!(sum(&[0.1; 10]), Weight::from(1));
+        assert_eq!(sum(&[0.1, 0.2, 0.3]), sum(&[0.3, 0.2, 0.1]));
+        assert_eq!(sum(&[2.5, 0.000_000_4, 0.000_000_6]), Weight(2_500_001));
+        // The greatest whole numbers that a score can tell apart, and the greatest count.
+        assert_eq!(sum(&[9_007_199_254_740_991.0, 1.0]), Weight::from(1 << 53));
+        assert!(Weight::from(u64::MAX) > Weight::from(u64::MAX - 1));
+        // No published artifact has such scores; none of them stops a comparison.
+        assert_eq!(sum(&[f64::NAN, -1.5, f64::NEG_INFINITY]), Weight(0));
+        assert_eq!(sum(&[f64::MAX, f64::INFINITY]), Weight(u128::MAX));
+    }
 }

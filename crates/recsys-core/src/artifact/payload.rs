@@ -1,36 +1,37 @@
 //! The content of an artifact of any kind, and the artifact that is read back.
 
-use super::content::{BuildError, Built, Defect, Inputs, KindPayload, Source};
+use super::content::{Build, Built, Content, Defect, Inputs, Source};
 use super::document::{self, BuildInfo, DocumentError, Draft};
+use super::encode::Encoder;
 use super::key::ArtifactKey;
 use super::kind::{Kind, each_kind};
 use super::outline::{Outline, RowsOf};
-use super::sink::Encoder;
+use crate::counts::CountError;
 use crate::domain::id::Scope;
 use crate::domain::limit::Limits;
 
 macro_rules! payloads {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal in $module:ident;)*) => {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal in $module:ident as $shape:ident::$content:ident;)*) => {
         /// The content of an artifact.
         #[derive(Debug, Clone, PartialEq)]
         pub enum Payload<'a> {
-            $($(#[$doc])* $variant(super::$module::Payload<'a>),)*
+            $($(#[$doc])* $variant(super::$shape::$content<'a>),)*
         }
 
         impl Kind {
             /// What the kind is built from.
             pub fn source(self) -> Source {
-                match self { $(Self::$variant => <super::$module::Payload as KindPayload>::SOURCE),* }
+                match self { $(Self::$variant => <super::kinds::$module::$variant as Build>::SOURCE),* }
             }
 
             /// Whom its rows are of.
             pub fn rows_of(self) -> RowsOf {
-                match self { $(Self::$variant => <super::$module::Payload as KindPayload>::ROWS),* }
+                match self { $(Self::$variant => <super::$shape::$content as Content>::ROWS),* }
             }
 
             /// Whether it counts weighted events, outcomes among them, rather than exposures alone.
             pub fn weighs(self) -> bool {
-                match self { $(Self::$variant => <super::$module::Payload as KindPayload>::WEIGHS),* }
+                match self { $(Self::$variant => <super::kinds::$module::$variant as Build>::WEIGHS),* }
             }
 
             /// Builds the content.
@@ -38,12 +39,12 @@ macro_rules! payloads {
                 self,
                 inputs: &Inputs<'a>,
                 limits: &Limits,
-            ) -> Result<Built<Payload<'a>>, BuildError> {
+            ) -> Result<Built<Payload<'a>>, CountError> {
                 match self {
                     $(Self::$variant => {
                         let mut rows = Vec::new();
-                        let skipped_sessions = super::$module::Payload::build(inputs, limits, &mut rows)?;
-                        Ok(Built { content: Payload::$variant(KindPayload::of(rows)), skipped_sessions })
+                        let skipped_sessions = super::kinds::$module::$variant::build(inputs, limits, &mut rows)?;
+                        Ok(Built { content: Payload::$variant(Content::of(rows)), skipped_sessions })
                     })*
                 }
             }
@@ -54,9 +55,9 @@ macro_rules! payloads {
                 key: &ArtifactKey,
                 inputs: &Inputs<'_>,
                 limits: &Limits,
-            ) -> Result<Built<Draft>, BuildError> {
+            ) -> Result<Built<Draft>, CountError> {
                 match self {
-                    $(Self::$variant => document::draft::<super::$module::Payload>(key, inputs, limits),)*
+                    $(Self::$variant => document::draft::<super::kinds::$module::$variant>(key, inputs, limits),)*
                 }
             }
 
@@ -94,9 +95,14 @@ macro_rules! payloads {
                 match self { $(Self::$variant(payload) => payload.outline()),* }
             }
 
+            /// Its ranked lists of items, each by the item or user that it is for.
+            pub(super) fn lists(&self) -> Vec<(&str, Vec<&str>)> {
+                match self { $(Self::$variant(payload) => payload.lists()),* }
+            }
+
             /// The field that holds the content.
             fn field(&self) -> &'static str {
-                match self { $(Self::$variant(_) => <super::$module::Payload as KindPayload>::FIELD),* }
+                match self { $(Self::$variant(_) => <super::$shape::$content as Content>::FIELD),* }
             }
 
             /// Hands the rows to `encoder`.
@@ -122,7 +128,7 @@ pub struct Artifact<'a> {
 
 impl Draft {
     /// Builds an artifact as a document, whose content is never in memory as a whole but as text.
-    pub fn build(key: &ArtifactKey, inputs: &Inputs<'_>, limits: &Limits) -> Result<Built<Self>, BuildError> {
+    pub fn build(key: &ArtifactKey, inputs: &Inputs<'_>, limits: &Limits) -> Result<Built<Self>, CountError> {
         key.kind.draft(key, inputs, limits)
     }
 
@@ -138,7 +144,7 @@ pub fn version(key: &ArtifactKey, payload: &Payload<'_>) -> String {
 }
 
 /// Reads an artifact of the kind whose content is `P`, and recomputes its version.
-fn parse<'a, P: KindPayload<'a>>(
+fn parse<'a, P: Content<'a>>(
     kind: Kind,
     bytes: &'a [u8],
     payload: fn(P) -> Payload<'a>,

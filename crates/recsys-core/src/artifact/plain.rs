@@ -88,9 +88,11 @@ impl<'a> Cursor<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::content::KindPayload;
-    use super::super::user_lists::UserItems;
-    use super::super::{content_sim, cooc, implicit, popularity};
+    use super::super::content::Content;
+    use super::super::item_list::ItemList;
+    use super::super::neighbors::NeighborLists;
+    use super::super::tagged_items::TaggedItems;
+    use super::super::user_lists::{UserItems, UserLists};
     use super::*;
     use proptest::prelude::*;
     use proptest::sample::select;
@@ -121,7 +123,7 @@ mod tests {
     }
 
     /// Whether the two ways to read the rows of a document agree, where both do.
-    fn is_read<'a, P: KindPayload<'a>>(document: &'a str, rows: &'a str) -> bool
+    fn is_read<'a, P: Content<'a>>(document: &'a str, rows: &'a str) -> bool
     where
         P::Row: PartialEq + std::fmt::Debug + Deserialize<'a>,
     {
@@ -137,7 +139,7 @@ mod tests {
 
         #[test]
         fn what_is_read_is_what_the_library_reads(rows in rows()) {
-            is_read::<implicit::Payload<'_>>(&format!("{{\"v\":1,\"users\":{rows},\"build\":{{}}}}"), &rows);
+            is_read::<UserLists<'_>>(&format!("{{\"v\":1,\"users\":{rows},\"build\":{{}}}}"), &rows);
         }
 
         #[test]
@@ -164,14 +166,14 @@ mod tests {
     fn plain_rows_of_each_kind_are_read() {
         let wrapped =
             |name: &str, rows: &str| format!("{{\"v\":1,\"{name}\":{rows},\"build\":{{\"x\":\"]\"}}}}");
-        assert!(is_read::<implicit::Payload<'_>>(&wrapped("users", ROWS), ROWS));
+        assert!(is_read::<UserLists<'_>>(&wrapped("users", ROWS), ROWS));
         let items = r#"[{"item_id":"é","count":3},{"item_id":"b","count":999999999}]"#;
-        assert!(is_read::<popularity::Payload<'_>>(&wrapped("items", items), items));
+        assert!(is_read::<ItemList<'_>>(&wrapped("items", items), items));
         let neighbors = r#"[{"item_id":"a","items":[{"item_id":"b","count":0}]}]"#;
-        assert!(is_read::<cooc::Payload<'_>>(&wrapped("neighbors", neighbors), neighbors));
-        assert!(is_read::<cooc::Payload<'_>>(&wrapped("neighbors", "[]"), "[]"));
+        assert!(is_read::<NeighborLists<'_>>(&wrapped("neighbors", neighbors), neighbors));
+        assert!(is_read::<NeighborLists<'_>>(&wrapped("neighbors", "[]"), "[]"));
         let tagged = r#"[{"item_id":"a","tags":["x","y z"]},{"item_id":"b","tags":[]}]"#;
-        assert!(is_read::<content_sim::Payload<'_>>(&wrapped("items", tagged), tagged));
+        assert!(is_read::<TaggedItems<'_>>(&wrapped("items", tagged), tagged));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 
 use super::content::Defect;
+use crate::score::Scorer;
 
 /// Keeps the `most` entries with the greatest scores, best first, ties by id.
 pub(super) fn keep_best<S: Ord + Copy>(entries: &mut Vec<(u32, S)>, most: usize) {
@@ -14,6 +15,21 @@ pub(super) fn keep_best<S: Ord + Copy>(entries: &mut Vec<(u32, S)>, most: usize)
         entries.truncate(most);
     }
     entries.sort_unstable_by_key(key);
+}
+
+/// The scores of what was counted together with `of`, of which the `most` best are kept, best first, ties by id.
+pub(super) fn best<C: Copy, S: Scorer<C>>(
+    scorer: &S,
+    of: u32,
+    counts: &[(u32, C)],
+    most: usize,
+) -> Vec<(u32, S::Score)> {
+    let mut ranked: Vec<_> =
+        counts.iter().map(|(other, count)| (*other, scorer.score(of, *other, *count))).collect();
+    keep_best(&mut ranked, most);
+    // Of its own size: what was cut off would be in memory, too.
+    ranked.shrink_to_fit();
+    ranked
 }
 
 /// Checks that a list is ranked: positive scores, best first, ties by id.

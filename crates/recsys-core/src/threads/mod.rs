@@ -4,5 +4,6 @@
 //! order of their items, whatever the number of threads. Nothing here knows what the work is about: no file, day or event.
 
 pub mod interrupt;
+pub(crate) mod ordered;
 pub mod parallel;
 pub mod silence;

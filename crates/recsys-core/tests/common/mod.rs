@@ -7,12 +7,11 @@ use proptest::collection::vec;
 use proptest::option::weighted;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use recsys_core::artifact::content_sim::TaggedItem;
-use recsys_core::artifact::cooc::Neighbors;
-use recsys_core::artifact::user_lists::{ItemScore, UserItems};
-use recsys_core::artifact::{
-    ArtifactKey, ItemCount, Payload, content_sim, cooc, implicit, popularity, session_seq,
-};
+use recsys_core::artifact::item_list::ItemList;
+use recsys_core::artifact::neighbors::{NeighborLists, Neighbors};
+use recsys_core::artifact::tagged_items::{TaggedItem, TaggedItems};
+use recsys_core::artifact::user_lists::{ItemScore, UserItems, UserLists};
+use recsys_core::artifact::{ArtifactKey, ItemCount, Payload};
 use recsys_core::columnar::spill::Budget;
 use recsys_core::domain::id::{Scope, Segment, Surface, Tenant};
 use recsys_core::domain::window::{Day, Window};
@@ -319,12 +318,12 @@ pub(crate) fn payload() -> impl Strategy<Value = Payload<'static>> {
         tags: tags.into_iter().map(Cow::Owned).collect(),
     };
     prop_oneof![
-        counts().prop_map(|items| Payload::Popularity(popularity::Payload(items))),
-        vec((text(), counts()).prop_map(neighbors), 0..4).prop_map(|rows| Payload::Cooc(cooc::Payload(rows))),
-        user_lists().prop_map(|users| Payload::Implicit(implicit::Payload(users))),
-        user_lists().prop_map(|users| Payload::SessionSeq(session_seq::Payload(users))),
+        counts().prop_map(|items| Payload::Popularity(ItemList(items))),
+        vec((text(), counts()).prop_map(neighbors), 0..4).prop_map(|rows| Payload::Cooc(NeighborLists(rows))),
+        user_lists().prop_map(|users| Payload::Implicit(UserLists(users))),
+        user_lists().prop_map(|users| Payload::SessionSeq(UserLists(users))),
         vec((text(), vec(text(), 0..4)).prop_map(tagged), 0..4)
-            .prop_map(|items| Payload::ContentSim(content_sim::Payload(items))),
+            .prop_map(|items| Payload::ContentSim(TaggedItems(items))),
     ]
 }
 

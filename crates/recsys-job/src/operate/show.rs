@@ -187,8 +187,9 @@ fn listing(artifact: &Artifact<'_>, flags: &ShowJob) -> Result<Listing, String> 
                 (None, _) => Ok(Listing { list: lines, ..all_of("TAGS", items.0.len()) }),
             }
         }
-        (Payload::Implicit(users), _, user) => of_users(&users.0, artifact, user.as_deref(), top),
-        (Payload::SessionSeq(users), _, user) => of_users(&users.0, artifact, user.as_deref(), top),
+        (Payload::Implicit(users) | Payload::SessionSeq(users), _, user) => {
+            of_users(&users.0, artifact, user.as_deref(), top)
+        }
     }
 }
 

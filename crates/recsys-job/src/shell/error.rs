@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use recsys_core::artifact::{BuildError, Kind};
+use recsys_core::artifact::Kind;
 use recsys_core::canonical::CanonicalError;
 use recsys_core::columnar::spill::BudgetExceeded;
+use recsys_core::counts::CountError;
 use recsys_core::database::{CatalogWriteError, Class, DatabaseError};
 use recsys_core::domain::limit::LimitExceeded;
 use recsys_core::domain::weights::TooHeavy;
@@ -297,11 +298,11 @@ impl From<NotStarted> for JobError {
     }
 }
 
-impl From<BuildError> for JobError {
-    fn from(error: BuildError) -> Self {
+impl From<CountError> for JobError {
+    fn from(error: CountError) -> Self {
         match error {
-            BuildError::Limit(exceeded) => Self::Limit(exceeded),
-            BuildError::Temporary(error) => Self::Store(error),
+            CountError::Limit(exceeded) => Self::Limit(exceeded),
+            CountError::Temporary(error) => Self::Store(error),
         }
     }
 }

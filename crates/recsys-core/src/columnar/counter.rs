@@ -1,7 +1,7 @@
 //! Counting ids of which there are few: in an array, with one slot for each.
 
 /// Counts ids below a bound.
-pub(super) struct Counter {
+pub(crate) struct Counter {
     /// All zero between counts.
     counts: Vec<u32>,
     /// The ids that were met, of which the first `distinct` count, and a place to write to when all were.
@@ -11,12 +11,12 @@ pub(super) struct Counter {
 
 impl Counter {
     /// A counter of ids below `bound`.
-    pub(super) fn new(bound: usize) -> Self {
+    pub(crate) fn new(bound: usize) -> Self {
         Self { counts: vec![0; bound], met: vec![0; bound + 1], distinct: 0 }
     }
 
     /// Counts each of `ids`.
-    pub(super) fn add(&mut self, ids: &[u32]) {
+    pub(crate) fn add(&mut self, ids: &[u32]) {
         for id in ids {
             let count = &mut self.counts[*id as usize];
             // Always written, and kept if it is new: which ids are new is hard to guess for a processor.
@@ -27,9 +27,9 @@ impl Counter {
     }
 
     /// Takes the ids that were counted and their counts, in no particular order; the next count begins anew.
-    pub(super) fn take(&mut self) -> Vec<(u32, u32)> {
+    pub(crate) fn take<C: From<u32>>(&mut self) -> Vec<(u32, C)> {
         let met = &self.met[..std::mem::take(&mut self.distinct)];
-        met.iter().map(|id| (*id, std::mem::take(&mut self.counts[*id as usize]))).collect()
+        met.iter().map(|id| (*id, std::mem::take(&mut self.counts[*id as usize]).into())).collect()
     }
 }
 
@@ -40,11 +40,11 @@ mod tests {
     #[test]
     fn each_count_begins_anew() {
         let mut counter = Counter::new(4);
-        assert_eq!(counter.take(), []);
+        assert_eq!(counter.take::<u32>(), []);
         for _ in 0..2 {
             counter.add(&[3, 1, 3]);
             counter.add(&[0, 2, 2, 3]);
-            let mut counts = counter.take();
+            let mut counts: Vec<(u32, u32)> = counter.take();
             counts.sort_unstable();
             assert_eq!(counts, [(0, 1), (1, 1), (2, 2), (3, 3)]);
         }

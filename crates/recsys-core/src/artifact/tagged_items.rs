@@ -1,18 +1,16 @@
-//! `content_sim`: the tags of each item of the catalogue.
+//! The shape of `content_sim`: the tags of each item.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::content::{BuildError, Defect, Inputs, KindPayload, Source};
+use super::content::{Content, Defect};
 use super::encode::Encode;
-use super::outline::{Items, Outline};
+use super::outline::{Items, Outline, RowsOf};
 use super::plain::{Cursor, Plain};
 use super::ranking::check_sorted;
-use super::sink::{self, Sink};
 use crate::domain::limit::Limits;
 use crate::encoding::json;
-use crate::input::catalog::CatalogItem;
 
 /// An item and its tags.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -51,27 +49,20 @@ impl<'a> Plain<'a> for TaggedItem<'a> {
 /// Items by id.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(transparent)]
-pub struct Payload<'a>(#[serde(borrow)] pub Vec<TaggedItem<'a>>);
+pub struct TaggedItems<'a>(#[serde(borrow)] pub Vec<TaggedItem<'a>>);
 
-impl<'a> KindPayload<'a> for Payload<'a> {
+impl<'a> Content<'a> for TaggedItems<'a> {
     type Row = TaggedItem<'a>;
 
     const FIELD: &'static str = "items";
-    const SOURCE: Source = Source::Catalog;
+    const ROWS: RowsOf = RowsOf::Items;
 
     fn of(rows: Vec<Self::Row>) -> Self {
         Self(rows)
     }
 
-    /// The catalogue's items that have at least one tag.
-    fn build(inputs: &Inputs<'a>, _: &Limits, sink: &mut impl Sink<Self::Row>) -> Result<u64, BuildError> {
-        let tagged: Vec<_> = inputs.catalog.items.iter().filter(|item| !item.tags.is_empty()).collect();
-        let row = |item: &'a CatalogItem| TaggedItem {
-            item_id: Cow::Borrowed(item.item_id.as_str()),
-            tags: item.tags.iter().map(|tag| Cow::Borrowed(tag.as_str())).collect(),
-        };
-        sink::map(&tagged, |item| row(item), sink);
-        Ok(0)
+    fn rows(&self) -> &[Self::Row] {
+        &self.0
     }
 
     fn check(&self, limits: &Limits) -> Result<(), Defect> {
@@ -84,8 +75,8 @@ impl<'a> KindPayload<'a> for Payload<'a> {
         Ok(limits.check("max_catalog_items", limits.max_catalog_items, self.0.len())?)
     }
 
-    fn rows(&self) -> &[Self::Row] {
-        &self.0
+    fn lists(&self) -> Vec<(&str, Vec<&str>)> {
+        Vec::new()
     }
 
     /// Items without weights, and their tags.

@@ -1,0 +1,33 @@
+//! `content_sim`: the tags of each item of the catalogue.
+
+use std::borrow::Cow;
+
+use crate::artifact::content::{Build, Inputs, Source};
+use crate::artifact::tagged_items::{TaggedItem, TaggedItems};
+use crate::counts::CountError;
+use crate::domain::limit::Limits;
+use crate::input::catalog::CatalogItem;
+use crate::threads::ordered::{self, Sink};
+
+pub(crate) struct ContentSim;
+
+impl Build for ContentSim {
+    type Content<'a> = TaggedItems<'a>;
+
+    const SOURCE: Source = Source::Catalog;
+
+    /// The catalogue's items that have at least one tag.
+    fn build<'a>(
+        inputs: &Inputs<'a>,
+        _: &Limits,
+        sink: &mut impl Sink<TaggedItem<'a>>,
+    ) -> Result<u64, CountError> {
+        let tagged: Vec<_> = inputs.catalog.items.iter().filter(|item| !item.tags.is_empty()).collect();
+        let row = |item: &'a CatalogItem| TaggedItem {
+            item_id: Cow::Borrowed(item.item_id.as_str()),
+            tags: item.tags.iter().map(|tag| Cow::Borrowed(tag.as_str())).collect(),
+        };
+        ordered::map(&tagged, |item| row(item), sink);
+        Ok(0)
+    }
+}

@@ -1,0 +1,28 @@
+//! `implicit`: how often each user was shown each item, or what the events weigh.
+
+use crate::artifact::content::{Build, Inputs, Source};
+use crate::artifact::user_lists::{self, UserItems, UserLists};
+use crate::counts::{self, CountError};
+use crate::domain::limit::Limits;
+use crate::score::Count;
+use crate::threads::ordered::Sink;
+
+pub(crate) struct Implicit;
+
+impl Build for Implicit {
+    type Content<'a> = UserLists<'a>;
+
+    const SOURCE: Source = Source::Events;
+    const WEIGHS: bool = true;
+
+    fn build<'a>(
+        inputs: &Inputs<'a>,
+        limits: &Limits,
+        sink: &mut impl Sink<UserItems<'a>>,
+    ) -> Result<u64, CountError> {
+        let events = inputs.events.weighed();
+        let row = |user, counts: Vec<_>| user_lists::finish(events, &Count, limits, user, &counts);
+        counts::user_items(events, inputs.budget, row, sink)?;
+        Ok(0)
+    }
+}

@@ -1,0 +1,27 @@
+//! `session_seq`: what each user was shown after something else.
+
+use crate::artifact::content::{Build, Inputs, Source};
+use crate::artifact::user_lists::{self, UserItems, UserLists};
+use crate::counts::{self, CountError};
+use crate::domain::limit::Limits;
+use crate::score::Count;
+use crate::threads::ordered::Sink;
+
+pub(crate) struct SessionSeq;
+
+impl Build for SessionSeq {
+    type Content<'a> = UserLists<'a>;
+
+    const SOURCE: Source = Source::Events;
+
+    fn build<'a>(
+        inputs: &Inputs<'a>,
+        limits: &Limits,
+        sink: &mut impl Sink<UserItems<'a>>,
+    ) -> Result<u64, CountError> {
+        let events = inputs.events;
+        let row = |user, counts: Vec<_>| user_lists::finish(events, &Count, limits, user, &counts);
+        counts::next_items(events, inputs.budget, row, sink)?;
+        Ok(0)
+    }
+}

@@ -1,0 +1,98 @@
+//! Rows of users: a row for every user of a table, in their order, also where nothing was counted.
+
+use crate::columnar::counter::Counter;
+use crate::columnar::csr::Groups;
+use crate::columnar::dictionary::number;
+use crate::columnar::pair::{high, low};
+use crate::columnar::spill::{Counted, Entry};
+use crate::storage::StoreError;
+use crate::table::events::EventTable;
+use crate::threads::interrupt;
+use crate::threads::ordered::{self, Sink};
+
+/// What is made of a user and the user's items with their counts, the items in any order.
+pub(crate) trait MakeRow<R>: Fn(u32, Vec<(u32, u64)>) -> R + Sync {}
+
+impl<R, F: Fn(u32, Vec<(u32, u64)>) -> R + Sync> MakeRow<R> for F {}
+
+/// Makes the rows of events that are grouped by user; `counted` says which of a user's events count.
+pub(super) fn grouped<R>(
+    events: &EventTable,
+    items_of_users: &Groups,
+    counted: fn(&[u32]) -> &[u32],
+    make: impl MakeRow<R>,
+    sink: &mut impl Sink<R>,
+) -> Result<(), StoreError> {
+    let users: Vec<u32> = (0..number(events.users.len())).collect();
+    let row = |counter: &mut Counter, user: &u32| {
+        interrupt::check()?;
+        counter.add(counted(items_of_users.get(*user + 1)));
+        Ok(make(*user, counter.take()))
+    };
+    ordered::try_map_with(&users, || Counter::new(events.items.len()), row, sink)
+}
+
+/// Counts of users that are in memory before rows are made of them.
+const COUNTS_AT_A_TIME: usize = 1 << 16;
+
+/// Makes the rows of counted pairs of user and item.
+pub(super) fn tallied<R, E: Entry>(
+    events: &EventTable,
+    counted: Counted<E>,
+    make: impl MakeRow<R>,
+    sink: &mut impl Sink<R>,
+) -> Result<(), StoreError> {
+    let most = events.cap.map_or(u64::MAX, std::num::NonZeroU64::get);
+    let mut rows = Rows { make, sink, first: 0, counts: Vec::new(), ends: Vec::new() };
+    counted.for_each(|pair, count| {
+        rows.end_before(high(pair));
+        rows.counts.push((low(pair), count.min(most)));
+        Ok::<_, StoreError>(())
+    })?;
+    rows.end_before(number(events.users.len()));
+    rows.hand_over();
+    Ok(())
+}
+
+/// Users whose rows are still to be made.
+struct Rows<'a, M, S> {
+    make: M,
+    sink: &'a mut S,
+    /// The first of them.
+    first: u32,
+    /// Their counts, one user after the other; at the end those of a user who may have more.
+    counts: Vec<(u32, u64)>,
+    /// Where the counts of each end.
+    ends: Vec<usize>,
+}
+
+impl<M, S> Rows<'_, M, S> {
+    /// Ends the rows of all users before `user`.
+    fn end_before<R>(&mut self, user: u32)
+    where
+        M: MakeRow<R>,
+        S: Sink<R>,
+    {
+        while self.first + number(self.ends.len()) < user {
+            self.ends.push(self.counts.len());
+            if self.counts.len().max(self.ends.len()) >= COUNTS_AT_A_TIME {
+                self.hand_over();
+            }
+        }
+    }
+
+    fn hand_over<R>(&mut self)
+    where
+        M: MakeRow<R>,
+        S: Sink<R>,
+    {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        let rows = (self.first..).zip(starts.zip(&self.ends));
+        let rows: Vec<(u32, &[(u32, u64)])> =
+            rows.map(|(user, (start, end))| (user, &self.counts[start..*end])).collect();
+        ordered::map(&rows, |(user, counts)| (self.make)(*user, counts.to_vec()), self.sink);
+        self.first += number(self.ends.len());
+        self.counts.clear();
+        self.ends.clear();
+    }
+}
