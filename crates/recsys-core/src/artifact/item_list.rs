@@ -10,7 +10,7 @@ use super::outline::{Items, Outline, RowsOf, Weight};
 use super::plain::{Cursor, Plain};
 use super::ranking::{check_ranked, keep_best};
 use crate::columnar::dictionary::Dictionary;
-use crate::domain::limit::Limits;
+use crate::domain::limit::{Cut, Limits};
 use crate::encoding::json;
 use crate::threads::ordered::{self, Sink};
 
@@ -92,7 +92,7 @@ impl<'a> Content<'a> for ItemList<'a> {
 
     fn check(&self, limits: &Limits) -> Result<(), Defect> {
         check_ranked(|| "items".to_owned(), self.0.iter().map(ItemCount::scored))?;
-        Ok(limits.check_cut("max_items_per_artifact", limits.max_items_per_artifact, self.0.len())?)
+        Ok(limits.check_cut(Cut::ItemsPerArtifact, self.0.len())?)
     }
 
     fn lists(&self) -> Vec<(&str, Vec<&str>)> {

@@ -13,7 +13,7 @@ use super::plain::{Cursor, Plain};
 use super::ranking::{best, check_ranked, check_sorted};
 use crate::columnar::dictionary::Dictionary;
 use crate::counts::Pairs;
-use crate::domain::limit::Limits;
+use crate::domain::limit::{Cut, Limits};
 use crate::encoding::json;
 use crate::score::Scorer;
 use crate::storage::StoreError;
@@ -74,12 +74,12 @@ impl<'a> Content<'a> for NeighborLists<'a> {
 
     fn check(&self, limits: &Limits) -> Result<(), Defect> {
         check_sorted("neighbors", self.0.iter().map(|row| &*row.item_id))?;
-        limits.check_cut("max_items_per_artifact", limits.max_items_per_artifact, self.0.len())?;
+        limits.check_cut(Cut::ItemsPerArtifact, self.0.len())?;
         for row in &self.0 {
             let list = || format!("neighbors of {:?}", row.item_id);
             check_ranked(list, row.items.iter().map(ItemCount::scored))?;
             limits
-                .check_cut("max_neighbors_per_item", limits.max_neighbors_per_item, row.items.len())
+                .check_cut(Cut::NeighborsPerItem, row.items.len())
                 .map_err(|error| error.in_place(list()))?;
         }
         Ok(())

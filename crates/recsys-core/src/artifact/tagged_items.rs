@@ -9,7 +9,7 @@ use super::encode::Encode;
 use super::outline::{Items, Outline, RowsOf};
 use super::plain::{Cursor, Plain};
 use super::ranking::check_sorted;
-use crate::domain::limit::Limits;
+use crate::domain::limit::{Limit, Limits};
 use crate::encoding::json;
 
 /// An item and its tags.
@@ -72,7 +72,7 @@ impl<'a> Content<'a> for TaggedItems<'a> {
         {
             return Err(Defect::Content(format!("items: {:?} has no tags or an empty one", item.item_id)));
         }
-        Ok(limits.check("max_catalog_items", limits.max_catalog_items, self.0.len())?)
+        Ok(limits.check(Limit::CatalogItems, self.0.len())?)
     }
 
     fn lists(&self) -> Vec<(&str, Vec<&str>)> {

@@ -9,7 +9,7 @@ use super::encode::{Encode, push_rows};
 use super::outline::{Items, Outline, RowsOf, Weight};
 use super::plain::{Cursor, Plain};
 use super::ranking::{best, check_ranked, check_sorted};
-use crate::domain::limit::Limits;
+use crate::domain::limit::{Cut, Limit, Limits};
 use crate::encoding::json;
 use crate::score::{Score, Scorer};
 use crate::table::events::EventTable;
@@ -119,13 +119,11 @@ impl<'a> Content<'a> for UserLists<'a> {
 
     fn check(&self, limits: &Limits) -> Result<(), Defect> {
         check_sorted("users", self.0.iter().map(|row| &*row.user_id))?;
-        limits.check("max_users_per_run", limits.max_users_per_run, self.0.len())?;
+        limits.check(Limit::UsersPerRun, self.0.len())?;
         for row in &self.0 {
             let list = || format!("items of user {:?}", row.user_id);
             check_ranked(list, row.items.iter().map(|item| (&*item.item_id, item.score)))?;
-            limits
-                .check_cut("max_items_per_user", limits.max_items_per_user, row.items.len())
-                .map_err(|error| error.in_place(list()))?;
+            limits.check_cut(Cut::ItemsPerUser, row.items.len()).map_err(|error| error.in_place(list()))?;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use crate::columnar::csr::Groups;
 use crate::columnar::dictionary::number;
 use crate::columnar::pair::{high, low, pair};
 use crate::columnar::spill::{Budget, Tally};
-use crate::domain::limit::{Limits, OversizedSessions};
+use crate::domain::limit::{Limit, Limits, OversizedSessions};
 use crate::storage::StoreError;
 use crate::table::events::EventTable;
 
@@ -71,7 +71,7 @@ pub(super) fn for_each_chunk(
     let mut marginals = Marginals { sessions_of: vec![0; events.items.len()], ..Marginals::default() };
     let mut chunk = Sessions::default();
     for_each_session(events, budget, |session, items| {
-        match limits.check("max_items_per_session", limits.max_items_per_session, items.len()) {
+        match limits.check(Limit::ItemsPerSession, items.len()) {
             Ok(()) => {}
             Err(_) if limits.oversized_sessions == OversizedSessions::Skip => {
                 marginals.skipped += 1;

@@ -7,7 +7,7 @@ mod usage;
 
 use serde::{Deserialize, Serialize};
 
-pub use usage::{HARD_LIMITS, Usage};
+pub use usage::Usage;
 
 /// What a run may hold. Each field is the setting of the same name under `limits`.
 ///
@@ -110,44 +110,25 @@ impl LimitExceeded {
     }
 }
 
-fn compare(limit: &'static str, max: u64, value: u64) -> Result<(), LimitExceeded> {
-    if value > max {
-        return Err(LimitExceeded { limit, value, max, place: String::new(), alternative: "" });
-    }
-    Ok(())
-}
-
 impl Limits {
     /// `max_id_bytes` unless set. Ids are held in memory, some of them more than once.
     pub const MAX_ID_BYTES: usize = 512;
 
-    /// The most that a hard limit allows; none when it is off, or there is no such limit.
-    pub fn max_of(&self, limit: &str) -> Option<u64> {
-        let max = match limit {
-            "max_days_backfill" => self.max_days_backfill,
-            "max_events_per_run" => self.max_events_per_run,
-            "max_sessions_per_run" => self.max_sessions_per_run,
-            "max_items_per_session" => self.max_items_per_session,
-            "max_users_per_run" => self.max_users_per_run,
-            "max_distinct_items_per_run" => self.max_distinct_items_per_run,
-            "max_catalog_items" => self.max_catalog_items,
-            "max_tags_per_item" => self.max_tags_per_item,
-            "max_artifact_bytes" => self.max_artifact_bytes,
-            _ => return None,
-        };
+    /// What `limit` allows; none when it is off.
+    pub fn max_of(&self, limit: Limit) -> Option<u64> {
+        let max = limit.setting(self);
         (max > 0).then_some(max)
     }
 
-    /// Compares what was seen with what is allowed.
-    pub fn check(&self, limit: &'static str, max: u64, seen: usize) -> Result<(), LimitExceeded> {
-        self.usage.note(limit, seen as u64);
-        compare(limit, max, seen as u64)
+    /// Compares a value with what `limit` allows, and keeps the greatest for the metrics.
+    pub fn check(&self, limit: Limit, value: usize) -> Result<(), LimitExceeded> {
+        self.usage.note(limit, value as u64);
+        compare(limit.as_str(), limit.setting(self), value as u64)
     }
 
-    /// Compares the length of a list with the cut that its builder applied.
-    #[allow(clippy::unused_self, reason = "called beside `check`")]
-    pub(crate) fn check_cut(&self, cut: &'static str, max: usize, seen: usize) -> Result<(), LimitExceeded> {
-        compare(cut, max as u64, seen as u64)
+    /// Compares the length of a list that is read back with the cut that its builder applies.
+    pub(crate) fn check_cut(&self, cut: Cut, length: usize) -> Result<(), LimitExceeded> {
+        compare(cut.as_str(), cut.setting(self) as u64, length as u64)
     }
 
     /// Compares the size of a stored artifact with what the serving side reads.
@@ -155,6 +136,61 @@ impl Limits {
         if self.max_artifact_bytes == 0 {
             return Ok(());
         }
-        self.check("max_artifact_bytes", self.max_artifact_bytes, bytes)
+        self.check(Limit::ArtifactBytes, bytes)
+    }
+}
+
+fn compare(limit: &'static str, max: u64, value: u64) -> Result<(), LimitExceeded> {
+    if value > max {
+        return Err(LimitExceeded { limit, value, max, place: String::new(), alternative: "" });
+    }
+    Ok(())
+}
+
+macro_rules! settings {
+    ($(#[$doc:meta])* $vis:vis enum $name:ident: $type:ty { $($variant:ident = $setting:ident,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        #[allow(missing_docs, reason = "each is the setting of its name, which `Limits` describes")]
+        $vis enum $name { $($variant,)* }
+
+        impl $name {
+            /// All of them, in the order of their numbers.
+            #[allow(dead_code, reason = "of the cuts, only a test asks for all")]
+            $vis const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The name of the setting.
+            $vis fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => stringify!($setting),)* }
+            }
+
+            fn setting(self, limits: &Limits) -> $type {
+                match self { $(Self::$variant => limits.$setting,)* }
+            }
+        }
+    };
+}
+
+settings! {
+    /// A limit that stops a run.
+    pub enum Limit: u64 {
+        DaysBackfill = max_days_backfill,
+        EventsPerRun = max_events_per_run,
+        SessionsPerRun = max_sessions_per_run,
+        ItemsPerSession = max_items_per_session,
+        UsersPerRun = max_users_per_run,
+        DistinctItemsPerRun = max_distinct_items_per_run,
+        CatalogItems = max_catalog_items,
+        TagsPerItem = max_tags_per_item,
+        ArtifactBytes = max_artifact_bytes,
+    }
+}
+
+settings! {
+    /// A length to which lists are cut.
+    pub(crate) enum Cut: usize {
+        ItemsPerArtifact = max_items_per_artifact,
+        NeighborsPerItem = max_neighbors_per_item,
+        ItemsPerUser = max_items_per_user,
     }
 }

@@ -17,7 +17,7 @@ use crate::canonical::{Columns, DayRows, Names};
 use crate::columnar::csr::Groups;
 use crate::columnar::dictionary::{Dictionary, Strings, union};
 use crate::domain::id::Segment;
-use crate::domain::limit::{LimitExceeded, Limits};
+use crate::domain::limit::{Limit, LimitExceeded, Limits};
 use crate::domain::weights::{TooHeavy, Weights, check_sum};
 use crate::input::event::OutcomeType;
 use crate::storage::StoreError;
@@ -142,7 +142,7 @@ impl EventTable {
     fn of(chosen: Vec<Chosen<'_>>, of_sessions: Sessions, limits: &Limits) -> Result<Self, TableError> {
         let used: Vec<Used> = chosen.iter().map(Used::new).collect::<Result<_, _>>()?;
         let len = used.iter().map(|used| used.events).sum();
-        limits.check("max_events_per_run", limits.max_events_per_run, len)?;
+        limits.check(Limit::EventsPerRun, len)?;
         check_sum(used.iter().zip(&chosen).map(|(used, chosen)| (used.events, chosen.weight)))?;
 
         let column = |dictionary: fn(&Names) -> &Arc<Dictionary>, ids: fn(&Used) -> Option<&[u32]>| {
@@ -156,11 +156,11 @@ impl EventTable {
             }
             Sessions::Ignore => (Arc::default(), chosen.iter().map(|_| None).collect::<Vec<_>>()),
         };
-        limits.check("max_sessions_per_run", limits.max_sessions_per_run, sessions.len())?;
+        limits.check(Limit::SessionsPerRun, sessions.len())?;
         let (items, item_ways) = column(|names| &names.items, |used| used.items.as_deref());
-        limits.check("max_distinct_items_per_run", limits.max_distinct_items_per_run, items.len())?;
+        limits.check(Limit::DistinctItemsPerRun, items.len())?;
         let (users, user_ways) = column(|names| &names.users, |used| used.users.as_deref());
-        limits.check("max_users_per_run", limits.max_users_per_run, users.len())?;
+        limits.check(Limit::UsersPerRun, users.len())?;
 
         let ways = session_ways.into_iter().zip(item_ways).zip(user_ways);
         let parts = chosen.into_iter().zip(ways).map(|(part, ((sessions, items), users))| {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::Read;
 
 use recsys_core::database::{CatalogTarget, ItemRow, Mode, Obsolete, Written};
-use recsys_core::domain::limit::Limits;
+use recsys_core::domain::limit::{Limit, Limits};
 use recsys_core::input::catalog::{AbsentColumn, CatalogError, CatalogRows, Columns};
 use serde::Serialize;
 
@@ -132,9 +132,7 @@ impl<R: Read> ItemRows<'_, R> {
         while let Some(row) = self.rows.next_row()? {
             counts.rows += 1;
             let seen = usize::try_from(counts.rows).unwrap_or(usize::MAX);
-            limits
-                .check("max_catalog_items", limits.max_catalog_items, seen)
-                .map_err(|exceeded| exceeded.in_place(&path))?;
+            limits.check(Limit::CatalogItems, seen).map_err(|exceeded| exceeded.in_place(&path))?;
             if row.item_id.is_empty() {
                 counts.rows_without_id += 1;
             } else if row.is_for(self.namespace) {

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use recsys_core::canonical::Canonical;
 use recsys_core::columnar::spill::Budget;
 use recsys_core::domain::id::Scope;
+use recsys_core::domain::limit::Limit;
 use recsys_core::domain::window::Day;
 use recsys_core::gate::day_report::Reports;
 use recsys_core::input::catalog::{Catalog, CatalogError, CatalogFormat};
@@ -136,7 +137,7 @@ impl Context {
         let days = std::iter::successors(Some(start), |day| day.next().ok()).take_while(|day| *day <= end);
         let count = days.clone().count();
         limits
-            .check("max_days_backfill", limits.max_days_backfill, count)
+            .check(Limit::DaysBackfill, count)
             .map_err(|exceeded| exceeded.in_place(format_args!("the days {start} to {end}")))?;
         if let Some(day) = days.clone().find(|day| !self.clock.is_past(*day)) {
             if !allow_open_day {

@@ -5,6 +5,7 @@ use std::fmt;
 
 use recsys_core::canonical::{Changes, Counts, DayRows, Gathered, PendingDay, Reader};
 use recsys_core::database::{DatabaseError, Driver, ExposureCounts, ExposureQuery, Exposures, MissingTenant};
+use recsys_core::domain::limit::Limit;
 use recsys_core::domain::stream::Stream;
 use recsys_core::domain::window::{Day, Window};
 use recsys_core::gate::{Dropped, Refused};
@@ -300,11 +301,9 @@ impl<'a> Ingest<'a> {
             metrics::record(|record| record.add_events(Events { foreign, ..Events::default() }));
         }
         let Config { limits, validation, .. } = &self.ctx.config;
-        limits.check("max_events_per_run", limits.max_events_per_run, rows.len()).map_err(|exceeded| {
-            match self.stream {
-                Stream::Exposures => exceeded.in_place(format_args!("day {day}")),
-                Stream::Outcomes => exceeded.in_place(format_args!("the outcomes of {day}")),
-            }
+        limits.check(Limit::EventsPerRun, rows.len()).map_err(|exceeded| match self.stream {
+            Stream::Exposures => exceeded.in_place(format_args!("day {day}")),
+            Stream::Outcomes => exceeded.in_place(format_args!("the outcomes of {day}")),
         })?;
         let canonical = self.ctx.canonical().of(self.stream);
         if rows.is_empty() && validation.min_events > 0 && canonical.exists(day)? {

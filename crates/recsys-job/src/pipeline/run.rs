@@ -7,6 +7,7 @@ use bytes::Bytes;
 use recsys_core::artifact::{ArtifactKey, Encoded, Kind, Source};
 use recsys_core::canonical::DayRows;
 use recsys_core::database::Driver;
+use recsys_core::domain::limit::Limit;
 use recsys_core::domain::stream::Stream;
 use recsys_core::domain::window::{Day, Window};
 use recsys_core::input::catalog::Catalog;
@@ -319,7 +320,7 @@ fn run_days(ctx: &Context, flags: &RunJob, checkpoint: Option<Day>) -> Result<Ve
 /// without any is done again where it may stay empty.
 fn late_days(ctx: &Context, count: u32, last: Day, end: Day) -> Result<Vec<Day>, JobError> {
     let Config { limits, validation, raw_source, .. } = &ctx.config;
-    limits.check("max_days_backfill", limits.max_days_backfill, count as usize)?;
+    limits.check(Limit::DaysBackfill, count as usize)?;
     let is_table = raw_source.r#type == RawType::Postgres;
     let store = if is_table { None } else { Some(ctx.raw_store()?) };
     let has_raw = |day: Day| -> Result<bool, JobError> {

@@ -3,38 +3,26 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The limits that stop a run, each by the name of its setting.
-pub const HARD_LIMITS: [&str; 9] = [
-    "max_days_backfill",
-    "max_events_per_run",
-    "max_sessions_per_run",
-    "max_items_per_session",
-    "max_users_per_run",
-    "max_distinct_items_per_run",
-    "max_catalog_items",
-    "max_tags_per_item",
-    "max_artifact_bytes",
-];
+use super::Limit;
 
 /// The greatest value that was compared with each limit. Clones count together.
 #[derive(Debug, Clone, Default)]
-pub struct Usage(Arc<[AtomicU64; HARD_LIMITS.len()]>);
+pub struct Usage(Arc<[AtomicU64; Limit::ALL.len()]>);
 
 impl Usage {
-    /// Notes a value that was compared with a limit. What is no hard limit is not kept.
-    pub(super) fn note(&self, limit: &str, value: u64) {
-        let Some(at) = HARD_LIMITS.iter().position(|name| *name == limit) else { return };
+    /// Notes a value that was compared with a limit.
+    pub(super) fn note(&self, limit: Limit, value: u64) {
         // 0 stands for nothing seen.
         let value = value.saturating_add(1);
-        if self.0[at].load(Ordering::Relaxed) < value {
-            self.0[at].fetch_max(value, Ordering::Relaxed);
+        let greatest = &self.0[limit as usize];
+        if greatest.load(Ordering::Relaxed) < value {
+            greatest.fetch_max(value, Ordering::Relaxed);
         }
     }
 
     /// The greatest value that was compared with `limit`; none when there was no comparison.
-    pub fn greatest(&self, limit: &str) -> Option<u64> {
-        let at = HARD_LIMITS.iter().position(|name| *name == limit)?;
-        self.0[at].load(Ordering::Relaxed).checked_sub(1)
+    pub fn greatest(&self, limit: Limit) -> Option<u64> {
+        self.0[limit as usize].load(Ordering::Relaxed).checked_sub(1)
     }
 }
 
@@ -49,41 +37,35 @@ impl Eq for Usage {}
 
 #[cfg(test)]
 mod tests {
-    use super::super::Limits;
+    use std::collections::BTreeSet;
+
+    use super::super::{Cut, Limits};
     use super::*;
 
     #[test]
     fn the_greatest_value_stays() {
         let limits = Limits::default();
-        assert_eq!(limits.usage.greatest("max_events_per_run"), None);
-        for seen in [0, 7, 3, 2_000_000] {
-            let _ = limits.clone().check("max_events_per_run", limits.max_events_per_run, seen);
+        assert_eq!(limits.usage.greatest(Limit::EventsPerRun), None);
+        for value in [0, 7, 3, 2_000_000] {
+            let _ = limits.clone().check(Limit::EventsPerRun, value);
         }
-        assert_eq!(limits.usage.greatest("max_events_per_run"), Some(2_000_000));
-        assert_eq!(limits.usage.greatest("max_users_per_run"), None);
-        assert!(limits.check("max_users_per_run", 5, 0).is_ok());
-        assert_eq!(limits.usage.greatest("max_users_per_run"), Some(0));
+        assert_eq!(limits.usage.greatest(Limit::EventsPerRun), Some(2_000_000));
+        assert_eq!(limits.usage.greatest(Limit::UsersPerRun), None);
+        assert!(limits.check(Limit::UsersPerRun, 0).is_ok());
+        assert_eq!(limits.usage.greatest(Limit::UsersPerRun), Some(0));
     }
 
-    /// Every setting under `limits` is a hard limit, a cut, or a rule for lines.
+    /// Every setting under `limits` is a limit that stops a run, a cut, or another rule.
     #[test]
-    fn every_limit_is_known() {
-        let cuts = [
-            "oversized_sessions",
-            "max_items_per_artifact",
-            "max_neighbors_per_item",
-            "max_items_per_user",
-            "min_cooc_support",
-        ];
-        let rules = ["max_id_bytes"];
+    fn every_setting_is_known() {
+        let rules = ["max_id_bytes", "oversized_sessions", "min_cooc_support"];
         let limits = serde_json::to_value(Limits::default()).unwrap();
-        let settings = limits.as_object().unwrap().keys().map(String::as_str);
-        let hard: Vec<&str> =
-            settings.filter(|setting| !cuts.contains(setting) && !rules.contains(setting)).collect();
-        assert_eq!(hard.len(), HARD_LIMITS.len());
-        for limit in hard {
-            assert!(HARD_LIMITS.contains(&limit), "{limit}");
-            assert_eq!(Limits::default().max_of(limit), limits[limit].as_u64(), "{limit}");
+        let settings: BTreeSet<&str> = limits.as_object().unwrap().keys().map(String::as_str).collect();
+        let stops = Limit::ALL.iter().map(|limit| limit.as_str());
+        let known = stops.chain(Cut::ALL.iter().map(|cut| cut.as_str())).chain(rules);
+        assert_eq!(known.collect::<BTreeSet<&str>>(), settings);
+        for limit in Limit::ALL {
+            assert_eq!(Limits::default().max_of(*limit), limits[limit.as_str()].as_u64(), "{limit:?}");
         }
     }
 }

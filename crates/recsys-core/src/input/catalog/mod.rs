@@ -28,7 +28,7 @@ pub use rows::{CatalogRow, CatalogRows};
 
 use crate::columnar::spill::Budget;
 use crate::domain::id::Surface;
-use crate::domain::limit::Limits;
+use crate::domain::limit::{Limit, Limits};
 use crate::encoding::hash::{HashWriter, TeeReader};
 
 /// An item of a surface.
@@ -87,9 +87,7 @@ impl Catalog {
         while let Some(row) = rows.next_row()? {
             catalog.rows += 1;
             let seen = usize::try_from(catalog.rows).unwrap_or(usize::MAX);
-            limits
-                .check("max_catalog_items", limits.max_catalog_items, seen)
-                .map_err(|exceeded| exceeded.in_place(name))?;
+            limits.check(Limit::CatalogItems, seen).map_err(|exceeded| exceeded.in_place(name))?;
             if row.item_id.is_empty() {
                 catalog.rows_without_id += 1;
             } else if row.is_for(surface.as_str()) {

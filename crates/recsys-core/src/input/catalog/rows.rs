@@ -13,7 +13,7 @@ use super::records::{Record, Records};
 use super::shown::Shown;
 use super::{AbsentColumn, CatalogError, CatalogFormat, Columns, created_at, price};
 use crate::columnar::dictionary::Interner;
-use crate::domain::limit::{LimitExceeded, Limits};
+use crate::domain::limit::{Limit, LimitExceeded, Limits};
 use crate::encoding::json::Text;
 use crate::input::event::id_of_length;
 
@@ -194,7 +194,7 @@ impl CatalogRow<'_> {
     /// [`CatalogError::Row`] when its id is too long, [`CatalogError::Limit`] when it has too many tags.
     pub fn check(&self, limits: &Limits) -> Result<(), CatalogError> {
         id_of_length("item_id", &self.item_id, limits.max_id_bytes).map_err(|reason| self.bad(reason))?;
-        let checked = limits.check("max_tags_per_item", limits.max_tags_per_item, self.tags.len());
+        let checked = limits.check(Limit::TagsPerItem, self.tags.len());
         let place = |exceeded: LimitExceeded| {
             exceeded.in_place(format_args!("{}:{}, item {}", self.name, self.line, Shown(&self.item_id)))
         };

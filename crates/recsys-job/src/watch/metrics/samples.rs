@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use prometheus::{GaugeVec, Opts, Registry, TextEncoder};
 use recsys_core::artifact::Kind;
 use recsys_core::domain::id::Scope;
-use recsys_core::domain::limit::HARD_LIMITS;
+use recsys_core::domain::limit::Limit;
 
 use super::failure::GATES;
 use super::record::{Artifact, Ended, Events, Record, Run};
@@ -107,17 +107,18 @@ pub(super) fn of(run: &Run, record: &Record, ended: &Ended) -> Vec<Sample> {
             let failed = ended.failed_gates.contains(&gate);
             add("recsys_gate_failed", Some(("gate", gate)), truth(failed));
         }
-        let cut = ended.exceeded_limit.filter(|limit| !HARD_LIMITS.contains(limit));
-        for limit in HARD_LIMITS.into_iter().chain(cut) {
+        let limits = || Limit::ALL.iter().map(|limit| limit.as_str());
+        let cut = ended.exceeded_limit.filter(|limit| limits().all(|known| known != *limit));
+        for limit in limits().chain(cut) {
             let exceeded = ended.exceeded_limit == Some(limit);
             add("recsys_limit_exceeded", Some(("limit", limit)), truth(exceeded));
         }
     }
     if let Some(limits) = &record.limits {
-        for limit in HARD_LIMITS {
-            if let (Some(seen), Some(max)) = (limits.usage.greatest(limit), limits.max_of(limit)) {
+        for limit in Limit::ALL {
+            if let (Some(seen), Some(max)) = (limits.usage.greatest(*limit), limits.max_of(*limit)) {
                 let ratio = number(seen) / number(max);
-                add("recsys_limit_usage_ratio", Some(("limit", limit)), ratio);
+                add("recsys_limit_usage_ratio", Some(("limit", limit.as_str())), ratio);
             }
         }
     }
