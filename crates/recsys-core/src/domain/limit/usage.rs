@@ -1,9 +1,9 @@
-//! How near a run has come to its limits.
+//! Tracks how close a run came to its limits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The limits that stop a run, each by the name of its setting.
+/// The limits that stop a run, by the names of their settings.
 pub const HARD_LIMITS: [&str; 9] = [
     "max_days_backfill",
     "max_events_per_run",
@@ -16,29 +16,29 @@ pub const HARD_LIMITS: [&str; 9] = [
     "max_artifact_bytes",
 ];
 
-/// The greatest value that was compared with each limit. Clones count together.
+/// The greatest value checked against each hard limit. Clones share their counters.
 #[derive(Debug, Clone, Default)]
 pub struct Usage(Arc<[AtomicU64; HARD_LIMITS.len()]>);
 
 impl Usage {
-    /// Notes a value that was compared with a limit. What is no hard limit is not kept.
+    /// Records a value that was checked against a limit; ignores names that are not hard limits.
     pub(super) fn note(&self, limit: &str, value: u64) {
         let Some(at) = HARD_LIMITS.iter().position(|name| *name == limit) else { return };
-        // 0 stands for nothing seen.
+        // 0 means that no value was seen.
         let value = value.saturating_add(1);
         if self.0[at].load(Ordering::Relaxed) < value {
             self.0[at].fetch_max(value, Ordering::Relaxed);
         }
     }
 
-    /// The greatest value that was compared with `limit`; none when there was no comparison.
+    /// The greatest value checked against `limit`; `None` if it was never checked.
     pub fn greatest(&self, limit: &str) -> Option<u64> {
         let at = HARD_LIMITS.iter().position(|name| *name == limit)?;
         self.0[at].load(Ordering::Relaxed).checked_sub(1)
     }
 }
 
-/// What was used is no part of what is allowed.
+/// Always equal: usage must not affect the comparison of limits.
 impl PartialEq for Usage {
     fn eq(&self, _: &Self) -> bool {
         true
