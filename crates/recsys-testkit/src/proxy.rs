@@ -8,10 +8,12 @@ use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::ops::Deref;
+use std::sync::Arc;
 use std::sync::mpsc;
-use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 /// How long a connection that has its answer is kept for a client that is still sending. To close it earlier
 /// would reset it, and the client could lose the answer.
@@ -102,7 +104,7 @@ impl Proxy {
     /// `fault`. Of several rules that apply, the first one counts.
     pub fn rule(&self, method: &str, path_part: &str, times: Option<usize>, fault: Fault) {
         let rule = Rule { method: method.to_owned(), path_part: path_part.to_owned(), left: times, fault };
-        self.shared.rules.lock().unwrap().push(rule);
+        self.shared.rules.lock().push(rule);
     }
 
     /// The next `times` requests of `method` whose path and query contain `path_part` meet no fault, whatever the
@@ -113,12 +115,12 @@ impl Proxy {
 
     /// Forgets all rules.
     pub fn clear(&self) {
-        self.shared.rules.lock().unwrap().clear();
+        self.shared.rules.lock().clear();
     }
 
     /// The requests so far, as `METHOD path`, in the order in which they came.
     pub fn requests(&self) -> Vec<String> {
-        self.shared.requests.lock().unwrap().clone()
+        self.shared.requests.lock().clone()
     }
 }
 
@@ -166,13 +168,13 @@ impl Deref for Connection<'_> {
 impl Drop for Connection<'_> {
     fn drop(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Both);
-        self.shared.sockets.lock().unwrap().open.remove(&self.number);
+        self.shared.sockets.lock().open.remove(&self.number);
     }
 }
 
 impl Shared {
     fn stop(&self) {
-        let mut sockets = self.sockets.lock().unwrap();
+        let mut sockets = self.sockets.lock();
         sockets.stopped = true;
         for stream in sockets.open.values() {
             let _ = stream.shutdown(Shutdown::Both);
@@ -182,7 +184,7 @@ impl Shared {
     fn accept(&self, listener: &TcpListener) {
         thread::scope(|scope| {
             for stream in listener.incoming() {
-                if self.sockets.lock().unwrap().stopped {
+                if self.sockets.lock().stopped {
                     break;
                 }
                 // An error here is a client that went away, or will be one: the client sees it, and the test.
@@ -193,7 +195,7 @@ impl Shared {
 
     fn connection(&self, stream: TcpStream) -> io::Result<Connection<'_>> {
         stream.set_nodelay(true)?;
-        let mut sockets = self.sockets.lock().unwrap();
+        let mut sockets = self.sockets.lock();
         if sockets.stopped {
             return Err(io::Error::other("the proxy is stopped"));
         }
@@ -205,7 +207,7 @@ impl Shared {
 
     /// The fault that a request meets.
     fn fault(&self, method: &str, path: &str) -> Option<Fault> {
-        let mut rules = self.rules.lock().unwrap();
+        let mut rules = self.rules.lock();
         let rule = rules
             .iter_mut()
             .find(|rule| rule.method == method && path.contains(&rule.path_part) && rule.left != Some(0))?;
@@ -223,7 +225,7 @@ impl Shared {
         let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         // Both under one lock, so that a request that is seen has had its rule.
         let fault = {
-            let mut requests = self.requests.lock().unwrap();
+            let mut requests = self.requests.lock();
             requests.push(format!("{method} {path}"));
             self.fault(method, path)
         };
@@ -599,7 +601,7 @@ mod tests {
         // Nothing is left of connections that are done.
         drop(slow);
         let begin = Instant::now();
-        while !proxy.shared.sockets.lock().unwrap().open.is_empty() {
+        while !proxy.shared.sockets.lock().open.is_empty() {
             assert!(begin.elapsed() < LINGER * 2);
             thread::sleep(Duration::from_millis(10));
         }

@@ -3,8 +3,8 @@
 //! Each thread converts its results to a compact part, a batch at a time, so that the results are never all in memory.
 
 use std::convert::Infallible;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use rayon::prelude::*;
 
 /// Consumes results in order.
@@ -55,7 +55,7 @@ pub(crate) fn try_map_with<'t, T: Sync, C: Send, R, E: Send, S: Sink<R>>(
     sink: &mut S,
 ) -> Result<(), E> {
     let states = Mutex::new(Vec::new());
-    let states = || states.lock().unwrap_or_else(PoisonError::into_inner);
+    let states = || states.lock();
     let part = |things: &'t [T]| {
         let spare = states().pop();
         let mut own = spare.unwrap_or_else(&state);
