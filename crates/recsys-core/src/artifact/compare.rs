@@ -342,7 +342,7 @@ mod tests {
         assert!(compare(Some(&before), Some(&before), 10).items.is_empty());
     }
 
-    /// Anything quadratic would take hours.
+    /// A quadratic algorithm would take hours.
     #[test]
     fn a_million_items_are_compared_in_moments() {
         let ids: Vec<String> = (0..1_000_000).map(|number| format!("item-{number:07}")).collect();

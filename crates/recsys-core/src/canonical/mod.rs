@@ -51,7 +51,7 @@ pub enum CanonicalError {
     /// The file holds events of another tenant, surface or day.
     #[error("{name} holds {count} events of another tenant, surface or day; ingest the day again")]
     Strangers {
-        /// The file.
+        /// The name of the file.
         name: String,
         /// Number of such events.
         count: u64,

@@ -138,7 +138,7 @@ impl Interner {
     /// The id of `value`, a new one if the string is new.
     ///
     /// # Panics
-    /// At the 4,294,967,296th distinct string, which no memory that holds a day's events reaches.
+    /// At the 4,294,967,296th distinct string; memory for a day's events runs out long before.
     pub fn intern(&mut self, value: &str) -> u32 {
         self.intern_hashed(self.hasher.of(value), value)
     }

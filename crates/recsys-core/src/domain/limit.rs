@@ -43,7 +43,7 @@ pub struct Limits {
     pub max_neighbors_per_item: usize,
     /// Cut: items of a user in `implicit` and `session_seq`.
     pub max_items_per_user: usize,
-    /// Cut: sessions in which a pair must occur to count.
+    /// Cut: minimum number of sessions with a pair for it to count.
     pub min_cooc_support: u32,
     /// The greatest values seen so far, for each hard limit.
     #[serde(skip)]

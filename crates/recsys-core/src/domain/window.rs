@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 /// A UTC day, `[D 00:00:00Z, D+1 00:00:00Z)`.
 ///
-/// Only days whose every nanosecond fits the signed 64-bit nanosecond clock exist: 1678 to 2261.
+/// Limited to the years that a signed 64-bit nanosecond clock fully covers: 1678 to 2261.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Day(Date);
 

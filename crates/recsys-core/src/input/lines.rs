@@ -59,7 +59,7 @@ pub enum LinesError {
     /// The file could not be read to its end.
     #[error("cannot read {name}")]
     Read {
-        /// The file.
+        /// The name of the file.
         name: String,
         /// The underlying I/O error.
         #[source]
@@ -68,7 +68,7 @@ pub enum LinesError {
     /// A line breaks a rule.
     #[error("{name}:{line}{}: {}", column(.fault), .fault.reason)]
     Line {
-        /// The file.
+        /// The name of the file.
         name: String,
         /// The line, counted from 1.
         line: u64,

@@ -22,7 +22,7 @@ pub enum CatalogError {
     /// The header lacks the item column, the only required one.
     #[error("{name}:1: the header has no column item_id (or itemid, or id): {instead}")]
     NoItemColumn {
-        /// The file.
+        /// The name of the file.
         name: String,
         /// What was found instead of that column.
         instead: String,
@@ -32,7 +32,7 @@ pub enum CatalogError {
         "{name} has no {absent}, of which content_sim is made; name the column so, or take content_sim out"
     )]
     NoTags {
-        /// The file.
+        /// The name of the file.
         name: String,
         /// The missing column, with a similar name if there is one.
         absent: AbsentColumn,
@@ -40,7 +40,7 @@ pub enum CatalogError {
     /// A row cannot be parsed, or one of its fields cannot.
     #[error("{name}:{line}: {reason}")]
     Row {
-        /// The file.
+        /// The name of the file.
         name: String,
         /// The line on which the row begins, counted from 1.
         line: u64,
@@ -50,7 +50,7 @@ pub enum CatalogError {
     /// Two rows of the surface have the same item id.
     #[error("{name}:{line}: item {item_id:?} was already given on line {first_line}; keep one of them")]
     Duplicate {
-        /// The file.
+        /// The name of the file.
         name: String,
         /// The item id.
         item_id: String,
@@ -62,7 +62,7 @@ pub enum CatalogError {
     /// No row is for the namespace, so pruning would remove every item.
     #[error("{name} names no item of namespace {namespace}; nothing is pruned")]
     NothingLeft {
-        /// The file.
+        /// The name of the file.
         name: String,
         /// The namespace to be pruned.
         namespace: String,

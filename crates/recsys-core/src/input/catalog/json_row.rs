@@ -32,7 +32,7 @@ impl<'a> JsonRow<'a> {
     /// Parses a line, without its price and date.
     ///
     /// # Errors
-    /// Says what is wrong, and at which byte of the line.
+    /// A message with the fault and its column.
     pub(super) fn parse(line: &'a str) -> Result<Self, String> {
         parse(line)
     }

@@ -39,7 +39,7 @@ pub struct Exposure<'a> {
     pub rank: Option<i64>,
 }
 
-/// What is wrong with a line, and where if the JSON itself is broken.
+/// A fault of a line, with its position if the JSON is broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     /// The byte within the line, counted from 1.
