@@ -1,8 +1,7 @@
 //! Counts the events that a re-ingested day gains and loses.
 //!
-//! Both files are sorted by time, and equal events are equal lines. So the two are read side by side, and the lines
-//! of each moment are compared as hashes. Only one moment is in memory at a time, but all events of a day may have
-//! the same time.
+//! Both files are sorted by time, and equal events are equal lines. So the two are read side by side, and the lines of
+//! each moment are compared. Only one moment is in memory at a time, as hashes, because a whole day may have one time.
 
 use std::io::{self, BufRead};
 

@@ -49,7 +49,7 @@ impl Counts {
 /// Counts events outside the requested days. Most have the same day as the one before, which saves a map lookup.
 #[derive(Debug, Default)]
 struct Outside {
-    /// The day of the last event, counted from 1970, and its events not yet in `before`.
+    /// The day of the last event, counted from 1970, and the number of its events not yet in `before`.
     last: (i64, u64),
     before: BTreeMap<i64, u64>,
 }
