@@ -4,7 +4,7 @@
 //! segment. Ids are dense and in byte order of their strings. The columns are not copied: each builder reads them
 //! from the days in chunks, as often as it needs.
 //!
-//! For weighted counting there is a second table, of all exposures and outcomes with a weight above 0, grouped by
+//! For weighted counting there is a second table, of the exposures and outcomes with a weight above 0, grouped by
 //! weight. It only has sessions if these are needed to tell users without an id apart, and its order is arbitrary.
 
 use std::num::NonZeroU64;
