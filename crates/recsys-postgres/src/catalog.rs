@@ -1,7 +1,7 @@
-//! The catalogue of a namespace, as the serving side reads it from `item_tags`.
+//! Writes the catalogue of a namespace to `item_tags`, where the serving side reads it.
 //!
-//! Rows are streamed into a temporary table and merged in one transaction. A row that is right already is not
-//! touched, `updated_at` included. Writers of the same tenant and namespace queue.
+//! Rows are streamed into a temporary table and merged in one transaction. A row that is already right is not touched,
+//! including its `updated_at`. Writers of the same tenant and namespace queue.
 
 use std::cell::Cell;
 
@@ -13,7 +13,7 @@ use crate::connection::Connection;
 use crate::copy::{copy_rows, push_item};
 use crate::fault::Problem;
 
-/// A failure before it is known which server it was.
+/// A failure that does not name the server yet.
 enum Failure {
     Catalog(CatalogError),
     Problem(Problem),
@@ -29,8 +29,7 @@ const TABLE: &str = "item_tags";
 const INCOMING: &str = "recsys_item_tags";
 
 impl Connection {
-    /// Inserts and updates rows, in one transaction. The first row that is an error ends it, and nothing is
-    /// written.
+    /// Inserts and updates rows in one transaction. The first bad row ends it, and nothing is written.
     pub fn write_catalog(
         &mut self,
         target: CatalogTarget<'_>,
@@ -76,7 +75,7 @@ fn merge(
     if let Some(duplicate) = duplicate(connection, target.file)? {
         return Err(Failure::Catalog(duplicate));
     }
-    // A column that the file does not have stays as it is.
+    // Columns that the file lacks keep their values.
     let tags = if columns.get().tags { "i.tags" } else { "t.tags" };
     let price = if columns.get().price { "i.price" } else { "t.price" };
     let whose = [target.tenant.as_str(), target.namespace];
@@ -123,7 +122,7 @@ fn merge(
     }
 }
 
-/// The first item that is given twice.
+/// The first item that occurs twice.
 fn duplicate(connection: &mut Connection, file: &str) -> Result<Option<CatalogError>, Problem> {
     let sql = format!(
         "select item_id::text, lines[1]::text, lines[2]::text from (
@@ -151,7 +150,7 @@ fn push_row(row: &ItemRow, fields: &mut ByteRecord) -> Result<(), Problem> {
     Ok(())
 }
 
-/// An array of text as Postgres reads it.
+/// A Postgres array literal.
 fn array(elements: &[String]) -> String {
     let quoted = |element: &String| format!("\"{}\"", element.replace('\\', "\\\\").replace('"', "\\\""));
     format!("{{{}}}", elements.iter().map(quoted).collect::<Vec<_>>().join(","))

@@ -1,4 +1,4 @@
-//! A connection to a server, without the asynchrony of the library below it.
+//! A blocking connection to a server, on top of an asynchronous library.
 
 use std::fmt;
 use std::io;
@@ -17,26 +17,26 @@ use recsys_core::threads::silence::Silence;
 use crate::dsn::Dsn;
 use crate::fault::{PostgresError, Problem, unconnected};
 
-/// How much later than the server the client gives up on a statement: by then the network is to blame.
+/// How much longer than the server the client waits for a statement; a later answer means a network fault.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// How long the server waits for the next statement of a transaction. What lies between two of them is no work.
+/// How long the server waits for the next statement of a transaction; there is no work between statements.
 const IDLE: Duration = Duration::from_mins(1);
 
 /// An open connection.
 pub struct Connection {
-    // First, so that it is dropped before its runtime.
+    // Before `runtime`, so that it is dropped first.
     session: PgConnection,
     runtime: Runtime,
     server: String,
-    /// After this the server stops a statement.
+    /// The server cancels a statement after this time.
     statement: Option<Duration>,
-    /// How long to wait for any one answer.
+    /// Maximum time to wait for an answer.
     limit: Duration,
     row_security: RowSecurity,
-    /// Told once for each connection: a statement on many rows takes its time.
+    /// Logs a long wait once per connection, because statements on many rows may take long.
     silence: Silence,
-    /// Whether an answer did not come: then no other one will.
+    /// Whether an answer failed to arrive; then no other will.
     is_lost: bool,
 }
 
@@ -47,7 +47,7 @@ impl fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// Connects. `application` is what the server's list of sessions shows, unless the DSN says otherwise.
+    /// Connects. `application` appears in the server's list of sessions, unless the DSN sets a name.
     pub fn open(
         dsn: &Dsn,
         application: &str,
@@ -84,24 +84,24 @@ impl Connection {
         Ok(Self { session, runtime, server, statement, limit, row_security, silence, is_lost: false })
     }
 
-    /// Database, host and port.
+    /// Database, host and port, for messages.
     pub fn server(&self) -> &str {
         &self.server
     }
 
-    /// A problem, and what it was met with.
+    /// Adds the action and the server to a problem.
     pub(crate) fn error(&self, action: impl Into<String>, problem: Problem) -> PostgresError {
         PostgresError { action: action.into(), server: self.server.clone(), problem }
     }
 
-    /// Runs a statement; parameters are text, which the statement casts. Returns the number of rows it changed.
+    /// Runs a statement and returns the number of affected rows. Parameters are text, which the statement casts.
     pub(crate) fn execute(&mut self, sql: &str, parameters: &[&str]) -> Result<u64, Problem> {
         let done = within(self.limit, query(sql, parameters).execute(&mut self.session));
         let done = self.runtime.block_on(self.silence.told(&self.server, self.limit, done));
         Ok(self.noted(done)?.rows_affected())
     }
 
-    /// The rows of a query whose columns are all text.
+    /// Runs a query whose columns are all text.
     pub(crate) fn rows(
         &mut self,
         sql: &str,
@@ -114,15 +114,15 @@ impl Connection {
         rows.iter().map(texts).collect::<Result<_, sqlx::Error>>().map_err(Problem::from)
     }
 
-    /// The number that a query yields as text; 0 when it yields none.
+    /// The number that a query returns as text; 0 if it returns none.
     pub(crate) fn number(&mut self, sql: &str, parameters: &[&str]) -> Result<u64, Problem> {
         let number = self.rows(sql, parameters)?.into_iter().flatten().flatten().next();
         Ok(number.and_then(|number| number.parse().ok()).unwrap_or(0))
     }
 
-    /// Sends what `fill` puts into the buffer to a `COPY … FROM STDIN`, until it leaves it empty.
+    /// Runs a `COPY … FROM STDIN` with the data that `fill` writes to the buffer, until `fill` leaves it empty.
     ///
-    /// `fill` runs outside of the runtime, and may wait for another one.
+    /// `fill` runs outside the runtime, so it may block on another one.
     pub(crate) fn copy<E: From<Problem>>(
         &mut self,
         sql: &str,
@@ -139,7 +139,7 @@ impl Connection {
         loop {
             buffer.clear();
             if let Err(error) = fill(&mut buffer) {
-                // A connection that cannot even be told is of no use; the rollback will show it.
+                // If even the abort fails, the connection is lost; the rollback will show it.
                 let _ = runtime.block_on(within(limit, copy.abort("the rows end early"))).map_err(&mut noted);
                 return Err(error);
             }
@@ -151,7 +151,7 @@ impl Connection {
         }
     }
 
-    /// Notes whether a problem is the end of the connection.
+    /// Records whether a problem ends the connection.
     fn noted<T>(&mut self, done: Result<T, Problem>) -> Result<T, Problem> {
         self.is_lost |= done.as_ref().is_err_and(Problem::ends_connection);
         done
@@ -159,14 +159,15 @@ impl Connection {
 
     /// Begins a transaction.
     ///
-    /// Every statement is part of one: between two that are not, a pooler may change the session of the server, even
-    /// between the parts of one with parameters. For the same reason the timeout is that of the transaction.
+    /// Every statement runs in a transaction: outside of one, a pooler may switch server sessions between two
+    /// statements, and even between the messages of one with parameters. So the timeout is local to the transaction,
+    /// too.
     pub(crate) fn begin(&mut self, characteristics: &str) -> Result<(), Problem> {
-        // What Postgres keeps as a number of milliseconds has 31 bits.
+        // Postgres stores milliseconds as a 31-bit number.
         let milliseconds = self.statement.map(|timeout| timeout.as_millis().min(i32::MAX as u128));
         let timeout = milliseconds.map(|timeout| format!("; set local statement_timeout = {timeout}"));
         let timeout = timeout.unwrap_or_default();
-        // A client that has stopped in the middle must not keep the others waiting.
+        // A client that stops in mid-transaction must not block the others.
         let idle = format!("set local idle_in_transaction_session_timeout = {}", IDLE.as_millis());
         let hidden = match self.row_security {
             RowSecurity::Refuse => "; set local row_security = off",
@@ -175,48 +176,48 @@ impl Connection {
         self.command(&format!("begin {characteristics}{timeout}; {idle}{hidden}"))
     }
 
-    /// Runs statements that have no parameters, in one message.
+    /// Runs statements without parameters in one message.
     pub(crate) fn command(&mut self, sql: &str) -> Result<(), Problem> {
         let done = within(self.limit, sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.session));
         let done = self.runtime.block_on(self.silence.told(&self.server, self.limit, done));
         self.noted(done).map(drop)
     }
 
-    /// Does all that `work` does, or nothing.
+    /// Runs `work` in a transaction; rolls back if it fails or in a dry run.
     pub(crate) fn transaction<T, E: From<Problem>>(
         &mut self,
         mode: Mode,
         work: impl FnOnce(&mut Self) -> Result<T, E>,
     ) -> Result<T, E> {
-        // Whatever the default of the server is: what another writer commits while this one waits for its lock must
-        // be seen.
+        // Set explicitly, whatever the server's default: what another writer commits while this one waits for its
+        // lock must be visible.
         self.begin("isolation level read committed")?;
         let done = work(self);
         if self.is_lost {
-            // The server rolls back what it has lost the client of; to ask it to would only cost the time again.
+            // The server rolls back on a lost connection by itself; asking would only cost another timeout.
             return done;
         }
         let end = if done.is_ok() && mode == Mode::Write { "commit" } else { "rollback" };
         match (self.command(end), done) {
             (Err(problem), Ok(_)) => Err(problem.into()),
-            // What cannot be rolled back was never committed.
+            // If the rollback fails, nothing was committed either.
             (_, done) => done,
         }
     }
 
-    /// The parts, for a caller that waits by itself.
+    /// Splits the connection, for a caller that does its own waiting.
     pub(crate) fn into_parts(self) -> (PgConnection, Runtime) {
         (self.session, self.runtime)
     }
 
-    /// How long to wait for any one answer.
+    /// Maximum time to wait for an answer.
     pub(crate) fn limit(&self) -> Duration {
         self.limit
     }
 }
 
-/// A statement with its parameters. It is not kept by the server for another time: there is none, and poolers do
-/// not get along with it.
+/// A statement with its parameters. The server does not keep it prepared: it is not reused, and poolers do not
+/// support that well.
 pub(crate) fn query<'a>(sql: &str, parameters: &[&'a str]) -> Query<'a, Postgres, PgArguments> {
     let query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
     parameters.iter().fold(query, |query, parameter| query.bind(*parameter))
@@ -226,7 +227,7 @@ fn runtime() -> io::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
-/// Waits for an answer, but not for ever.
+/// Waits for an answer until the limit or an interruption.
 pub(crate) async fn within<T>(
     limit: Duration,
     answer: impl Future<Output = sqlx::Result<T>>,
@@ -241,7 +242,7 @@ pub(crate) async fn within<T>(
 async fn attempt(options: &PgConnectOptions, limit: Duration) -> Result<PgConnection, Problem> {
     let connect = async {
         let first = options.connect().await.map_err(unconnected);
-        // To prefer TLS is to do without it where it fails.
+        // `prefer` means to go on without TLS if it fails.
         match (first, options.get_ssl_mode()) {
             (Err(Problem::Tls(_)), PgSslMode::Prefer) => {
                 options.clone().ssl_mode(PgSslMode::Disable).connect().await.map_err(unconnected)

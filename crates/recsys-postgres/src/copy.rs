@@ -1,15 +1,14 @@
-//! Rows on their way into a temporary table, as CSV, in chunks.
+//! Sends rows to a temporary table as CSV, in chunks.
 
 use csv::{ByteRecord, WriterBuilder};
 
 use crate::connection::Connection;
 use crate::fault::Problem;
 
-/// The bytes that are sent at a time, and one row more.
+/// Chunk size; the last row of a chunk may exceed it.
 const CHUNK_BYTES: usize = 1 << 17;
 
-/// Copies rows into a table; `write` makes the fields of a row, of which an empty one is null. Returns their
-/// number.
+/// Copies rows into a table and returns their number. `write` makes the fields of a row; an empty field is null.
 pub(crate) fn copy_rows<R, E: From<Problem>>(
     connection: &mut Connection,
     table: &str,
@@ -30,7 +29,7 @@ pub(crate) fn copy_rows<R, E: From<Problem>>(
     })
 }
 
-/// An item id as a field. Text of Postgres holds every character but U+0000.
+/// Adds an item id as a field. Postgres text cannot hold U+0000.
 pub(crate) fn push_item(fields: &mut ByteRecord, item_id: &str) -> Result<(), Problem> {
     let refused = |reason: &str| Problem::Item { item_id: item_id.to_owned(), reason: reason.to_owned() };
     if item_id.is_empty() {

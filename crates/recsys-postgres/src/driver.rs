@@ -1,4 +1,4 @@
-//! The driver that the binaries are given.
+//! The database driver for Postgres.
 
 use recsys_core::database::{
     CatalogTarget, CatalogWriteError, Class, Database, DatabaseError, Driver, ExposureQuery, Exposures,
@@ -13,7 +13,7 @@ use crate::connection::Connection;
 use crate::dsn::{Dsn, DsnError};
 use crate::tables::InitError;
 
-/// Connects to servers of Postgres.
+/// Connects to Postgres servers.
 #[derive(Debug, Clone, Copy)]
 pub struct Postgres;
 

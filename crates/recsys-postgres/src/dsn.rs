@@ -1,7 +1,7 @@
-//! Where a server is and how to get in, from a URL as libpq takes it.
+//! Parses DSNs: URLs with the address of a server and the credentials, as in libpq.
 //!
-//! What the URL leaves open comes from the `PG*` variables and the password file, as with psql. Unlike libpq,
-//! a parameter that is not known is refused: its name may be a misspelt `sslmode`.
+//! What the URL leaves open comes from the `PG*` variables and the password file, as with psql. Unlike libpq, unknown
+//! parameters are refused, because one may be a misspelt `sslmode`.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use url::Url;
 
-/// A server and database, and how to get in. `Debug` shows no more than the messages do.
+/// The address of a server and database, and the credentials. `Debug` shows only what messages show.
 #[derive(Clone)]
 pub struct Dsn {
     options: PgConnectOptions,
@@ -19,42 +19,42 @@ pub struct Dsn {
     server: String,
 }
 
-/// Why a DSN was refused. No message repeats it.
+/// Why a DSN was refused. Messages never repeat the DSN.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DsnError {
-    /// It is no URL of Postgres, or one that a password has broken.
+    /// It is not a Postgres URL, or an unescaped password has broken it.
     #[error(
         "the DSN is not of the form postgres://user:password@host:port/database; write special characters of the \
          password as %XX"
     )]
     Form,
-    /// A parameter that is not known, or would be ignored.
+    /// A parameter that is unknown, or would be ignored.
     #[error("the DSN has the parameter {0:?}, which is not supported; known are {known}", known = PARAMETERS.join(", "))]
     Parameter(String),
-    /// A parameter whose value makes no sense.
+    /// A parameter with an invalid value.
     #[error("parameter {parameter} of the DSN must be {expected}")]
     Value {
         /// The parameter.
         parameter: &'static str,
-        /// What it can be.
+        /// The valid values.
         expected: &'static str,
     },
-    /// A parameter that asks for something that is not done.
+    /// A parameter that asks for an unsupported feature.
     #[error(
         "parameter {parameter} of the DSN has a value that is not supported; leave it out, or give {}", values.join(" or ")
     )]
     Ignored {
         /// The parameter.
         parameter: &'static str,
-        /// The values that ask for nothing.
+        /// The values that ask for no such feature.
         values: &'static [&'static str],
     },
-    /// The file of the authorities cannot be read.
+    /// The root certificate file cannot be read.
     #[error("sslrootcert {path:?} of the DSN cannot be read: {reason}")]
     RootCertificate {
-        /// The file.
+        /// The path of the file.
         path: String,
-        /// The system's answer.
+        /// The system's error message.
         reason: String,
     },
 }
@@ -74,19 +74,19 @@ const PARAMETERS: [&str; 12] = [
     "user",
 ];
 
-/// Parameters of other clients, with the values that ask for nothing but what is done here anyway: a DSN that a hosted
-/// service gives out has some of them. Any other value would be ignored, and is refused.
+/// Parameters of other clients, with the values that change nothing. Hosted services put some of them in their DSNs.
+/// Any other value would be ignored and is therefore refused.
 const HARMLESS: [(&str, &[&str]); 6] = [
     ("channel_binding", &["disable", "prefer"]),
     ("client_encoding", &["utf8", "utf-8", "auto"]),
     ("gssencmode", &["disable", "prefer"]),
     ("pgbouncer", &["true", "false"]),
     ("sslnegotiation", &["postgres"]),
-    // There is one host.
+    // Only one host is supported.
     ("target_session_attrs", &["any", "read-write", "primary", "prefer-standby"]),
 ];
 
-/// Parameters that other clients take, which would be ignored here.
+/// Parameters of other clients, which would be ignored.
 const FOREIGN: [&str; 27] = [
     "connection_limit",
     "currentschema",
@@ -117,12 +117,12 @@ const FOREIGN: [&str; 27] = [
     "tcp_user_timeout",
 ];
 
-/// Whether a name is one that is known but for a letter. Any other may be the rest of a password.
+/// Whether a name is one typo away from a known one. Any other name may be part of a broken password.
 fn resembles_known(name: &str) -> bool {
     PARAMETERS.iter().any(|known| strsim::damerau_levenshtein(name, known) == 1)
 }
 
-/// Whether a parameter can be left out. One whose value asks for something is refused.
+/// Whether a parameter can be dropped. An error if its value asks for an unsupported feature.
 fn is_harmless(name: &str, value: &str) -> Result<bool, DsnError> {
     let Some((parameter, values)) = HARMLESS.iter().find(|(parameter, _)| *parameter == name) else {
         return Ok(false);
@@ -133,7 +133,7 @@ fn is_harmless(name: &str, value: &str) -> Result<bool, DsnError> {
     Err(DsnError::Ignored { parameter, values })
 }
 
-/// As long as libpq's clients commonly wait.
+/// A common default of libpq clients.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl fmt::Debug for Dsn {
@@ -143,14 +143,14 @@ impl fmt::Debug for Dsn {
 }
 
 impl Dsn {
-    /// Reads a DSN.
+    /// Parses a DSN.
     ///
-    /// `sslmode` is `disable`, `prefer` (the default), `require`, `verify-ca` or `verify-full`; `sslrootcert` a
-    /// file, or `system`. As in libpq, `require` together with `sslrootcert` verifies the authority.
-    /// Unlike in libpq, the authorities of the system are trusted beside those of the file.
+    /// `sslmode` is `disable`, `prefer` (the default), `require`, `verify-ca` or `verify-full`; `sslrootcert` is a
+    /// file or `system`. As in libpq, `require` together with `sslrootcert` verifies the authority. Unlike libpq, the
+    /// system's authorities are trusted in addition to those of the file.
     pub fn parse(dsn: &Secret) -> Result<Self, DsnError> {
         let mut url = Url::parse(dsn.reveal()).map_err(|_| DsnError::Form)?;
-        // What follows a character that should have been escaped may be the rest of a password.
+        // Text behind an unescaped special character may be part of the password.
         let broken =
             url.fragment().is_some() || url.path().contains('@') || url.path().matches('/').count() > 1;
         let hosts = url.host_str().unwrap_or_default();
@@ -174,7 +174,7 @@ impl Dsn {
                 foreign if FOREIGN.contains(&&*foreign.to_ascii_lowercase()) || resembles_known(foreign) => {
                     return Err(DsnError::Parameter(name));
                 }
-                // It may be the rest of a password.
+                // It may be part of a password.
                 _ => return Err(DsnError::Form),
             }
         }
@@ -183,7 +183,7 @@ impl Dsn {
             url.query_pairs_mut().extend_pairs(passed_on);
         }
         let mut options = PgConnectOptions::from_url(&url).map_err(|_| DsnError::Form)?;
-        // The brackets of an address belong to the URL.
+        // The brackets around an IPv6 address belong to the URL syntax.
         if let Some(address) = options.get_host().strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
             let address = address.to_owned();
             options = options.host(&address);
@@ -192,7 +192,7 @@ impl Dsn {
         let socket =
             socket.or_else(|| options.get_host().starts_with('/').then(|| options.get_host().to_owned()));
         let options = if socket.is_some() {
-            // A socket has no use for TLS, whatever is said of it.
+            // A socket never uses TLS, whatever `sslmode` says.
             options.ssl_mode(PgSslMode::Disable)
         } else {
             tls.apply(options)?
@@ -200,12 +200,12 @@ impl Dsn {
         let host = socket.unwrap_or_else(|| options.get_host().to_owned());
         let database = options.get_database().unwrap_or(options.get_username());
         let server = format!("database {database:?} at {host}:{}", options.get_port());
-        // Poolers know no such parameter of a connection; and statements do not belong in the log.
+        // Poolers reject `extra_float_digits`, and statements do not belong in the log.
         let options = options.extra_float_digits(None).disable_statement_logging();
         Ok(Self { options, connect_timeout, server })
     }
 
-    /// Database, host and port, as messages name them.
+    /// Database, host and port, for messages.
     pub fn server(&self) -> &str {
         &self.server
     }
@@ -219,7 +219,7 @@ impl Dsn {
     }
 }
 
-/// As in libpq, 0 is no limit at all.
+/// Parses `connect_timeout`. As in libpq, 0 means no limit.
 fn timeout(seconds: &str) -> Result<Duration, DsnError> {
     let expected = "a number of seconds";
     match seconds.parse::<u32>() {

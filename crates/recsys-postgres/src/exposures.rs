@@ -1,8 +1,8 @@
-//! Exposures as lines of canonical input, while they arrive.
+//! Streams exposures from the database as canonical input lines.
 //!
-//! One statement reads them all, and so from one snapshot: what is inserted meanwhile is not seen, not even in
-//! part. A thread turns rows into lines and hands them over through a bounded queue; when nobody takes
-//! them, the server waits. However many rows there are, a few chunks are in memory.
+//! A single statement reads all of them, hence from one snapshot: concurrent inserts are not seen, not even in part.
+//! A thread encodes rows as lines and sends them through a bounded queue; if it is full, the server has to wait.
+//! Memory holds a few chunks, whatever the number of rows.
 
 use std::borrow::Cow;
 use std::io::{self, Read};
@@ -25,12 +25,12 @@ use crate::fault::{PostgresError, Problem};
 
 const CHUNK_BYTES: usize = 1 << 16;
 
-/// Chunks that wait to be taken.
+/// Capacity of the queue.
 const CHUNKS_WAITING: usize = 8;
 
 impl Connection {
-    /// Begins to read exposures. A table that cannot be read is found out here, a row that cannot be understood
-    /// only when it is met.
+    /// Begins to read exposures. Fails at once if the table cannot be read; a malformed row is only reported when it
+    /// is reached.
     pub fn exposures(mut self, query: ExposureQuery<'_>) -> Result<Exposures, PostgresError> {
         let sql = format!(
             "select (extract(epoch from occurred_at) * 1000000)::bigint, request_id::text, segment::text,
@@ -64,13 +64,13 @@ impl Connection {
     }
 }
 
-/// What goes through the queue.
+/// An element of the queue.
 enum Piece {
     Lines(Vec<u8>),
     End(Result<ExposureCounts, PostgresError>),
 }
 
-/// Nobody reads any more.
+/// The receiver is gone.
 struct Abandoned;
 
 enum Stop {
@@ -119,7 +119,7 @@ fn pump(
         Err(Stop::Problem(problem)) => Err(PostgresError { action: action.to_owned(), server, problem }),
         Err(Stop::Abandoned) => return,
     };
-    // A connection on which something has failed is not worth a word: nobody may be there to answer.
+    // After a failure, skip the polite ending: the server may be gone.
     if end.is_ok() {
         let _ = runtime.block_on(within(limit, sqlx::raw_sql("commit").execute(&mut session)));
         let _ = runtime.block_on(within(limit, session.close()));
@@ -127,7 +127,7 @@ fn pump(
     let _ = queue.send(Piece::End(end));
 }
 
-/// A line.
+/// An exposure as a canonical input line.
 #[derive(Serialize)]
 struct Line<'a> {
     v: u8,
@@ -158,7 +158,7 @@ struct Response<'a> {
     items: Option<&'a RawValue>,
 }
 
-/// Text, borrowed where nothing in it is escaped.
+/// Text that borrows from its source unless it contains escapes.
 #[derive(Deserialize)]
 #[serde(transparent)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
@@ -171,8 +171,7 @@ struct Element<'a> {
     rank: Option<&'a RawValue>,
 }
 
-/// The elements of `response.items[]`, or what is wrong with them. Fields that are not known are passed over, however
-/// large or deep they are.
+/// Parses the elements of `response.items[]`. Unknown fields are skipped, however large or deep they are.
 fn shown(response: &str) -> Result<Vec<Shown<'_>>, String> {
     let items = match response.trim_ascii_start().as_bytes().first() {
         Some(b'{') => {
@@ -274,7 +273,7 @@ impl Encoder<'_> {
 
 fn written(microseconds: i64) -> Result<String, Problem> {
     let mut text = Vec::new();
-    // The window is one of days that nanoseconds reach.
+    // Does not saturate: the window only has days within the nanosecond range.
     timestamp::write(microseconds.saturating_mul(1000), &mut text)
         .map_err(|error| Problem::Answer(error.to_string()))?;
     Ok(String::from_utf8_lossy(&text).into_owned())
@@ -283,7 +282,7 @@ fn written(microseconds: i64) -> Result<String, Problem> {
 struct ExposureReader {
     pieces: Receiver<Piece>,
     chunk: Vec<u8>,
-    /// How much of the chunk was read.
+    /// Bytes of the chunk read so far.
     at: usize,
     tally: Tally,
 }

@@ -1,6 +1,6 @@
-//! What a server says when it does not do what it was asked, in words that an operator can act on.
+//! Server errors, worded so that an operator can act on them.
 //!
-//! Nothing here holds a password or a DSN.
+//! No error contains a password or a DSN.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -8,93 +8,93 @@ use std::io::{self, ErrorKind};
 use recsys_core::database::{Class, DatabaseError};
 use sqlx::postgres::PgDatabaseError;
 
-/// Something that was asked of a server and not done.
+/// A request to a server failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot {action} {server}: {problem}")]
 pub struct PostgresError {
-    /// The verb and what it is about: `read exposure_events in`.
+    /// The action and its object: `read exposure_events in`.
     pub action: String,
     /// Database, host and port.
     pub server: String,
-    /// What is wrong.
+    /// The cause.
     pub problem: Problem,
 }
 
-/// What is wrong with a server, with what it was asked, or with the rows.
+/// A problem with a server, a request or rows. Unless noted otherwise, a text is the server's message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
-    /// User and password do not go together, or this user may not connect; the server's words.
+    /// User or password is wrong, or this user may not connect.
     Login(String),
-    /// There is no such database.
+    /// The database does not exist.
     NoDatabase,
-    /// There is no such table; the server's words.
+    /// The table does not exist.
     NoTable(String),
-    /// There is no such schema, or none to create in; the server's words.
+    /// The schema does not exist, or there is none to create tables in.
     NoSchema(String),
-    /// A table is not what it must be; the server's words.
+    /// A table does not have the expected shape.
     Shape(String),
-    /// The user may not do this; the server's words.
+    /// The user lacks a permission.
     Denied(String),
-    /// A policy may hide rows from this user; the server's words.
+    /// A row security policy may hide rows from this user.
     RowSecurity(String),
-    /// The server does not take the options of the DSN; its words.
+    /// The server rejects the options of the DSN.
     Options(String),
-    /// The server, or this database of it, is only read; its words.
+    /// The server or the database is read-only.
     ReadOnly(String),
-    /// No secure connection can be made; why.
+    /// No secure connection is possible; the text is the cause.
     Tls(String),
-    /// The table of tenants does not have this one.
+    /// The table of tenants lacks this tenant.
     NoTenant {
-        /// The tenant, as it was asked for.
+        /// The tenant as requested.
         tenant: String,
-        /// The table.
+        /// The table of tenants.
         table: String,
-        /// Whether a setting would have it created.
+        /// Whether a setting would allow to create it.
         can_be_created: bool,
     },
-    /// One row of the table of tenants has this as its name, another one as its id.
+    /// More than one row matches the tenant: one by its name, another by its id.
     AmbiguousTenant {
-        /// The tenant, as it was asked for.
+        /// The tenant as requested.
         tenant: String,
-        /// The table.
+        /// The table of tenants.
         table: String,
     },
-    /// Nobody answers; why.
+    /// The server cannot be reached; the text is the cause.
     Unreachable(String),
-    /// The server takes no connections now; its words.
+    /// The server currently accepts no connections.
     Busy(String),
-    /// No answer came in this many seconds.
+    /// No answer arrived within this number of seconds.
     NoAnswer(u64),
-    /// The process was asked to stop, and no answer came soon after.
+    /// The process was asked to stop, and no answer arrived soon after.
     Interrupted,
-    /// The server stopped a statement after its time; its words.
+    /// The server cancelled a statement after its timeout.
     TimedOut(String),
-    /// Somebody stopped a statement; the server's words.
+    /// Someone cancelled a statement.
     Cancelled(String),
-    /// The server has no room left; its words.
+    /// The server's disk is full.
     Full(String),
-    /// The connection was cut; why.
+    /// The connection was cut; the text is the cause.
     Cut(String),
-    /// Another writer was in the way; the server's words.
+    /// Conflict with another writer.
     Conflict(String),
-    /// A row that was given has the key of another one; the server's words.
+    /// A row violates a unique constraint.
     Unique(String),
-    /// A value does not fit its column, or breaks a rule of the table; the server's words.
+    /// A value does not fit its column, or violates a constraint.
     Value(String),
-    /// An item that cannot be written.
+    /// An item cannot be written.
     Item {
-        /// The item.
+        /// The item id.
         item_id: String,
         /// What is wrong with it.
         reason: String,
     },
-    /// After the write there are not as many rows as were given.
+    /// After the write, the table does not have the given number of rows.
     Count {
         /// The table.
         table: String,
-        /// The rows that were given.
+        /// Number of rows given.
         given: u64,
-        /// The rows that are there.
+        /// Number of rows found.
         found: u64,
     },
     /// The rows of a day would be replaced by none.
@@ -103,24 +103,24 @@ pub enum Problem {
         table: String,
         /// The day.
         day: String,
-        /// The rows that are there.
+        /// Number of existing rows.
         rows: u64,
     },
-    /// A row of exposures that cannot be understood.
+    /// A malformed row of exposures.
     Exposure {
-        /// When it happened.
+        /// The time of the exposure.
         ts: String,
-        /// Its request, if it has one.
+        /// The request id, or `unknown`.
         request_id: String,
         /// What is wrong with it.
         reason: String,
     },
-    /// Anything else that the server, or the library that speaks to it, says.
+    /// Any other error of the server or the client library.
     Answer(String),
 }
 
 impl Problem {
-    /// Who can help.
+    /// Who can fix it.
     pub fn class(&self) -> Class {
         match self {
             Self::Login(_)
@@ -154,12 +154,12 @@ impl Problem {
         }
     }
 
-    /// Whether nothing more can be asked on the connection.
+    /// Whether the connection cannot be used any more.
     pub(crate) fn ends_connection(&self) -> bool {
         matches!(self, Self::NoAnswer(_) | Self::Interrupted | Self::Cut(_) | Self::Unreachable(_))
     }
 
-    /// Whether a connection that could not be made may be made a little later.
+    /// Whether connecting may succeed a little later.
     pub(crate) fn may_heal(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::Busy(_) | Self::NoAnswer(_) | Self::Cut(_))
     }
@@ -236,17 +236,17 @@ impl fmt::Display for Problem {
 }
 
 impl PostgresError {
-    /// Who can help.
+    /// Who can fix it.
     pub fn class(&self) -> Class {
         self.problem.class()
     }
 
-    /// Whether it will be the same the next time: somebody must change a setting, a permission or a table.
+    /// Whether a retry would fail, too, until someone changes a setting, a permission or a table.
     pub fn is_refusal(&self) -> bool {
         self.class() == Class::Refusal
     }
 
-    /// The error of a server, if that is what made a reader fail.
+    /// The server error that made a reader fail, if any.
     pub fn of(error: &io::Error) -> Option<&Self> {
         DatabaseError::of(error)?.cause.downcast_ref()
     }
@@ -265,7 +265,7 @@ impl From<sqlx::Error> for Problem {
                 Some(answer) => answered(answer),
                 None => Self::Answer(one_line(answer.message())),
             },
-            // A handshake that fails is reported so.
+            // The library reports a failed handshake this way.
             sqlx::Error::Io(cause) if cause.kind() == ErrorKind::InvalidData => Self::Tls(one_line(cause)),
             sqlx::Error::Io(cause) => Self::Cut(one_line(cause)),
             sqlx::Error::Tls(cause) => Self::Tls(one_line(cause)),
@@ -274,11 +274,11 @@ impl From<sqlx::Error> for Problem {
     }
 }
 
-/// Tells what kept a connection from being made.
+/// Converts an error from connecting.
 pub(crate) fn unconnected(error: sqlx::Error) -> Problem {
     match Problem::from(error) {
         Problem::Cut(cause) => Problem::Unreachable(cause),
-        // No table was asked for yet.
+        // No statement ran yet, so these are about the options of the connection.
         Problem::Shape(text) | Problem::Value(text) => Problem::Options(text),
         problem => problem,
     }
@@ -292,7 +292,7 @@ fn answered(answer: &PgDatabaseError) -> Problem {
     match (class, code) {
         ("28", _) => Problem::Login(text),
         (_, "3D000") => Problem::NoDatabase,
-        // The words may be of any language, the place in the server's source is not.
+        // The message may be translated; the name of the server routine never is.
         (_, "42501") if answer.routine() == Some("check_enable_rls") => Problem::RowSecurity(text),
         (_, "42501") => Problem::Denied(text),
         (_, "25006") => Problem::ReadOnly(text),
@@ -312,14 +312,14 @@ fn answered(answer: &PgDatabaseError) -> Problem {
     }
 }
 
-/// The words of a server with what they are about, which is not in the message itself.
+/// Adds the error's detail and context to the message.
 fn with_detail(text: &str, answer: &PgDatabaseError) -> String {
     let more = [answer.detail(), answer.r#where()].into_iter().flatten();
     let more: Vec<&str> = more.map(|text| text.lines().next().unwrap_or_default()).collect();
     if more.is_empty() { text.to_owned() } else { format!("{text} ({})", more.join("; ")) }
 }
 
-/// Text without line ends.
+/// Joins all lines of a text.
 fn one_line(text: &(impl ToString + ?Sized)) -> String {
     text.to_string().lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }

@@ -1,11 +1,10 @@
-//! Postgres: exposures out of it, signals and the catalogue into it. No other crate speaks SQL.
+//! Postgres: reads exposures, writes signals and the catalogue. All SQL of the project is in this crate.
 //!
-//! Whatever is written is written in one transaction: a failure at any point, a lost connection or a killed
-//! process included, leaves the rows as they were. Rows travel in chunks, never all in memory, and rows that
-//! are in place already are not touched.
+//! Every write is one transaction: a failure at any point, including a lost connection or a killed process, leaves
+//! the rows as they were. Rows travel in chunks and are never all in memory, and rows that are already right are not
+//! touched.
 //!
-//! The rest of the project is not asynchronous, and neither is this interface; [`Connection`] waits for the
-//! network.
+//! Like the rest of the project, this interface is synchronous; [`Connection`] waits for the network.
 
 mod catalog;
 mod connection;

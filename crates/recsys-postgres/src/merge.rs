@@ -1,4 +1,4 @@
-//! What the writers of all tables have in common: they queue, and their rows wait in a temporary table.
+//! Shared by the writers of all tables: locking, and merging from a temporary table.
 
 use recsys_core::database::{TableName, TenantId};
 
@@ -6,9 +6,9 @@ use crate::connection::Connection;
 use crate::fault::Problem;
 
 impl Connection {
-    /// Waits, within a transaction, until no other one writes rows of the tenant and namespace into the table.
+    /// Takes an advisory lock on tenant, namespace and table until the transaction ends; other writers queue.
     ///
-    /// The table goes by its number: one name may be another's, with the schema or without.
+    /// The lock key contains the table's oid, because names with and without a schema may denote the same table.
     pub(crate) fn lock(
         &mut self,
         tenant: &TenantId,
@@ -21,17 +21,17 @@ impl Connection {
         Ok(())
     }
 
-    /// The time at which rows are written, for all rows of a transaction the same: later than that of whatever a writer
-    /// has written that this one has waited for. Not the beginning of the transaction, which may be long past.
+    /// The timestamp for all rows written in a transaction. It is later than those of any writer this one has waited
+    /// for, which the start of the transaction, perhaps long past, is not.
     pub(crate) fn writing_time(&mut self) -> Result<String, Problem> {
         let time = self.rows("select clock_timestamp()::text", &[])?.into_iter().flatten().flatten().next();
         time.ok_or_else(|| Problem::Answer("the server does not say what time it is".to_owned()))
     }
 
-    /// Inserts the rows that are not there yet.
+    /// Inserts the rows that do not exist yet.
     ///
-    /// When another one has inserted the same row meanwhile, it is there at the second try. A row that is in the way then,
-    /// too, is another one with the same key.
+    /// If another writer inserts the same row concurrently, the second try finds it. If a row still conflicts then,
+    /// it is a different row with the same key.
     pub(crate) fn insert_missing(&mut self, sql: &str, parameters: &[&str]) -> Result<u64, Problem> {
         self.command("savepoint before_insert")?;
         let first = match self.execute(sql, parameters) {
@@ -40,17 +40,17 @@ impl Connection {
         };
         self.command("rollback to savepoint before_insert")?;
         match self.execute(sql, parameters) {
-            // Two different rows: somebody is inserting one after the other.
+            // Two different rows: someone keeps inserting.
             Err(Problem::Unique(second)) if second != first => Err(Problem::Conflict(second)),
             done => done,
         }
     }
 
-    /// Prepares, within a transaction, for the merge of a temporary table that was just filled.
+    /// Prepares the merge of a temporary table that was just filled, within a transaction.
     pub(crate) fn before_merge(&mut self, incoming: &str) -> Result<(), Problem> {
         self.execute(&format!("analyze {incoming}"), &[])?;
-        // A table that was filled a moment ago has no statistics yet; taken for almost empty, it would be
-        // searched from end to end for every row.
+        // The target may have been filled a moment ago and lack statistics. Assumed to be almost empty, it would be
+        // scanned in full for every row.
         self.execute("set local enable_nestloop = off", &[])?;
         Ok(())
     }

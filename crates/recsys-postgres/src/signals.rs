@@ -1,8 +1,8 @@
-//! Popularity and co-visitation of a day, as the serving side reads them.
+//! Writes popularity and co-visitation of a day to the tables that the serving side reads.
 //!
-//! The rows of a (tenant, namespace, day) are replaced in one transaction: afterwards they are exactly those
-//! given, or, after a failure, exactly those from before. Rows go into a temporary table by `COPY`; a merge then
-//! removes, changes and inserts what differs. A row that is right already is not touched, `updated_at` included.
+//! The rows of a (tenant, namespace, day) are replaced in one transaction: afterwards they are exactly those given,
+//! or, after a failure, exactly the previous ones. `COPY` fills a temporary table; a merge then deletes, updates and
+//! inserts what differs. A row that is already right is not touched, including its `updated_at`.
 //!
 //! Writers of the same tenant, namespace and table queue behind a lock that ends with the transaction.
 
@@ -17,7 +17,7 @@ const POPULARITY: &str = "item_popularity_daily";
 const COVISIT: &str = "item_covisit_daily";
 
 impl Connection {
-    /// Makes the rows of a day exactly those given, in one transaction.
+    /// Replaces the rows of a day by those given, in one transaction.
     pub fn replace_signals(
         &mut self,
         target: SignalTarget<'_>,
@@ -27,7 +27,7 @@ impl Connection {
             [signals.popularity.as_ref().map(|_| POPULARITY), signals.covisit.as_ref().map(|_| COVISIT)];
         let tables: Vec<&'static str> = tables.into_iter().flatten().collect();
         let written = self.transaction(Mode::Write, |connection| {
-            // All locks before all work, and always in this order: then no writer waits for one that waits for it.
+            // Take all locks first and always in this order, so that writers cannot deadlock.
             for &table in &tables {
                 connection.lock(target.tenant, target.namespace, &TableName::known(table))?;
             }
@@ -56,19 +56,20 @@ impl Connection {
     }
 }
 
-/// A score as a field of `numeric(18,6)`.
+/// Adds a score as a field for `numeric(18,6)`.
 fn push_score(fields: &mut ByteRecord, item_id: &str, score: f64) -> Result<(), Problem> {
-    // Next to 10^12 the scores are 10^-4 apart: none is rounded up to it.
+    // Near 10^12 scores are about 10^-4 apart, so none below it rounds up to it.
     if !score.is_finite() || score.abs() >= 1e12 {
         let reason = format!("has the score {score}, which does not fit numeric(18,6)");
         return Err(Problem::Item { item_id: item_id.to_owned(), reason });
     }
-    // Never with an exponent, and it reads back as the very number.
+    // Prints without an exponent, and reads back as the same number.
     fields.push_field(score.to_string().as_bytes());
     Ok(())
 }
 
-/// Refuses what leaves not one row of all, where there were some. A day with popular items and no pairs is a day.
+/// Refuses to empty a day that has rows. It is enough that one table keeps some: a day may have popular items but no
+/// pairs.
 fn check_emptying(target: SignalTarget<'_>, written: &SignalsWritten) -> Result<(), Problem> {
     let tables = [(POPULARITY, written.popularity), (COVISIT, written.covisit)];
     let is_empty = |written: &Written| written.inserted + written.updated + written.unchanged == 0;
@@ -89,9 +90,9 @@ fn check_emptying(target: SignalTarget<'_>, written: &SignalsWritten) -> Result<
 struct Merge<'a> {
     target: SignalTarget<'a>,
     table: &'static str,
-    /// What names a row within the day.
+    /// The columns that identify a row within the day.
     keys: &'a [&'static str],
-    /// When the rows are written.
+    /// The timestamp for `updated_at`.
     time: &'a str,
 }
 

@@ -1,6 +1,6 @@
-//! The tables of a pilot. A real installation has them already: they belong to the serving side.
+//! Creates the tables for a pilot. In a real installation they exist already, because they belong to the serving side.
 //!
-//! What is missing is created, in one transaction; what is there is compared, and never altered.
+//! Missing tables are created in one transaction; existing ones are compared and never altered.
 
 use std::fmt;
 
@@ -9,25 +9,25 @@ use recsys_core::database::{Mode, TableName, TableNames, TableState};
 use crate::connection::Connection;
 use crate::fault::{PostgresError, Problem};
 
-/// Something about a table that is not what it must be.
+/// A deviation of a table from its expected shape.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// The table.
+    /// The name of the table.
     pub table: String,
-    /// What about it.
+    /// The part that differs.
     pub part: Part,
-    /// What must be there.
+    /// The required state.
     pub expected: String,
-    /// What is there.
+    /// The actual state.
     pub found: String,
 }
 
 /// A part of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
-    /// The table itself.
+    /// The table itself, if the relation is of another kind.
     Itself,
-    /// A column.
+    /// The column of this name.
     Column(String),
     /// The primary key.
     Key,
@@ -44,21 +44,21 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Why there are no tables.
+/// Why the tables were not created.
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
-    /// Tables that are there are not what they must be.
+    /// Existing tables do not have the expected shape.
     #[error(
         "{}; nothing was created, and nothing is ever altered",
         .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
     )]
     Shape(Vec<Difference>),
-    /// The server.
+    /// The server reported an error.
     #[error(transparent)]
     Postgres(PostgresError),
 }
 
-/// Whether a column may be null. A table that is only read is taken either way.
+/// Whether a column may be null. Not checked for tables that are only read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Null {
     Allowed,
@@ -76,7 +76,7 @@ struct Column {
     name: &'static str,
     kind: &'static str,
     null: Null,
-    /// What follows the type where the column is created.
+    /// Definition behind the type when the column is created.
     more: &'static str,
 }
 
@@ -85,7 +85,7 @@ struct Table {
     usage: Usage,
     columns: Vec<Column>,
     key: &'static [&'static str],
-    /// The columns of an index beside the primary key.
+    /// The columns of an additional index.
     index: &'static [&'static str],
 }
 
@@ -111,7 +111,7 @@ impl Column {
     }
 }
 
-/// The tables of the serving side, and the exposures where they are in this database.
+/// The tables of the serving side, and the exposures if they are in this database.
 fn tables(names: &TableNames) -> Vec<Table> {
     let updated_at = || column("updated_at", TIME).with("default now()");
     let score = || column("score", "numeric(18,6)");
@@ -119,7 +119,7 @@ fn tables(names: &TableNames) -> Vec<Table> {
     let mut tables = vec![
         Table {
             name: names.tenants.clone(),
-            // Written only when a missing tenant is to be created.
+            // Only written if missing tenants are to be created.
             usage: Usage::Read,
             columns: vec![
                 column("id", "uuid").with("default gen_random_uuid()"),
@@ -195,9 +195,8 @@ fn tables(names: &TableNames) -> Vec<Table> {
 }
 
 impl Connection {
-    /// Creates the tables that are missing, in one transaction. If one that is there is not what it must be,
-    /// nothing is created. Columns that this project does not know do not matter, as long as rows can be
-    /// inserted without them.
+    /// Creates the missing tables in one transaction. If an existing one has the wrong shape, nothing is created.
+    /// Unknown columns are fine, as long as rows can be inserted without them.
     pub fn init_tables(
         &mut self,
         names: &TableNames,
@@ -226,7 +225,7 @@ fn create_missing(
     connection: &mut Connection,
     names: &TableNames,
 ) -> Result<Vec<(TableName, TableState)>, Failure> {
-    // Two at once would both find nothing.
+    // Otherwise two concurrent runs would both find nothing.
     let lock = "select pg_advisory_xact_lock(hashtextextended('recsys-pipelines/init', 0))::text";
     connection.rows(lock, &[])?;
     let mut states = Vec::new();
@@ -260,7 +259,7 @@ impl Table {
     }
 
     fn compare(&self, connection: &mut Connection, oid: &str) -> Result<Vec<Difference>, Problem> {
-        // A domain is what it is made of, and text that pays no heed to case is text.
+        // A domain counts as its base type, and citext as text.
         let sql = "select attname::text, case when typtype = 'd' then format_type(typbasetype, typtypmod)
                      when typname = 'citext' then 'text' else format_type(atttypid, atttypmod) end,
                  (attnotnull or typnotnull)::text, (atthasdef or attidentity <> '' or typdefault is not null)::text
@@ -325,7 +324,7 @@ impl Table {
     }
 }
 
-/// A column that is there.
+/// An existing column.
 struct Found {
     name: String,
     kind: String,

@@ -1,4 +1,4 @@
-//! Which rows are whose: from the name of a tenant to its id.
+//! Resolves the name of a tenant to its id.
 
 use recsys_core::domain::id::Tenant;
 
@@ -8,7 +8,7 @@ use crate::connection::Connection;
 use crate::fault::{PostgresError, Problem};
 
 impl Connection {
-    /// Finds the tenant whose `external_id` or `id` this is.
+    /// Finds the tenant with this `external_id` or `id`; with [`MissingTenant::Create`], creates a missing one.
     pub fn tenant(
         &mut self,
         table: &TableName,
@@ -31,7 +31,7 @@ impl Connection {
             return Ok(id);
         }
         if missing == MissingTenant::Create && !looks_like_an_id(tenant) {
-            // Another writer may be faster; then its row is the tenant.
+            // Another writer may insert it first; then its row is the tenant.
             let sql = format!(
                 "insert into {} (id, external_id, name) values (gen_random_uuid(), $1, $1) on conflict do nothing",
                 table.quoted()
@@ -58,7 +58,7 @@ impl Connection {
     }
 }
 
-/// Whether a tenant is named by an id. One that is not there is a mistake, not the name of a new tenant.
+/// Whether a tenant is given by id. An unknown id is a mistake rather than the name of a new tenant.
 fn looks_like_an_id(tenant: &str) -> bool {
     tenant.len() == 36 && tenant.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
 }

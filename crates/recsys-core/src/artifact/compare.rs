@@ -1,8 +1,8 @@
-//! What changed between two artifacts of a kind.
+//! Compares two artifacts of the same kind.
 //!
-//! Each kind says what it makes of its items in one form, the [`Outline`]; two outlines are compared without
-//! a look at the kind. Only the [overlap](overlaps) is that of lists as they are served. Nothing here reads a file, and neither the order of a payload's rows nor that of a
-//! hash table shows in the result.
+//! Each kind reduces its content to an [`Outline`], and outlines are compared without regard to the kind. Only the
+//! [overlap](overlaps) compares lists as they are served. The result does not depend on the row order of the payloads
+//! or on hash table order. This module reads no files.
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -13,20 +13,20 @@ use serde::Serialize;
 use super::outline::{Items, Outline, RowsOf};
 use super::payload::Payload;
 
-/// How much of the beginning of a list is in that of another one.
+/// How much the first `k` entries of two lists overlap.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Overlap {
-    /// How long the beginnings are.
+    /// The number of entries compared; shorter lists are compared as a whole.
     pub k: usize,
-    /// The share of the longer beginning that both have, from 0 to 1; of lists for items or users the mean over the rows
+    /// The share of the longer prefix found in both, from 0 to 1. For lists per item or user, the mean over the rows
     /// that both artifacts have.
     pub share: f64,
 }
 
-/// The lengths at which beginnings are compared.
+/// The prefix lengths compared.
 const OVERLAP_AT: [usize; 3] = [10, 20, 50];
 
-/// The overlap of two lists in the order of their ranks; of none with none it is whole.
+/// The overlap of two ranked lists; 1 if both are empty.
 #[allow(clippy::cast_precision_loss, reason = "lists are far shorter than 2^53")]
 fn share(before: &[&str], after: &[&str], k: usize) -> f64 {
     let (before, after) = (&before[..k.min(before.len())], &after[..k.min(after.len())]);
@@ -38,7 +38,7 @@ fn share(before: &[&str], after: &[&str], k: usize) -> f64 {
     after.iter().filter(|item| known.contains(item)).count() as f64 / longer as f64
 }
 
-/// Compares the beginnings of the ranked lists of two artifacts of a kind. None where they have no list in common.
+/// Compares the ranked lists of two artifacts of the same kind. Empty if they have no list in common.
 #[allow(clippy::cast_precision_loss, reason = "artifacts have far fewer rows than 2^53")]
 pub fn overlaps(before: &Payload<'_>, after: &Payload<'_>) -> Vec<Overlap> {
     let old: HashMap<&str, Vec<&str>> = before.lists().into_iter().collect();
@@ -51,48 +51,48 @@ pub fn overlaps(before: &Payload<'_>, after: &Payload<'_>) -> Vec<Overlap> {
     OVERLAP_AT.map(|k| Overlap { k, share: mean(k) }).to_vec()
 }
 
-/// What changed between two artifacts.
+/// The differences between two artifacts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Comparison {
-    /// Of the items.
+    /// Changes of the items.
     pub items: ItemChanges,
-    /// Of the rows, where a row holds a list.
+    /// Changes of the rows, for kinds whose rows hold lists.
     pub rows: Option<RowChanges>,
 }
 
-/// What changed of the items.
+/// Changes of the items.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ItemChanges {
-    /// Those that are only in the artifact after, in its order.
+    /// Items only in the new artifact, in its order.
     #[serde(rename = "in")]
     pub entered: Listed,
-    /// Those that are only in the artifact before, in its order.
+    /// Items only in the old artifact, in its order.
     #[serde(rename = "out")]
     pub left: Listed,
-    /// How many are in both.
+    /// Number of items in both.
     pub kept: usize,
-    /// How many of those have another rank; none where items have no rank.
+    /// Number of kept items with a different rank; `None` if items are not ranked.
     pub moved: Option<usize>,
-    /// Those that moved farthest, farthest first, ties by item id.
+    /// The items that moved farthest, farthest first, ties by item id.
     pub movers: Vec<Mover>,
-    /// How many of the kept have other tags, or the same in another order; none where items have no tags.
+    /// Number of kept items with different tags or a different order of tags; `None` if items have no tags.
     pub tags_changed: Option<usize>,
 }
 
 impl ItemChanges {
-    /// Whether no item came, went, moved or has other tags.
+    /// Whether no item came, went, moved or changed its tags.
     pub fn is_empty(&self) -> bool {
         let changed = [Some(self.entered.count), Some(self.left.count), self.moved, self.tags_changed];
         changed.into_iter().flatten().all(|count| count == 0)
     }
 }
 
-/// How many there are, and which are the first.
+/// A count, and the first items counted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Listed {
-    /// How many.
+    /// Number of items.
     pub count: usize,
-    /// The first of them.
+    /// The ids of the first items.
     pub first: Vec<String>,
 }
 
@@ -109,34 +109,33 @@ impl Listed {
     }
 }
 
-/// An item with another rank than before. Ranks count from 1.
+/// An item whose rank changed. Ranks count from 1.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Mover {
-    /// The item.
+    /// The item id.
     pub item_id: String,
-    /// Its rank before.
+    /// The rank in the old artifact.
     pub rank_before: usize,
-    /// Its rank after.
+    /// The rank in the new artifact.
     pub rank_after: usize,
-    /// How many ranks it went up; negative when it went down.
+    /// Number of ranks gained; negative if it fell.
     pub change: i64,
 }
 
-/// How many rows came and went.
+/// Number of rows that came and went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct RowChanges {
-    /// Whom the rows are of.
+    /// Whether rows belong to items or users.
     pub of: RowsOf,
-    /// How many are only in the artifact after.
+    /// Number of rows only in the new artifact.
     #[serde(rename = "in")]
     pub entered: usize,
-    /// How many are only in the artifact before.
+    /// Number of rows only in the old artifact.
     #[serde(rename = "out")]
     pub left: usize,
 }
 
-/// Compares two artifacts of one kind, and names at most `top` of each list. One that is not there has no
-/// items.
+/// Compares two artifacts of the same kind, listing at most `top` items each. A missing artifact counts as empty.
 pub fn compare(before: Option<&Outline<'_>>, after: Option<&Outline<'_>>, top: usize) -> Comparison {
     Comparison { items: item_changes(before, after, top), rows: row_changes(before, after) }
 }
@@ -343,7 +342,7 @@ mod tests {
         assert!(compare(Some(&before), Some(&before), 10).items.is_empty());
     }
 
-    /// Anything quadratic would take hours.
+    /// A quadratic algorithm would take hours.
     #[test]
     fn a_million_items_are_compared_in_moments() {
         let ids: Vec<String> = (0..1_000_000).map(|number| format!("item-{number:07}")).collect();

@@ -1,4 +1,4 @@
-//! The content of an artifact: shapes of rows, and the kinds that are built in them.
+//! The traits of artifact content: its shape, and how a kind builds it.
 
 use serde::Deserialize;
 
@@ -12,7 +12,7 @@ use crate::input::catalog::Catalog;
 use crate::table::events::EventTable;
 use crate::threads::ordered::Sink;
 
-/// What a kind is built from.
+/// The input that a kind is built from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// The canonical events of the window.
@@ -21,49 +21,48 @@ pub enum Source {
     Catalog,
 }
 
-/// All that a builder may look at and work with. Of events and catalogue, a kind reads only what its
-/// [`Source`] names.
+/// The inputs of a builder. A kind reads only the events or only the catalogue, as its [`Source`] says.
 #[derive(Debug, Clone, Copy)]
 pub struct Inputs<'a> {
     /// The events of the window and segment.
     pub events: &'a EventTable,
     /// The items of the surface.
     pub catalog: &'a Catalog,
-    /// The memory it may take, and where to put the rest.
+    /// The memory budget, and where to spill.
     pub budget: &'a Budget,
 }
 
-/// What a builder made.
+/// The result of a build.
 #[derive(Debug)]
 pub struct Built<T> {
     /// The content: a [`Payload`](super::Payload), or a [`Draft`](super::Draft) of the document.
     pub content: T,
-    /// Sessions left out because they hold more than `max_items_per_session` items.
+    /// Number of sessions skipped because they have more than `max_items_per_session` items.
     pub skipped_sessions: u64,
 }
 
-/// What is wrong with the content of an artifact.
+/// A defect in the content of an artifact.
 #[derive(Debug, thiserror::Error)]
 pub enum Defect {
-    /// A rule of the kind is broken.
+    /// The content breaks a rule of its kind.
     #[error("{0}")]
     Content(String),
-    /// It holds more than the limits allow.
+    /// The content exceeds a limit.
     #[error(transparent)]
     Limit(#[from] LimitExceeded),
 }
 
-/// A shape of content: rows under one field, how they are checked and compared.
+/// The shape of content: a list of rows in one field, with its checks and comparison.
 pub(crate) trait Content<'a>: Deserialize<'a> {
-    /// What its outermost list is of.
+    /// An entry of the outermost list.
     type Row: Encode + Plain<'a>;
 
     /// The field that holds the rows.
     const FIELD: &'static str;
-    /// Whom the rows are of.
+    /// Whether rows belong to items or users.
     const ROWS: RowsOf;
 
-    /// The content with these rows.
+    /// The content that consists of `rows`.
     fn of(rows: Vec<Self::Row>) -> Self;
 
     /// The outermost list.
@@ -72,24 +71,24 @@ pub(crate) trait Content<'a>: Deserialize<'a> {
     /// Checks order, scores and limits.
     fn check(&self, limits: &Limits) -> Result<(), Defect>;
 
-    /// Its ranked lists of items, each by the item or user that it is for; none where nothing is ranked.
+    /// The ranked lists of items, each with the item or user it belongs to; empty if nothing is ranked.
     fn lists(&self) -> Vec<(&str, Vec<&str>)>;
 
-    /// What a comparison with another artifact of the kind sees of it.
+    /// The items and rows that comparisons use.
     fn outline(&self) -> Outline<'_>;
 }
 
-/// A kind: what is counted for it, how that is scored, and in which shape it is finished.
+/// A kind: its input, its counts and scores, and the shape of its content.
 pub(crate) trait Build {
     type Content<'a>: Content<'a>;
 
-    /// What it is built from.
+    /// The input it is built from.
     const SOURCE: Source;
-    /// Whether it counts weighted events, outcomes among them, rather than exposures alone.
+    /// Whether it counts weighted events, including outcomes, instead of exposures only.
     const WEIGHS: bool = false;
 
-    /// Hands the rows of the content to `sink`, in order; returns how many sessions were left out because they hold more
-    /// than `max_items_per_session` items.
+    /// Passes the rows of the content to `sink` in order; returns the number of sessions skipped because they have
+    /// more than `max_items_per_session` items.
     fn build<'a>(
         inputs: &Inputs<'a>,
         limits: &Limits,

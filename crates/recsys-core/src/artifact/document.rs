@@ -1,4 +1,4 @@
-//! The artifact as a document: field order, version, and reading it back.
+//! The artifact as a document: field order, version, writing and reading.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -19,48 +19,48 @@ use crate::encoding::hash::{HashWriter, is_sha256};
 use crate::encoding::json::{self, error_in_words};
 use crate::threads::ordered;
 
-/// How and when an artifact came to be. Not part of what its version stands for.
+/// How and when an artifact was built. The version does not depend on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(remote = "Self", deny_unknown_fields)]
 pub struct BuildInfo {
     /// When it was built, RFC 3339.
     pub built_at: String,
-    /// SHA-256 of the document without this block's content.
+    /// SHA-256 of the document with this block blanked.
     pub version: String,
-    /// SHA-256 of the bytes it was built from.
+    /// SHA-256 of the input it was built from.
     pub source_hash: String,
 }
 
 json::object!(BuildInfo and Serialize);
 
-/// Why bytes are not the artifact they should be.
+/// Why a document is not the expected artifact.
 #[derive(Debug, thiserror::Error)]
 pub enum DocumentError {
-    /// Not JSON of the kind's schema.
+    /// The document is not JSON, or does not follow the schema of the kind.
     #[error("not a {kind} artifact: {}", error_in_words(source))]
     Schema {
-        /// The kind that was expected.
+        /// The expected kind.
         kind: Kind,
-        /// Where the JSON departs from it.
+        /// The parse error.
         source: serde_json::Error,
     },
-    /// The document says it is something else.
+    /// The document states another kind.
     #[error("it says artifact_type {0:?}")]
     OtherKind(String),
     /// The content was changed after the version was computed.
     #[error("its content has version {actual}, not {stated}")]
     Version {
-        /// The version in the document.
+        /// The version stated in the document.
         stated: String,
-        /// The version of the content.
+        /// The actual version of the content.
         actual: String,
     },
 }
 
-/// The `build` block that is hashed, and the end of the document.
+/// The `build` block as hashed for the version, and the end of the document.
 const BLANK: &[u8] = br#"{"built_at":"","version":""}}"#;
 
-/// The fields before the content.
+/// The fields in front of the content.
 #[derive(Serialize)]
 struct Head<'a> {
     v: u8,
@@ -72,7 +72,7 @@ struct Head<'a> {
     window: Window,
 }
 
-/// The version of content of `kind`, whose rows `fill` adds.
+/// Computes the version of content of `kind`; `fill` adds its rows.
 pub(super) fn version_of(
     key: &ArtifactKey,
     kind: Kind,
@@ -85,7 +85,7 @@ pub(super) fn version_of(
     blank(hash)
 }
 
-/// Hands the document up to the content of the `build` block to `out`, piece by piece; `fill` adds the rows.
+/// Writes the document up to the value of `build` to `out`, piece by piece; `fill` adds the rows.
 fn encode_open<T>(
     key: &ArtifactKey,
     kind: Kind,
@@ -106,12 +106,12 @@ fn encode_open<T>(
     filled
 }
 
-/// Hands rows that are there to `encoder`. All threads encode.
+/// Encodes existing rows on all threads.
 pub(super) fn encode(rows: &[impl Encode], encoder: &mut Encoder<'_>) {
     ordered::map(rows, |row| row, encoder);
 }
 
-/// Builds the document of an artifact of the kind `K`.
+/// Builds the document of an artifact of kind `K`.
 pub(super) fn draft<K: Build>(
     key: &ArtifactKey,
     inputs: &Inputs<'_>,
@@ -122,23 +122,23 @@ pub(super) fn draft<K: Build>(
     Ok(Built { content, skipped_sessions: skipped_sessions? })
 }
 
-/// An artifact whose version is known and whose `build` block is still open.
+/// An encoded artifact with a known version and a missing `build` block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draft {
-    /// The document up to the `build` block.
+    /// The document up to the value of `build`.
     bytes: Vec<u8>,
-    /// The version of its content.
+    /// The version of the content.
     pub version: String,
-    /// Rows of the outermost list.
+    /// Number of rows in the outermost list.
     pub rows: u64,
 }
 
-/// An artifact as it is stored.
+/// An artifact in its stored form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Encoded {
-    /// The document.
+    /// The complete document.
     pub bytes: Vec<u8>,
-    /// The version it states.
+    /// The version stated in it.
     pub version: String,
 }
 
@@ -159,7 +159,7 @@ impl Draft {
         (Self { bytes, version: blank(hash), rows }, filled)
     }
 
-    /// Completes the document.
+    /// Appends the `build` block.
     pub fn finish(self, built_at: &str, source_hash: &str) -> Encoded {
         let Self { mut bytes, version, rows: _ } = self;
         let (built_at, source_hash) = (built_at.to_owned(), source_hash.to_owned());
@@ -170,20 +170,20 @@ impl Draft {
     }
 }
 
-/// The version of a document that has been hashed up to the content of its `build` block.
+/// The version of a document that was hashed up to the value of `build`.
 fn blank(mut hash: HashWriter) -> String {
     hash.update(BLANK);
     hash.finish()
 }
 
-/// Reads a document whose content is in the field of `P`.
+/// Parses a document whose content is in the field of `P`.
 pub(super) fn read<'a, P: Content<'a>>(bytes: &'a [u8]) -> serde_json::Result<Wire<P>> {
-    // Whether bytes are UTF-8 is found out sooner of all of them than of each string.
+    // Validating UTF-8 once for the whole document is faster than for each string.
     let Ok(text) = std::str::from_utf8(bytes) else {
         return Fields::new(P::FIELD).read(serde_json::Deserializer::from_slice(bytes));
     };
-    // What was taken out is the content if the list in its place is what is left of that. Else it stood deeper in the
-    // document, and the library says what is wrong with it.
+    // `split` cuts out the first list of that name. It is the content if the rest has an empty list in the content field.
+    // Otherwise the list was nested deeper, and the library parses the document or explains the error.
     if let Some((rows, rest)) = plain::split(text, P::FIELD)
         && let Ok(rest) =
             Fields::<Vec<IgnoredAny>>::new(P::FIELD).read(serde_json::Deserializer::from_str(&rest))
@@ -195,7 +195,7 @@ pub(super) fn read<'a, P: Content<'a>>(bytes: &'a [u8]) -> serde_json::Result<Wi
     Fields::new(P::FIELD).read(serde_json::Deserializer::from_str(text))
 }
 
-/// A document as it stands in the file.
+/// The fields of a parsed document.
 pub(super) struct Wire<T> {
     pub(super) artifact_type: String,
     pub(super) tenant: Tenant,
@@ -206,7 +206,7 @@ pub(super) struct Wire<T> {
     pub(super) build: BuildInfo,
 }
 
-/// The fields of a document. Written by hand because the name of the content's field depends on the kind, and
+/// Deserialises the fields of a document. Hand-written because the name of the content field depends on the kind and
 /// unknown fields are refused.
 struct Fields<T> {
     content: &'static str,
@@ -336,7 +336,7 @@ mod tests {
         else {
             panic!("its version is that of another content");
         };
-        // What is wrong with these is only that a reader must not look into `more`.
+        // The only fault here is the unknown field `more`, which the fast parser must not look into.
         let good = text.replace(&stated, &actual);
         assert!(Kind::Popularity.parse(good.as_bytes()).is_ok());
         let nested = format!("[{{\"more\":1,\"items\":{rows}}}]");

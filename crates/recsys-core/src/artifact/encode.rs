@@ -1,11 +1,11 @@
-//! Rows as text: a document is a long list of rows, and each takes less as text than in memory.
+//! Encodes rows as text. A row takes less memory as text than as a value, and documents are long lists of rows.
 
 use crate::threads::ordered::Sink;
 
-/// What a document lists.
+/// A row or an element of a row.
 pub(crate) trait Encode: Send + Sync {
-    /// Appends it as compact JSON. Written by hand, because documents are long lists of short objects whose
-    /// field names never need an escape.
+    /// Appends the value as compact JSON. Hand-written, because documents are long lists of short objects whose field
+    /// names never need an escape.
     fn push(&self, out: &mut Vec<u8>);
 }
 
@@ -15,7 +15,7 @@ impl<R: Encode> Encode for &R {
     }
 }
 
-/// Appends rows with commas between them.
+/// Appends rows separated by commas.
 pub(super) fn push_rows(out: &mut Vec<u8>, rows: &[impl Encode]) {
     for (place, row) in rows.iter().enumerate() {
         if place > 0 {
@@ -25,15 +25,15 @@ pub(super) fn push_rows(out: &mut Vec<u8>, rows: &[impl Encode]) {
     }
 }
 
-/// Makes the rows a list of compact JSON, without the brackets.
+/// Encodes rows as a list of compact JSON without brackets.
 pub(crate) struct Encoder<'a> {
     out: &'a mut (dyn FnMut(&[u8]) + Send),
-    /// How many rows it has taken.
+    /// Number of rows encoded so far.
     pub(super) rows: u64,
 }
 
 impl<'a> Encoder<'a> {
-    /// An encoder that hands the text to `out`, piece by piece.
+    /// An encoder that writes to `out`, piece by piece.
     pub(super) fn new(out: &'a mut (dyn FnMut(&[u8]) + Send)) -> Self {
         Self { out, rows: 0 }
     }

@@ -14,14 +14,14 @@ use crate::domain::limit::{Cut, Limits};
 use crate::encoding::json;
 use crate::threads::ordered::{self, Sink};
 
-/// An item and how often it was counted.
+/// An item and its count.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(remote = "Self", deny_unknown_fields)]
 pub struct ItemCount<'a> {
-    /// The item.
+    /// The item id.
     #[serde(borrow)]
     pub item_id: Cow<'a, str>,
-    /// How often.
+    /// How often it was counted, or the total weight of its events.
     pub count: u64,
 }
 
@@ -59,12 +59,12 @@ pub(super) fn item_count(items: &Dictionary, item: u32, count: u64) -> ItemCount
     ItemCount { item_id: Cow::Borrowed(items.get(item)), count }
 }
 
-/// Items by count descending, then item id.
+/// Items by count descending, ties by item id.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(transparent)]
 pub struct ItemList<'a>(#[serde(borrow)] pub Vec<ItemCount<'a>>);
 
-/// Ranks the items by their counts and keeps the first `max_items_per_artifact`.
+/// Ranks items by count and keeps the best `max_items_per_artifact`.
 pub(super) fn finish<'a>(
     items: &'a Dictionary,
     counts: Vec<u64>,

@@ -1,24 +1,24 @@
-//! What an artifact is of.
+//! The identity of an artifact.
 
 use super::kind::Kind;
 use crate::domain::id::{NO_SEGMENT, Scope, Segment};
 use crate::domain::window::Window;
 
-/// What an artifact is of.
+/// What an artifact was built for: kind, tenant and surface, segment and window.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArtifactKey {
-    /// What it holds.
+    /// The kind of content.
     pub kind: Kind,
-    /// Whose it is.
+    /// The tenant and surface.
     pub scope: Scope,
-    /// The slice of the surface it was built for.
+    /// The segment of the surface; `None` for all events.
     pub segment: Option<Segment>,
-    /// The days it was built from.
+    /// The days that it was built from.
     pub window: Window,
 }
 
 impl ArtifactKey {
-    /// The folder name of the segment.
+    /// The folder name of the segment, which is [`NO_SEGMENT`] without one.
     pub fn segment_folder(&self) -> &str {
         self.segment.as_ref().map_or(NO_SEGMENT, Segment::as_str)
     }

@@ -1,11 +1,11 @@
-//! The kinds of artifacts. A new one is a file in `kinds/` and a line in the list here.
+//! The kinds of artifacts. To add one, add a file in `kinds/` and a line to the list here.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Hands the list of kinds to a macro: what each is, its name, the module that builds it, and the shape of its content.
+/// Passes the list of kinds to a macro: documentation, name, building module and shape of the content.
 macro_rules! each_kind {
     ($with:ident) => {
         $with! {
@@ -15,9 +15,9 @@ macro_rules! each_kind {
             Cooc = "cooc" in cooc as neighbors::NeighborLists;
             /// How often each user was shown each item.
             Implicit = "implicit" in implicit as user_lists::UserLists;
-            /// The tags of each item of the catalogue.
+            /// The tags of each catalogue item.
             ContentSim = "content_sim" in content_sim as tagged_items::TaggedItems;
-            /// What each user was shown after something else.
+            /// Which items each user was shown after another one, and how often.
             SessionSeq = "session_seq" in session_seq as user_lists::UserLists;
         }
     };
@@ -26,17 +26,17 @@ pub(super) use each_kind;
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $variant:ident = $name:literal in $module:ident as $shape:ident::$content:ident;)*) => {
-        /// What an artifact holds.
+        /// The kind of an artifact.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum Kind {
             $($(#[$doc])* #[serde(rename = $name)] $variant,)*
         }
 
         impl Kind {
-            /// Every kind.
+            /// All kinds.
             pub const ALL: &[Self] = &[$(Self::$variant),*];
 
-            /// The name in paths, documents and settings.
+            /// The name used in paths, documents and settings.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $name),* }
             }
@@ -52,7 +52,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A name that is not one of a kind.
+/// The name is not that of a kind.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
     "{0:?} is not an artifact kind; the kinds are popularity, cooc, implicit, content_sim and session_seq"

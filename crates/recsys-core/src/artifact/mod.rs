@@ -1,8 +1,8 @@
-//! Artifacts: what is built, what it is called, and its version.
+//! Artifacts: kinds, content, documents and versions.
 //!
 //! A builder is a pure function from a table to the rows of a [`Payload`]: no clock, no file, no random source. The
-//! version is the hash of the finished document, so equal content has equal versions wherever and whenever
-//! it was built. Nothing here is published, and nothing says where an artifact is stored.
+//! version is a hash of the document without its build info, so equal content has equal versions, wherever and
+//! whenever it was built. Publishing and storage locations are handled elsewhere.
 
 pub mod compare;
 pub mod item_list;

@@ -23,10 +23,10 @@ use crate::threads::ordered::{self, Sink};
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(remote = "Self", deny_unknown_fields)]
 pub struct Neighbors<'a> {
-    /// The item.
+    /// The item id.
     #[serde(borrow)]
     pub item_id: Cow<'a, str>,
-    /// The items it occurs with, by count of common sessions descending, then item id.
+    /// The items that share sessions with it, by number of common sessions descending, ties by item id.
     pub items: Vec<ItemCount<'a>>,
 }
 
@@ -53,7 +53,7 @@ impl<'a> Plain<'a> for Neighbors<'a> {
     }
 }
 
-/// Rows by item id.
+/// Rows in order of item ids.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(transparent)]
 pub struct NeighborLists<'a>(#[serde(borrow)] pub Vec<Neighbors<'a>>);
@@ -91,8 +91,8 @@ impl<'a> Content<'a> for NeighborLists<'a> {
         lists.collect()
     }
 
-    /// The weight of an item is the sum of the counts of its row. An item that is only a neighbour, because
-    /// its own row was cut, has no weight and does not count.
+    /// The weight of an item is the sum of the counts in its row. An item without a row of its own, because that was
+    /// cut, has no weight and is left out.
     fn outline(&self) -> Outline<'_> {
         let ids = || self.0.iter().map(|row| &*row.item_id);
         let sums = self.0.iter().map(|row| row.items.iter().map(|item| Weight::from(item.count)).sum());
@@ -100,8 +100,8 @@ impl<'a> Content<'a> for NeighborLists<'a> {
     }
 }
 
-/// Makes the rows of counted pairs. Each keeps its best `max_neighbors_per_item`, and of the rows the
-/// `max_items_per_artifact` with the greatest totals of kept counts stay.
+/// Turns counted pairs into rows. Each row keeps its best `max_neighbors_per_item`; then the `max_items_per_artifact`
+/// rows with the greatest totals of kept counts remain.
 pub(super) fn finish<'a, S: Scorer<u32, Score = u32>>(
     items: &'a Dictionary,
     pairs: Pairs,
@@ -131,7 +131,7 @@ struct Row {
     item: u32,
     /// The sum of the kept counts.
     total: u64,
-    /// Neighbour and count, best first.
+    /// Pairs of neighbour and count, best first.
     kept: Vec<(u32, u32)>,
 }
 
@@ -140,13 +140,13 @@ impl Row {
         Self { item, total: kept.iter().map(|(_, count)| u64::from(*count)).sum(), kept }
     }
 
-    /// Better rows first; ties by item id.
+    /// Sort key: greatest total first, ties by item id.
     fn rank(&self) -> (Reverse<u64>, u32) {
         (Reverse(self.total), self.item)
     }
 }
 
-/// The best rows seen so far, and a few more.
+/// Collects the best rows; holds some more until it prunes them.
 struct BestRows {
     rows: Vec<Row>,
     most: usize,

@@ -1,4 +1,4 @@
-//! What a comparison sees of an artifact: its items and how much it makes of each, whatever its kind.
+//! A summary of an artifact for comparisons: its items and their weights, independent of the kind.
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -7,29 +7,29 @@ use std::iter::Sum;
 
 use serde::Serialize;
 
-/// How much an artifact makes of an item.
+/// The importance of an item within an artifact.
 ///
-/// A whole number of millionths, because sums of floating-point numbers depend on their order and these do
-/// not. Counts are exact; of a score, what is finer than a millionth is rounded to the nearest one.
+/// An integer number of millionths, because sums of floats depend on their order. Counts are exact; scores are
+/// rounded to the nearest millionth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Weight(pub(super) u128);
 
 impl Weight {
     const ONE: u128 = 1_000_000;
 
-    /// The weight of a score; nothing below zero has any.
+    /// The weight of a score; 0 for negative scores.
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "the cast stops at 0 and at the greatest number"
     )]
     pub fn of_score(score: f64) -> Self {
-        // Taken apart because the product of a large count and a million would not be exact.
+        // Split first, because a large count times a million is not exact.
         let (whole, fraction) = (score.trunc() as u128, (score.fract() * 1e6).round() as u128);
         Self(whole.saturating_mul(Self::ONE).saturating_add(fraction))
     }
 
-    /// The score that has this weight, to the millionth.
+    /// The weight as a score, to the millionth.
     #[allow(clippy::cast_precision_loss, reason = "a number for people")]
     pub fn as_score(self) -> f64 {
         self.0 as f64 / Self::ONE as f64
@@ -48,17 +48,17 @@ impl Sum for Weight {
     }
 }
 
-/// What an artifact makes of each of its items.
+/// The items of an artifact with their weights or tags.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Items<'a> {
-    /// They are ranked by weight.
+    /// Items ranked by weight.
     Weighed(HashMap<&'a str, Weight>),
-    /// They have tags and no order.
+    /// Items with tags, not ranked.
     Tagged(HashMap<&'a str, &'a [Cow<'a, str>]>),
 }
 
 impl<'a> Items<'a> {
-    /// Items and their weights; the weights of an item that comes more than once are added up.
+    /// Ranked items; adds up the weights of an item that occurs more than once.
     pub fn weighed(weights: impl IntoIterator<Item = (&'a str, Weight)>) -> Self {
         let mut sums: HashMap<&str, Weight> = HashMap::new();
         for (item, weight) in weights {
@@ -68,7 +68,7 @@ impl<'a> Items<'a> {
         Self::Weighed(sums)
     }
 
-    /// By weight descending, then item id; without weights by item id.
+    /// Ranked items by weight descending, ties by item id; tagged items by item id.
     pub(super) fn in_order(&self) -> Vec<&'a str> {
         match self {
             Self::Weighed(weights) => {
@@ -95,7 +95,7 @@ impl<'a> Outline<'a> {
     }
 }
 
-/// Whom the rows of an artifact are of.
+/// Whether the rows of an artifact belong to items or users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RowsOf {
@@ -106,7 +106,7 @@ pub enum RowsOf {
 }
 
 impl RowsOf {
-    /// What the rows are of, in the plural.
+    /// The plural noun for messages.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Items => "items",
@@ -115,12 +115,12 @@ impl RowsOf {
     }
 }
 
-/// What a comparison sees of an artifact.
+/// A summary of an artifact for comparisons.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outline<'a> {
-    /// Its items.
+    /// The items, ranked or tagged.
     pub items: Items<'a>,
-    /// The ids of its rows, where a row holds a list.
+    /// The ids of the rows, for kinds whose rows hold lists.
     pub rows: Option<(RowsOf, Vec<&'a str>)>,
 }
 
@@ -131,14 +131,14 @@ mod tests {
     #[test]
     fn counts_are_exact_and_fractions_are_millionths() {
         let sum = |scores: &[f64]| scores.iter().map(|score| Weight::of_score(*score)).sum::<Weight>();
-        // As floating-point numbers the first sum is 0.9999999999999999, and the order of the second shows.
+        // As floats, the first sum would be 0.9999999999999999, and the second would depend on its order.
         assert_eq!(sum(&[0.1; 10]), Weight::from(1));
         assert_eq!(sum(&[0.1, 0.2, 0.3]), sum(&[0.3, 0.2, 0.1]));
         assert_eq!(sum(&[2.5, 0.000_000_4, 0.000_000_6]), Weight(2_500_001));
-        // The greatest whole numbers that a score can tell apart, and the greatest count.
+        // The largest integers that a score can distinguish, and the largest count.
         assert_eq!(sum(&[9_007_199_254_740_991.0, 1.0]), Weight::from(1 << 53));
         assert!(Weight::from(u64::MAX) > Weight::from(u64::MAX - 1));
-        // No published artifact has such scores; none of them stops a comparison.
+        // No published artifact has such scores, but they must not break a comparison.
         assert_eq!(sum(&[f64::NAN, -1.5, f64::NEG_INFINITY]), Weight(0));
         assert_eq!(sum(&[f64::MAX, f64::INFINITY]), Weight(u128::MAX));
     }

@@ -1,4 +1,4 @@
-//! The content of an artifact of any kind, and the artifact that is read back.
+//! The content of any kind, and parsed artifacts.
 
 use super::content::{Build, Built, Content, Defect, Inputs, Source};
 use super::document::{self, BuildInfo, DocumentError, Draft};
@@ -12,29 +12,29 @@ use crate::domain::limit::Limits;
 
 macro_rules! payloads {
     ($($(#[$doc:meta])* $variant:ident = $name:literal in $module:ident as $shape:ident::$content:ident;)*) => {
-        /// The content of an artifact.
+        /// The content of an artifact, by kind.
         #[derive(Debug, Clone, PartialEq)]
         pub enum Payload<'a> {
             $($(#[$doc])* $variant(super::$shape::$content<'a>),)*
         }
 
         impl Kind {
-            /// What the kind is built from.
+            /// The input the kind is built from.
             pub fn source(self) -> Source {
                 match self { $(Self::$variant => <super::kinds::$module::$variant as Build>::SOURCE),* }
             }
 
-            /// Whom its rows are of.
+            /// Whether the rows belong to items or users.
             pub fn rows_of(self) -> RowsOf {
                 match self { $(Self::$variant => <super::$shape::$content as Content>::ROWS),* }
             }
 
-            /// Whether it counts weighted events, outcomes among them, rather than exposures alone.
+            /// Whether the kind counts weighted events, including outcomes, instead of exposures only.
             pub fn weighs(self) -> bool {
                 match self { $(Self::$variant => <super::kinds::$module::$variant as Build>::WEIGHS),* }
             }
 
-            /// Builds the content.
+            /// Builds the content in memory.
             pub fn build<'a>(
                 self,
                 inputs: &Inputs<'a>,
@@ -49,7 +49,7 @@ macro_rules! payloads {
                 }
             }
 
-            /// Builds the document of `key`, which is of this kind.
+            /// Builds the document of `key`, which must be of this kind.
             fn draft(
                 self,
                 key: &ArtifactKey,
@@ -61,7 +61,7 @@ macro_rules! payloads {
                 }
             }
 
-            /// Reads an artifact that should be of this kind.
+            /// Parses an artifact that should be of this kind, and verifies its version.
             pub fn parse(self, bytes: &[u8]) -> Result<Artifact<'_>, DocumentError> {
                 match self {
                     $(Self::$variant => parse(self, bytes, Payload::$variant)),*
@@ -75,37 +75,37 @@ macro_rules! payloads {
                 match self { $(Self::$variant(_) => Kind::$variant),* }
             }
 
-            /// Rows of the outermost list: items, users …
+            /// Number of rows in the outermost list: items, users …
             pub fn len(&self) -> usize {
                 match self { $(Self::$variant(payload) => payload.rows().len()),* }
             }
 
-            /// Whether there is not one row.
+            /// Whether there are no rows.
             pub fn is_empty(&self) -> bool {
                 self.len() == 0
             }
 
-            /// Checks what the schema cannot: order, positive scores, limits.
+            /// Checks what the schema cannot express: order, positive scores, limits.
             pub fn check(&self, limits: &Limits) -> Result<(), Defect> {
                 match self { $(Self::$variant(payload) => payload.check(limits)),* }
             }
 
-            /// What a comparison with another artifact of the kind sees of it.
+            /// The items and rows that comparisons use.
             pub fn outline(&self) -> Outline<'_> {
                 match self { $(Self::$variant(payload) => payload.outline()),* }
             }
 
-            /// Its ranked lists of items, each by the item or user that it is for.
+            /// The ranked lists of items, each with the item or user it belongs to.
             pub(super) fn lists(&self) -> Vec<(&str, Vec<&str>)> {
                 match self { $(Self::$variant(payload) => payload.lists()),* }
             }
 
-            /// The field that holds the content.
+            /// The name of the field that holds the content.
             fn field(&self) -> &'static str {
                 match self { $(Self::$variant(_) => <super::$shape::$content as Content>::FIELD),* }
             }
 
-            /// Hands the rows to `encoder`.
+            /// Passes the rows to `encoder`.
             fn encode(&self, encoder: &mut Encoder<'_>) {
                 match self { $(Self::$variant(payload) => document::encode(payload.rows(), encoder)),* }
             }
@@ -115,35 +115,35 @@ macro_rules! payloads {
 
 each_kind!(payloads);
 
-/// An artifact that was read back.
+/// A parsed artifact.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Artifact<'a> {
-    /// What it is of.
+    /// The key as stated in the document.
     pub key: ArtifactKey,
     /// The content.
     pub payload: Payload<'a>,
-    /// How it came to be.
+    /// How and when it was built.
     pub build: BuildInfo,
 }
 
 impl Draft {
-    /// Builds an artifact as a document, whose content is never in memory as a whole but as text.
+    /// Builds an artifact directly as a document, so that its content is only in memory as text.
     pub fn build(key: &ArtifactKey, inputs: &Inputs<'_>, limits: &Limits) -> Result<Built<Self>, CountError> {
         key.kind.draft(key, inputs, limits)
     }
 
-    /// Encodes an artifact and computes its version, in one pass over the content.
+    /// Encodes content and computes its version in one pass.
     pub fn new(key: &ArtifactKey, payload: &Payload<'_>) -> Self {
         Self::fill(key, payload.kind(), payload.field(), |encoder| payload.encode(encoder)).0
     }
 }
 
-/// The version of an artifact's content.
+/// Computes the version of an artifact's content.
 pub fn version(key: &ArtifactKey, payload: &Payload<'_>) -> String {
     document::version_of(key, payload.kind(), payload.field(), |encoder| payload.encode(encoder))
 }
 
-/// Reads an artifact of the kind whose content is `P`, and recomputes its version.
+/// Parses an artifact whose content is `P`, and verifies its version.
 fn parse<'a, P: Content<'a>>(
     kind: Kind,
     bytes: &'a [u8],

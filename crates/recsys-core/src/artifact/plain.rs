@@ -1,14 +1,13 @@
-//! The rows of documents as they are almost always: compact, and without an escape in them.
+//! A fast parser for the usual rows of documents: compact and without escapes.
 //!
-//! Such rows are read in one pass, without an allocation for each string. Whatever is the least bit unusual (a blank,
-//! an escape, another order of fields, a sign, an exponent, an error) is left to the JSON library, so that what is
-//! accepted, and what is said of what is not, is the library's alone.
+//! It takes one pass, without an allocation per string. Anything unusual (a blank, an escape, another order of fields, a
+//! sign, an exponent, an error) is left to the JSON library, which alone decides what is accepted and words the errors.
 
 use std::borrow::Cow;
 
-/// What a document lists.
+/// A row or an element of a row.
 pub(crate) trait Plain<'a>: Sized {
-    /// Reads the next one.
+    /// Parses the next value; `None` if it is not plain.
     fn read(text: &mut Cursor<'a>) -> Option<Self>;
 }
 
@@ -18,8 +17,8 @@ impl<'a> Plain<'a> for Cow<'a, str> {
     }
 }
 
-/// The rows of the first field `name`, if they are plain, and the document without them: its field is an empty list.
-/// Whether it is a field of the document, or of something in it, is for the caller to see in the rest.
+/// Parses the rows of the first field `name`, if they are plain, and returns them with the rest of the document, in which
+/// that list is empty. The caller must check that it was a top-level field.
 pub(super) fn split<'a, T: Plain<'a>>(text: &'a str, name: &str) -> Option<(Vec<T>, String)> {
     let field = format!(",\"{name}\":[");
     let start = text.find(&field)? + field.len();
@@ -28,7 +27,7 @@ pub(super) fn split<'a, T: Plain<'a>>(text: &'a str, name: &str) -> Option<(Vec<
     Some((rows, [&text[..start], &text[cursor.at - 1..]].concat()))
 }
 
-/// A place in a document.
+/// A position in a document.
 pub(crate) struct Cursor<'a> {
     text: &'a str,
     at: usize,
@@ -39,12 +38,12 @@ impl<'a> Cursor<'a> {
         &self.text.as_bytes()[self.at..]
     }
 
-    /// Passes over `expected`.
+    /// Skips `expected`.
     pub(super) fn take(&mut self, expected: &[u8]) -> Option<()> {
         self.rest().starts_with(expected).then(|| self.at += expected.len())
     }
 
-    /// A string without an escape.
+    /// A string without escapes.
     pub(super) fn string(&mut self) -> Option<&'a str> {
         self.take(b"\"")?;
         let length = self.rest().iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..b' '))?;
@@ -54,7 +53,7 @@ impl<'a> Cursor<'a> {
         Some(string)
     }
 
-    /// An integer of so few digits that a floating-point number can be any of them.
+    /// An integer of at most 9 digits, so that a float also holds it exactly.
     pub(super) fn integer(&mut self) -> Option<u32> {
         let mut number: u32 = 0;
         let rest = self.rest();
@@ -98,7 +97,7 @@ mod tests {
     use proptest::sample::select;
     use serde::Deserialize;
 
-    /// A list of rows, mostly of the plain kind.
+    /// A list of rows, mostly plain.
     fn rows() -> impl Strategy<Value = String> {
         let id = prop_oneof![
             9 => "[a-z0-9é文 :<>&]{0,20}".prop_map(|id| format!("\"{id}\"")),
@@ -122,7 +121,7 @@ mod tests {
         proptest::collection::vec(row, 0..4).prop_map(|rows| format!("[{}]", rows.join(",")))
     }
 
-    /// Whether the two ways to read the rows of a document agree, where both do.
+    /// Whether the two parsers agree wherever both accept a document.
     fn is_read<'a, P: Content<'a>>(document: &'a str, rows: &'a str) -> bool
     where
         P::Row: PartialEq + std::fmt::Debug + Deserialize<'a>,
@@ -151,7 +150,7 @@ mod tests {
             for changed in [format!("{}{byte}{}", &ROWS[..at], &ROWS[at..]), format!("{}{byte}{}", &ROWS[..at], &ROWS[at + 1..])] {
                 let document = format!("{{\"v\":1,\"users\":{changed},\"build\":{{}}}}");
                 if let Some((rows, rest)) = split::<UserItems<'_>>(&document, "users") {
-                    // The list may end earlier than it did.
+                    // The list may now end earlier than before.
                     let read = &document["{\"v\":1,\"users\":".len()..][..document.len() - rest.len() + "[]".len()];
                     let library: Vec<UserItems<'_>> = serde_json::from_str(read).expect(read);
                     prop_assert_eq!(rows, library);

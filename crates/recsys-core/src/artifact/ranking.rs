@@ -17,7 +17,7 @@ pub(super) fn keep_best<S: Ord + Copy>(entries: &mut Vec<(u32, S)>, most: usize)
     entries.sort_unstable_by_key(key);
 }
 
-/// The scores of what was counted together with `of`, of which the `most` best are kept, best first, ties by id.
+/// Scores the items counted together with `of` and keeps the best `most`, best first, ties by id.
 pub(super) fn best<C: Copy, S: Scorer<C>>(
     scorer: &S,
     of: u32,
@@ -27,7 +27,7 @@ pub(super) fn best<C: Copy, S: Scorer<C>>(
     let mut ranked: Vec<_> =
         counts.iter().map(|(other, count)| (*other, scorer.score(of, *other, *count))).collect();
     keep_best(&mut ranked, most);
-    // Of its own size: what was cut off would be in memory, too.
+    // Otherwise the cut entries would keep their memory.
     ranked.shrink_to_fit();
     ranked
 }
@@ -50,7 +50,7 @@ pub(super) fn check_ranked<'a>(
     Ok(())
 }
 
-/// Checks that rows stand in the order of their ids, each once.
+/// Checks that ids are not empty, unique and in order.
 pub(super) fn check_sorted<'a>(list: &str, ids: impl Iterator<Item = &'a str>) -> Result<(), Defect> {
     let mut previous = "";
     for id in ids {

@@ -16,7 +16,7 @@ use crate::encoding::json;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(remote = "Self", deny_unknown_fields)]
 pub struct TaggedItem<'a> {
-    /// The item.
+    /// The item id.
     #[serde(borrow)]
     pub item_id: Cow<'a, str>,
     /// Lower-case tags in the order of their first occurrence.
@@ -46,7 +46,7 @@ impl<'a> Plain<'a> for TaggedItem<'a> {
     }
 }
 
-/// Items by id.
+/// Items in order of their ids.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(transparent)]
 pub struct TaggedItems<'a>(#[serde(borrow)] pub Vec<TaggedItem<'a>>);
@@ -79,7 +79,7 @@ impl<'a> Content<'a> for TaggedItems<'a> {
         Vec::new()
     }
 
-    /// Items without weights, and their tags.
+    /// Tagged items without weights.
     fn outline(&self) -> Outline<'_> {
         let tags = self.0.iter().map(|item| (&*item.item_id, &*item.tags));
         Outline { items: Items::Tagged(tags.collect()), rows: None }

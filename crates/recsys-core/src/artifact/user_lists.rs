@@ -18,10 +18,10 @@ use crate::table::events::EventTable;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(remote = "Self", deny_unknown_fields)]
 pub struct ItemScore<'a> {
-    /// The item.
+    /// The item id.
     #[serde(borrow)]
     pub item_id: Cow<'a, str>,
-    /// Greater is better.
+    /// The score; greater is better.
     pub score: f64,
 }
 
@@ -48,14 +48,14 @@ impl<'a> Plain<'a> for ItemScore<'a> {
     }
 }
 
-/// The items of one user, by score descending, then item id.
+/// The items of one user.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(remote = "Self", deny_unknown_fields)]
 pub struct UserItems<'a> {
-    /// The user.
+    /// The user id.
     #[serde(borrow)]
     pub user_id: Cow<'a, str>,
-    /// The user's items.
+    /// The user's items, by score descending, ties by item id.
     pub items: Vec<ItemScore<'a>>,
 }
 
@@ -82,12 +82,12 @@ impl<'a> Plain<'a> for UserItems<'a> {
     }
 }
 
-/// Users by id. A user of whom nothing was counted has an empty list.
+/// Users in order of their ids. A user without counted items has an empty list.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(transparent)]
 pub struct UserLists<'a>(#[serde(borrow)] pub Vec<UserItems<'a>>);
 
-/// The row of the user `user` with the best `max_items_per_user` of the counted items.
+/// Builds the row of `user` with the best `max_items_per_user` of the counted items.
 pub(super) fn finish<'a>(
     events: &'a EventTable,
     scorer: &impl Scorer<u64>,

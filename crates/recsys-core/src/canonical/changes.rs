@@ -1,42 +1,41 @@
-//! What a day that is ingested again has more and less than before.
+//! Counts the events that a re-ingested day gains and loses.
 //!
-//! Both files are in the order of time, and the same event is the same line. So they are read side by side, and
-//! of each moment the lines of the one are counted against those of the other. One moment is in memory at a time, as the
-//! hashes of its lines: all events of a day may have the same time.
+//! Both files are sorted by time, and equal events are equal lines. So the two are read side by side, and the lines of
+//! each moment are compared. Only one moment is in memory at a time, as hashes, because a whole day may have one time.
 
 use std::io::{self, BufRead};
 
 use crate::columnar::dictionary::Hash;
 use crate::encoding::timestamp;
 
-/// How a day's events differ from those that were there before.
+/// How a day's events differ from those of its previous file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Changes {
-    /// Events that were not there.
+    /// Number of new events.
     #[serde(rename = "in")]
     pub entered: u64,
-    /// Events that are not there any more.
+    /// Number of events that are gone.
     #[serde(rename = "out")]
     pub left: u64,
 }
 
-/// Lines of one moment.
+/// The lines of one moment.
 #[derive(Debug, Default)]
 struct Moment {
-    /// Nanoseconds since 1970; none before the first line, and for lines that say no time.
+    /// Nanoseconds since 1970; `None` before the first line, and for lines without a valid time.
     ts: Option<i64>,
-    /// Their hashes.
+    /// The hashes of the lines.
     lines: Vec<u64>,
 }
 
-/// Compares lines that come one after the other with those of a file.
+/// Compares a sequence of lines with those of a file.
 pub(super) struct Comparison<R> {
     old: R,
     /// The next line of the file; empty at its end.
     next: Vec<u8>,
     next_ts: Option<i64>,
     new: Moment,
-    /// A buffer to use again.
+    /// Hashes of the file's lines of the same moment; a reused buffer.
     same: Vec<u64>,
     hash: Hash,
     changes: Changes,
@@ -57,10 +56,10 @@ impl<R: BufRead> Comparison<R> {
         Ok(comparison)
     }
 
-    /// Takes lines that follow those before.
+    /// Adds lines, which must continue the sequence.
     pub(super) fn push(&mut self, lines: &[u8]) -> io::Result<()> {
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
-            // Most lines are of the moment of the line before.
+            // Most lines have the time of the line before.
             let ts = time_of(line);
             if ts != self.new.ts {
                 self.settle()?;
@@ -71,7 +70,7 @@ impl<R: BufRead> Comparison<R> {
         Ok(())
     }
 
-    /// The result, when there are no more lines.
+    /// The result, once all lines were added.
     pub(super) fn finish(mut self) -> io::Result<Changes> {
         self.settle()?;
         while !self.next.is_empty() {
@@ -81,7 +80,7 @@ impl<R: BufRead> Comparison<R> {
         Ok(self.changes)
     }
 
-    /// Counts the moment that is complete.
+    /// Compares the current moment, which is now complete.
     fn settle(&mut self) -> io::Result<()> {
         if self.new.lines.is_empty() {
             return Ok(());
@@ -117,7 +116,7 @@ impl<R: BufRead> Comparison<R> {
     }
 }
 
-/// How many lines two sorted lists have in common, each as often as both have it.
+/// Size of the multiset intersection of two sorted lists.
 fn common(left: &[u64], right: &[u64]) -> u64 {
     let (mut at, mut count) = (0, 0);
     for line in left {
@@ -153,7 +152,7 @@ mod tests {
     fn changes(old: &[(u32, &str)], new: &[(u32, &str)]) -> (u64, u64) {
         let old = lines(old);
         let mut comparison = Comparison::new(&old[..]).unwrap();
-        // In pieces of one line and in one piece, it is the same.
+        // The result must not depend on how the lines are split.
         let mut whole = Comparison::new(&old[..]).unwrap();
         for event in new {
             comparison.push(&lines(&[*event])).unwrap();

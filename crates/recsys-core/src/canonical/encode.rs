@@ -1,10 +1,10 @@
-//! Rows as canonical lines.
+//! Writes rows as canonical lines.
 //!
-//! Every string is turned into JSON once for the day, not once for each event; a line is then a dozen
-//! copies. Events are in the order of time, so neighbours mostly share their second, too.
+//! Every string is encoded as JSON once per day rather than once per event, so that a line takes about a dozen copies.
+//! Events are sorted by time, so neighbours mostly share their second, too.
 //!
-//! One thread makes the lines, one hashes them and one writes them. They are threads of their own, and not
-//! of the pool, so that builders that keep the pool busy do not hold them up.
+//! One thread makes the lines, one hashes them and one writes them. They do not belong to the pool, so that builders
+//! which keep the pool busy do not hold them up.
 
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -23,22 +23,22 @@ use crate::storage::StoreError;
 use crate::threads::interrupt;
 use crate::threads::parallel;
 
-/// A text goes to the next thread when it is as long as this.
+/// A buffer goes to the next thread once it is this long.
 const TEXT_BYTES: usize = 3 << 16;
 
-/// Texts on their way from one thread to the next. So many because each thread gets its turn only every few milliseconds
-/// where builders keep all processors busy.
+/// Buffers queued between two threads. There are many because a thread gets its turn only every few milliseconds while
+/// builders keep all cores busy.
 const TEXTS: usize = 32;
 
-/// Rows whose strings are looked up before the first of them is copied. Neighbours in time have nothing else in common,
-/// so their strings are all over memory: a processor fetches many of them in the time of one, if it is told.
+/// Rows whose strings are prefetched together. Neighbours in time have nothing else in common, so most strings are cache
+/// misses; the processor overlaps many misses if they are requested together.
 const ROWS_AHEAD: usize = 64;
 
-/// What the lines of a day are made of.
+/// The encoded strings that the lines of a day consist of.
 struct Fields<'a> {
     stream: Stream,
     day_start: i64,
-    /// What stands between the time and the rest.
+    /// The constant text behind the time: tenant and surface.
     scope: Vec<u8>,
     sessions: Field<'a>,
     items: Field<'a>,
@@ -93,17 +93,17 @@ impl Places {
     }
 }
 
-/// The beginning of the line that was written last, which lines of the same time share.
+/// The beginning of the last line; lines with the same time share it.
 #[derive(Default)]
 struct Start {
     time: Option<i64>,
     text: Vec<u8>,
 }
 
-/// Why no more lines are made.
+/// Why the line maker stopped early.
 enum Ended {
     Failed(StoreError),
-    /// Whoever takes them has failed, and says why.
+    /// The receiver is gone; it reports its own error.
     Unwanted,
 }
 
@@ -113,7 +113,7 @@ impl From<StoreError> for Ended {
     }
 }
 
-/// Hands the lines of a day to `hash` and to `out`, in order, many at a time.
+/// Passes the lines of a day to `hash` and `out` in order, in large buffers.
 pub(super) fn write_lines(
     scope: &Scope,
     day: &DayRows,
@@ -136,7 +136,7 @@ pub(super) fn write_lines(
         let result = to_write.iter().try_for_each(|mut text| {
             out(&text)?;
             text.clear();
-            // The last ones are not wanted any more.
+            // Recycle the buffer, unless the line maker is done.
             let _ = written.try_send(text);
             Ok(())
         });
@@ -188,7 +188,7 @@ fn make_lines(
     made.send(out).map_err(|_| Ended::Unwanted)
 }
 
-/// What every line begins with.
+/// Writes the beginning of a line: version, time, tenant and surface.
 fn write_start(fields: &Fields<'_>, row: &Row, start: &mut Start, out: &mut Vec<u8>) -> io::Result<()> {
     if start.time != Some(row.time) {
         start.time = Some(row.time);

@@ -1,7 +1,7 @@
-//! The strings of one field as JSON.
+//! The strings of one field, encoded as JSON.
 //!
-//! Neighbours in time have little in common, so their strings are all over memory, and to look one up is to wait for
-//! memory. A short string stands where its number leads, and takes one look; a longer one takes two.
+//! Neighbours in time have little in common, so looking up a string usually misses the cache. Short strings are
+//! stored inline in the index and cost one miss, longer ones cost two.
 
 use std::borrow::Cow;
 use std::hint::black_box;
@@ -10,26 +10,26 @@ use crate::columnar::dictionary::{Strings, number};
 
 /// The strings of one field.
 pub(super) struct Field<'a> {
-    /// Without quotes, where none of them needs an escape.
+    /// Unquoted if no string needs an escape, otherwise quoted and escaped.
     strings: Cow<'a, Strings>,
     quote: bool,
     places: Vec<Place>,
 }
 
-/// Where a string is.
+/// An inline string, or its position.
 #[derive(Clone, Copy)]
 pub(super) enum Place {
-    /// It is short.
+    /// A short string, stored inline.
     Here { length: u8, text: [u8; HERE_BYTES] },
-    /// In the text of all strings.
+    /// A position in the text of all strings.
     There { length: u32, start: usize },
 }
 
-/// As many as make a place as large as one without text.
+/// As many as fit without making `Place` larger than `There` does.
 const HERE_BYTES: usize = 14;
 
 impl Place {
-    /// That of a string that is absent, which is empty.
+    /// Stands for an absent string; its text is empty.
     pub(super) const NONE: Self = Self::Here { length: 0, text: [0; HERE_BYTES] };
 }
 
@@ -58,7 +58,7 @@ impl<'a> Field<'a> {
         Self { strings, quote, places }
     }
 
-    /// Where the string with the number `id` is.
+    /// The place of the string with the number `id`.
     pub(super) fn place(&self, id: u32) -> Place {
         self.places[id as usize]
     }
@@ -71,19 +71,19 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// Has the processor fetch a string that is not at its place.
+    /// Touches the string to bring it into the cache, unless it is inline.
     pub(super) fn fetch(&self, place: &Place) {
         if let Place::There { start, .. } = place {
             black_box(self.strings.text().as_bytes()[*start]);
         }
     }
 
-    /// Whether `text` of this field is the empty one.
+    /// Whether `text` of this field is the empty string, quoted or not.
     pub(super) fn is_empty(&self, text: &[u8]) -> bool {
         text.len() == if self.quote { 0 } else { 2 }
     }
 
-    /// Writes the string at a place after `name`, which ends with the quote that the string may have itself.
+    /// Writes `name` and the string. `name` ends with an opening quote, which is left out if the string has its own.
     pub(super) fn write<const N: usize>(&self, name: &[u8; N], place: &Place, out: &mut Vec<u8>) {
         let text = self.text(place);
         if self.quote {

@@ -1,9 +1,8 @@
-//! Lines → the events of each day, sorted and without repeated deliveries.
+//! Turns lines into the events of each day, sorted and without repeated deliveries.
 //!
-//! Each thread collects the events of each day as rows of numbers, with dictionaries of its own. What a
-//! thread holds beyond its share of the budget becomes sorted runs in the temporary file, and so does the rest then. As
-//! long as no share is used up, the threads' rows of a day are put together and sorted in memory; else its runs are
-//! merged.
+//! Each thread collects the events of each day as rows of integers, with its own dictionaries. A thread that exceeds
+//! its share of the budget writes sorted runs to the temporary file. If any thread did, the rest is written, too, and
+//! the runs of each day are merged; otherwise the threads' rows are combined and sorted in memory.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -29,28 +28,28 @@ use crate::columnar::spill::Budget;
 use crate::domain::window::Day;
 use crate::storage::StoreError;
 
-/// What was found in a set of files besides the events that were taken.
+/// What a set of files held besides the events that were taken.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Lines that are not blank.
+    /// Number of non-blank lines.
     pub lines: u64,
-    /// Events of another tenant or surface.
+    /// Number of events of another tenant or surface.
     pub foreign: u64,
-    /// Events outside the days asked for, by their day.
+    /// Number of events outside the requested days, by day.
     pub outside: BTreeMap<Day, u64>,
 }
 
 impl Counts {
-    /// Events outside the days asked for.
+    /// Total number of events outside the requested days.
     pub fn outside(&self) -> u64 {
         self.outside.values().sum()
     }
 }
 
-/// Events outside the days asked for. Most follow others of their day.
+/// Counts events outside the requested days. Most have the same day as the one before, which saves a map lookup.
 #[derive(Debug, Default)]
 struct Outside {
-    /// The day of the last one, counted from 1970, and how many of it have come in a row.
+    /// The day of the last event, counted from 1970, and the number of its events not yet in `before`.
     last: (i64, u64),
     before: BTreeMap<i64, u64>,
 }
@@ -75,16 +74,16 @@ impl Outside {
 
     fn by_day(mut self) -> impl Iterator<Item = (Day, u64)> {
         self.settle();
-        // Every time that an event can have lies in a day.
+        // Never out of range: every possible event time lies in a valid day.
         self.before.into_iter().filter_map(|(day, events)| Some((Day::since_1970(day)?, events)))
     }
 }
 
-/// Events of one day, in the order in which one thread has read them.
+/// Events of one day in the order in which one thread has read them.
 #[derive(Debug, Default)]
 struct Shard {
     rows: Vec<Row>,
-    /// How many rows have their numbers. The others have the places of their strings among those that wait.
+    /// Number of rows with final ids. The rows after it hold positions in the interners' waiting lists.
     settled: usize,
     sessions: BatchInterner,
     requests: BatchInterner,
@@ -93,7 +92,7 @@ struct Shard {
     segments: BatchInterner,
 }
 
-/// Rows that are given their numbers at a time.
+/// Rows whose ids are looked up together.
 const ROWS_AT_A_TIME: usize = 1 << 7;
 
 impl Shard {
@@ -125,7 +124,7 @@ impl Shard {
         self.settled = self.rows.len();
     }
 
-    /// What it takes in memory.
+    /// Approximate memory use in bytes.
     fn bytes(&self) -> usize {
         let Self { rows, settled: _, sessions, requests, items, users, segments } = self;
         let strings = [sessions, requests, items, users, segments];
@@ -133,7 +132,7 @@ impl Shard {
     }
 }
 
-/// Puts the rows of shards in the order of `stream`.
+/// Merges the dictionaries of the shards and sorts their rows in the order of `stream`.
 fn sorted(stream: Stream, shards: Vec<Shard>) -> (Names, Vec<Row>, Strings) {
     let mut shard_rows = Vec::new();
     let (mut sessions, mut requests, mut items, mut users, mut segments) =
@@ -188,41 +187,41 @@ fn one_dictionary(parts: Vec<Strings>) -> (Dictionary, Vec<Vec<u32>>) {
     united
 }
 
-/// How events are read.
+/// How to read events.
 #[derive(Debug, Clone, Copy)]
 pub struct Reader<'a> {
-    /// What the lines are.
+    /// The kind of events in the lines.
     pub stream: Stream,
-    /// Which of them are taken.
+    /// The rules that events are checked against.
     pub rules: Rules<'a>,
-    /// The memory that they may take.
+    /// The memory budget for events.
     pub budget: &'a Budget,
-    /// Where lines go that break a rule; without it, the first one is an error.
+    /// Collects lines that break a rule; without it, the first one is an error.
     pub aside: Option<&'a Aside>,
 }
 
-/// What one thread has read.
+/// The state of one reading thread.
 struct Worker<'a> {
     reader: &'a Reader<'a>,
     share: usize,
     last: LastLine,
-    /// By the number of the day.
+    /// Indexed by day, counted from the first.
     days: Vec<Shard>,
     runs: Vec<(usize, DiskRun)>,
     counts: Counts,
     outside: Outside,
-    /// Bytes that events may take until the memory is looked at again.
+    /// Bytes that events may still take before memory use is measured again.
     unlooked: usize,
 }
 
-/// More than an event takes besides its strings: a row, and for each string an end, a slot and their spare.
+/// An upper bound for an event without its strings: a row, and for each string an end, a table slot and spare capacity.
 const EVENT_BYTES: usize = 1 << 8;
 
-/// More than an event takes until memory is looked at again, be its strings new or not.
+/// An upper bound for the memory an event takes, even if all its strings are new.
 fn bytes_of(event: &Exposure<'_>) -> usize {
     let Exposure { session_id, item_id, user_id, request_id, segment, .. } = event;
     let optional = [user_id, request_id, segment].map(|text| text.map_or(0, str::len));
-    // A string that is new is copied twice: once while it waits.
+    // A new string is held twice while it waits for its id.
     EVENT_BYTES + 2 * (session_id.len() + item_id.len() + optional.iter().sum::<usize>())
 }
 
@@ -243,7 +242,7 @@ impl Worker<'_> {
         }
     }
 
-    /// Takes a good line; the bad ones are counted where they are set aside.
+    /// Takes the event of a good line; bad lines are counted where they are set aside.
     fn take(&mut self, event: Option<Exposure<'_>>, times: &Range<i64>) -> Result<(), Stop> {
         self.counts.lines += 1;
         match event {
@@ -265,8 +264,8 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Writes the events of the largest days to the temporary file when the share is used: of so many days that half of
-    /// it is free, so that runs are few and large however many days there are.
+    /// Once the share is used up, writes the largest days to the temporary file until half of the share is free. So
+    /// runs are few and large, however many days there are.
     fn keep_to_the_budget(&mut self) -> Result<(), StoreError> {
         let mut used: usize = self.days.iter().map(Shard::bytes).sum();
         if used >= self.share {
@@ -299,7 +298,7 @@ impl Worker<'_> {
     }
 }
 
-/// The events of a range of days, each of which is put in order when it is taken.
+/// The events of a range of days. Each day is sorted when it is taken.
 #[derive(Debug)]
 pub struct Gathered {
     stream: Stream,
@@ -315,15 +314,15 @@ struct Parts {
 }
 
 impl<'a> Reader<'a> {
-    /// Reads the exposures of `scope`, by the usual rules.
+    /// Reads the exposures of `scope` with default rules; the first bad line is an error.
     pub fn new(scope: &'a Scope, budget: &'a Budget) -> Self {
         Self { stream: Stream::Exposures, rules: Rules::new(scope), budget, aside: None }
     }
 
-    /// Reads the events of the days `first` to `last` from `files`, in whatever order they stand there.
+    /// Reads the events of the days `first` to `last` from `files`, which may hold them in any order.
     ///
-    /// A day without events is an empty day. The result does not depend on the order of lines or files, nor on
-    /// the budget. Lines that are put aside are counted, too.
+    /// A day without events is an empty day. The result depends neither on the order of lines or files nor on the
+    /// budget. The line count includes lines that were set aside.
     pub fn gather(
         &self,
         files: Vec<LineFile>,
@@ -345,8 +344,8 @@ impl<'a> Reader<'a> {
         };
         let work = |worker: &mut Worker<'_>, line: &str| worker.line(line, &times);
         let mut workers = for_each_good_line(files, threads, aside, worker, work)?;
-        // The memory is then for the days as they are taken. One after the other, so that one shard at most is sorted in
-        // memory beside the rest.
+        // From here on, the budget is for the days as they are taken. Workers spill one after the other, so that at
+        // most one shard at a time is sorted in memory.
         if workers.iter().any(|worker| !worker.runs.is_empty()) {
             workers.iter_mut().try_for_each(Worker::spill_all)?;
         }
@@ -370,7 +369,7 @@ impl<'a> Reader<'a> {
         Ok((Gathered { stream, budget: budget.clone(), first, days }, counts))
     }
 
-    /// Reads the events of the days `first` to `last` in the same way, and puts all of them in order.
+    /// Like [`gather`](Self::gather), and sorts all days at once.
     pub fn days(
         &self,
         files: Vec<LineFile>,
@@ -385,7 +384,7 @@ impl<'a> Reader<'a> {
 }
 
 impl Gathered {
-    /// The events of a day, in order; `None` when they are taken already, or were not asked for.
+    /// The sorted events of a day; `None` if it was taken before or was not requested.
     ///
     /// # Errors
     /// A temporary file fails, or the distinct strings of the day do not fit in memory.
@@ -396,7 +395,7 @@ impl Gathered {
         if runs.is_empty() {
             let (names, mut rows, requests) = sorted(self.stream, shards);
             let before = rows.len();
-            // Mostly there are none, which all threads find out together.
+            // Usually there are no repeats, and all threads check that in parallel.
             let is_repeated = |row: &Row, kept: &Row| row.request != 0 && row == kept;
             if rows.par_windows(2).any(|rows| is_repeated(&rows[1], &rows[0])) {
                 rows.dedup_by(|row, kept| is_repeated(row, kept));
@@ -411,7 +410,7 @@ impl Gathered {
     }
 }
 
-/// Reads the exposures of the days `first` to `last` as a [`Reader`] does by the usual rules.
+/// Reads the exposures of the days `first` to `last` with the default rules.
 pub fn read_days(
     files: Vec<LineFile>,
     scope: &Scope,

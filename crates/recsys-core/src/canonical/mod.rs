@@ -1,8 +1,8 @@
-//! Canonical data: one file for each day, the same bytes for the same events.
+//! Canonical data: one file per day, with the same bytes for the same events.
 //!
-//! Reading, filtering, ordering and dropping repeated deliveries happen in a [`Reader`]; this module writes
-//! the result, and reads it back for jobs that start from canonical data. A day's file is replaced as a
-//! whole: a crash leaves the old file or the new one. Nothing here judges a day or counts.
+//! [`Reader`] reads, filters, sorts and drops repeated deliveries; this module writes the result and reads it back
+//! for jobs that start from canonical data. A day's file is replaced as a whole: after a crash it is either the old
+//! or the new one. This module neither judges days nor counts anything.
 
 mod changes;
 mod encode;
@@ -48,36 +48,36 @@ pub enum CanonicalError {
     /// The file cannot be read, or holds something that ingest never writes.
     #[error("{0}{advice}", advice = advice(.0))]
     Lines(#[from] LinesError),
-    /// The file holds events that do not belong there.
+    /// The file holds events of another tenant, surface or day.
     #[error("{name} holds {count} events of another tenant, surface or day; ingest the day again")]
     Strangers {
-        /// The file.
+        /// The name of the file.
         name: String,
-        /// How many.
+        /// Number of such events.
         count: u64,
     },
-    /// The folder is that of another tenant or surface.
+    /// The folder belongs to another tenant or surface.
     #[error(
         "{name} says that its folder holds the data of {actual}, and it would be used for {expected}: the file system \
          takes both names for one, or there is a link; give one of them another canonical_dir"
     )]
     Owner {
-        /// The file that says so.
+        /// The `scope.json` of the folder.
         name: String,
-        /// Whose data it would be used for.
+        /// The tenant and surface of this job.
         expected: Box<Scope>,
-        /// Whose data it holds.
+        /// The tenant and surface that own the folder.
         actual: Box<Scope>,
     },
-    /// What should say whose data a folder holds cannot be understood.
+    /// The `scope.json` of a folder cannot be parsed.
     #[error(
         "{name} does not say whose data its folder holds: {}; move it away, the next ingest writes it anew",
         error_in_words(source)
     )]
     NoOwner {
-        /// The file.
+        /// The `scope.json` of the folder.
         name: String,
-        /// Where it departs from its schema.
+        /// The parse error.
         source: serde_json::Error,
     },
 }
@@ -86,7 +86,7 @@ fn advice(error: &LinesError) -> &'static str {
     if matches!(error, LinesError::Line { .. }) { "; ingest the day again" } else { "" }
 }
 
-/// The canonical data of one tenant and surface: of one stream, where it is read.
+/// The canonical data of one tenant and surface; reads use one stream of it.
 #[derive(Debug, Clone, Copy)]
 pub struct Canonical<'a> {
     store: &'a dyn Store,
@@ -96,17 +96,17 @@ pub struct Canonical<'a> {
     is_refused: bool,
 }
 
-/// What the name of a file ends with that holds a day which a gate has refused.
+/// File name ending of days that a gate has refused.
 const REFUSED: &str = ".refused.jsonl";
 
 impl<'a> Canonical<'a> {
-    /// The exposures of `scope` below `store`.
+    /// The exposures of `scope` in `store`.
     pub fn new(store: &'a dyn Store, scope: &'a Scope) -> Self {
         let max_id_bytes = Limits::MAX_ID_BYTES;
         Self { store, scope, stream: Stream::Exposures, max_id_bytes, is_refused: false }
     }
 
-    /// The same with another length of ids: `limits.max_id_bytes`.
+    /// Sets the maximum length of ids: `limits.max_id_bytes`.
     #[must_use]
     pub fn with_max_id_bytes(self, max_id_bytes: usize) -> Self {
         Self { max_id_bytes, ..self }
@@ -118,7 +118,7 @@ impl<'a> Canonical<'a> {
         Self { stream, ..self }
     }
 
-    /// The days that a gate has refused, each kept apart from what was good before and is still read.
+    /// Selects the refused days. They are kept apart from the last good version of a day, which stays in use.
     #[must_use]
     pub fn refused(self) -> Self {
         Self { is_refused: true, ..self }
@@ -133,7 +133,7 @@ impl<'a> Canonical<'a> {
         format!("{}/{day}{ending}", self.folder())
     }
 
-    /// The days that are kept apart because a gate has refused them: from `first` on, or all.
+    /// The refused days that are kept apart, optionally only those from `first` on.
     pub fn refused_days(&self, first: Option<Day>) -> Result<BTreeSet<Day>, StoreError> {
         let folder = self.folder();
         let after = first.map(|first| format!("{folder}/{first}")).unwrap_or_default();
@@ -142,7 +142,7 @@ impl<'a> Canonical<'a> {
         Ok(listed.iter().filter_map(|listed| day(&listed.key)).collect())
     }
 
-    /// Makes an empty file of a day, unless it has one.
+    /// Creates an empty file for a day, unless the day has a file.
     pub fn mark(&self, day: Day) -> Result<(), StoreError> {
         if self.store.look(&self.key(day))?.is_none() {
             self.store.put(&self.key(day), b"", Condition::Always)?;
@@ -158,12 +158,12 @@ impl<'a> Canonical<'a> {
         Ok(())
     }
 
-    /// Removes a day's file; says whether there was one.
+    /// Removes a day's file; returns whether there was one.
     pub fn remove(&self, day: Day) -> Result<bool, StoreError> {
         self.store.remove(&self.key(day))
     }
 
-    /// What messages call the file of a day.
+    /// The name of a day's file in messages.
     pub fn name(&self, day: Day) -> String {
         self.store.name(&self.key(day))
     }
@@ -173,7 +173,7 @@ impl<'a> Canonical<'a> {
         Ok(self.store.open(&self.key(day))?.is_some())
     }
 
-    /// Writes a day's file of its own stream aside; [`PendingDay::commit`] puts it in place.
+    /// Prepares the file of a day, in the stream of `day`; [`PendingDay::commit`] puts it in place.
     pub fn write(&self, day: &DayRows) -> Result<PendingDay<'a>, StoreError> {
         let key = self.of(day.stream).key(day.day);
         let mut hash = HashWriter::default();
@@ -186,7 +186,7 @@ impl<'a> Canonical<'a> {
         Ok(PendingDay { store: self.store, key, pending, hash: hash.finish(), is_refused: self.is_refused })
     }
 
-    /// How the events of a day differ from those of its file; none when it has no file.
+    /// Compares the events of a day with those of its file; `None` if it has no file.
     pub fn changes(&self, day: &DayRows) -> Result<Option<Changes>, StoreError> {
         let key = self.key(day.day);
         let Some(reader) = self.store.open(&key)? else { return Ok(None) };
@@ -197,7 +197,7 @@ impl<'a> Canonical<'a> {
         comparison.finish().map(Some).map_err(failed)
     }
 
-    /// Reads a day's file. Returns its events and the SHA-256 of its bytes.
+    /// Reads a day's file. Returns its events and the SHA-256 of the file; `None` if there is no file.
     pub fn load(&self, day: Day, budget: &Budget) -> Result<Option<(DayRows, String)>, CanonicalError> {
         let Some(reader) = self.store.open(&self.key(day))? else { return Ok(None) };
         let name = self.name(day);
@@ -214,7 +214,7 @@ impl<'a> Canonical<'a> {
         Ok(days.pop().map(|rows| (rows, hash)))
     }
 
-    /// The SHA-256 of a day's file; none when it has none.
+    /// The SHA-256 of a day's file; `None` if there is no file.
     pub fn hash(&self, day: Day) -> Result<Option<String>, StoreError> {
         let key = self.key(day);
         let Some(mut reader) = self.store.open(&key)? else { return Ok(None) };
@@ -224,7 +224,7 @@ impl<'a> Canonical<'a> {
         Ok(Some(hash.finish()))
     }
 
-    /// Adds the bytes of all days of a window to `hash`, one after the other; returns the SHA-256 of each day that has a file.
+    /// Adds the files of all days in a window to `hash`, in order; returns the SHA-256 of each day's file, if it has one.
     pub fn hash_window(
         &self,
         window: Window,
@@ -247,23 +247,23 @@ impl<'a> Canonical<'a> {
     }
 }
 
-/// A day's file that is written and not in place yet.
+/// A day's file that was written but is not in place yet.
 pub struct PendingDay<'a> {
     store: &'a dyn Store,
     key: String,
-    /// None for a day without events, which has no file.
+    /// `None` for a day without events, which gets no file.
     pending: Option<Box<dyn PendingWrite + 'a>>,
     hash: String,
     is_refused: bool,
 }
 
 impl PendingDay<'_> {
-    /// The SHA-256 of the file's bytes.
+    /// The SHA-256 of the file.
     pub fn hash(&self) -> &str {
         &self.hash
     }
 
-    /// Puts the file in place of the old one, or removes the old one when the day has no events.
+    /// Replaces the old file, or removes it if the day has no events.
     pub fn commit(self) -> Result<Replaced, StoreError> {
         let Some(pending) = self.pending else {
             return Ok(if self.store.remove(&self.key)? { Replaced::Removed } else { Replaced::Empty });
@@ -273,7 +273,7 @@ impl PendingDay<'_> {
     }
 }
 
-/// A hash that a reader on another thread writes to.
+/// A hash shared with a reader on another thread.
 #[derive(Clone, Default)]
 struct SharedHash(Arc<Mutex<HashWriter>>);
 

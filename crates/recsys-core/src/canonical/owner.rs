@@ -1,9 +1,9 @@
-//! Whose canonical data a folder holds.
+//! Records which tenant and surface own a canonical folder.
 //!
-//! A file system may take two names for one: `Demo` and `demo`, or the same letters in another Unicode form. A link can
-//! do the same. Two tenants would then write into one folder, each over the data of the other. So the folder of a
-//! tenant and surface says whose it is, in `scope.json`, which is created before the first day of data and never
-//! changed. Data from before there was such a file gets one with the next day that is ingested.
+//! Two names may lead to one folder: a file system may treat `Demo` and `demo`, or two Unicode forms, as equal, and
+//! links do the same. Two tenants would then overwrite each other's data. So each folder has a `scope.json` with its
+//! owner, which is created before the first day of data and never changed. Data older than this file gets one with
+//! the next ingested day.
 
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +26,7 @@ impl Canonical<'_> {
         format!("{}/scope.json", self.scope.prefix())
     }
 
-    /// Refuses a folder that holds the data of another tenant or surface. Returns whether it says whose it is.
+    /// Refuses a folder that belongs to another tenant or surface. Returns whether the folder has an owner.
     pub fn check_owner(&self) -> Result<bool, CanonicalError> {
         let key = self.owner_key();
         let Some(bytes) = self.store.read(&key)? else { return Ok(false) };
@@ -40,7 +40,7 @@ impl Canonical<'_> {
         Ok(true)
     }
 
-    /// Makes the folder say whose it is, and refuses one that says otherwise.
+    /// Records this tenant and surface as the owner, unless the folder has one; refuses the folder of another owner.
     pub fn claim(&self) -> Result<(), CanonicalError> {
         if self.check_owner()? {
             return Ok(());
@@ -48,12 +48,12 @@ impl Canonical<'_> {
         let Scope { tenant, surface } = self.scope.clone();
         let owner = json::readable(&Owner { v: 1, tenant, surface });
         let commit = match self.store.put(&self.owner_key(), &owner, Condition::Absent) {
-            // Nor does such a server take two names for one.
+            // Stores without conditional writes do not treat different names as equal, either.
             Err(error) if error.is_unsupported() => create_after_look(self.store, &self.owner_key(), &owner)?,
             commit => commit?,
         };
         if commit == Commit::Refused {
-            // Somebody else was faster, perhaps for another tenant.
+            // Another process was faster, perhaps for another tenant.
             self.check_owner()?;
         }
         Ok(())

@@ -1,20 +1,19 @@
-//! A row, and the columns of rows.
+//! Events as rows and columns of integers.
 
-/// One event. Ids point into [`Names`]; in an optional field 0 (for `rank`: -1) is absent and `id + 1`
-/// stands for `id`.
+/// One event. Ids index the strings in [`Names`](super::Names). Optional fields hold `id + 1`, or 0 if absent; an absent
+/// `rank` is -1.
 ///
-/// The fields stand in the order that canonical data is sorted by, and ids compare as their strings do, so
-/// the derived order is the canonical order of exposures.
+/// The fields are in canonical sort order, and ids compare like their strings, so the derived order is the canonical
+/// order of exposures.
 ///
-/// In an outcome the segment is the type, and `rank` is what [`value_of`](crate::input::event::value_of) reads. Its
-/// order is that of [`Row::in_order`].
+/// In an outcome, `segment` is the type, and `rank` encodes the value for [`value_of`](crate::input::event::value_of).
+/// Outcomes are sorted by [`Row::in_order`].
 ///
-/// Without the four bytes that would align the next row: there are as many rows as events, and most of what is done
-/// with them takes as long as memory does.
+/// Packed, without four bytes of padding: there is a row per event, and most work on rows is bound by memory bandwidth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(C, packed(4))]
 pub(super) struct Row {
-    /// Nanoseconds since the day began.
+    /// Nanoseconds since the beginning of the day.
     pub(super) time: i64,
     pub(super) session: u32,
     pub(super) request: u32,
@@ -24,13 +23,13 @@ pub(super) struct Row {
     pub(super) segment: u32,
 }
 
-/// The columns that builders read, of some of a day's rows.
+/// The columns that builders read, for some rows of a day.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Columns<'a> {
     pub(crate) session: &'a [u32],
     pub(crate) item: &'a [u32],
-    /// 0 when unknown, `id + 1` for the user `id`.
+    /// `id + 1`, or 0 if unknown.
     pub(crate) user: &'a [u32],
-    /// 0 when there is none, `id + 1` for the segment `id`; of an outcome, the type.
+    /// `id + 1`, or 0 if there is none; the type of an outcome.
     pub(crate) segment: &'a [u32],
 }

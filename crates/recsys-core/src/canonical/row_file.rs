@@ -1,7 +1,7 @@
 //! Rows in the temporary file.
 //!
-//! Two lists of blocks, of the same rows: one of the columns that every builder reads, and one of the rest,
-//! which only the canonical file needs. Requests stand in it as text.
+//! There are two parallel lists of blocks: the columns that every builder reads, and the rest, which only the
+//! canonical file needs. The rest holds requests as text.
 
 use super::row::{Columns, Row};
 use crate::columnar::dictionary::{Strings, number};
@@ -10,10 +10,10 @@ use crate::storage::StoreError;
 
 const BLOCK_ROWS: usize = 1 << 13;
 
-/// A block with long requests has fewer rows: a merge holds a block of each run.
+/// Limits blocks with long requests, because a merge holds a block of each run.
 const REST_BYTES: usize = 1 << 17;
 
-/// Rows in the order in which they were pushed.
+/// Rows in the order in which they were written.
 #[derive(Debug)]
 pub(super) struct RowFile {
     columns: Blocks,
@@ -21,7 +21,7 @@ pub(super) struct RowFile {
     rows: usize,
 }
 
-/// Rows that are being written.
+/// Writes a [`RowFile`].
 pub(super) struct RowWriter {
     columns: BlockWriter,
     rest: BlockWriter,
@@ -34,7 +34,7 @@ pub(super) struct RowWriter {
 }
 
 impl RowWriter {
-    /// Adds a row, whose `request` is not looked at: the text is.
+    /// Adds a row. Its request is given as text; `row.request` is ignored.
     pub(super) fn push(&mut self, row: Row, request: Option<&str>) -> Result<(), StoreError> {
         let fields = [row.session, row.item, row.user, row.segment];
         self.block.iter_mut().zip(fields).for_each(|(column, field)| column.push(field));
@@ -118,14 +118,14 @@ impl RowFile {
         Ok(Columns { session, item, user, segment })
     }
 
-    /// A block to read into.
+    /// An empty block buffer.
     pub(super) fn block(&self) -> RowBlock {
         let capacity = self.rows.min(BLOCK_ROWS);
         RowBlock { rows: Vec::with_capacity(capacity), ..RowBlock::default() }
     }
 }
 
-/// The rows of one block; the ids of requests point into `requests`.
+/// The rows of one block; their request ids index `requests`.
 #[derive(Debug, Default)]
 pub(super) struct RowBlock {
     pub(super) rows: Vec<Row>,
@@ -135,7 +135,7 @@ pub(super) struct RowBlock {
 }
 
 impl RowBlock {
-    /// Reads a block of `file` in place of what is there.
+    /// Reads a block of `file`, replacing the current content.
     pub(super) fn read(&mut self, file: &RowFile, block: usize) -> Result<(), StoreError> {
         let Columns { session, item, user, segment } = file.columns(block, &mut self.bytes, &mut self.ids)?;
         file.rest.read(block, &mut self.bytes)?;

@@ -1,4 +1,4 @@
-//! The events of a day as rows of integers, in canonical order, in memory or in temporary files.
+//! The events of a day as rows of integers in canonical order, in memory or in temporary files.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::domain::window::Day;
 use crate::storage::StoreError;
 use crate::threads::interrupt;
 
-/// What the ids of rows stand for. Not those of requests: nothing bounds their number but that of events.
+/// The strings of the row ids, except for requests: there may be as many of those as events.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     pub(crate) sessions: Arc<Dictionary>,
@@ -26,11 +26,11 @@ pub(crate) struct Names {
 /// The events of one day, sorted and without repeated deliveries.
 #[derive(Debug, Clone)]
 pub struct DayRows {
-    /// What the events are.
+    /// The kind of events.
     pub stream: Stream,
     /// The UTC day.
     pub day: Day,
-    /// How many repeated deliveries were dropped.
+    /// Number of repeated deliveries that were dropped.
     pub duplicates: u64,
     pub(crate) names: Arc<Names>,
     rows: Arc<Rows>,
@@ -42,13 +42,13 @@ pub(super) enum Rows {
     File(RowFile),
 }
 
-/// Some of a day's rows; the ids of requests point into `requests`.
+/// Some rows of a day; their request ids index `requests`.
 pub(super) struct Batch<'a> {
     pub(super) rows: &'a [Row],
     pub(super) requests: &'a Strings,
 }
 
-/// Rows that are turned into columns at a time.
+/// Rows that are converted to columns together.
 const COLUMN_ROWS: usize = 1 << 12;
 
 impl DayRows {
@@ -56,7 +56,7 @@ impl DayRows {
         Self { stream, day, duplicates, names: Arc::new(names), rows: Arc::new(rows) }
     }
 
-    /// How many events there are.
+    /// Number of events.
     pub fn len(&self) -> usize {
         match &*self.rows {
             Rows::Memory { rows, .. } => rows.len(),
@@ -64,20 +64,20 @@ impl DayRows {
         }
     }
 
-    /// Whether there are none.
+    /// Whether there are no events.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether any event of the day is of `segment`.
+    /// Whether the day has an event of `segment`.
     pub fn has_segment(&self, segment: &Segment) -> bool {
         self.names.segments.find(segment.as_str()).is_some()
     }
 
-    /// What the events take in memory.
+    /// Memory use of the events in bytes; 0 if they are in temporary files.
     pub fn bytes_in_memory(&self) -> usize {
         match &*self.rows {
-            // While they are written, each request has a place, too.
+            // Writing the day also takes a `Place` for each request.
             Rows::Memory { rows, requests } => {
                 size_of_val(&rows[..]) + requests.bytes() + requests.len() * size_of::<Place>()
             }
@@ -85,13 +85,13 @@ impl DayRows {
         }
     }
 
-    /// What the distinct strings of the day take in memory, wherever its events are.
+    /// Memory use of the day's distinct strings in bytes, wherever its events are.
     pub fn strings_bytes(&self) -> usize {
         let Names { sessions, items, users, segments } = &*self.names;
         [sessions, items, users, segments].into_iter().map(|names| names.strings().bytes()).sum()
     }
 
-    /// The same day with its events in a temporary file.
+    /// The same day, with its events in a temporary file.
     pub fn spilled(&self, budget: &Budget) -> Result<Self, StoreError> {
         let mut file = RowFile::create(budget);
         self.for_each_batch(|Batch { rows, requests }| {
@@ -101,7 +101,7 @@ impl DayRows {
         Ok(Self { rows, ..self.clone() })
     }
 
-    /// Calls `take` with all rows, in order.
+    /// Calls `take` with all rows in order.
     pub(super) fn for_each_batch<E: From<StoreError>>(
         &self,
         mut take: impl FnMut(Batch<'_>) -> Result<(), E>,
@@ -119,7 +119,7 @@ impl DayRows {
         }
     }
 
-    /// Calls `take` with the columns of all rows, in order.
+    /// Calls `take` with the columns of all rows in order.
     pub(crate) fn for_each<E: From<StoreError>>(
         &self,
         mut take: impl FnMut(Columns<'_>) -> Result<(), E>,
@@ -150,7 +150,7 @@ impl DayRows {
 }
 
 impl Row {
-    /// The row with other numbers: each stands at the place of the old one.
+    /// Replaces each id by the entry of its table.
     pub(super) fn renumbered(
         &self,
         sessions: &[u32],
@@ -170,18 +170,18 @@ impl Row {
         }
     }
 
-    /// The request of the row, when the ids of requests point into `requests`.
+    /// The request of the row; request ids index `requests`.
     pub(super) fn request_in(self, requests: &Strings) -> Option<&str> {
         self.request.checked_sub(1).map(|id| requests.get(id))
     }
 
-    /// The canonical order of two events of `stream`.
+    /// Compares two events in the canonical order of `stream`.
     pub(super) fn in_order(&self, other: &Self, stream: Stream) -> Ordering {
         let first = |row: &Self| (row.time, row.session, row.request);
         first(self).cmp(&first(other)).then_with(|| self.in_order_after_request(other, stream))
     }
 
-    /// The canonical order of two events of `stream` that agree in time, session and request.
+    /// Like [`Row::in_order`], for events with the same time, session and request.
     pub(super) fn in_order_after_request(&self, other: &Self, stream: Stream) -> Ordering {
         let rest = |row: &Self| (row.item, row.user, row.segment);
         stream.order({ self.rank }.cmp(&{ other.rank }), rest(self).cmp(&rest(other)))

@@ -1,8 +1,8 @@
 //! Sorted runs of a day's events, and their merge.
 //!
-//! A run stands for itself: its rows, and the strings that they use, in byte order. The strings of all runs
-//! are merged first, which gives each run its way into the common dictionary; then the rows are, by numbers
-//! alone but for requests.
+//! A run is self-contained: its rows, and their strings in byte order. Merging first merges the strings of all runs,
+//! which maps the ids of each run to those of the common dictionaries. Then the rows can be merged by comparing ids
+//! only, except for requests, which are compared as text.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -18,11 +18,11 @@ use crate::storage::StoreError;
 
 const BLOCK_BYTES: usize = 1 << 16;
 
-/// More than a merge holds of each of its runs: a block of rows, and the new numbers of its strings, of which a run that
-/// has fit in a thread's share has few.
+/// An upper bound for the memory that a merge needs per run: a block of rows, and the new ids of its strings. The
+/// latter are few because the run fitted in a thread's share.
 const RUN_BYTES: usize = 1 << 21;
 
-/// Sorted rows in temporary files, with all that they need.
+/// Sorted rows and their strings in temporary files.
 #[derive(Debug)]
 pub(super) struct DiskRun {
     rows: RowFile,
@@ -33,7 +33,7 @@ pub(super) struct DiskRun {
 }
 
 impl DiskRun {
-    /// Writes rows that are sorted; the ids of requests point into `requests`.
+    /// Writes sorted rows; their request ids index `requests`.
     pub(super) fn write(
         budget: &Budget,
         names: &Names,
@@ -56,11 +56,11 @@ impl DiskRun {
     }
 }
 
-/// The rows of all runs in the order of `stream`, what their ids stand for, and how many repeated deliveries
-/// were dropped.
+/// Merges runs in the order of `stream`. Returns the rows, their strings and the number of repeated deliveries that were
+/// dropped.
 ///
 /// # Errors
-/// A temporary file fails, or the distinct strings do not fit in memory; messages call them `what`.
+/// A temporary file fails, or the distinct strings (`what` in messages) do not fit in memory.
 pub(super) fn merge(
     stream: Stream,
     budget: &Budget,
@@ -114,7 +114,7 @@ fn merge_once(
     while let Some((_, run)) = merge.front() {
         let row = run.row();
         let request = row.request_in(&run.block.requests);
-        // Numbers of requests are those of a block: only their text compares.
+        // Request ids are only valid within a block, so compare the texts.
         let repeated = request.is_some_and(|request| {
             last.is_some_and(|last| Row { request: row.request, ..last } == row && request == last_request)
         });
@@ -122,7 +122,7 @@ fn merge_once(
             duplicates += 1;
         } else {
             merged.push(row, request)?;
-            // Without a request nothing is a repetition: the row after such a one is not either.
+            // Events without a request are never repeats, nor is an event that follows one.
             last = request.is_some().then_some(row);
             if let Some(request) = request.filter(|request| *request != last_request) {
                 last_request.clear();
@@ -139,7 +139,7 @@ struct RowRun {
     file: RowFile,
     next_block: usize,
     block: RowBlock,
-    /// The place after the row in front.
+    /// Index of the front row, plus one.
     at: usize,
     sessions: Vec<u32>,
     items: Vec<u32>,
@@ -186,7 +186,7 @@ impl Run for RowRun {
     }
 }
 
-/// Writes strings that are in order: of each, how many bytes it shares with the one before, and the rest.
+/// Writes sorted strings, front-coded: the length of the prefix shared with the previous one, and the rest.
 fn write_strings(budget: &Budget, strings: &Strings) -> Result<Blocks, StoreError> {
     let mut blocks = BlockWriter::new(budget);
     let mut bytes = Vec::new();
@@ -208,7 +208,7 @@ fn write_strings(budget: &Budget, strings: &Strings) -> Result<Blocks, StoreErro
     Ok(blocks.finish())
 }
 
-/// One dictionary of all strings, and for each part the new number of each of its strings.
+/// Merges all strings into one dictionary. Returns it with the new ids of each part's strings.
 fn merge_strings(
     parts: Vec<Blocks>,
     held: &mut Held<'_>,

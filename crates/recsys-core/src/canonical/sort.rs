@@ -1,4 +1,4 @@
-//! Sorting the rows of a day.
+//! Sorts the rows of a day.
 
 use std::cmp::Ordering;
 
@@ -9,10 +9,10 @@ use super::row::Row;
 use crate::domain::stream::Stream;
 use crate::domain::window::Day;
 
-// The other bytes of a time within a day are zero.
+// A time within a day fits in 6 bytes, so the radix sort may skip the other two.
 const _: () = assert!(Day::NS <= 1 << 48);
 
-/// The bytes of time and session, the last one first: few rows agree in both.
+/// Sorts by time and session, least significant byte first: few rows agree in both.
 impl RadixKey for Row {
     const LEVELS: usize = 10;
 
@@ -24,7 +24,7 @@ impl RadixKey for Row {
     }
 }
 
-/// Puts rows in the canonical order of `stream`, in place.
+/// Sorts rows in place in the canonical order of `stream`.
 pub(super) fn sort(rows: &mut [Row], stream: Stream) {
     rows.radix_sort_builder().with_low_mem_tuner().sort();
     rows.par_chunk_by_mut(|a, b| (a.time, a.session) == (b.time, b.session))

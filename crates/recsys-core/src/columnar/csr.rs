@@ -1,7 +1,7 @@
-//! Ids in groups: the items of each user, the sessions of each item.
+//! Groups of ids (compressed sparse rows), such as the items of each user.
 //!
-//! The groups stand end to end in one allocation. Their sizes are counted first, so each id is written once, to its
-//! place, and nothing is sorted.
+//! The groups are concatenated in one allocation. Their sizes are counted first, so each id is written once, directly
+//! to its place, and nothing is sorted.
 
 /// Groups of ids, numbered from 0.
 #[derive(Debug, PartialEq, Eq)]
@@ -11,18 +11,18 @@ pub(crate) struct Groups {
 }
 
 impl Groups {
-    /// What so many groups with so many ids take in memory.
+    /// Memory use in bytes of `groups` groups with `ids` ids in total.
     pub(crate) fn bytes(groups: usize, ids: usize) -> usize {
         groups * size_of::<usize>() + ids * size_of::<u32>()
     }
 
-    /// Makes `count` groups of pairs of group and id. `pairs` hands over all of them, some at a time, and does so twice.
-    /// A group keeps its ids in the order in which they come.
+    /// Builds `count` groups from pairs of group and id. `pairs` is called twice and must pass the same pairs in
+    /// chunks each time. Ids keep their order within a group.
     pub(crate) fn new<E>(
         count: usize,
         pairs: impl Fn(&mut dyn FnMut(&[u32], &[u32])) -> Result<(), E>,
     ) -> Result<Self, E> {
-        // At first a group's size stands two places after its own, then its start one place after.
+        // `starts` first holds each group's size at index group + 2, then its start at index group + 1.
         let mut starts = vec![0; count + 2];
         pairs(&mut |groups, _| groups.iter().for_each(|group| starts[*group as usize + 2] += 1))?;
         for group in 2..starts.len() {
@@ -36,7 +36,7 @@ impl Groups {
                 *next += 1;
             }
         })?;
-        // Now each group's end stands there, which is the start of the next one.
+        // By now index group + 1 has advanced to the group's end, which is the next group's start.
         starts.pop();
         Ok(Self { starts, ids })
     }

@@ -1,8 +1,8 @@
-//! Strings as integers.
+//! Dictionary encoding of strings.
 //!
-//! While events are read, an [`Interner`] gives each distinct string the next free number. Afterwards
-//! [`union`] turns any number of interners into one [`Dictionary`], whose numeric order is the byte order
-//! of the strings: from there on, comparing ids is comparing strings.
+//! While events are read, an [`Interner`] gives each distinct string the next free id. Afterwards [`union`] merges
+//! any number of interned lists into one [`Dictionary`] whose id order is the byte order of the strings: from then
+//! on, comparing ids means comparing strings.
 
 mod seed;
 
@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use crate::encoding::json;
 pub(crate) use seed::Hash;
 
-/// Strings end to end in one allocation.
+/// A list of strings, concatenated in one allocation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Strings {
     text: String,
@@ -34,37 +34,37 @@ impl Strings {
         self.ends.clear();
     }
 
-    /// What they take in memory.
+    /// Memory use in bytes, without spare capacity.
     pub(crate) fn bytes(&self) -> usize {
         self.text.len() + self.ends.len() * size_of::<usize>()
     }
 
-    /// What one more takes.
+    /// Memory use of one more string in bytes.
     pub(crate) fn bytes_of(value: &str) -> usize {
         value.len() + size_of::<usize>()
     }
 
-    /// What they take, and what is kept for more of them.
+    /// Memory use in bytes, including spare capacity.
     fn capacity_bytes(&self) -> usize {
         self.text.capacity() + self.ends.capacity() * size_of::<usize>()
     }
 
-    /// Whether all of them stand in compact JSON as they are.
+    /// Whether no string needs an escape in compact JSON.
     pub(crate) fn are_plain(&self) -> bool {
         json::is_plain(&self.text)
     }
 
-    /// How many strings there are.
+    /// Number of strings.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no strings.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// The string with the number `id`.
+    /// The string with the id `id`.
     ///
     /// # Panics
     /// When there is no such string.
@@ -72,12 +72,12 @@ impl Strings {
         &self.text[self.range(id)]
     }
 
-    /// The text of all strings, end to end.
+    /// The concatenation of all strings.
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
-    /// Where in the text the string with the number `id` is.
+    /// The position of the string `id` in the concatenated text.
     ///
     /// # Panics
     /// When there is no such string.
@@ -87,12 +87,12 @@ impl Strings {
         start..self.ends[id]
     }
 
-    /// Whether `value` is the string with the number `id`, which takes no look at characters.
+    /// Whether `value` is the string `id`. Compares bytes, without checking character boundaries.
     fn is(&self, id: u32, value: &str) -> bool {
         self.text.as_bytes()[self.range(id)] == *value.as_bytes()
     }
 
-    /// Each of them as compact JSON, quotes included.
+    /// All strings encoded as compact JSON, including quotes.
     pub(crate) fn quoted(&self) -> Self {
         let mut quoted = Self { text: String::with_capacity(self.text.len()), ends: self.ends.clone() };
         let mut json = Vec::new();
@@ -105,14 +105,14 @@ impl Strings {
         quoted
     }
 
-    /// All of them, in order.
+    /// All strings in order.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         starts.zip(&self.ends).map(|(start, end)| &self.text[start..*end])
     }
 }
 
-/// Numbers strings in the order of their first appearance.
+/// Numbers strings in order of first occurrence.
 #[derive(Debug, Default)]
 pub struct Interner {
     strings: Strings,
@@ -120,7 +120,7 @@ pub struct Interner {
     hasher: Hash,
 }
 
-/// A string of the table. With its hash at hand, a table that grows leaves the strings alone, which are all over memory.
+/// A table entry. It keeps the hash, so that growing the table does not touch the cache-cold strings.
 #[derive(Debug)]
 struct Slot {
     hash: u32,
@@ -128,17 +128,17 @@ struct Slot {
 }
 
 impl Slot {
-    /// The hash as the table takes it, which looks at the highest and the lowest bits.
+    /// Spreads a hash to 64 bits, because the table uses the highest and the lowest ones.
     fn spread(hash: u32) -> u64 {
         u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
 }
 
 impl Interner {
-    /// The number of `value`, which is new if the string is.
+    /// The id of `value`, a new one if the string is new.
     ///
     /// # Panics
-    /// At the 4,294,967,296th distinct string, which no memory that holds a day's events reaches.
+    /// At the 4,294,967,296th distinct string; memory for a day's events runs out long before.
     pub fn intern(&mut self, value: &str) -> u32 {
         self.intern_hashed(self.hasher.of(value), value)
     }
@@ -161,37 +161,36 @@ impl Interner {
         }
     }
 
-    /// What it takes in memory.
+    /// Approximate memory use in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        // A slot and a byte of the table for each string, and as much again that is free.
+        // Per string a slot and a control byte, doubled for free slots.
         self.strings.bytes() + self.strings.len() * 2 * (size_of::<Slot>() + 1)
     }
 
-    /// The strings, in the order of their numbers.
+    /// The strings in order of their ids.
     pub fn into_strings(self) -> Strings {
         self.strings
     }
 }
 
-/// An [`Interner`] that is asked for many numbers at a time.
+/// An [`Interner`] that looks up strings in batches.
 ///
-/// Where a string is found is at the end of a chain of looks at memory, and few of them find it in a cache. The looks
-/// for one string have to wait for each other, but not for those for the next one: a processor fetches many of them in
-/// the time of one.
+/// A lookup is a chain of memory accesses that mostly miss the cache. Within one lookup they depend on each other, but
+/// lookups of different strings do not, so the processor can overlap the misses of a batch.
 #[derive(Debug, Default)]
 pub(crate) struct BatchInterner {
     interner: Interner,
     waiting: Strings,
-    /// Of those that wait: the hash, and the number of a string that has the same.
+    /// For each waiting string its hash, and the id of a known string with that hash.
     looks: Vec<(u32, Option<u32>)>,
     places: Vec<Range<usize>>,
     ids: Vec<u32>,
 }
 
 impl BatchInterner {
-    /// Has `value` wait for its number; returns its place among those that wait.
+    /// Queues `value` for the next batch; returns its position in the queue.
     ///
-    /// Neighbouring events share most of their strings, so the last one is looked at first.
+    /// Neighbouring events share most strings, so a repeat of the last one is not queued again.
     pub(crate) fn wait(&mut self, value: &str) -> u32 {
         let waiting = &mut self.waiting;
         if waiting.is_empty() || !waiting.is(number(waiting.len() - 1), value) {
@@ -200,7 +199,7 @@ impl BatchInterner {
         number(waiting.len() - 1)
     }
 
-    /// The numbers of those that have waited, by their places.
+    /// Looks up the queued strings; returns their ids by position, and empties the queue.
     pub(crate) fn settle(&mut self) -> &[u32] {
         let Self { interner, waiting, looks, places, ids } = self;
         looks.clear();
@@ -220,7 +219,7 @@ impl BatchInterner {
         ids
     }
 
-    /// What it takes in memory.
+    /// Approximate memory use in bytes.
     pub(crate) fn bytes(&self) -> usize {
         let Self { interner, waiting, looks, places, ids } = self;
         interner.bytes()
@@ -230,28 +229,28 @@ impl BatchInterner {
             + ids.capacity() * size_of::<u32>()
     }
 
-    /// The strings that were settled, in the order of their numbers.
+    /// All settled strings in order of their ids.
     pub(crate) fn into_strings(self) -> Strings {
         self.interner.into_strings()
     }
 }
 
-/// Distinct strings in byte order.
+/// Distinct strings in byte order; the id of a string is its rank.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Dictionary(Strings);
 
 impl Dictionary {
-    /// How many strings there are.
+    /// Number of strings.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no strings.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The string with the number `id`.
+    /// The string with the id `id`.
     ///
     /// # Panics
     /// When there is no such string.
@@ -259,7 +258,7 @@ impl Dictionary {
         self.0.get(id)
     }
 
-    /// The number of `value`, if it is among the strings.
+    /// The id of `value`, if present.
     pub fn find(&self, value: &str) -> Option<u32> {
         let (mut low, mut high) = (0, self.len());
         while low < high {
@@ -273,12 +272,12 @@ impl Dictionary {
         None
     }
 
-    /// The strings, in byte order, alone.
+    /// The strings in byte order.
     pub(crate) fn into_strings(self) -> Strings {
         self.0
     }
 
-    /// Adds a string that comes after all others.
+    /// Appends a string, which must sort after all others.
     pub(crate) fn push_last(&mut self, value: &str) {
         self.0.push(value);
     }
@@ -288,7 +287,7 @@ impl Dictionary {
         &self.0
     }
 
-    /// The strings with the numbers `ids`, which are in order.
+    /// The strings with these ids, which must be ascending.
     #[must_use]
     pub fn select(&self, ids: &[u32]) -> Self {
         let mut selected = Strings::default();
@@ -303,7 +302,7 @@ pub(crate) fn number(len: usize) -> u32 {
     u32::try_from(len).expect("more than four billion distinct strings")
 }
 
-/// One dictionary of all strings in `parts`, and for each part the new number of each of its strings.
+/// Merges the strings of all parts into one dictionary; also returns, for each part, the new ids of its strings.
 pub fn union(parts: &[&Strings]) -> (Dictionary, Vec<Vec<u32>>) {
     let mut all: Vec<Placed> = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
     for (part, strings) in parts.iter().enumerate() {
@@ -326,14 +325,14 @@ pub fn union(parts: &[&Strings]) -> (Dictionary, Vec<Vec<u32>>) {
     (dictionary, renumbered)
 }
 
-/// A string of a part. Most comparisons end with the first bytes, which are at hand.
+/// A string of a part. Its first bytes are kept here, as they decide most comparisons.
 struct Placed {
     start: u128,
     part: u32,
     id: u32,
 }
 
-/// The first bytes as a number that compares as they do; a shorter string is padded.
+/// The first 16 bytes as a number with the same order; shorter strings are padded with zeros.
 fn start(text: &str) -> u128 {
     let mut bytes = [0; 16];
     let length = text.len().min(16);
@@ -382,7 +381,7 @@ mod tests {
         interner.wait("a");
         interner.settle();
         let hash = interner.interner.hasher.of("b");
-        // The table finds "a" where it looks for "b".
+        // The table finds "a" in the place where it looks for "b".
         interner
             .interner
             .table

@@ -1,31 +1,31 @@
 //! Names that become path segments: tenant, surface and segment.
 //!
-//! A name is checked once, where it enters. After that it can be joined into a path or a key without a
-//! second thought, because no value of these types can leave its folder.
+//! A name is checked once, when it is created. After that it can safely be joined into a path or key: no value of
+//! these types can escape its folder.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The longest name, in bytes: every file system takes a path segment of this size.
+/// Maximum length of a name in bytes; every file system accepts a path segment of this length.
 pub const MAX_ID_BYTES: usize = 200;
 
-/// The folder below each local root in which documents are prepared; nothing else can have this name.
+/// The folder below each local root in which documents are prepared. Reserved: no name may equal it.
 pub const SCRATCH: &str = ".scratch";
 
-/// The folder of artifacts built without a segment; no segment can have this name.
+/// The folder of artifacts built without a segment. Reserved: no segment may equal it.
 pub const NO_SEGMENT: &str = "_all";
 
 /// Why a name was refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{what} {value:?} {reason}")]
 pub struct IdError {
-    /// Which name: `tenant`, `surface` or `segment`.
+    /// The type of name: `tenant`, `surface` or `segment`.
     pub what: &'static str,
-    /// The value that was given.
+    /// The refused value.
     pub value: String,
-    /// What is wrong with it.
+    /// What is wrong with the value.
     pub reason: &'static str,
 }
 
@@ -58,7 +58,7 @@ macro_rules! id {
         pub struct $name(String);
 
         impl $name {
-            /// Checks a name.
+            /// Checks and wraps a name.
             pub fn new(value: impl Into<String>) -> Result<Self, IdError> {
                 let value = value.into();
                 check($what, $reserved, &value)?;
@@ -100,7 +100,7 @@ macro_rules! id {
 }
 
 id!(
-    /// Whose data it is. Data of one tenant never reaches another.
+    /// The owner of data. Data of one tenant never reaches another.
     Tenant,
     "tenant",
     reserved: None
@@ -121,9 +121,9 @@ id!(
 /// The tenant and surface a job works for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Scope {
-    /// Whose data.
+    /// The owner of the data.
     pub tenant: Tenant,
-    /// Which place.
+    /// The place where recommendations are shown.
     pub surface: Surface,
 }
 

@@ -1,7 +1,7 @@
-//! Hard limits: what a run may hold before it stops.
+//! Hard limits, which stop a run, and cuts, which shorten lists.
 //!
-//! Nothing is truncated to fit. A run that exceeds a limit fails with the limit's name, the value seen and
-//! the setting to change.
+//! Input is never truncated to fit a hard limit. A run that exceeds one fails with the limit's name, the value seen
+//! and the setting to change.
 
 mod usage;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 pub use usage::Usage;
 
-/// What a run may hold. Each field is the setting of the same name under `limits`.
+/// The limits of a run. Each field is the setting of the same name under `limits`.
 ///
 /// A *run* is the work on one day: the day that is ingested, or the window that is built for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,11 +31,11 @@ pub struct Limits {
     pub max_catalog_items: u64,
     /// Distinct tags of an item of a catalogue.
     pub max_tags_per_item: u64,
-    /// Bytes of a stored artifact; 0 is no limit.
+    /// Bytes of a stored artifact; 0 means no limit.
     pub max_artifact_bytes: u64,
-    /// A rule for lines and rows: bytes of an id or a segment.
+    /// Bytes of an id or a segment. A rule for lines and rows, not a hard limit.
     pub max_id_bytes: usize,
-    /// What a session with more than `max_items_per_session` items does to `cooc`.
+    /// How `cooc` handles a session with more than `max_items_per_session` items.
     pub oversized_sessions: OversizedSessions,
     /// Cut: items of `popularity`, rows of `cooc`.
     pub max_items_per_artifact: usize,
@@ -43,20 +43,20 @@ pub struct Limits {
     pub max_neighbors_per_item: usize,
     /// Cut: items of a user in `implicit` and `session_seq`.
     pub max_items_per_user: usize,
-    /// Cut: sessions in which a pair must occur to count.
+    /// Cut: minimum number of sessions with a pair for it to count.
     pub min_cooc_support: u32,
-    /// How much of the hard limits was used so far.
+    /// The greatest values seen so far, for each hard limit.
     #[serde(skip)]
     pub usage: Usage,
 }
 
-/// What a session over `max_items_per_session` does to `cooc`.
+/// How `cooc` handles a session with more than `max_items_per_session` items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OversizedSessions {
     /// The job fails.
     Fail,
-    /// The session is left out and counted.
+    /// The session is skipped and counted.
     Skip,
 }
 
@@ -83,26 +83,26 @@ impl Default for Limits {
     }
 }
 
-/// A limit that was exceeded.
+/// A limit was exceeded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "limit {limit} exceeded: {value} of at most {max}{place}; raise limits.{limit} if this is expected{alternative}"
 )]
 pub struct LimitExceeded {
-    /// The limit, which is also the setting's name.
+    /// The name of the limit and of its setting.
     pub limit: &'static str,
-    /// What was seen.
+    /// The value seen.
     pub value: u64,
-    /// What is allowed.
+    /// The value allowed.
     pub max: u64,
-    /// Where it was seen, as ` in …`, or empty.
+    /// Where the value was seen, as ` in …`, or empty.
     pub place: String,
-    /// Another way out, as `, or …`, or empty.
+    /// An alternative to raising the limit, as `, or …`, or empty.
     pub alternative: &'static str,
 }
 
 impl LimitExceeded {
-    /// Says where the limit was exceeded, around the places already said.
+    /// Adds a place that contains those already given.
     #[must_use]
     pub fn in_place(mut self, place: impl std::fmt::Display) -> Self {
         self.place = format!("{} in {place}", self.place);
@@ -111,7 +111,7 @@ impl LimitExceeded {
 }
 
 impl Limits {
-    /// `max_id_bytes` unless set. Ids are held in memory, some of them more than once.
+    /// Default of `max_id_bytes`. Ids are held in memory, some more than once.
     pub const MAX_ID_BYTES: usize = 512;
 
     /// What `limit` allows; none when it is off.
@@ -131,7 +131,7 @@ impl Limits {
         compare(cut.as_str(), cut.setting(self) as u64, length as u64)
     }
 
-    /// Compares the size of a stored artifact with what the serving side reads.
+    /// Checks the size of a stored artifact, which the serving side limits.
     pub fn check_artifact_bytes(&self, bytes: usize) -> Result<(), LimitExceeded> {
         if self.max_artifact_bytes == 0 {
             return Ok(());

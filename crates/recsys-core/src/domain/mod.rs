@@ -1,4 +1,4 @@
-//! The words of the field as types: tenant, surface, segment, day, window, stream, share, limit, weight.
+//! Domain types: tenant, surface, segment, day, window, stream, share, limit, weight.
 //!
 //! A value that exists is valid: text is checked where it is parsed. Nothing here does I/O or knows how data is stored.
 

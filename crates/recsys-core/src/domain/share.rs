@@ -1,23 +1,23 @@
-//! Shares, and how far a number has moved.
+//! Shares, fractions and relative changes.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A part of something, or a multiple of it: 0.5 is half, 2 is twice as much. Never negative, always finite.
+/// A non-negative finite ratio: 0.5 is half, 2 is twice as much.
 #[derive(Debug, Clone, Copy, Default, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(try_from = "f64", into = "f64")]
 pub struct Share(f64);
 
 impl Share {
-    /// More than any number that is compared with it.
+    /// Larger than any ratio it is compared with.
     pub(crate) const MAX: Self = Self(f64::MAX);
 }
 
-/// No share is `NaN`.
+/// Valid because no share is `NaN`.
 impl Eq for Share {}
 
-/// A number that is no share.
+/// The number is negative, infinite or `NaN`.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[error("{0} is not a share: it must be a number of 0 or more, such as 0.5 for half")]
 pub struct NoShare(f64);
@@ -42,18 +42,18 @@ impl fmt::Display for Share {
     }
 }
 
-/// A part of a whole: 0.5 is half, and nothing is more than 1.
+/// A part of a whole: a share of at most 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Serialize, Deserialize)]
 #[serde(try_from = "f64", into = "f64")]
 pub struct Fraction(Share);
 
-/// A number that is no part of a whole.
+/// The number is not between 0 and 1.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 pub enum NoFraction {
-    /// No share at all.
+    /// The number is not a share.
     #[error(transparent)]
     NoShare(#[from] NoShare),
-    /// More than the whole.
+    /// The number is above 1.
     #[error(
         "{0} is more than the whole, and no day would be refused: it must be from 0 to 1, such as 0.5 for 50 %"
     )]
@@ -87,25 +87,25 @@ impl fmt::Display for Fraction {
     }
 }
 
-/// A number that was, and is another one now.
+/// The change of a count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Move {
-    /// What is counted.
+    /// What is counted, for messages.
     pub what: &'static str,
-    /// How many there were.
+    /// The count before.
     pub before: u64,
-    /// How many there are.
+    /// The count now.
     pub after: u64,
 }
 
 impl Move {
-    /// By what share of what there was it has grown, or shrunk where it is negative. None when there was none.
+    /// The relative change: positive for growth, negative for decline. `None` if the count was 0 before.
     #[allow(clippy::cast_precision_loss, reason = "a share needs no more than 53 bits")]
     pub fn change(&self) -> Option<f64> {
         (self.before > 0).then(|| (self.after as f64 - self.before as f64) / self.before as f64)
     }
 
-    /// Whether it has changed by more than `most` in either direction. What was nothing may become anything.
+    /// Whether the relative change exceeds `most` in either direction. Never if the count was 0 before.
     pub fn exceeds(&self, most: Share) -> bool {
         self.change().is_some_and(|change| change.abs() > most.0)
     }

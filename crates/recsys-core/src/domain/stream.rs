@@ -1,19 +1,19 @@
-//! The two streams of events, which go the same way from raw files to canonical ones.
+//! The two streams of events. Both take the same path from raw to canonical files.
 
 use std::cmp::Ordering;
 
-/// What was shown, or what came of it.
+/// A stream of events.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Stream {
-    /// What was shown to whom.
+    /// Which items were shown to which user.
     #[default]
     Exposures,
-    /// What was clicked, bought or whatever else was hoped for.
+    /// Clicks and conversions of shown items.
     Outcomes,
 }
 
 impl Stream {
-    /// The folder of its canonical files.
+    /// The name of the folder with its canonical files.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Exposures => "exposures",
@@ -21,7 +21,7 @@ impl Stream {
         }
     }
 
-    /// What the names of its raw files begin with.
+    /// The beginning of its raw file names.
     pub(crate) fn raw_stem(self) -> &'static str {
         match self {
             Self::Exposures => "exposure",
@@ -29,8 +29,8 @@ impl Stream {
         }
     }
 
-    /// The order of two events of it that agree in time, session and request, when `rank` is the order of
-    /// their ranks or values and `rest` that of all else.
+    /// Combines the order of two events with the same time, session and request: `rank` compares their ranks or
+    /// values, `rest` all other fields.
     pub(crate) fn order(self, rank: Ordering, rest: Ordering) -> Ordering {
         match self {
             Self::Exposures => rank.then(rest),

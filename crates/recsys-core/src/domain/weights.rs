@@ -1,47 +1,47 @@
-//! What an event counts where events are weighed.
+//! The weights of events in weighted counts.
 
 use std::num::NonZeroU64;
 
 use serde::{Deserialize, Serialize};
 
-/// What one event of each type adds to the count of its item. Each field is the setting of the same name
-/// under `weights`.
+/// How much an event of each type adds to the count of its item. Each field is the setting of the same name under
+/// `weights`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Weights {
-    /// An exposure.
+    /// Weight of an exposure.
     pub exposure: u64,
-    /// A click.
+    /// Weight of a click.
     pub click: u64,
-    /// A conversion.
+    /// Weight of a conversion.
     pub conversion: u64,
-    /// The most that the events of one user count for one item. A session without a user is one user.
+    /// Maximum that the events of one user count for one item. A session without a user is treated as one user.
     pub cap_per_user_item: Option<NonZeroU64>,
 }
 
 impl Default for Weights {
-    /// Exposures count, and nothing else does.
+    /// Only exposures count, 1 each.
     fn default() -> Self {
         Self { exposure: 1, click: 0, conversion: 0, cap_per_user_item: None }
     }
 }
 
 impl Weights {
-    /// The greatest weighted count: up to it, every whole number is exact wherever it is read as a double.
+    /// The largest weighted count. Up to 2^53, all integers are exact when read as a double.
     pub const GREATEST_COUNT: u64 = 1 << 53;
 
-    /// Whether each exposure counts one, however many there are, and nothing else counts.
+    /// Whether these are the default weights: exposures count 1 each, without a cap, and outcomes do not count.
     pub fn are_plain(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Whether an outcome counts.
+    /// Whether any outcome counts.
     pub fn count_outcomes(&self) -> bool {
         self.click > 0 || self.conversion > 0
     }
 }
 
-/// Events whose weights add up to more than can be counted exactly.
+/// The total weight of the events is too large for exact counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the weighted events of the window add up to {sum}, more than {most}, up to which counts are exact; \
@@ -49,13 +49,13 @@ impl Weights {
     most = Weights::GREATEST_COUNT
 )]
 pub struct TooHeavy {
-    /// What they add up to.
+    /// The total weight.
     pub sum: u128,
 }
 
-/// Adds up so many events of such a weight, each.
+/// Checks the total of pairs of event count and weight.
 pub(crate) fn check_sum(events: impl Iterator<Item = (usize, u64)>) -> Result<(), TooHeavy> {
-    // Fewer than 2^64 events of weights below 2^64: no sum of 128 bits overflows.
+    // Cannot overflow: fewer than 2^64 events, with weights below 2^64.
     let sum = events.map(|(events, weight)| events as u128 * u128::from(weight)).sum();
     if sum > u128::from(Weights::GREATEST_COUNT) { Err(TooHeavy { sum }) } else { Ok(()) }
 }

@@ -11,23 +11,23 @@ use serde::{Deserialize, Serialize};
 
 /// A UTC day, `[D 00:00:00Z, D+1 00:00:00Z)`.
 ///
-/// Only days whose every nanosecond fits the signed 64-bit nanosecond clock exist: 1678 to 2261.
+/// Limited to the years that a signed 64-bit nanosecond clock fully covers: 1678 to 2261.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Day(Date);
 
 /// Why a day was refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum DayError {
-    /// Not of the form `YYYY-MM-DD`, or no such day.
+    /// Not of the form `YYYY-MM-DD`, or not in the calendar.
     #[error("{0:?} is not a day of the form YYYY-MM-DD")]
     Format(String),
-    /// Outside the years that a nanosecond clock reaches.
+    /// Outside the years that a 64-bit nanosecond clock covers.
     #[error("day {0} is outside 1678-01-01 to 2261-12-31")]
     Range(String),
 }
 
 impl Day {
-    /// The length of a day.
+    /// The length of a day in nanoseconds.
     pub(crate) const NS: i64 = 86_400_000_000_000;
 
     const FIRST: Date = date(1678, 1, 1);
@@ -41,36 +41,36 @@ impl Day {
         }
     }
 
-    /// The UTC day in which `at` lies.
+    /// The UTC day that contains `at`.
     pub fn of(at: Timestamp) -> Result<Self, DayError> {
         Self::new(TimeZone::UTC.to_datetime(at).date())
     }
 
-    /// The day after.
+    /// The following day.
     pub fn next(self) -> Result<Self, DayError> {
         self.plus(1)
     }
 
-    /// `days` later, or earlier when negative.
+    /// The day `days` later, or earlier if negative.
     pub fn plus(self, days: i64) -> Result<Self, DayError> {
         let out_of_range = || DayError::Range(format!("{self} {days:+} days"));
         let days = Span::new().try_days(days).map_err(|_| out_of_range())?;
         Self::new(self.0.checked_add(days).map_err(|_| out_of_range())?)
     }
 
-    /// The day that begins so many days after 1970-01-01, if there is one.
+    /// The day `days` after 1970-01-01, if in range.
     pub(crate) fn since_1970(days: i64) -> Option<Self> {
         Self(date(1970, 1, 1)).plus(days).ok()
     }
 
-    /// Midnight at which the day begins, in nanoseconds since 1970-01-01T00:00:00Z.
+    /// The start of the day, in nanoseconds since 1970-01-01T00:00:00Z.
     pub fn start_ns(self) -> i64 {
         const NS_PER_DAY: i64 = 86_400_000_000_000;
         let days = (self.0 - date(1970, 1, 1)).get_days();
         i64::from(days) * NS_PER_DAY
     }
 
-    /// Midnight at which the day ends, in nanoseconds since 1970-01-01T00:00:00Z.
+    /// The end of the day (exclusive), in nanoseconds since 1970-01-01T00:00:00Z.
     pub fn end_ns(self) -> i64 {
         self.start_ns() + Self::NS
     }
@@ -87,7 +87,7 @@ impl FromStr for Day {
 
     fn from_str(text: &str) -> Result<Self, DayError> {
         let format = || DayError::Format(text.to_owned());
-        // The date parser knows more forms than the contract allows.
+        // The date parser accepts more formats than the contract.
         let shape = text.bytes().map(|b| if b.is_ascii_digit() { b'd' } else { b });
         if !shape.eq(*b"dddd-dd-dd") {
             return Err(format());
@@ -109,7 +109,7 @@ impl<'de> Deserialize<'de> for Day {
     }
 }
 
-/// Days in order, those that follow one another as `2026-01-01..2026-01-31`.
+/// Formats sorted days, with consecutive ones as ranges such as `2026-01-01..2026-01-31`.
 pub fn ranges(days: &[Day]) -> String {
     let mut runs: Vec<(Day, Day)> = Vec::new();
     for day in days {
@@ -132,17 +132,17 @@ pub struct Window {
 }
 
 impl Window {
-    /// The window of `days` days whose last day is `last`.
+    /// The window of `days` days that ends with the day `last`.
     pub fn ending_with(last: Day, days: u32) -> Result<Self, DayError> {
         Ok(Self { start: last.plus(1 - i64::from(days))?, end: last.next()? })
     }
 
-    /// The first day.
+    /// The first day (inclusive).
     pub fn start(self) -> Day {
         self.start
     }
 
-    /// The day after the last.
+    /// The end of the window (exclusive): the day after the last.
     pub fn end(self) -> Day {
         self.end
     }
@@ -153,14 +153,14 @@ impl Window {
     }
 }
 
-/// `2026-01-01_2026-01-02`, as in the names of staging folders.
+/// `2026-01-01_2026-01-02`, as used in the names of staging folders.
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}_{}", self.start, self.end)
     }
 }
 
-/// The edges as they stand in artifacts and records: midnights with `Z`.
+/// A window as serialised in artifacts and records: two midnights with `Z`.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Self", deny_unknown_fields)]
 struct Edges {

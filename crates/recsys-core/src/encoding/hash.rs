@@ -1,4 +1,4 @@
-//! SHA-256 in the form that documents carry it: 64 lower-case hex digits.
+//! SHA-256 as used in documents: 64 lower-case hex digits.
 
 use std::io::{self, Read, Write};
 
@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use crate::threads::interrupt;
 
-/// Bytes as lower-case hex.
+/// Encodes bytes as lower-case hex.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
@@ -20,22 +20,22 @@ pub fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// Whether `text` could be a SHA-256 as documents carry it.
+/// Whether `text` has the form of a SHA-256: 64 lower-case hex digits.
 pub fn is_sha256(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
-/// A running SHA-256 of all that is written to it.
+/// A writer that computes the SHA-256 of everything written to it.
 #[derive(Debug, Clone, Default)]
 pub struct HashWriter(Sha256);
 
 impl HashWriter {
-    /// Adds bytes.
+    /// Adds bytes to the hash.
     pub(crate) fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    /// The SHA-256 of what was written.
+    /// The SHA-256 of everything written.
     pub fn finish(self) -> String {
         hex(&self.0.finalize())
     }
@@ -52,7 +52,7 @@ impl Write for HashWriter {
     }
 }
 
-/// A reader that copies what is read from it, into a hash for instance.
+/// A reader that also writes everything it reads to `copy`, such as a hash.
 pub(crate) struct TeeReader<R, W> {
     pub(crate) reader: R,
     pub(crate) copy: W,

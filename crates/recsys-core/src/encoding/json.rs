@@ -1,9 +1,9 @@
-//! Compact JSON, the one form that documents are hashed in.
+//! Compact JSON, the only form in which documents are hashed.
 //!
-//! No spaces; `"`, `\`, backspace, form feed, line feed, carriage return and tab as two-character escapes;
-//! other characters below U+0020, and `<`, `>`, `&`, U+2028 and U+2029 as `\u` and four lower-case hex
-//! digits; everything else as UTF-8. A number without a fraction prints as an integer, any other as the
-//! shortest decimal that reads back the same.
+//! There are no spaces. `"`, `\`, backspace, form feed, line feed, carriage return and tab are two-character escapes;
+//! other characters below U+0020, and `<`, `>`, `&`, U+2028 and U+2029, are `\u` with four lower-case hex digits;
+//! everything else is UTF-8. A number without a fraction prints as an integer, any other as the shortest decimal that
+//! reads back the same.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -11,13 +11,13 @@ use std::io::{self, Write};
 use serde::{Deserialize, Serialize};
 use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 
-/// Text that borrows from what it is read from unless it holds escapes.
+/// Text that borrows from its source unless it contains escapes.
 ///
-/// A type of its own because `Option<Cow<str>>` always copies.
+/// A newtype, because serde always copies for `Option<Cow<str>>`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
-/// A message of serde about a wrong type, in the words of JSON where it has those of Rust.
+/// Rewords a serde message about a wrong type from Rust terms to JSON terms.
 pub fn type_in_words(message: &str) -> String {
     let Some((found, expected)) = message.split_once(", expected ") else { return message.to_owned() };
     let found = ["invalid type: ", "invalid value: "]
@@ -33,7 +33,7 @@ pub fn type_in_words(message: &str) -> String {
     format!("it is {found}; it must be {}", expected_in_words(expected))
 }
 
-/// An error of a document, in the words of JSON, with its place.
+/// An error of a document in JSON terms, with its position.
 pub fn error_in_words(error: &serde_json::Error) -> String {
     let message = error.to_string();
     match message.rsplit_once(" at line ") {
@@ -42,7 +42,7 @@ pub fn error_in_words(error: &serde_json::Error) -> String {
     }
 }
 
-/// What serde expects, in the words of JSON.
+/// Rewords what serde expects in JSON terms.
 pub fn expected_in_words(expected: &str) -> &str {
     match expected {
         "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
@@ -63,8 +63,8 @@ struct Compact;
 
 impl Formatter for Compact {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
-        // Everything the library itself must escape never gets here. Most fragments are plain, and a pass
-        // over bytes is cheaper than one over characters; 0xe2 begins U+2028 and U+2029, among others.
+        // The library handles its own escapes, so they never get here. Most fragments are plain, and scanning bytes
+        // is cheaper than scanning characters; 0xe2 begins U+2028 and U+2029, among others.
         let mut rest = fragment;
         while rest.bytes().any(|byte| matches!(byte, b'<' | b'>' | b'&' | 0xe2)) {
             let Some(at) = rest.find(['<', '>', '&', '\u{2028}', '\u{2029}']) else { break };
@@ -84,24 +84,24 @@ impl Formatter for Compact {
     }
 
     fn write_f64<W: ?Sized + Write>(&mut self, out: &mut W, value: f64) -> io::Result<()> {
-        // Baseline scores are counts, and an integer prints much faster than a fraction.
+        // Baseline scores are counts, and integers print much faster than fractions.
         #[allow(clippy::cast_possible_truncation, reason = "compared with the value it came from")]
         let whole = value as i64;
         #[allow(clippy::cast_precision_loss, clippy::float_cmp, reason = "exact below 2^53")]
         if whole.unsigned_abs() < 1 << 53 && whole as f64 == value {
             return self.write_i64(out, whole);
         }
-        // Of two shortest decimals that are equally near, the library prints the one that every other
-        // language prints, too; the standard library does not.
+        // If two shortest decimals are equally near, the library prints the same one as other languages; the standard
+        // library does not.
         let mut shortest = Vec::new();
         CompactFormatter.write_f64(&mut shortest, value)?;
         out.write_all(&without_exponent(&shortest))
     }
 }
 
-/// Implements `Deserialize`, and with `and Serialize` that, too, for a struct whose derives are
-/// `#[serde(remote = "Self")]`: it is read from an object only. The derive alone also takes a list of the
-/// fields' values, which is not what the contract has, and which no other reader takes.
+/// Implements `Deserialize` (and `Serialize` with `and Serialize`) for a struct that derives them with
+/// `#[serde(remote = "Self")]`, and only accepts an object. The derive alone would also accept a list of the field
+/// values, which the contract does not allow and no other reader accepts.
 macro_rules! object {
     ($name:ident $(<$lifetime:lifetime>)? and Serialize) => {
         $crate::encoding::json::object!($name $(<$lifetime>)?);
@@ -138,7 +138,7 @@ macro_rules! object {
 }
 pub(crate) use object;
 
-/// A decimal such as `-1.5e-7` or `1.0` as `-0.00000015` and `1`.
+/// Expands a decimal such as `-1.5e-7` or `1.0` to `-0.00000015` or `1`.
 fn without_exponent(number: &[u8]) -> Vec<u8> {
     let (mantissa, exponent) = match memchr::memchr(b'e', number) {
         Some(at) => {
@@ -151,7 +151,7 @@ fn without_exponent(number: &[u8]) -> Vec<u8> {
     let fraction = mantissa.get(point + 1..).unwrap_or_default();
     let fraction = if fraction == b"0" { b"" } else { fraction };
     let mut digits = [&mantissa[..point], fraction].concat();
-    // Where the point stands among the digits.
+    // Position of the point among the digits.
     let mut point = i32::try_from(point).unwrap_or(0) + exponent;
     while point <= 0 {
         digits.insert(0, b'0');
@@ -166,7 +166,7 @@ fn without_exponent(number: &[u8]) -> Vec<u8> {
     [sign, whole, dot, fraction].concat()
 }
 
-/// Whether a byte may begin what compact JSON escapes; 0xe2 begins U+2028 and U+2029, among others.
+/// Bytes that may begin an escaped character; 0xe2 begins U+2028 and U+2029, among others.
 const IS_SPECIAL: [bool; 256] = {
     let mut special = [false; 256];
     let mut byte = 0;
@@ -177,9 +177,9 @@ const IS_SPECIAL: [bool; 256] = {
     special
 };
 
-/// Whether `text` stands in compact JSON as it is, but for the quotes.
+/// Whether `text` needs no escapes in compact JSON.
 pub(crate) fn is_plain(text: &str) -> bool {
-    // All bytes of a short text are looked up in less time than a branch for each takes.
+    // Looking up all bytes of a chunk is faster than a branch per byte.
     text.as_bytes()
         .chunks(64)
         .all(|bytes| !bytes.iter().fold(false, |special, byte| special | IS_SPECIAL[usize::from(*byte)]))
@@ -199,7 +199,7 @@ pub(crate) fn push_text(out: &mut Vec<u8>, text: &str) {
 /// Appends `value` as compact JSON.
 ///
 /// # Panics
-/// When a `Serialize` implementation of this crate fails, which none does.
+/// When a `Serialize` implementation of this crate fails; none does.
 pub(crate) fn push(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
     write(value, out).expect("writing to memory");
 }
@@ -216,7 +216,7 @@ pub fn to_vec(value: &(impl Serialize + ?Sized)) -> Vec<u8> {
     out
 }
 
-/// A document as people read it: indented, with a final line end.
+/// A document for human readers: indented, with a final line end.
 pub(crate) fn readable(document: &impl Serialize) -> Vec<u8> {
     let mut bytes = serde_json::to_vec_pretty(document).expect("documents of this crate always serialize");
     bytes.push(b'\n');

@@ -1,6 +1,6 @@
-//! The forms that bytes have: canonical JSON, timestamps, hashes.
+//! Byte encodings: canonical JSON, timestamps, hashes.
 //!
-//! The same value gives the same bytes on every machine. Nothing here reads a file or knows what a document is for.
+//! Equal values give equal bytes on every machine. This module reads no files and does not know what documents mean.
 
 pub mod hash;
 pub mod json;

@@ -5,14 +5,13 @@ use std::io::{self, Write};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 
-/// Reads an RFC 3339 timestamp with any offset and at most nine fraction digits.
+/// Parses an RFC 3339 timestamp with any offset and at most nine fraction digits.
 ///
-/// A leap second (`:60`, which RFC 3339 allows) counts as the second before it. A time that a signed 64-bit
-/// nanosecond clock cannot hold becomes its nearest end; it lies outside every
-/// day, so no window takes it.
+/// A leap second (`:60`, which RFC 3339 allows) counts as the second before it. A time out of the range of a signed
+/// 64-bit nanosecond clock saturates; it lies outside every day, so no window includes it.
 ///
 /// # Errors
-/// The end of a sentence that says what was expected.
+/// The predicate of an error message, such as "is not an RFC 3339 timestamp …".
 pub fn parse(text: &str) -> Result<i64, &'static str> {
     if let Some(ns) = plain_utc(text.as_bytes()) {
         return Ok(ns);
@@ -22,8 +21,8 @@ pub fn parse(text: &str) -> Result<i64, &'static str> {
     Ok(i64::try_from(ns).unwrap_or(if ns < 0 { i64::MIN } else { i64::MAX }))
 }
 
-/// What almost all timestamps are: `2026-01-01T08:00:00Z`, with or without a fraction, of these centuries.
-/// All else, and all that is wrong, is left to the library.
+/// A fast path for almost all timestamps: `2026-01-01T08:00:00Z`, with or without a fraction, from 1900 to 2199.
+/// Everything else, including errors, is left to the library.
 pub(crate) fn plain_utc(text: &[u8]) -> Option<i64> {
     let (clock, rest) = text.split_first_chunk::<19>()?;
     let [c1, c2, y1, y2, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', i1, i2, b':', s1, s2] = *clock
@@ -62,17 +61,17 @@ pub(crate) fn plain_utc(text: &[u8]) -> Option<i64> {
         }
         _ => return None,
     }
-    // Years that begin with March have their leap day at the end.
+    // Let years begin in March, so that the leap day is their last.
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1 - 719_468;
     Some((days * 86_400 + hour * 3600 + minute * 60 + second) * 1_000_000_000 + ns)
 }
 
-/// Reads an RFC 3339 timestamp by the rules of [`parse`]; `None` is one in the last hours of the year 9999,
-/// which the library's clock does not reach.
+/// Parses an RFC 3339 timestamp by the rules of [`parse`]. `None` for the last hours of the year 9999, which are
+/// beyond the library's range.
 pub(crate) fn instant(text: &str) -> Result<Option<Timestamp>, &'static str> {
     const EXPECTED: &str = "is not an RFC 3339 timestamp such as 2026-01-01T08:00:00Z";
-    // The parser also knows other notations (a blank for `T`, weeks, zone names): only RFC 3339 gets there.
+    // The library also accepts other notations (a blank for `T`, weeks, zone names), so check the format first.
     let (clock, rest) = text.split_at_checked(19).ok_or(EXPECTED)?;
     let shape = clock.bytes().map(|b| if b.is_ascii_digit() { b'd' } else { b.to_ascii_uppercase() });
     if !shape.eq(*b"dddd-dd-ddTdd:dd:dd") {
@@ -140,7 +139,7 @@ mod tests {
             let time: Timestamp = text.parse().unwrap();
             i64::try_from(time.as_nanosecond()).unwrap()
         };
-        // A step of a day and a bit meets every day of the calendar at every hour.
+        // Steps of a little more than a day visit every calendar day at varying hours.
         let (start, end) = (library("1900-01-01T00:00:00Z"), library("2200-01-01T00:00:00Z"));
         let mut texts = 0;
         for second in (start / 1_000_000_000..end / 1_000_000_000).step_by(86_400 + 3599) {
@@ -208,7 +207,7 @@ mod tests {
     fn times_beyond_the_clock_become_its_ends() {
         assert_eq!(parse("0001-01-01T00:00:00Z"), Ok(i64::MIN));
         assert_eq!(parse("9999-12-30T00:00:00Z"), Ok(i64::MAX));
-        // In range for RFC 3339, though the offset carries it out of the four-digit years.
+        // In range for RFC 3339, although the offset moves it beyond the four-digit years.
         assert_eq!(parse("9999-12-31T23:59:59-23:59"), Ok(i64::MAX));
         assert_eq!(parse("0000-01-01T00:00:00+23:59"), Ok(i64::MIN));
     }

@@ -1,12 +1,12 @@
-//! Lines of any number of files, worked on by all threads.
+//! Reads the lines of any number of files on all threads.
 //!
-//! Workers take turns to read (and so to decompress): each reads a block, cut at a line end, leaves the reader to
-//! the next one, and works on what it has read, which is still in its cache. One block for each worker is in memory,
-//! whatever the size of the file. Each worker keeps a state of its own; the caller merges them. Which worker sees
-//! which block is up to the scheduler, so the merge must not depend on it.
+//! Workers take turns reading (and so decompressing): a worker reads a block cut at a line end, hands the reader on, and
+//! processes its block while it is still in cache. Memory holds one block per worker, whatever the file size. Each worker
+//! has its own state, and the caller merges them. The scheduler decides which worker gets which block, so the merge must
+//! not depend on that.
 //!
-//! The first bad line in file order is the one reported, whichever thread meets which line first. Or bad lines
-//! are put aside, all of them, and the work goes on.
+//! The error is always the first bad line in file order, whichever thread finds one first. Alternatively, all bad lines
+//! are set aside and reading goes on.
 
 use std::io::{self, Read};
 use std::iter::Enumerate;
@@ -24,71 +24,71 @@ use crate::storage::StoreError;
 use crate::threads::interrupt;
 use crate::threads::parallel::on_threads;
 
-/// The longest line taken, in bytes. An exposure is a few hundred; a line this long is a missing line end.
+/// Maximum length of a line, in bytes. An exposure takes a few hundred; a longer line means a missing line end.
 pub const MAX_LINE_BYTES: usize = 1 << 20;
 
-/// The longest line that is put aside, in bytes. It is held in memory as a whole.
+/// Maximum length of a line that can be set aside, in bytes. Such a line is held in memory as a whole.
 pub const MAX_KEPT_LINE_BYTES: usize = 1 << 24;
 
-/// So few that a block stays in the cache of the processor that has read it.
+/// Small enough for a block to stay in the cache of the core that read it.
 const BLOCK_BYTES: usize = 1 << 18;
 
-/// The byte order mark at the beginning of a file, which is no part of its first line.
+/// A byte order mark at the beginning of a file; it does not belong to the first line.
 const MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// A file of lines.
 pub struct LineFile {
-    /// What messages call it.
+    /// The name used in messages.
     pub name: String,
-    /// Its content, decompressed.
+    /// The decompressed content.
     pub reader: Box<dyn Read + Send>,
-    /// How many bytes that is, where it is known before they are read.
+    /// Length of the content in bytes, if known before reading.
     pub bytes: Option<u64>,
 }
 
 impl LineFile {
-    /// A file of a length that is not known.
+    /// A file of unknown length.
     pub fn new(name: impl Into<String>, reader: impl Read + Send + 'static) -> Self {
         Self { name: name.into(), reader: Box::new(reader), bytes: None }
     }
 }
 
-/// Why the lines could not all be worked on.
+/// Why reading or processing the lines failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LinesError {
     /// The file could not be read to its end.
     #[error("cannot read {name}")]
     Read {
-        /// The file.
+        /// The name of the file.
         name: String,
-        /// The system's answer.
+        /// The underlying I/O error.
         #[source]
         source: io::Error,
     },
     /// A line breaks a rule.
     #[error("{name}:{line}{}: {}", column(.fault), .fault.reason)]
     Line {
-        /// The file.
+        /// The name of the file.
         name: String,
         /// The line, counted from 1.
         line: u64,
-        /// Where in the line, and which rule.
+        /// The broken rule, and its column if known.
         fault: Fault,
     },
-    /// What the lines hold could not be put aside.
+    /// A temporary file could not be written.
     #[error(transparent)]
     Temporary(#[from] StoreError),
-    /// So many lines break a rule that it is not worth reading on.
+    /// So many lines break a rule that reading on is pointless.
     #[error("reading was stopped at {name}:{line}, because {why}")]
     Hopeless {
         /// The file that was read.
         name: String,
-        /// The next line of it.
+        /// The next line to be read.
         line: u64,
-        /// What is enough.
+        /// The limit that was exceeded.
         why: Hopeless,
     },
-    /// What the lines hold does not fit in memory, and cannot be put aside.
+    /// The data does not fit in memory and cannot be spilled to disk.
     #[error(transparent)]
     Memory(#[from] BudgetExceeded),
 }
@@ -97,7 +97,7 @@ fn column(fault: &Fault) -> String {
     fault.column.map(|column| format!(":{column}")).unwrap_or_default()
 }
 
-/// What ends the work: the earliest bad line seen so far, or something that is no line's fault.
+/// What ends the work: the earliest bad line so far, or an error that is not a line's fault.
 #[derive(Default)]
 struct Earliest {
     failed: AtomicBool,
@@ -130,8 +130,7 @@ impl Earliest {
     }
 }
 
-/// Calls `work` with every line that is not blank, without its line end, on all threads; returns the
-/// workers' states.
+/// Calls `work` on all threads with every non-blank line, without its line end; returns the workers' states.
 pub fn for_each_line<S: Send, E: Into<Stop>>(
     files: Vec<LineFile>,
     init: impl Fn() -> S + Sync,
@@ -140,8 +139,8 @@ pub fn for_each_line<S: Send, E: Into<Stop>>(
     for_each_good_line(files, rayon::current_num_threads(), None, init, work)
 }
 
-/// Does the same on so many threads, or as many as can be started, and puts lines that break a rule `aside` where that is
-/// given, as if they were not there. Only a line that is too long even for that is an error.
+/// Like [`for_each_line`], on up to `threads` threads. With `aside`, lines that break a rule are set aside and skipped;
+/// only a line longer than [`MAX_KEPT_LINE_BYTES`] is still an error.
 pub fn for_each_good_line<S: Send, E: Into<Stop>>(
     files: Vec<LineFile>,
     threads: usize,
@@ -166,7 +165,7 @@ pub fn for_each_good_line<S: Send, E: Into<Stop>>(
         return Err(error.into());
     }
     let hopeless = earliest.hopeless.into_inner();
-    // Where nothing was left to read, all bad lines are set aside, and the gate judges their share.
+    // If all input has been read, all bad lines are set aside, and the gate judges their share.
     let is_final =
         |why: &Hopeless| matches!(why, Hopeless::Bytes { .. }) || !aside.is_some_and(Aside::has_seen_all);
     if let Some(why) = hopeless.filter(is_final) {
@@ -176,27 +175,27 @@ pub fn for_each_good_line<S: Send, E: Into<Stop>>(
     states.into_iter().collect()
 }
 
-/// The blocks of all files, one after the other.
+/// The blocks of all files, in file order.
 struct Blocks<'a> {
     files: Enumerate<vec::IntoIter<LineFile>>,
     open: Option<OpenFile>,
-    /// Where the next block begins.
+    /// Start of the next block.
     reached: Place,
     earliest: &'a Earliest,
     aside: Option<&'a Aside>,
 }
 
-/// The file that is being read.
+/// The file being read.
 struct OpenFile {
     file: LineFile,
-    /// Where the next block begins.
+    /// Start of the next block.
     start: Place,
-    /// What was read of it.
+    /// Bytes already read beyond the last block.
     rest: Vec<u8>,
 }
 
 impl Blocks<'_> {
-    /// Reads the next block in place of `bytes`; returns where it begins.
+    /// Reads the next block into `bytes`, replacing its content; returns where the block starts.
     fn next(&mut self, bytes: &mut Vec<u8>) -> Result<Option<Place>, LinesError> {
         while !self.earliest.failed.load(Ordering::Relaxed) {
             if self.open.is_none() {
@@ -223,14 +222,14 @@ impl Blocks<'_> {
 }
 
 impl OpenFile {
-    /// Reads the next block of the file, which ends where a line does; none at the end of the file.
+    /// Reads the next block of the file, cut at a line end; `None` at the end of the file.
     fn next(
         &mut self,
         bytes: &mut Vec<u8>,
         earliest: &Earliest,
         aside: Option<&Aside>,
     ) -> io::Result<Option<Place>> {
-        /// Of so many bytes without a line end, neither a mark before nor a carriage return after makes a line.
+        /// With this many bytes and no line end, the line is too long even without a byte order mark and a `\r`.
         const TOO_LONG: usize = MAX_LINE_BYTES + MARK.len() + 1;
         let Self { file: LineFile { reader, .. }, start, rest } = self;
         bytes.clear();
@@ -256,7 +255,7 @@ impl OpenFile {
                     earliest.report_fault(start.file, start.line, too_long_at(start, bytes));
                     continue;
                 };
-                // Here and not beside the other workers, so that no more than one such line is in memory.
+                // Read here, under the lock, so that at most one such line is in memory.
                 let Some(end) = read_long_line(reader, bytes)? else {
                     earliest.report_fault(start.file, start.line, too_long_to_keep());
                     continue;
@@ -273,8 +272,8 @@ impl OpenFile {
     }
 }
 
-/// Reads on to the end of a line of which `bytes` are the beginning, and perhaps somewhat further. Returns
-/// where the line ends, line end included; `None` when it is too long to be kept.
+/// Reads on to the end of the line that `bytes` begins, and perhaps a little further. Returns the end of the line,
+/// including its line end; `None` if the line is too long to be kept.
 fn read_long_line(reader: &mut impl Read, bytes: &mut Vec<u8>) -> io::Result<Option<usize>> {
     while bytes.len() <= MAX_KEPT_LINE_BYTES {
         let before = bytes.len();
@@ -296,7 +295,7 @@ fn set_long_line_aside(aside: &Aside, mut place: Place, bytes: &[u8]) -> Result<
     stretch.finish(Seen { bytes: bytes.len() as u64, good: 0 })
 }
 
-/// Takes the byte order mark off the first line of a file.
+/// Strips the byte order mark from the first line of a file.
 fn without_mark<'a>(place: &mut Place, bytes: &'a [u8]) -> &'a [u8] {
     match bytes.strip_prefix(MARK) {
         Some(rest) if place.line == 1 => {
@@ -315,7 +314,7 @@ fn too_long_at(place: &Place, line: &[u8]) -> Fault {
     if place.byte_offset == 0 { of_file(line, too_long()) } else { too_long() }
 }
 
-/// What is wrong with the first line of a file: the file, if it is no text.
+/// Blames the whole file for a bad first line if its magic bytes show that it is not text.
 fn of_file(line: &[u8], fault: Fault) -> Fault {
     not_text(line).map_or(fault, Fault::of_file)
 }
@@ -343,7 +342,7 @@ fn worker<S, E: Into<Stop>>(
     }
 }
 
-/// Works through a block, up to its first bad line unless those are put aside. An error comes with its line.
+/// Processes a block; without `aside` only up to its first bad line. An error comes with its line number.
 fn work_through<S, E: Into<Stop>>(
     start: Place,
     bytes: &[u8],
@@ -356,7 +355,7 @@ fn work_through<S, E: Into<Stop>>(
     let mut bad = BadLines { aside, start, stretch: None };
     let mut good = 0;
     while !rest.is_empty() {
-        // One pass over the whole block; what follows the last good byte is a bad line's business.
+        // Validate the whole block at once; the code behind the last valid byte only runs for a bad line.
         let (text, broken) = match std::str::from_utf8(rest) {
             Ok(text) => (text, None),
             Err(error) => {
@@ -392,7 +391,7 @@ fn work_through<S, E: Into<Stop>>(
     bad.finish(Seen { bytes: bytes.len() as u64, good }).map_err(|stop| (start.line, stop))
 }
 
-/// Works on a line; says whether it is blank.
+/// Processes a line; returns whether it is blank.
 fn work_on_line<S, E: Into<Stop>>(
     line: &str,
     state: &mut S,
@@ -410,16 +409,16 @@ fn work_on_line<S, E: Into<Stop>>(
     Ok(is_blank)
 }
 
-/// What becomes of the bad lines of a block.
+/// Handles the bad lines of a block.
 struct BadLines<'a> {
-    /// None when the first one stops the work.
+    /// `None` if the first bad line stops the work.
     aside: Option<&'a Aside>,
     start: Place,
     stretch: Option<Stretch<'a>>,
 }
 
 impl BadLines<'_> {
-    /// Puts a line aside, if that is what is wrong and where it goes.
+    /// Sets the line aside if there is an [`Aside`] and the line is at fault; otherwise returns `stop`.
     fn take(&mut self, place: Place, line: &[u8], stop: Stop) -> Result<(), Stop> {
         let stop = match stop {
             Stop::Fault(fault) if place.byte_offset == 0 => Stop::Fault(of_file(line, fault)),
@@ -431,7 +430,7 @@ impl BadLines<'_> {
         stretch.keep(place, line.strip_suffix(b"\n").unwrap_or(line), fault)
     }
 
-    /// `seen` is what the block held.
+    /// Reports `seen`, the bytes and good lines of the block.
     fn finish(self, seen: Seen) -> Result<(), Stop> {
         if let Some(stretch) = self.stretch {
             return stretch.finish(seen);

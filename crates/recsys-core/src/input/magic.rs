@@ -1,6 +1,6 @@
-//! What a file is by its first bytes, where it is no text of the encoding and form that its name promises.
+//! File type detection by magic bytes, for files that are not the text their name promises.
 
-/// What is wrong with a whole file that begins with `bytes` and should be text in UTF-8, and what to do about it.
+/// What is wrong with a file that begins with `bytes` and should be UTF-8 text, and the fix. `None` if it may be text.
 pub(crate) fn not_text(bytes: &[u8]) -> Option<&'static str> {
     Some(match bytes {
         [0x1f, 0x8b, ..] => "the file is gzip; its name must end in .gz",
@@ -10,7 +10,7 @@ pub(crate) fn not_text(bytes: &[u8]) -> Option<&'static str> {
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => "the file is xz; compress it with gzip or zstd",
         [b'P', b'A', b'R', b'1', ..] => "the file is Parquet; convert it to text",
         [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => "the file is UTF-32; convert it to UTF-8",
-        // With a mark, or without: every second byte of plain text is a zero.
+        // With or without a byte order mark: in UTF-16, every second byte of ASCII text is zero.
         [0xff, 0xfe, ..]
         | [0xfe, 0xff, ..]
         | [1..=0xff, 0, 1..=0xff, 0, ..]

@@ -1,7 +1,7 @@
-//! What comes from outside: raw files, their lines, the events and catalogue rows in them, and the lines that are bad.
+//! Input from outside: raw files, their lines, event and catalogue parsing, and quarantine for bad lines.
 //!
-//! Bad input is refused or put into quarantine with its place and reason, never dropped in silence. Nothing here decides
-//! whether a day is good, or writes canonical data.
+//! Bad input is refused or quarantined with its place and reason, never silently dropped. This module does not judge
+//! whether a day is good, and it writes no canonical data.
 
 pub mod catalog;
 pub mod event;

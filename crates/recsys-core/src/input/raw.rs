@@ -1,9 +1,8 @@
-//! Where raw events come from.
+//! Finds the files of raw events.
 //!
-//! A flat `exposure.jsonl` if there is one, else `<tenant>/<surface>/exposure.<day>.jsonl` for each day; the
-//! same with `outcome`.
-//! Beside each, or in its place, a `.jsonl.gz` and a `.jsonl.zst` are read: what producers split over
-//! several files is one day's data. A missing day is an empty day; a file that cannot be read is an error.
+//! A flat `exposure.jsonl` if there is one, else `<tenant>/<surface>/exposure.<day>.jsonl` for each day; likewise
+//! `outcome`. `.jsonl.gz` and `.jsonl.zst` are read next to it or instead of it, because producers may split a day
+//! over several files. A missing day is an empty day; a file that cannot be read is an error.
 
 mod cause;
 mod compressed;
@@ -24,30 +23,30 @@ pub use zstd_window::{MaxWindow, WindowTooLarge};
 /// Why raw events could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum RawError {
-    /// There is nothing at the root, so no day can be told from an empty one.
+    /// The root is missing or empty, so a missing day cannot be told from an empty one.
     #[error("raw events folder {0} does not exist or is empty; mount or fill it, or set raw_events_dir")]
     MissingRoot(String),
-    /// Two files that would be read as parts of the same data are one and its copy.
+    /// One of two files that would be read together is a copy of the other.
     #[error(
         "{one} and {other} hold the same events, which would count twice: {same} of {lines} lines at the beginning of one \
          are in the other; remove the one that is a copy"
     )]
     Copies {
-        /// A file.
+        /// The first file.
         one: String,
-        /// The other.
+        /// The second file.
         other: String,
-        /// Lines that both have.
+        /// Number of lines found in both.
         same: usize,
-        /// The lines that were looked at, of the file that has fewer.
+        /// Number of lines compared: those at the beginning of the shorter file.
         lines: usize,
     },
-    /// A file is there and cannot be opened.
+    /// A file exists but cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// The raw events of a stream below a root.
+/// The raw events of one stream of a tenant and surface.
 #[derive(Debug, Clone, Copy)]
 pub struct Raw<'a> {
     store: &'a dyn Store,
@@ -57,11 +56,11 @@ pub struct Raw<'a> {
     is_measured: bool,
 }
 
-/// The extension of a file that is not compressed.
+/// The extension of an uncompressed file.
 const PLAIN: &str = "jsonl";
 
 impl<'a> Raw<'a> {
-    /// The exposures of `scope` below `store`, which must exist.
+    /// The exposures of `scope` in `store`; the root of the store must exist.
     pub fn new(store: &'a dyn Store, scope: &'a Scope) -> Result<Self, RawError> {
         if store.root_exists()? {
             Ok(Self {
@@ -82,19 +81,19 @@ impl<'a> Raw<'a> {
         Self { stream, ..self }
     }
 
-    /// The same, as long as compressed files can be read within `budget`.
+    /// Limits the zstd window of compressed files to what `budget` allows.
     #[must_use]
     pub fn within(self, budget: &Budget) -> Self {
         Self { window: MaxWindow::of(budget), ..self }
     }
 
-    /// The same, and the length of files is found out where that can be done: it takes another look at each.
+    /// Also looks up the length of uncompressed files, at the cost of one more store request per file.
     #[must_use]
     pub fn measured(self) -> Self {
         Self { is_measured: true, ..self }
     }
 
-    /// The flat files, which hold every day, tenant and surface. Empty when the layout is by day.
+    /// The flat files, which hold every day, tenant and surface. Empty when the layout is per day.
     pub fn flat(&self) -> Result<Vec<LineFile>, RawError> {
         self.variants(self.stream.raw_stem())
     }
@@ -109,7 +108,7 @@ impl<'a> Raw<'a> {
         Ok(!self.day(day)?.is_empty())
     }
 
-    /// The name of a file without that of the root: the same wherever the root is.
+    /// The file name without the root, so that it is the same wherever the root is.
     pub fn below_root<'n>(&self, name: &'n str) -> &'n str {
         let root = self.store.name("");
         name.strip_prefix(root.trim_end_matches('/')).map_or(name, |rest| rest.trim_start_matches('/'))

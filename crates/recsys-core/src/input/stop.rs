@@ -1,17 +1,17 @@
-//! Why the work on a line ends the work on all.
+//! Errors in the work on one line that stop the work on all lines.
 
 use crate::input::event::Fault;
 use crate::input::quarantine::Hopeless;
 use crate::storage::StoreError;
 
-/// Why the work on a line stops all work.
+/// Why processing one line stops the whole read.
 #[derive(Debug)]
 pub enum Stop {
     /// The line breaks a rule.
     Fault(Fault),
-    /// What the lines hold could not be put aside, which is not the line's fault.
+    /// A temporary file could not be written; the line is not at fault.
     Temporary(StoreError),
-    /// Too many lines break a rule already.
+    /// Too many lines have broken a rule already.
     Hopeless(Hopeless),
 }
 

@@ -1,12 +1,11 @@
 //! The table that every builder reads.
 //!
-//! Three columns in canonical order, one entry for each exposure of the window and segment: which session,
-//! which item, which user. Ids are dense and in the byte order of the strings they stand for. The columns
-//! are not copied: they are read from the days as often as a builder asks for them, some events at a time.
+//! It has three columns in canonical order, session, item and user, with an entry for each exposure of the window and
+//! segment. Ids are dense and in byte order of their strings. The columns are not copied: each builder reads them
+//! from the days in chunks, as often as it needs.
 //!
-//! Where events are weighed, a second table stands beside it: of the exposures and outcomes whose weight is
-//! not 0, each type by itself with its weight. It has no sessions unless they tell users apart that have no id, and its
-//! order means nothing.
+//! For weighted counting there is a second table, of the exposures and outcomes with a weight above 0, grouped by
+//! weight. It only has sessions if these are needed to tell users without an id apart, and its order is arbitrary.
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -22,7 +21,7 @@ use crate::domain::weights::{TooHeavy, Weights, check_sum};
 use crate::input::event::OutcomeType;
 use crate::storage::StoreError;
 
-/// The events of a window, column by column.
+/// The events of a window as columns.
 #[derive(Debug, Default)]
 pub struct EventTable {
     days: Vec<Part>,
@@ -30,32 +29,32 @@ pub struct EventTable {
     pub(crate) sessions: Arc<Dictionary>,
     pub(crate) items: Arc<Dictionary>,
     pub(crate) users: Arc<Dictionary>,
-    /// The table of weighted events, where they count otherwise than these do.
+    /// The table of weighted events, if weights differ from the default.
     weighed: Option<Box<EventTable>>,
-    /// The most that the events of one user count for one item.
+    /// The maximum that the events of one user count for one item.
     pub(crate) cap: Option<NonZeroU64>,
     items_of_users: Mutex<Option<Arc<Groups>>>,
 }
 
-/// The events of one day, of one weight.
+/// The events of one day with one weight.
 #[derive(Debug)]
 struct Part {
     rows: DayRows,
     wanted: Wanted,
     weight: u64,
-    /// None where sessions do not count.
+    /// `None` if the table has no sessions.
     sessions: Option<Way>,
     items: Way,
     users: Way,
 }
 
-/// Why no table can be made of a window.
+/// Why the table of a window cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
-    /// It holds more than the limits allow.
+    /// The window exceeds a limit.
     #[error(transparent)]
     Limit(#[from] LimitExceeded),
-    /// Its events weigh more than can be counted.
+    /// The total weight is too large to be counted exactly.
     #[error(transparent)]
     Heavy(#[from] TooHeavy),
     /// A temporary file cannot be read.
@@ -63,43 +62,43 @@ pub enum TableError {
     Temporary(#[from] StoreError),
 }
 
-/// Some events of the same weight: which session, item and user (0 when unknown, `id + 1` for the user `id`).
+/// Some events of the same weight. The user is `id + 1`, or 0 if unknown.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Events<'a> {
     pub(crate) weight: u64,
-    /// Empty in a table of weighted events, unless what one user counts has a cap.
+    /// Empty in a table of weighted events, unless there is a cap per user.
     pub(crate) session: &'a [u32],
     pub(crate) item: &'a [u32],
     pub(crate) user: &'a [u32],
 }
 
 impl EventTable {
-    /// How many events there are.
+    /// Number of events.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there are none.
+    /// Whether there are no events.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Takes the exposures of `days`, which must be in order, whose segment is `segment` or absent; without a
-    /// segment, all of them.
+    /// A table of the exposures of `days`, which must be in order. With a `segment`, takes those of that segment or
+    /// of none.
     ///
     /// # Errors
-    /// When the window holds more than `limits` allow.
+    /// The window exceeds one of `limits`, or a temporary file cannot be read.
     pub fn new(days: &[&DayRows], segment: Option<&Segment>, limits: &Limits) -> Result<Self, TableError> {
         let chosen = days.iter().map(|day| Chosen { day, wanted: Wanted::new(day, segment), weight: 1 });
         Self::of(chosen.collect(), Sessions::Count, limits)
     }
 
-    /// Lets the events of `exposures` and `outcomes` count by their weights in the kinds that weigh events.
+    /// Sets weights for the kinds of artifact that use them, and the events to be weighted.
     ///
-    /// An outcome has no segment, so it counts for every one, as an exposure without a segment does.
+    /// An outcome has no segment, so it counts for every segment, like an exposure without one.
     ///
     /// # Errors
-    /// When both together hold more than `limits` allow, or weigh more than can be counted exactly.
+    /// The events exceed one of `limits`, their total weight is too large to be exact, or a temporary file cannot be read.
     pub fn weigh(
         &mut self,
         weights: Weights,
@@ -118,7 +117,7 @@ impl EventTable {
         Ok(())
     }
 
-    /// The events of a day with their weights and sessions, for whoever judges the day.
+    /// A table of one day with weights and sessions, for the gate.
     pub(crate) fn of_day(
         weights: Weights,
         exposures: &DayRows,
@@ -129,12 +128,12 @@ impl EventTable {
         Self::of(chosen, Sessions::Count, limits)
     }
 
-    /// The table that kinds take which weigh events: this one, unless [`weigh`](Self::weigh) made another.
+    /// The table for kinds that use weights: the one made by [`weigh`](Self::weigh), or this one if there is none.
     pub(crate) fn weighed(&self) -> &Self {
         self.weighed.as_deref().unwrap_or(self)
     }
 
-    /// Whether each event counts one.
+    /// Whether every event counts exactly 1.
     pub(crate) fn counts_ones(&self) -> bool {
         self.cap.is_none() && self.days.iter().all(|part| part.weight == 1)
     }
@@ -179,12 +178,12 @@ impl EventTable {
         })
     }
 
-    /// The items of each user's events, in order; group 0 is of those whose user is unknown, and group `id + 1` of the
-    /// user `id`. They are made when they are first asked for, because more than one kind does; none when they would take
-    /// more than `share` bytes.
+    /// The items of each user's events, in order; group 0 holds the events without a user, group `id + 1` those of
+    /// user `id`. Built on first use and kept, because several kinds need them. `None` if they would take more than
+    /// `share` bytes.
     pub(crate) fn items_of_users(&self, share: usize) -> Result<Option<Arc<Groups>>, StoreError> {
         let count = self.users.len() + 1;
-        // A count of an item is a number of 32 bits.
+        // Counts per item are 32-bit.
         if Groups::bytes(count, self.len) > share || u32::try_from(self.len).is_err() {
             return Ok(None);
         }
@@ -201,7 +200,7 @@ impl EventTable {
         Ok(Some(Arc::clone(groups)))
     }
 
-    /// Calls `take` with all events, in order, some at a time.
+    /// Calls `take` with all events in order, in chunks.
     pub(crate) fn for_each<E: From<StoreError>>(
         &self,
         mut take: impl FnMut(Events<'_>) -> Result<(), E>,
@@ -244,7 +243,7 @@ enum Sessions {
     Ignore,
 }
 
-/// The rows that count, by their weights.
+/// The rows with a weight above 0.
 fn weighted<'a>(
     weights: Weights,
     exposures: &[&'a DayRows],
@@ -260,24 +259,24 @@ fn weighted<'a>(
             |outcome: OutcomeType, weight| Chosen { day, wanted: Wanted::of_type(day, outcome), weight };
         [of_type(OutcomeType::Click, weights.click), of_type(OutcomeType::Conversion, weights.conversion)]
     });
-    // What counts nothing is not there: neither its items nor its users.
+    // Drop weight 0 entirely, so that neither its items nor its users appear.
     shown.chain(came).filter(|chosen| chosen.weight > 0).collect()
 }
 
-/// Some rows of a day, and what each of them counts.
+/// Some rows of a day and their common weight.
 struct Chosen<'a> {
     day: &'a DayRows,
     wanted: Wanted,
     weight: u64,
 }
 
-/// Which rows of a day are taken.
+/// A filter on the rows of a day.
 #[derive(Debug)]
 enum Wanted {
     All,
-    /// Rows without a segment, and those with this one if the day knows it.
+    /// Rows without a segment, and those of this one if it occurs in the day.
     Segment(Option<u32>),
-    /// Outcomes of this type if the day knows it. The type is where exposures have the segment.
+    /// Outcomes of this type, if it occurs in the day. Outcomes have the type in the place of the segment.
     Type(Option<u32>),
 }
 
@@ -293,7 +292,7 @@ impl Wanted {
         Self::Type(day.names.segments.find(outcome.as_str()).map(|id| id + 1))
     }
 
-    /// The places of the rows that belong to it.
+    /// The indexes of the matching rows.
     fn rows(&self, segments: &[u32]) -> impl Iterator<Item = usize> {
         segments.iter().enumerate().filter(|(_, segment)| self.takes(**segment)).map(|(row, _)| row)
     }
@@ -307,7 +306,7 @@ impl Wanted {
     }
 }
 
-/// What the wanted rows of a day use. A segment uses only some of a day's strings; without one it is all.
+/// The ids that the wanted rows use; `None` means all ids of the day.
 struct Used {
     events: usize,
     sessions: Option<Vec<u32>>,
@@ -342,11 +341,11 @@ impl Used {
     }
 }
 
-/// From the ids of a day to those of the window.
+/// Maps ids of a day to ids of the window.
 #[derive(Debug)]
 enum Way {
     Same,
-    /// Ids that no wanted row uses lead nowhere, and nobody asks for them.
+    /// Indexed by old id. Entries of ids that no wanted row uses are meaningless.
     Other(Vec<u32>),
 }
 
@@ -359,7 +358,7 @@ impl Way {
     }
 }
 
-/// One dictionary of the strings that are used in any of the parts, and each part's way into it.
+/// Merges the used strings of all parts into one dictionary. Returns it with the id map of each part.
 fn one_dictionary(parts: &[(&Arc<Dictionary>, Option<&[u32]>)]) -> (Arc<Dictionary>, Vec<Way>) {
     if let [(dictionary, None)] = parts {
         return (Arc::clone(dictionary), vec![Way::Same]);

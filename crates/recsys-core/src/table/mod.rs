@@ -1,5 +1,6 @@
 //! The events of a window in memory, as columns.
 //!
-//! They are parsed once, and every count is made from them. Nothing here counts, or knows of artifacts.
+//! Events are parsed once, and all counts are made from this table. This module does not count, nor does it know
+//! artifacts.
 
 pub mod events;

@@ -1,9 +1,8 @@
-//! The wish that this process stop, and the places where it does.
+//! Cooperative cancellation: one flag for the process, polled between blocks of work.
 //!
-//! A signal is sent to the process and not to one of its calls, so there is one flag for all of it. What works on much
-//! data looks at the flag once for each piece (a block of a file, a batch of rows) and fails with [`Interrupted`];
-//! what it had begun is dropped as after any other failure. What waits for a service waits [`or_stop`]. Nothing looks at the flag between the beginning of a swap
-//! and its end.
+//! A signal concerns the whole process, so there is a single flag. Work on large data polls it once per block of a
+//! file or batch of rows and fails with [`Interrupted`]; unfinished results are dropped as after any other failure.
+//! Waits for a service use [`or_stop`]. The flag is not polled during a swap.
 
 use std::error::Error;
 use std::io;
@@ -23,13 +22,13 @@ static FLAG: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 pub struct Interrupted;
 
 impl From<Interrupted> for io::Error {
-    /// Not of the kind `Interrupted`, after which readers try again.
+    /// Not of the kind `Interrupted`: readers retry after that.
     fn from(interrupted: Interrupted) -> Self {
         Self::other(interrupted)
     }
 }
 
-/// The flag, to be set by whoever handles signals.
+/// The flag, for the signal handler to set.
 pub fn flag() -> &'static Arc<AtomicBool> {
     &FLAG
 }
@@ -39,13 +38,13 @@ pub fn check() -> Result<(), Interrupted> {
     if FLAG.load(Ordering::Relaxed) { Err(Interrupted) } else { Ok(()) }
 }
 
-/// How long a service is waited for once the process was asked to stop: one that is well answers sooner.
+/// How long to wait for a service after a stop request; a healthy one answers sooner.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How often a wait looks at the flag.
+/// How often a wait polls the flag.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Waits for a service, but only a moment longer once the process was asked to stop. Needs the clock of a runtime.
+/// Waits for a service, but only a moment longer after a stop request. Needs a runtime with a timer.
 pub async fn or_stop<T>(answer: impl Future<Output = T>) -> Result<T, Interrupted> {
     let stop = async {
         while check().is_ok() {

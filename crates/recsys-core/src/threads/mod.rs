@@ -1,7 +1,8 @@
-//! Threads, and the places where work waits or stops.
+//! Threads, waiting and cancellation.
 //!
-//! Cooperative cancellation is one flag for the process, polled between blocks of work. Maps over threads give results in the
-//! order of their items, whatever the number of threads. Nothing here knows what the work is about: no file, day or event.
+//! Cooperative cancellation is one flag for the process, polled between blocks of work. Maps over threads give
+//! results in the order of their items, whatever the number of threads. This module does not know about files, days
+//! or events.
 
 pub mod interrupt;
 pub(crate) mod ordered;

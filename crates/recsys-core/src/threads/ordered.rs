@@ -1,26 +1,25 @@
-//! A parallel map whose results are taken in order, while those after them are made.
+//! An ordered parallel map: results are consumed in order while later ones are still being computed.
 //!
-//! What each thing becomes is turned into a part on the thread that has made it, some things at a time, so that the results need
-//! never be in memory together.
+//! Each thread converts its results to a compact part, a batch at a time, so that the results are never all in memory.
 
 use std::convert::Infallible;
 
 use parking_lot::Mutex;
 use rayon::prelude::*;
 
-/// Takes results in order.
+/// Consumes results in order.
 pub(crate) trait Sink<R>: Send {
-    /// What some results become, on whichever thread has made them.
+    /// A batch of results, as converted on the thread that made them.
     type Part: Send;
 
-    /// Turns results that follow each other into a part.
+    /// Converts consecutive results to a part.
     fn part(results: Vec<R>) -> Self::Part;
 
-    /// Takes the next part.
+    /// Consumes the next part.
     fn take(&mut self, part: Self::Part);
 }
 
-/// Keeps the results.
+/// Collects the results.
 impl<R: Send> Sink<R> for Vec<R> {
     type Part = Self;
 
@@ -33,13 +32,13 @@ impl<R: Send> Sink<R> for Vec<R> {
     }
 }
 
-/// Results of a part.
+/// Results per part.
 const PART: usize = 64;
 
-/// Parts that each thread makes while those before them are taken.
+/// Parts that each thread computes while the previous ones are consumed.
 const PARTS_OF_THREAD: usize = 8;
 
-/// Calls `make` with each of `things`, on all threads, and hands the results to `sink` in order.
+/// Calls `make` with each of `things` on all threads, and passes the results to `sink` in order.
 pub(crate) fn map<'t, T: Sync, R>(
     things: &'t [T],
     make: impl Fn(&'t T) -> R + Sync,
@@ -48,7 +47,7 @@ pub(crate) fn map<'t, T: Sync, R>(
     let Ok(()) = try_map_with(things, || (), |(), thing| Ok::<_, Infallible>(make(thing)), sink);
 }
 
-/// Does the same until one fails. A thread makes its results with a state of its own.
+/// Like [`map`], but stops at the first error, and passes `make` a state that belongs to its thread.
 pub(crate) fn try_map_with<'t, T: Sync, C: Send, R, E: Send, S: Sink<R>>(
     things: &'t [T],
     state: impl Fn() -> C + Sync,
@@ -97,7 +96,7 @@ mod tests {
     fn each_thread_has_its_own_state_and_a_failure_ends_all() {
         let numbers: Vec<u32> = (0..10_000).collect();
         let mut results = Vec::new();
-        // A state that two threads had at once would be seen by one of them while the other counts.
+        // If two threads shared a state, one of them would notice while the other counts.
         let make = |state: &mut u32, number: &u32| {
             *state += 1;
             let result = *number + *state;

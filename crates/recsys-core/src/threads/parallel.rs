@@ -1,7 +1,7 @@
-//! Threads of our own, for work that the pool of `rayon` is not for: it waits for disks, or must not be held up.
+//! Threads outside the `rayon` pool, for work that waits for disks or must not be held up.
 //!
-//! A limit on processes may keep threads from being started. Work that can do with fewer goes on with those there are;
-//! for all other work it is an error that names the limit.
+//! A limit on processes may prevent threads from starting. Where fewer threads suffice, work goes on with those that
+//! started; otherwise the error names the limit.
 
 use std::io;
 use std::thread::{Builder, Scope, ScopedJoinHandle, scope};
@@ -12,8 +12,8 @@ use parking_lot::Mutex;
 
 const THREADS: usize = 8;
 
-/// Calls `work` with every item, on more threads than there are cores; returns the results in the order of the items,
-/// or the first failure in that order.
+/// Calls `work` with every item on up to 8 threads, whatever the number of cores; returns the results in the order of the
+/// items, or the first error in that order.
 pub fn try_map<T: Send, R: Send, E: Send>(
     items: impl IntoIterator<Item = T, IntoIter: ExactSizeIterator + Send>,
     work: impl Fn(T) -> Result<R, E> + Sync,
@@ -34,7 +34,7 @@ pub fn try_map<T: Send, R: Send, E: Send>(
     done.into_iter().map(|(_, result)| result).collect()
 }
 
-/// Calls `work` on the calling thread and on others beside it: on so many in all, or as many as can be started.
+/// Calls `work` on `threads` threads including the calling one, or on as many as can be started.
 pub(crate) fn on_threads<R: Send>(threads: usize, work: impl Fn() -> R + Sync) -> Vec<R> {
     scope(|scope| {
         let others = (1..threads).map_while(|_| Builder::new().spawn_scoped(scope, &work).ok());
@@ -44,7 +44,7 @@ pub(crate) fn on_threads<R: Send>(threads: usize, work: impl Fn() -> R + Sync) -
     })
 }
 
-/// Starts a thread that the work cannot do without.
+/// Starts a thread that is required for the work.
 pub fn start<'scope, T: Send + 'scope>(
     scope: &'scope Scope<'scope, '_>,
     work: impl FnOnce() -> T + Send + 'scope,
@@ -52,17 +52,17 @@ pub fn start<'scope, T: Send + 'scope>(
     Builder::new().spawn_scoped(scope, work).map_err(NotStarted)
 }
 
-/// Whether so many threads can be started at the same time, for libraries that panic, or wait for ever, where they cannot.
+/// Checks that this many threads can run at once, for libraries that panic or hang if they cannot.
 #[cfg(feature = "http")]
 pub(crate) fn can_start(threads: usize) -> Result<(), NotStarted> {
     let before = alive();
     let gate = Mutex::new(());
     let started = scope(|scope| {
-        // None of them ends before all are started.
+        // No thread ends before all have started.
         let _closed = gate.lock();
         (0..threads).try_for_each(|_| start(scope, || drop(gate.lock())).map(drop))
     });
-    // A thread that has ended counts for the limit until the system has cleared it away.
+    // An ended thread counts towards the limit until the system has reaped it.
     for _ in 0..1000 {
         if alive() <= before {
             break;
@@ -72,13 +72,13 @@ pub(crate) fn can_start(threads: usize) -> Result<(), NotStarted> {
     started
 }
 
-/// The threads of this process, as the system counts them; none where it does not tell.
+/// Number of threads of this process according to the system; 0 if that is unavailable.
 #[cfg(feature = "http")]
 fn alive() -> usize {
     std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
 }
 
-/// A thread that the work cannot do without was not started.
+/// A required thread could not be started.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot start {}", Self::WHAT)]
 pub struct NotStarted(#[from] pub io::Error);
@@ -88,7 +88,7 @@ impl NotStarted {
         "a thread: is the limit on processes too low (ulimit -u, or the pids of a container)?";
 }
 
-/// What a thread has returned; if it has panicked, so does this one.
+/// Joins a thread and returns its result; propagates its panic.
 pub fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }

@@ -1,4 +1,4 @@
-//! The silence of a service or another process: after a while it is told who is waited for, and for how long still.
+//! Logs when a service or another process takes long to answer, once per silence.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 
-/// A wait longer than this is told.
+/// A longer wait is logged.
 pub const SILENT_WAIT: Duration = Duration::from_secs(3);
 
-/// Whether the silence of a service was told, so that of many that wait for it only one tells it.
+/// Whether the current silence of a service was logged, so that only one of many waiters logs it.
 #[derive(Debug, Default)]
 pub struct Silence(AtomicBool);
 
 impl Silence {
-    /// Waits for the answer of `service`, which comes within about `longest` or never, and tells it when that takes long and
-    /// goes on. Needs the clock of a runtime.
+    /// Waits for an answer of `service`; logs if that takes long and may take at least another second. The caller
+    /// guarantees that the wait ends after about `longest`. Needs a runtime with a timer.
     pub async fn told<T>(&self, service: &str, longest: Duration, answer: impl Future<Output = T>) -> T {
         match select(pin!(answer), pin!(tokio::time::sleep(SILENT_WAIT))).await {
             Either::Left((answer, _)) => answer,
@@ -29,7 +29,7 @@ impl Silence {
         }
     }
 
-    /// Notes that the service has answered: its next silence is told again.
+    /// The service has answered: its next silence will be logged again.
     pub fn end(&self) {
         self.0.store(false, Ordering::Relaxed);
     }

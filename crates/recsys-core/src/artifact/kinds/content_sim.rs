@@ -1,4 +1,4 @@
-//! `content_sim`: the tags of each item of the catalogue.
+//! `content_sim`: the tags of each catalogue item.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ impl Build for ContentSim {
 
     const SOURCE: Source = Source::Catalog;
 
-    /// The catalogue's items that have at least one tag.
+    /// Takes the catalogue items that have at least one tag.
     fn build<'a>(
         inputs: &Inputs<'a>,
         _: &Limits,

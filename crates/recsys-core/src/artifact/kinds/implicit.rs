@@ -1,4 +1,4 @@
-//! `implicit`: how often each user was shown each item, or what the events weigh.
+//! `implicit`: how often each user was shown each item, or the total weight of these events.
 
 use crate::artifact::content::{Build, Inputs, Source};
 use crate::artifact::user_lists::{self, UserItems, UserLists};

@@ -1,4 +1,4 @@
-//! What each kind is counted from, how it is scored, and in which shape it is finished: one file each.
+//! One file per kind: its input, its counts and scores, and the shape of its content.
 
 pub(super) mod content_sim;
 pub(super) mod cooc;

@@ -1,4 +1,4 @@
-//! `popularity`: how often each item was shown, or what its events weigh.
+//! `popularity`: how often each item was shown, or the total weight of its events.
 
 use crate::artifact::content::{Build, Inputs, Source};
 use crate::artifact::item_list::{self, ItemCount, ItemList};

@@ -1,4 +1,4 @@
-//! `session_seq`: what each user was shown after something else.
+//! `session_seq`: which items each user was shown after another one, and how often.
 
 use crate::artifact::content::{Build, Inputs, Source};
 use crate::artifact::user_lists::{self, UserItems, UserLists};

@@ -1,11 +1,11 @@
-//! How near a run has come to its limits.
+//! Tracks how close a run came to its limits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Limit;
 
-/// The greatest value that was compared with each limit. Clones count together.
+/// The greatest value checked against each hard limit. Clones share their counters.
 #[derive(Debug, Clone, Default)]
 pub struct Usage(Arc<[AtomicU64; Limit::ALL.len()]>);
 
@@ -26,7 +26,7 @@ impl Usage {
     }
 }
 
-/// What was used is no part of what is allowed.
+/// Always equal: usage must not affect the comparison of limits.
 impl PartialEq for Usage {
     fn eq(&self, _: &Self) -> bool {
         true

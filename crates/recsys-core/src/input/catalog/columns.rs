@@ -1,25 +1,25 @@
-//! The columns that a catalogue may lack, and names that look like theirs.
+//! The optional columns of a catalogue, and how to spot misspelt ones.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// Which columns of an item's row a catalogue has.
+/// Which optional columns a catalogue has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Columns {
-    /// Tags.
+    /// The column `tags`.
     pub tags: bool,
-    /// Prices.
+    /// The column `price`.
     pub price: bool,
-    /// When items came to be.
+    /// The column `created_at`.
     pub created_at: bool,
 }
 
 impl Columns {
-    /// A catalogue that lacks none.
+    /// All optional columns are present.
     pub const ALL: Self = Self { tags: true, price: true, created_at: true };
 
-    /// What either has.
+    /// The union: a column is present if either has it.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self {
@@ -29,26 +29,26 @@ impl Columns {
         }
     }
 
-    /// The names of those that are not there.
+    /// The names of the missing columns.
     pub fn absent(self) -> impl Iterator<Item = &'static str> {
         let names = [("tags", self.tags), ("price", self.price), ("created_at", self.created_at)];
         names.into_iter().filter(|(_, is_there)| !is_there).map(|(name, _)| name)
     }
 }
 
-/// A column that a catalogue does not have.
+/// A column that the catalogue lacks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AbsentColumn {
-    /// Its name.
+    /// The name of the missing column.
     pub column: &'static str,
-    /// A column of the catalogue that may be meant to be it.
+    /// An existing column with a similar name, perhaps meant to be this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub similar: Option<String>,
 }
 
 impl AbsentColumn {
     pub(super) fn new(column: &'static str, names: &[String]) -> Self {
-        // A field that is `null` in every row of JSON Lines has the very name.
+        // In JSON Lines, the exact name may occur with `null` in every row, so it does not count as similar.
         let similar = names.iter().find(|name| *name != column && is_similar(name, column)).cloned();
         Self { column, similar }
     }
@@ -64,12 +64,12 @@ impl fmt::Display for AbsentColumn {
     }
 }
 
-/// Whether somebody may have meant `column` and written `name`.
+/// Whether `name` may be a misspelling or variant of `column`.
 pub(super) fn is_similar(name: &str, column: &str) -> bool {
     let name = name.trim().to_lowercase();
     let begins = |stem: &str| name.split(|c: char| !c.is_alphanumeric()).any(|word| word.starts_with(stem));
     let shares_a_word = match column {
-        // Other words end so: stage, percentage.
+        // `contains` would also match words such as stage and percentage.
         "tags" => begins("tag"),
         "created_at" => name.contains("created"),
         other => name.contains(other),

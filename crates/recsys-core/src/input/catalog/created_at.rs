@@ -1,13 +1,13 @@
-//! When an item came to be.
+//! Parses the creation time of an item.
 
 use jiff::Timestamp;
 
 use crate::encoding::timestamp;
 
-/// Reads an RFC 3339 timestamp, or a date, which is its midnight in UTC.
+/// Parses an RFC 3339 timestamp, or a date as midnight UTC.
 ///
 /// # Errors
-/// The end of a sentence that says what was expected.
+/// The predicate of an error message, such as "is neither a date …".
 pub(super) fn parse(text: &str) -> Result<Timestamp, &'static str> {
     let shape = text.bytes().map(|b| if b.is_ascii_digit() { b'd' } else { b });
     let time = if shape.eq(*b"dddd-dd-dd") {

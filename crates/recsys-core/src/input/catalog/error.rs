@@ -10,64 +10,64 @@ use crate::storage::StoreError;
 /// Why a catalogue was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
-    /// There is no such file.
+    /// The file does not exist.
     #[error("catalogue {0} does not exist")]
     Missing(String),
-    /// It could not be read.
+    /// The file could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Its extension says nothing.
+    /// The file extension is no catalogue format.
     #[error("cannot tell the format of catalogue {0} from its name; give it as csv or jsonl")]
     Format(String),
-    /// The header lacks the one column that matters.
+    /// The header lacks the item column, the only required one.
     #[error("{name}:1: the header has no column item_id (or itemid, or id): {instead}")]
     NoItemColumn {
-        /// The file.
+        /// The name of the file.
         name: String,
-        /// What the header is.
+        /// What was found instead of that column.
         instead: String,
     },
-    /// There is nothing to build `content_sim` from.
+    /// The catalogue has no tags to build `content_sim` from.
     #[error(
         "{name} has no {absent}, of which content_sim is made; name the column so, or take content_sim out"
     )]
     NoTags {
-        /// The file.
+        /// The name of the file.
         name: String,
-        /// The column of tags.
+        /// The missing column, with a similar name if there is one.
         absent: AbsentColumn,
     },
-    /// A row cannot be read, or a field of it cannot be understood.
+    /// A row cannot be parsed, or one of its fields cannot.
     #[error("{name}:{line}: {reason}")]
     Row {
-        /// The file.
+        /// The name of the file.
         name: String,
-        /// Where the row begins, counted from 1.
+        /// The line on which the row begins, counted from 1.
         line: u64,
         /// What is wrong with it.
         reason: String,
     },
-    /// Two rows of the surface name the same item.
+    /// Two rows of the surface have the same item id.
     #[error("{name}:{line}: item {item_id:?} was already given on line {first_line}; keep one of them")]
     Duplicate {
-        /// The file.
+        /// The name of the file.
         name: String,
-        /// The item.
+        /// The item id.
         item_id: String,
-        /// Its first row.
+        /// The line of its first row.
         first_line: u64,
-        /// Its second row.
+        /// The line of its second row.
         line: u64,
     },
-    /// What is there would be pruned down to nothing.
+    /// No row is for the namespace, so pruning would remove every item.
     #[error("{name} names no item of namespace {namespace}; nothing is pruned")]
     NothingLeft {
-        /// The file.
+        /// The name of the file.
         name: String,
-        /// The namespace.
+        /// The namespace to be pruned.
         namespace: String,
     },
-    /// There are more rows, or more tags of an item, than allowed.
+    /// There are more rows, or more tags of one item, than the limits allow.
     #[error(transparent)]
     Limit(#[from] LimitExceeded),
     /// The items do not fit in memory.

@@ -1,20 +1,20 @@
-//! Each item once: where items were first given.
+//! Detects duplicate items.
 
 use super::{CatalogError, CatalogRow};
 use crate::columnar::dictionary::Interner;
 
-/// The items of one namespace and the lines on which they were first given.
+/// The items of one namespace, and the line on which each first occurred.
 ///
-/// It holds every item id, so it is the caller who bounds it, with `max_catalog_items`.
+/// It holds every item id; the caller must bound their number (`max_catalog_items`).
 #[derive(Debug, Default)]
 pub struct FirstLines {
     items: Interner,
-    /// By the number of the item.
+    /// Indexed by item number.
     lines: Vec<u64>,
 }
 
 impl FirstLines {
-    /// Notes the item of `row`; [`CatalogError::Duplicate`], with both lines, when an earlier row gave it.
+    /// Records the item of `row`; [`CatalogError::Duplicate`] with both lines if an earlier row had it.
     pub fn add(&mut self, row: &CatalogRow<'_>) -> Result<(), CatalogError> {
         let item = self.items.intern(&row.item_id) as usize;
         if let Some(first_line) = self.lines.get(item) {

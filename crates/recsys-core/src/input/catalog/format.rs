@@ -1,10 +1,10 @@
-//! How a catalogue is written.
+//! The file formats of a catalogue.
 
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// How a catalogue is written.
+/// The file format of a catalogue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CatalogFormat {
@@ -15,7 +15,7 @@ pub enum CatalogFormat {
 }
 
 impl CatalogFormat {
-    /// The format that a file's name speaks of, compressed or not.
+    /// The format given by the extension of a file name, also below `.gz` or `.zst`.
     pub fn of_name(name: &str) -> Option<Self> {
         let name = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(name);
         let (_, extension) = name.rsplit_once('.')?;

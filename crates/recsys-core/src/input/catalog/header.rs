@@ -1,39 +1,39 @@
-//! The header of a CSV catalogue: which column holds what, and what a header is that cannot be one.
+//! The header of a CSV catalogue: maps columns to fields, and diagnoses a first line that is no header.
 
 use super::CatalogError;
 use super::columns::is_similar;
 use super::records::Record;
 use super::shown::Shown;
 
-/// The columns of a catalogue, counted from 0.
+/// The columns of a catalogue, as indexes from 0.
 #[derive(Debug)]
 pub(super) struct Header {
-    /// The line on which it stands.
+    /// The line of the header, counted from 1.
     pub(super) line: u64,
     pub(super) item_id: usize,
     pub(super) tags: Option<usize>,
     pub(super) namespace: Option<usize>,
-    /// Why there is no telling is for those who ask for prices.
+    /// An error if the column is ambiguous; only readers of prices see it.
     pub(super) price: Result<Option<usize>, String>,
-    /// The same for dates.
+    /// As `price`, for dates.
     pub(super) created_at: Result<Option<usize>, String>,
-    /// All columns, as they are written.
+    /// The names of all columns, trimmed.
     pub(super) names: Vec<String>,
 }
 
 impl Header {
-    /// The columns that mean something.
+    /// The indexes of all columns with a meaning.
     pub(super) fn known(&self) -> impl Iterator<Item = usize> {
         let certain = |column: &Result<Option<usize>, String>| column.as_ref().ok().copied().flatten();
         let others = [self.tags, self.namespace, certain(&self.price), certain(&self.created_at)];
         [self.item_id].into_iter().chain(others.into_iter().flatten())
     }
 
-    /// Finds the columns by their names, in any case; of several names for one thing, the first in the
-    /// contract's order that the file has.
+    /// Finds the columns by name, ignoring case. If a file has several names for one thing, the first in the
+    /// contract's order wins.
     ///
     /// # Errors
-    /// There is no item column, or two columns of one name for the items, tags or namespaces.
+    /// The item column is missing, or the column of items, tags or namespaces occurs twice.
     pub(super) fn new(name: &str, first: Record<'_>) -> Result<Self, CatalogError> {
         let names: Vec<String> = first.fields().map(|column| column.trim().to_owned()).collect();
         let columns: Vec<String> = names.iter().map(|column| column.to_lowercase()).collect();
@@ -52,15 +52,15 @@ impl Header {
     }
 }
 
-/// The names of the column of items.
+/// Accepted names of the item column, in order of preference.
 const ITEM_COLUMNS: [&str; 3] = ["item_id", "itemid", "id"];
 
-/// A column that may be meant to be that of namespaces, where there is none.
+/// A column whose name resembles `namespace` or `surface`.
 pub(super) fn similar_to_namespace(names: &[String]) -> Option<&String> {
     names.iter().find(|name| ["namespace", "surface"].iter().any(|column| is_similar(name, column)))
 }
 
-/// What a header is that has no column of items.
+/// Describes a header that lacks the item column, with a hint at the likely cause.
 fn instead_of_items(names: &[String]) -> String {
     let text = names.join(",");
     if text.to_lowercase().starts_with("sep=") {
@@ -78,8 +78,8 @@ fn instead_of_items(names: &[String]) -> String {
     format!("it is {}", Shown(&text))
 }
 
-/// The place of the first of `names` that is there. Two columns of that name are an error: there is no telling
-/// which is meant.
+/// The index of the first of `names` that occurs. It is an error if that one occurs twice, because either column could be
+/// meant.
 fn find(columns: &[String], names: &[&str]) -> Result<Option<usize>, String> {
     for name in names {
         let mut places = (0..columns.len()).filter(|at| columns[*at] == *name);

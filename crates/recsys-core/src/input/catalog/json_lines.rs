@@ -1,14 +1,14 @@
-//! The lines of a JSON Lines catalogue, one at a time.
+//! Reads a JSON Lines catalogue line by line.
 
 use std::io::{BufRead, BufReader, Read};
 
 use super::CatalogError;
 use crate::input::lines::{MAX_LINE_BYTES, too_long};
 
-/// The lines of a file that are not blank.
+/// The non-blank lines of a file.
 pub(super) struct JsonLines<R> {
     reader: BufReader<R>,
-    /// The number of the line at hand, counted from 1.
+    /// The number of the current line, counted from 1.
     line: u64,
     bytes: Vec<u8>,
 }
@@ -25,7 +25,7 @@ impl<R: Read> JsonLines<R> {
     pub(super) fn next(&mut self, name: &str) -> Result<Option<(u64, &str)>, CatalogError> {
         loop {
             self.bytes.clear();
-            // The longest line and its end.
+            // The longest line plus `\r\n`.
             let mut reader = (&mut self.reader).take(MAX_LINE_BYTES as u64 + 2);
             let read = reader.read_until(b'\n', &mut self.bytes);
             if read.map_err(|source| CatalogError::read(name, source))? == 0 {
@@ -41,7 +41,7 @@ impl<R: Read> JsonLines<R> {
                 break;
             }
         }
-        // The JSON library does not look at text that it skips.
+        // Check all of it: the JSON library does not validate text that it skips.
         let text = std::str::from_utf8(&self.bytes);
         let text = text.map_err(|_| CatalogError::row(name, self.line, "the row is not UTF-8"))?;
         Ok(Some((self.line, text)))

@@ -1,5 +1,4 @@
-//! A row of a JSON Lines catalogue: an object whose other fields are ignored. A `null` is the same as an
-//! absent field.
+//! A row of a JSON Lines catalogue: an object. Unknown fields are ignored, and `null` means absent.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::encoding::json::{self, Text};
 use crate::input::event::{Fault, Type, fault};
 
-/// What every reader of a catalogue wants of a row, as it is written.
+/// The fields that every reader of a catalogue needs, unprocessed.
 #[derive(Deserialize)]
 #[serde(remote = "Self")]
 pub(super) struct JsonRow<'a> {
@@ -25,15 +24,15 @@ pub(super) struct JsonRow<'a> {
 
 json::object!(JsonRow<'a>);
 
-/// A price is a number or a string, which is looked at where it is read.
+/// `price` is missing here: it may be a number or a string, and [`price`] checks it.
 const FIELDS: [(&str, Type); 4] =
     [("item_id", Type::Text), ("tags", Type::Texts), ("namespace", Type::Text), ("created_at", Type::Text)];
 
 impl<'a> JsonRow<'a> {
-    /// Reads a line. Prices and dates are left to those who ask for them.
+    /// Parses a line, without its price and date.
     ///
     /// # Errors
-    /// Says what is wrong, and at which byte of the line.
+    /// A message with the fault and its column.
     pub(super) fn parse(line: &'a str) -> Result<Self, String> {
         parse(line)
     }
@@ -45,8 +44,7 @@ struct Price<'a> {
     price: Option<&'a RawValue>,
 }
 
-/// The price of a row that [`JsonRow::parse`] took, as it is written: a number keeps all its digits. Empty
-/// when there is none.
+/// The price in a row that [`JsonRow::parse`] accepted, as written: a number keeps all its digits. Empty if absent.
 pub(super) fn price(line: &str) -> Result<Cow<'_, str>, String> {
     let Price { price: Some(price) } = parse(line)? else { return Ok(Cow::Borrowed("")) };
     match price.get().as_bytes().first() {
@@ -62,7 +60,7 @@ struct CreatedAt<'a> {
     created_at: Option<Text<'a>>,
 }
 
-/// The date of a row that [`JsonRow::parse`] took, as it is written. Empty when there is none.
+/// The date in a row that [`JsonRow::parse`] accepted, as written. Empty if absent.
 pub(super) fn created_at(line: &str) -> Result<Cow<'_, str>, String> {
     let CreatedAt { created_at } = parse(line)?;
     Ok(created_at.map(|Text(time)| time).unwrap_or_default())
@@ -74,13 +72,13 @@ struct Presence {
     created_at: Option<IgnoredAny>,
 }
 
-/// Whether a row that [`JsonRow::parse`] took has a price, and a date.
+/// Whether a row that [`JsonRow::parse`] accepted has a price, and a date.
 pub(super) fn has(line: &str) -> Result<(bool, bool), String> {
     let Presence { price, created_at } = parse(line)?;
     Ok((price.is_some(), created_at.is_some()))
 }
 
-/// The names of the fields of a row, each once.
+/// The distinct field names of a row, sorted.
 pub(super) fn fields(line: &str) -> Result<Vec<String>, String> {
     let fields: BTreeMap<String, &RawValue> = parse(line)?;
     Ok(fields.into_keys().collect())

@@ -1,4 +1,4 @@
-//! The beginning of a catalogue: the byte order mark, and whether it is text at all.
+//! Strips the byte order mark of a catalogue and checks that the file is text.
 
 use std::io::{Chain, Cursor, Read};
 
@@ -8,10 +8,10 @@ use crate::input::magic::not_text;
 /// A file without its byte order mark.
 pub(super) type Unmarked<R> = Chain<Cursor<Vec<u8>>, R>;
 
-/// Leaves out the byte order mark, or two where one tool after another wrote its own.
+/// Skips the byte order mark, also several in a row, as left by a chain of tools.
 ///
 /// # Errors
-/// The file `name` cannot be read, or is no text.
+/// The file `name` cannot be read, or is not text.
 pub(super) fn unmarked<R: Read>(name: &str, mut reader: R) -> Result<Unmarked<R>, CatalogError> {
     const MARK: &[u8] = "\u{feff}".as_bytes();
     const LONGEST: u64 = 8;

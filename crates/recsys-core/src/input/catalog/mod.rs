@@ -1,7 +1,7 @@
-//! The catalogue: items, their tags and what else is known of them, from CSV or JSON Lines.
+//! The catalogue: items with tags, price and creation time, from CSV or JSON Lines.
 //!
-//! [`CatalogRows`] reads rows one by one, in memory that does not grow with the file; [`Catalog`] is what
-//! `content_sim` keeps of them.
+//! [`CatalogRows`] reads row by row, in memory that does not grow with the file; [`Catalog`] holds what `content_sim`
+//! needs.
 
 mod columns;
 mod created_at;
@@ -34,42 +34,41 @@ use crate::encoding::hash::{HashWriter, TeeReader};
 /// An item of a surface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CatalogItem {
-    /// The item.
+    /// The item id, trimmed and not empty.
     pub item_id: String,
-    /// Trimmed, lower-case, in the order of their first occurrence.
+    /// Trimmed, lower-cased, distinct, in order of first occurrence.
     pub tags: Vec<String>,
 }
 
 impl CatalogItem {
-    /// What it takes in memory, its id among the first lines included.
+    /// Approximate memory use in bytes, including the copy of the id in [`FirstLines`].
     fn bytes(&self) -> usize {
-        // What the allocator needs beside a short text.
+        // Allocator overhead of a short string.
         const OVERHEAD: usize = 16;
         let text = |text: &String| size_of::<String>() + text.len() + OVERHEAD;
         2 * text(&self.item_id) + self.tags.iter().map(text).sum::<usize>() + OVERHEAD
     }
 }
 
-/// The items of a surface, by id.
+/// The items of a surface, sorted by id.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Catalog {
-    /// The items, each once.
+    /// The items; ids are unique.
     pub items: Vec<CatalogItem>,
-    /// Rows in the file.
+    /// Number of rows in the file.
     pub rows: u64,
-    /// Rows that name no item, which are left out.
+    /// Number of rows without an item id; they are skipped.
     pub rows_without_id: u64,
-    /// Rows of another surface, which are left out.
+    /// Number of rows of other surfaces; they are skipped.
     pub foreign: u64,
-    /// The column of tags, if the file has none.
+    /// The missing tags column, if the file has none.
     pub without_tags: Option<AbsentColumn>,
-    /// SHA-256 of the file.
+    /// SHA-256 of the file content.
     pub source_hash: String,
 }
 
 impl Catalog {
-    /// Reads the items of `surface`: rows whose namespace is empty or the surface. Prices and dates are not
-    /// looked at.
+    /// Reads the items of `surface`: rows whose namespace is empty or names the surface. Ignores prices and dates.
     pub fn read(
         name: &str,
         format: CatalogFormat,
@@ -100,7 +99,7 @@ impl Catalog {
                 catalog.foreign += 1;
             }
         }
-        // A file without a row and a header says nothing of its columns.
+        // An empty JSON Lines file does not show which columns it has.
         let says_nothing = format == CatalogFormat::Jsonl && catalog.rows == 0;
         catalog.without_tags = (!rows.has_tags() && !says_nothing).then(|| rows.absent("tags"));
         catalog.items.sort_unstable_by(|a, b| a.item_id.cmp(&b.item_id));

@@ -1,19 +1,19 @@
-//! A price as a plain decimal: the number that is written, to the last digit.
+//! Normalises a price to a plain decimal, exact to the last digit.
 
-/// Digits before the point that Postgres' `numeric` holds.
+/// Maximum digits before the point in Postgres' `numeric`.
 const MAX_WHOLE: i64 = 131_072;
 
-/// Digits after it.
+/// Maximum digits after the point in Postgres' `numeric`.
 const MAX_FRACTION: i64 = 16_383;
 
-/// Reads an optional sign, digits with at most one point among or around them, and an optional exponent;
-/// writes the same number without an exponent, a plus, or zeros that say nothing.
+/// Parses an optional sign, digits with at most one point, and an optional exponent; returns the same number without an
+/// exponent, a plus sign or superfluous zeros.
 ///
-/// Two spellings of a number give the same text, so texts can be compared. An exponent is taken because that
-/// is how JSON writers spell very large and very small numbers.
+/// Equal numbers give equal texts, so the texts can be compared. Exponents are accepted because JSON writers use them for
+/// very large and very small numbers.
 ///
 /// # Errors
-/// The end of a sentence that says what was expected.
+/// The predicate of an error message, such as "is not a decimal number …".
 pub(super) fn normalised(text: &str) -> Result<String, &'static str> {
     const EXPECTED: &str = "is not a decimal number such as 1234.50";
     const TOO_LONG: &str = "has more than 131072 digits before the point or 16383 after it";
@@ -36,7 +36,7 @@ pub(super) fn normalised(text: &str) -> Result<String, &'static str> {
     if significant.is_empty() {
         return Ok("0".to_owned());
     }
-    // Where the point stands among the significant digits, before or behind them perhaps.
+    // Position of the point relative to the first significant digit; may be negative or beyond the last.
     let point = exponent.saturating_add(length(whole) - length(&digits[..zeros]));
     if point > MAX_WHOLE || length(significant).saturating_sub(point) > MAX_FRACTION {
         return Err(TOO_LONG);
@@ -49,7 +49,7 @@ pub(super) fn normalised(text: &str) -> Result<String, &'static str> {
     })
 }
 
-/// An exponent; one beyond all bounds is as good as the bound.
+/// Parses an exponent; saturates if it is out of range.
 fn exponent(text: &str) -> Option<i64> {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {

@@ -1,35 +1,36 @@
-//! Where quotes may stand in CSV.
+//! Finds misplaced quotes in CSV.
 //!
-//! By RFC 4180 only a separator or a line end follows the quote that closes a field; blanks before those are let pass. The
-//! parser takes whatever follows for a part of the field. Then a quote that means inches makes one field of many rows.
+//! By RFC 4180 only a separator or a line end may follow a closing quote; we also allow blanks in between. The
+//! parser, however, treats any text there as part of the field, so that a quote that means inches can merge many rows
+//! into one field.
 
 use memchr::memchr;
 
-/// Where the reader stands.
+/// Parser state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum At {
-    /// At the first byte of a field.
+    /// Before the first byte of a field.
     #[default]
     Start,
-    /// In a field without quotes around it. A quote in it is a character like any other.
+    /// Inside an unquoted field. A quote here is an ordinary character.
     Unquoted,
     /// Between the quotes of a field.
     Quoted,
-    /// Behind a quote in such a field: it closes the field, or is the first of two.
+    /// Behind a quote in a quoted field: it either closes the field or is the first half of an escaped quote.
     Quote,
-    /// Among the blanks behind a quote that has closed the field.
+    /// In the blanks behind a closing quote.
     Closed,
 }
 
-/// Follows the bytes of records.
+/// Tracks quotes across the chunks of a record.
 #[derive(Debug, Default)]
 pub(super) struct Quotes {
     at: At,
 }
 
 impl Quotes {
-    /// Goes on through `bytes`. Returns the first byte of text behind a closing quote, after which there is nothing more to
-    /// follow.
+    /// Scans the next chunk. Returns the position of the first stray byte behind a closing quote; do not call it
+    /// again after that.
     pub(super) fn stray_text(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut next = 0;
         while let Some(byte) = bytes.get(next) {
@@ -68,7 +69,7 @@ fn ends_field(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    /// However the text is cut.
+    /// Also checks that the result does not depend on where the text is cut.
     fn stray_text(text: &str) -> Option<usize> {
         let whole = Quotes::default().stray_text(text.as_bytes());
         for cut in 0..text.len() {

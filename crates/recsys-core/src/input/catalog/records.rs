@@ -1,8 +1,8 @@
-//! The records of a CSV file, one at a time, with the lines on which they begin.
+//! Reads the records of a CSV file one by one, with their line numbers.
 //!
-//! The parser is the library's; reading, counting lines and the bound on a record are done here. A record
-//! begins at its first byte that is no line end, so blank lines and the second half of a CRLF lie between
-//! records. A lone CR ends a record as well, but a line ends, as in an editor, with LF.
+//! `csv_core` parses; this module reads, counts lines and limits the record length. A record begins at its first byte
+//! that is not a line end, so blank lines and the LF of a CRLF lie between records. A lone CR also ends a record, but
+//! lines are counted by LF, as in an editor.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 
@@ -13,36 +13,36 @@ use super::CatalogError;
 use super::quotes::Quotes;
 use crate::input::lines::MAX_LINE_BYTES;
 
-/// The records of a CSV file, its header among them.
+/// The records of a CSV file, including the header.
 pub(super) struct Records<R> {
     reader: BufReader<R>,
     parser: Box<Reader>,
-    /// Where the reader stands, counted from 1.
+    /// The current line, counted from 1.
     line: u64,
-    /// The fields of the record at hand, end to end.
+    /// The fields of the current record, concatenated.
     text: Vec<u8>,
-    /// Where each of them ends.
+    /// The end of each field in `text`.
     ends: Vec<usize>,
-    /// Fields of the first record, and so of every other.
+    /// Number of fields in the first record, required of all others.
     width: Option<usize>,
 }
 
 /// One record.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Record<'a> {
-    /// The line on which it begins.
+    /// The line on which it begins, counted from 1.
     pub(super) line: u64,
     text: &'a str,
     ends: &'a [usize],
 }
 
 impl<'a> Record<'a> {
-    /// Its fields, in order.
+    /// The fields, in column order.
     pub(super) fn fields(self) -> impl Iterator<Item = &'a str> {
         (0..self.ends.len()).map(move |at| self.field(at))
     }
 
-    /// The field in the column `at`, counted from 0.
+    /// The field in column `at`, counted from 0.
     pub(super) fn field(self, at: usize) -> &'a str {
         let start = if at == 0 { 0 } else { self.ends[at - 1] };
         &self.text[start..self.ends[at]]
@@ -53,8 +53,8 @@ impl<R: Read> Records<R> {
     pub(super) fn new(reader: R) -> Self {
         let (mut text, mut ends) = (vec![0; 1 << 10], vec![0; 1 << 4]);
         let mut parser = Box::new(Reader::new());
-        // The parser skips a byte order mark where it begins to read, which may be behind blank lines, and only if
-        // its three bytes arrive together. It has begun now: what is left of the marks is text.
+        // The parser strips a byte order mark where it starts reading, perhaps behind blank lines, and only if its
+        // three bytes arrive together. Start it here, so that any further mark is ordinary text.
         parser.read_record(b"\n", &mut text, &mut ends);
         Self { reader: BufReader::with_capacity(1 << 16, reader), parser, line: 1, text, ends, width: None }
     }
@@ -62,8 +62,8 @@ impl<R: Read> Records<R> {
     /// The next record, or `None` at the end of the file `name`.
     ///
     /// # Errors
-    /// The file cannot be read; a record is too long, is not UTF-8, has another number of fields than the
-    /// first, has a quoted field that is never closed, or text behind one that is.
+    /// The file cannot be read; or the record is too long, is not UTF-8, has a different number of fields than the first, has
+    /// a quoted field that is never closed, or has text behind a closing quote.
     pub(super) fn next(&mut self, name: &str) -> Result<Option<Record<'_>>, CatalogError> {
         let Some(line) = self.skip_line_ends(name)? else { return Ok(None) };
         let bad = |reason: String| CatalogError::row(name, line, reason);
@@ -74,13 +74,13 @@ impl<R: Read> Records<R> {
         }
         let ends = &self.ends[..fields];
         let text = std::str::from_utf8(&self.text[..bytes]).ok();
-        // Two fields that are broken on their own may be whole end to end.
+        // Fields that are invalid on their own may be valid UTF-8 when concatenated.
         let text = text.filter(|text| ends.iter().all(|end| text.is_char_boundary(*end)));
         let text = text.ok_or_else(|| bad("the row is not UTF-8".to_owned()))?;
         Ok(Some(Record { line, text, ends }))
     }
 
-    /// Goes to the first byte of a record and says on which line that is.
+    /// Skips to the first byte of the next record and returns its line.
     fn skip_line_ends(&mut self, name: &str) -> Result<Option<u64>, CatalogError> {
         loop {
             let input = fill(&mut self.reader, name)?;
@@ -97,14 +97,14 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// Parses the record that begins here, on `line`; says how many bytes and fields it has.
+    /// Parses the record that begins here, on `line`; returns its length in bytes and its number of fields.
     fn parse(&mut self, name: &str, line: u64) -> Result<(usize, usize), CatalogError> {
         let (mut read, mut bytes, mut fields) = (0, 0, 0);
         let mut quotes = Quotes::default();
         loop {
             let input = fill(&mut self.reader, name)?;
             let at_end = input.is_empty();
-            // Whatever is not in quotes ends with the line.
+            // At the end of the file, a line end closes any record but an open quoted field.
             let input = if at_end { b"\n" } else { input };
             let (result, taken, written, ended) =
                 self.parser.read_record(input, &mut self.text[bytes..], &mut self.ends[fields..]);
@@ -124,7 +124,7 @@ impl<R: Read> Records<R> {
             read += taken;
             bytes += written;
             fields += ended;
-            // One byte ends the record.
+            // Plus one byte for the line end.
             if read > MAX_LINE_BYTES + 1 {
                 let reason = format!(
                     "the row is longer than {MAX_LINE_BYTES} bytes; is a line end or a closing quote missing?"
@@ -144,13 +144,13 @@ impl<R: Read> Records<R> {
     }
 }
 
-/// What the reader holds, from its source if need be; empty at the end.
+/// The buffered input, refilled if empty; empty at the end of the file.
 fn fill<'a, R: Read>(reader: &'a mut BufReader<R>, name: &str) -> Result<&'a [u8], CatalogError> {
     loop {
         match reader.fill_buf() {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(CatalogError::read(name, error)),
-            // Asked again because the borrow checker does not let the first answer out of the loop.
+            // Fetched again: the borrow checker does not let the first result leave the loop.
             Ok(_) => return Ok(reader.buffer()),
         }
     }

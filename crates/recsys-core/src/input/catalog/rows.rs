@@ -1,4 +1,4 @@
-//! The rows of a catalogue, one at a time.
+//! Reads a catalogue row by row.
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -17,17 +17,17 @@ use crate::domain::limit::{Limit, LimitExceeded, Limits};
 use crate::encoding::json::Text;
 use crate::input::event::id_of_length;
 
-/// Reads a catalogue row by row.
+/// An iterator-like reader of a catalogue.
 ///
-/// A row is at most [`MAX_LINE_BYTES`](crate::input::lines::MAX_LINE_BYTES) long, and one row is in memory at a time,
-/// so what this takes does not grow with the file. After an error there is nothing more to read.
+/// A row is at most [`MAX_LINE_BYTES`](crate::input::lines::MAX_LINE_BYTES) long, and only one is in memory at a time, so
+/// memory does not grow with the file. Do not read on after an error.
 pub struct CatalogRows<R> {
     name: String,
     source: Source<R>,
-    /// The columns of the header, or the fields of the first row.
+    /// The columns of the CSV header, or the fields of the first JSON row.
     names: Vec<String>,
     has_tags: bool,
-    /// Whether a field that means something goes on over a line end, which was told.
+    /// Whether a known column had a line break in a field; we warn only once.
     has_long_field: bool,
 }
 
@@ -41,35 +41,35 @@ enum Source<R> {
 pub struct CatalogRow<'a> {
     /// The line on which it begins, counted from 1 as an editor does.
     pub line: u64,
-    /// Trimmed; empty when the row names no item.
+    /// Trimmed; empty if the row names no item.
     pub item_id: Cow<'a, str>,
-    /// Trimmed, lower-case, in the order of their first occurrence; none is empty.
+    /// Trimmed, lower-cased, distinct, not empty; in order of first occurrence.
     pub tags: Vec<String>,
-    /// Trimmed; `None` when it is empty or there is none.
+    /// Trimmed; `None` if empty or absent.
     pub namespace: Option<Cow<'a, str>>,
     has_tags: bool,
     name: &'a str,
     rest: Rest<'a>,
 }
 
-/// Where the fields are that only some readers want.
+/// The rest of the row, for fields that are only parsed on demand.
 #[derive(Debug)]
 enum Rest<'a> {
     Csv(&'a Header, Record<'a>),
     Json(&'a str),
 }
 
-/// Whether a field goes on over a line end.
+/// Whether a field contains a line break.
 fn goes_on(field: &str) -> bool {
     field.trim().contains(['\n', '\r'])
 }
 
 impl<R: Read> CatalogRows<R> {
-    /// Begins to read the catalogue that messages call `name`. Of CSV, the header is read at once.
+    /// Opens the catalogue that messages call `name`. For CSV, this reads the header.
     ///
     /// # Errors
-    /// [`CatalogError::Store`] when `reader` fails, [`CatalogError::NoItemColumn`], and [`CatalogError::Row`]
-    /// when the header cannot be read or has a column twice.
+    /// [`CatalogError::Store`] when `reader` fails, [`CatalogError::NoItemColumn`], and [`CatalogError::Row`] when the header
+    /// cannot be parsed or has a column twice.
     pub fn open(name: &str, format: CatalogFormat, reader: R) -> Result<Self, CatalogError> {
         let reader = unmarked(name, reader)?;
         let (source, names) = match format {
@@ -96,12 +96,12 @@ impl<R: Read> CatalogRows<R> {
         Ok(Self { name: name.to_owned(), source, names, has_tags, has_long_field: false })
     }
 
-    /// Whether there are tags: the header has a column of them, or one of the rows so far has the field.
+    /// Whether there are tags: the header has that column, or a row so far had the field.
     pub fn has_tags(&self) -> bool {
         self.has_tags
     }
 
-    /// A column that is not there, with a name that looks like it among those of the header, or of the first row.
+    /// A missing column, with a similar name from the header or the first row if there is one.
     pub fn absent(&self, column: &'static str) -> AbsentColumn {
         AbsentColumn::new(column, &self.names)
     }
@@ -109,7 +109,7 @@ impl<R: Read> CatalogRows<R> {
     /// The next row, or `None` at the end of the file.
     ///
     /// # Errors
-    /// [`CatalogError::Store`] when the file cannot be read, [`CatalogError::Row`] when the row cannot.
+    /// [`CatalogError::Store`] when the file cannot be read, [`CatalogError::Row`] when the row cannot be parsed.
     pub fn next_row(&mut self) -> Result<Option<CatalogRow<'_>>, CatalogError> {
         let name = &self.name;
         match &mut self.source {
@@ -170,12 +170,12 @@ impl<R: Read> CatalogRows<R> {
 }
 
 impl CatalogRow<'_> {
-    /// Whether it belongs to `namespace`: it says so, or it names none.
+    /// Whether the row belongs to `namespace`: it names that one or none.
     pub fn is_for(&self, namespace: &str) -> bool {
         self.namespace.as_ref().is_none_or(|own| own == namespace)
     }
 
-    /// The columns that its catalogue has: those of the header, or the fields of this row. A `null` is no field.
+    /// The columns of the catalogue: those of the header, or the non-null fields of this row.
     ///
     /// # Errors
     /// [`CatalogError::Row`] when a field is given twice.
@@ -188,7 +188,7 @@ impl CatalogRow<'_> {
         Ok(Columns { tags: self.has_tags, price, created_at })
     }
 
-    /// Holds the row against the limits of a single item.
+    /// Checks the limits of a single item.
     ///
     /// # Errors
     /// [`CatalogError::Row`] when its id is too long, [`CatalogError::Limit`] when it has too many tags.
@@ -201,14 +201,14 @@ impl CatalogRow<'_> {
         Ok(checked.map_err(place)?)
     }
 
-    /// The price as a plain decimal such as `-0.5` or `1200`, exactly the number that is written: no
-    /// exponent, no sign but `-`, no zeros that say nothing. `None` when the field is empty or there is none.
+    /// The price as a plain decimal such as `-0.5` or `1200`, exactly as written but without an exponent, a plus sign or
+    /// superfluous zeros. `None` if the field is empty or absent.
     ///
-    /// `.5`, `5.`, `+5` and `5e-1` are taken as well, and in JSON both numbers and strings.
+    /// Also accepts `.5`, `5.`, `+5` and `5e-1`, and in JSON both numbers and strings.
     ///
     /// # Errors
-    /// [`CatalogError::Row`] when it is no decimal number, is too long for Postgres (more than 131,072 digits
-    /// before the point or 16,383 after it), or is given twice.
+    /// [`CatalogError::Row`] when it is not a decimal number, is too long for Postgres (more than 131,072 digits before the
+    /// point or 16,383 after it), or is given twice.
     pub fn price(&self) -> Result<Option<String>, CatalogError> {
         let text = match &self.rest {
             Rest::Csv(header, record) => self.csv_field(header, *record, &header.price)?,
@@ -217,8 +217,8 @@ impl CatalogRow<'_> {
         self.given("price", &text, price::normalised)
     }
 
-    /// When the item came to be: an RFC 3339 timestamp, or a date such as `2026-01-01`, which is its midnight
-    /// in UTC. `None` when the field is empty or there is none.
+    /// When the item was created: an RFC 3339 timestamp, or a date such as `2026-01-01`, taken as midnight UTC.
+    /// `None` if the field is empty or absent.
     ///
     /// # Errors
     /// [`CatalogError::Row`] when it is neither, lies in the last hours of the year 9999, or is given twice.
@@ -230,7 +230,7 @@ impl CatalogRow<'_> {
         self.given("created_at", &text, created_at::parse)
     }
 
-    /// What messages call the file.
+    /// The name of the file in messages.
     pub(super) fn name(&self) -> &str {
         self.name
     }
@@ -272,7 +272,8 @@ fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
     }
 }
 
-/// Each tag once, in the order of their first occurrence. A row of a megabyte may hold half a million.
+/// Trims and lower-cases tags and removes duplicates, keeping the order. Hashed, as a 1 MiB row may hold half a
+/// million tags.
 fn normalised<'a>(tags: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut distinct = Interner::default();
     for tag in tags {

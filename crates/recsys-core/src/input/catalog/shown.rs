@@ -1,8 +1,8 @@
-//! Text of a catalogue in a message.
+//! Quotes catalogue text in messages.
 
 use std::fmt;
 
-/// A field as a message quotes it: not to its end when it is long.
+/// Displays a field in quotes, cut after 40 characters.
 pub(super) struct Shown<'a>(pub(super) &'a str);
 
 impl fmt::Display for Shown<'_> {

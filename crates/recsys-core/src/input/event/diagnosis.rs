@@ -1,6 +1,6 @@
-//! What is wrong with a line that could not be read, in the words of JSON.
+//! Explains why a line could not be parsed, in JSON terms.
 //!
-//! Only a line that has failed is looked at again.
+//! Only lines that have failed are parsed again here.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::Fault;
 use crate::encoding::json::{Text, type_in_words};
 
-/// What a field must be, unless it is `null`.
+/// The type required of a field, unless it is `null`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Type {
     Text,
@@ -23,7 +23,7 @@ pub(crate) enum Type {
 
 impl Type {
     fn takes(self, value: &str) -> bool {
-        // What is wrong with the text of a string, the library says best.
+        // For errors inside a string, the library's own message is the best.
         let is_of_type = |error: &serde_json::Error| !error.is_data();
         match self {
             Self::Text => {
@@ -47,7 +47,7 @@ impl Type {
     }
 }
 
-/// Says what is wrong with a line of which the library says `error`, and whose fields should be `fields`.
+/// Explains `error`, which the JSON library returned for `line`; `fields` are the expected fields and their types.
 pub(crate) fn fault(line: &str, error: &serde_json::Error, fields: &[(&str, Type)]) -> Fault {
     let reason = unseen(line, error.column()).or_else(|| wrong_type(line, fields)).unwrap_or_else(|| {
         let reason = error.to_string();
@@ -57,11 +57,11 @@ pub(crate) fn fault(line: &str, error: &serde_json::Error, fields: &[(&str, Type
         }
         type_in_words(reason.rsplit_once(" at line ").map_or(reason.as_str(), |(reason, _)| reason))
     });
-    // What is wrong with the line as a whole begins at its first byte.
+    // The library reports column 0 for an error about the line as a whole.
     Fault { column: Some(error.column().max(1)), ..Fault::new(reason) }
 }
 
-/// A character at which the library stopped and that no editor shows.
+/// Names an invisible character at which the library stopped.
 fn unseen(line: &str, column: usize) -> Option<String> {
     let rest = line.get(column.saturating_sub(1)..)?;
     let before = line.get(column.saturating_sub(2)..)?;
@@ -72,7 +72,7 @@ fn unseen(line: &str, column: usize) -> Option<String> {
         '\0' => {
             Some("a zero byte (U+0000) stands here, as where a file was cut while it was written".to_owned())
         }
-        // Between values they are blanks.
+        // Blanks between values.
         '\t' | '\r' => None,
         control @ '\u{1}'..='\u{1f}' => Some(format!(
             "a control character (U+{:04X}) stands here; it must be escaped",
@@ -82,7 +82,7 @@ fn unseen(line: &str, column: usize) -> Option<String> {
     })
 }
 
-/// The first field of another type than it must be, or the line that is no object.
+/// The first field of a wrong type, or a line that is not an object.
 fn wrong_type(line: &str, fields: &[(&str, Type)]) -> Option<String> {
     let whole = line.trim_start_matches([' ', '\t', '\r']);
     if !whole.starts_with('{') {
@@ -98,7 +98,7 @@ fn wrong_type(line: &str, fields: &[(&str, Type)]) -> Option<String> {
     })
 }
 
-/// A value, and what it is if that cannot be seen.
+/// Displays a value, and its type where the value does not show it.
 fn shown(value: &str) -> Cow<'_, str> {
     match value.as_bytes().first() {
         Some(b'"') => format!("the string {value}").into(),
@@ -108,7 +108,7 @@ fn shown(value: &str) -> Cow<'_, str> {
     }
 }
 
-/// The fields of an object in their order, as they are written.
+/// The fields of an object in their order, with unparsed values.
 struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {

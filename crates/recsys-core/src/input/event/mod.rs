@@ -1,7 +1,7 @@
-//! The exposure: one line of JSON that says what was shown to whom; beside it, the outcome.
+//! Events: the exposure, a line of JSON that says which item was shown to whom, and the outcome.
 //!
-//! A line is read once, borrowing from the buffer it lies in. What comes out is trimmed, checked and in
-//! the types the tables take; a line that breaks a rule becomes a [`Fault`] that says which rule.
+//! A line is parsed once, borrowing from its buffer. The result is trimmed, checked and in the types that the tables use;
+//! a line that breaks a rule becomes a [`Fault`] that names the rule.
 
 mod diagnosis;
 mod outcome;
@@ -25,32 +25,32 @@ use crate::encoding::timestamp;
 pub struct Exposure<'a> {
     /// Nanoseconds since 1970-01-01T00:00:00Z.
     pub ts: i64,
-    /// The session it happened in.
+    /// The session of the exposure; for an outcome it may be empty.
     pub session_id: &'a str,
-    /// What was shown.
+    /// The item that was shown.
     pub item_id: &'a str,
-    /// To whom, when known.
+    /// The user, when known.
     pub user_id: Option<&'a str>,
-    /// The delivery it was part of, when known.
+    /// The request that delivered the slate, when known.
     pub request_id: Option<&'a str>,
-    /// The slice of the surface, when there is one.
+    /// The segment of the surface, when there is one.
     pub segment: Option<&'a str>,
-    /// The position at which it was shown.
+    /// The position of the item in the slate, 0 or more.
     pub rank: Option<i64>,
 }
 
-/// What is wrong with a line, and at which byte of it (from 1) when the JSON itself is broken.
+/// A fault of a line, with its position if the JSON is broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// The byte of the line, counted from 1.
+    /// The byte within the line, counted from 1.
     pub column: Option<usize>,
-    /// The rule it breaks.
+    /// The broken rule.
     pub reason: String,
-    /// Whether it is not about this line alone: no line of the file can be right.
+    /// Whether the whole file is wrong, so that no line of it can be right.
     pub is_of_file: bool,
 }
 
-/// Bytes of a reason: it may repeat a part of the line, and a line may be a megabyte long.
+/// Maximum length of a reason in bytes. A reason may quote the line, and a line may be a megabyte long.
 const MAX_REASON_BYTES: usize = 400;
 
 impl Fault {
@@ -58,13 +58,13 @@ impl Fault {
         Self { column: None, reason: shortened(reason.into()), is_of_file: false }
     }
 
-    /// What is wrong with a file as a whole.
+    /// A fault of the whole file.
     pub(crate) fn of_file(reason: &str) -> Self {
         Self { is_of_file: true, ..Self::new(reason) }
     }
 }
 
-/// Takes out the middle of a reason that is too long: what it says of the line stands at its ends.
+/// Cuts the middle out of a reason that is too long: the explanation stands at its beginning and end.
 fn shortened(reason: String) -> String {
     if reason.len() <= MAX_REASON_BYTES {
         return reason;
@@ -74,17 +74,17 @@ fn shortened(reason: String) -> String {
     format!("{}…{}", &reason[..head], &reason[tail..])
 }
 
-/// What an event must be to be taken.
+/// The rules that events are checked against.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules<'a> {
-    /// Whose events are taken.
+    /// Events of other tenants and surfaces are skipped.
     pub scope: &'a Scope,
-    /// How long an id or a segment may be, in bytes and without the blanks around it: `limits.max_id_bytes`.
+    /// Maximum length of an id or segment in bytes, trimmed: `limits.max_id_bytes`.
     pub max_id_bytes: usize,
 }
 
 impl<'a> Rules<'a> {
-    /// The rules for events of `scope`, with ids of the usual length.
+    /// The rules for events of `scope`, with the default limit for ids.
     pub fn new(scope: &'a Scope) -> Self {
         Self { scope, max_id_bytes: Limits::MAX_ID_BYTES }
     }
@@ -111,7 +111,7 @@ pub(crate) fn id_of_length<'t>(field: &str, text: &'t str, max: usize) -> Result
     Err(format!("field `{field}` is {length} bytes long; limits.max_id_bytes allows {max}"))
 }
 
-/// A line as its producer wrote it. A `null` is the same as an absent field.
+/// An exposure as parsed, unchecked. `null` is the same as an absent field.
 #[derive(Debug, Default, Deserialize)]
 #[serde(remote = "Self")]
 pub struct RawExposure<'a> {
@@ -161,7 +161,7 @@ fn trimmed<'a>(text: &'a Text<'_>) -> &'a str {
 
 fn trim(text: &str) -> &str {
     match text.as_bytes() {
-        // Most text has nothing to trim, which these two bytes tell without a look at characters.
+        // Most text has nothing to trim; checking its first and last byte is cheaper than decoding characters.
         [b'!'..=b'~', .., b'!'..=b'~'] => text,
         _ => text.trim(),
     }
@@ -171,10 +171,10 @@ fn optional<'a>(text: Option<&'a Text<'_>>) -> Option<&'a str> {
     text.map(trimmed).filter(|text| !text.is_empty())
 }
 
-/// The `ts` of an event of `scope`; none when it is of another tenant or surface.
+/// The `ts` of an event of `scope`; `None` for an event of another tenant or surface.
 ///
-/// Of a foreign event only the version, tenant and surface are judged: what else another tenant's producer got
-/// wrong is not this tenant's failure, as long as the line can be read at all.
+/// Foreign events are only checked for version, tenant and surface: other mistakes of another tenant's producer are
+/// not this tenant's failure, as long as the line can be parsed.
 fn own_ts(
     scope: &Scope,
     tenant: Option<&Text<'_>>,
@@ -196,7 +196,7 @@ fn unknown_version(v: i64) -> Fault {
 }
 
 impl<'a> RawExposure<'a> {
-    /// Reads the JSON of one line.
+    /// Parses the JSON of one line.
     pub fn parse(line: &'a str) -> Result<Self, Fault> {
         match plain::parse(line) {
             Some(raw) => Ok(raw),
@@ -204,7 +204,7 @@ impl<'a> RawExposure<'a> {
         }
     }
 
-    /// Applies the rules of the event. `None` is an event of another tenant or surface.
+    /// Checks the event against the rules. `None` for an event of another tenant or surface.
     pub fn check(&self, rules: &Rules<'_>) -> Result<Option<Exposure<'_>>, Fault> {
         match self.v {
             Some(1) => {}

@@ -1,25 +1,25 @@
-//! The outcome: one line of JSON that says what came of an exposure.
+//! The outcome: a line of JSON that says that an exposed item was clicked or converted.
 //!
-//! An outcome lies in the same rows as an exposure: its type is in the place of the segment, and its value in
-//! that of the rank, as a number that compares as the value does. Its session may be unknown; that is the
-//! empty one, which no exposure has, and which comes before all others.
+//! Outcomes share the row format of exposures: the type takes the place of the segment, and the value that of the
+//! rank, as an integer with the same order. The session may be unknown. It is then empty, which never occurs in an
+//! exposure and sorts first.
 
 use serde::Deserialize;
 
 use super::{Exposure, Fault, Rules, Type, fault, own_ts, required, unknown_version};
 use crate::encoding::json::{self, Text};
 
-/// What came of an exposure.
+/// The type of an outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OutcomeType {
-    /// The item was looked at.
+    /// The user clicked the item.
     Click,
-    /// It was bought, or whatever else was hoped for.
+    /// The user bought the item, or did whatever else counts as a conversion.
     Conversion,
 }
 
 impl OutcomeType {
-    /// The name in events.
+    /// The name used in events.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Click => "click",
@@ -28,7 +28,7 @@ impl OutcomeType {
     }
 }
 
-/// A line as its producer wrote it. A `null` is the same as an absent field.
+/// An outcome as parsed, unchecked. `null` is the same as an absent field.
 #[derive(Debug, Default, Deserialize)]
 #[serde(remote = "Self")]
 pub struct RawOutcome<'a> {
@@ -68,12 +68,12 @@ const FIELDS: [(&str, Type); 10] = [
 ];
 
 impl<'a> RawOutcome<'a> {
-    /// Reads the JSON of one line.
+    /// Parses the JSON of one line.
     pub fn parse(line: &'a str) -> Result<Self, Fault> {
         serde_json::from_str(line).map_err(|error| fault(line, &error, &FIELDS))
     }
 
-    /// Applies the rules of the event. `None` is an event of another tenant or surface.
+    /// Checks the event against the rules. `None` for an event of another tenant or surface.
     pub(crate) fn check(&self, rules: &Rules<'_>) -> Result<Option<Exposure<'_>>, Fault> {
         if let Some(v) = self.v.filter(|v| *v != 1) {
             return Err(unknown_version(v));
@@ -102,15 +102,15 @@ impl<'a> RawOutcome<'a> {
     }
 }
 
-/// A number that compares as values do, absent before present. There is one zero.
+/// Maps a value to an integer with the same order; absent sorts first, and -0 equals 0.
 fn value_key(value: Option<f64>) -> i64 {
     let Some(value) = value else { return i64::MIN };
     let bits = if value == 0.0 { 0 } else { value.to_bits().cast_signed() };
-    // Of negative values the greater is the one with the smaller bits.
+    // Among negative floats, the greater one has the smaller bits.
     if bits < 0 { bits ^ i64::MAX } else { bits }
 }
 
-/// The value that [`value_key`] stands for.
+/// The inverse of [`value_key`].
 pub(crate) fn value_of(key: i64) -> Option<f64> {
     if key == i64::MIN {
         return None;

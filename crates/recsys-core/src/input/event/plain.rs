@@ -1,8 +1,8 @@
-//! The lines that almost all lines are: one flat object of known fields, without an escape in it.
+//! A fast parser for the common case: one flat object of known fields, without escapes.
 //!
-//! Such a line is read in one pass, without an allocation. Whatever is the least bit unusual (an escape, an
-//! unknown or repeated field, a number with a sign or a fraction, nesting, an error) is left to the JSON
-//! library, so that what is accepted, and what is said of what is not, is the library's alone.
+//! It takes one pass and no allocation. Anything unusual (an escape, an unknown or repeated field, a number with a
+//! sign or a fraction, nesting, an error) is left to the JSON library, which alone decides what is accepted and words
+//! the errors.
 
 use std::borrow::Cow;
 use std::ops::BitOr;
@@ -10,9 +10,9 @@ use std::ops::BitOr;
 use super::RawExposure;
 use crate::encoding::json::Text;
 
-/// Reads `line` if it is a plain one.
+/// Parses `line` if it is plain.
 pub(super) fn parse(line: &str) -> Option<RawExposure<'_>> {
-    // One look at the whole line spares many at each string.
+    // One check of the whole line saves a check of each string.
     if !is_plain(line) {
         return None;
     }
@@ -56,11 +56,11 @@ pub(super) fn parse(line: &str) -> Option<RawExposure<'_>> {
     }
 }
 
-/// The known fields in the order of canonical data, which most producers keep, too.
+/// The known fields, in the order of canonical data and of most producers.
 const FIELDS: [&str; 10] =
     ["v", "ts", "tenant", "surface", "segment", "user_id", "session_id", "request_id", "item_id", "rank"];
 
-/// Whether text has neither escapes nor control characters; it is looked at sixteen bytes or more at a time.
+/// Whether text has neither escapes nor control characters. Written so that it vectorises, to 16 bytes or more at a time.
 pub(super) fn is_plain(text: &str) -> bool {
     let specials = text.bytes().map(|byte| u8::from(byte == b'\\') | u8::from(byte < b' '));
     specials.fold(0, BitOr::bitor) == 0
@@ -88,11 +88,11 @@ impl<'a> Cursor<'a> {
         (self.bytes.get(self.at) == Some(&byte)).then(|| self.at += 1)
     }
 
-    /// The number of a known field and the colon behind it: in most lines that of `expected`, or of one of the
-    /// next two, because fields are optional.
+    /// The index of the next field, after skipping its name and colon. Tries `expected` and the two after it first,
+    /// because fields are optional.
     fn field(&mut self, expected: usize) -> Option<usize> {
         for (number, name) in FIELDS.iter().enumerate().skip(expected).take(3) {
-            // Written out, because text whose length is known is compared in one or two steps.
+            // Spelled out: text of a known length is compared in one or two instructions.
             let is_next = match number {
                 0 => self.begins_with(b"\"v\":"),
                 1 => self.begins_with(b"\"ts\":"),
@@ -121,7 +121,7 @@ impl<'a> Cursor<'a> {
         self.bytes.get(self.at..).and_then(<[u8]>::first_chunk) == Some(text)
     }
 
-    /// After a value: whether the object ends here rather than going on.
+    /// Skips the comma or brace behind a value; returns whether the object ends there.
     fn ends_object(&mut self) -> Option<bool> {
         self.blanks();
         let ends = match self.bytes.get(self.at)? {
@@ -138,13 +138,13 @@ impl<'a> Cursor<'a> {
         self.at == self.bytes.len()
     }
 
-    /// A string; no line that is read here holds a backslash or a control character.
+    /// A string; the line is known to hold no backslash or control character.
     fn string(&mut self) -> Option<&'a str> {
         self.take(b'"')?;
         self.text()
     }
 
-    /// The rest of a string, after its first quote.
+    /// The rest of a string, behind its opening quote.
     pub(super) fn text(&mut self) -> Option<&'a str> {
         let start = self.at;
         let end = start + first_quote(&self.bytes[start..])?;
@@ -152,7 +152,7 @@ impl<'a> Cursor<'a> {
         self.line.get(start..end)
     }
 
-    /// A rank that ends the line, as canonical data has it.
+    /// A rank at the end of the line, as in canonical data.
     pub(super) fn last_rank(&mut self) -> Option<i64> {
         const FIELD: &[u8; 8] = b",\"rank\":";
         if !self.begins_with(FIELD) {
@@ -163,12 +163,12 @@ impl<'a> Cursor<'a> {
         self.ends_line().then_some(rank)
     }
 
-    /// Whether the object ends here, and the line with it.
+    /// Whether the object and the line end here.
     pub(super) fn ends_line(&self) -> bool {
         self.bytes[self.at..] == *b"}"
     }
 
-    /// A number of at most 18 digits and nothing else.
+    /// A number of at most 18 digits, without sign or fraction.
     fn number(&mut self) -> Option<i64> {
         let digits = self.bytes[self.at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
         let text = self.line.get(self.at..self.at + digits)?;
@@ -180,14 +180,14 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Where the first quote is: eight bytes at a time.
+/// Finds the first quote, eight bytes at a time.
 fn first_quote(bytes: &[u8]) -> Option<usize> {
     const ONES: u64 = u64::MAX / 255;
     const HIGHS: u64 = ONES << 7;
     let mut at = 0;
     while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
         let others = u64::from_le_bytes(*chunk) ^ (ONES * u64::from(b'"'));
-        // Sets the highest bit of each zero byte. Bytes after the first such one may be wrong; it is never.
+        // Sets the high bit of each zero byte. Bytes behind the first match may be wrong, the first match never is.
         let found = others.wrapping_sub(ONES) & !others & HIGHS;
         if found != 0 {
             return Some(at + found.trailing_zeros() as usize / 8);
@@ -203,7 +203,7 @@ mod tests {
     use proptest::prelude::*;
     use proptest::sample::select;
 
-    /// A line of the plain kind, or nearly.
+    /// A line that is plain, or nearly.
     fn line() -> impl Strategy<Value = String> {
         let name = select(
             &[

@@ -1,7 +1,7 @@
-//! Lines that repeat the one before them, but for time, item and rank.
+//! A fast path for lines that differ from the previous one only in time, item and rank.
 //!
-//! Producers that log a whole slate, or session by session, repeat the same fields line after line. To compare two
-//! lines takes a fraction of the time of reading one.
+//! Producers that log a whole slate, or session by session, repeat the same fields line after line. Comparing two
+//! lines takes a fraction of the time of parsing one.
 
 use std::ops::Range;
 
@@ -9,14 +9,14 @@ use super::plain::{Cursor, is_plain};
 use super::{Exposure, RawExposure, Rules, trim, trimmed};
 use crate::encoding::timestamp;
 
-/// The last line that was read field by field, up to the text of its item; all lines are judged by the same rules.
+/// The last fully parsed line, up to the text of its item. All lines must be checked against the same rules.
 #[derive(Debug, Default)]
 pub struct LastLine {
     start: String,
     fields: Option<Fields>,
 }
 
-/// Where in the line the fields of the event are.
+/// Positions of the event's fields in the line.
 #[derive(Debug)]
 struct Fields {
     ts: Range<usize>,
@@ -29,13 +29,13 @@ struct Fields {
 
 #[derive(Debug)]
 enum Rank {
-    /// Before the item, or nowhere.
+    /// Before the item, or absent.
     Same(Option<i64>),
     AfterItem,
 }
 
 impl LastLine {
-    /// Remembers a line that was read, and what it was read as.
+    /// Remembers a parsed line and its event; `None` as event forgets the previous line.
     pub fn remember(&mut self, line: &str, raw: &RawExposure<'_>, event: Option<&Exposure<'_>>) {
         self.fields = event.and_then(|event| {
             let item = range_in(line, event.item_id)?;
@@ -44,7 +44,7 @@ impl LastLine {
             let rank = if rest.clone().ends_line() {
                 Rank::Same(event.rank)
             } else {
-                // Whatever else stands after the item is compared with nothing.
+                // Only a rank may follow the item: nothing else behind it is compared.
                 rest.last_rank().map(|_| Rank::AfterItem)?
             };
             let fields = Fields {
@@ -61,7 +61,7 @@ impl LastLine {
         });
     }
 
-    /// Reads a line that repeats the last one.
+    /// Reads a line that repeats the last one; `None` if it does not.
     pub fn read<'a>(&self, line: &'a str, rules: &Rules<'_>) -> Option<Exposure<'a>> {
         let Fields { ts, session_id, user_id, request_id, segment, rank } = self.fields.as_ref()?;
         let (last, bytes) = (self.start.as_bytes(), line.as_bytes().get(..self.start.len())?);
@@ -91,14 +91,14 @@ impl LastLine {
     }
 }
 
-/// Where in `line` a text is that was borrowed from it; none when it holds escapes and was copied.
+/// The position in `line` of a text borrowed from it; `None` if the text had escapes and was copied.
 fn range_in(line: &str, text: &str) -> Option<Range<usize>> {
     let start = (text.as_ptr() as usize).checked_sub(line.as_ptr() as usize)?;
     let end = start + text.len();
     (end <= line.len()).then_some(start..end)
 }
 
-/// The same for a field that may be absent; none only when it is there and was copied.
+/// Like [`range_in`] for an optional field; `None` only if the field is present and was copied.
 #[allow(clippy::option_option, reason = "what is absent is found nowhere, which is no reason to give up")]
 fn optional_range_in(line: &str, text: Option<&str>) -> Option<Option<Range<usize>>> {
     text.map_or(Some(None), |text| range_in(line, text).map(Some))
@@ -116,11 +116,11 @@ mod tests {
         Scope { tenant: Tenant::new("demo").unwrap(), surface: Surface::new("home").unwrap() }
     }
 
-    /// So short that some of the ids below are too long.
+    /// So low that some of the ids below are too long.
     const MAX_ID_BYTES: usize = 20;
 
-    /// Reads `line` after `before`, and asserts that it is read as it would be alone. Returns whether `before` was any
-    /// help.
+    /// Reads `line` after `before` and asserts that the result equals that of a full parse. Returns whether the fast path
+    /// applied.
     fn is_repeated(before: &str, line: &str) -> bool {
         let rules = Rules { scope: &scope(), max_id_bytes: MAX_ID_BYTES };
         let mut last = LastLine::default();
@@ -189,14 +189,14 @@ mod tests {
     #[test]
     fn not_every_line_is_remembered() {
         for (from, to) in [
-            // Copied, so nobody knows where it stands.
+            // Unescaped into a copy, so its position in the line is unknown.
             ("s1", "\\u0073"),
             ("sku-1", "sku\\u002d1"),
-            // Something stands after the item.
+            // Something other than a plain rank follows the item.
             ("\"rank\":0", "\"rank\": 0"),
             ("\"rank\":0", "\"rank\":null"),
             ("\"rank\":0", "\"rank\":0,\"more\":0"),
-            // Of somebody else, or wrong.
+            // A foreign event, or a bad one.
             ("demo", "other"),
             ("2026-01-01T08", "noon"),
         ] {
@@ -219,7 +219,7 @@ mod tests {
         assert!(last.read(line, &rules).is_none());
     }
 
-    /// A line with its fields in some order, where a value may be missing or unusual.
+    /// A line with its fields in random order; values may be missing or unusual.
     fn line() -> impl Strategy<Value = String> {
         let fields = [
             ("v", &["1", "1", "1", "2", "null"][..]),

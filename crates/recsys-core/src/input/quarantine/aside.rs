@@ -1,8 +1,8 @@
-//! Bad lines that are put aside while files are read.
+//! Collects bad lines while files are read.
 //!
-//! Threads meet bad lines in any order, and there may be as many of them as there are lines. So each thread
-//! writes those of a stretch of a file, as the quarantine file will have them, to a temporary file; in the
-//! end the stretches are read in the order in which they stand in the files.
+//! Threads find bad lines in any order, and every line may be bad. So each thread writes those of its stretch of a
+//! file to a temporary file, already in the form of the quarantine file; at the end the stretches are read back in
+//! file order.
 
 use std::io::{self, Write};
 
@@ -17,14 +17,14 @@ use crate::input::event::Fault;
 use crate::input::stop::Stop;
 use crate::storage::StoreError;
 
-/// Bytes that a stretch holds in memory.
+/// Buffer size of a stretch.
 const BLOCK_BYTES: usize = 1 << 18;
 
-/// Where bad lines go while files are read.
+/// Collects bad lines while files are read.
 #[derive(Debug)]
 pub struct Aside {
     budget: Budget,
-    /// What the quarantine file calls the files.
+    /// The names of the files as used in the quarantine file.
     files: Vec<String>,
     bounds: Bounds,
     state: Mutex<State>,
@@ -32,12 +32,12 @@ pub struct Aside {
 
 #[derive(Default)]
 struct State {
-    /// None as long as there is nothing to write.
+    /// `None` until the first block is written.
     blocks: Option<BlockWriter>,
-    /// What each block is.
+    /// Which piece of which stretch each block holds.
     pieces: Vec<Piece>,
     bytes: u64,
-    /// What was read.
+    /// How much of the input has been read.
     progress: Progress,
     lines: u64,
     first: Option<(Place, String)>,
@@ -49,7 +49,7 @@ impl std::fmt::Debug for State {
     }
 }
 
-/// A part of a stretch that begins at a line of a file. The derived order is that of the quarantine file.
+/// A part of a stretch, which begins at a line of a file. The derived order is that of the quarantine file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Piece {
     file: usize,
@@ -58,39 +58,39 @@ struct Piece {
 }
 
 impl Aside {
-    /// For the bad lines of files that the quarantine file calls `files`.
+    /// Collects the bad lines of `files`, given by their names in the quarantine file.
     pub fn new(files: Vec<String>, budget: &Budget) -> Self {
         Self { budget: budget.clone(), files, bounds: Bounds::default(), state: Mutex::default() }
     }
 
-    /// The same, and reading stops when there are more bad lines than `bounds` allow.
+    /// Stops reading once the bad lines exceed `bounds`.
     #[must_use]
     pub fn within(self, bounds: Bounds) -> Self {
         Self { bounds, ..self }
     }
 
-    /// Notes how many bytes will be read, where that is known.
+    /// Sets the number of bytes that will be read, if known.
     pub(crate) fn expect(&self, bytes: Option<u64>) {
         self.state().progress.total_bytes = bytes;
     }
 
-    /// Whether there is nothing that was not read. Unknown, and so `false`, where the length of a file is.
+    /// Whether all input has been read. `false` if the length of a file is unknown.
     pub(crate) fn has_seen_all(&self) -> bool {
         let Progress { total_bytes, seen } = &self.state().progress;
         *total_bytes == Some(seen.bytes)
     }
 
-    /// Notes a stretch without a bad line.
+    /// Counts a stretch without bad lines.
     pub(crate) fn note(&self, seen: Seen) {
         self.state().progress.add(seen);
     }
 
-    /// How many lines were put aside.
+    /// Number of lines set aside.
     pub fn lines(&self) -> u64 {
         self.state().lines
     }
 
-    /// Begins a stretch of a file. No two begin at the same line.
+    /// Begins a stretch of a file. Each must begin at a different line.
     pub(crate) fn stretch(&self, file: usize, line: u64) -> Stretch<'_> {
         let bytes_before = self.state().bytes;
         let piece = Piece { file, line, part: 0 };
@@ -101,7 +101,7 @@ impl Aside {
         self.state.lock()
     }
 
-    /// What was put aside, in the order of files and lines.
+    /// The bad lines in the order of files and lines.
     pub fn finish(self) -> SetAside {
         let State { blocks, pieces, lines, first, .. } = self.state.into_inner();
         let mut order: Vec<usize> = (0..pieces.len()).collect();
@@ -110,21 +110,21 @@ impl Aside {
     }
 }
 
-/// The bad lines of a stretch of a file, which one thread puts aside in order.
+/// The bad lines of a stretch of a file, written in order by one thread.
 pub(crate) struct Stretch<'a> {
     aside: &'a Aside,
     piece: Piece,
     bytes: Vec<u8>,
-    /// All that was written before, by any thread.
+    /// Bytes written to blocks by all threads, as of this stretch's start or last block.
     bytes_before: u64,
     lines: u64,
 }
 
 impl Stretch<'_> {
-    /// Puts a line aside: its bytes but for the line feed.
+    /// Sets a line aside, without its line feed.
     ///
     /// # Errors
-    /// [`Stop::Hopeless`] when as many bytes were put aside as may be.
+    /// [`Stop::Hopeless`] when this exceeds the byte limit.
     pub(crate) fn keep(&mut self, place: Place, bytes: &[u8], fault: &Fault) -> Result<(), Stop> {
         let aside = self.aside;
         let file = aside.files.get(place.file).map_or("", String::as_str);
@@ -144,7 +144,7 @@ impl Stretch<'_> {
         self.check()
     }
 
-    /// Fails when there is too much in the blocks and the one at hand.
+    /// Fails when the blocks and the current buffer exceed the byte limit.
     fn check(&mut self) -> Result<(), Stop> {
         let Aside { bounds: Bounds { max_bytes, .. }, .. } = *self.aside;
         if self.bytes_before + self.bytes.len() as u64 <= max_bytes {
@@ -171,10 +171,10 @@ impl Stretch<'_> {
         Ok(())
     }
 
-    /// Ends the stretch, in which `seen` was read.
+    /// Ends the stretch; `seen` counts what it held.
     ///
     /// # Errors
-    /// [`Stop::Hopeless`] when too many lines are bad, whatever follows.
+    /// [`Stop::Hopeless`] when too many lines are bad, whatever follows, or when all threads together exceed the byte limit.
     pub(crate) fn finish(mut self, seen: Seen) -> Result<(), Stop> {
         if !self.bytes.is_empty() {
             self.write_block()?;
@@ -182,7 +182,7 @@ impl Stretch<'_> {
         let mut state = self.aside.state();
         state.lines += self.lines;
         state.progress.add(seen);
-        // What other threads have written since this stretch began counts, too.
+        // Other threads may have written blocks since this stretch began.
         let max_bytes = self.aside.bounds.max_bytes;
         if state.bytes > max_bytes {
             return Err(Stop::Hopeless(Hopeless::Bytes { max_bytes }));
@@ -198,7 +198,7 @@ impl Stretch<'_> {
     }
 }
 
-/// Lets a line of any length be written in blocks.
+/// Splits lines of any length into blocks.
 impl Write for Stretch<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let taken = bytes.len().min(BLOCK_BYTES - self.bytes.len());
@@ -214,7 +214,7 @@ impl Write for Stretch<'_> {
     }
 }
 
-/// Bad lines that were put aside, as the quarantine file has them.
+/// The bad lines of the files, in the form of the quarantine file.
 pub struct SetAside {
     blocks: Option<Blocks>,
     order: Vec<usize>,
@@ -229,17 +229,17 @@ impl std::fmt::Debug for SetAside {
 }
 
 impl SetAside {
-    /// How many there are.
+    /// Number of bad lines.
     pub fn lines(&self) -> u64 {
         self.lines
     }
 
-    /// Where the first of them is, and what is wrong with it.
+    /// Place and fault of the first bad line.
     pub fn first(&self) -> Option<&str> {
         self.first.as_deref()
     }
 
-    /// Calls `take` with the bytes of the quarantine file, from its beginning to its end.
+    /// Calls `take` with the content of the quarantine file, block by block in order.
     pub(super) fn for_each_block(
         &self,
         mut take: impl FnMut(&[u8]) -> Result<(), StoreError>,

@@ -1,46 +1,46 @@
-//! When it is not worth reading on, because the day is refused whatever follows.
+//! Decides when to stop reading because the day will be refused whatever follows.
 
 use std::fmt;
 
 use crate::domain::share::Share;
 
-/// How much may be put aside.
+/// Limits on bad lines.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bounds {
-    /// Bytes of the quarantine file: `validation.max_quarantine_bytes`.
+    /// Maximum size of the quarantine file in bytes: `validation.max_quarantine_bytes`.
     pub max_bytes: u64,
-    /// What share of the lines may be bad: `validation.max_invalid_ratio`.
+    /// Maximum share of bad lines: `validation.max_invalid_ratio`.
     pub max_ratio: Share,
 }
 
-/// No bounds.
+/// No limits.
 impl Default for Bounds {
     fn default() -> Self {
         Self { max_bytes: u64::MAX, max_ratio: Share::MAX }
     }
 }
 
-/// What is enough.
+/// The limit that bad lines have exceeded.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Hopeless {
-    /// The bad lines take more bytes than may be put aside.
+    /// The bad lines take more bytes than allowed.
     Bytes {
-        /// How many may be.
+        /// The allowed bytes.
         max_bytes: u64,
     },
-    /// So many lines are bad that the rest cannot make up for them.
+    /// So many lines are bad that the rest cannot bring the share down to the limit.
     Ratio {
-        /// The bad lines so far.
+        /// Number of bad lines so far.
         invalid: u64,
-        /// All lines so far.
+        /// Number of lines so far.
         lines: u64,
-        /// What share of all lines may be bad.
+        /// The allowed share of bad lines.
         max: Share,
     },
 }
 
 impl Hopeless {
-    /// The gate, which is also the name of the setting.
+    /// The name of the gate, which is also that of the setting.
     pub fn gate(self) -> &'static str {
         match self {
             Self::Bytes { .. } => "max_quarantine_bytes",
@@ -63,20 +63,20 @@ impl fmt::Display for Hopeless {
     }
 }
 
-/// What a stretch of a file held.
+/// Size of a stretch of a file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) bytes: u64,
-    /// Lines that break no rule; blank ones are none.
+    /// Number of lines that break no rule, without blank ones.
     pub(crate) good: u64,
 }
 
-/// How far the files are read.
+/// How much of the files has been read.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    /// The length of all files together, where it is known.
+    /// The length of all files together, if known.
     pub(super) total_bytes: Option<u64>,
-    /// In stretches that are done.
+    /// The total of all finished stretches.
     pub(super) seen: Seen,
 }
 
@@ -86,16 +86,15 @@ impl Progress {
         self.seen.good += seen.good;
     }
 
-    /// More good lines than this there cannot be in the end. Unknown where the length of a file is, or has turned out to
-    /// be another one.
+    /// An upper bound for the final number of good lines. `None` if the length of a file is unknown or has changed
+    /// since it was looked up.
     pub(super) fn most_good_lines(&self) -> Option<u64> {
         let rest = self.total_bytes?.checked_sub(self.seen.bytes)?;
         Some(self.seen.good + rest.div_ceil(LEAST_LINE.len() as u64))
     }
 }
 
-/// No line that breaks no rule is shorter: tenant and surface are required of events of others, too, and neither is
-/// empty.
+/// The shortest line that breaks no rule. Foreign events need tenant and surface, too, and neither may be empty.
 const LEAST_LINE: &str = r#"{"tenant":"a","surface":"b"}"#;
 
 #[cfg(test)]
@@ -125,7 +124,7 @@ mod tests {
         assert_eq!(progress.most_good_lines(), Some(53));
         progress.add(Seen { bytes: 1400, good: 7 });
         assert_eq!(progress.most_good_lines(), Some(10));
-        // The file has grown meanwhile.
+        // The file has grown in the meantime.
         progress.add(Seen { bytes: 1, good: 0 });
         assert_eq!(progress.most_good_lines(), None);
         assert_eq!(Progress::default().most_good_lines(), None);

@@ -1,4 +1,4 @@
-//! A bad line as the quarantine file has it.
+//! A bad line as written to the quarantine file.
 
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use super::Place;
 use crate::input::event::Fault;
 
-/// One object of the file, in the order of its fields.
+/// One object of the quarantine file; its fields are written in this order.
 #[derive(Serialize)]
 pub(super) struct BadLine<'a> {
     file: &'a str,
@@ -16,10 +16,10 @@ pub(super) struct BadLine<'a> {
     column: Option<usize>,
     byte_offset: u64,
     reason: &'a str,
-    /// The line, where it is text.
+    /// The line, if it is UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<&'a str>,
-    /// The line, where it is not.
+    /// The line, if it is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     base64: Option<Base64<'a>>,
 }

@@ -1,8 +1,7 @@
-//! Bad input is kept, not dropped: the lines of a day that break a rule, in a file of their own.
+//! Keeps bad input instead of dropping it: a file per day holds the lines that break a rule.
 //!
-//! While files are read, bad lines are put [`Aside`]; afterwards they take the place of what the day's
-//! quarantine file held before, as a whole. The same input gives the same bytes, and a day without bad lines
-//! has no such file.
+//! Bad lines are collected in [`Aside`] while files are read, and then replace the day's quarantine file as a whole.
+//! The same input gives the same bytes, and a day without bad lines has no such file.
 
 mod aside;
 mod hopeless;
@@ -19,18 +18,18 @@ use crate::domain::stream::Stream;
 use crate::domain::window::Day;
 use crate::storage::{Condition, Replaced, Store, StoreError};
 
-/// Where a line is. The derived order is that of the files and their lines.
+/// The position of a line. The derived order is that of the files and their lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
-    /// The number of the file.
+    /// The index of the file.
     pub(crate) file: usize,
     /// The line, counted from 1.
     pub(crate) line: u64,
-    /// Where its first byte is in the decompressed file, counted from 0.
+    /// Offset of the line's first byte in the decompressed file, counted from 0.
     pub(crate) byte_offset: u64,
 }
 
-/// A day of which too many lines are bad.
+/// Too many lines of a day are bad.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error(
     "gate max_invalid_ratio refused {day}: {invalid} of {lines} lines are invalid ({percent:.1} %), more than {max}; \
@@ -39,21 +38,21 @@ pub(crate) struct Place {
     percent = ratio(*.invalid, *.lines) * 100.0
 )]
 pub struct TooManyInvalid {
-    /// The day.
+    /// The refused day.
     pub day: Day,
-    /// The lines that break a rule.
+    /// Number of lines that break a rule.
     pub invalid: u64,
-    /// All lines that are not blank.
+    /// Number of lines that are not blank.
     pub lines: u64,
-    /// What share of them may be invalid.
+    /// The allowed share of invalid lines.
     pub max: Share,
-    /// The quarantine file.
+    /// The name of the quarantine file.
     pub quarantine: String,
-    /// Where the first invalid line is, and what is wrong with it.
+    /// Place and fault of the first invalid line.
     pub first: String,
 }
 
-/// A day of which so many lines are bad that reading was stopped.
+/// Reading was stopped because too many lines of a day are bad.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error(
     "gate {gate} refused {day}: reading was stopped at {name}:{line}, because {why}; the {invalid} that were read until \
@@ -62,23 +61,23 @@ pub struct TooManyInvalid {
     gate = .why.gate()
 )]
 pub struct Stopped {
-    /// The day.
+    /// The refused day.
     pub day: Day,
-    /// The file that was read.
+    /// The file that was being read.
     pub name: String,
-    /// The next line of it.
+    /// The next line to be read in that file.
     pub line: u64,
-    /// What was enough.
+    /// The limit that was exceeded.
     pub why: Hopeless,
-    /// The bad lines that were read.
+    /// Number of bad lines read so far.
     pub invalid: u64,
-    /// The quarantine file, which has those.
+    /// The name of the quarantine file, which holds those lines.
     pub quarantine: String,
-    /// Where the first of them is, and what is wrong with it.
+    /// Place and fault of the first of them.
     pub first: String,
 }
 
-/// What part of `lines` is invalid.
+/// The share of `lines` that is invalid.
 #[allow(clippy::cast_precision_loss, reason = "a share needs no more than 53 bits")]
 pub fn ratio(invalid: u64, lines: u64) -> f64 {
     if invalid == 0 { 0.0 } else { invalid as f64 / lines as f64 }
@@ -93,7 +92,7 @@ pub struct Quarantine<'a> {
 }
 
 impl<'a> Quarantine<'a> {
-    /// The files of exposures of `scope` below `store`, which is that of canonical data.
+    /// The quarantine files for exposures of `scope`; `store` is that of canonical data.
     pub fn new(store: &'a dyn Store, scope: &'a Scope) -> Self {
         Self { store, scope, stream: Stream::Exposures }
     }
@@ -112,13 +111,12 @@ impl<'a> Quarantine<'a> {
         }
     }
 
-    /// What messages call the file of a day.
+    /// The name of a day's file in messages.
     pub fn name(&self, day: Day) -> String {
         self.store.name(&self.key(day))
     }
 
-    /// Puts the bad lines of a day in place of those that its file held before, or removes the file when there
-    /// are none.
+    /// Replaces the quarantine file of a day with these lines, or removes it if there are none.
     pub fn replace(&self, day: Day, lines: Option<&SetAside>) -> Result<Replaced, StoreError> {
         let key = self.key(day);
         let Some(lines) = lines.filter(|lines| lines.lines() > 0) else {

@@ -1,7 +1,6 @@
-//! Compressed files, decompressed while they are read.
+//! Streaming decompression of gzip and zstd files.
 //!
-//! What is wrong with one is told apart: its source fails, it ends too early, both of which may heal, or its content is
-//! broken, which it stays.
+//! Errors are told apart: a failing source or a file that ends too early may heal, broken content will not.
 
 use std::ffi::OsStr;
 use std::io::{self, Cursor, ErrorKind, Read};
@@ -13,35 +12,35 @@ use super::zstd_window::{MaxWindow, WindowTooLarge};
 use crate::input::magic::not_text;
 use crate::storage::{Store, StoreError};
 
-/// Why a compressed file cannot be read, however often that is tried.
+/// A permanent defect of a compressed file: reading it again would fail again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
-    /// It is something else than its name says.
+    /// The content is not in the format that the file name promises.
     #[error("it is not {format}: {found}")]
     Other {
-        /// What its name says.
+        /// The format according to the file name.
         format: &'static str,
-        /// What it is.
+        /// What the content is instead.
         found: &'static str,
     },
-    /// Its content does not decompress.
+    /// The content does not decompress.
     #[error("its {format} data is broken ({problem}); have the file made again")]
     Damaged {
-        /// How it is compressed.
+        /// The compression format.
         format: &'static str,
-        /// What the decoder says.
+        /// The decoder's message.
         problem: String,
     },
 }
 
 impl Broken {
-    /// Whether that is why a file could not be read.
+    /// Whether `error` was caused by a broken file.
     pub fn is_cause(error: &io::Error) -> bool {
         cause::<Self>(error).is_some()
     }
 }
 
-/// Opens a document whose name says how it is compressed.
+/// Opens a document and decompresses it as its extension says. `None` if it does not exist.
 pub fn open_decompressed(
     store: &dyn Store,
     key: &str,
@@ -64,10 +63,10 @@ pub fn open_decompressed(
     Ok(Some(Box::new(Decompressed { decoder, format, beginning })))
 }
 
-/// The longest header of a zstd frame. It is longer than whatever tells one format from another.
+/// Length of the longest zstd frame header, which is also enough to recognise any format.
 const BEGINNING_BYTES: u64 = 18;
 
-/// The compressed bytes. Their errors are marked, so that they are not taken for those of the decoder.
+/// The compressed bytes. Wraps I/O errors so that they are not mistaken for decoder errors.
 struct Source<R>(R);
 
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +79,7 @@ impl<R: Read> Read for Source<R> {
     }
 }
 
-/// A decoder whose errors say whether they can heal.
+/// A decoder that turns permanent errors into [`Broken`].
 struct Decompressed {
     decoder: Box<dyn Read + Send>,
     format: &'static str,
@@ -110,10 +109,10 @@ impl Decompressed {
         io::Error::new(ErrorKind::InvalidData, broken)
     }
 
-    /// What the file is, if it does not begin as its format does.
+    /// What the file is, if it does not begin with the magic bytes of its format.
     fn found(&self) -> Option<&'static str> {
         match (self.format, &*self.beginning) {
-            // A zstd file may begin with a frame that is skipped.
+            // A zstd file may begin with a skippable frame.
             ("gzip", [0x1f, 0x8b, ..])
             | ("zstd", [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..]) => None,
             (_, beginning) => Some(

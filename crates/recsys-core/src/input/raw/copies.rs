@@ -1,7 +1,7 @@
-//! Files that are read together, and of which one may be a copy of another.
+//! Detects copies among files that are read together.
 //!
-//! Parts of a day's data may lie side by side, one of them compressed. So may a file and what `gzip -k` made of it, and
-//! then every event would count twice.
+//! A day's data may be split over a plain and a compressed file. But the second file may also be the result of `gzip -k`,
+//! and then every event would count twice.
 
 use std::collections::HashSet;
 use std::io::{self, Cursor, Read};
@@ -11,13 +11,13 @@ use super::RawError;
 use crate::input::lines::LineFile;
 use crate::storage::StoreError;
 
-/// Bytes at the beginning of a file that are compared.
+/// How many bytes at the beginning of each file are compared.
 const HEAD_BYTES: usize = 1 << 18;
 
-/// Refuses files of which one is another's copy, changed since or not: at least half of the lines at its beginning are
-/// also at the beginning of the other.
+/// Refuses two files if at least half of the lines at the beginning of one are also at the beginning of the other: one is
+/// a copy, even if changed since.
 ///
-/// A few may be: a delivery that was repeated counts once, in whatever files it lies.
+/// Fewer common lines are fine: a repeated delivery counts once, whichever files hold it.
 pub(super) fn refuse(mut files: Vec<LineFile>) -> Result<Vec<LineFile>, RawError> {
     if files.len() < 2 {
         return Ok(files);
@@ -47,7 +47,7 @@ fn head(file: &mut LineFile) -> Result<Vec<u8>, StoreError> {
     Ok(head)
 }
 
-/// The lines that end in `head`; what there is of a line that is longer.
+/// The complete lines in `head`, trimmed and without blank ones. If not one line is complete, `head` counts as a line.
 fn lines(head: &[u8]) -> HashSet<&[u8]> {
     let whole =
         if head.len() < HEAD_BYTES { head.len() } else { memchr::memrchr(b'\n', head).unwrap_or(head.len()) };

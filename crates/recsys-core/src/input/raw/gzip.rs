@@ -1,4 +1,4 @@
-//! The members of a gzip file, one after the other, and the padding behind the last.
+//! Reads all members of a gzip file and skips the padding behind the last.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::mem;
@@ -7,10 +7,10 @@ use flate2::bufread::GzDecoder;
 
 type Input = Box<dyn BufRead + Send>;
 
-/// What all members of a file hold.
+/// The decompressed content of all members of a file.
 ///
-/// Zeros behind a member are padding up to the end of the file, as gzip(1) takes them: tapes and block devices leave them.
-/// Anything else there is an error.
+/// Zeros behind a member are padding up to the end of the file, as in gzip(1): tapes and block devices leave them. Any
+/// other bytes there are an error.
 pub(super) struct Members {
     decoder: GzDecoder<Input>,
 }

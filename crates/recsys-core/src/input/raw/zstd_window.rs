@@ -1,28 +1,28 @@
-//! How much of a zstd frame must be kept to decompress the rest of it: its window.
+//! Limits the zstd window: the stretch of output that a decoder keeps in memory to decompress the rest.
 //!
-//! The frame says how large its window is, and the decoder allocates that much. A file of a few bytes may ask for 2 GiB.
+//! The frame header names the window size, and the decoder allocates that much. A file of a few bytes may ask for 2 GiB.
 
 use std::io::{self, BufReader, Read};
 
 use super::cause::cause;
 use crate::columnar::spill::Budget;
 
-/// The largest window that is read, as a power of two.
+/// The largest window allowed, as a power of two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MaxWindow {
     log: u32,
 }
 
 impl MaxWindow {
-    /// What `zstd --ultra -22` writes. Larger ones are written with `--long` and a number only.
+    /// The window of `zstd --ultra -22`. Only `--long` with a number exceeds it.
     const LOG: u32 = 27;
 
-    /// What `budget` leaves for it.
+    /// The largest window that `budget` allows, at most 128 MiB.
     pub fn of(budget: &Budget) -> Self {
         Self { log: budget.window().max(1).ilog2().min(Self::LOG) }
     }
 
-    /// Decompresses a file; `beginning` are its first bytes.
+    /// Decompresses a file; `beginning` holds its first bytes.
     pub(super) fn decoder(
         self,
         reader: impl Read + Send + 'static,
@@ -40,7 +40,7 @@ impl Default for MaxWindow {
     }
 }
 
-/// A file was compressed with a window that is too large.
+/// The file was compressed with too large a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "its zstd window is larger than the {mib} MiB {why}{size}; have it compressed with --long={log} or less{or_raise}",
@@ -52,23 +52,23 @@ impl Default for MaxWindow {
 )]
 pub struct WindowTooLarge {
     max: MaxWindow,
-    /// Its size, if it is that of the file's first frame.
+    /// The window size, if the first frame is the one that is too large.
     bytes: Option<u64>,
 }
 
 impl WindowTooLarge {
-    /// The reason why a file could not be read, if that is it.
+    /// The too large window that caused `error`, if any.
     pub fn of(error: &io::Error) -> Option<&Self> {
         cause(error)
     }
 
-    /// Whether more memory would not help.
+    /// Whether raising the memory limit would not help.
     pub fn is_final(&self) -> bool {
         self.max == MaxWindow::default()
     }
 }
 
-/// The size of the window of a frame that begins with these bytes, by RFC 8878.
+/// The window size in the header of a zstd frame (RFC 8878).
 fn window(frame: &[u8]) -> Option<u64> {
     let [0x28, 0xb5, 0x2f, 0xfd, descriptor, rest @ ..] = frame else { return None };
     let is_single_segment = descriptor & 0b10_0000 != 0;
@@ -76,7 +76,7 @@ fn window(frame: &[u8]) -> Option<u64> {
         let (exponent, mantissa) = (rest.first()? >> 3, u64::from(rest.first()? & 0b111));
         return Some((1 << (10 + exponent)) / 8 * (8 + mantissa));
     }
-    // There is no window but the content itself, whose size comes behind the number of a dictionary.
+    // A single-segment frame has no window size: the content size counts. It follows the dictionary id.
     let size = &rest.get([0, 1, 2, 4][usize::from(descriptor & 0b11)]..)?;
     Some(match descriptor >> 6 {
         0 => (*size.first()?).into(),
@@ -86,17 +86,17 @@ fn window(frame: &[u8]) -> Option<u64> {
     })
 }
 
-/// A decoder that says more of a window that is too large than the library does.
+/// A decoder that reports the size of a window that is too large; the library does not.
 struct Bounded<R: Read> {
     decoder: zstd::Decoder<'static, BufReader<R>>,
     max: MaxWindow,
-    /// That of the first frame.
+    /// The window of the first frame.
     first_window: Option<u64>,
 }
 
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        /// What the library says of such a window; it has no code for it.
+        /// The library's message for a window that is too large; there is no error code.
         const TOO_LARGE: &str = "Frame requires too much memory for decoding";
         self.decoder.read(buffer).map_err(|error| {
             if error.to_string() != TOO_LARGE {
@@ -104,7 +104,7 @@ impl<R: Read> Read for Bounded<R> {
             }
             let largest = MaxWindow::default();
             let bytes = self.first_window.filter(|bytes| *bytes > 1 << self.max.log);
-            // What is never read is refused by that, whatever the memory.
+            // A window above the fixed limit is refused with that limit, however much memory there is.
             let is_never_read = bytes.is_some_and(|bytes| bytes > 1 << largest.log);
             let max = if is_never_read { largest } else { self.max };
             io::Error::other(WindowTooLarge { max, bytes })
@@ -118,10 +118,10 @@ mod tests {
 
     use super::*;
 
-    /// The beginning of a frame whose window is of 2 to the power of `log` bytes.
+    /// The beginning of a frame with a window of 2^`log` bytes.
     fn frame(log: u32) -> Vec<u8> {
         let window = u8::try_from((log - 10) << 3).unwrap();
-        // A last block of one byte, as it is.
+        // One raw last block of a single byte.
         [&[0x28, 0xb5, 0x2f, 0xfd, 0x00, window][..], &[0x09, 0, 0, b'x']].concat()
     }
 
