@@ -50,7 +50,7 @@ impl Exposure {
     }
 }
 
-/// A deterministic generator of pseudo-random numbers (SplitMix64).
+/// A deterministic generator of pseudo-random numbers (`SplitMix64`).
 #[derive(Debug, Clone)]
 pub struct Random(pub u64);
 
