@@ -28,7 +28,7 @@ pub(crate) fn settings(env_from: &Value) -> BTreeMap<String, String> {
         let name = plain(&operation["path"]).strip_prefix("/data/").unwrap().to_owned();
         settings.insert(name, plain(&operation["value"]));
     }
-    // The overlay has no database; the Secret's comment gives this DSN.
+    // The overlay has no database; the Secret of an installation with one also holds the DSN.
     settings.insert("RECSYS_PIPELINES__DB__DSN".to_owned(), "postgres://recsys@postgres/recsys".to_owned());
     settings
 }
