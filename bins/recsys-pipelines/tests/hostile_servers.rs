@@ -121,7 +121,7 @@ fn an_answer_that_drips_has_an_end() {
     let slow = "comes with less than 1024 bytes a second";
     let server = Inbox::start(&[Answer::DripBody]);
     of_s3(&format!("status {SCOPE}"), &server.url()).fails(1, &["/demo/home/manifest.json", slow]);
-    // A listing consists of several answers, each with its own timeout.
+    // A listing consists of several answers, each read as a whole.
     of_s3("status", &server.url()).fails(1, &["cannot list s3://bucket/registry", "did not answer in time"]);
     let server = Inbox::start(&[Answer::DripHead]);
     of_s3(&format!("status {SCOPE}"), &server.url()).fails(1, &["did not answer in time"]);

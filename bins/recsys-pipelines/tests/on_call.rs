@@ -99,7 +99,7 @@ fn a_manifest_that_was_lost_is_missed_and_can_be_brought_back() {
     assert!(!shop.0.join(MANIFEST).exists());
     assert_eq!(fs::read(shop.0.join(CHECKPOINT)).unwrap(), checkpoint);
 
-    // Another surface is shown next to it and does not hide it.
+    // Another run fails, too; a rollback to the newest entry restores the manifest.
     shop.run(&format!("run {SCOPE} --start 2026-01-01")).fails(3, &parts);
     let newest = {
         let entries = shop.json(&format!("history {SCOPE}"));
@@ -119,7 +119,7 @@ fn a_manifest_that_was_lost_is_missed_and_can_be_brought_back() {
     assert_eq!(shop.entries().len(), 5);
 }
 
-/// The note of the first publish is enough to miss a manifest, even if the history is gone.
+/// The note of the first publish is enough to detect a lost manifest, even without a history.
 #[test]
 fn a_registry_of_which_only_the_note_is_left_is_missed() {
     let shop = Shop::new();
@@ -383,7 +383,7 @@ fn show_says_what_is_live() {
             }
         }
     }
-    // Omitted entries are mentioned; a single item is complete.
+    // The output mentions omitted entries; with `--item` the list has that entry only.
     let one = shop.run(&format!("show popularity {SCOPE} --top 1"));
     assert!(one.ok().stdout.contains("... and ") && one.stdout.contains(" more; --top N"), "{one:?}");
     let item = shop.json(&format!("show popularity {SCOPE} --top 2"))["list"][1].clone();
@@ -446,7 +446,7 @@ fn messages_name_what_is_meant_and_what_to_do() {
     shop.run(&format!("rollback {SCOPE} --to {} ", shop.hashes()[1])).ok();
     shop.run(&format!("run {SCOPE} --start 2026-01-03")).ok();
 
-    // One earlier manifest is not enough for several steps.
+    // More steps than the history has.
     let young = Sandbox::shop();
     let run = format!("run {SCOPE} --config config.json --start 2026-01-01 --end 2026-01-02");
     young.run("recsys-pipelines", &run).ok();

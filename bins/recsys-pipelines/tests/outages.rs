@@ -438,7 +438,7 @@ fn a_server_without_multi_object_deletion_deletes() {
     assert!(!shop.proxy.requests().iter().any(|request| request.starts_with("POST ")));
 }
 
-/// A harmless leftover may stay; one that would count may not.
+/// A leftover that misleads nobody may stay, with a warning; one that would count is an error.
 #[test]
 fn a_leftover_that_cannot_be_removed_is_named() {
     let mut shop = Shop::new();

@@ -188,7 +188,7 @@ fn two_files_of_a_day_of_which_one_is_bad() {
     assert_eq!((&source["lines"], &source["invalid"]), (&json!(5), &json!(1)));
     assert_eq!((&source["invalid_ratio"], &source["quarantine"]), (&json!(0.2), &json!(file)));
 
-    // Strict mode removes an outdated quarantine file, and only then.
+    // Strict mode removes the quarantine file once the data is good, and not before.
     fs::rename(feed.0.join("elsewhere"), feed.0.join("raw")).unwrap();
     feed.configure(&json!({}));
     let refused = feed.ingest();

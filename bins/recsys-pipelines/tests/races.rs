@@ -23,8 +23,8 @@ use serde_json::{Value, json};
 
 const PUBLISHES: u32 = 25;
 
-/// Kind and order of days for each of the eight processes. Two processes of a kind take alternate days; one pair
-/// includes a process that goes backwards.
+/// Kind and order of days for each of the eight processes. Two processes of a kind take alternate days; in two of
+/// the three pairs one of them goes backwards.
 const PUBLISHERS: [(Kind, Turn); 8] = [
     (Kind::Popularity, Turn::Odd),
     (Kind::Popularity, Turn::Even),

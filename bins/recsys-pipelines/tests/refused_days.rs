@@ -302,7 +302,7 @@ fn a_day_whose_raw_data_cannot_be_taken_is_a_refused_day() {
     days.job("job_popularity", 5, "").fails(3, &["name later days with --start"]);
 }
 
-/// Data that was read completely counts, even if it is empty.
+/// A day that was read completely can be accepted, even if it is empty.
 #[test]
 fn a_marked_day_that_turns_out_to_be_empty_can_be_accepted() {
     let days = Days::new(&json!({}));
@@ -397,7 +397,7 @@ fn other_outcomes_make_it_other_data() {
     assert_eq!(days.files(5), IN_PLACE);
 }
 
-/// The report of refused data is not used for the data in place.
+/// Changes are counted against the data in place, not against refused data.
 #[test]
 fn what_came_and_went_is_told_of_the_data_in_place() {
     let days = Days::new(&json!({}));
@@ -448,7 +448,7 @@ fn the_very_data_that_was_refused_is_not_what_was_good_before() {
     days.job("job_ingest", 5, "").ok();
     days.job("job_popularity", 5, "").ok();
     assert_eq!(days.files(5), IN_PLACE);
-    // With the gate set, ingesting the day again moves its data before validation.
+    // With the gate set, ingesting again moves the data aside, before the day is judged.
     days.configure(&json!({"on_refused_day": "exclude"}));
     days.job("job_ingest", 5, "").ok();
     assert_eq!(days.files(5), APART);
