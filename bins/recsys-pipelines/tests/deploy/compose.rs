@@ -199,7 +199,7 @@ fn the_image_is_built_once_and_never_pulled() {
     }
 }
 
-/// MinIO no longer publishes images, and the last one has a known vulnerability (CVE-2025-62506).
+/// The makers of this server no longer publish images, and the last one has a known vulnerability (CVE-2025-62506).
 #[test]
 fn minio_is_built_from_its_sources_at_a_release_without_the_hole() {
     let minio = &project()["services"]["minio"];
