@@ -2,9 +2,11 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::proxy::read_head;
 
@@ -90,12 +92,12 @@ impl Inbox {
 
     /// Takes the requests received since the last call.
     pub fn take(&self) -> Vec<Request> {
-        std::mem::take(&mut self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.shared.requests.lock())
     }
 
     /// Replaces the remaining answers.
     pub fn answer(&self, answers: &[Answer]) {
-        *self.shared.answers.lock().unwrap_or_else(PoisonError::into_inner) = answers.to_vec();
+        *self.shared.answers.lock() = answers.to_vec();
     }
 }
 
@@ -129,9 +131,9 @@ impl Shared {
         stream.take(missing as u64).read_to_end(&mut body).unwrap();
         let answer = {
             // Both locks are held, so that answers follow the order of the requests.
-            let mut requests = self.requests.lock().unwrap();
+            let mut requests = self.requests.lock();
             requests.push(Request { line, headers, body: String::from_utf8(body).unwrap() });
-            let mut answers = self.answers.lock().unwrap();
+            let mut answers = self.answers.lock();
             if answers.len() > 1 { answers.remove(0) } else { answers[0] }
         };
         let (status, more, body) = match answer {

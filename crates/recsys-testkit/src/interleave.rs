@@ -11,9 +11,10 @@ use std::collections::hash_map::{DefaultHasher, Entry};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::io::{self, Cursor, Read, Write};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use recsys_core::encoding::hash::sha256;
 use recsys_core::storage::{
     Commit, Condition, Conditions, Listed, Pending, PendingWrite, Store, StoreError, Tag,
@@ -144,7 +145,7 @@ impl Stores {
     }
 
     fn source(&self) -> MutexGuard<'_, Source> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     fn ask(&self, operation: Operation) -> Result<Answer, StoreError> {

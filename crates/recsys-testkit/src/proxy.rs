@@ -8,10 +8,12 @@ use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::ops::Deref;
+use std::sync::Arc;
 use std::sync::mpsc;
-use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 /// How long to keep an answered connection open for a client that is still sending. Closing it earlier would reset it,
 /// and the client could lose the answer.
@@ -101,7 +103,7 @@ impl Proxy {
     /// `path_part`. The first matching rule counts.
     pub fn rule(&self, method: &str, path_part: &str, times: Option<usize>, fault: Fault) {
         let rule = Rule { method: method.to_owned(), path_part: path_part.to_owned(), left: times, fault };
-        self.shared.rules.lock().unwrap().push(rule);
+        self.shared.rules.lock().push(rule);
     }
 
     /// Lets the next `times` requests of `method` whose path and query contain `path_part` pass unharmed, whatever
@@ -112,12 +114,12 @@ impl Proxy {
 
     /// Removes all rules.
     pub fn clear(&self) {
-        self.shared.rules.lock().unwrap().clear();
+        self.shared.rules.lock().clear();
     }
 
     /// All requests so far as `METHOD path`, in order of arrival.
     pub fn requests(&self) -> Vec<String> {
-        self.shared.requests.lock().unwrap().clone()
+        self.shared.requests.lock().clone()
     }
 }
 
@@ -165,13 +167,13 @@ impl Deref for Connection<'_> {
 impl Drop for Connection<'_> {
     fn drop(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Both);
-        self.shared.sockets.lock().unwrap().open.remove(&self.number);
+        self.shared.sockets.lock().open.remove(&self.number);
     }
 }
 
 impl Shared {
     fn stop(&self) {
-        let mut sockets = self.sockets.lock().unwrap();
+        let mut sockets = self.sockets.lock();
         sockets.stopped = true;
         for stream in sockets.open.values() {
             let _ = stream.shutdown(Shutdown::Both);
@@ -181,7 +183,7 @@ impl Shared {
     fn accept(&self, listener: &TcpListener) {
         thread::scope(|scope| {
             for stream in listener.incoming() {
-                if self.sockets.lock().unwrap().stopped {
+                if self.sockets.lock().stopped {
                     break;
                 }
                 // Errors here come from clients that went away; client and test notice by themselves.
@@ -192,7 +194,7 @@ impl Shared {
 
     fn connection(&self, stream: TcpStream) -> io::Result<Connection<'_>> {
         stream.set_nodelay(true)?;
-        let mut sockets = self.sockets.lock().unwrap();
+        let mut sockets = self.sockets.lock();
         if sockets.stopped {
             return Err(io::Error::other("the proxy is stopped"));
         }
@@ -204,7 +206,7 @@ impl Shared {
 
     /// The fault to inject into a request, if a rule matches.
     fn fault(&self, method: &str, path: &str) -> Option<Fault> {
-        let mut rules = self.rules.lock().unwrap();
+        let mut rules = self.rules.lock();
         let rule = rules
             .iter_mut()
             .find(|rule| rule.method == method && path.contains(&rule.path_part) && rule.left != Some(0))?;
@@ -222,7 +224,7 @@ impl Shared {
         let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         // Both locks are held, so that a recorded request has had its rule applied.
         let fault = {
-            let mut requests = self.requests.lock().unwrap();
+            let mut requests = self.requests.lock();
             requests.push(format!("{method} {path}"));
             self.fault(method, path)
         };
@@ -597,7 +599,7 @@ mod tests {
         // Finished connections are cleaned up.
         drop(slow);
         let begin = Instant::now();
-        while !proxy.shared.sockets.lock().unwrap().open.is_empty() {
+        while !proxy.shared.sockets.lock().open.is_empty() {
             assert!(begin.elapsed() < LINGER * 2);
             thread::sleep(Duration::from_millis(10));
         }

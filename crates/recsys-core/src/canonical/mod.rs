@@ -17,7 +17,7 @@ mod sort;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufReader, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 pub use changes::Changes;
 pub use gather::{Counts, Gathered, Reader, read_days};
@@ -26,6 +26,7 @@ pub use rows::DayRows;
 pub(crate) use rows::Names;
 
 use changes::Comparison;
+use parking_lot::Mutex;
 
 use crate::columnar::spill::Budget;
 use crate::domain::id::Scope;
@@ -209,7 +210,7 @@ impl<'a> Canonical<'a> {
         if count > 0 {
             return Err(CanonicalError::Strangers { name, count });
         }
-        let hash = hash.0.lock().unwrap_or_else(PoisonError::into_inner).clone().finish();
+        let hash = hash.0.lock().clone().finish();
         Ok(days.pop().map(|rows| (rows, hash)))
     }
 
@@ -278,7 +279,7 @@ struct SharedHash(Arc<Mutex<HashWriter>>);
 
 impl Write for SharedHash {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+        self.0.lock().write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -5,7 +5,7 @@
 
 use super::row::{Columns, Row};
 use crate::columnar::dictionary::{Strings, number};
-use crate::columnar::spill::{BlockWriter, Blocks, Budget, Bytes, put_varint};
+use crate::columnar::spill::{BlockWriter, Blocks, Budget, Bytes, Damaged, put_varint};
 use crate::storage::StoreError;
 
 const BLOCK_ROWS: usize = 1 << 13;
@@ -141,23 +141,27 @@ impl RowBlock {
         file.rest.read(block, &mut self.bytes)?;
         self.rows.clear();
         self.requests.clear();
+        let ids = session.iter().zip(item).zip(user).zip(segment);
         let mut rest = Bytes(&self.bytes);
         let mut time = 0i64;
-        for (((session, item), user), segment) in session.iter().zip(item).zip(user).zip(segment) {
-            time = time.wrapping_add(rest.varint().cast_signed());
-            let rank = rest.varint().cast_signed().wrapping_sub(1);
-            let request = match rest.varint() {
-                0 => 0,
-                1 => number(self.requests.len()),
-                length => {
-                    let text = rest.take(usize::try_from(length - 2).unwrap_or(usize::MAX));
-                    self.requests.push(std::str::from_utf8(text).unwrap_or_default());
-                    number(self.requests.len())
-                }
-            };
-            let (session, item, user, segment) = (*session, *item, *user, *segment);
-            self.rows.push(Row { time, session, request, rank, item, user, segment });
-        }
-        Ok(())
+        let read = || {
+            for (((session, item), user), segment) in ids {
+                time = time.wrapping_add(rest.varint()?.cast_signed());
+                let rank = rest.varint()?.cast_signed().wrapping_sub(1);
+                let request = match rest.length()? {
+                    0 => 0,
+                    1 => number(self.requests.len()),
+                    length => {
+                        let text = std::str::from_utf8(rest.take(length - 2)?).map_err(|_| Damaged)?;
+                        self.requests.push(text);
+                        number(self.requests.len())
+                    }
+                };
+                let (session, item, user, segment) = (*session, *item, *user, *segment);
+                self.rows.push(Row { time, session, request, rank, item, user, segment });
+            }
+            Ok(())
+        };
+        read().map_err(|Damaged| file.rest.damaged(block))
     }
 }

@@ -158,11 +158,11 @@ impl RowRun {
 }
 
 impl Run for RowRun {
-    fn is_before(&self, other: &Self) -> bool {
+    fn order(&self, other: &Self) -> Ordering {
         let (a, b) = (self.row(), other.row());
         let order = (a.time, a.session).cmp(&(b.time, b.session));
         let order = order.then_with(|| self.request().cmp(&other.request()));
-        order.then_with(|| a.in_order_after_request(&b, self.stream)) == Ordering::Less
+        order.then_with(|| a.in_order_after_request(&b, self.stream))
     }
 
     fn advance(&mut self) -> Result<bool, StoreError> {
@@ -218,7 +218,7 @@ fn merge_strings(
     let mut merge = Merge::new(runs.collect())?;
     let mut dictionary = Dictionary::default();
     while let Some((part, run)) = merge.front() {
-        let text = std::str::from_utf8(&run.text).unwrap_or_default();
+        let text = std::str::from_utf8(&run.text).map_err(|_| run.entries.damaged())?;
         if dictionary.is_empty() || dictionary.get(number(dictionary.len() - 1)) != text {
             held.add(Strings::bytes_of(text))?;
             dictionary.push_last(text);
@@ -235,16 +235,16 @@ struct StringRun {
 }
 
 impl Run for StringRun {
-    fn is_before(&self, other: &Self) -> bool {
-        self.text < other.text
+    fn order(&self, other: &Self) -> Ordering {
+        self.text.cmp(&other.text)
     }
 
     fn advance(&mut self) -> Result<bool, StoreError> {
         self.entries.next(|entry| {
-            let mut length = || usize::try_from(entry.varint()).unwrap_or(usize::MAX);
-            let (shared, own) = (length(), length());
+            let (shared, own) = (entry.length()?, entry.length()?);
             self.text.truncate(shared);
-            self.text.extend_from_slice(entry.take(own));
+            self.text.extend_from_slice(entry.take(own)?);
+            Ok(())
         })
     }
 }

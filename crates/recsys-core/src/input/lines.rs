@@ -11,8 +11,9 @@
 use std::io::{self, Read};
 use std::iter::Enumerate;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::vec;
+
+use parking_lot::Mutex;
 
 use crate::columnar::spill::BudgetExceeded;
 use crate::input::event::Fault;
@@ -110,18 +111,18 @@ impl Earliest {
         match stop {
             Stop::Fault(fault) => self.report_fault(file, line, fault),
             Stop::Temporary(error) => {
-                *self.temporary.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                *self.temporary.lock() = Some(error);
                 self.failed.store(true, Ordering::Relaxed);
             }
             Stop::Hopeless(why) => {
-                *self.hopeless.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+                *self.hopeless.lock() = Some(why);
                 self.failed.store(true, Ordering::Relaxed);
             }
         }
     }
 
     fn report_fault(&self, file: usize, line: u64, fault: Fault) {
-        let mut slot = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self.fault.lock();
         if slot.as_ref().is_none_or(|(f, l, _)| (file, line) < (*f, *l)) {
             *slot = Some((file, line, fault));
         }
@@ -156,15 +157,15 @@ pub fn for_each_good_line<S: Send, E: Into<Stop>>(
     let (files, reached) = (files.into_iter().enumerate(), Place { file: 0, line: 1, byte_offset: 0 });
     let blocks = Mutex::new(Blocks { files, open: None, reached, earliest: &earliest, aside });
     let states = on_threads(threads, || worker(init(), &blocks, &earliest, aside, &work));
-    let Blocks { reached, .. } = blocks.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let fault = earliest.fault.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let Blocks { reached, .. } = blocks.into_inner();
+    let fault = earliest.fault.into_inner();
     if let Some((file, line, fault)) = fault {
         return Err(LinesError::Line { name: names[file].clone(), line, fault });
     }
-    if let Some(error) = earliest.temporary.into_inner().unwrap_or_else(PoisonError::into_inner) {
+    if let Some(error) = earliest.temporary.into_inner() {
         return Err(error.into());
     }
-    let hopeless = earliest.hopeless.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let hopeless = earliest.hopeless.into_inner();
     // Where nothing was left to read, all bad lines are set aside, and the gate judges their share.
     let is_final =
         |why: &Hopeless| matches!(why, Hopeless::Bytes { .. }) || !aside.is_some_and(Aside::has_seen_all);
@@ -334,7 +335,7 @@ fn worker<S, E: Into<Stop>>(
 ) -> Result<S, LinesError> {
     let mut bytes = Vec::with_capacity(2 * BLOCK_BYTES);
     loop {
-        let next = blocks.lock().unwrap_or_else(PoisonError::into_inner).next(&mut bytes)?;
+        let next = blocks.lock().next(&mut bytes)?;
         let Some(start) = next else { return Ok(state) };
         if let Err((line, stop)) = work_through(start, &bytes, &mut state, aside, work) {
             earliest.report(start.file, line, stop);

@@ -19,11 +19,11 @@
 //! that was replaced finds that out before its next deletion. Its claims stay, so that a wrong guess is harmless.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
 use super::compare_and_swap;
@@ -446,7 +446,7 @@ impl Collector<'_> {
     }
 
     fn renewed(&self) -> MutexGuard<'_, Duration> {
-        self.renewed.lock().unwrap_or_else(PoisonError::into_inner)
+        self.renewed.lock()
     }
 
     fn renew(

@@ -5,7 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use super::blob::version_in;
 use super::claims::{Abandoned, Claims, Collector, Remover};
@@ -65,7 +66,7 @@ impl Collection {
             has_failed: AtomicBool::new(false),
         };
         let outcome = sweep.remove(self, &versions);
-        let unsettled = sweep.unsettled.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let unsettled = sweep.unsettled.into_inner();
         let ended = collector.end(&unsettled);
         let garbage = outcome?;
         ended?;
@@ -144,7 +145,7 @@ impl Sweep<'_> {
                 // To look for a document that is not there deletes nothing.
                 if error.action == "remove" && error.may_still_happen() {
                     let version = (garbage.kind, garbage.version.clone());
-                    self.unsettled.lock().unwrap_or_else(PoisonError::into_inner).push(version);
+                    self.unsettled.lock().push(version);
                 }
             })?;
             if removed {

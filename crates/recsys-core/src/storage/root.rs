@@ -5,14 +5,15 @@ use std::time::Duration;
 #[cfg(feature = "http")]
 use std::{
     collections::BTreeMap,
-    sync::{Arc, LazyLock, Mutex, PoisonError},
+    sync::{Arc, LazyLock},
 };
 
-#[cfg(feature = "http")]
 use object_store::{
     BackoffConfig, ClientOptions, ObjectStore, RetryConfig, aws::AmazonS3Builder,
     azure::MicrosoftAzureBuilder, gcp::GoogleCloudStorageBuilder, memory::InMemory, path::Path,
 };
+#[cfg(feature = "http")]
+use parking_lot::Mutex;
 #[cfg(feature = "http")]
 use url::Url;
 
@@ -182,7 +183,7 @@ impl Roots {
             "s3" => section.or_else(named).or(self.sections.last()).cloned().unwrap_or_default(),
             _ => S3Settings::default(),
         };
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = self.clients.lock();
         let is_known = |client: &Client| client.bucket == bucket && client.section == section;
         let at = if let Some(at) = clients.iter().position(is_known) {
             at
@@ -338,7 +339,7 @@ impl<'a> Location<'a> {
 /// The bucket in memory of a name. It is forgotten when the process ends.
 fn in_memory(name: &str) -> Arc<dyn ObjectStore> {
     static BUCKETS: LazyLock<Mutex<BTreeMap<String, Arc<InMemory>>>> = LazyLock::new(Mutex::default);
-    let mut buckets = BUCKETS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut buckets = BUCKETS.lock();
     Arc::clone(buckets.entry(name.to_owned()).or_default()) as Arc<dyn ObjectStore>
 }
 

@@ -9,7 +9,9 @@
 //! order means nothing.
 
 use std::num::NonZeroU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::canonical::{Columns, DayRows, Names};
 use crate::columnar::csr::Groups;
@@ -186,7 +188,7 @@ impl EventTable {
         if Groups::bytes(count, self.len) > share || u32::try_from(self.len).is_err() {
             return Ok(None);
         }
-        let mut made = self.items_of_users.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut made = self.items_of_users.lock();
         let groups = match &*made {
             Some(groups) => groups,
             None => made.insert(Arc::new(Groups::new(count, |take| {

@@ -4,8 +4,8 @@
 //! never be in memory together.
 
 use std::convert::Infallible;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use rayon::prelude::*;
 
 /// Takes results in order.
@@ -56,7 +56,7 @@ pub(crate) fn try_map_with<'t, T: Sync, C: Send, R, E: Send, S: Sink<R>>(
     sink: &mut S,
 ) -> Result<(), E> {
     let states = Mutex::new(Vec::new());
-    let states = || states.lock().unwrap_or_else(PoisonError::into_inner);
+    let states = || states.lock();
     let part = |things: &'t [T]| {
         let spare = states().pop();
         let mut own = spare.unwrap_or_else(&state);

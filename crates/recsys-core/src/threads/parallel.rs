@@ -4,10 +4,11 @@
 //! for all other work it is an error that names the limit.
 
 use std::io;
-use std::sync::{Mutex, PoisonError};
 use std::thread::{Builder, Scope, ScopedJoinHandle, scope};
 #[cfg(feature = "http")]
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 const THREADS: usize = 8;
 
@@ -20,7 +21,7 @@ pub fn try_map<T: Send, R: Send, E: Send>(
     let items = items.into_iter();
     let count = items.len();
     let items = Mutex::new(items.enumerate());
-    let take = || items.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let take = || items.lock().next();
     let done = on_threads(THREADS.min(count), || {
         let mut done = Vec::new();
         while let Some((number, item)) = take() {

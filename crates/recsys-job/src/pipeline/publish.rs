@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::mpsc::Receiver;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use recsys_core::artifact::{ArtifactKey, Kind};
 use recsys_core::domain::id::Scope;
 use recsys_core::domain::window::Window;
@@ -106,12 +106,12 @@ pub(crate) fn check<T: Send, R: Send>(
             let (check, checked) = (&check, &checked);
             scope.spawn_fifo(move |_| {
                 let result = check(document);
-                checked.lock().unwrap_or_else(PoisonError::into_inner).insert(number, result);
+                checked.lock().insert(number, result);
             });
         }
     });
     // The first failure in the order of documents, whichever thread fails first.
-    checked.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
+    checked.into_inner().into_values().collect()
 }
 
 /// Publishes staged artifacts: first the blobs, in as many batches as fit memory, then all else at once.

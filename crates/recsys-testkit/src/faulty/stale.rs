@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::io::{self, Cursor, Read, Write};
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use recsys_core::storage::{
     Commit, Condition, Conditions, Listed, Pending, PendingWrite, Store, StoreError, Tag,
 };
@@ -26,7 +26,7 @@ impl StaleStore {
     }
 
     fn late_state(&self, key: &str) -> Option<State> {
-        let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut late = self.late.lock();
         let (state, left) = late.get_mut(key).filter(|(_, left)| *left > 0)?;
         *left -= 1;
         Some(state.clone())
@@ -105,7 +105,7 @@ impl Pending for StaleWrite<'_> {
     fn commit(self: Box<Self>, condition: Condition) -> Result<Commit, StoreError> {
         let Self { store, key, inner } = *self;
         // Held over the write, so that no other write comes between the read and the commit.
-        let mut late = store.late.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut late = store.late.lock();
         let before = store.inner.read_tagged(&key)?;
         let commit = inner.commit(condition)?;
         if commit == Commit::Written {

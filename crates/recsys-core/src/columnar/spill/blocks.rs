@@ -1,12 +1,13 @@
-//! Compressed blocks in the temporary file, which any number of readers can read in any order.
+//! Compressed blocks with checksums in the temporary file, which any number of readers can read in any order.
 
 use std::io;
 use std::sync::Arc;
 
 use zstd::bulk::{Compressor, Decompressor};
+use zstd::zstd_safe::CParameter;
 
 use super::temp_file::{Extent, TempFile};
-use super::{Budget, Bytes};
+use super::{Budget, Bytes, Damaged};
 use crate::storage::StoreError;
 use crate::threads::interrupt;
 
@@ -42,7 +43,7 @@ impl BlockWriter {
         let written = (|| {
             let compressor = match compressor {
                 Some(compressor) => compressor,
-                none => none.insert(Compressor::new(LEVEL)?),
+                none => none.insert(new_compressor()?),
             };
             let unpacked_bytes = u32::try_from(bytes.len()).map_err(io::Error::other)?;
             Ok(Block { packed: file.write(&compressor.compress(bytes)?)?, unpacked_bytes })
@@ -55,6 +56,12 @@ impl BlockWriter {
         self.blocks.index.shrink_to_fit();
         self.blocks
     }
+}
+
+fn new_compressor() -> io::Result<Compressor<'static>> {
+    let mut compressor = Compressor::new(LEVEL)?;
+    compressor.set_parameter(CParameter::ChecksumFlag(true))?;
+    Ok(compressor)
 }
 
 /// Blocks that can be read. Their space is given back when they are dropped.
@@ -79,10 +86,22 @@ impl Blocks {
         bytes.clear();
         bytes.reserve(unpacked_bytes as usize);
         let mut read = |file: &TempFile| {
-            Decompressor::new()?.decompress_to_buffer(&file.read(packed)?, bytes)?;
-            Ok(())
+            let read_bytes = Decompressor::new()?.decompress_to_buffer(&file.read(packed)?, bytes)?;
+            if read_bytes == unpacked_bytes as usize { Ok(()) } else { Err(io::Error::other(Damaged)) }
         };
-        self.file.as_deref().map_or(Ok(()), &mut read).map_err(|source| self.budget.failed("read", source))
+        self.file.as_deref().map_or(Ok(()), &mut read).map_err(|source| self.failed(number, source))
+    }
+
+    /// The error of a block that does not hold what was written to it.
+    pub(crate) fn damaged(&self, number: usize) -> StoreError {
+        self.failed(number, io::Error::other(Damaged))
+    }
+
+    fn failed(&self, number: usize, source: io::Error) -> StoreError {
+        let offset = self.index[number].packed.offset;
+        let mut error = self.budget.failed("read", source);
+        error.target = format!("{}, the block at byte {offset}", error.target);
+        error
     }
 }
 
@@ -109,7 +128,10 @@ impl Entries {
     }
 
     /// Reads the next entry with `read`; `false` at the end.
-    pub(crate) fn next(&mut self, read: impl FnOnce(&mut Bytes<'_>)) -> Result<bool, StoreError> {
+    pub(crate) fn next(
+        &mut self,
+        read: impl FnOnce(&mut Bytes<'_>) -> Result<(), Damaged>,
+    ) -> Result<bool, StoreError> {
         if self.at == self.bytes.len() {
             if self.next_block == self.blocks.len() {
                 return Ok(false);
@@ -119,8 +141,67 @@ impl Entries {
             self.at = 0;
         }
         let mut rest = Bytes(&self.bytes[self.at..]);
-        read(&mut rest);
+        read(&mut rest).map_err(|Damaged| self.damaged())?;
         self.at = self.bytes.len() - rest.0.len();
         Ok(true)
+    }
+
+    /// The error of an entry that is not what was written; there was one.
+    pub(crate) fn damaged(&self) -> StoreError {
+        self.blocks.damaged(self.next_block - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::columnar::spill::put_varint;
+
+    /// Writes two blocks and reads them back as entries.
+    fn numbers(blocks: Blocks) -> Result<Vec<u64>, StoreError> {
+        let mut entries = Entries::new(blocks);
+        let mut numbers = Vec::new();
+        while entries.next(|entry| entry.varint().map(|number| numbers.push(number)))? {}
+        Ok(numbers)
+    }
+
+    #[test]
+    fn a_byte_that_flips_is_an_error_that_names_the_file_and_never_another_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let budget = Budget::new(0, folder.path());
+        let written: Vec<u64> = (0..40).map(|number| number * number * 977).collect();
+        let write = || {
+            let mut writer = BlockWriter::new(&budget);
+            for numbers in written.chunks(20) {
+                let mut bytes = Vec::new();
+                for number in numbers {
+                    put_varint(&mut bytes, *number);
+                }
+                writer.write(&bytes).unwrap();
+            }
+            writer.finish()
+        };
+        let packed: Vec<Extent> = write().index.iter().map(|block| block.packed).collect();
+        let mut errors = 0;
+        for Extent { offset, bytes } in packed {
+            for at in offset..offset + u64::from(bytes) {
+                for bit in 0..8 {
+                    // Written anew, at the places of those before.
+                    let blocks = write();
+                    budget.file().unwrap().flip(at, 1 << bit);
+                    match numbers(blocks) {
+                        // A frame has a bit that means nothing.
+                        Ok(numbers) => assert_eq!(numbers, written, "bit {bit} of byte {at}"),
+                        Err(error) => {
+                            let text = format!("{error:#}");
+                            assert!(text.contains(&folder.path().display().to_string()), "{text}");
+                            assert!(text.contains(&format!("the block at byte {offset}")), "{text}");
+                            errors += 1;
+                        }
+                    }
+                }
+            }
+        }
+        assert!(errors > 8 * 40, "{errors}");
     }
 }

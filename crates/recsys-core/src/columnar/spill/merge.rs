@@ -1,73 +1,73 @@
-//! The merge of sorted runs: a heap of runs by their first entry.
+//! The merge of sorted runs.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 
 use crate::storage::StoreError;
 
 /// A sorted run with an entry in front.
 pub(crate) trait Run {
-    /// Whether the entry in front comes before that of `other`. Of equal entries either may come first.
-    fn is_before(&self, other: &Self) -> bool;
+    /// The order of the entries in front.
+    fn order(&self, other: &Self) -> Ordering;
 
     /// Moves to the next entry; `false` at the end.
     fn advance(&mut self) -> Result<bool, StoreError>;
 }
 
-/// Runs of which the one with the first entry is in front.
-#[derive(Debug)]
-pub(crate) struct Merge<R> {
-    runs: Vec<R>,
-    /// Numbers of runs: a heap.
-    heap: Vec<usize>,
-}
+/// Runs of which the one with the first entry is in front. Of equal entries any may come first.
+pub(crate) struct Merge<R: Run>(BinaryHeap<Front<R>>);
+
+/// A run and its number. In a box, because a heap moves its entries.
+struct Front<R>(Box<(usize, R)>);
 
 impl<R: Run> Merge<R> {
     /// The merge of `runs` that stand before their first entry.
-    pub(crate) fn new(mut runs: Vec<R>) -> Result<Self, StoreError> {
-        let mut heap = Vec::new();
-        for (number, run) in runs.iter_mut().enumerate() {
+    pub(crate) fn new(runs: Vec<R>) -> Result<Self, StoreError> {
+        let mut heap = BinaryHeap::new();
+        for (number, mut run) in runs.into_iter().enumerate() {
             if run.advance()? {
-                heap.push(number);
+                heap.push(Front(Box::new((number, run))));
             }
         }
-        let mut merge = Self { runs, heap };
-        for place in (0..merge.heap.len() / 2).rev() {
-            merge.sink(place);
-        }
-        Ok(merge)
+        Ok(Self(heap))
     }
 
     /// The number of the run with the first entry, and the run.
     pub(crate) fn front(&self) -> Option<(usize, &R)> {
-        self.heap.first().map(|number| (*number, &self.runs[*number]))
+        self.0.peek().map(|front| (front.0.0, &front.0.1))
     }
 
     /// Leaves the first entry behind.
     pub(crate) fn advance(&mut self) -> Result<(), StoreError> {
-        let Some(first) = self.heap.first() else { return Ok(()) };
-        if !self.runs[*first].advance()? {
-            self.heap.swap_remove(0);
+        let Some(mut front) = self.0.peek_mut() else { return Ok(()) };
+        if !front.0.1.advance()? {
+            PeekMut::pop(front);
         }
-        self.sink(0);
         Ok(())
     }
+}
 
-    fn sink(&mut self, mut place: usize) {
-        let before = |heap: &[usize], a: usize, b: usize| self.runs[heap[a]].is_before(&self.runs[heap[b]]);
-        loop {
-            let mut least = 2 * place + 1;
-            if least >= self.heap.len() {
-                return;
-            }
-            if least + 1 < self.heap.len() && before(&self.heap, least + 1, least) {
-                least += 1;
-            }
-            if !before(&self.heap, least, place) {
-                return;
-            }
-            self.heap.swap(place, least);
-            place = least;
-        }
+/// The heap has its greatest in front, so the order is turned round.
+impl<R: Run> Ord for Front<R> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.0.1.order(&self.0.1)
     }
 }
+
+impl<R: Run> PartialOrd for Front<R> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<R: Run> PartialEq for Front<R> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl<R: Run> Eq for Front<R> {}
 
 #[cfg(test)]
 mod tests {
@@ -77,8 +77,8 @@ mod tests {
     struct Numbers(std::vec::IntoIter<u8>, u8);
 
     impl Run for Numbers {
-        fn is_before(&self, other: &Self) -> bool {
-            self.1 < other.1
+        fn order(&self, other: &Self) -> Ordering {
+            self.1.cmp(&other.1)
         }
 
         fn advance(&mut self) -> Result<bool, StoreError> {

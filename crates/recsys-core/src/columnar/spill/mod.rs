@@ -2,31 +2,33 @@
 //!
 //! A [`Budget`] says how much memory the working set of ingest and of the builders may take. What exceeds a
 //! share of it is sorted and written to a temporary file as a run; in the end the runs are merged. As long
-//! as nothing exceeds its share, no file is touched. All runs are in one file, which is the only one that is open. Counts are exact integers and merges are by the full
-//! order of what is sorted, so the budget never shows in a result.
+//! as nothing exceeds its share, no file is touched. All runs are in one file, which is the only one that is open. Counts are
+//! exact integers and merges are by the full order of what is sorted, so the budget never shows in a result. Each block has a
+//! checksum: what a disk gives back is what was written, or an error.
 //!
 //! The file has no name: it is gone when the process is, however it ends, and no other process can mistake it for a
 //! leftover.
 
 mod blocks;
+mod entry;
 mod exceeded;
 mod merge;
 mod tally;
 mod temp_file;
-mod varint;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 pub(crate) use blocks::{BlockWriter, Blocks, Entries};
+pub(crate) use entry::{Bytes, Damaged, put_varint};
 pub use exceeded::{BudgetExceeded, Held};
 pub(crate) use merge::{Merge, Run};
 pub(crate) use tally::{Counted, Entry, RunWriter, Tally, Weighed};
-pub(crate) use varint::{Bytes, put_varint};
 
 use crate::domain::stream::Stream;
 use crate::storage::StoreError;
+use parking_lot::Mutex;
 use temp_file::TempFile;
 
 /// How much memory a run may take for what it works on, and where the rest goes.
@@ -118,7 +120,7 @@ impl Budget {
 
     /// The temporary file, which is created when it is first asked for.
     fn file(&self) -> Result<Arc<TempFile>, StoreError> {
-        let mut file = self.0.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = self.0.file.lock();
         let file = match &mut *file {
             Some(file) => file,
             none => {

@@ -1,5 +1,7 @@
 //! Counting keys of which there may be more than fit in memory.
 
+use std::cmp::Ordering;
+
 use rayon::prelude::*;
 
 use super::{BlockWriter, Blocks, Budget, Entries, Merge, Run, put_varint};
@@ -190,14 +192,15 @@ impl KeyRun {
 }
 
 impl Run for KeyRun {
-    fn is_before(&self, other: &Self) -> bool {
-        self.key < other.key
+    fn order(&self, other: &Self) -> Ordering {
+        self.key.cmp(&other.key)
     }
 
     fn advance(&mut self) -> Result<bool, StoreError> {
         self.entries.next(|entry| {
-            self.key += entry.varint();
-            self.count = entry.varint();
+            self.key += entry.varint()?;
+            self.count = entry.varint()?;
+            Ok(())
         })
     }
 }

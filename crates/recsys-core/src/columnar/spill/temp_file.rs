@@ -8,8 +8,8 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use rustix::fs::{FallocateFlags, fallocate};
 
 /// Blocks begin at multiples of this, because file systems give back whole pages only.
@@ -56,7 +56,7 @@ impl TempFile {
     pub(super) fn write(&self, block: &[u8]) -> io::Result<Extent> {
         let bytes = u32::try_from(block.len()).map_err(io::Error::other)?;
         let extent = {
-            let mut space = self.space.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut space = self.space.lock();
             let extent = Extent { offset: space.end, bytes };
             space.end += extent.whole_pages();
             space.used += extent.whole_pages();
@@ -73,6 +73,14 @@ impl TempFile {
         Ok(block)
     }
 
+    /// Flips bits of a byte, as a disk may.
+    #[cfg(test)]
+    pub(super) fn flip(&self, offset: u64, bits: u8) {
+        let mut byte = [0];
+        self.file.read_exact_at(&mut byte, offset).unwrap();
+        self.file.write_all_at(&[byte[0] ^ bits], offset).unwrap();
+    }
+
     /// Gives the space of blocks that nobody reads any more back to the disk. Where the file system does not know how to
     /// make a hole, the space of all blocks is given back with the last of them.
     pub(super) fn give_back(&self, extents: impl IntoIterator<Item = Extent>) {
@@ -83,7 +91,7 @@ impl TempFile {
             let _ = fallocate(&self.file, flags, extent.offset, extent.whole_pages());
         }
         // After the holes are made: places are handed out anew from here on.
-        let mut space = self.space.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut space = self.space.lock();
         space.used -= bytes;
         if space.used == 0 && self.file.set_len(0).is_ok() {
             space.end = 0;
@@ -132,6 +140,6 @@ mod tests {
         fs::write(&path, b"").unwrap();
         let file = TempFile { file: File::open(path).unwrap(), space: Mutex::default() };
         assert!(file.write(b"block").is_err());
-        assert_eq!(file.space.lock().unwrap().used, 0);
+        assert_eq!(file.space.lock().used, 0);
     }
 }

@@ -5,7 +5,8 @@
 //! end the stretches are read in the order in which they stand in the files.
 
 use std::io::{self, Write};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::hopeless::{Bounds, Hopeless, Progress, Seen};
 use super::line::BadLine;
@@ -97,13 +98,12 @@ impl Aside {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// What was put aside, in the order of files and lines.
     pub fn finish(self) -> SetAside {
-        let State { blocks, pieces, lines, first, .. } =
-            self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let State { blocks, pieces, lines, first, .. } = self.state.into_inner();
         let mut order: Vec<usize> = (0..pieces.len()).collect();
         order.sort_unstable_by_key(|number| pieces[*number]);
         SetAside { blocks: blocks.map(BlockWriter::finish), order, lines, first: first.map(|(_, text)| text) }

@@ -10,8 +10,9 @@ mod push;
 mod record;
 mod samples;
 
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::LazyLock;
 
+use parking_lot::Mutex;
 use recsys_core::domain::id::Scope;
 
 pub use samples::METRICS;
@@ -26,7 +27,7 @@ static RECORD: LazyLock<Mutex<Record>> = LazyLock::new(Mutex::default);
 
 /// Updates the record of this process.
 pub(crate) fn record(note: impl FnOnce(&mut Record)) {
-    note(&mut RECORD.lock().unwrap_or_else(PoisonError::into_inner));
+    note(&mut RECORD.lock());
 }
 
 /// Writes and pushes the metrics of a process that is about to end. Failures are only warnings.
@@ -36,7 +37,7 @@ pub(crate) fn end(run: &Run, common: &CommonArgs, outcome: &Result<(), JobError>
         return;
     }
     let ended = run.ended(outcome);
-    let record = RECORD.lock().unwrap_or_else(PoisonError::into_inner);
+    let record = RECORD.lock();
     let samples = samples::of(run, &record, &ended);
     if let Some(template) = file {
         let path = file_name(&template, run);
