@@ -21,7 +21,7 @@ use crate::shell::output::Output;
 /// Longer than any publish takes from its first blob to its swap.
 const LEAST_AGE: SignedDuration = SignedDuration::from_hours(1);
 
-/// Rows printed for people; JSON output has all.
+/// Maximum number of rows in text output; JSON output has all.
 const MOST_ROWS: usize = 200;
 
 #[derive(Serialize)]

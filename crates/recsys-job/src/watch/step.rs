@@ -45,7 +45,7 @@ impl Step {
         Ok(Self::go_on(scope, name, window))
     }
 
-    /// Begins a step that completes finished work, even if the process was asked to stop.
+    /// Begins a step that follows up on finished work, even if the process was asked to stop.
     pub(crate) fn go_on(scope: &Scope, name: &'static str, window: impl Display) -> Self {
         debug_assert!(STEPS.contains(&name), "{name}");
         let step = Self {

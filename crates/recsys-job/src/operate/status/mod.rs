@@ -19,7 +19,7 @@ use crate::shell::cli::StatusJob;
 use crate::shell::error::JobError;
 use crate::shell::output::Output;
 
-/// Number of surfaces that the last line names.
+/// Maximum number of surfaces named in the last line.
 const MOST_NAMES: usize = 3;
 
 #[derive(Debug, Serialize)]

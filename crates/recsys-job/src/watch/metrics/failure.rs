@@ -38,7 +38,7 @@ pub(super) fn failed_gates(error: &JobError) -> Vec<&'static str> {
         JobError::Publish(PublishError::Empty { .. } | PublishError::EmptyFirst { .. }) => {
             vec![Gate::MinEvents.as_str()]
         }
-        // These mean that a single bad line was refused.
+        // In strict mode a single bad line is too many.
         JobError::Invalid(_) | JobError::Lines(LinesError::Line { .. }) => vec![MAX_INVALID_RATIO],
         JobError::Stopped(stopped) => vec![stopped.why.gate()],
         JobError::Publish(PublishError::Changed { .. }) => vec![MAX_ARTIFACT_CHANGE],

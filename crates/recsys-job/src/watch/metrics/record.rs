@@ -110,7 +110,7 @@ impl Record {
         events.foreign += foreign;
     }
 
-    /// Replaces the artifact of a kind. Skipped sessions are kept if only its builder knew them.
+    /// Replaces the artifact of a kind. Keeps the known number of skipped sessions if `artifact` has none.
     pub(crate) fn set_artifact(&mut self, kind: Kind, artifact: Artifact) {
         let known = self.artifacts.get(&kind).and_then(|artifact| artifact.skipped_sessions);
         let skipped_sessions = artifact.skipped_sessions.or(known);
