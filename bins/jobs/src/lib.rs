@@ -1,7 +1,7 @@
-//! Starts a job, which `recsys-pipelines` does under the name that it is called by.
+//! Starts a job by executing `recsys-pipelines` under the job's name.
 //!
-//! Eleven programs of the same code would be eleven times as large and eleven times as long to link. The process is the
-//! same one afterwards: signals, exit codes and open files are those of the job.
+//! Eleven full programs would be eleven times as large and take eleven times as long to link. The process stays the
+//! same: signals, exit codes and open files are those of the job.
 
 use std::env;
 use std::io::{self, Write as _};
@@ -11,8 +11,8 @@ use std::process::{Command, ExitCode};
 /// The program that does the work.
 const PROGRAM: &str = "recsys-pipelines";
 
-/// Becomes `recsys-pipelines`, which lies in the same folder, with the same arguments. Returns only where it cannot be
-/// started: with code 2, since trying again does not help.
+/// Replaces this process with the `recsys-pipelines` in the same folder, with the same arguments. Returns only if that
+/// fails, with code 2, since retrying does not help.
 pub fn become_job(name: &str) -> ExitCode {
     let problem = match env::current_exe().map(|own| own.with_file_name(PROGRAM)) {
         Ok(program) => {
@@ -26,7 +26,7 @@ pub fn become_job(name: &str) -> ExitCode {
         }
         Err(error) => format!("cannot find out where {name} lies: {error}"),
     };
-    // When standard error is gone there is nobody left to tell.
+    // If standard error is closed, there is no way to report the problem.
     let _ = writeln!(io::stderr(), "error: {problem}");
     ExitCode::from(2)
 }

@@ -1,4 +1,4 @@
-//! The whole pipeline in one process, the operator's commands, and the jobs: called by the name of a job, it is that job.
+//! The whole pipeline in one process, plus the operator's commands. Called by the name of a job, it runs that job.
 
 #[cfg(not(feature = "postgres"))]
 mod without_postgres;

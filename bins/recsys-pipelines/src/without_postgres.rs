@@ -1,13 +1,13 @@
-//! What stands in for the driver of Postgres where the program was built without one: it refuses every DSN.
+//! Stands in for the Postgres driver in builds without it: it refuses every DSN.
 
 use recsys_core::database::{Class, Database, DatabaseError, Driver, Patience, RowSecurity};
 use recsys_core::storage::Secret;
 
-/// The driver's name, so that the jobs are called in one way.
+/// Has the driver's name, so that callers need no `cfg`.
 #[derive(Debug)]
 pub(crate) struct Postgres;
 
-/// Why there is no connection.
+/// Error of every connection attempt.
 #[derive(Debug)]
 struct NotBuilt;
 

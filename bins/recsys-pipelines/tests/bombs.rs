@@ -1,5 +1,5 @@
-//! Inputs that are made to take as much memory or disk as they can: each is refused by name, or works, and the whole process
-//! stays within what `resources.memory_bytes` promises.
+//! Inputs made to use as much memory or disk as possible: each is refused by name or processed, and the whole process
+//! stays within `resources.memory_bytes` plus a constant.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 const FLAGS: &str = "--config config.json --tenant demo --surface home --start 2026-01-01";
 const RAW: &str = "raw/demo/home/exposure.2026-01-01.jsonl";
 
-/// What a process takes that the budget does not bound: code, buffers, and what the allocator keeps.
+/// Memory outside the budget: code, buffers, and memory kept by the allocator.
 const REST_BYTES: u64 = 96 << 20;
 
-/// A folder with the least budget that can be set.
+/// A sandbox with the smallest allowed budget.
 fn sandbox(validation: &Value) -> Sandbox {
     let sandbox = Sandbox::new();
     let config = json!({
@@ -29,7 +29,7 @@ fn sandbox(validation: &Value) -> Sandbox {
     sandbox
 }
 
-/// Runs a binary, which must stay within its memory.
+/// Runs a binary and asserts that it stays within its memory.
 #[track_caller]
 fn run(sandbox: &Sandbox, binary: &str, line: &str) -> Finished {
     let (finished, peak_bytes) = sandbox.run_measured(binary, line);
@@ -38,7 +38,7 @@ fn run(sandbox: &Sandbox, binary: &str, line: &str) -> Finished {
     finished
 }
 
-/// A line with one field more, or in another way.
+/// An event line with a field added or replaced.
 fn line(field: &str, value: &str) -> String {
     let others = [("session_id", "s"), ("item_id", "i")].into_iter().filter(|(name, _)| *name != field);
     let others: Vec<String> = others.map(|(name, value)| format!(r#""{name}":"{value}","#)).collect();
@@ -46,7 +46,7 @@ fn line(field: &str, value: &str) -> String {
     format!("{start}{}\"{field}\":\"{value}\"}}\n", others.concat())
 }
 
-/// Writes a compressed file of pieces, of which only one is in memory.
+/// Writes a compressed file piece by piece, with only one piece in memory.
 fn write_zst(sandbox: &Sandbox, path: &str, pieces: impl IntoIterator<Item = impl AsRef<[u8]>>) {
     let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
     for piece in pieces {
@@ -80,7 +80,7 @@ fn more_distinct_strings_than_memory() {
     run(&sandbox, "job_ingest", FLAGS).fails(4, &parts);
 }
 
-/// As many as fit in memory on each day, and not together.
+/// Each day fits in memory, but the window does not.
 #[test]
 fn more_distinct_strings_than_memory_in_a_window() {
     let sandbox = sandbox(&json!({}));
@@ -94,7 +94,7 @@ fn more_distinct_strings_than_memory_in_a_window() {
     let parts = ["the distinct strings of the days of a window take", "raise resources.memory_bytes"];
     let flags = format!("run {FLAGS} --end 2026-01-03 --window-days 3");
     let finished = run(&sandbox, "recsys-pipelines", &flags);
-    // Other lines say that the first windows are not full.
+    // Other lines warn that the first windows are incomplete.
     let last = finished.stderr.lines().last().unwrap_or_default().to_owned();
     Finished { stderr: last, ..finished }.fails(4, &parts);
 }

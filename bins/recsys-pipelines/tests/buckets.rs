@@ -1,4 +1,4 @@
-//! The pipeline with everything it keeps in a bucket: no job finds anything on a disk.
+//! The pipeline with all its data in a bucket and nothing on disk.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -16,8 +16,7 @@ fn versions(current: &BTreeMap<Kind, String>) -> BTreeMap<Kind, String> {
     current.iter().map(|(kind, uri)| (*kind, uri.rsplit('/').next().unwrap().to_owned())).collect()
 }
 
-/// What the same days give on a disk: the files of the canonical data, the blobs, and so on, and what is
-/// current.
+/// The same days on disk: all files written, and the current artifacts.
 fn on_disk() -> (BTreeMap<String, Vec<u8>>, BTreeMap<Kind, String>) {
     let sandbox = Sandbox::new();
     sandbox.copy("testdata/events/shop", "raw");
@@ -35,7 +34,7 @@ fn on_disk() -> (BTreeMap<String, Vec<u8>>, BTreeMap<Kind, String>) {
     (files.collect(), versions(&current))
 }
 
-/// What does not name a place is the same to the byte.
+/// The objects that contain no location, which are equal byte for byte.
 fn portable(objects: &BTreeMap<String, Vec<u8>>) -> BTreeMap<&String, &Vec<u8>> {
     objects.iter().filter(|(name, _)| !name.starts_with("out/registry/")).collect()
 }
@@ -85,7 +84,7 @@ fn run_and_the_chain_of_jobs_need_no_disk_and_give_what_they_give_on_one() {
     assert_eq!(portable(&chained), without_checkpoint);
 }
 
-/// With raw events and quarantine in the bucket, as on a disk.
+/// Raw events and quarantine in the bucket work as on disk.
 #[test]
 fn bad_lines_are_set_aside_in_a_bucket() {
     let mut remote = Remote::new();
@@ -174,21 +173,21 @@ fn sections_of_the_configuration_name_buckets() {
     let finished = |mut command: std::process::Command, line: &str| {
         Finished::from(command.args(line.split_whitespace()).output().unwrap())
     };
-    // Only the file says where the server is.
+    // Only the config file names the server.
     let line = format!("run {SCOPE} --start 2026-01-01");
     finished(remote.sandbox.command("recsys-pipelines"), &line).ok();
     let published = remote.published().unwrap();
     assert_eq!(published.len(), 5);
     assert!(published[&Kind::Cooc].contains(&remote.key("out/objects/demo/home/cooc/")), "{published:?}");
 
-    // Two sections of one bucket, each with an address and keys of its own.
+    // Two sections for the same bucket, each with its own endpoint and keys.
     remote.config["object_store"]["s3"]["endpoint"] = json!("127.0.0.1:1");
     remote.config["storage"] = json!({"retry_timeout_s": 0});
     remote.write_config();
     finished(remote.sandbox.command("recsys-pipelines"), &format!("run {SCOPE} --start 2026-01-02"))
         .fails(1, &["127.0.0.1:1", "refused"]);
 
-    // Only the environment says it, in the way of Amazon's own tools.
+    // Only the environment names the server, in the way of Amazon's own tools.
     let remote = Remote::new();
     let amazon = |allow_http: bool| {
         let mut command = remote.sandbox.command("recsys-pipelines");
@@ -203,17 +202,17 @@ fn sections_of_the_configuration_name_buckets() {
     finished(amazon(false), &line).fails(2, &["plain HTTP", "use_ssl"]);
     assert_eq!(remote.published(), None);
     let mut command = amazon(true);
-    // What the settings and URLs say is not for the environment to say.
+    // Variables that would override settings and URLs are ignored.
     command.env("AWS_BUCKET", "elsewhere").env("AWS_BUCKET_NAME", "elsewhere").env("AWS_TIMEOUT", "0s");
     command.env("AWS_CONDITIONAL_PUT", "disabled");
     finished(command, &line).ok();
     assert_eq!(remote.published().unwrap().len(), 5);
-    // An endpoint of the settings goes before both of those of the environment.
+    // An endpoint in the settings takes precedence over those in the environment.
     let mut command = remote.command("recsys-pipelines");
     command.env("AWS_ENDPOINT_URL", "http://127.0.0.1:1").env("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1");
     command.env("AWS_ENDPOINT", "http://127.0.0.1:1");
     finished(command, "verify --config config.json").ok();
-    // One for S3 alone is held to the same rules.
+    // The S3-specific endpoint follows the same rules.
     let mut command = amazon(false);
     command.env_remove("AWS_ENDPOINT_URL").env("AWS_ENDPOINT_URL_S3", &remote.s3.endpoint);
     finished(command, "verify --config config.json").fails(2, &["plain HTTP"]);
@@ -239,7 +238,7 @@ fn folders_and_names_may_hold_what_means_something_in_a_url() {
     run(&remote, "recsys-pipelines", "verify --config config.json");
 }
 
-/// As in the URIs of a manifest: a percent sign is one, in every place that a setting or flag can name.
+/// A percent sign stands for itself in every setting and flag, as in the URIs of a manifest.
 #[test]
 fn a_percent_sign_is_one_and_dots_lead_nowhere() {
     let mut remote = Remote::new();
@@ -336,7 +335,7 @@ fn the_url_of_a_file_is_its_path_as_it_stands() {
     sandbox.run("recsys-pipelines", "config check --config config.json").fails(2, &["file://relative/out"]);
 }
 
-/// Nothing answers for them here; what can be told without asking is told.
+/// No such servers run here; only problems found without a request are reported.
 #[test]
 fn buckets_of_other_services_are_known() {
     let sandbox = Sandbox::new();

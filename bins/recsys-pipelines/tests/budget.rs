@@ -1,5 +1,5 @@
-//! A day that does not fit in the memory it may take: the same bytes, nothing left behind, and a clear line
-//! when there is no room for the rest.
+//! A day larger than its memory limit: the output stays the same, no temporary files remain, and running out of disk
+//! space gives one clear line.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -15,12 +15,12 @@ use serde_json::json;
 
 const FLAGS: &str = "--config config.json --tenant demo --surface home --start 2026-01-01 --end 2026-01-02";
 
-/// Two days in one file, neither of which fits in the least memory that can be set.
+/// Two days in one file, neither of which fits in the smallest allowed memory.
 fn sandbox() -> Sandbox {
     let sandbox = Sandbox::new();
     let mut text = Vec::new();
     for number in 0..240_000u32 {
-        // A long request that no other event has takes much memory and little time.
+        // A long, unique request id takes much memory and little time.
         let (day, second) = (1 + number % 2, number.wrapping_mul(7919) % 86_400);
         let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
         let (session, item, user) = (number / 8, number.wrapping_mul(31) % 977, number / 64);
@@ -45,7 +45,7 @@ fn configure(sandbox: &Sandbox, out: &str, memory_bytes: u64) {
     sandbox.write("config.json", config.to_string());
 }
 
-/// Whether anything is in the folder of temporary files; there is none before the first.
+/// Whether a folder exists and is empty.
 fn is_empty(folder: &Path) -> bool {
     fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
 }
@@ -71,13 +71,13 @@ fn the_budget_never_shows() {
     }
 }
 
-/// The runs of all days share one file, so a process needs no more handles with more of them.
+/// All days share one spill file, so the number of open files does not grow with the days.
 #[test]
 fn a_year_in_one_file_needs_few_handles() {
     let sandbox = Sandbox::new();
     let mut text = Vec::new();
     for number in 0..150_000u32 {
-        // Neighbouring lines are of different days.
+        // Neighbouring lines belong to different days.
         let day = number.wrapping_mul(7919) % 365;
         let ts = jiff::civil::date(2025, 1, 1) + i64::from(day).days();
         writeln!(

@@ -1,5 +1,5 @@
-//! A manifest that a wrong clock has written: every command says so, nothing follows it, and there is a way out. And a
-//! first manifest that was lost.
+//! A manifest written by a wrong clock: every command reports it, nothing is published on top of it, and there is a way
+//! out. Also a first manifest that was lost.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -15,7 +15,7 @@ const MANIFEST: &str = "out/registry/current/demo/home/manifest.json";
 /// 1 January 2100.
 const FAR_AWAY: &str = "4102444800";
 
-/// Three days of events.
+/// A sandbox with three days of events.
 fn sandbox() -> Sandbox {
     let sandbox = Sandbox::new();
     for number in 1..=3 {
@@ -77,7 +77,7 @@ fn a_manifest_of_the_future_is_refused_by_every_command_and_followed_by_none() {
     let unchanged = at(&sandbox, None, "rollback --correct-time");
     assert!(unchanged.ok().stdout.contains("are current already"), "{unchanged:?}");
 
-    // The artifacts were built by the same clock, so their age cannot be told.
+    // The artifacts were built by the same clock, so their age is unknown.
     let status = at(&sandbox, None, "status");
     assert_eq!(status.code, Some(3), "{status:?}");
     assert!(status.stdout.contains("from the future"), "{status:?}");
@@ -86,7 +86,7 @@ fn a_manifest_of_the_future_is_refused_by_every_command_and_followed_by_none() {
         "{status:?}"
     );
 
-    // Everything goes on, and the chain is whole.
+    // Publishing works again, and the history has no gap.
     at(&sandbox, None, "run --start 2026-01-03").ok();
     at(&sandbox, None, "status").ok();
     let history = at(&sandbox, None, "history --json");
@@ -107,7 +107,7 @@ fn clocks_may_differ_by_a_few_minutes() {
     at(&sandbox, Some("4102444000"), "status").fails(3, &["lies in the future"]);
 }
 
-/// One publish is enough to tell that there was a manifest.
+/// A single publish is enough to know that a manifest existed.
 #[test]
 fn a_first_manifest_that_was_lost_is_not_begun_anew() {
     let sandbox = sandbox();

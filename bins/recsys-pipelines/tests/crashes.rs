@@ -1,5 +1,5 @@
-//! `kill -9` and failing disks at every step of a run and of a publish: whoever follows the manifest sees
-//! wholly the old state or wholly the new one, and running again completes.
+//! `kill -9` and failing disks at every step of a run and a publish: readers of the manifest see either the old state
+//! or the new one, and running again completes.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -18,23 +18,23 @@ use serde_json::json;
 const SCOPE: &str = "--config config.json --tenant demo --surface home";
 const MANIFEST: &str = "out/registry/current/demo/home/manifest.json";
 
-/// A pipeline that has published the first day and is about to do the second.
+/// A pipeline that has published the first day; the second is next.
 struct Pipeline {
     sandbox: Sandbox,
     binary: &'static str,
     line: String,
     old: BTreeMap<Kind, String>,
     new: BTreeMap<Kind, String>,
-    /// The files that the second day adds or changes.
+    /// Files that the second day adds or changes.
     changed: Vec<PathBuf>,
 }
 
 impl Pipeline {
-    /// `run` of the second day, or `job_publish` of it after its other jobs.
+    /// `run` of the second day, or its `job_publish` after the other jobs.
     fn new(binary: &'static str) -> Self {
         let sandbox = Sandbox::new();
         sandbox.copy("testdata/events/shop", "raw");
-        // Absolute, so that the faults can be tied to a path.
+        // Absolute, so that faults can be tied to a path.
         let out = sandbox.join("out");
         let config = json!({"out_dir": out, "raw_events_dir": "raw"});
         sandbox.write("config.json", config.to_string());
@@ -66,13 +66,13 @@ impl Pipeline {
         Self { sandbox, binary, line, old, new, changed }
     }
 
-    /// Back to the moment before the second day.
+    /// Restores the state before the second day.
     fn rewind(&self) {
         fs::remove_dir_all(self.sandbox.join("out")).unwrap();
         copy(&self.sandbox.join("before"), &self.sandbox.join("out"));
     }
 
-    /// Checks what a reader sees, and that running again completes and tidies up.
+    /// Checks the state that readers see, and that running again completes and cleans up.
     fn check(&self, what: &str) {
         let seen = read_published(&self.sandbox.join(MANIFEST)).unwrap();
         assert!(seen == self.old || seen == self.new, "{what}: {seen:?}");
@@ -94,7 +94,7 @@ fn kill_at_every_file(binary: &'static str, expected: &[&str]) {
     }
     for file in &pipeline.changed {
         let folder = file.parent().unwrap();
-        // Before the file has its name, and before the name has reached the disk.
+        // Before the file gets its name, and before the name reaches the disk.
         for (calls, path) in [(NAMING, file.as_path()), (FLUSHING, folder)] {
             pipeline.rewind();
             let finished =
@@ -117,8 +117,7 @@ fn job_publish_is_killed_at_every_file() {
     kill_at_every_file("job_publish", &["/objects/", "/records/", "/history/", "/current/"]);
 }
 
-/// The same without knowing the code: the n-th call by which one of the threads changes anything, until no
-/// thread makes so many.
+/// The same without knowledge of the code: the n-th changing call of any thread, until no thread makes that many.
 #[test]
 fn job_publish_is_killed_at_every_call() {
     let pipeline = Pipeline::new("job_publish");
@@ -136,8 +135,8 @@ fn job_publish_is_killed_at_every_call() {
     }
 }
 
-/// A disk that is full, or broken, from any file on: exit code 1, one line that names a file, the old
-/// manifest, and a rerun that completes.
+/// A full or broken disk at any file: exit code 1, one line with the file's name, the old manifest, and a rerun that
+/// completes.
 #[test]
 fn a_disk_fails_at_every_file() {
     for errno in ["ENOSPC", "EIO"] {
@@ -163,7 +162,7 @@ fn a_disk_fails_at_every_file() {
     }
 }
 
-/// As on many file systems that stand for a bucket: found out before there is anything to publish.
+/// Like many file systems backed by a bucket: detected before there is anything to publish.
 #[test]
 fn a_file_system_without_hard_links_is_told_by_name() {
     const LINKING: &str = "renameat2,link,linkat";

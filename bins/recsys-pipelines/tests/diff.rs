@@ -1,4 +1,4 @@
-//! `diff`: what it says of the shop's days is worked out here from the raw events, slowly and simply.
+//! `diff`, compared with a simple, slow computation from the shop's raw events.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -20,7 +20,7 @@ const CATALOGUE: &str = "item_id,tags\nboot,red|warm\nrope,long\nsock,warm\n";
 
 // ---- The naive way -----------------------------------------------------------------------------------
 
-/// The events of a day of the shop as they stand in its file, repeated lines and other surfaces left out.
+/// Events of a day of the shop, without repeated lines and other surfaces.
 fn events(day: u32) -> Vec<Value> {
     let path = format!("testdata/events/shop/demo/home/exposure.2026-01-{day:02}.jsonl");
     let text = fs::read_to_string(repository().join(path)).unwrap();
@@ -33,7 +33,7 @@ fn field<'a>(event: &'a Value, name: &str) -> Option<&'a str> {
     event[name].as_str()
 }
 
-/// What an artifact of a day holds: the weight of each item, and the ids of its rows.
+/// The contents of a day's artifact: the weight of each item, and the ids of its rows.
 #[derive(Debug, Default, Clone, PartialEq)]
 struct Naive {
     weights: BTreeMap<String, u64>,
@@ -63,7 +63,7 @@ impl Naive {
                     *weight += 1;
                     naive.rows.insert(user.to_owned());
                 }
-                // The first event of a user makes the row and nothing else.
+                // The first event of a user only creates the row.
                 (Kind::SessionSeq, Some(user)) => *weight += u64::from(!naive.rows.insert(user.to_owned())),
                 _ => {}
             }
@@ -84,7 +84,7 @@ impl Naive {
         naive
     }
 
-    /// The rank by its definition: one more than there are items before it.
+    /// The rank by definition: one plus the number of items before it.
     fn rank(&self, of: &str) -> Option<i64> {
         let own = self.weights.get(of)?;
         let before =
@@ -98,7 +98,7 @@ impl Naive {
         items
     }
 
-    /// The items that the other one does not have.
+    /// Items that `other` does not have.
     fn without(&self, other: &Self) -> Vec<&str> {
         self.ranked().into_iter().filter(|item| !other.weights.contains_key(*item)).collect()
     }
@@ -147,7 +147,7 @@ struct Shop {
 }
 
 impl Shop {
-    /// Three days are published, with another catalogue on the third.
+    /// Publishes three days, with another catalogue on the third.
     fn new(kinds: &[Kind]) -> Self {
         let sandbox = Sandbox::new();
         sandbox.copy("testdata/events/shop", "raw");
@@ -191,7 +191,7 @@ impl Shop {
         read_published(&self.sandbox.join(MANIFEST)).unwrap()
     }
 
-    /// The entries of the history, oldest first.
+    /// Entries of the history, oldest first.
     fn history(&self) -> Vec<Value> {
         let text = self.run(&format!("history {SCOPE} --json")).ok().stdout.clone();
         let history: Value = serde_json::from_str(&text).unwrap();
@@ -208,7 +208,7 @@ fn kind_of(document: &Value, kind: Kind) -> &Value {
     kinds.iter().find(|entry| entry["kind"] == kind.as_str()).unwrap()
 }
 
-/// What the document says of a side of a kind that was built from the events of a day.
+/// The document's description of one side, for a kind built from the events of a day.
 fn side(kind: Kind, day: u32, uri: &str) -> Value {
     let version = uri.rsplit('/').next().unwrap().strip_suffix(".json").unwrap();
     let window = json!({
@@ -242,13 +242,13 @@ fn what_changed_between_two_days_is_what_changed_in_their_events() {
             assert_eq!(found["items"], items, "{kind} {from} {to}");
             assert_eq!(found["rows"], rows, "{kind} {from} {to}");
         }
-        // The last of these is what the command does without a hash.
+        // The last combination is the default of the command.
         if (from, to, top) == (2, 3, 10) {
             assert_eq!(document, shop.json(""));
             assert_eq!(document, shop.json(&format!("--to {}", shop.hash(2))));
         }
     }
-    // The sample must have what the comparison is about.
+    // The sample must contain changes to compare.
     let (before, after) = (Naive::new(Kind::Popularity, 1), Naive::new(Kind::Popularity, 2));
     assert!(!after.without(&before).is_empty() && movers(&before, &after).len() > 10);
 
@@ -313,7 +313,7 @@ fn the_text_says_the_same_in_a_few_lines() {
     let text = shop.diff(&format!("--kind content_sim --to {}", shop.hash(1))).ok().stdout.clone();
     assert_eq!(text.lines().nth(2), Some("    nothing in, nothing out, no tags changed"));
 
-    // Every kind has its line, and no line has a user.
+    // Every kind has its line, and no line contains a user.
     let text = shop.diff("--top 1000").ok().stdout.clone();
     let starts = |kind: &Kind| text.lines().any(|line| line.starts_with(&format!("  {kind:<12} changed: ")));
     assert!(Kind::ALL.iter().all(starts), "{text}");
@@ -351,7 +351,7 @@ fn before_the_first_manifest_there_is_nothing() {
 #[test]
 fn what_did_not_change_is_not_read() {
     let shop = Shop::new(&[Kind::Popularity, Kind::Cooc]);
-    // A manifest with another popularity, and the cooc of before.
+    // A manifest with another `popularity` and the same `cooc`.
     shop.configure(&[Kind::Popularity]);
     shop.run(&format!("run {SCOPE} --start 2026-01-02 --allow-older-window")).ok();
     let cooc = &shop.days[2][&Kind::Cooc];
@@ -374,7 +374,7 @@ fn what_did_not_change_is_not_read() {
     let hash = shop.hash(3);
     let text = shop.diff(&format!("--from {hash} --to {hash}")).ok().stdout.clone();
     assert!(text.ends_with("\n  nothing changed\n") && text.matches(" unchanged: ").count() == 2, "{text}");
-    // Nor is a record needed.
+    // A record is not needed either.
     fs::remove_dir_all(shop.sandbox.join("out/registry/records/demo/home/cooc")).unwrap();
     let document = shop.json("--kind cooc");
     assert_eq!(kind_of(&document, Kind::Cooc)["after"]["window"], Value::Null);
@@ -393,7 +393,7 @@ fn a_rollback_is_the_mirror_image_of_what_it_takes_back() {
         let found = kind_of(&document, kind);
         assert_eq!((&found["items"], &found["rows"]), (&items, &rows), "{kind}");
     }
-    // What was rolled back to is what was there.
+    // After the rollback, the artifacts equal the earlier ones.
     let document = shop.json(&format!("--from {} --to {}", shop.hash(1), shop.hash(3)));
     let states: Vec<&Value> =
         document["kinds"].as_array().unwrap().iter().map(|kind| &kind["state"]).collect();
@@ -472,7 +472,7 @@ fn two_manifests_must_be_meant_and_there() {
     shop.diff("--top -1").fails(2, &["-1"]);
     shop.run("diff --tenant demo --surface search").fails(2, &["search/manifest.json does not exist"]);
 
-    // A gap in the chain is not the beginning of everything.
+    // A gap in the history does not count as its beginning.
     let [first, second, _] = [0, 1, 2].map(|entry| shop.hash(entry));
     let folder = shop.sandbox.join("out/registry/history/demo/home");
     let mut entries = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
@@ -482,7 +482,7 @@ fn two_manifests_must_be_meant_and_there() {
     shop.diff(&format!("--to {second} --from {}", shop.hash(1))).ok();
 
     let text = fs::read_to_string(shop.sandbox.join(MANIFEST)).unwrap();
-    // One that was edited follows the newest entry.
+    // An edited manifest follows the newest entry.
     let mut manifest: Value = serde_json::from_str(&text).unwrap();
     let updated: Timestamp = manifest["updated_at"].as_str().unwrap().parse().unwrap();
     manifest["updated_at"] = json!((updated + SignedDuration::from_mins(1)).to_string());

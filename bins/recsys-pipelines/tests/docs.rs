@@ -1,5 +1,5 @@
-//! The documentation does what it says: its commands run, its command-line reference is the programs' own
-//! help, its links lead somewhere, and it knows every setting.
+//! Checks the documentation: its commands run, its command-line reference equals the programs' help, its links resolve,
+//! and it covers every setting.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -43,9 +43,9 @@ fn pages(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The page runs in a folder that begins as a copy of what a clone has. `BUCKET_URL` names a folder of a
-/// bucket that is its own, the settings lead the binaries there, and the `AWS_*` variables other programs. A page
-/// that speaks of `DATABASE_URL` has an empty database, and the setting that leads the binaries there.
+/// Runs a page in a folder that starts as a copy of a clone's files. `BUCKET_URL` names a bucket folder of its own;
+/// settings give the binaries access to it, and `AWS_*` variables other programs. A page that mentions `DATABASE_URL`
+/// gets an empty database and the setting for it.
 fn run(page: &Path) -> usize {
     let sandbox = Sandbox::new();
     for folder in ["configs", "testdata", "schemas"] {
@@ -82,7 +82,7 @@ fn every_command_of_the_pages_does_what_its_page_shows() {
     assert!(commands > 20, "only {commands} commands were found");
 }
 
-/// The README speaks of a clone, so its commands run in the repository.
+/// The README assumes a clone, so its commands run in the repository.
 #[test]
 fn the_commands_of_the_readme_do_what_it_shows() {
     let commands = run_page(&repository().join("README.md"), &repository(), |command| {
@@ -162,7 +162,7 @@ fn every_link_leads_somewhere() {
     assert!(links > 20, "only {links} links were found");
 }
 
-/// What a page leaves in the environment would be there on the next page, where it leads somewhere else.
+/// A leftover variable would still be set on the next page, with a wrong target.
 #[test]
 fn a_page_takes_back_what_it_exports() {
     let mut exported = 0;
@@ -176,7 +176,7 @@ fn a_page_takes_back_what_it_exports() {
                 .collect()
         };
         let unset = words_after("unset ");
-        // The programs stay where they are.
+        // `PATH` may stay changed.
         for name in words_after("export ").iter().filter(|name| *name != "PATH") {
             assert!(unset.contains(name), "{}: {name} stays in the environment", page.display());
             exported += 1;
@@ -198,7 +198,7 @@ fn the_licences_that_every_package_names_are_there() {
     }
 }
 
-/// The settings in a section and in the sections below it. An empty section is a setting itself.
+/// Settings of a section and its subsections. An empty section is itself a setting.
 fn settings(prefix: &str, value: &Value) -> Vec<String> {
     let Some(fields) = value.as_object().filter(|fields| !fields.is_empty()) else {
         return vec![prefix.trim_end_matches('.').to_owned()];
@@ -249,7 +249,7 @@ fn the_reference_knows_every_environment_variable_that_is_read() {
         let of_table = page.contains(&format!("`{name}__<"));
         assert!(on_page(&name) || of_table, "{name} is not on the page");
     }
-    // Each place that reads the environment, and what it reads.
+    // Every file that reads the environment, and the variables it reads.
     let known: &[(&str, &[&str])] = &[
         ("recsys-core/src/storage/root.rs", &["GOOGLE_*", "AZURE_*"]),
         (
@@ -282,7 +282,7 @@ fn the_reference_knows_every_environment_variable_that_is_read() {
         for name in *names {
             assert!(page.contains(&format!("`{name}`")), "{name} is not on the page");
         }
-        // A name that is read is there as text. A unit test has some that nothing reads.
+        // Variable names appear as string literals. Unit tests may use others.
         let program = text.split("#[cfg(test)]").next().unwrap();
         for word in program.split('"').filter(|word| {
             word.len() > 3

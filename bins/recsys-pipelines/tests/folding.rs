@@ -1,4 +1,4 @@
-//! Two names that a file system takes for one do not share their data.
+//! Two tenants whose names are equal to the file system do not share data.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -12,7 +12,7 @@ const DEMO: &str = "--config config.json --tenant demo --surface home --start 20
 const OTHER: &str = "--config config.json --tenant Demo --surface home --start 2026-01-01";
 const OWNER: &str = "out/canonical/demo/home/scope.json";
 
-/// Raw events of `demo` and of `Demo`, whose folders below `out` are those of `demo`.
+/// Raw events of `demo` and of `Demo`; a link below `out` makes `Demo` use the folder of `demo`.
 fn folding() -> Sandbox {
     let sandbox = Sandbox::new();
     let day = "home/exposure.2026-01-01.jsonl";
@@ -45,7 +45,7 @@ fn a_folder_of_another_tenant_is_neither_read_nor_written() {
     assert_eq!(sandbox.snapshot("out"), before);
 }
 
-/// Data of before there was such a file, and a file that says nothing.
+/// Data written before owner files existed, and an empty owner file.
 #[test]
 fn a_folder_without_an_owner_gets_one_with_the_next_day() {
     let sandbox = folding();
@@ -61,7 +61,7 @@ fn a_folder_without_an_owner_gets_one_with_the_next_day() {
     sandbox.run("job_popularity", DEMO).fails(3, &[OWNER, "does not say whose data", "move it away"]);
 }
 
-/// Nothing is written for a tenant of whom there is no event.
+/// Nothing is written for a tenant without events.
 #[test]
 fn a_day_without_events_claims_no_folder() {
     let sandbox = folding();

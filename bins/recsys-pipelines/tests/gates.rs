@@ -1,4 +1,4 @@
-//! Gates: what must not become current without somebody's word.
+//! Gates: changes that must not become current without an operator's consent.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -8,7 +8,7 @@ use serde_json::json;
 
 const SCOPE: &str = "--config config.json --tenant demo --surface home";
 
-/// A folder in which a day has as many items as one likes.
+/// A sandbox for days with any number of items.
 struct Days(Sandbox);
 
 impl Days {
@@ -26,7 +26,7 @@ impl Days {
         self.0.write("config.json", config.to_string());
     }
 
-    /// Writes a day on which each of so many users was shown each of so many items.
+    /// Writes a day on which each of `users` users was shown each of `items` items.
     fn write(&self, day: &str, users: usize, items: usize) {
         let mut lines = String::new();
         for user in 0..users {
@@ -55,7 +55,7 @@ impl Days {
 fn an_artifact_that_shrinks_or_grows_too_much_is_stored_and_does_not_become_current() {
     let days = Days::new(&json!({"max_artifact_change": 0.5}));
     days.write("2026-01-01", 4, 100);
-    // There is nothing yet to compare the first ones with.
+    // The first artifacts have nothing to be compared with.
     days.run("2026-01-01", "").ok();
     let current = days.current();
 
@@ -71,7 +71,7 @@ fn an_artifact_that_shrinks_or_grows_too_much_is_stored_and_does_not_become_curr
     assert_eq!(days.current(), current);
     let after = days.0.snapshot("out/registry");
     let new: Vec<&String> = after.keys().filter(|name| !before.contains_key(*name)).collect();
-    // The records of both kinds are there, and so are the blobs that they name.
+    // The records of both kinds exist, and so do the blobs they name.
     assert_eq!(new.len(), 2, "{new:?}");
     for name in new {
         let record: serde_json::Value = serde_json::from_slice(&after[name].1).unwrap();
@@ -83,7 +83,7 @@ fn an_artifact_that_shrinks_or_grows_too_much_is_stored_and_does_not_become_curr
         [b"{\"day\":\"2026-01-01\"}\n"]
     );
 
-    // The same through the job, for one kind alone.
+    // The same through `job_publish`, for a single kind.
     let day = format!("{SCOPE} --start 2026-01-02");
     days.0.run("job_publish", &day).fails(3, &["refused popularity", "items from 100 to 12"]);
     assert_eq!(days.current(), current);
@@ -91,7 +91,7 @@ fn an_artifact_that_shrinks_or_grows_too_much_is_stored_and_does_not_become_curr
     assert_ne!(days.current(), current);
     let current = days.current();
 
-    // And in the other direction; fewer users with the same items.
+    // The other direction: more users, the same items.
     days.write("2026-01-03", 9, 13);
     days.run("2026-01-03", "").fails(3, &["refused implicit", "users from 4 to 9 (+125.0 %)"]);
     assert_eq!(days.current(), current);
@@ -106,7 +106,7 @@ fn a_change_within_bounds_or_without_bounds_passes() {
     days.run("2026-01-01", "").ok();
     days.write("2026-01-02", 5, 70);
     days.run("2026-01-02", "").ok();
-    // The same again is no change.
+    // The same data again is no change.
     days.run("2026-01-02", "").ok();
     days.configure(&json!({}));
     days.write("2026-01-03", 1, 1);
@@ -148,7 +148,7 @@ fn report(days: &Days, day: &str) -> serde_json::Value {
 fn a_day_is_judged_by_the_days_before_it() {
     let volume = json!({"max_volume_drop": 0.5, "max_volume_spike": 1.0, "lookback_days": 4});
     let days = Days::new(&volume);
-    // Too little is known of the past of the first days, and they say so.
+    // The first days have too little history, and say so.
     for (day, known) in [("2026-01-01", 0), ("2026-01-02", 1)] {
         days.write(day, 4, 10);
         let run = days.run(day, "");
@@ -157,7 +157,7 @@ fn a_day_is_judged_by_the_days_before_it() {
         assert_eq!(report(&days, day)["verdict"]["passed"], true);
         assert_eq!(report(&days, day)["verdict"]["past"]["sufficient"], false);
     }
-    // Half of the days, and not one of fewer than half, is enough.
+    // Half of the days are enough history. A day with less than half of the median is refused.
     let before = days.current();
     days.write("2026-01-03", 2, 9);
 
@@ -176,14 +176,14 @@ fn a_day_is_judged_by_the_days_before_it() {
         *failed[0],
         json!({"gate": "max_volume_drop", "of": "events", "value": 18, "median": 40.0, "allowed": 0.5, "passed": false})
     );
-    // What is current stays, and the day's data is there to be looked at.
+    // The current artifacts stay, and the day's data is kept for inspection.
     assert_eq!(days.current(), before);
     days.0
         .run("job_validate", &format!("{SCOPE} --start 2026-01-03"))
         .fails(3, &["events 18 against a median of 40"]);
     assert_eq!(report(&days, "2026-01-03"), refused);
 
-    // And in the other direction: twice as much is allowed, more is not.
+    // The other direction: twice as much is allowed, more is not.
     days.write("2026-01-03", 4, 20);
     days.run("2026-01-03", "").ok();
     days.write("2026-01-03", 9, 10);
@@ -205,7 +205,7 @@ fn the_chain_of_jobs_writes_the_reports_that_run_writes() {
                 days.0.run("job_ingest", &line).ok();
                 assert_eq!(report(&days, day).get("verdict"), None);
                 days.0.run("job_validate", &line).ok();
-                // Ingested once more with the same events, the verdict stays.
+                // Ingesting the same events again keeps the verdict.
                 let before = days.0.snapshot("out/canonical");
                 days.0.run("job_ingest", &line).ok();
                 assert_eq!(days.0.snapshot("out/canonical"), before);
@@ -217,7 +217,7 @@ fn the_chain_of_jobs_writes_the_reports_that_run_writes() {
         snapshot.into_iter().map(|(name, (_, bytes))| (name, bytes)).collect::<Vec<_>>()
     };
     let by_run = reports(false);
-    // The data and the report of each of three days, and the name of the scope.
+    // Data and report of three days, and `scope.json`.
     assert_eq!(by_run.len(), 7);
     assert_eq!(reports(true), by_run);
 }
@@ -270,7 +270,7 @@ fn a_day_that_is_ingested_again_says_what_came_and_went() {
     assert_eq!(ingest()["changes"], json!({"in": 0, "out": 0}));
     days.write("2026-01-01", 3, 2);
     let changed = ingest();
-    // Items 0 and 1 of users 0 and 1 stay, their item 2 goes, and two items of user 2 come.
+    // Items 0 and 1 of users 0 and 1 stay, their item 2 is gone, and two items of user 2 are new.
     assert_eq!((&changed["replaced"], &changed["changes"]), (&json!("written"), &json!({"in": 2, "out": 2})));
     let said = {
         days.write("2026-01-01", 3, 3);
@@ -288,12 +288,12 @@ fn late_events_get_in_when_the_last_days_are_done_again() {
     let incremental =
         |flags: &str| days.0.run("recsys-pipelines", &format!("run {SCOPE} --incremental {flags}"));
     incremental("--start 2026-01-02 --end 2026-01-03").ok();
-    // A straggler of a day that is published; the next day is there by now.
+    // A late event for a published day; the next day exists by now.
     days.write("2026-01-02", 2, 3);
     let said = incremental("--end 2026-01-04 --reprocess-days 5 --window-days 3");
     let text = &said.ok().stdout;
     assert!(text.contains("(2 in, 0 out)"), "{text}");
-    // Not the days before the first, of which there never was anything.
+    // Days before the first one have no data and are not run.
     let done: Vec<&str> = text.lines().filter(|line| line.starts_with("demo/home")).collect();
     assert_eq!(done, ["demo/home 2026-01-02", "demo/home 2026-01-03", "demo/home 2026-01-04"]);
     let popularity = days.current().into_iter().find(|uri| uri.contains("/popularity/")).unwrap();
@@ -305,13 +305,13 @@ fn late_events_get_in_when_the_last_days_are_done_again() {
             {"item_id": "i000", "count": 6}, {"item_id": "i001", "count": 6}, {"item_id": "i002", "count": 2},
         ])
     );
-    // The whole file of a day that nobody had waited for.
+    // A late file with a whole day.
     days.write("2026-01-01", 1, 1);
     let late = incremental("--end 2026-01-04 --reprocess-days 5 --window-days 3");
     assert!(late.ok().stdout.contains("demo/home 2026-01-01"), "{late:?}");
     assert!(late.stderr.contains("2025-12-31") && late.stderr.contains("not done again"), "{late:?}");
     incremental("--end 2026-01-04 --reprocess-days 400").fails(4, &["max_days_backfill"]);
-    // With nothing new, the last day alone is done again.
+    // With no new data, only the last day is run again.
 
     let again = incremental("--end 2026-01-04 --reprocess-days 1 --window-days 3");
     assert_eq!(again.ok().stdout.matches("demo/home 2026").count(), 1);

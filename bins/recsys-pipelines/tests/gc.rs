@@ -1,4 +1,4 @@
-//! What `gc` lists and deletes, and what it keeps.
+//! What `gc` lists, deletes and keeps.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 const SCOPE: &str = "--config config.json --tenant demo --surface home";
 const DAYS: u32 = 8;
 
-/// When the days were published, by the clock of the publisher.
+/// The publisher's clock.
 const LONG_AGO: &str = "1767400000";
 
 /// Eight days, published one after the other.
@@ -63,21 +63,21 @@ impl Shop {
         self.command("recsys-pipelines", line).output().unwrap().into()
     }
 
-    /// Runs `gc` in a year, when everything is old. Returns its document.
+    /// Runs `gc` long after, when everything is old; returns its document.
     fn later(&self, flags: &str) -> Value {
         let mut command = self.command("recsys-pipelines", &format!("gc {SCOPE} {flags} --json"));
         let output = Finished::from(command.env("SOURCE_DATE_EPOCH", "1830000000").output().unwrap());
         serde_json::from_str(&output.ok().stdout).unwrap()
     }
 
-    /// Types and versions in a document.
+    /// Types and versions of the garbage in a document.
     fn garbage(document: &Value) -> BTreeSet<(String, String)> {
         let garbage = document["scopes"][0]["garbage"].as_array().unwrap().iter();
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         garbage.map(|garbage| (text(&garbage["type"]), text(&garbage["version"]))).collect()
     }
 
-    /// Types and versions of all that is stored.
+    /// Types and versions of everything stored.
     fn stored(&self) -> BTreeSet<(String, String)> {
         let version = |key: &str| key.rsplit('/').next().unwrap().trim_end_matches(".json").to_owned();
         let blobs = self.place.store("objects").list("").unwrap();
@@ -86,7 +86,7 @@ impl Shop {
         blobs.chain(records.iter().map(|listed| ("record".to_owned(), version(&listed.key)))).collect()
     }
 
-    /// Types and versions of what the newest manifests name.
+    /// Types and versions named by the newest `manifests` manifests.
     fn named(&self, manifests: usize) -> BTreeSet<(String, String)> {
         let mut named = BTreeSet::new();
         let mut entries = self.place.store("registry").list("history").unwrap();
@@ -109,7 +109,7 @@ fn what_no_kept_manifest_names_goes(place: Place) {
     let shop = Shop::new(place);
     let stored = shop.stored();
     assert_eq!(stored.len(), 2 * 2 * DAYS as usize, "two kinds, each a blob and a record a day");
-    // No manifest but the last one is kept, and yet everything stays: the files are young.
+    // Only the last manifest is kept, but all files are too young to be deleted.
     let now = shop.run(&format!("gc {SCOPE} --keep 1 --older-than 1h"));
     assert!(now.ok().stdout.contains("0 documents, 0 bytes: nothing to delete"), "{now:?}");
 
@@ -140,7 +140,7 @@ fn what_no_kept_manifest_names_goes(place: Place) {
     shop.run(&format!("rollback {SCOPE} --steps 3")).fails(3, &["cannot roll back", "does not exist"]);
     shop.run(&format!("rollback {SCOPE} --steps 2")).ok();
     shop.run(&format!("verify {SCOPE}")).ok();
-    // What is gone can be published again from what is staged.
+    // Deleted artifacts can be published again from the staged ones.
     let line = format!("{SCOPE} --start {} --allow-older-window", day(1));
     Finished::from(shop.command("job_publish", &line).output().unwrap()).ok();
     shop.run(&format!("verify {SCOPE}")).ok();
@@ -181,12 +181,12 @@ fn what_is_not_of_the_registry_is_nobody_s_garbage() {
         assert_eq!(fs::read_to_string(path).unwrap(), "mine", "{path}");
     }
     assert_eq!(shop.sandbox.snapshot("out"), before, "canonical data and staged artifacts stay");
-    // A blob of ours under a name that nothing has is garbage when it is old.
+    // An old blob under an unrecorded name in our format is garbage.
     fs::write(format!("{objects}/demo/home/cooc/{sha}.json"), "{}").unwrap();
     assert_eq!(Shop::garbage(&shop.later("--delete")), [("blob".to_owned(), sha)].into());
 }
 
-/// The registry of one environment with the object store of another, or with one that another registry uses, too.
+/// The registry of one environment with the object store of another, or with a shared one.
 #[test]
 fn blobs_of_another_environment_are_not_deleted() {
     let (shop, other) = (Shop::new(Place::disk()), Shop::new(Place::disk()));
@@ -218,13 +218,13 @@ fn blobs_of_another_environment_are_not_deleted() {
     assert_eq!(shop.stored(), shop.named(1));
 }
 
-/// A document by which another collection holds the scope.
+/// Writes the document of another collector that holds the scope.
 fn held_by_another(shop: &Shop, renewals: u64) {
     let running = json!({"id": "1", "by": "etl@gc-7", "since": "2026-01-01T02:00:00Z", "renewals": renewals});
     let document = json!({"v": 1, "running": running, "claims": []}).to_string();
     let path = format!("{}/gc/demo/home.json", shop.place.root("registry"));
     fs::create_dir_all(std::path::Path::new(&path).parent().unwrap()).unwrap();
-    // As a whole, as all documents are written.
+    // Replaced atomically, like all documents.
     fs::write(format!("{path}.new"), document).unwrap();
     fs::rename(format!("{path}.new"), path).unwrap();
 }
@@ -241,7 +241,7 @@ fn a_wait_for_another_collection_is_announced_and_ends() {
     held_by_another(&shop, 0);
     let mut command = gc_command(&shop);
     let mut waiting = command.env("RECSYS_PIPELINES__REGISTRY__LEASE_TIMEOUT_S", "5").spawn().unwrap();
-    // As long as it is renewed, it is not dead.
+    // A claim that is renewed is not dead.
     for renewals in 1.. {
         if waiting.try_wait().unwrap().is_some() {
             break;
@@ -256,7 +256,7 @@ fn a_wait_for_another_collection_is_announced_and_ends() {
     assert!(last.contains("another collection of garbage is running"), "{last}");
     assert!(last.contains("etl@gc-7 since 2026-01-01T02:00:00Z"), "{last}");
     assert_eq!(waited.code, Some(1));
-    // Nobody renews it any more.
+    // Nobody renews the claim any more.
     let mut command = gc_command(&shop);
     let after = command.env("RECSYS_PIPELINES__REGISTRY__LEASE_TIMEOUT_S", "2").output().unwrap();
     Finished::from(after).ok();
@@ -274,7 +274,7 @@ fn a_wait_for_another_collection_ends_with_a_signal() {
     Finished::from(waiting.wait_with_output().unwrap()).fails(1, &["stopped by SIGTERM"]);
 }
 
-/// Told to stop between two deletions, it gives its claims back, and the next one goes on.
+/// Stopped between two deletions, a collector releases its claims, and the next one continues.
 #[test]
 fn a_collection_that_is_told_to_stop() {
     let shop = Shop::new(Place::disk());
@@ -286,7 +286,7 @@ fn a_collection_that_is_told_to_stop() {
     }
     let before = shop.stored().len();
     let running = gc_command(&shop).spawn().unwrap();
-    // Until it has begun to delete.
+    // Wait until it has begun to delete.
     while shop.stored().len() == before {
         std::thread::yield_now();
     }
@@ -321,7 +321,7 @@ fn what_it_refuses() {
     shop.run(&format!("gc {SCOPE} --release-claims 59m")).fails(2, &["--release-claims", "1h"]);
 }
 
-/// By the later of the two clocks, as whatever lies in the future is judged: an attack cannot wait for an hour.
+/// Age is measured by the later of the two clocks, as for all future times; a test cannot wait for an hour.
 #[test]
 #[allow(clippy::disallowed_methods, reason = "claims have the real time")]
 fn claims_of_the_dead_are_given_up_by_their_age() {
@@ -352,7 +352,7 @@ fn what_cannot_be_judged_is_refused() {
     shop.run("gc --config config.json --tenant demo --surface search")
         .fails(2, &["search/manifest.json does not exist"]);
     shop.run("gc --config config.json --tenant nobody").fails(2, &["no manifest"]);
-    // A history that breaks off within what is to be kept.
+    // A gap in the part of the history to keep.
     let history = format!("{}/history/demo/home", shop.place.root("registry"));
     let mut entries: Vec<_> = fs::read_dir(&history).unwrap().map(|entry| entry.unwrap().path()).collect();
     entries.sort();

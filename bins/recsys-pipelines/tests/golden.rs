@@ -1,4 +1,4 @@
-//! Every golden case through the binaries: `job_ingest`, the kind's job, `job_publish`.
+//! Every golden case through the binaries: `job_ingest`, the job of the kind, `job_publish`.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -11,7 +11,7 @@ use serde_json::json;
 fn publish_all(case: &Case) {
     let sandbox = Sandbox::new();
     copy(&case.dir.join("exposure.jsonl"), &sandbox.join("raw/exposure.jsonl"));
-    // A case without events is right, and nothing is current before it.
+    // A case may be empty, and there is no earlier artifact to protect.
     let validation = json!({"min_events": 0});
     let limits = &case.limits_json;
     let config =
@@ -32,7 +32,7 @@ fn publish_all(case: &Case) {
             line += &format!(" --input {}", case.dir.join("catalog.csv").display());
         }
         sandbox.run(&format!("job_{kind}"), &line).ok();
-        // One kind after the other, as separate jobs would.
+        // Publish the kinds one by one, like separate jobs.
         sandbox.run("job_publish", &common).ok();
     }
 

@@ -1,4 +1,4 @@
-//! Servers of buckets that send a request elsewhere, or that keep a client busy for ever.
+//! S3 servers that redirect requests elsewhere or keep a client busy forever.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -13,7 +13,7 @@ use serde_json::json;
 const TOKEN: &str = "a-session-token-that-nobody-else-may-see";
 const SCOPE: &str = "--tenant demo --surface home";
 
-/// A folder with a registry at `registry_dir`, and services that are not waited for long.
+/// A sandbox with a registry at `registry_dir` and short timeouts.
 fn sandbox(registry_dir: &str) -> Sandbox {
     let sandbox = Sandbox::new();
     let storage = json!({"timeout_s": 1, "retry_timeout_s": 0});
@@ -22,12 +22,12 @@ fn sandbox(registry_dir: &str) -> Sandbox {
     sandbox
 }
 
-/// Runs a command that must come to an end of its own.
+/// Runs a command and fails if it does not end by itself.
 fn bounded(sandbox: &Sandbox, line: &str, environment: &[(&str, &str)]) -> Finished {
     sandbox.run_bounded("recsys-pipelines", &format!("{line} --config config.json"), environment)
 }
 
-/// The same with a bucket of S3 at `endpoint`.
+/// The same with an S3 bucket at `endpoint`.
 fn of_s3(line: &str, endpoint: &str) -> Finished {
     let environment = [
         ("AWS_ENDPOINT_URL", endpoint),
@@ -39,7 +39,7 @@ fn of_s3(line: &str, endpoint: &str) -> Finished {
     bounded(&sandbox("s3://bucket/registry"), line, &environment)
 }
 
-/// A server that sends everything to another one, and that one.
+/// A server that redirects everything, and its target.
 fn redirecting() -> (Inbox, Inbox) {
     let other = Inbox::start(&[Answer::Status(200)]);
     (Inbox::start(&[Answer::RedirectTo(other.address())]), other)
@@ -86,7 +86,7 @@ fn a_request_for_credentials_goes_to_no_other_host() {
     let (server, other) = redirecting();
     let sandbox = sandbox("s3://bucket/registry");
     let token = sandbox.write("token", TOKEN);
-    // Nobody listens there; it is not asked before there are credentials.
+    // Nothing listens there, and no request is sent before there are credentials.
     let bucket = format!("http://{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
     let uri = format!("{}/credentials", server.url());
     let environment = [
@@ -121,7 +121,7 @@ fn an_answer_that_drips_has_an_end() {
     let slow = "comes with less than 1024 bytes a second";
     let server = Inbox::start(&[Answer::DripBody]);
     of_s3(&format!("status {SCOPE}"), &server.url()).fails(1, &["/demo/home/manifest.json", slow]);
-    // A listing is one answer after the other, of which each is asked for as a whole.
+    // A listing consists of several answers, each read as a whole.
     of_s3("status", &server.url()).fails(1, &["cannot list s3://bucket/registry", "did not answer in time"]);
     let server = Inbox::start(&[Answer::DripHead]);
     of_s3(&format!("status {SCOPE}"), &server.url()).fails(1, &["did not answer in time"]);
@@ -137,7 +137,7 @@ fn a_listing_without_end_is_refused() {
     let again = "it comes to \"current/demo/home/manifest.json\" again";
     of_s3("status", &server.url())
         .fails(2, &["cannot list s3://bucket/registry/current", "without end", again]);
-    // Of pages without a key none is the last.
+    // Pages without keys never end.
     let empty = "<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>more</NextContinuationToken>\
                  </ListBucketResult>";
     let server = Inbox::start(&[Answer::Body(empty)]);

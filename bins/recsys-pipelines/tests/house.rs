@@ -1,4 +1,5 @@
-//! The house: rooms in order, and no circle between files. It is read from the `use` lines, as a reader would.
+//! Architecture rules: modules import only downwards in the order of `lib.rs`, and never in a cycle. Read from the
+//! `use` lines.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -8,15 +9,15 @@ use std::path::{Path, PathBuf};
 
 use recsys_testkit::golden::repository;
 
-/// A module: its file, what it imports, and what its `pub use` lines hand on.
+/// A module: its imports and its re-exports.
 #[derive(Debug, Default)]
 struct Module {
     imports: BTreeSet<String>,
-    /// From a name to the path that it is of.
+    /// From the re-exported name to its path.
     hands_on: BTreeMap<String, String>,
 }
 
-/// The modules of a crate by their paths, such as `storage::bucket`; that of `lib.rs` is empty.
+/// Modules of a crate by path, such as `storage::bucket`; `lib.rs` has the empty path.
 fn modules(source: &Path) -> BTreeMap<String, Module> {
     let files = files(source);
     let names: BTreeSet<String> = files.iter().map(|file| path_of(source, file)).collect();
@@ -24,7 +25,7 @@ fn modules(source: &Path) -> BTreeMap<String, Module> {
     for file in &files {
         let own = path_of(source, file);
         let text = fs::read_to_string(file).unwrap();
-        // What only tests import does not count.
+        // Imports of tests do not count.
         let program = text.split("#[cfg(test)]\nmod ").next().unwrap();
         let is_folder = file.file_name().unwrap() == "mod.rs"
             || file.file_name().unwrap() == "lib.rs"
@@ -39,7 +40,7 @@ fn modules(source: &Path) -> BTreeMap<String, Module> {
                 module.imports.insert(path);
             }
         }
-        // Paths that stand in the middle of the code.
+        // Paths used in the middle of the code.
         for found in program.split("crate::").skip(1) {
             let path: String =
                 found.chars().take_while(|it| it.is_alphanumeric() || *it == '_' || *it == ':').collect();
@@ -73,7 +74,7 @@ fn path_of(source: &Path, file: &Path) -> String {
     }
 }
 
-/// The paths of the `use` lines, one for each name; whether the line hands it on.
+/// Paths of the `use` lines, one per name, each with whether the line re-exports it.
 fn uses(text: &str) -> Vec<(bool, String)> {
     let mut found = Vec::new();
     let mut lines = text.lines();
@@ -95,7 +96,7 @@ fn uses(text: &str) -> Vec<(bool, String)> {
     found
 }
 
-/// Every path of a tree such as `a::{b, c::{self, d}}`.
+/// Calls `take` with every path of a tree such as `a::{b, c::{self, d}}`.
 fn expand(prefix: &str, tree: &str, take: &mut impl FnMut(String)) {
     let tree = tree.trim();
     let Some((path, rest)) = tree.split_once('{') else {
@@ -122,7 +123,7 @@ fn expand(prefix: &str, tree: &str, take: &mut impl FnMut(String)) {
     }
 }
 
-/// A path from the root of the crate; none for one of another crate.
+/// Path from the crate root; none for a path of another crate.
 fn absolute(path: &str, own: &str, is_folder: bool, names: &BTreeSet<String>) -> Option<String> {
     if let Some(path) = path.strip_prefix("crate::") {
         return Some(path.to_owned());
@@ -137,7 +138,7 @@ fn absolute(path: &str, own: &str, is_folder: bool, names: &BTreeSet<String>) ->
             rest = above;
         }
     } else {
-        // A module of this one, or another crate.
+        // A child module, or another crate.
         let first = rest.split("::").next().unwrap();
         let child = [&base[..], &[first]].concat().join("::");
         if !is_folder || !names.contains(&child) {
@@ -154,7 +155,7 @@ fn absolute(path: &str, own: &str, is_folder: bool, names: &BTreeSet<String>) ->
     )
 }
 
-/// The module that a path leads to: through what modules on the way hand on.
+/// The module that a path leads to, following re-exports.
 fn leads_to(path: &str, modules: &BTreeMap<String, Module>) -> Option<String> {
     let parts: Vec<&str> = path.split("::").collect();
     let longest =
@@ -167,7 +168,7 @@ fn leads_to(path: &str, modules: &BTreeMap<String, Module>) -> Option<String> {
     }
 }
 
-/// From each module to those that it imports.
+/// From each module to the modules it imports.
 fn arrows(modules: &BTreeMap<String, Module>) -> BTreeMap<&str, BTreeSet<String>> {
     let mut arrows: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for (own, module) in modules {
@@ -181,7 +182,7 @@ fn room(module: &str) -> &str {
     module.split("::").next().unwrap()
 }
 
-/// The rooms in the order of `lib.rs`.
+/// Top-level modules (rooms) in the order of `lib.rs`.
 fn rooms(source: &Path) -> Vec<String> {
     let text = fs::read_to_string(source.join("lib.rs")).unwrap();
     let module = |line: &str| {
@@ -216,7 +217,7 @@ fn a_room_imports_only_from_those_above_it() {
     }
 }
 
-/// All modules that arrows lead to from one.
+/// All modules reachable from one module.
 fn reached<'a>(arrows: &'a BTreeMap<&str, BTreeSet<String>>, from: &str) -> BTreeSet<&'a str> {
     let mut reached = BTreeSet::new();
     let mut next: Vec<&BTreeSet<String>> = vec![&arrows[from]];
@@ -233,7 +234,7 @@ fn no_files_import_each_other_in_a_circle() {
         let arrows = arrows(&modules);
         let all: BTreeMap<&str, BTreeSet<&str>> =
             arrows.keys().map(|from| (*from, reached(&arrows, from))).collect();
-        // An arrow of a circle is one whose end leads back to its beginning.
+        // An import belongs to a cycle if its target leads back to its source.
         let circles: Vec<String> = arrows
             .iter()
             .flat_map(|(from, to)| to.iter().map(move |to| (*from, to.as_str())))

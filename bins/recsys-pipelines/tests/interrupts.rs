@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT: a run stops at a safe point, says so in one line, and the same run again completes.
+//! SIGTERM and SIGINT: a run stops at a safe point with a one-line message, and running it again completes.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -35,7 +35,7 @@ fn finish(child: Child) -> Finished {
     Output::into(child.wait_with_output().unwrap())
 }
 
-/// Days of the reference workload, the first one published.
+/// Three days of the reference workload; the first is published.
 fn published(events: u64) -> Sandbox {
     let sandbox = Sandbox::new();
     for day in ["2026-01-01", "2026-01-02", "2026-01-03"] {
@@ -52,7 +52,7 @@ fn published(events: u64) -> Sandbox {
     sandbox
 }
 
-/// The files of a run that is not over.
+/// Temporary files of unfinished runs.
 fn leftovers(sandbox: &Sandbox) -> Vec<String> {
     let mut found = Vec::new();
     for root in ["canonical", "artifacts", "objects", "registry", "checkpoints"] {
@@ -103,7 +103,7 @@ fn a_run_that_is_stopped_at_any_moment_is_whole() {
                 ));
                 assert!(leftovers(&sandbox).is_empty(), "round {round}: {:?}", leftovers(&sandbox));
             }
-            // Before the program watches for signals.
+            // The signal came before the handlers were installed.
             None => assert!(after < took / 4, "round {round}: {finished:#?}"),
             _ => panic!("round {round}: {finished:#?}"),
         }
@@ -118,17 +118,17 @@ fn a_run_that_is_stopped_at_any_moment_is_whole() {
     assert!(stopped > ROUNDS / 4, "only {stopped} runs were stopped in time");
 }
 
-/// Waits until a line of the log says that a step begins.
+/// Waits until the log shows the beginning of a step.
 fn wait_for(child: &mut Child, step: &str) -> thread::JoinHandle<String> {
     use std::io::{BufRead, BufReader};
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let begins = format!("\"message\":\"step begins\",\"step\":\"{step}\"");
     assert!(lines.any(|line| line.unwrap().contains(&begins)), "{step} never begins");
-    // Read on, so that the process does not block.
+    // Keep reading, so that the process does not block.
     thread::spawn(move || lines.map_while(Result::ok).last().unwrap_or_default())
 }
 
-/// With more work ahead than one would wait for.
+/// Interrupts a step with a lot of work left.
 #[test]
 fn long_work_is_stopped_between_its_pieces() {
     let sandbox = published(200);
@@ -149,7 +149,7 @@ fn long_work_is_stopped_between_its_pieces() {
         assert_eq!(child.wait().unwrap().code(), Some(1), "{step}");
         assert!(last.join().unwrap().starts_with("error: stopped by SIGTERM"), "{step}");
         let metrics = fs::read_to_string(sandbox.join("run.prom")).unwrap();
-        // It has not gone on to the end of the step and stopped only then.
+        // It did not stop only at the end of the step.
         assert!(metrics.contains(&format!("step=\"{step}\"")), "{metrics}");
         assert!(!metrics.contains("step=\"publish\""), "{metrics}");
         assert_eq!(fs::read(sandbox.join(MANIFEST)).unwrap(), before);
@@ -159,7 +159,7 @@ fn long_work_is_stopped_between_its_pieces() {
 #[test]
 fn the_second_signal_ends_the_process_at_once() {
     let sandbox = Sandbox::new();
-    // Reading from a pipe that nobody writes to never ends, and reaches no safe point.
+    // Reading a pipe without a writer never ends and reaches no safe point.
     sandbox.write("raw/README", "");
     let fifo = sandbox.join("raw/exposure.jsonl");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
@@ -175,7 +175,7 @@ fn the_second_signal_ends_the_process_at_once() {
     }
 }
 
-/// Asks a job that waits for somebody else to stop, and waits until it has.
+/// Signals a job that waits for another process or a service, and waits until it has stopped.
 fn stop_waiting(mut child: Child) -> Finished {
     thread::sleep(Duration::from_millis(500));
     assert!(child.try_wait().unwrap().is_none(), "it does not wait");
@@ -195,7 +195,7 @@ fn stop_waiting(mut child: Child) -> Finished {
 fn a_job_that_waits_for_a_bucket_stops() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
-    // Connections are made by the system; nobody ever answers. To the second port nobody listens.
+    // On the first port connections succeed, but nobody answers; on the second nobody listens.
     let refused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     for port in [port, refused] {
         let sandbox = Sandbox::new();
@@ -220,7 +220,7 @@ fn a_job_that_waits_for_a_lock_stops() {
     lock.lock().unwrap();
     let before = fs::read(sandbox.join(MANIFEST)).unwrap();
     let child = start(&sandbox, RUN);
-    // Until it waits for the lock, it works.
+    // It works until it waits for the lock.
     thread::sleep(Duration::from_secs(2));
     stop_waiting(child).fails(1, &["stopped by SIGTERM"]);
     assert_eq!(fs::read(sandbox.join(MANIFEST)).unwrap(), before);

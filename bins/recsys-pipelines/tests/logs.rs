@@ -1,4 +1,4 @@
-//! Log lines: which run they are of, and what each step says at its beginning and its end.
+//! Log lines: the run id, and the fields at the beginning and end of each step.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -76,11 +76,11 @@ fn all_lines_of_a_run_have_its_id() {
         assert!(said.len() > 2, "{finished:#?}");
         assert!(said.iter().all(|line| line["run_id"] == id), "{finished:#?}");
     }
-    // Its last words, too.
+    // The final error line has it, too.
     let finished = run(&sandbox, "job_ingest", "--log-format json --end 2025-01-01", Some(id));
     assert_eq!(finished.code, Some(2));
     assert!(lines(&finished).iter().all(|line| line["run_id"] == id), "{finished:#?}");
-    // Text begins with it.
+    // Text lines begin with it.
     let finished = run(&sandbox, "job_ingest", "--log-format text", Some(id));
     let prefix = format!("{id} 20");
     assert!(finished.ok().stderr.lines().count() > 1);

@@ -1,4 +1,4 @@
-//! One user, bot or session that lifts an item: gates that see it, and a cap on what one user counts.
+//! One user, bot or session that pushes an item: the gates that detect it, and the cap on what one user counts.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -16,7 +16,8 @@ fn configured(config: &Value) -> Sandbox {
     sandbox
 }
 
-/// A hundred items, each shown to fewer users than the one before it, and so many events of `bot` for the item `target`.
+/// Writes a hundred items, each shown to fewer users than the one before, plus `events` events of `bot` for the item
+/// `target`.
 fn write(sandbox: &Sandbox, day: &str, bot: Option<&str>, events: usize) {
     let mut lines = Vec::new();
     let mut line = |user: Option<&str>, session: &str, item: &str| {
@@ -44,7 +45,7 @@ fn run(sandbox: &Sandbox, day: &str, flags: &str) -> Finished {
     sandbox.run("recsys-pipelines", &format!("run {SCOPE} --start {day} {flags}"))
 }
 
-/// The items of the current popularity and their counts, best first.
+/// Items of the current `popularity` artifact and their counts, best first.
 fn popularity(sandbox: &Sandbox) -> Vec<(String, u64)> {
     let manifest = std::fs::read(sandbox.join("out/registry/current/demo/home/manifest.json")).unwrap();
     let manifest: Value = serde_json::from_slice(&manifest).unwrap();
@@ -61,7 +62,7 @@ fn an_item_that_enters_the_top_is_refused_where_that_is_set() {
     let sandbox = configured(&json!({"validation": {"max_artifact_change": 0.05, "max_top_change": 0.01}}));
     write(&sandbox, "2026-01-01", None, 0);
     run(&sandbox, "2026-01-01", "").ok();
-    // The number of rows stays, and so does the order of all others.
+    // The number of rows and the order of all other items stay the same.
     write(&sandbox, "2026-01-02", Some("bot"), 77);
     let parts = [
         "gate max_top_change refused popularity",
@@ -73,7 +74,7 @@ fn an_item_that_enters_the_top_is_refused_where_that_is_set() {
     sandbox.run("job_publish", &format!("{SCOPE} --start 2026-01-02")).fails(3, &parts);
     assert_eq!(popularity(&sandbox)[4].0, "i04");
     run(&sandbox, "2026-01-02", "--allow-large-change").ok();
-    // As often as the third, and behind it by its id.
+    // Its count equals that of the third item, and its id sorts after it.
     assert_eq!(popularity(&sandbox)[4], ("i80".to_owned(), 97));
     // The same order again is no change, whatever the counts.
     write(&sandbox, "2026-01-03", Some("bot"), 77);
@@ -89,13 +90,13 @@ fn an_item_that_lives_by_one_user_or_session_is_refused_where_that_is_set() {
         write(&sandbox, "2026-01-02", bot, 80);
         let part = format!("{one} in the events of \"i80\" 0.8000, max_share_of_one allows 0.5");
         run(&sandbox, "2026-01-02", "").fails(3, &["gates refused 2026-01-02", &part]);
-        // Not among the first ten.
+        // The item is not among the first ten.
         write(&sandbox, "2026-01-02", bot, 60);
         run(&sandbox, "2026-01-02", "").ok();
     }
 }
 
-/// Where outcomes count, one user can lift an item by them that nobody was shown.
+/// With weights for outcomes, one user could push an item that nobody was shown.
 #[test]
 fn an_item_that_lives_by_the_clicks_of_one_user_is_refused_too() {
     let gate = json!({"max_share_of_one": 0.3, "top_items": 5});
@@ -130,7 +131,7 @@ fn one_user_counts_at_most_so_often_for_an_item_where_that_is_set() {
         run(&sandbox, "2026-01-01", "").ok();
         let items = popularity(&sandbox);
         assert_eq!(items[0], ("i00".to_owned(), 100));
-        // Twenty users once each, and the bot twice.
+        // Twenty users count once each, and the bot twice.
         let lifted: Vec<_> = items.iter().filter(|(item, _)| item == "i80").collect();
         assert_eq!(lifted, [&("i80".to_owned(), 22)]);
     }

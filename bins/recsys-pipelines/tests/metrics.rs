@@ -1,4 +1,4 @@
-//! What processes tell a monitoring system: after every outcome, in a file and through a Pushgateway.
+//! Metrics after every outcome, in a file and through a Pushgateway.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -27,13 +27,13 @@ fn configure(sandbox: &Sandbox, settings: &Value) {
     sandbox.write("config.json", config.to_string());
 }
 
-/// The value of the sample whose line begins so: its name and, in the order of their names, its labels.
+/// Value of the sample whose line begins with `sample`: name and labels, sorted by label.
 fn value(text: &str, sample: &str) -> Option<f64> {
     let line = text.lines().find_map(|line| line.strip_prefix(sample))?;
     Some(line.strip_prefix(' ').unwrap().parse().unwrap())
 }
 
-/// A sample of the shop's, by its name and the label of its own.
+/// Value of a sample of the shop, by name and its own label.
 fn of_run(text: &str, name: &str, label: Option<(&str, &str)>) -> Option<f64> {
     let mut labels = vec![("binary", "recsys-pipelines"), ("surface", "home"), ("tenant", "demo")];
     labels.extend(label);
@@ -46,7 +46,7 @@ fn read(sandbox: &Sandbox, file: &str) -> String {
     fs::read_to_string(sandbox.join(file)).unwrap()
 }
 
-/// What Prometheus itself thinks of names, labels and types.
+/// Checks names, labels and types with Prometheus's own tool.
 #[track_caller]
 fn promtool_accepts(text: &str) {
     let mut command = Command::new("promtool");
@@ -101,7 +101,7 @@ fn a_good_run_tells_what_it_has_done() {
         assert!(own("recsys_step_duration_seconds", Some(("step", step))).unwrap() > 0.0, "{step}");
     }
     assert_eq!(own("recsys_step_duration_seconds", Some(("step", "notify"))), None);
-    // Both days, by the summary of the run itself.
+    // Totals of both days, as in the run's summary.
     let days = document["days"].as_array().unwrap();
     let sum = |path: &str| days.iter().map(|day| day.pointer(path).unwrap().as_f64()).sum::<Option<f64>>();
     let state = |state| own("recsys_run_events", Some(("state", state)));
@@ -110,7 +110,7 @@ fn a_good_run_tells_what_it_has_done() {
     assert_eq!(state("foreign"), sum("/source/foreign"));
     assert_eq!(state("invalid"), Some(1.0));
     assert!(state("kept") > Some(100.0) && state("duplicate") > Some(0.0) && state("foreign") > Some(0.0));
-    // Of artifacts, the last day alone.
+    // Artifacts of the last day only.
     for artifact in days[1]["artifacts"].as_array().unwrap() {
         let label = Some(("kind", artifact["kind"].as_str().unwrap()));
         assert_eq!(own("recsys_artifact_items", label), artifact["rows"].as_f64());
@@ -143,7 +143,7 @@ fn a_good_run_tells_what_it_has_done() {
     assert_eq!(fs::metadata(sandbox.join("run.prom")).unwrap().permissions().mode() & 0o777, 0o644);
 }
 
-/// A run whose settings make it fail, and what it says of that.
+/// Runs with settings that make it fail, and checks the metrics.
 fn fails(settings: &Value, code: i32, expected: &[(&str, (&str, &str))]) {
     let sandbox = shop(&json!({}));
     let run = |start: &str| -> (Finished, String) {
@@ -178,7 +178,7 @@ fn fails(settings: &Value, code: i32, expected: &[(&str, (&str, &str))]) {
 
 #[test]
 fn exit_code_1_is_told() {
-    // A file where a folder should be.
+    // A file in place of a folder.
     fails(&json!({"object_store_dir": "config.json"}), 1, &[]);
 }
 
@@ -251,7 +251,7 @@ fn every_binary_writes_its_own_file() {
         }
     }
     assert_eq!(files, 16);
-    // What the jobs alone know.
+    // Metrics that only single jobs provide.
     assert!(read(&sandbox, "job_ingest_demo_home.prom").contains("recsys_run_events{"));
     assert!(read(&sandbox, "job_cooc_demo_home.prom").contains("recsys_artifact_skipped_sessions{"));
     let updated = "recsys_manifest_updated_timestamp_seconds{";
@@ -280,7 +280,7 @@ fn status_tells_of_every_manifest() {
         );
     }
     assert_eq!(value(&text, "recsys_run_success{binary=\"recsys-pipelines-status\"}"), Some(1.0));
-    // A group each, and one of the command itself.
+    // One group per surface, and one for the command itself.
     let mut lines: Vec<String> = gateway.take().into_iter().map(|request| request.line).collect();
     lines.sort();
     let group = "POST /metrics/job/recsys_pipelines/binary/recsys-pipelines-status";
@@ -309,14 +309,14 @@ fn metrics_are_pushed_to_the_group_of_binary_tenant_and_surface() {
     assert_eq!(value(&request.body, &format!("recsys_run_success{labels}")), Some(1.0));
     assert!(request.body.contains("recsys_run_last_success_timestamp_seconds{"));
 
-    // A failure leaves the last success to the gateway.
+    // After a failure, the last success is left to the gateway.
     configure(&sandbox, &json!({"metrics": {"push": push}, "limits": {"max_events_per_run": 1}}));
     sandbox.run("job_ingest", &format!("{SCOPE} --start 2026-01-01")).fails(4, &["max_events_per_run"]);
     let [request] = &gateway.take()[..] else { panic!("not one request") };
     assert_eq!(value(&request.body, &format!("recsys_run_exit_code{labels}")), Some(4.0));
     assert!(!request.body.contains("recsys_run_last_success_timestamp_seconds"), "{}", request.body);
 
-    // The flag wins, and a gateway that fails once is asked again.
+    // The flag takes precedence, and a failed push is retried.
     let other = Inbox::start(&[Answer::Status(503), Answer::Status(200)]);
     let line = format!("{SCOPE} --start 2026-01-01 --metrics-push {}", other.url());
     assert_eq!(sandbox.run("job_ingest", &line).code, Some(4));
@@ -339,7 +339,7 @@ fn metrics_never_change_the_outcome() {
         let finished = sandbox.run("job_popularity", &format!("{line} --window-days 0"));
         assert_eq!(finished.code, Some(2), "{finished:#?}");
     }
-    // What no try can change is not tried again.
+    // Permanent errors are not retried.
     assert_eq!(gateway.take().len(), 1);
     for flags in [
         "--metrics-push ftp://x",

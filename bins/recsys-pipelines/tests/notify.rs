@@ -1,4 +1,4 @@
-//! The serving side is told when another manifest is current, and a publish never fails for it.
+//! Notifications: the serving side is notified of a new manifest, and a failure never fails the publish.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -80,7 +80,7 @@ fn a_swap_is_told_once() {
     shop.run("2026-01-01").ok();
     assert_eq!(inbox.take(), []);
     assert_eq!(shop.failed(), None);
-    // Each day is a swap; a job that publishes is one, too; and so is a rollback, but not a try of one.
+    // Each day is a swap, and so are `job_publish` and a rollback, but not a dry run.
     shop.command("recsys-pipelines", "run --start 2026-01-02 --end 2026-01-03").ok();
     assert_eq!(inbox.take().len(), 2);
     shop.command("recsys-pipelines", "rollback --dry-run").ok();
@@ -89,13 +89,13 @@ fn a_swap_is_told_once() {
     assert_eq!(inbox.take().len(), 1);
     shop.command("job_publish", "--start 2026-01-03").ok();
     assert_eq!(inbox.take().len(), 1);
-    // What publishes nothing tells nothing, and needs no secret.
+    // Commands that publish nothing send nothing and need no secret.
     shop.sandbox.run("job_cooc", &format!("{SCOPE} --start 2026-01-03")).ok();
     shop.sandbox.run("recsys-pipelines", "status --config config.json").ok();
     assert_eq!(inbox.take(), []);
 }
 
-/// The publish stands, there is a warning and a metric, and the next publish makes up for it.
+/// Asserts that the publish succeeds with a warning and a metric, and that the next publish notifies again.
 fn comes_to_nothing(inbox: &Inbox, notify: &Value, said: &str, tries: usize) {
     let shop = Shop::new(notify);
     let finished = shop.run("2026-01-01");
@@ -121,7 +121,7 @@ fn comes_to_nothing(inbox: &Inbox, notify: &Value, said: &str, tries: usize) {
 fn a_server_in_trouble_is_asked_three_times() {
     let inbox = Inbox::start(&[Answer::Status(500)]);
     comes_to_nothing(&inbox, &settings(&inbox), "answered 500", 3);
-    // Trouble that passes is none.
+    // Transient errors cause no warning.
     let inbox = Inbox::start(&[Answer::Status(500), Answer::Status(429), Answer::Status(200)]);
     let shop = Shop::new(&settings(&inbox));
     assert_eq!(shop.run("2026-01-01").ok().stderr, "");
@@ -285,7 +285,7 @@ fn no_secret_of_a_notification_comes_out() {
 
 #[test]
 fn a_service_that_is_silent_is_told_before_it_is_given_up() {
-    // Connections are taken by the system, and nobody ever reads from them.
+    // The system accepts connections, but nobody reads from them.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/secret-path", silent.local_addr().unwrap());
     let shop = Shop::new(&json!({"url": url, "timeout_s": 4}));

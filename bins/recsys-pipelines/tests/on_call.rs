@@ -1,4 +1,4 @@
-//! What an operator is told at night: data that is old, manifests that were lost, failures, holds, and what is live.
+//! What commands report to an operator on call: old data, lost manifests, failures, holds, and current artifacts.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -30,7 +30,7 @@ fn data_that_is_old_is_stale_however_young_the_artifact_is() {
     shop.run("status --max-window-age soon").fails(2, &["--max-window-age", "26h"]);
 }
 
-/// A window that has not come is not the freshest that there is.
+/// A window in the future does not count as the freshest.
 #[test]
 fn a_window_of_the_future_is_no_fresh_one() {
     let shop = Shop::new();
@@ -42,7 +42,7 @@ fn a_window_of_the_future_is_no_fresh_one() {
     };
     let line = [line("s", "a"), line("s", "b"), line("t", "a"), line("t", "b")].concat();
     shop.0.write(&format!("raw/demo/home/exposure.{day}.jsonl"), line);
-    // By a machine whose clock is ahead.
+    // Built by a machine whose clock is ahead.
     let ahead = "4102617600";
     let arguments = format!("run {SCOPE} --start {day}");
     let arguments: Vec<&str> = arguments.split_whitespace().collect();
@@ -53,7 +53,7 @@ fn a_window_of_the_future_is_no_fresh_one() {
         status.fails(3, &["demo/home is from the future"]);
         assert!(status.stdout.contains("was built at 2100-01-0"), "{status:?}");
     }
-    // By a clock that was right when it built: the window alone is wrong.
+    // Built by a correct clock, so that only the window is wrong.
     let records = "out/registry/records/demo/home";
     for (name, (_, text)) in shop.0.snapshot(records) {
         let mut record: Value = serde_json::from_slice(&text).unwrap();
@@ -95,11 +95,11 @@ fn a_manifest_that_was_lost_is_missed_and_can_be_brought_back() {
     history.fails(3, &parts);
     assert!(history.stdout.contains("lost") && history.stdout.contains(&first[..12]), "{history:?}");
     assert_eq!(shop.json("status")["failures"][0]["lost"], json!(true));
-    // Nothing was done by any of them.
+    // None of the commands changed anything.
     assert!(!shop.0.join(MANIFEST).exists());
     assert_eq!(fs::read(shop.0.join(CHECKPOINT)).unwrap(), checkpoint);
 
-    // Another one beside it is shown, and does not hide it.
+    // Another run fails, too; a rollback to the newest entry restores the manifest.
     shop.run(&format!("run {SCOPE} --start 2026-01-01")).fails(3, &parts);
     let newest = {
         let entries = shop.json(&format!("history {SCOPE}"));
@@ -111,7 +111,7 @@ fn a_manifest_that_was_lost_is_missed_and_can_be_brought_back() {
     let back = shop.run(&format!("rollback {SCOPE} --to {newest} --reason restored"));
     assert!(back.ok().stdout.contains("swapped"), "{back:?}");
     assert_eq!(shop.manifest()["current"], before["current"]);
-    // The chain is whole, and everything goes on.
+    // The history has no gap, and publishing works again.
     assert_eq!(shop.entries().len(), 4);
     shop.run("verify").ok();
     shop.run(&format!("run {SCOPE} --incremental --end 2026-01-03")).ok();
@@ -119,7 +119,7 @@ fn a_manifest_that_was_lost_is_missed_and_can_be_brought_back() {
     assert_eq!(shop.entries().len(), 5);
 }
 
-/// What a note of the first publish knows is known although the history is gone, too.
+/// The note of the first publish is enough to detect a lost manifest, even without a history.
 #[test]
 fn a_registry_of_which_only_the_note_is_left_is_missed() {
     let shop = Shop::new();
@@ -129,7 +129,7 @@ fn a_registry_of_which_only_the_note_is_left_is_missed() {
         shop.run(line).fails(3, &["manifest.json is missing", "begun/demo/home.json"]);
     }
     fs::remove_dir_all(shop.0.join("out/registry/begun")).unwrap();
-    // What the checkpoint says is not in this registry.
+    // The day in the checkpoint is not in this registry.
     shop.run(&format!("run {SCOPE} --incremental --end 2026-01-03"))
         .fails(3, &["out/checkpoints/demo/home.json", "2026-01-03", "registry_dir", "--start"]);
 }
@@ -144,13 +144,13 @@ fn status_puts_the_worst_first_and_can_leave_the_rest_out() {
         shop.run(&format!("run --tenant demo --surface {surface} --start 2026-01-03")).ok();
     }
     let status = shop.run("status");
-    // A header, a line for each surface, a summary.
+    // A header, a line per surface, a summary.
     assert_eq!(lines(&status.ok().stdout), 5, "{status:?}");
     assert!(status.stdout.ends_with("3 surfaces: 3 good\n"), "{status:?}");
     assert_eq!(shop.run("status --kinds").ok().stdout.matches("popularity").count(), 3);
     assert!(shop.run("status --problems").ok().stdout.contains("no problems"));
 
-    // A day that a gate has refused, and a run that has failed.
+    // A day refused by a gate, and a failed run.
     fs::remove_file(shop.0.join("out/registry/current/demo/search/manifest.json")).unwrap();
     shop.0.write("out/canonical/demo/cart/exposures/2026-01-04.refused.jsonl", "");
     shop.run(&format!("run {SCOPE} --start 2026-01-09")).fails(3, &["min_events"]);
@@ -169,16 +169,16 @@ fn status_puts_the_worst_first_and_can_leave_the_rest_out() {
     assert_eq!(document["manifests"][1]["refused_days"], json!(["2026-01-04"]));
     assert_eq!(document["manifests"][0]["checkpoint"], json!("2026-01-03"));
 
-    // Of a surface whose first run has failed the registry knows nothing.
+    // The registry does not know a surface whose first run failed.
     shop.run("run --tenant new --surface home --start 2026-01-01").fails(3, &["min_events"]);
     let first = shop.json("status --tenant new");
     assert_eq!(first["manifests"][0]["states"], json!(["missing", "failed"]));
     fs::remove_dir_all(shop.0.join("out/checkpoints/failures/new")).unwrap();
 
-    // The next good run of the same binary has taken its place.
+    // The next successful run of the same binary clears the failure.
     shop.run(&format!("run {SCOPE} --start 2026-01-03")).ok();
     assert_eq!(shop.json("status")["manifests"][0]["last_failure"], Value::Null);
-    // One short line, and the list on the other side.
+    // The last line is short; the list has the details.
     shop.0.write(
         "out/registry/current/demo/search/manifest.json",
         fs::read_to_string(shop.0.join(MANIFEST)).unwrap().replace("home", "search"),
@@ -192,7 +192,7 @@ fn status_puts_the_worst_first_and_can_leave_the_rest_out() {
     assert_eq!(stale.stdout.matches("goes until 2026-01-03").count(), 4, "{stale:?}");
 }
 
-/// What another binary has done since says that a failure is mended, too, where it has done the same.
+/// A failure is also cleared by another binary that has done the same work.
 #[test]
 fn a_failure_is_over_once_its_work_was_done_by_another_binary() {
     let shop = Shop::new();
@@ -231,7 +231,7 @@ fn the_history_says_of_which_window_and_run_an_entry_is_and_who_made_it_why() {
     for part in ["incident-7", "bad prices on 3 January", "2026-01-02_2026-01-03"] {
         assert!(history.ok().stdout.contains(part), "{history:?}");
     }
-    // Nothing changes, and the entry says what is current.
+    // No pointer changes, and the entry shows the current windows.
     shop.run(&format!("rollback {SCOPE} --steps 0 --hold")).ok();
     assert_eq!(shop.entries()[0]["changed"], json!([]));
     assert_eq!(shop.entries()[0]["windows"]["cooc"]["end"], json!("2026-01-03T00:00:00Z"));
@@ -253,7 +253,7 @@ fn a_hold_keeps_what_is_current_until_it_is_released() {
     assert_eq!(shop.manifest()["current"], newest);
 
     shop.run(&format!("rollback {SCOPE} --hold --dry-run")).ok();
-    // A hold that cannot be read is in the way before anything is moved.
+    // An unreadable hold stops the rollback before anything moves.
     shop.0.write("out/registry/holds/demo/home.json", "garbage");
     let broken = shop.run(&format!("rollback {SCOPE}"));
     broken.fails(3, &["holds/demo/home.json"]);
@@ -281,7 +281,7 @@ fn a_hold_keeps_what_is_current_until_it_is_released() {
     assert_eq!(shop.manifest()["current"], newest);
 }
 
-/// The other kinds go on, and what was held is caught up with.
+/// The other kinds go on, and the held kind catches up after its release.
 #[test]
 fn a_hold_of_one_kind_is_a_hold_of_that_kind() {
     let shop = Shop::new();
@@ -303,7 +303,7 @@ fn a_hold_of_one_kind_is_a_hold_of_that_kind() {
         assert_eq!(shop.manifest()["current"]["cooc"], held);
         let status = shop.json("status")["manifests"][0].clone();
         assert_eq!(status["kinds"][0]["data_until"], json!("2026-01-05"));
-        // Of the window that ends first.
+        // The day of the window that ends first.
         assert_eq!(status["data_until"], json!("2026-01-02"));
         assert_eq!(status["lag_seconds"], status["kinds"][1]["lag_seconds"]);
         assert!(fs::read_to_string(shop.0.join(CHECKPOINT)).unwrap().contains("2026-01-03"));
@@ -335,7 +335,7 @@ fn show_says_what_is_live() {
         let document = shop.json(&format!("show {kind} {SCOPE} --top 2"));
         let uri = &shop.manifest()["current"][kind];
         assert_eq!(&document["uri"], uri);
-        // What is shown stands in the blob itself.
+        // The values shown are those in the blob.
         let blob: Value =
             serde_json::from_slice(&fs::read(&uri.as_str().unwrap()["file://".len()..]).unwrap()).unwrap();
         let first = &document["list"][0];
@@ -366,7 +366,7 @@ fn show_says_what_is_live() {
                     list.map(|line| (line["item_id"].clone(), line["score"].as_f64())).collect()
                 };
                 assert_eq!(pairs(&of_user["list"]), pairs(&users[0]["items"]));
-                // The sum over all users of the first, which none exceeds.
+                // The first item has the highest sum of scores over all users.
                 let mut sums: BTreeMap<&str, f64> = BTreeMap::new();
                 for item in users.iter().flat_map(|row| row["items"].as_array().unwrap()) {
                     let sum = sums.entry(item["item_id"].as_str().unwrap()).or_default();
@@ -383,7 +383,7 @@ fn show_says_what_is_live() {
             }
         }
     }
-    // What is left out is said, and one item is all that was asked for.
+    // The output mentions omitted entries; with `--item` the list has that entry only.
     let one = shop.run(&format!("show popularity {SCOPE} --top 1"));
     assert!(one.ok().stdout.contains("... and ") && one.stdout.contains(" more; --top N"), "{one:?}");
     let item = shop.json(&format!("show popularity {SCOPE} --top 2"))["list"][1].clone();
@@ -416,7 +416,7 @@ fn a_try_elsewhere_is_compared_without_publishing_it() {
     let popularity = &document["kinds"][0];
     assert_eq!(popularity["before"]["window"]["start"], json!("2026-01-03T00:00:00Z"));
     assert_eq!(popularity["after"]["window"]["start"], json!("2026-01-02T00:00:00Z"));
-    // Counted by hand from the two blobs.
+    // Computed from the two blobs.
     let top = |side: &str| -> Vec<String> {
         let uri = popularity[side]["uri"].as_str().unwrap();
         let blob: Value = serde_json::from_slice(&fs::read(&uri["file://".len()..]).unwrap()).unwrap();
@@ -437,7 +437,7 @@ fn a_try_elsewhere_is_compared_without_publishing_it() {
 #[test]
 fn messages_name_what_is_meant_and_what_to_do() {
     let shop = Shop::new();
-    // A blob that is lost, and a rollback that does not touch it.
+    // A lost blob, and a rollback that does not touch it.
     let cooc = shop.manifest()["current"]["cooc"].as_str().unwrap().to_owned();
     fs::remove_file(&cooc["file://".len()..]).unwrap();
     shop.run("verify")
@@ -446,7 +446,7 @@ fn messages_name_what_is_meant_and_what_to_do() {
     shop.run(&format!("rollback {SCOPE} --to {} ", shop.hashes()[1])).ok();
     shop.run(&format!("run {SCOPE} --start 2026-01-03")).ok();
 
-    // One step is not steps.
+    // More steps than the history has.
     let young = Sandbox::shop();
     let run = format!("run {SCOPE} --config config.json --start 2026-01-01 --end 2026-01-02");
     young.run("recsys-pipelines", &run).ok();
@@ -454,7 +454,7 @@ fn messages_name_what_is_meant_and_what_to_do() {
         .run("recsys-pipelines", &format!("rollback {SCOPE} --config config.json --steps 5"))
         .fails(2, &["reaches back 1 step, not 5"]);
 
-    // A typing error in a tenant.
+    // A typo in the tenant.
     for line in ["status --tenant dmeo", "verify --tenant dmeo", "history --tenant dmeo --surface home"] {
         shop.run(line).fails(2, &["demo/home"]);
     }
@@ -471,7 +471,7 @@ fn messages_name_what_is_meant_and_what_to_do() {
     let status = shop.run("status --tenant dmeo --surface home");
     assert!(status.ok().stdout.contains("nothing was published for dmeo/home; there is demo/home"));
 
-    // Nor is anything published for a name that nobody has, job by job.
+    // The separate jobs publish nothing for an unknown name either.
     for job in ["job_ingest", "job_popularity"] {
         let line = "--tenant dmeo --surface home --start 2026-01-01 --config config.json";
         let finished = shop.0.run(job, line);
@@ -497,7 +497,7 @@ fn messages_name_what_is_meant_and_what_to_do() {
     assert!(shop.run("status").ok().stdout.contains("is not a checkpoint"));
 }
 
-/// What breaks off a history is in the way of a collection only where there is something to collect.
+/// A gap in the history stops a collection only if there is something to collect.
 #[test]
 fn a_collection_with_nothing_to_delete_has_nothing_to_refuse() {
     let shop = Shop::new();

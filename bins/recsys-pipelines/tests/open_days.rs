@@ -1,4 +1,4 @@
-//! Days that have not ended, days that are counted from today, and events that lie in the file of another day.
+//! Days that have not ended, days counted from today, and events in the file of another day.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -34,7 +34,7 @@ fn checkpoint(sandbox: &Sandbox) -> Option<String> {
     std::fs::read_to_string(sandbox.join("out/checkpoints/demo/home.json")).ok()
 }
 
-/// The day that is so many days from today in UTC.
+/// The date `days` days from today, in UTC.
 #[allow(clippy::disallowed_methods, reason = "the binaries ask the same clock")]
 fn around(days: i64) -> String {
     let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
@@ -44,7 +44,7 @@ fn around(days: i64) -> String {
 #[test]
 fn a_day_that_has_not_ended_is_refused_and_never_moves_the_checkpoint() {
     let sandbox = sandbox(&json!({}));
-    // Two days on it has neither ended nor begun, even if midnight passes meanwhile.
+    // Two days ahead, so that the day has not begun even if midnight passes during the test.
     let (before, open) = (around(-2), around(2));
     write(&sandbox, &before, &[event(&format!("{before}T10:00:00Z"), "A")]);
     write(&sandbox, &open, &[event(&format!("{open}T10:00:00Z"), "B")]);
@@ -55,7 +55,7 @@ fn a_day_that_has_not_ended_is_refused_and_never_moves_the_checkpoint() {
         sandbox.run(job, &days).fails(3, &parts);
     }
     run(&sandbox, &format!("--start {open}")).fails(3, &parts);
-    // The days before it are not begun either: whoever asked for all of them would take them for done.
+    // No earlier day is run either: the caller asked for all days and would believe them done.
     for range in
         [format!("--start {before} --end {open}"), format!("--incremental --start {before} --end {open}")]
     {
@@ -73,7 +73,7 @@ fn a_day_that_has_not_ended_is_refused_and_never_moves_the_checkpoint() {
 #[test]
 fn an_open_day_can_be_tried_and_the_checkpoint_stays() {
     let sandbox = sandbox(&json!({}));
-    // A clock that stands still, in a year that has not come.
+    // A clock pinned to a year in the future.
     let at_noon = |line: &str| -> Finished {
         let mut command = sandbox.command("recsys-pipelines");
         command.args(["run"]).args(SCOPE.split(' ')).args(line.split(' '));
@@ -123,7 +123,7 @@ fn a_day_can_be_counted_from_today() {
     }
 }
 
-/// Two files that are cut by a local time an hour and a half behind.
+/// Two files split by a local time that is 90 minutes behind.
 fn by_local_time(sandbox: &Sandbox) {
     let of_the_first =
         ["2026-01-01T08:00:00Z", "2026-01-01T09:00:00Z", "2026-01-02T00:30:00Z", "2026-01-02T01:00:00Z"];
@@ -158,14 +158,14 @@ fn a_feed_in_local_time_can_be_refused_on_its_first_day() {
         Finished::from(command.env("RUST_LOG", "error").args(line.split(' ')).output().unwrap())
     };
     quiet("run").fails(3, &parts);
-    // The chain of jobs knows it from the report.
+    // The separate jobs find it in the report.
     let day = format!("{SCOPE} --start 2026-01-01");
     sandbox.run("job_ingest", &day).ok();
     sandbox.run("job_validate", &day).fails(3, &parts);
     // A third is allowed.
     run(&sandbox, "--start 2026-01-02").ok();
 
-    // A flat file holds other days by right.
+    // A flat file may hold other days.
     let files = ["2026-01-01", "2026-01-02"].map(|day| {
         std::fs::read_to_string(sandbox.join(format!("raw/demo/home/exposure.{day}.jsonl"))).unwrap()
     });

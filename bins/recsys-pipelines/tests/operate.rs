@@ -1,4 +1,4 @@
-//! The operator's commands: what is current, what was, whether it is intact, and back.
+//! The operator's commands: status, history, verification, rollback.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -61,7 +61,7 @@ fn status_says_what_is_current_and_what_is_stale_or_missing() {
     for command in ["status --max-age 26h", "status", "verify"] {
         shop.run(&format!("{command} --tenant nobody")).fails(2, &["out/registry", "no manifest"]);
     }
-    // An empty folder is what a mount leaves that is not there.
+    // An empty folder is what an unmounted volume looks like.
     fs::create_dir(shop.0.join("empty")).unwrap();
     for place in ["empty", "nowhere"] {
         config["registry_dir"] = json!(place);
@@ -93,19 +93,19 @@ fn a_rollback_returns_the_exact_pointers_of_before_and_can_be_rolled_back() {
         shop.run(&format!("{} --json", &format!("history {SCOPE}"))).ok().json()["entries"][0].clone();
     assert_eq!((&entry["reason"], &entry["changed"]), (&json!("rollback"), &json!(["popularity", "cooc"])));
 
-    // Back again, and to a manifest by its hash.
+    // Back again, then to a manifest by its hash.
     shop.run(&format!("rollback {SCOPE}")).ok();
     assert_eq!(current(&shop), third);
     shop.run(&format!("rollback {SCOPE} --to {}", &first_hash[..8])).ok();
     let first = current(&shop);
     assert!(first != second && second != third && first != third);
-    // Nothing to do is nothing done.
+    // A rollback to the current manifest changes nothing.
     let again = shop.run(&format!("rollback {SCOPE} --to {first_hash}"));
     assert!(again.ok().stdout.contains("are current already"), "{again:#?}");
     assert_eq!(shop.hashes().len(), 6);
     // No blob was built, copied or touched.
     assert_eq!(shop.0.snapshot("out/objects"), blobs);
-    // The next run moves on from here.
+    // The next run continues from here.
     shop.run(&format!("run {SCOPE} --start 2026-01-03")).ok();
     assert_eq!(current(&shop), third);
 }
@@ -118,7 +118,7 @@ fn one_kind_goes_back_by_its_own_changes() {
     let now = current(&shop);
     assert_eq!(now[&Kind::Popularity], third[&Kind::Popularity]);
     assert_ne!(now[&Kind::Cooc], third[&Kind::Cooc]);
-    // A step of popularity passes over the entry above, in which it did not change.
+    // A step of `popularity` skips the entry above, which did not change it.
     shop.run(&format!("rollback {SCOPE} --kind popularity")).ok();
     let after = current(&shop);
     assert_eq!(after[&Kind::Cooc], now[&Kind::Cooc]);
@@ -155,14 +155,14 @@ fn a_rollback_to_something_damaged_is_refused() {
     shop.run("history --tenant demo --surface search").fails(2, &["search/manifest.json does not exist"]);
 }
 
-/// The next swap adopts it; until then it is shown as if that had happened.
+/// The next swap adopts the edit; until then it is shown as if it were adopted.
 #[test]
 fn a_manifest_that_was_edited_is_part_of_the_history() {
     let shop = Shop::new();
     let before = current(&shop);
     let text = fs::read_to_string(shop.0.join(MANIFEST)).unwrap();
     let mut manifest: Value = serde_json::from_str(&text).unwrap();
-    // As an editor would, and not far in the future, which is refused.
+    // As an editor would save it; a time far in the future would be refused.
     let updated: Timestamp = manifest["updated_at"].as_str().unwrap().parse().unwrap();
     manifest["updated_at"] = json!((updated + SignedDuration::from_mins(1)).to_string());
     manifest["current"].as_object_mut().unwrap().remove("cooc");
@@ -274,7 +274,7 @@ fn a_tenant_that_is_broken_does_not_hide_the_others() {
     assert!(shop.run("gc").stdout.contains("nothing to delete"));
 }
 
-/// Somebody may have stopped the other process with its lock in hand.
+/// The other process may have been stopped while it holds the lock.
 #[test]
 fn a_lock_that_another_process_holds_is_told() {
     let sandbox = Sandbox::shop();
@@ -290,7 +290,7 @@ fn a_lock_that_another_process_holds_is_told() {
     let lock = fs::File::options().write(true).open(path).unwrap();
     lock.lock().unwrap();
     let mut other = run("2026-01-02").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    // Its last line, should it never tell of the lock.
+    // The last line, in case the lock is never mentioned.
     let mut lines = BufReader::new(other.stderr.take().unwrap()).lines().map(Result::unwrap);
     let (told, was_told) = mpsc::channel();
     thread::scope(|scope| {

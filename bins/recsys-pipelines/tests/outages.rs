@@ -1,5 +1,5 @@
-//! Services that refuse, fail, hang or lie: one line that names endpoint, bucket and key, the right exit code,
-//! the old manifest. What only stumbles is tried again.
+//! Services that refuse, fail, hang or send wrong answers: one line with endpoint, bucket and key, the right exit code,
+//! and the old manifest stays. Transient errors are retried.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 const RUN: &str = "--start 2026-01-02";
 
-/// A pipeline that has published its first day, with a proxy between it and its server, and little patience.
+/// A pipeline that has published its first day, with a proxy in front of its server and short timeouts.
 struct Shop {
     remote: Remote,
     proxy: Proxy,
@@ -35,7 +35,7 @@ impl Shop {
         self.remote.run("recsys-pipelines", &format!("run {SCOPE} {RUN}"))
     }
 
-    /// The second day fails with one line that holds `parts`, and the first one stays current.
+    /// Asserts that the second day fails with one line that contains `parts`, and that the first day stays current.
     #[track_caller]
     fn fails(&self, finished: &Finished, code: i32, parts: &[&str]) {
         finished.fails(code, parts);
@@ -44,7 +44,7 @@ impl Shop {
         assert_eq!(self.remote.published().unwrap().len(), 5);
     }
 
-    /// What remains to be said when it was told who is waited for, and for how long still.
+    /// Asserts that waiting was announced with endpoint and remaining time; returns the output without that line.
     fn waits(&self, finished: &Finished, seconds: u32) -> Finished {
         let told = format!("waiting for an answer of {}, for {seconds} s at most", self.remote.endpoint);
         let lines: Vec<&str> = finished.stderr.lines().collect();
@@ -57,7 +57,7 @@ impl Shop {
         format!("s3://{}/{}", self.remote.s3.bucket, self.remote.key(name))
     }
 
-    /// The same with another setting for this once.
+    /// Like [`Self::run`], with one setting changed for this run.
     fn run_with(&self, pointer: &str, value: Value) -> Finished {
         let mut config = self.remote.config.clone();
         *config.pointer_mut(pointer).unwrap() = value;
@@ -148,7 +148,7 @@ fn nothing_may_be_read_that_is_denied_and_nothing_denied_is_missing() {
         let finished = shop.remote.run("recsys-pipelines", &line);
         shop.fails(&finished, 2, &[&shop.object(key), &shop.remote.endpoint, "denies", "AccessDenied"]);
     }
-    // Not even when an empty day would be fine.
+    // Not even if an empty day is allowed.
     shop.proxy.clear();
     shop.proxy.rule("GET", "exposure.2026-01-02.jsonl", None, answer(403, "AccessDenied", ""));
     let mut config = shop.remote.config.clone();
@@ -158,7 +158,7 @@ fn nothing_may_be_read_that_is_denied_and_nothing_denied_is_missing() {
         let finished = shop.remote.run(job, &line);
         shop.fails(&finished, 2, &[&shop.object("raw/demo/home/exposure.2026-01-02.jsonl"), "denies"]);
     }
-    // Servers that say nothing but the number.
+    // Servers that answer with the status only.
     shop.proxy.clear();
     shop.proxy.rule("GET", "", None, Fault::Answer { status: 403, body: String::new() });
     shop.fails(&shop.run(), 2, &["denies", "403 Forbidden"]);
@@ -191,7 +191,7 @@ fn a_storm_of_503_fails_in_the_end_and_a_shower_does_not() {
         shop.proxy.rule(method, "", Some(3), answer(503, "SlowDown", "reduce your rate"));
         shop.proxy.rule(method, "", Some(2), Fault::Drop);
     }
-    // One request may meet them all.
+    // A single request may meet all of them.
     shop.run_with("/storage/retry_timeout_s", json!(30)).ok();
     assert_ne!(shop.remote.objects("out/registry/current"), shop.before);
     assert_eq!(shop.remote.published().unwrap().len(), 5);
@@ -213,7 +213,7 @@ fn a_server_that_does_not_answer() {
     shop.fails(&finished, 1, &["manifest.json", &shop.remote.endpoint, "did not answer in time"]);
 }
 
-/// Whoever looks at a terminal does not wait for the patience of a job.
+/// Operators at a terminal do not wait for as long as jobs do.
 #[test]
 fn an_operators_command_is_bounded_until_the_first_answer() {
     let mut shop = Shop::new();
@@ -228,18 +228,18 @@ fn an_operators_command_is_bounded_until_the_first_answer() {
         let finished = shop.remote.sandbox.run_bounded("recsys-pipelines", &line, &environment);
         shop.fails(&shop.waits(&finished, 3), 1, &[&shop.remote.endpoint, "did not answer in time"]);
     }
-    // The answer that comes says what is wrong, and not only that time is up.
+    // An error that arrives is reported in place of the timeout.
     let nobody = shop.remote.s3.settings_at("http://127.0.0.1:1");
     let nobody: Vec<(&str, &str)> =
         nobody.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let finished = shop.remote.sandbox.run_bounded("recsys-pipelines", status, &nobody);
     shop.fails(&finished, 1, &["cannot be reached", "refused"]);
-    // One that has answered has the patience of a job.
+    // After the first answer, the longer timeout of jobs applies.
     shop.proxy.clear();
     shop.remote.config["storage"] = json!({"operator_timeout_s": 4, "timeout_s": 6});
     shop.remote.write_config();
     shop.proxy.rule("GET", "manifest.json", None, Fault::Stall);
-    // Without a surface: first the list, which is answered.
+    // Without a surface, the list comes first, and it is answered.
     let finished = shop.remote.run("recsys-pipelines", "status --config config.json --log-format text");
     shop.fails(&shop.waits(&finished, 9), 1, &["manifest.json", "did not answer in time"]);
 }
@@ -258,7 +258,7 @@ fn a_body_that_breaks_off() {
         shop.proxy.rule("GET", &shop.remote.key(key), None, Fault::Truncate(50));
         shop.fails(&shop.run(), 1, &[&shop.object(key), &shop.remote.endpoint, "broke off"]);
     }
-    // Once is no harm: the rest is fetched.
+    // A single truncated answer does no harm: the rest is fetched.
     shop.proxy.clear();
     for key in keys {
         shop.proxy.rule("GET", &shop.remote.key(key), Some(1), Fault::Truncate(50));
@@ -268,7 +268,7 @@ fn a_body_that_breaks_off() {
     shop.remote.published().unwrap();
 }
 
-/// The write was done and its answer lost.
+/// The write was done, and its answer was lost.
 #[test]
 fn a_lost_answer_to_any_write_is_no_lost_write() {
     let shop = Shop::new();
@@ -286,14 +286,14 @@ fn a_lost_answer_to_any_write_is_no_lost_write() {
     let listed: Value = serde_json::from_str(&listed.ok().stdout).unwrap();
     assert_eq!(listed["entries"].as_array().unwrap().len(), 3);
     assert_eq!(history(&shop), 3);
-    // Lost for good: the swap is settled by looking.
+    // All answers lost: a read settles whether the swap was done.
     shop.proxy.clear();
     shop.proxy.rule("PUT", "manifest.json", None, Fault::AnswerLost);
     shop.remote.run("recsys-pipelines", &format!("rollback {SCOPE}")).ok();
     assert_eq!(history(&shop), 4);
 }
 
-/// What a proxy or another server says of a day that it knows nothing of.
+/// 404 pages of a proxy or another server that does not know the bucket.
 #[test]
 fn a_404_of_somebody_else_is_no_missing_day() {
     let shop = Shop::new();
@@ -312,7 +312,7 @@ fn a_404_of_somebody_else_is_no_missing_day() {
     }
 }
 
-/// Listings have errors of their own kind in the library.
+/// Listings have error types of their own in the library.
 #[test]
 fn whoever_may_not_list_is_told_so() {
     let shop = Shop::new();
@@ -336,7 +336,7 @@ fn whoever_may_not_list_is_told_so() {
 #[test]
 fn a_conflict_is_tried_again_and_never_taken_for_a_document_that_is_there() {
     let shop = Shop::new();
-    // In the order in which they are written: what comes before is there when the next one is refused.
+    // In the order of writing: each document exists before the next one is refused.
     for name in ["/objects/", "/records/", "/history/"] {
         shop.proxy.clear();
         shop.proxy.rule("PUT", name, None, answer(409, "OperationAborted", "try again"));
@@ -353,13 +353,13 @@ fn a_conflict_is_tried_again_and_never_taken_for_a_document_that_is_there() {
     assert_eq!(shop.remote.published().unwrap().len(), 5);
 }
 
-/// The answer to a swap is lost, and then the server is gone.
+/// The answer to the swap is lost, and then the server fails.
 #[test]
 fn a_rollback_that_may_have_been_done_is_not_to_be_repeated() {
     let shop = Shop::new();
     shop.run().ok();
     shop.proxy.rule("PUT", "manifest.json", None, Fault::AnswerLost);
-    // The plan and the swap read it; whoever looks afterwards learns nothing.
+    // Plan and swap may read the manifest; the check afterwards fails.
     shop.proxy.pass("GET", "current/demo/home/manifest.json", 3);
     shop.proxy.rule("GET", "current/demo/home/manifest.json", None, answer(503, "SlowDown", "later"));
     let finished = shop.remote.run("recsys-pipelines", &format!("rollback {SCOPE}"));
@@ -376,13 +376,13 @@ fn a_probe_that_stumbles_condemns_nobody() {
     let shop = Shop::new();
     shop.proxy.rule("PUT", "/.probe/", None, answer(412, "PreconditionFailed", "always"));
     shop.fails(&shop.run(), 2, &["refuses conditional writes whose condition holds"]);
-    // Publishers need not be allowed to delete.
+    // Publishers do not need permission to delete.
     shop.proxy.clear();
     shop.proxy.rule("DELETE", "", None, answer(403, "AccessDenied", "no"));
     shop.run().ok();
 }
 
-/// A server that takes every write, whatever its condition.
+/// A server that accepts every write, whatever its condition.
 #[test]
 fn a_server_that_ignores_conditions() {
     let shop = Shop::new();
@@ -403,7 +403,7 @@ fn a_server_that_ignores_conditions() {
     assert_ne!(shop.remote.objects("out/registry/current"), shop.before);
 }
 
-/// Servers that speak no other than the plain requests.
+/// Servers that support plain requests only.
 #[test]
 fn a_server_without_multi_object_deletion_deletes() {
     let mut shop = Shop::new();
@@ -423,11 +423,11 @@ fn a_server_without_multi_object_deletion_deletes() {
     shop.remote.s3.put(&raw, &good);
     shop.run().ok();
     assert_eq!(files("out/canonical/demo/home/quarantine"), [""; 0]);
-    // A day that is emptied.
+    // A day whose raw file becomes empty.
     shop.remote.s3.put(&raw, "");
     shop.remote.run("job_ingest", &format!("{SCOPE} {RUN}")).ok();
     assert!(!files("out/canonical").iter().any(|name| name.ends_with("exposures/2026-01-02.jsonl")));
-    // Garbage, twice: nothing is left in the way of a second collection.
+    // Collect garbage twice: the first collection leaves nothing that blocks the second.
     for outcome in [": deleted\n", ", 0 bytes: nothing to delete\n"] {
         let mut command = shop.remote.command("recsys-pipelines");
         command.env("SOURCE_DATE_EPOCH", "4000000000").args(["gc", "--config", "config.json"]);
@@ -438,7 +438,7 @@ fn a_server_without_multi_object_deletion_deletes() {
     assert!(!shop.proxy.requests().iter().any(|request| request.starts_with("POST ")));
 }
 
-/// What nobody is misled by may stay; what would count may not.
+/// A leftover that misleads nobody may stay, with a warning; one that would count is an error.
 #[test]
 fn a_leftover_that_cannot_be_removed_is_named() {
     let mut shop = Shop::new();
@@ -475,7 +475,7 @@ fn a_server_that_does_not_know_conditions() {
         shop.proxy.rule("PUT", "", None, Fault::AnswerWith(header, 501, unknown.to_owned()));
         let parts = ["refuses conditional writes", "another store for registry_dir", "last-write-wins"];
         shop.fails(&shop.run(), 2, &parts);
-        // Blobs are named by their content, and everybody writes the same.
+        // Blobs are content-addressed, so overwriting one is harmless.
         let mut config = shop.remote.config.clone();
         config["registry_dir"] = json!("registry");
         config["artifact_kinds"] = json!(["popularity"]);
@@ -543,7 +543,7 @@ fn what_is_forbidden_is_not_always_the_fault_of_the_key() {
     shop.fails(&shop.run(), 1, &["has no room", "cap exceeded"]);
 }
 
-/// Whatever the status.
+/// Retryable error codes, whatever the status.
 #[test]
 fn what_passes_by_itself_is_tried_again() {
     let shop = Shop::new();
@@ -560,9 +560,9 @@ fn what_passes_by_itself_is_tried_again() {
         for method in ["GET", "PUT"] {
             shop.proxy.rule(method, "", Some(2), answer(status, code, "later"));
         }
-        // One request may meet both.
+        // A single request may meet both.
         shop.run_with("/storage/retry_timeout_s", json!(30)).ok();
-        // In the end the answer itself is told.
+        // After the last retry, the server's answer is reported.
         shop.proxy.clear();
         shop.proxy.rule("GET", "home.json", None, answer(status, code, "later"));
         let parts = [shop.remote.endpoint.clone(), format!("{status} "), format!("{code} later")];

@@ -1,4 +1,4 @@
-//! Outcomes through the binaries: ingested beside the exposures, counted where weights say so.
+//! Outcomes through the binaries: ingested next to the exposures, counted if weights ask for it.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -46,7 +46,7 @@ fn weights(exposure: u64, click: u64, conversion: u64) -> Value {
     json!({"weights": {"exposure": exposure, "click": click, "conversion": conversion}})
 }
 
-/// Runs a binary at a fixed time, for it is part of what is written.
+/// Runs a binary with a pinned clock, since the output contains the time.
 fn run_pinned(sandbox: &Sandbox, binary: &str, line: &str) -> Finished {
     let mut command = sandbox.command(binary);
     command
@@ -62,7 +62,7 @@ fn run(sandbox: &Sandbox, flags: &str) {
     run_pinned(sandbox, "recsys-pipelines", &format!("run {SCOPE} {flags}"));
 }
 
-/// The staged artifacts of a kind: their versions and hashes of the source.
+/// Versions and source hashes of the staged artifacts of a kind.
 fn built(sandbox: &Sandbox, kind: &str) -> Vec<(String, String)> {
     let staged = sandbox.snapshot("out/artifacts");
     let of_kind = staged.iter().filter(|(name, _)| name.contains(kind) && name.ends_with(".json"));
@@ -103,7 +103,7 @@ fn run_and_the_chain_of_jobs_leave_the_same_files() {
                     run_pinned(&sandbox, job, &format!("{SCOPE} --start {day} {artifacts}"));
                 }
             }
-            // The checkpoint is `run`'s alone.
+            // Only `run` writes a checkpoint.
             let _ = fs::remove_dir_all(sandbox.join("out/checkpoints"));
             trees.push(sandbox.snapshot("out"));
             fs::remove_dir_all(sandbox.join("out")).unwrap();
@@ -125,7 +125,7 @@ fn by_default_outcomes_change_no_artifact_and_are_not_even_read() {
     let sandbox = shop(&json!({}));
     run(&sandbox, "--start 2026-01-01 --end 2026-01-03");
     let with: Vec<_> = kinds.map(|kind| built(&sandbox, kind)).to_vec();
-    // A builder that looked would stop at this.
+    // A builder that read this file would fail.
     sandbox.write(&format!("{CANONICAL}/2026-01-02.jsonl"), "broken\n");
     for job in ["job_popularity", "job_implicit"] {
         run_pinned(&sandbox, job, &format!("{SCOPE} --start 2026-01-02"));
@@ -165,7 +165,7 @@ fn the_source_of_weighted_artifacts_is_exposures_then_outcomes() {
     assert!(has("popularity", &both) && has("implicit", &both));
     assert!(!has("cooc", &both) && !has("session_seq", &both));
 
-    // Weights of exposures alone change what is counted, and not what it is counted from.
+    // Exposure-only weights change the counts, but not their source.
     let scaled = shop(&weights(2, 0, 0));
     let plain = shop(&json!({}));
     for sandbox in [&scaled, &plain] {
@@ -202,7 +202,7 @@ fn what_was_read_is_said() {
         assert_eq!(outcomes["canonical"]["events"], text.lines().count());
     }
 
-    // A day that never had any is an empty day, of which nothing is said.
+    // A day that never had outcomes is empty, and nothing is reported about it.
     fs::remove_file(sandbox.join("raw/demo/home/outcome.2026-01-02.jsonl")).unwrap();
     let ingested = run_pinned(&sandbox, "job_ingest", &format!("{SCOPE} --start 2026-01-02"));
     assert!(!ingested.stdout.contains("outcome"), "{}", ingested.stdout);
@@ -248,7 +248,7 @@ fn a_bad_outcome_stops_the_day_before_anything_is_written() {
     let position = format!("{raw}:{}: field `event_type` is \"purchase\"", good.lines().count() + 1);
     sandbox.run("job_ingest", &format!("{SCOPE} --start 2026-01-01")).fails(3, &[&position]);
     sandbox.run("recsys-pipelines", &format!("run {SCOPE} --start 2026-01-01")).fails(3, &[&position]);
-    // The day is marked as refused, and that is all.
+    // The day is marked as refused; nothing else is written.
     let written = sandbox.snapshot("out");
     let files = ["exposures/2026-01-01.refused.jsonl", "scope.json"];
     let files = files.map(|file| format!("canonical/demo/home/{file}"));
@@ -285,7 +285,7 @@ fn outcomes_are_bounded_as_exposures_are() {
     sandbox
         .run("job_ingest", &format!("{SCOPE} --start 2026-01-01"))
         .fails(4, &["max_events_per_run", "99 of at most 98", "the outcomes of 2026-01-01"]);
-    // Counted, they are of the window that is built.
+    // If they are counted, outcomes add to the events of the window.
     sandbox.write(raw, format!("{line}\n").repeat(1));
     let config = |weights: Value, most: u64| {
         let mut extra = weights;
@@ -344,7 +344,7 @@ fn outcomes_in_a_bucket_are_those_on_a_disk() {
     remote.run("recsys-pipelines", &format!("run {SCOPE} --start 2026-01-01 --end 2026-01-03")).ok();
     let objects = remote.objects("out");
     for (name, bytes) in bytes(&disk.snapshot("out")) {
-        // What is staged or stored has its time of building in it.
+        // Staged and stored artifacts contain their build time.
         let of_content = name.starts_with("canonical/") || name.ends_with("current.version");
         if of_content {
             assert_eq!(objects[&format!("out/{name}")], bytes, "{name}");
@@ -377,14 +377,14 @@ fn bad_outcomes_are_set_aside_beside_bad_exposures() {
     }
     assert_eq!(sandbox.snapshot(CANONICAL), before);
 
-    // Too many of the one are not made up for by none of the other.
+    // Too many bad lines of one type are not offset by good lines of the other.
     sandbox.write(exposures, good_exposures);
     sandbox.write(outcomes, format!("{}{good}", "broken\n".repeat(5)));
     sandbox
         .run("job_ingest", &line)
         .fails(3, &["max_invalid_ratio", "5 of 39", "quarantine/outcomes/2026-01-01.jsonl"]);
     assert_eq!(sandbox.snapshot(CANONICAL), before);
-    // An event more and one less are counted as such.
+    // One event more and one less are counted separately.
     let others: Vec<&str> = good.lines().skip(1).collect();
     let more = others[0].replace("\"value\":", "\"value\":1");
     sandbox.write(outcomes, format!("{}\n{more}\n", others.join("\n")));

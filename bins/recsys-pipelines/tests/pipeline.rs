@@ -29,7 +29,7 @@ fn shop(extra: &Value) -> Sandbox {
     sandbox
 }
 
-/// Runs a binary at a fixed time, for it is part of what is written.
+/// Runs a binary with a pinned clock, since the output contains the time.
 fn run_pinned(sandbox: &Sandbox, binary: &str, line: &str) {
     let mut command = sandbox.command(binary);
     command
@@ -40,7 +40,7 @@ fn run_pinned(sandbox: &Sandbox, binary: &str, line: &str) {
     assert!(output.status.success(), "{binary} {line}: {output:?}");
 }
 
-/// A day through the separate jobs.
+/// Processes a day with the separate jobs.
 fn chain(sandbox: &Sandbox, artifacts: &str, day: &str) {
     for job in ["job_ingest", "job_validate"] {
         run_pinned(sandbox, job, &format!("{SCOPE} --start {day}"));
@@ -69,7 +69,7 @@ fn run_and_the_chain_of_jobs_leave_the_same_files() {
                     run_pinned(&sandbox, "recsys-pipelines", &line);
                 }
             }
-            // The checkpoint is `run`'s alone.
+            // Only `run` writes a checkpoint.
             let _ = fs::remove_dir_all(sandbox.join("out/checkpoints"));
             trees.push(sandbox.snapshot("out"));
             fs::remove_dir_all(sandbox.join("out")).unwrap();
@@ -86,7 +86,7 @@ fn running_again_later_changes_no_byte_and_no_time() {
     let days = "--start 2026-01-01 --end 2026-01-03";
     sandbox.run("recsys-pipelines", &format!("run {SCOPE} {days}")).ok();
     let before = sandbox.snapshot("out");
-    // The clock has moved on by more than its resolution.
+    // Wait for longer than the resolution of file times.
     std::thread::sleep(std::time::Duration::from_millis(20));
     let again = sandbox.run("recsys-pipelines", &format!("run {SCOPE} {days}"));
     assert!(again.ok().stdout.contains("already current"), "{again:#?}");
@@ -159,7 +159,7 @@ fn an_incremental_run_begins_after_the_checkpoint_and_leaves_no_gap() {
     let stdout = &next.ok().stdout;
     assert!(stdout.contains("demo/home 2026-01-03") && !stdout.contains("demo/home 2026-01-02"), "{stdout}");
     assert!(run("--incremental --end 2026-01-03").ok().stdout.contains("nothing to do"));
-    // A rerun of an old day does not send the next incremental run back.
+    // Rerunning an old day does not move the checkpoint back.
     run("--start 2026-01-01").ok();
     assert_eq!(checkpoint(), "{\"day\":\"2026-01-03\"}\n");
     // A failed day does not count as published.
@@ -299,7 +299,7 @@ fn publishers_of_different_kinds_never_lose_each_others_update() {
     let range = format!("{SCOPE} --start 2026-01-01 --end 2026-01-03");
     sandbox.run("job_ingest", &range).ok();
     let jobs = ["popularity", "cooc", "implicit", "session_seq"];
-    // Each publisher stages its kind in a folder of its own and publishes day by day.
+    // Each publisher stages its kind in its own folder and publishes day by day.
     std::thread::scope(|scope| {
         for kind in jobs {
             let sandbox = &sandbox;
@@ -322,7 +322,7 @@ fn publishers_of_different_kinds_never_lose_each_others_update() {
         let blob: Value = serde_json::from_slice(&fs::read(&uri["file://".len()..]).unwrap()).unwrap();
         assert_eq!(blob["window"]["end"], "2026-01-04T00:00:00Z", "{uri}");
     }
-    // Following the chain from the current manifest meets one entry for each of the twelve swaps.
+    // The history holds one entry for each of the twelve swaps.
     let entries: Vec<Value> = sandbox
         .snapshot("out/registry/history")
         .values()
@@ -384,7 +384,7 @@ fn the_same_registry_by_another_path_is_published_to_all_the_same() {
     assert!(output.status.success(), "{output:?}");
     let current = read_published(&sandbox.join(MANIFEST)).unwrap();
     assert!(current.values().all(|uri| uri.contains("/link/objects/")), "{current:?}");
-    // What is current is somewhere else for a publisher by the first path. It is not taken for nothing.
+    // A publisher that uses the first path finds the current blob elsewhere. It must not treat it as missing.
     sandbox.write("shop.csv", "item_id,tags\nA,\n");
     sandbox.run("recsys-pipelines", &line).fails(3, &["the new content_sim is empty"]);
     assert_eq!(read_published(&sandbox.join(MANIFEST)).unwrap(), current);

@@ -1,4 +1,4 @@
-//! A limit on processes that keeps threads from being started: one line that names it, and nothing half done.
+//! A process limit that keeps threads from starting: one line names it, and nothing is left half done.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -24,16 +24,16 @@ fn sandbox() -> Sandbox {
     sandbox
 }
 
-/// Runs a binary as a user who may have so many processes and threads; there is no limit for root.
+/// Runs a binary as a user limited to `processes` processes and threads; root has no limit.
 fn run(sandbox: &Sandbox, processes: u32, binary: &str, line: &str) -> Finished {
-    // The build folder may be closed to others. A job starts the program beside it.
+    // The build folder may be closed to other users, so copy the binaries; a job starts the program next to it.
     for name in [binary, "recsys-pipelines"] {
         if !sandbox.join(name).exists() {
             fs::copy(binaries().join(name), sandbox.join(name)).unwrap();
         }
     }
     let copy = sandbox.join(binary);
-    // A user of its own: that of other tests may have processes at the same time.
+    // A dedicated user, since other tests' users may run processes at the same time.
     let mut command = Command::new("setpriv");
     command.args(["--reuid=64123", "--regid=64123", "--clear-groups", "prlimit"]);
     command.arg(format!("--nproc={processes}")).arg(copy).args(line.split_whitespace());
@@ -79,7 +79,7 @@ fn a_run_works_with_few_threads_or_says_why_not() {
     sandbox.run("recsys-pipelines", &format!("verify {}", FLAGS.replace(" --start 2026-01-01", ""))).ok();
 }
 
-/// The threads that wait for a bucket are those of a library that panics without them.
+/// Requests to a bucket need threads of a library that panics without them.
 #[test]
 fn a_bucket_is_asked_or_the_limit_is_named() {
     let sandbox = sandbox();

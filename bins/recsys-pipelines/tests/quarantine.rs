@@ -1,5 +1,5 @@
-//! Bad raw lines and files, as the binaries meet them: strict mode stops at the first, quarantine mode sets
-//! aside exactly the bad ones, and what cannot be read to its end is an error in both.
+//! Bad raw lines and files through the binaries: strict mode stops at the first, quarantine mode sets aside exactly the
+//! bad ones, and a file that cannot be read to its end is an error in both.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -26,12 +26,12 @@ fn good(day: &str, item: &str) -> String {
     )
 }
 
-/// So many good lines of the day.
+/// `count` good lines of the day.
 fn good_lines(count: usize) -> String {
     (0..count).map(|number| good(DAY, &format!("i{}", number % 100)) + "\n").collect()
 }
 
-/// A folder with raw events.
+/// A sandbox with raw events.
 struct Feed(Sandbox);
 
 impl Feed {
@@ -72,7 +72,7 @@ impl Feed {
         self.0.join(path).exists()
     }
 
-    /// Begins to ingest, and returns when the raw file is open.
+    /// Starts to ingest, and returns once the raw file is open.
     fn begin(&self) -> Child {
         let mut command = self.0.command("job_ingest");
         command.args(SCOPE.split(' ')).args(["--start", DAY]).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -94,7 +94,7 @@ fn finished(child: Child) -> Finished {
     child.wait_with_output().unwrap().into()
 }
 
-/// Bad lines as a producer writes them, and what the message has after `file:line`.
+/// Bad lines as producers write them, and the message expected after `file:line`.
 fn bad_lines() -> Vec<(Vec<u8>, &'static str)> {
     let line = good(DAY, "A");
     let with = |from: &str, to: &str| line.replacen(from, to, 1).into_bytes();
@@ -171,7 +171,7 @@ fn two_files_of_a_day_of_which_one_is_bad() {
         "{\"file\":\"demo/home/exposure.2026-01-01.jsonl\",\"line\":2,\"column\":1,\"byte_offset\":100,\
          \"reason\":\"EOF while parsing an object\",\"text\":\"{\"}\n"
     );
-    // The same again changes nothing, and neither does another place.
+    // Ingesting again changes nothing, even with the raw files in another folder.
     let before = feed.0.snapshot("out/canonical");
     let folders: Vec<&str> = before.keys().filter_map(|name| name.split('/').nth(2)).collect();
     assert_eq!(folders, ["exposures", "quarantine", "reports", "scope.json"]);
@@ -188,7 +188,7 @@ fn two_files_of_a_day_of_which_one_is_bad() {
     assert_eq!((&source["lines"], &source["invalid"]), (&json!(5), &json!(1)));
     assert_eq!((&source["invalid_ratio"], &source["quarantine"]), (&json!(0.2), &json!(file)));
 
-    // Strict mode removes what is not true any more, and only then.
+    // Strict mode removes the quarantine file once the data is good, and not before.
     fs::rename(feed.0.join("elsewhere"), feed.0.join("raw")).unwrap();
     feed.configure(&json!({}));
     let refused = feed.ingest();
@@ -223,10 +223,10 @@ fn too_many_bad_lines_are_refused_before_anything_else_changes() {
     ];
     feed.run().fails(3, &parts);
     feed.ingest().fails(3, &parts);
-    // For `status`; a snapshot leaves it out.
+    // Written for `status`; snapshots leave it out.
     assert!(feed.exists("out/checkpoints/failures/demo/home/job_ingest.json"));
     let mut after = feed.0.snapshot("out");
-    // Said of the day beside what was good before.
+    // Marks the day as refused, next to the good data from before.
     after.remove("canonical/demo/home/exposures/2026-01-01.refused.jsonl").unwrap();
     let changed: Vec<&String> = after.keys().filter(|name| after.get(*name) != before.get(*name)).collect();
     assert_eq!(changed, ["canonical/demo/home/quarantine/2026-01-01.jsonl"]);
@@ -234,7 +234,7 @@ fn too_many_bad_lines_are_refused_before_anything_else_changes() {
     let texts: Vec<Value> = feed.kept(QUARANTINE).iter().map(|line| line["text"].clone()).collect();
     assert_eq!(texts, ["bad 1", "bad 2"]);
 
-    // A day of nothing but bad lines does not erase what is there, whatever is allowed.
+    // A day of only bad lines does not erase existing data, whatever ratio is allowed.
     feed.configure(&json!({"max_invalid_ratio": 1}));
     feed.0.write(RAW, "bad\n".repeat(10));
     let finished = feed.run();
@@ -247,7 +247,7 @@ fn too_many_bad_lines_are_refused_before_anything_else_changes() {
     );
 }
 
-/// The number of the line at which a message says that reading was stopped.
+/// The line number at which reading stopped, from the error.
 fn stopped_at(finished: &Finished, file: &str) -> usize {
     let (_, rest) = finished.stderr.split_once(&format!("reading was stopped at {file}:")).unwrap();
     rest.split_once(',').unwrap().0.parse().unwrap()
@@ -260,7 +260,7 @@ fn reading_stops_when_the_rest_cannot_make_up_for_the_bad_lines() {
     feed.ingest().ok();
     let before = feed.text(CANONICAL);
 
-    // Twelve blocks of lines that are each as long as four short ones could be.
+    // Twelve blocks of long lines, so that there could be four times as many short ones.
     let bad = "bad".repeat(40) + "\n";
     feed.0.write(RAW, bad.repeat(25_000));
     let finished = feed.ingest();
@@ -276,11 +276,11 @@ fn reading_stops_when_the_rest_cannot_make_up_for_the_bad_lines() {
     assert!(kept.iter().all(|line| line["line"].as_u64().unwrap() < 20_000));
     assert_eq!(feed.text(CANONICAL), before);
 
-    // Of a compressed file it is not known how much is left.
+    // In a compressed file, the remaining length is unknown.
     feed.0.write(&format!("{RAW}.gz"), gz(bad.repeat(25_000)));
     fs::remove_file(feed.0.join(RAW)).unwrap();
     feed.ingest().fails(3, &["25000 of 25000 lines are invalid"]);
-    // Nor does reading stop where all may be bad.
+    // Reading does not stop early if all lines may be bad.
     feed.configure(&json!({"max_invalid_ratio": 1, "min_events": 0}));
     feed.ingest().ok();
     assert_eq!(feed.kept(QUARANTINE).len(), 25_000);
@@ -308,11 +308,11 @@ fn reading_stops_when_the_bad_lines_take_more_than_they_may() {
     ];
     finished.fails(3, &parts);
     assert!(stopped_at(&finished, &raw) < 1_500_000);
-    // Each thread may have begun another block.
+    // Each thread may have started another block.
     let bytes = fs::metadata(feed.0.join(QUARANTINE)).unwrap().len();
     assert!((max_bytes..max_bytes + (16 << 18)).contains(&bytes), "{bytes}");
     assert_eq!(feed.text(CANONICAL), before);
-    // A day that fits passes.
+    // A quarantine within the limit passes.
     feed.configure(&json!({"max_invalid_ratio": 1}));
     feed.0.write(&raw, zstd::encode_all((good_lines(1) + &"x\n".repeat(9000)).as_bytes(), 1).unwrap());
     feed.ingest().ok();
@@ -331,11 +331,11 @@ fn bad_lines_of_a_flat_file_belong_to_the_first_day_that_is_read() {
     };
     ingest("--start 2026-01-02").ok();
     assert_eq!(kept(), [("2026-01-02.jsonl".to_owned(), 3)]);
-    // The range is read once, and what was kept for a day within it has moved to its first.
+    // The range is read once, and the lines set aside move from a day within it to its first day.
     ingest("--start 2026-01-01 --end 2026-01-03").ok();
     assert_eq!(kept(), [("2026-01-01.jsonl".to_owned(), 3)]);
     assert_eq!(feed.kept(QUARANTINE)[0]["file"], "exposure.jsonl");
-    // The ratio is that of the file, and refuses the range.
+    // The ratio applies to the whole file and refuses the range.
     let before = feed.0.snapshot("out/canonical");
     feed.configure(&json!({"max_invalid_ratio": 0.4}));
     ingest("--start 2026-01-01 --end 2026-01-03").fails(3, &["3 of 6 lines are invalid"]);
@@ -353,7 +353,7 @@ fn a_compressed_file_that_breaks_off_is_an_error_in_any_mode() {
             for length in [10, bytes.len() / 2, bytes.len() - 1] {
                 feed.0.write(&name, &bytes[..length]);
                 let finished = feed.ingest();
-                // What strict mode meets first is up to where it breaks off.
+                // Where the data breaks off decides which error strict mode meets first.
                 if ratio > 0.0 || length < bytes.len() - 1 {
                     finished.fails(1, &["cannot read", &name]);
                 } else {
@@ -377,7 +377,7 @@ fn a_file_that_changes_while_it_is_read() {
             change(&mut File::options().append(true).open(feed.0.join(RAW)).unwrap());
             finished(child)
         };
-        // At the end of a line and within one.
+        // Cut at the end of a line, and within one.
         let line = lines.find('\n').unwrap() as u64 + 1;
         for length in [300_000 * line, 300_000 * line + 7, 0] {
             let shrunk = raw(&|file| file.set_len(length).unwrap());
@@ -386,14 +386,14 @@ fn a_file_that_changes_while_it_is_read() {
         let half = raw(&|file| file.write_all(&good(DAY, "late").as_bytes()[..50]).unwrap());
         half.fails(1, &["cannot read", RAW, "somebody is writing it", "ended within a line"]);
         assert!(!feed.exists("out/canonical/demo"));
-        // Whole lines are taken as far as they go.
+        // Lines added during the read are taken if they are complete.
         raw(&|file| file.write_all((good(DAY, "late") + "\n").as_bytes()).unwrap()).ok();
         assert!(feed.text(CANONICAL).contains("late"));
         assert!(!feed.exists(QUARANTINE));
     }
 }
 
-/// The most memory that a process has used, in KiB.
+/// Peak memory of a process, in KiB.
 fn peak(child: &mut Child) -> u64 {
     let status = format!("/proc/{}/status", child.id());
     let mut peak = 0;

@@ -1,6 +1,6 @@
-//! Eight processes that publish different kinds and days to one tenant and surface, 25 times each: nothing is
-//! lost, each kind ends on its newest window, the history has one entry for each swap, and all of it verifies.
-//! The same when they are killed at random and started again until all have succeeded.
+//! Eight processes publish different kinds and days to one surface, 25 times each: nothing is lost, each kind ends on
+//! its newest window, the history has one entry per swap, and everything verifies. The same when they are killed at
+//! random and restarted until all succeed.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -23,8 +23,8 @@ use serde_json::{Value, json};
 
 const PUBLISHES: u32 = 25;
 
-/// What each of the eight processes publishes: a kind, and the days counted from the first. Two of a kind
-/// take turns, one of them backwards.
+/// Kind and order of days for each of the eight processes. Two processes of a kind take alternate days; in two of
+/// the three pairs one of them goes backwards.
 const PUBLISHERS: [(Kind, Turn); 8] = [
     (Kind::Popularity, Turn::Odd),
     (Kind::Popularity, Turn::Even),
@@ -54,8 +54,7 @@ fn day(number: u32) -> Day {
     "2026-01-01".parse::<Day>().unwrap().plus(number.into()).unwrap()
 }
 
-/// The artifacts of fifty days, staged for each of the publishers in a folder of its own, and a place to
-/// publish them to.
+/// Artifacts of fifty days, staged separately for each publisher, and a place to publish them to.
 struct Race {
     sandbox: Sandbox,
     place: Place,
@@ -112,7 +111,7 @@ impl Race {
         self.command("job_publish", &line)
     }
 
-    /// Checks the end of a race. Returns how many manifests were current.
+    /// Checks the result of a race; returns the number of manifests that were current.
     fn check(&self) -> usize {
         let registry = self.place.store("registry");
         let objects = self.place.store("objects");
@@ -122,7 +121,7 @@ impl Race {
         for (publisher, (kind, turn)) in PUBLISHERS.iter().enumerate() {
             let days = turn.days();
             for number in &days {
-                // Whatever became current: blob and record of every publish are there.
+                // Blob and record of every publish exist, whether or not it became current.
                 let (day, next) = (day(*number), day(number + 1));
                 let folder =
                     format!("{publisher}/artifacts/demo/home/_all/{kind}/{day}_{next}/current.version");
@@ -148,13 +147,13 @@ impl Race {
             self.command("recsys-pipelines", &format!("history {line} --limit 1000")).output().unwrap();
         let history: Value = serde_json::from_str(&Finished::from(history).ok().stdout).unwrap();
         let entries = history["entries"].as_array().unwrap();
-        // Each entry of the chain is a change: nothing is there twice.
+        // Each entry of the history changes something, so none is repeated.
         assert!(entries.iter().all(|entry| !entry["changed"].as_array().unwrap().is_empty()));
         self.check_chain(entries);
         entries.len()
     }
 
-    /// The chain ends with the first manifest, and no kind goes back to an older window along it.
+    /// Checks that the history ends with the first manifest, and that no kind goes back to an older window.
     fn check_chain(&self, entries: &[Value]) {
         let registry = self.place.store("registry");
         let listed = registry.list("history/demo/home").unwrap();
@@ -185,7 +184,7 @@ impl Race {
     }
 }
 
-/// Lets all publishers run at once, each publish by `publish`; returns the sum of what that returns.
+/// Runs all publishers at once, calling `publish` for each publish; returns the sum of its results.
 fn run_all(publish: impl Fn(usize, u32) -> usize + Sync) -> usize {
     thread::scope(|scope| {
         let publishers: Vec<_> = PUBLISHERS
@@ -221,13 +220,13 @@ fn in_a_bucket() {
     race(Place::bucket());
 }
 
-/// A publish is killed up to this often before it is let through.
+/// A publish is killed up to this often before it may finish.
 const KILLS: u32 = 3;
 
 fn race_with_kills(place: Place) {
     let race = Race::new(place);
     let random = Mutex::new(Random(RandomState::new().hash_one(0)));
-    // How long a publish takes that is not killed, in microseconds, so that kills come at any moment of it.
+    // Duration of an undisturbed publish, in microseconds, so that kills hit any moment of it.
     let duration = AtomicUsize::new(10_000);
     let killed = run_all(|publisher, number| {
         let mut killed = 0;

@@ -1,5 +1,5 @@
-//! Everything a user, an input or a machine can get wrong: the right exit code, one clear line, and the
-//! manifest of before still current with blobs that verify.
+//! Mistakes of users, inputs and machines: the right exit code, one clear line, and the previous manifest still current
+//! with blobs that verify.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -17,7 +17,7 @@ const DAY: &str = "--start 2026-01-02";
 const RAW: &str = "raw/demo/home/exposure.2026-01-02.jsonl";
 const MANIFEST: &str = "out/registry/current/demo/home/manifest.json";
 
-/// A pipeline that has published the first day of the shop, and is about to work on the second.
+/// A pipeline that has published the first day of the shop; the second is next.
 struct Shop {
     sandbox: Sandbox,
     config: Value,
@@ -41,7 +41,7 @@ impl Shop {
         Self { sandbox, config, manifest }
     }
 
-    /// The lines of the second day, changed.
+    /// Edits the lines of the second day.
     fn raw(&self, change: impl FnOnce(&mut Vec<Vec<u8>>)) {
         let text = fs::read(self.sandbox.join(RAW)).unwrap();
         let mut lines: Vec<Vec<u8>> = text.split(|b| *b == b'\n').map(<[u8]>::to_vec).collect();
@@ -49,7 +49,7 @@ impl Shop {
         self.sandbox.write(RAW, lines.join(&b'\n'));
     }
 
-    /// The third line of the second day, with `from` replaced.
+    /// Replaces `from` in the third line of the second day.
     fn third_line(&self, from: &str, to: &str) {
         self.raw(|lines| {
             let line = String::from_utf8(lines[2].clone()).unwrap();
@@ -68,7 +68,7 @@ impl Shop {
         self.sandbox.write("config.json", config.to_string());
     }
 
-    /// The version of a kind that is current.
+    /// Current version of a kind.
     fn manifest_version(&self, kind: &str) -> String {
         let manifest: Value = serde_json::from_slice(&self.manifest).unwrap();
         let uri = manifest["current"][kind].as_str().unwrap();
@@ -216,7 +216,7 @@ fn configured_roots() {
     shop.refuses(2, &["canonical_dir", "more than bucket and folder"]);
     shop.configure("/canonical_dir", json!("s3://bucket/canonical?x=hunter2"));
     shop.refuses(2, &["canonical_dir", "more than bucket and folder"]);
-    // Nor where nothing uses it.
+    // Unused settings are checked, too.
     shop.configure("/object_store_dir", json!("s3://key:hunter2@bucket/x"));
     shop.refuses(2, &["object_store_dir", "more than bucket and folder"]);
     shop.configure("/catalog/path", json!("s3://bucket/shop.csv?signature=hunter2"));
@@ -256,7 +256,7 @@ fn configured_roots() {
 
 #[test]
 fn raw_lines() {
-    // What is changed in the third line, and what the answer names.
+    // A change to the third line, and the expected parts of the error.
     let cases: &[(&str, &str, &[&str])] = &[
         ("\"rank\"", "rank\"", &[":3:"]),
         ("}", "", &[":3:", "EOF"]),
@@ -301,7 +301,7 @@ fn raw_files() {
     shop.refuses(3, &["min_events", "0 events", RAW, "107 lines, 107 foreign"]);
     shop.sandbox.write(RAW, "\n\n");
     shop.refuses(3, &["min_events", "2026-01-02", "0 events"]);
-    // Of the first day there is canonical data, which a lost raw file must not erase.
+    // The first day has canonical data, which a lost raw file must not erase.
     let first = "raw/demo/home/exposure.2026-01-01.jsonl";
     let canonical = shop.sandbox.snapshot("out/canonical");
     fs::remove_file(shop.sandbox.join(first)).unwrap();
@@ -310,7 +310,7 @@ fn raw_files() {
     assert_eq!(shop.sandbox.snapshot("out/canonical"), canonical);
     shop.sandbox.write(first, &good);
 
-    // A link to a file that is gone is not a day without a file.
+    // A dangling link is not a day without a file.
     fs::remove_file(shop.sandbox.join(RAW)).unwrap();
     std::os::unix::fs::symlink("/nowhere", shop.sandbox.join(RAW)).unwrap();
     shop.refuses(1, &[RAW, "a link to a file that does not exist"]);
@@ -340,7 +340,7 @@ fn raw_files() {
     shop.check(&finished, 1, &[RAW, "Permission denied"]);
 }
 
-/// Lets the unprivileged user write what this test has written.
+/// Makes the test's files writable for the unprivileged user.
 fn open_to_all(sandbox: &Sandbox) {
     assert!(Command::new("chmod").args(["-R", "a+rwX"]).arg(sandbox.join("out")).status().unwrap().success());
 }
@@ -387,7 +387,7 @@ fn catalogues() {
     shop.sandbox.write("a.txt", "item_id\n");
     shop.check(&job("a.txt"), 2, &["a.txt", "csv or jsonl"]);
     shop.check(&job("nowhere.csv"), 2, &["nowhere.csv", "does not exist"]);
-    // A catalogue without a tag does not take the place of one with tags.
+    // A catalogue without tags does not replace one with tags.
     shop.sandbox.write("a.csv", "item_id,tags\nA,\n");
     job("a.csv").ok();
     let empty = shop.sandbox.run("job_publish", &format!("{SCOPE} {DAY}"));
@@ -424,7 +424,7 @@ fn staged_artifacts() {
     shop.check(&job("job_publish"), 3, &["current.version", "does not exist", "build the artifact again"]);
     damage(&|_, _| write(&pointer, "latest\n".to_owned()));
     shop.check(&job("job_publish"), 3, &["current.version", "does not hold a version"]);
-    // An intact artifact of another window, under this one's name.
+    // An intact artifact of another window, under this window's name.
     damage(&|_, _| {
         let other = folder.replace("2026-01-02_2026-01-03", "2026-01-01_2026-01-02");
         for (name, (_, bytes)) in shop.sandbox.snapshot(&other) {
@@ -432,12 +432,12 @@ fn staged_artifacts() {
         }
     });
     shop.check(&job("job_publish"), 3, &[folder, "2026-01-01_2026-01-02", "not popularity"]);
-    // A limit that was lowered after the artifact was built.
+    // A limit lowered after the artifact was built.
     damage(&|_, _| shop.configure("/limits/max_items_per_artifact", json!(3)));
     shop.check(&job("job_publish"), 4, &["max_items_per_artifact", "20 of at most 3"]);
     shop.sandbox.write("config.json", shop.config.to_string());
 
-    // Building again heals all of it.
+    // Building again repairs everything.
     job("job_popularity").ok();
     job("job_publish").ok();
 }
@@ -446,7 +446,7 @@ fn staged_artifacts() {
 fn published_documents_that_were_damaged() {
     let shop = Shop::new();
     let second_day = || shop.sandbox.run("recsys-pipelines", &format!("run {SCOPE} {DAY}"));
-    // A blob of the second day is there already, and is not what its name says.
+    // A blob of the second day exists, but its content does not match its name.
     second_day().ok();
     let blob = read_published(&shop.sandbox.join(MANIFEST)).unwrap().into_values().next().unwrap();
     let blob = &blob["file://".len()..];
@@ -455,19 +455,19 @@ fn published_documents_that_were_damaged() {
     fs::write(blob, &good[..good.len() - 10]).unwrap();
     shop.check(&second_day(), 3, &["blob file://", "move it away"]);
     fs::write(blob, &good).unwrap();
-    // A record of a current artifact that was edited to be of something else.
+    // The record of a current artifact, edited to describe another one.
     let version = shop.manifest_version("cooc");
     let name = format!("out/registry/records/demo/home/cooc/{version}.json");
     let record = fs::read_to_string(shop.sandbox.join(&name)).unwrap();
     shop.sandbox.write(&name, record.replace("\"demo\"", "\"demi\""));
     shop.check(&second_day(), 3, &[&name, "of another artifact"]);
     shop.sandbox.write(&name, record);
-    // A manifest that nobody can read is not replaced.
+    // An unreadable manifest is not replaced.
     shop.sandbox.write(MANIFEST, "{\"v\":1}");
     second_day().fails(3, &[MANIFEST, "is not a manifest", "missing field"]);
     assert_eq!(fs::read(shop.sandbox.join(MANIFEST)).unwrap(), b"{\"v\":1}");
     shop.sandbox.write(MANIFEST, &shop.manifest);
-    // A checkpoint that nobody can read stops the run before it has done anything.
+    // An unreadable checkpoint stops the run before it does anything.
     let checkpoint = "out/checkpoints/demo/home.json";
     let before = fs::read(shop.sandbox.join(checkpoint)).unwrap();
     shop.sandbox.write(checkpoint, "{\"day\":\"soon\"}");
@@ -484,7 +484,7 @@ fn published_documents_that_were_damaged() {
 #[test]
 fn output_that_cannot_be_written() {
     let shop = Shop::new();
-    // Too small for the canonical file, and for nothing before it.
+    // Too small for the canonical file, but large enough for everything before it.
     for blocks in [0, 1, 4, 8, 16] {
         let mut command = Command::new("sh");
         shop.sandbox.prepare(&mut command);

@@ -1,4 +1,4 @@
-//! A day that a gate has refused: what becomes of its data, and of the windows that hold it.
+//! Days refused by a gate: their data, and the windows that contain them.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -7,11 +7,11 @@ use std::fs;
 use recsys_testkit::sandbox::{Finished, Sandbox, bytes};
 use serde_json::{Value, json};
 
-/// Days of four users and ten items each, and a gate that refuses more than twice as much.
+/// Days of four users with ten items each, and a gate that refuses more than twice as much.
 struct Days(Sandbox);
 
 impl Days {
-    /// The days up to the 4th are ingested and good.
+    /// Ingests good days up to the 4th.
     fn new(validation: &Value) -> Self {
         let days = Self(Sandbox::new());
         days.configure(validation);
@@ -33,7 +33,7 @@ impl Days {
         self.0.write("config.json", config.to_string());
     }
 
-    /// Writes a day, on which each user was shown ten items whose names begin with `item`, and an outcome.
+    /// Writes a day on which each user was shown ten items whose names begin with `item`, and an outcome.
     fn write(&self, day: u32, users: usize, item: &str) {
         let event = |user: usize, shown: usize| {
             json!({
@@ -61,7 +61,7 @@ impl Days {
         self.0.run("recsys-pipelines", &line)
     }
 
-    /// The names of the canonical files of a day, below its stream.
+    /// Names of a day's canonical files, with their stream folders.
     fn files(&self, day: u32) -> Vec<String> {
         let files = self.0.snapshot("out/canonical/demo/home");
         let of_day = format!("2026-01-0{day}.");
@@ -97,10 +97,10 @@ fn nothing_is_built_from_a_day_that_was_refused_the_day_before() {
     days.job("job_popularity", 6, "").fails(3, &parts);
     days.run(6).fails(3, &parts);
     assert_eq!(days.manifest(), b"");
-    // A window that does not reach back to it is built.
+    // A window that does not include the refused day is built.
     days.job("job_popularity", 6, "--window-days 1").ok();
 
-    // The data is put right.
+    // The data is corrected.
     days.write(5, 4, "item");
     days.job("job_ingest", 5, "").ok();
     assert_eq!(days.files(5), IN_PLACE);
@@ -130,7 +130,7 @@ fn a_window_is_built_without_a_refused_day_where_that_is_set() {
     let days = Days::new(&json!({"on_refused_day": "exclude"}));
     days.write(5, 40, "bot");
     days.run(5).fails(3, &["events 400 against a median of 40"]);
-    // Not what is called by the day that was refused.
+    // The artifact of the refused day itself is not built.
     days.job("job_popularity", 5, "").fails(3, &["2026-01-05, which a gate has refused"]);
     days.write(6, 4, "item");
     let run = days.run(6);
@@ -166,7 +166,7 @@ fn what_was_good_before_stays() {
         let status = days.0.run("recsys-pipelines", "status --config config.json --json");
         let status: Value = serde_json::from_str(&status.ok().stdout).unwrap();
         assert_eq!(status["manifests"][0]["refused_days"], json!(["2026-01-05"]));
-        // The next day's window takes it.
+        // The next day's window includes it.
         days.write(6, 4, "item");
         days.run(6).ok();
         let current = fs::read(days.0.join("out/registry/current/demo/home/manifest.json")).unwrap();
@@ -191,7 +191,7 @@ fn somebody_can_accept_a_day_and_says_why() {
     assert_eq!((&verdict["passed"], &verdict["accepted"]["reason"]), (&json!(false), &json!("sale")));
     assert!(verdict["accepted"]["by"].is_string() && verdict["accepted"]["at"].is_string(), "{verdict}");
 
-    // It stays accepted, by whichever command, and only what was accepted is.
+    // The day stays accepted for every command, but only for the accepted data.
     days.job("job_validate", 5, "").ok();
     days.run(5).ok();
     days.job("job_ingest", 5, "").ok();
@@ -201,7 +201,7 @@ fn somebody_can_accept_a_day_and_says_why() {
     assert_eq!(days.files(5).len(), 4);
 }
 
-/// What came without outcomes has none, whatever the day had before.
+/// Data accepted without outcomes has none, even if the day had some before.
 #[test]
 fn an_accepted_day_has_its_own_outcomes_alone() {
     let days = Days::new(&json!({}));
@@ -217,7 +217,7 @@ fn an_accepted_day_has_its_own_outcomes_alone() {
     assert_eq!(days.files(5), [IN_PLACE[0]]);
 }
 
-/// Another delivery that is refused does not make what was accepted forgotten.
+/// A later refused delivery does not undo the acceptance of an earlier one.
 #[test]
 fn what_was_accepted_may_be_delivered_again() {
     let days = Days::new(&json!({}));
@@ -236,7 +236,7 @@ fn what_was_accepted_may_be_delivered_again() {
         if job_mode {
             days.job("job_ingest", 5, "").ok();
             days.job("job_validate", 5, "").ok();
-            // To ingest it once more takes nothing back.
+            // Ingesting once more revokes nothing.
             let report = days.report(5);
             days.job("job_ingest", 5, "").ok();
             assert_eq!(days.report(5), report);
@@ -249,7 +249,7 @@ fn what_was_accepted_may_be_delivered_again() {
     }
 }
 
-/// Neither is a later window built without it, nor can it be accepted, nor is anything called by it.
+/// Later windows are not built without such a day, it cannot be accepted, and its own artifacts are not built.
 #[test]
 fn a_day_whose_raw_data_cannot_be_taken_is_a_refused_day() {
     let days = Days::new(&json!({}));
@@ -281,7 +281,7 @@ fn a_day_whose_raw_data_cannot_be_taken_is_a_refused_day() {
             fs::remove_file(days.0.join("out/canonical/demo/home").join(file)).unwrap();
         }
     }
-    // What was good before stays, and a limit is a reason, too.
+    // Good data from before stays; exceeding a limit also marks the day as refused.
     days.run(5).ok();
     let mut limited = days.0.command("job_ingest");
     limited.args([
@@ -302,7 +302,7 @@ fn a_day_whose_raw_data_cannot_be_taken_is_a_refused_day() {
     days.job("job_popularity", 5, "").fails(3, &["name later days with --start"]);
 }
 
-/// What was read whole was taken, also where it is nothing.
+/// A day that was read completely can be accepted, even if it is empty.
 #[test]
 fn a_marked_day_that_turns_out_to_be_empty_can_be_accepted() {
     let days = Days::new(&json!({}));
@@ -323,7 +323,7 @@ fn a_marked_day_that_turns_out_to_be_empty_can_be_accepted() {
     days.job("job_validate", 5, "--accept closed").ok();
 }
 
-/// It holds what was refused, whatever windows are built without since.
+/// The artifact contains refused data, even if later windows exclude the day.
 #[test]
 fn what_was_built_with_a_day_that_was_refused_since_is_not_published() {
     let days = Days::new(&json!({"max_volume_spike": 10}));
@@ -344,7 +344,7 @@ fn what_was_built_with_a_day_that_was_refused_since_is_not_published() {
     assert_ne!(days.manifest(), b"");
 }
 
-/// A gate that looks at outcomes has judged exposures and outcomes together.
+/// A gate on outcomes judges exposures and outcomes together.
 #[test]
 fn other_outcomes_make_it_other_data() {
     let days = Days::new(&json!({}));
@@ -372,7 +372,7 @@ fn other_outcomes_make_it_other_data() {
     days.run(5).fails(3, &told);
     days.job("job_validate", 5, "--accept known").ok();
     days.run(5).ok();
-    // The word was about one click, and not about whatever comes with the same exposures.
+    // The acceptance covered one click, not any outcomes for the same exposures.
     clicks(&[0, 1]);
     days.run(5).ok();
     let good = days
@@ -383,7 +383,7 @@ fn other_outcomes_make_it_other_data() {
     let manifest = days.manifest();
     clicks(&[1]);
     days.run(5).fails(3, &told);
-    // What was good stays, although its exposures are the same.
+    // The good data stays, although its exposures are the same.
     assert_eq!(days.files(5), [IN_PLACE[0], APART[0], IN_PLACE[1], APART[1]]);
     for (file, bytes) in IN_PLACE.iter().zip(&good) {
         assert_eq!(&fs::read(days.0.join("out/canonical/demo/home").join(file)).unwrap(), bytes, "{file}");
@@ -391,13 +391,13 @@ fn other_outcomes_make_it_other_data() {
     assert_eq!(days.manifest(), manifest);
     days.write(6, 4, "item");
     days.job("job_ingest", 6, "").ok();
-    // The first word still stands for the first data.
+    // The first acceptance still covers the first data.
     clicks(&[0]);
     days.run(5).ok();
     assert_eq!(days.files(5), IN_PLACE);
 }
 
-/// Of a report whose data was refused nothing is taken for what is in place.
+/// Changes are counted against the data in place, not against refused data.
 #[test]
 fn what_came_and_went_is_told_of_the_data_in_place() {
     let days = Days::new(&json!({}));
@@ -448,13 +448,13 @@ fn the_very_data_that_was_refused_is_not_what_was_good_before() {
     days.job("job_ingest", 5, "").ok();
     days.job("job_popularity", 5, "").ok();
     assert_eq!(days.files(5), IN_PLACE);
-    // The gate is there now, and the day is ingested before it is judged.
+    // With the gate set, ingesting again moves the data aside, before the day is judged.
     days.configure(&json!({"on_refused_day": "exclude"}));
     days.job("job_ingest", 5, "").ok();
     assert_eq!(days.files(5), APART);
     days.job("job_validate", 5, "").fails(3, &["events 400"]);
     assert_eq!(days.files(5), APART);
-    // What was built meanwhile is not published any more.
+    // Artifacts built in the meantime are no longer published.
     days.job("job_publish", 5, "").fails(3, &["2026-01-05, which a gate has refused"]);
 }
 
@@ -489,7 +489,7 @@ fn what_was_never_ingested_cannot_be_accepted() {
     let days = Days::new(&json!({}));
     for _ in 0..2 {
         days.job("job_validate", 6, "--accept typo").fails(2, &["2026-01-06", "was not ingested"]);
-        // It writes a report of a day that is not there.
+        // This writes a report for a day that does not exist.
         days.job("job_validate", 6, "").fails(3, &["0 events"]);
     }
     let mut blank = days.0.command("job_validate");

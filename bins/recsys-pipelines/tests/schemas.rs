@@ -1,4 +1,4 @@
-//! What the binaries write is valid by the schemas of the repository, and the schemas refuse what is not.
+//! Documents written by the binaries match the schemas of the repository, and the schemas reject others.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -33,7 +33,7 @@ impl Validator {
     }
 }
 
-/// The schema of a file that a run has written, by its path below `out`.
+/// The schema of a file written by a run, by its path below `out`.
 fn schema_of(path: &str) -> Option<String> {
     let parts: Vec<&str> = path.split('/').collect();
     Some(match parts[..] {
@@ -83,7 +83,7 @@ fn every_file_that_a_run_writes_is_valid() {
         for document in documents {
             let document: Value = serde_json::from_str(document).unwrap();
             validator.is_valid(&name, &document).unwrap_or_else(|error| panic!("{path}: {error}"));
-            // A field that nobody knows is refused everywhere.
+            // Unknown fields are rejected everywhere.
             let mut more = document.clone();
             more["unheard_of"] = json!(1);
             assert!(validator.is_valid(&name, &more).is_err(), "{path}");
@@ -129,7 +129,7 @@ fn every_quarantined_line_is_valid() {
         for line in text.lines() {
             let line: Value = serde_json::from_str(line).unwrap();
             validator.is_valid(&name, &line).unwrap();
-            // Both forms of the bytes at once, or neither.
+            // Both forms of the bytes, or neither.
             let mut both = line.clone();
             both["text"] = json!("x");
             both["base64"] = json!("eA==");

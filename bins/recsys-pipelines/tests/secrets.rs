@@ -1,4 +1,4 @@
-//! Keys and tokens never come out: not in logs at any level, nor in errors, summaries or documents.
+//! Keys and tokens never appear in logs at any level, in errors, summaries or documents.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -12,7 +12,7 @@ const TOKEN: &str = "a-session-token-that-nobody-may-see";
 const LEVELS: [&str; 7] =
     ["trace", "debug", "info", "warn", "error", "off", "h2::codec=trace,hyper=trace,reqwest=trace"];
 
-/// Runs `line` and returns all that it says.
+/// Runs `line` and returns its whole output.
 fn said(remote: &Remote, line: &str, environment: &[(&str, &str)]) -> String {
     let mut command = remote.command("recsys-pipelines");
     command.envs(environment.iter().copied()).args(line.split_whitespace());
@@ -48,7 +48,7 @@ fn no_secret_comes_out_at_any_log_level() {
             hides(&remote, &format!("verify {flags} --json"), &environment);
             hides(&remote, &format!("config show {flags}"), &environment);
             hides(&remote, &format!("config show {flags} --json"), &environment);
-            // And when it fails.
+            // The same when requests fail.
             let proxy = Proxy::start(remote.s3.address());
             let xml = "<Error><Code>AccessDenied</Code><Message>no</Message></Error>".to_owned();
             proxy.rule("GET", "", None, Fault::Answer { status: 403, body: xml });
@@ -63,7 +63,7 @@ fn no_secret_comes_out_at_any_log_level() {
     assert!(trace > 2_000, "the finest level says next to nothing: {trace} bytes");
 }
 
-/// Keys that come from where Amazon's tools look for them.
+/// Keys from the places where Amazon's tools look for them.
 #[test]
 fn no_secret_of_the_environment_comes_out() {
     let remote = Remote::new();
@@ -117,7 +117,7 @@ fn what_is_wrong_with_a_secret_is_said_without_it() {
     section("a.yaml", "object_store:\n  s3: hunter2\n");
 }
 
-/// Addresses and bodies of notifications hold tokens, and not only where there is a place for them.
+/// URLs and bodies of notifications may hold tokens anywhere.
 #[test]
 fn what_is_sent_to_the_serving_side_is_not_shown() {
     let sandbox = Sandbox::new();

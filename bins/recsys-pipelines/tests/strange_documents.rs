@@ -1,5 +1,5 @@
-//! What somebody puts in the place of a document is an error by name: it is not read into memory, not waited for, and
-//! does not hide what is intact.
+//! Files of a strange type or size in place of a document: an error with the file's name. They are not read into
+//! memory, not waited for, and do not hide intact documents.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 const SCOPE: &str = "--tenant demo --surface home";
 const MANIFEST: &str = "out/registry/current/demo/home/manifest.json";
 
-/// What can stand in the place of a file, and what is said of it.
+/// Things to put in place of a file, and the expected message.
 const STRANGE: [(&str, &str); 5] = [
     ("sparse", "it has 8589934592 bytes, and such a document has at most "),
     ("pipe", "it is a pipe and no regular file; move it away"),
@@ -24,7 +24,7 @@ const STRANGE: [(&str, &str); 5] = [
     ("socket", "it is a socket and no regular file; move it away"),
 ];
 
-/// Two tenants with a published day.
+/// Two tenants, each with a published day.
 fn published() -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.copy("testdata/events/shop/demo", "raw/demo");
@@ -38,7 +38,7 @@ fn published() -> Sandbox {
     sandbox
 }
 
-/// Runs a command that must come to an end of its own.
+/// Runs a command and fails if it does not end by itself.
 fn bounded(sandbox: &Sandbox, line: &str) -> Finished {
     let (binary, line) = match line.split_once(' ') {
         Some((job, rest)) if job.starts_with("job_") => (job, rest),
@@ -47,7 +47,7 @@ fn bounded(sandbox: &Sandbox, line: &str) -> Finished {
     sandbox.run_bounded(binary, &format!("{line} --config config.json"), &[])
 }
 
-/// Puts something in the place of a file.
+/// Puts `what` in place of a file.
 fn replace(sandbox: &Sandbox, path: &Path, what: &str) {
     if path.is_dir() {
         fs::remove_dir(path).unwrap();
@@ -59,10 +59,10 @@ fn replace(sandbox: &Sandbox, path: &Path, what: &str) {
         "sparse" => File::create(path).unwrap().set_len(8 << 30).unwrap(),
         "pipe" => assert!(Command::new("mkfifo").arg(path).status().unwrap().success()),
         "folder" => fs::create_dir(path).unwrap(),
-        // It never ends.
+        // Reading it never ends.
         "device" => symlink("/dev/zero", path).unwrap(),
         "socket" => {
-            // The path of a socket is bounded.
+            // Socket paths have a maximum length.
             let short = sandbox.join("socket");
             drop(UnixListener::bind(&short).unwrap());
             fs::rename(short, path).unwrap();
@@ -71,7 +71,7 @@ fn replace(sandbox: &Sandbox, path: &Path, what: &str) {
     }
 }
 
-/// The one file in a folder.
+/// The only file in a folder.
 fn only_file(folder: &Path) -> String {
     let mut entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let path = entries.next().unwrap();
@@ -89,7 +89,7 @@ fn a_strange_manifest_is_named_and_does_not_hide_the_other_tenants() {
         bounded(&sandbox, &format!("rollback {SCOPE}")).fails(3, &parts);
         bounded(&sandbox, &format!("status {SCOPE}")).fails(3, &parts);
         bounded(&sandbox, &format!("job_publish {SCOPE} --start 2026-01-01")).fails(3, &parts);
-        // An empty folder is in no listing of documents.
+        // Listings of documents skip an empty folder.
         if what == "folder" {
             continue;
         }
@@ -127,7 +127,7 @@ fn a_strange_record_history_entry_or_blob_is_named() {
         bounded(&sandbox, "status").fails(3, &["out/registry/records/demo/home/cooc/", said]);
         bounded(&sandbox, "verify").fails(3, &["out/registry/records/demo/home/cooc/", said]);
         if what == "folder" {
-            // It is in no listing, so that there is no such entry.
+            // Listings skip it, so the entry does not exist.
             continue;
         }
         let entry = only_file(&sandbox.join("out/registry/history/demo/home"));
@@ -159,7 +159,7 @@ fn a_strange_checkpoint_lease_pointer_or_report_is_named() {
             ),
         ];
         for (file, command) in cases {
-            // Events are not read as a whole, and may be many.
+            // Events are streamed, so their files may be large.
             if what == "sparse" && file.ends_with(".jsonl") {
                 continue;
             }
@@ -194,7 +194,7 @@ fn what_is_planted_beside_documents_is_not_followed() {
     bounded(&sandbox, &publish).fails(3, &[".manifest.json.lock", "it is a pipe and no regular file"]);
     fs::remove_file(&lock).unwrap();
 
-    // Files of the scratch folder that nobody holds a lock on are swept away.
+    // Files in the scratch folder that nobody has locked are swept away.
     let scratch = sandbox.join("out/registry/.scratch");
     fs::remove_dir_all(&scratch).unwrap();
     symlink(sandbox.join("precious"), &scratch).unwrap();
@@ -206,7 +206,7 @@ fn what_is_planted_beside_documents_is_not_followed() {
     bounded(&sandbox, &publish).ok();
 }
 
-/// What is told once too often is no harm; what is not published is.
+/// Notifying twice is harmless; not publishing is not.
 #[test]
 fn a_strange_note_of_what_was_told_stops_nothing() {
     let sandbox = published();

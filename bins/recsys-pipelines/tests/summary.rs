@@ -1,4 +1,4 @@
-//! `scripts/test` ends with what failed and how to run it again, or with how much passed.
+//! `scripts/test` ends with the failed tests and how to rerun them, or with the number that passed.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -7,7 +7,7 @@ use std::process::Command;
 use recsys_testkit::golden::repository;
 use recsys_testkit::sandbox::{Finished, Sandbox};
 
-/// A crate that tests itself, with two targets.
+/// A crate with tests of its own, in two targets.
 fn small_crate(sandbox: &Sandbox, cooc_is: &str) {
     let manifest = "[package]\nname = \"small\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n";
     sandbox.write("Cargo.toml", manifest);
@@ -19,7 +19,7 @@ fn small_crate(sandbox: &Sandbox, cooc_is: &str) {
     sandbox.write("tests/days.rs", "#[test]\nfn today() {}\n");
 }
 
-/// Runs steps as `scripts/test` does, in a folder of their own.
+/// Runs steps like `scripts/test`, in a sandbox.
 fn run_steps(sandbox: &Sandbox, steps: &[&str]) -> Finished {
     let script = format!(
         "set -euo pipefail; source {}/scripts/steps; {}; finish",
@@ -43,7 +43,7 @@ fn last_lines(finished: &Finished, count: usize) -> Vec<&str> {
 fn a_run_that_passes_ends_with_how_many_tests_passed() {
     let sandbox = Sandbox::new();
     small_crate(&sandbox, "1");
-    // What a step prints is no step, whatever it looks like.
+    // Output that looks like a step is not one.
     let finished = run_steps(&sandbox, &["step echo '== attack: audit'", TESTS]);
     assert_eq!(last_lines(finished.ok(), 1), ["4 passed, 0 failed"]);
     assert!(!finished.stdout.contains("again:"), "{}", finished.stdout);
@@ -55,7 +55,7 @@ fn a_run_that_fails_ends_with_each_step_each_test_and_how_to_run_it_again() {
     small_crate(&sandbox, "2");
     let steps = ["step env SHOP='a b' sh -c 'exit 3'", TESTS, "step echo the last one"];
     let finished = run_steps(&sandbox, &steps);
-    // That of the first step that failed; the others ran all the same.
+    // Exit code of the first step that failed; the others still ran.
     assert_eq!(finished.code, Some(3), "{finished:#?}");
     assert!(finished.stdout.contains("\nthe last one\n"), "{}", finished.stdout);
     let again = "cargo test --offline --test kinds -- --exact cooc";
@@ -72,7 +72,7 @@ fn a_run_that_fails_ends_with_each_step_each_test_and_how_to_run_it_again() {
         last_lines(&finished, expected.len()).iter().map(|line| line.replace("-p small ", "")).collect();
     assert_eq!(summary, expected, "{}", finished.stdout);
 
-    // Which runs that test and no other.
+    // The printed command runs exactly that test.
     let finished = run_steps(&sandbox, &[&format!("step {again}")]);
     assert_eq!(last_lines(&finished, 1), ["0 passed, 1 failed"], "{finished:#?}");
     small_crate(&sandbox, "1");

@@ -1,4 +1,4 @@
-//! What others have written is shown on a terminal, and not obeyed by it.
+//! Control characters in foreign text are shown on a terminal, not obeyed.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 
 const SCOPE: &str = "--config config.json --tenant demo --surface home";
 
-/// Clears the screen, in the ways of seven and of eight bits, and shows text in another order.
+/// Clears the screen, with 7-bit and 8-bit sequences, and reorders text.
 const STRANGE: &str = "\u{1b}[2J\u{9b}2J\u{202e}dne\u{2066}";
 
-/// The same as it is shown.
+/// The same text, escaped.
 const SHOWN: &str = "\\u{1b}[2J\\u{9b}2J\\u{202e}dne\\u{2066}";
 
 fn assert_harmless(text: &str) {
@@ -58,7 +58,7 @@ fn what_a_manifest_and_its_history_hold_does_not_reach_the_terminal() {
         }
     }
     let history = sandbox.run("recsys-pipelines", &format!("history {SCOPE}")).ok().stdout.clone();
-    // A line end in a cell makes no line.
+    // A line end in a cell does not break the row.
     assert!(history.contains(&format!("me{SHOWN}\\nme")), "{history}");
     let json = sandbox.run("recsys-pipelines", &format!("history {SCOPE} --json"));
     let history: Value = serde_json::from_str(&json.ok().stdout).unwrap();

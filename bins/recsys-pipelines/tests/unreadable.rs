@@ -1,4 +1,4 @@
-//! What is there and cannot be read as it should be is no empty day, counts once, and is called by its name.
+//! Unreadable or damaged input is never an empty day, never counts twice, and is named in the error.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -24,7 +24,7 @@ fn events() -> String {
     })
 }
 
-/// A folder with a configuration and raw events of somebody else.
+/// A sandbox with a configuration, and raw events of another tenant.
 fn sandbox() -> Sandbox {
     let sandbox = Sandbox::new();
     let config = json!({"raw_events_dir": "raw", "out_dir": "out"});
@@ -37,7 +37,7 @@ fn ingest(sandbox: &Sandbox) -> Finished {
     sandbox.run("job_ingest", SCOPE)
 }
 
-/// The one line of an error, and the exit code.
+/// Ingests, and asserts the exit code and a single line of error with these parts.
 #[track_caller]
 fn refuses(sandbox: &Sandbox, code: i32, parts: &[&str]) {
     let finished = ingest(sandbox);
@@ -74,13 +74,13 @@ fn a_folder_that_may_not_be_entered_is_no_empty_day() {
         sandbox.write(RAW, events());
         fs::set_permissions(sandbox.join(folder), fs::Permissions::from_mode(0o000)).unwrap();
         let finished = sandbox.run_unprivileged("job_ingest", SCOPE);
-        // So that it can be removed.
+        // Restore the mode so that the folder can be removed.
         fs::set_permissions(sandbox.join(folder), fs::Permissions::from_mode(0o755)).unwrap();
         finished.fails(1, &[folder, "Permission denied"]);
     }
 }
 
-/// The place where a disk is not mounted.
+/// Like a mount point whose disk is not mounted.
 #[test]
 fn an_empty_raw_folder_is_none() {
     let sandbox = sandbox();
@@ -142,7 +142,7 @@ fn a_file_beside_its_compressed_copy_never_counts_twice() {
             fs::remove_file(sandbox.join(format!("{name}.{extension}"))).unwrap();
         }
     }
-    // Two parts are read together, which is said.
+    // Two parts of a day are read together, and the summary says so.
     let events = events();
     let (one, other) = events.split_at(events.len() / 2);
     sandbox.write(RAW, one);
@@ -189,7 +189,7 @@ fn what_is_broken_for_good_is_refused_and_what_breaks_off_is_tried_again() {
         let name = format!("{RAW}.{extension}");
         sandbox.write(&name, &bytes);
         refuses(&sandbox, code, &[&[name.as_str()], parts].concat());
-        // A catalogue is read the same way, and an event is good enough for a row of one.
+        // Catalogues are read the same way; an event passes for a row of one.
         let catalogue = format!("items.jsonl.{extension}");
         sandbox.write(&catalogue, &bytes);
         let line = format!("{SCOPE} --input {catalogue}");
@@ -228,7 +228,7 @@ fn a_catalogue_that_is_not_what_it_should_be_is_refused_by_name() {
         sandbox.run("job_content_sim", &format!("{SCOPE} --input {name}")).fails(3, parts);
     }
     assert!(!sandbox.join("out/artifacts").exists());
-    // By RFC 4180 it is one item, and hardly meant.
+    // RFC 4180 makes this a single item, which was hardly intended.
     sandbox.write("open.csv", "item_id,tags\nA,\"x\nB,y\nC,z\"\nD,w\n");
     let one = sandbox.run("job_content_sim", &format!("{SCOPE} --input open.csv"));
     assert!(

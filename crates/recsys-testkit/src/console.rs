@@ -1,13 +1,13 @@
-//! The commands of a Markdown page, run as a reader would type them.
+//! Runs the commands of a Markdown page, as a reader would type them.
 //!
-//! A fenced block of language `console` holds commands, each on a line that begins with `$ `, and below
-//! each the output it must have: `[..]` stands for any text within a line, a line `...` for any lines.
+//! A fenced block of language `console` holds commands, one per line that begins with `$ `, each followed by its
+//! expected output. In the output, `[..]` matches any text within a line, and a line `...` matches any lines.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// A command of a page, and the output that the page shows.
+/// A command of a page and its expected output.
 #[derive(Debug)]
 struct Step {
     line: usize,
@@ -30,7 +30,7 @@ fn steps(page: &str) -> Vec<Step> {
     steps
 }
 
-/// Whether a line of output is what the page shows.
+/// Whether a line of output matches a line of the page.
 fn line_matches(pattern: &str, line: &str) -> bool {
     let mut parts = pattern.split("[..]");
     let Some(mut rest) = line.strip_prefix(parts.next().unwrap_or_default()) else { return false };
@@ -59,10 +59,10 @@ fn matches(expected: &[String], actual: &[&str]) -> bool {
     }
 }
 
-/// Runs every command of `page` in `folder`, in order, with `prepare` applied to each; returns how many.
+/// Runs every command of `page` in `folder`, in order, after applying `prepare` to it; returns the number of commands.
 ///
 /// # Panics
-/// When a command's output is not what the page shows, or when it fails and the page does not say so.
+/// If a command's output differs from the page, or if it fails and the page does not show that.
 pub fn run_page(page: &Path, folder: &Path, prepare: impl Fn(&mut Command)) -> usize {
     let text = fs::read_to_string(page).unwrap_or_else(|error| panic!("{}: {error}", page.display()));
     let steps = steps(&text);

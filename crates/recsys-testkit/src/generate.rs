@@ -1,32 +1,32 @@
-//! Exposures made up for tests, as the lines that producers write.
+//! Generated exposures, as the lines that producers write.
 
 use serde_json::{Map, Value};
 
-/// An exposure whose text goes into the line as it is.
+/// An exposure whose fields are written as they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exposure {
-    /// RFC 3339.
+    /// Time in RFC 3339.
     pub ts: String,
-    /// Whose.
+    /// Tenant id.
     pub tenant: String,
-    /// Where.
+    /// Surface id.
     pub surface: String,
-    /// The slice of the surface.
+    /// Segment of the surface, if any.
     pub segment: Option<String>,
-    /// To whom.
+    /// User id; none for a guest.
     pub user_id: Option<String>,
-    /// In which session.
+    /// Session id.
     pub session_id: String,
-    /// In which delivery.
+    /// Request id, shared by the items delivered together.
     pub request_id: Option<String>,
-    /// What.
+    /// Item id.
     pub item_id: String,
-    /// At which position.
+    /// Position of the item in its request.
     pub rank: Option<u32>,
 }
 
 impl Exposure {
-    /// The exposure as a line, without its line end.
+    /// The exposure as a JSON line, without its line end.
     pub fn line(&self) -> String {
         let mut line = Map::new();
         let mut set = |field: &str, value: Value| line.insert(field.to_owned(), value);
@@ -50,7 +50,7 @@ impl Exposure {
     }
 }
 
-/// Numbers that look random and are the same in every run.
+/// A deterministic generator of pseudo-random numbers (`SplitMix64`).
 #[derive(Debug, Clone)]
 pub struct Random(pub u64);
 
@@ -69,15 +69,15 @@ impl Random {
         (self.bits() % end as u64) as usize
     }
 
-    /// The next number from 0 up to, but not, 1.
+    /// The next number in [0, 1).
     #[allow(clippy::cast_precision_loss, reason = "53 bits are what a fraction holds")]
     pub fn fraction(&mut self) -> f64 {
         (self.bits() >> 11) as f64 / (1u64 << 53) as f64
     }
 }
 
-/// `count` exposures of `demo/home` on `day` (`YYYY-MM-DD`), in no order: sessions of about eight events, a
-/// few popular items and a long tail of `items`, guests, segments, and one delivery in ten repeated.
+/// Generates `count` exposures of `demo/home` on `day` (`YYYY-MM-DD`), unordered: sessions of about eight events, a few
+/// popular items and a long tail of `items`, guests, segments, and one delivery in ten repeated.
 pub fn busy_day(seed: u64, day: &str, count: usize, items: usize) -> Vec<Exposure> {
     let mut random = Random(seed);
     let mut events: Vec<Exposure> = Vec::with_capacity(count);

@@ -10,7 +10,7 @@ use recsys_core::domain::limit::Limits;
 use recsys_core::domain::window::{Day, Window};
 use serde::Deserialize;
 
-/// Names a folder with further cases. When it is set, the folder must exist.
+/// Environment variable that names a folder with more cases. If set, the folder must exist.
 pub const EXTRA_CASES: &str = "RECSYS_EXTRA_GOLDEN_DIR";
 
 #[derive(Deserialize)]
@@ -23,22 +23,22 @@ struct CaseFile {
     versions: BTreeMap<Kind, String>,
 }
 
-/// One case.
+/// A golden case.
 #[derive(Debug, Clone)]
 pub struct Case {
-    /// The folder, which holds `exposure.jsonl` and perhaps `catalog.csv`.
+    /// Folder of the case; it holds `exposure.jsonl` and may hold `catalog.csv`.
     pub dir: PathBuf,
-    /// Whose events are built.
+    /// Tenant and surface to build for.
     pub scope: Scope,
-    /// The segment that is built.
+    /// Segment to build for, if any.
     pub segment: Option<Segment>,
-    /// The window that is built.
+    /// Window to build.
     pub window: Window,
-    /// The limits to build with.
+    /// Limits to build with.
     pub limits: Limits,
-    /// The limits that differ from the defaults, as they stand in the file.
+    /// Limits that differ from the defaults, as written in the file.
     pub limits_json: serde_json::Value,
-    /// The expected version of each kind that the case fixes.
+    /// Expected version of each kind that the case covers.
     pub versions: BTreeMap<Kind, String>,
 }
 
@@ -60,37 +60,37 @@ impl Case {
         }
     }
 
-    /// The name of the case.
+    /// Name of the case: its folder name.
     pub fn name(&self) -> String {
         self.dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// The first day of the window.
+    /// First day of the window.
     pub fn first_day(&self) -> Day {
         self.window.start()
     }
 
-    /// The last day of the window.
+    /// Last day of the window.
     pub fn last_day(&self) -> Day {
         self.window.days().last().expect("a window has days")
     }
 
-    /// The number of days in the window.
+    /// Number of days in the window.
     pub fn window_days(&self) -> usize {
         self.window.days().count()
     }
 }
 
-/// The root of the repository.
+/// Root of the repository.
 pub fn repository() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     root.canonicalize().expect("the repository is there")
 }
 
-/// All cases: those of the repository, and those of [`EXTRA_CASES`].
+/// All cases of the repository and of [`EXTRA_CASES`], sorted by path; of equal names, the first counts.
 ///
 /// # Panics
-/// When a folder or a case cannot be read.
+/// If a folder or a case cannot be read.
 pub fn cases() -> Vec<Case> {
     let mut folders = vec![repository().join("testdata/golden")];
     folders.extend(std::env::var_os(EXTRA_CASES).map(PathBuf::from));

@@ -1,4 +1,4 @@
-//! An HTTP server that keeps what it is sent, and answers as the test wants.
+//! An HTTP server that records requests and gives scripted answers.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -10,54 +10,54 @@ use parking_lot::Mutex;
 
 use crate::proxy::read_head;
 
-/// A request that has arrived.
+/// A received request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// The method and the path, as in `POST /a/b?c`.
+    /// Method, path and query, as in `POST /a/b?c`.
     pub line: String,
-    /// The headers, as they came, names in lower case.
+    /// Headers in order, with lower-case names.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: String,
 }
 
 impl Request {
-    /// The value of a header.
+    /// Value of the first header called `name`, in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
     }
 }
 
-/// How a request is answered.
+/// How to answer a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
-    /// With this status.
+    /// This status, without a body.
     Status(u16),
-    /// With 307 and another address, which is this server's own.
+    /// A 307 redirect to another path on this server.
     Redirect,
-    /// With 307 and the address of another server.
+    /// A 307 redirect to another server.
     RedirectTo(SocketAddr),
-    /// With 200 and this body.
+    /// Status 200 with this body.
     Body(&'static str),
-    /// With 200 and a long body, of which a few bytes come in a second.
+    /// Status 200 with a long body, sent at a few bytes per second.
     DripBody,
-    /// With a head of which a few bytes come in a second.
+    /// A head sent at a few bytes per second.
     DripHead,
-    /// Not at all, until the client gives up.
+    /// No answer until the client gives up.
     Never,
 }
 
-/// How long a server that drips waits before each byte.
+/// Delay before each byte of a dripped answer.
 const DRIP: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Default)]
 struct Shared {
     requests: Mutex<Vec<Request>>,
-    /// The first ones; the last one is for all that follow.
+    /// Answers in order; the last one is repeated.
     answers: Mutex<Vec<Answer>>,
 }
 
-/// A running server. It runs as long as the process.
+/// A running server; it lives as long as the process.
 #[derive(Debug)]
 pub struct Inbox {
     shared: Arc<Shared>,
@@ -65,7 +65,7 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// A server that gives these answers, one after the other, and the last one from then on.
+    /// Starts a server that gives `answers` in order, then repeats the last one.
     pub fn start(answers: &[Answer]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -80,28 +80,28 @@ impl Inbox {
         Self { shared, address }
     }
 
-    /// Its URL.
+    /// URL of the server.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Its address.
+    /// Address of the server.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What has arrived since the last call.
+    /// Takes the requests received since the last call.
     pub fn take(&self) -> Vec<Request> {
         std::mem::take(&mut self.shared.requests.lock())
     }
 
-    /// Answers otherwise from now on.
+    /// Replaces the remaining answers.
     pub fn answer(&self, answers: &[Answer]) {
         *self.shared.answers.lock() = answers.to_vec();
     }
 }
 
-/// What the head says of an object of a bucket.
+/// Headers that make an answer look like an object of a bucket.
 const OF_DOCUMENT: &str = "ETag: \"any\"\r\nLast-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\n";
 
 /// Sends byte by byte until the client is gone.
@@ -130,7 +130,7 @@ impl Shared {
         let missing = length - body.len();
         stream.take(missing as u64).read_to_end(&mut body).unwrap();
         let answer = {
-            // Both under one lock, so that answers come in the order of the requests.
+            // Both locks are held, so that answers follow the order of the requests.
             let mut requests = self.requests.lock();
             requests.push(Request { line, headers, body: String::from_utf8(body).unwrap() });
             let mut answers = self.answers.lock();
@@ -152,7 +152,7 @@ impl Shared {
                 return;
             }
             Answer::Never => {
-                // Until the client closes the connection.
+                // Wait until the client closes the connection.
                 let _ = stream.read(&mut [0]);
                 return;
             }
@@ -161,7 +161,7 @@ impl Shared {
         let text = format!(
             "HTTP/1.1 {status} As-Told\r\nConnection: close\r\n{more}Content-Length: {length}\r\n\r\n{body}"
         );
-        // A client that is gone by now has seen enough.
+        // The client may have closed the connection.
         let _ = stream.write_all(text.as_bytes());
     }
 }

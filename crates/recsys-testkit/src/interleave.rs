@@ -1,12 +1,11 @@
-//! Every interleaving of a few processes that share stores.
+//! Explores every interleaving of a few processes that share stores.
 //!
-//! A process is paused before each of its operations for as long as the others like. The explorer tries every order in
-//! which the operations can happen, and looks at the contents of the stores after each of them.
+//! A process pauses before each operation while others run. The explorer tries every order of the operations and checks
+//! the contents of the stores after each one.
 //!
-//! A process must be deterministic: its next operation depends on the answers to those before and on nothing else. So
-//! what it does is found out once for each sequence of answers, by running it with these answers until it asks for one
-//! more. What remains is to try the orders, and a state (contents, and where each process stands) that was met before is
-//! not followed again.
+//! Processes must be deterministic: the next operation may depend only on the answers so far. So a process is run once
+//! per sequence of answers, until it asks for one more, and its behaviour is remembered. The explorer then tries the
+//! orders, and does not follow a state (contents plus position of each process) twice.
 
 use std::collections::hash_map::{DefaultHasher, Entry};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -21,16 +20,16 @@ use recsys_core::storage::{
     Commit, Condition, Conditions, Listed, Pending, PendingWrite, Store, StoreError, Tag,
 };
 
-/// The contents of all stores.
+/// Contents of all stores.
 #[derive(Debug, Clone, Default)]
 pub struct Contents {
     /// Shared by all states between two writes.
     documents: Arc<BTreeMap<String, Document>>,
-    /// When documents are written from now on.
+    /// Modification time of documents written from now on.
     pub now: Timestamp,
 }
 
-/// A document: its bytes, and when it was written.
+/// A document: bytes, tag and modification time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Document {
     bytes: Arc<[u8]>,
@@ -38,7 +37,7 @@ struct Document {
     modified: Timestamp,
 }
 
-/// The tag stands for the bytes.
+/// Hashes the tag in place of the bytes.
 impl Hash for Document {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (&self.etag, self.modified).hash(state);
@@ -52,12 +51,12 @@ impl Document {
 }
 
 impl Contents {
-    /// The bytes of a document; its key begins with the name of the store.
+    /// Bytes of a document. Keys begin with the name of the store.
     pub fn get(&self, key: &str) -> Option<&[u8]> {
         self.documents.get(key).map(|document| &*document.bytes)
     }
 
-    /// The bytes of all documents whose keys begin so.
+    /// Bytes of all documents whose keys begin with `folder`.
     pub fn below(&self, folder: &str) -> Vec<&[u8]> {
         let documents = self.documents.iter().filter(|(key, _)| key.starts_with(folder));
         documents.map(|(_, document)| &*document.bytes).collect()
@@ -94,7 +93,7 @@ impl Contents {
     }
 }
 
-/// What a process asks of a store. Keys begin with the name of the store.
+/// An operation on a store. Keys begin with the name of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Operation {
     Read(String),
@@ -110,34 +109,34 @@ enum Answer {
     Done(bool),
 }
 
-/// What answers the operations of a process.
+/// Where a process gets its answers.
 #[derive(Debug)]
 enum Source {
     Contents(Contents),
-    /// What a process has asked before, and the answers: its threads may ask in another order. What it asks besides is
-    /// noted, and ends it.
+    /// Operations asked before, with their answers; threads may repeat them in another order. The first new operation
+    /// is recorded and ends the run.
     Script {
         answers: Vec<(Operation, Answer)>,
         next: Option<Operation>,
     },
 }
 
-/// Stores that are opened by name.
+/// A set of stores, opened by name.
 #[derive(Debug, Clone)]
 pub struct Stores(Arc<Mutex<Source>>);
 
 impl Stores {
-    /// Stores with `contents`, for what comes before the processes.
+    /// Stores with `contents`, for preparations before the processes run.
     pub fn new(contents: Contents) -> Self {
         Self(Arc::new(Mutex::new(Source::Contents(contents))))
     }
 
-    /// A store.
+    /// Opens a store.
     pub fn open(&self, name: &'static str) -> SharedStore {
         SharedStore { stores: self.clone(), name }
     }
 
-    /// What the stores hold; nothing in those of a process.
+    /// Contents of the stores; empty if a process runs on them.
     pub fn contents(&self) -> Contents {
         match &*self.source() {
             Source::Contents(contents) => contents.clone(),
@@ -164,19 +163,19 @@ impl Stores {
     }
 }
 
-/// A process: it works with the stores that it is given. Whether it succeeded is its result.
+/// A process that works on the given stores and returns whether it succeeded.
 pub type Process = dyn Fn(&Stores) -> bool;
 
-/// A process after some answers.
+/// State of a process after a sequence of answers.
 struct Node {
-    /// The node before, and the answer that led from it here.
+    /// The previous node, and the answer that led here.
     from: Option<(usize, Answer)>,
-    /// What it does next; none when it has ended.
+    /// The next operation; none if the process has ended.
     next: Option<Operation>,
     has_succeeded: bool,
 }
 
-/// What a process does, as far as it is known.
+/// The known behaviour of a process.
 struct Behaviour<'a> {
     process: &'a Process,
     number: u64,
@@ -184,10 +183,10 @@ struct Behaviour<'a> {
     known: HashMap<(usize, Answer), usize>,
 }
 
-/// The nodes at which a process has ended without success and with it, however it came there.
+/// Nodes of a process that failed and of one that succeeded, whatever the path there.
 const ENDED: [usize; 2] = [0, 1];
 
-/// The node before the first operation.
+/// Node before the first operation.
 const START: usize = 2;
 
 impl<'a> Behaviour<'a> {
@@ -223,7 +222,7 @@ impl<'a> Behaviour<'a> {
         }
         answers.reverse();
         let stores = Stores(Arc::new(Mutex::new(Source::Script { answers, next: None })));
-        // Names that a process makes up are the same in every run of it.
+        // Makes random names equal in every run of a process.
         fastrand::seed(self.number);
         let has_succeeded = (self.process)(&stores);
         let next = match &mut *stores.source() {
@@ -242,23 +241,23 @@ impl<'a> Behaviour<'a> {
     }
 }
 
-/// What was found when all interleavings were tried.
+/// Result of an exploration.
 #[derive(Debug)]
 pub struct Explored {
-    /// Different states.
+    /// Number of distinct states.
     pub states: usize,
-    /// In how many of them each process has succeeded.
+    /// For each process, the number of states in which it has succeeded.
     pub succeeded: Vec<usize>,
 }
 
-/// Runs `processes` in every interleaving on stores that begin with `contents`, or in each in which processes are paused at
-/// most `most_pauses` times.
+/// Runs `processes` in every interleaving on stores that start with `contents`; with `most_pauses`, only in those that
+/// pause processes at most that often.
 ///
-/// `is_constant` says of a document that is there, by its key, that no process ever changes it. A read of one is done at
-/// once, and not in every order with the operations of others: its answer is the same.
+/// `is_constant` returns whether no process ever changes the document at a key once it exists. Reads of such a document
+/// are not interleaved, since their answer is always the same.
 ///
 /// # Errors
-/// What `check` says of the contents, which it sees after each operation, with the order that led there.
+/// The error of `check`, which sees the contents after each operation, and the order of operations that led there.
 pub fn explore(
     contents: Contents,
     processes: &[&Process],
@@ -285,7 +284,7 @@ pub fn explore(
             Some(Operation::Read(key)) => is_constant(key) && contents.documents.contains_key(key),
             _ => false,
         };
-        // To go to another process for it would be a pause.
+        // Switching to another process for this read would count as a pause.
         let indifferent = (0..processes.len()).find(is_indifferent);
         let numbers = match indifferent.filter(|number| most_pauses.is_none() || running == Some(*number)) {
             Some(number) => number..number + 1,
@@ -316,7 +315,7 @@ pub fn explore(
     Ok(explored)
 }
 
-/// A store among [`Stores`].
+/// A store of [`Stores`].
 #[derive(Debug)]
 pub struct SharedStore {
     stores: Stores,

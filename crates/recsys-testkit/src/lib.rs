@@ -1,5 +1,4 @@
-//! For tests only: the golden cases, generators, stores and servers that fail on command, and the
-//! real binaries.
+//! Test support: golden cases, generators, stores and servers that fail on command, and the real binaries.
 
 #![allow(clippy::missing_panics_doc, clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 

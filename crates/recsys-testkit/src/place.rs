@@ -1,4 +1,4 @@
-//! Where a store can be: on disk, in memory, or in a bucket of the S3 server of the tests.
+//! Places for stores in tests: on disk, in memory, or in a bucket of the test S3 server.
 
 use std::fs;
 
@@ -7,34 +7,34 @@ use tempfile::TempDir;
 
 use crate::s3::S3;
 
-/// A place of its own for a test.
+/// A place used by a single test.
 #[derive(Debug)]
 pub enum Place {
     /// A folder on disk.
     Disk(TempDir),
-    /// A bucket in memory.
+    /// URL of a bucket in memory.
     Memory(String),
-    /// A folder of a bucket.
+    /// A bucket on the server, and the test's prefix in it.
     Bucket(S3, String),
 }
 
 impl Place {
-    /// An empty folder on disk.
+    /// A new folder on disk.
     pub fn disk() -> Self {
         Self::Disk(tempfile::tempdir().unwrap())
     }
 
-    /// An empty bucket in memory.
+    /// A new bucket in memory.
     pub fn memory() -> Self {
         Self::Memory(format!("memory://{}", S3::unique_prefix()))
     }
 
-    /// An empty folder of a bucket.
+    /// A new prefix in a bucket on the server.
     pub fn bucket() -> Self {
         Self::Bucket(S3::from_env(), S3::unique_prefix())
     }
 
-    /// The path or URL of a root in this place.
+    /// Path or URL of the root `name` in this place.
     pub fn root(&self, name: &str) -> String {
         match self {
             Self::Disk(dir) => dir.path().join(name).display().to_string(),
@@ -43,7 +43,7 @@ impl Place {
         }
     }
 
-    /// A root in this place.
+    /// Opens the root `name` in this place.
     pub fn store(&self, name: &str) -> Box<dyn Store> {
         let sections = match self {
             Self::Bucket(s3, _) => vec![section(s3)],
@@ -52,7 +52,7 @@ impl Place {
         Roots::new(sections, Patience::default()).open(&self.root(name)).unwrap()
     }
 
-    /// What a URI names, read without the code under test where that can be.
+    /// Reads the document at a URI; on disk and in a bucket without the code under test.
     pub fn read(&self, uri: &str) -> Option<Vec<u8>> {
         match self {
             Self::Disk(_) => fs::read(uri.strip_prefix("file://").unwrap()).ok(),
@@ -65,7 +65,7 @@ impl Place {
     }
 }
 
-/// The settings that lead to the server.
+/// S3 settings for the test server.
 fn section(s3: &S3) -> S3Settings {
     serde_json::from_value(serde_json::json!({
         "endpoint": s3.endpoint,

@@ -1,7 +1,7 @@
-//! A database of its own for a test, and what a reader from outside finds in it.
+//! A database for a single test, and an independent client to inspect it.
 //!
-//! Every call has a connection of its own, so that a test may call from several threads and cut off what it
-//! tests.
+//! Every call opens its own connection, so that tests can call from several threads and cut off the connections under
+//! test.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -9,7 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row};
 use tokio::runtime::{Builder, Runtime};
 
-/// A new database on the server that `DATABASE_URL` names, dropped with this value.
+/// A new database on the server in `DATABASE_URL`; dropped with this value.
 #[derive(Debug)]
 pub struct Database {
     server: String,
@@ -25,7 +25,7 @@ fn on<T>(url: &str, work: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>
         let options: PgConnectOptions = url.parse()?;
         let mut connection = options.connect().await?;
         let result = work(&mut connection).await;
-        // It may be cut off by now.
+        // The connection may have been cut off by now.
         let _ = connection.close().await;
         result
     })
@@ -38,7 +38,7 @@ fn execute(url: &str, sql: &str) {
 }
 
 fn texts(row: &PgRow) -> Vec<Option<String>> {
-    // A plain query is answered in text, whatever the types.
+    // A plain query returns text for every type.
     let text = |column| row.try_get_raw(column).unwrap().as_str().map(str::to_owned).ok();
     (0..row.len()).map(text).collect()
 }
@@ -50,7 +50,7 @@ impl Default for Database {
 }
 
 impl Database {
-    /// Creates an empty database. A test that needs it fails without a server; none is skipped.
+    /// Creates an empty database. Panics if there is no server; tests are never skipped.
     pub fn new() -> Self {
         let server = std::env::var("DATABASE_URL")
             .unwrap_or_else(|error| panic!("DATABASE_URL: {error}; run it through scripts/with-services"));
@@ -59,12 +59,12 @@ impl Database {
         Self { server, name }
     }
 
-    /// The name of the database.
+    /// Name of the database.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The URL of the database, with user and password.
+    /// URL of the database, with user and password.
     pub fn url(&self) -> String {
         let (start, query) = self.server.split_once('?').map_or((&*self.server, None), |(s, q)| (s, Some(q)));
         let (_, authority) = start.split_once("://").expect("DATABASE_URL is a URL");
@@ -78,7 +78,7 @@ impl Database {
         execute(&self.url(), sql);
     }
 
-    /// The rows of a query, every value as Postgres writes it.
+    /// Rows of a query, with values in Postgres text format.
     pub fn rows(&self, sql: &str) -> Vec<Vec<Option<String>>> {
         let rows =
             on(&self.url(), async |connection| sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await);
@@ -92,7 +92,7 @@ impl Drop for Database {
         let dropped = on(&self.server, async |connection| {
             sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(drop)
         });
-        // A test that has panicked shall tell its own story.
+        // Do not hide the panic of a failed test.
         if !std::thread::panicking() {
             dropped.unwrap_or_else(|error| panic!("{}: {error}", self.name));
         }

@@ -1,8 +1,8 @@
-//! A proxy in front of an HTTP server, for what a real server does not do on demand: wrong answers, half
-//! answers, and none.
+//! A proxy in front of an HTTP server that injects what real servers do not do on demand: wrong, partial or missing
+//! answers.
 //!
-//! Each connection carries one request: the proxy adds `Connection: close`, so that the server ends the
-//! connection after its answer and the client opens another one. All other bytes pass as they are.
+//! Each connection carries one request: the proxy adds `Connection: close`, so that the server closes the connection
+//! after its answer and the client opens a new one. All other bytes pass unchanged.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -15,36 +15,35 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-/// How long a connection that has its answer is kept for a client that is still sending. To close it earlier
-/// would reset it, and the client could lose the answer.
+/// How long to keep an answered connection open for a client that is still sending. Closing it earlier would reset it,
+/// and the client could lose the answer.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// What is done to a request.
+/// Fault to inject into a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// The proxy answers in place of the server, which does not see the request.
+    /// Answers in place of the server, which never sees the request.
     Answer {
-        /// The HTTP status.
+        /// HTTP status.
         status: u16,
-        /// The body, as the XML of an S3 error.
+        /// Body, usually the XML of an S3 error.
         body: String,
     },
-    /// The server answers, and the connection ends after so many bytes of the body of its answer.
+    /// Cuts the server's answer after this many bytes of its body.
     Truncate(u64),
-    /// The proxy answers a request that has a header whose name begins so, in place of the server.
+    /// Like `Answer`, but only for requests with a header whose name begins with this prefix.
     AnswerWith(&'static str, u16, String),
-    /// The same for a request that has none.
+    /// Like `Answer`, but only for requests without such a header.
     AnswerWithout(&'static str, u16, String),
-    /// The server answers, and the client is not told how long the answer is.
+    /// Removes the length from the server's answer.
     WithoutLength,
-    /// Nothing happens until the client gives up or the proxy is dropped. The server does not see the
-    /// request.
+    /// Does nothing until the client gives up or the proxy is dropped. The server never sees the request.
     Stall,
-    /// The connection ends at once. The server does not see the request.
+    /// Closes the connection at once. The server never sees the request.
     Drop,
-    /// The server does what it is asked, and the connection ends without its answer.
+    /// Lets the server carry out the request, then closes the connection without an answer.
     AnswerLost,
-    /// Where the server says 412, the client is told 200: to the client, conditions are ignored.
+    /// Turns the server's 412 into 200: to the client, conditions seem to be ignored.
     IgnoreCondition,
 }
 
@@ -52,12 +51,12 @@ pub enum Fault {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pass {
     All,
-    /// The head, and so many bytes of the body.
+    /// The head, and this many bytes of the body.
     Some(u64),
     Nothing,
-    /// All, without the length of the body.
+    /// Everything except the length of the body.
     WithoutLength,
-    /// All, but a refusal passes as a success.
+    /// Everything, but a refusal passes as a success.
     Success,
 }
 
@@ -69,7 +68,7 @@ struct Rule {
     fault: Fault,
 }
 
-/// A running proxy. It ends, with all its connections, when it is dropped.
+/// A running proxy. Dropping it closes all its connections.
 #[derive(Debug)]
 pub struct Proxy {
     shared: Arc<Shared>,
@@ -78,7 +77,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// A proxy in front of `upstream` (`host:port`), on a free port.
+    /// Starts a proxy in front of `upstream` (`host:port`), on a free port.
     pub fn start(upstream: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -95,30 +94,30 @@ impl Proxy {
         Self { shared, address, acceptor: Some(acceptor) }
     }
 
-    /// Its URL.
+    /// URL of the proxy.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// The next `times` requests (all, if none) of `method` whose path and query contain `path_part` meet
-    /// `fault`. Of several rules that apply, the first one counts.
+    /// Applies `fault` to the next `times` requests (all, if none) of `method` whose path and query contain
+    /// `path_part`. The first matching rule counts.
     pub fn rule(&self, method: &str, path_part: &str, times: Option<usize>, fault: Fault) {
         let rule = Rule { method: method.to_owned(), path_part: path_part.to_owned(), left: times, fault };
         self.shared.rules.lock().push(rule);
     }
 
-    /// The next `times` requests of `method` whose path and query contain `path_part` meet no fault, whatever the
-    /// rules after this one say.
+    /// Lets the next `times` requests of `method` whose path and query contain `path_part` pass unharmed, whatever
+    /// later rules say.
     pub fn pass(&self, method: &str, path_part: &str, times: usize) {
         self.rule(method, path_part, Some(times), Fault::Truncate(u64::MAX));
     }
 
-    /// Forgets all rules.
+    /// Removes all rules.
     pub fn clear(&self) {
         self.shared.rules.lock().clear();
     }
 
-    /// The requests so far, as `METHOD path`, in the order in which they came.
+    /// All requests so far as `METHOD path`, in order of arrival.
     pub fn requests(&self) -> Vec<String> {
         self.shared.requests.lock().clone()
     }
@@ -127,7 +126,7 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.stop();
-        // The acceptor looks whether it shall stop when a connection comes.
+        // The acceptor checks the stop flag only on a new connection, so open one.
         if TcpStream::connect(self.address).is_ok() {
             let _ = self.acceptor.take().expect("dropped once").join();
         }
@@ -142,7 +141,7 @@ struct Shared {
     sockets: Mutex<Sockets>,
 }
 
-/// The open connections. To end them ends the threads that read from them.
+/// The open connections. Closing them ends the threads that read from them.
 #[derive(Debug, Default)]
 struct Sockets {
     stopped: bool,
@@ -150,7 +149,7 @@ struct Sockets {
     open: BTreeMap<u64, TcpStream>,
 }
 
-/// A connection that ends when it is dropped, or when the proxy is.
+/// A connection that is closed when it is dropped, or when the proxy is.
 struct Connection<'a> {
     stream: TcpStream,
     number: u64,
@@ -187,7 +186,7 @@ impl Shared {
                 if self.sockets.lock().stopped {
                     break;
                 }
-                // An error here is a client that went away, or will be one: the client sees it, and the test.
+                // Errors here come from clients that went away; client and test notice by themselves.
                 scope.spawn(move || stream.and_then(|stream| self.serve(stream)));
             }
         });
@@ -205,7 +204,7 @@ impl Shared {
         Ok(Connection { stream, number, shared: self })
     }
 
-    /// The fault that a request meets.
+    /// The fault to inject into a request, if a rule matches.
     fn fault(&self, method: &str, path: &str) -> Option<Fault> {
         let mut rules = self.rules.lock();
         let rule = rules
@@ -223,7 +222,7 @@ impl Shared {
         let text = String::from_utf8_lossy(head);
         let mut words = text.split_ascii_whitespace();
         let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        // Both under one lock, so that a request that is seen has had its rule.
+        // Both locks are held, so that a recorded request has had its rule applied.
         let fault = {
             let mut requests = self.requests.lock();
             requests.push(format!("{method} {path}"));
@@ -250,7 +249,7 @@ impl Shared {
         }
     }
 
-    /// Passes a request on, and back as much of its answer as `pass` says.
+    /// Forwards a request, and as much of the answer as `pass` allows.
     fn forward(&self, client: &TcpStream, head: &[u8], body: &[u8], pass: Pass) -> io::Result<()> {
         let upstream = TcpStream::connect(&self.upstream).and_then(|stream| self.connection(stream));
         let upstream = match upstream {
@@ -267,7 +266,7 @@ impl Shared {
                 let done = to.write_all(&head).and_then(|()| to.write_all(body));
                 let _ = done.and_then(|()| io::copy(&mut { client }, &mut to));
                 let _ = upstream.shutdown(Shutdown::Write);
-                // A server that answers before it has read everything: the client must not block on the rest.
+                // A server may answer before it has read everything; drain the rest so that the client does not block.
                 let _ = io::copy(&mut { client }, &mut io::sink());
             });
             let passed = pass_back(upstream, client, pass);
@@ -282,7 +281,7 @@ impl Shared {
     }
 }
 
-/// Reads at least to the end of a head, and returns where that is; none when the stream ends before.
+/// Reads at least one complete head and returns its length; none if the stream ends first.
 pub(crate) fn read_head(mut stream: &TcpStream, received: &mut Vec<u8>) -> io::Result<Option<usize>> {
     let mut chunk = [0; 8192];
     loop {
@@ -297,12 +296,12 @@ pub(crate) fn read_head(mut stream: &TcpStream, received: &mut Vec<u8>) -> io::R
     }
 }
 
-/// Whether the head of a request has a header whose name begins so.
+/// Whether a head has a header whose name begins with `name`.
 fn has_header(head: &str, name: &str) -> bool {
     head.lines().any(|line| line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)))
 }
 
-/// The head of an answer that ends with its connection.
+/// Removes the length from a head, so that the body ends with the connection.
 fn without_length(head: &[u8]) -> Vec<u8> {
     let name = b"content-length:";
     let is_length = |line: &&[u8]| line.get(..name.len()).is_some_and(|line| line.eq_ignore_ascii_case(name));
@@ -322,8 +321,8 @@ fn with_connection_close(head: &[u8]) -> Vec<u8> {
     changed
 }
 
-/// `pass` is that of [`Shared::forward`]. What a server says before its answer, as `100 Continue`, passes
-/// always: a client may wait for it with its body.
+/// Passes an answer back; see [`Shared::forward`] for `pass`. Interim answers such as `100 Continue` always pass, since
+/// a client may wait for one before it sends its body.
 fn pass_back(mut upstream: &TcpStream, mut client: &TcpStream, pass: Pass) -> io::Result<()> {
     let mut received = Vec::new();
     let end = loop {
@@ -373,11 +372,10 @@ mod tests {
     use super::*;
     use std::time::Instant;
 
-    /// The head and the body of a request.
+    /// Head and body of a request.
     type Request = (String, Vec<u8>);
 
-    /// A server for as many requests as there are `bodies`. It answers each with the next body, and returns
-    /// what it has got.
+    /// A server for one request per entry of `bodies`; it answers with that entry and returns the requests.
     fn upstream(bodies: Vec<Vec<u8>>) -> (String, JoinHandle<Vec<Request>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -410,7 +408,7 @@ mod tests {
         stream
     }
 
-    /// All that a client gets. A reset counts as an end.
+    /// Everything a client receives. A reset counts as an end.
     fn rest(mut stream: &TcpStream) -> Vec<u8> {
         let mut got = Vec::new();
         if let Err(error) = stream.read_to_end(&mut got) {
@@ -425,7 +423,7 @@ mod tests {
         String::from_utf8(rest(&stream)).unwrap()
     }
 
-    /// Five megabytes of ASCII that do not repeat at the size of any buffer.
+    /// Five megabytes of ASCII with a period that is no buffer size.
     fn large() -> Vec<u8> {
         (0..5_000_000_u32).map(|number| (number % 127).to_le_bytes()[0]).collect()
     }
@@ -487,7 +485,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_made_up() {
-        // No server is there.
+        // No server listens there.
         let proxy = Proxy::start("127.0.0.1:1");
         let fault = Fault::Answer { status: 503, body: "<Error><Code>SlowDown</Code></Error>".into() };
         proxy.rule("PUT", "/k", None, fault.clone());
@@ -496,12 +494,12 @@ mod tests {
         let whole = format!("{head}<Error><Code>SlowDown</Code></Error>");
         assert_eq!(request(&proxy, "PUT /k HTTP/1.1\r\n\r\n"), whole);
         assert_eq!(request(&proxy, "HEAD /k HTTP/1.1\r\n\r\n"), head);
-        // A client that sends all of a large body before it reads.
+        // A client that sends a large body before it reads.
         let mut stream = connect(&proxy);
         stream.write_all(b"PUT /k HTTP/1.1\r\nContent-Length: 5000000\r\n\r\n").unwrap();
         stream.write_all(&large()).unwrap();
         assert_eq!(rest(&stream), whole.as_bytes());
-        // A client that waits for a word before it sends the body.
+        // A client that waits for `100 Continue` before it sends the body.
         let text = "PUT /k HTTP/1.1\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
         assert_eq!(request(&proxy, text), whole);
     }
@@ -598,7 +596,7 @@ mod tests {
             }
         });
         server.join().unwrap();
-        // Nothing is left of connections that are done.
+        // Finished connections are cleaned up.
         drop(slow);
         let begin = Instant::now();
         while !proxy.shared.sockets.lock().open.is_empty() {

@@ -1,4 +1,4 @@
-//! A reader of what is published, as a serving system would be: it knows the formats and nothing else.
+//! An independent reader of published artifacts, like a serving system: it knows only the formats.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::Path;
 
 use recsys_core::artifact::Kind;
 
-/// The URIs that the manifest at `path` names, by kind; none when there is no manifest.
+/// Reads the manifest at `path` and returns its URIs by kind; none if there is no manifest.
 ///
 /// Every blob is read and its version recomputed.
 pub fn read_published(manifest: &Path) -> Option<BTreeMap<Kind, String>> {
@@ -21,7 +21,7 @@ pub fn read_published(manifest: &Path) -> Option<BTreeMap<Kind, String>> {
     })
 }
 
-/// The same for a manifest at any URI; `read` fetches what a URI names.
+/// Like [`read_published`], for a manifest at any URI; `read` fetches the document at a URI.
 pub fn read_published_at(
     manifest: &str,
     read: impl Fn(&str) -> Option<Vec<u8>>,

@@ -1,4 +1,4 @@
-//! The real binaries with everything that they keep in a bucket.
+//! The real binaries, with all their data in a bucket.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,21 +13,21 @@ use crate::reader::read_published_at;
 use crate::s3::S3;
 use crate::sandbox::{Finished, Sandbox};
 
-/// The flags that every command on the sample takes.
+/// Flags of every command on the sample.
 pub const SCOPE: &str = "--config config.json --tenant demo --surface home";
 
-/// The shop sample in a bucket, and a folder of its own for a test in it.
+/// The shop sample in a bucket, below a prefix used by a single test.
 #[derive(Debug)]
 pub struct Remote {
-    /// Where binaries run: nothing but `config.json` is there.
+    /// Folder in which binaries run; it holds only `config.json`.
     pub sandbox: Sandbox,
-    /// The server.
+    /// Client of the server.
     pub s3: S3,
-    /// The folder in the bucket.
+    /// Prefix of the test in the bucket.
     pub prefix: String,
-    /// What `config.json` holds.
+    /// Contents of `config.json`.
     pub config: Value,
-    /// Where binaries find the server.
+    /// Endpoint that binaries use, such as a proxy's.
     pub endpoint: String,
 }
 
@@ -38,7 +38,7 @@ impl Default for Remote {
 }
 
 impl Remote {
-    /// Uploads the sample, and writes a configuration in which every root is in the bucket.
+    /// Uploads the sample and writes a configuration with every root in the bucket.
     pub fn new() -> Self {
         let (s3, prefix) = (S3::from_env(), S3::unique_prefix());
         let samples = repository().join("testdata");
@@ -57,29 +57,29 @@ impl Remote {
         remote
     }
 
-    /// Writes `config.json` anew.
+    /// Writes `config` to `config.json`.
     pub fn write_config(&self) {
         self.sandbox.write("config.json", self.config.to_string());
     }
 
-    /// A binary, ready to run with the settings that lead to the server.
+    /// A command for a binary, with the S3 settings in its environment.
     pub fn command(&self, binary: &str) -> Command {
         let mut command = self.sandbox.command(binary);
         command.envs(self.s3.settings_at(&self.endpoint));
         command
     }
 
-    /// Runs a binary to its end. `line` is its flags, separated by blanks.
+    /// Runs a binary to its end; `line` holds its flags, separated by blanks.
     pub fn run(&self, binary: &str, line: &str) -> Finished {
         self.command(binary).args(line.split_whitespace()).output().unwrap().into()
     }
 
-    /// The key of something below the folder of the test.
+    /// Full key of `name` below the test's prefix.
     pub fn key(&self, name: &str) -> String {
         format!("{}/{name}", self.prefix)
     }
 
-    /// The objects below a folder, with their content.
+    /// Keys and contents of the objects below a folder.
     pub fn objects(&self, folder: &str) -> BTreeMap<String, Vec<u8>> {
         let keys = self.s3.keys(&self.key(folder));
         keys.into_iter()
@@ -87,7 +87,7 @@ impl Remote {
             .collect()
     }
 
-    /// What a serving system reads that knows the bucket and nothing else.
+    /// The current artifacts, read by a client that knows only the bucket.
     pub fn published(&self) -> Option<BTreeMap<Kind, String>> {
         let bucket = format!("s3://{}/", self.s3.bucket);
         let manifest = format!("{bucket}{}", self.key("out/registry/current/demo/home/manifest.json"));

@@ -1,6 +1,6 @@
-//! The S3 server of the tests, and what a reader from outside finds in it.
+//! Client of the test S3 server.
 //!
-//! It reads and writes without the project's own storage code, so that a mistake there cannot hide itself.
+//! It does not use the project's own storage code, so that a mistake there cannot hide itself.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -11,16 +11,16 @@ use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, RetryConfig};
 use tokio::runtime::{Builder, Runtime};
 
-/// The server that `scripts/with-services` has started.
+/// Client of the server started by `scripts/with-services`.
 #[derive(Debug)]
 pub struct S3 {
-    /// Its URL.
+    /// URL of the server.
     pub endpoint: String,
-    /// One half of the credentials.
+    /// Access key of the credentials.
     pub access_key: String,
-    /// The other half.
+    /// Secret key of the credentials.
     pub secret_key: String,
-    /// The bucket to work in.
+    /// Bucket for all tests.
     pub bucket: String,
     store: AmazonS3,
     runtime: Runtime,
@@ -37,15 +37,15 @@ fn path(key: &str) -> Path {
 }
 
 impl S3 {
-    /// The server that the environment names. A test that needs it fails without it; none is skipped.
+    /// Client of the server named by the environment. Panics if there is none; tests are never skipped.
     pub fn from_env() -> Self {
-        // Another test of the process may have done it.
+        // Fails if another test of the process has installed it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let endpoint = variable("ENDPOINT");
         let access_key = variable("ACCESS_KEY");
         let secret_key = variable("SECRET_KEY");
         let bucket = variable("BUCKET");
-        // A server that is gone shall fail the test soon; the default is three minutes.
+        // Fail soon if the server is gone; the default is three minutes.
         let retry =
             RetryConfig { max_retries: 2, retry_timeout: Duration::from_secs(10), ..RetryConfig::default() };
         let store = AmazonS3Builder::new()
@@ -62,19 +62,18 @@ impl S3 {
         Self { endpoint, access_key, secret_key, bucket, store, runtime }
     }
 
-    /// A prefix that no other test uses: a server may be older than the process, and serve several.
+    /// A prefix that no other test uses, even in other processes or in an earlier run on the same server.
     pub fn unique_prefix() -> String {
-        // The keys of a `RandomState` come from the operating system and differ from one to the next.
+        // `RandomState` takes its keys from the operating system, and each has others.
         format!("test-{}-{:016x}", std::process::id(), RandomState::new().hash_one(0))
     }
 
-    /// The settings by which a binary finds the server. URLs name the bucket.
+    /// Environment variables by which a binary finds the server. URLs name the bucket.
     pub fn settings(&self) -> Vec<(String, String)> {
         self.settings_at(&self.endpoint)
     }
 
-    /// The settings by which a binary finds the server at another address, as that of a
-    /// [proxy](crate::proxy::Proxy).
+    /// Like [`Self::settings`], for another endpoint, such as that of a [proxy](crate::proxy::Proxy).
     pub fn settings_at(&self, endpoint: &str) -> Vec<(String, String)> {
         let mut settings = vec![
             ("ENDPOINT", endpoint),
@@ -89,13 +88,13 @@ impl S3 {
         settings.into_iter().map(|(key, value)| (name(key), value.to_owned())).collect()
     }
 
-    /// The host and port of the server, for a [proxy](crate::proxy::Proxy) in front of it.
+    /// Host and port of the server, for a [proxy](crate::proxy::Proxy) in front of it.
     pub fn address(&self) -> &str {
         let address = self.endpoint.strip_prefix("http://").expect("the proxy speaks no TLS");
         address.trim_end_matches('/')
     }
 
-    /// The bytes of an object.
+    /// Reads an object; none if it does not exist.
     pub fn get(&self, key: &str) -> Option<Vec<u8>> {
         let read = async { self.store.get(&path(key)).await?.bytes().await };
         match self.runtime.block_on(read) {
@@ -105,14 +104,14 @@ impl S3 {
         }
     }
 
-    /// Writes an object, over the one that is there.
+    /// Writes an object, replacing any existing one.
     pub fn put(&self, key: &str, bytes: impl AsRef<[u8]>) {
         let bytes = bytes.as_ref().to_vec();
         let put = self.runtime.block_on(self.store.put(&path(key), bytes.into()));
         put.unwrap_or_else(|error| panic!("{key}: {error}"));
     }
 
-    /// The sorted keys of the objects in a folder and in the folders below it.
+    /// Sorted keys of all objects below a prefix, at any depth.
     pub fn keys(&self, prefix: &str) -> Vec<String> {
         let prefix = path(prefix);
         let list = self.store.list(Some(&prefix)).map_ok(|object| String::from(object.location));
@@ -136,7 +135,7 @@ mod tests {
         assert_eq!(s3.keys(&prefix), Vec::<String>::new());
         s3.put(&key, "one");
         s3.put(&key, "two");
-        // Neither a folder of the same beginning nor one beside it.
+        // Neither a folder that shares the beginning of the name nor a sibling is listed.
         s3.put(&format!("{prefix}x/c"), "");
         assert_eq!(s3.get(&key).as_deref(), Some(&b"two"[..]));
         assert_eq!(s3.keys(&prefix), [key.as_str()]);
@@ -150,7 +149,7 @@ mod tests {
         let large: Vec<u8> = (0..5_000_000_u32).map(|n| n.to_le_bytes()[0]).collect();
         s3.put(&format!("{prefix}/large"), &large);
         assert!(s3.get(&format!("{prefix}/large")) == Some(large));
-        // A page of a listing holds 1000.
+        // A listing page holds 1000 keys.
         for number in 0..1005 {
             s3.put(&format!("{prefix}/many/{number:04}"), "");
         }
@@ -183,7 +182,7 @@ mod tests {
         assert!(s3.settings_at("https://example.com").iter().all(|(key, _)| !key.ends_with("USE_SSL")));
     }
 
-    /// A real client behind the proxy: it retries what failed, and gets the answer.
+    /// A real client behind the proxy retries what failed and gets the answer.
     #[test]
     fn a_client_gets_through_a_proxy() {
         let (direct, prefix) = (S3::from_env(), S3::unique_prefix());

@@ -1,4 +1,4 @@
-//! The real binaries in a folder of their own.
+//! The real binaries, run in a temporary folder.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tempfile::TempDir;
 
-/// The folder of the binaries, built if they are not up to date.
+/// Folder of the binaries; builds them first if they are out of date.
 pub fn binaries() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
@@ -29,20 +29,20 @@ pub fn binaries() -> &'static Path {
     })
 }
 
-/// A folder in which binaries run, removed when it is dropped.
+/// A folder in which binaries run; removed when dropped.
 #[derive(Debug)]
 pub struct Sandbox {
     dir: TempDir,
 }
 
-/// What a process has left.
+/// Outcome of a process.
 #[derive(Debug)]
 pub struct Finished {
-    /// The exit code; none when a signal ended it.
+    /// Exit code; none if a signal ended it.
     pub code: Option<i32>,
-    /// Standard output.
+    /// Standard output as text.
     pub stdout: String,
-    /// Standard error.
+    /// Standard error as text.
     pub stderr: String,
 }
 
@@ -64,14 +64,13 @@ impl Finished {
         self
     }
 
-    /// The document on standard output, however it ended.
+    /// The JSON document on standard output, whatever the exit code.
     #[track_caller]
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
     }
 
-    /// Asserts a failure with this exit code and exactly one line on standard error, which holds all of
-    /// `parts`.
+    /// Asserts this exit code and exactly one line on standard error, which contains all of `parts`.
     #[track_caller]
     pub fn fails(&self, code: i32, parts: &[&str]) {
         assert_eq!(self.code, Some(code), "{self:#?}");
@@ -83,8 +82,8 @@ impl Finished {
     }
 }
 
-/// The files below a folder: their bytes and the time of their last change. Locks, the scratch folder and the notes of failures
-/// are left out: nothing is made of them.
+/// Bytes and modification times of the files below a folder. Locks, the scratch folder and failure notes are left out:
+/// no output depends on them.
 pub type Snapshot = BTreeMap<String, (SystemTime, Vec<u8>)>;
 
 impl Default for Sandbox {
@@ -94,14 +93,14 @@ impl Default for Sandbox {
 }
 
 impl Sandbox {
-    /// An empty folder, which other users may enter.
+    /// An empty folder, accessible to other users.
     pub fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("recsys-").tempdir().unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
         Self { dir }
     }
 
-    /// The folder.
+    /// Path of the folder.
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
@@ -111,7 +110,7 @@ impl Sandbox {
         self.path().join(path)
     }
 
-    /// Writes a file, with the folders it needs.
+    /// Writes a file and creates its folders.
     pub fn write(&self, path: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -124,14 +123,14 @@ impl Sandbox {
         copy(&crate::golden::repository().join(from), &self.join(to));
     }
 
-    /// A binary, ready to run in the folder with no setting from outside.
+    /// A command for a binary in the folder, without settings from the outside.
     pub fn command(&self, binary: &str) -> Command {
         let mut command = Command::new(binaries().join(binary));
         self.prepare(&mut command);
         command
     }
 
-    /// Makes a command run in the folder with no setting from outside.
+    /// Makes a command run in the folder, without settings from the outside.
     pub fn prepare(&self, command: &mut Command) {
         command.current_dir(self.path()).stdin(Stdio::null()).env_remove("RUST_LOG");
         for (name, _) in std::env::vars_os() {
@@ -143,18 +142,18 @@ impl Sandbox {
         }
     }
 
-    /// Runs a binary to its end. `line` is its flags, separated by blanks.
+    /// Runs a binary to its end; `line` holds its flags, separated by blanks.
     pub fn run(&self, binary: &str, line: &str) -> Finished {
         self.command(binary).args(line.split_whitespace()).output().unwrap().into()
     }
 
-    /// Runs a binary as a user without privileges, so that file modes mean something.
+    /// Runs a binary as a user without privileges, so that file modes apply.
     pub fn run_unprivileged(&self, binary: &str, line: &str) -> Finished {
         let root = fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
         if !root {
             return self.run(binary, line);
         }
-        // The build folder may be closed to others. A job starts the program beside it.
+        // The build folder may be closed to other users, so copy the binaries; a job starts the program next to it.
         for name in [binary, "recsys-pipelines"] {
             fs::copy(binaries().join(name), self.join(name)).unwrap();
         }
@@ -164,7 +163,7 @@ impl Sandbox {
         command.args(line.split_whitespace()).output().unwrap().into()
     }
 
-    /// Runs a binary that must come to an end of its own.
+    /// Runs a binary and fails if it takes longer than a minute.
     pub fn run_bounded(&self, binary: &str, line: &str, environment: &[(&str, &str)]) -> Finished {
         let mut command = self.command(binary);
         command.args(line.split_whitespace()).envs(environment.iter().copied());
@@ -181,7 +180,7 @@ impl Sandbox {
         child.wait_with_output().unwrap().into()
     }
 
-    /// Runs a binary to its end, and says how many bytes of memory it has had at most.
+    /// Runs a binary to its end; also returns its peak memory in bytes.
     pub fn run_measured(&self, binary: &str, line: &str) -> (Finished, u64) {
         const MEASURE: &str = "import resource, subprocess, sys
 code = subprocess.call(sys.argv[2:])
@@ -196,7 +195,7 @@ sys.exit(code)";
         (finished, kib << 10)
     }
 
-    /// The files below `folder`.
+    /// Snapshot of the files below `folder`.
     pub fn snapshot(&self, folder: &str) -> Snapshot {
         let mut files = Snapshot::new();
         visit(&self.join(folder), &self.join(folder), &mut files);
@@ -222,7 +221,7 @@ fn visit(root: &Path, folder: &Path, files: &mut Snapshot) {
     }
 }
 
-/// Copies a file, or a folder with all that is in it.
+/// Copies a file, or a folder recursively.
 pub fn copy(from: &Path, to: &Path) {
     if from.is_dir() {
         fs::create_dir_all(to).unwrap();

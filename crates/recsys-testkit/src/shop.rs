@@ -1,4 +1,4 @@
-//! The shop sample, published: what the operator's commands are tried on.
+//! The shop sample, published, for tests of the operator's commands.
 
 use std::fs;
 
@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 
 use crate::sandbox::{Finished, Sandbox};
 
-/// Whose the sample is.
+/// Flags for the tenant and surface of the sample.
 pub const SCOPE: &str = "--tenant demo --surface home";
 
-/// Its manifest.
+/// Path of its manifest in the sandbox.
 pub const MANIFEST: &str = "out/registry/current/demo/home/manifest.json";
 
-/// Three days of the shop, published one after the other.
+/// A sandbox with three published days of the shop.
 #[derive(Debug)]
 pub struct Shop(pub Sandbox);
 
@@ -23,48 +23,48 @@ impl Default for Shop {
 }
 
 impl Shop {
-    /// The shop of which 1 to 3 January are published.
+    /// Publishes 1 to 3 January of the shop in a new sandbox.
     pub fn new() -> Self {
         let shop = Self(Sandbox::shop());
         shop.run(&format!("run {SCOPE} --start 2026-01-01 --end 2026-01-03")).ok();
         shop
     }
 
-    /// Runs a command with the configuration of the shop.
+    /// Runs a command with the shop's configuration.
     pub fn run(&self, line: &str) -> Finished {
         self.0.run("recsys-pipelines", &format!("{line} --config config.json"))
     }
 
-    /// The same with variables, and arguments that may hold blanks.
+    /// Like [`Self::run`], with environment variables and with arguments that may contain blanks.
     pub fn with(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Finished {
         let mut command = self.0.command("recsys-pipelines");
         command.args(arguments).args(["--config", "config.json"]).envs(environment.iter().copied());
         command.output().unwrap().into()
     }
 
-    /// The document that a command prints, however it ends.
+    /// The JSON document that a command prints, whatever its exit code.
     pub fn json(&self, line: &str) -> Value {
         self.run(&format!("{line} --json")).json()
     }
 
-    /// The manifest.
+    /// The current manifest.
     pub fn manifest(&self) -> Value {
         serde_json::from_slice(&fs::read(self.0.join(MANIFEST)).unwrap()).unwrap()
     }
 
-    /// The entries of the history, newest first.
+    /// Entries of the history, newest first.
     pub fn entries(&self) -> Vec<Value> {
         self.json(&format!("history {SCOPE}"))["entries"].as_array().unwrap().clone()
     }
 
-    /// The hashes of the history, newest first.
+    /// Hashes of the history, newest first.
     pub fn hashes(&self) -> Vec<String> {
         self.entries().iter().map(|entry| entry["hash"].as_str().unwrap().to_owned()).collect()
     }
 }
 
 impl Sandbox {
-    /// A folder with the raw events of the shop, and a configuration that reads them.
+    /// A sandbox with the raw events of the shop and a configuration that reads them; nothing is published.
     pub fn shop() -> Self {
         let sandbox = Self::new();
         sandbox.copy("testdata/events/shop", "raw");

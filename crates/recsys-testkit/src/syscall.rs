@@ -1,27 +1,27 @@
-//! System calls that kill or fail a real process, at a place of the test's choosing.
+//! Kills a real process at a chosen system call, or fails the call.
 //!
-//! `strace` stops the process at the call and delivers the signal or the error in its place. The binary is
-//! the one that ships; nothing in it knows of the test.
+//! `strace` stops the process at the call and injects the signal or the error. The binary is the one that ships,
+//! unaware of the test.
 
 use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::sandbox::{Finished, Sandbox, binaries};
 
-/// The calls by which a file gets its name.
+/// Calls that give a file its name.
 pub const NAMING: &str = "rename,renameat,renameat2,link,linkat";
-/// The calls that wait for the disk.
+/// Calls that wait for the disk.
 pub const FLUSHING: &str = "fsync,fdatasync";
-/// Every call that changes a file system, or makes a change last.
+/// Calls that change a file system or make a change durable.
 pub const CHANGING: &str =
     "rename,renameat,renameat2,link,linkat,fsync,fdatasync,mkdir,mkdirat,unlink,unlinkat,write";
 
-/// What happens at the call.
+/// Fault to inject at a call.
 #[derive(Debug, Clone, Copy)]
 pub enum Fault {
     /// The process dies before the call is carried out, as by `kill -9`.
     Kill,
-    /// The call is not carried out and fails with this error.
+    /// The call is not carried out and returns this error.
     Error(&'static str),
 }
 
@@ -47,8 +47,7 @@ pub fn run_with_fault_on(
     trace(sandbox, binary, line, &["-P", path.to_str().unwrap(), "-e", &rule])
 }
 
-/// Runs a binary with a fault at the `number`th of `calls` that one of its threads makes, from 1: each thread
-/// has a count of its own.
+/// Runs a binary with a fault at the `number`th of `calls`, from 1. Each thread counts separately.
 pub fn run_with_fault_at(
     sandbox: &Sandbox,
     binary: &str,
@@ -70,7 +69,7 @@ fn trace(sandbox: &Sandbox, binary: &str, line: &str, rule: &[&str]) -> Finished
     let mut command = Command::new("strace");
     sandbox.prepare(&mut command);
     command.args(["-f", "-qq", "-o", "/dev/null"]).args(rule).arg(binaries().join(binary));
-    // The clock stands still, so that every run writes files of the same names.
+    // The pinned clock makes every run write files of the same names.
     command.env("SOURCE_DATE_EPOCH", "1767400000").args(line.split_whitespace());
     let output: Output = command.output().unwrap_or_else(|error| panic!("strace: {error}; install it"));
     output.into()

@@ -1,8 +1,8 @@
-//! The workload that speed is measured on: a day of exposures as busy shops have them.
+//! The benchmark workload: one day of exposures of a busy shop.
 //!
-//! What an item is shown follows a power law (Zipf, exponent 1.05), the length of a session is geometric with a mean of
-//! 12 and at most 60, how many sessions a user has is heavy-tailed (Pareto, shape 1.2), and sessions begin at any
-//! second of the day, each event seven seconds after the one before. The same numbers give the same bytes everywhere.
+//! Items follow a power law (Zipf, exponent 1.05), session lengths are geometric with a mean of 12 and a maximum of 60,
+//! sessions per user are heavy-tailed (Pareto, shape 1.2), and sessions begin at any second of the day, with seven
+//! seconds between events. The same parameters give the same bytes everywhere.
 
 use std::io::{self, Write};
 
@@ -22,55 +22,55 @@ const SECONDS_BETWEEN: u32 = 7;
 
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// What a day of the workload is made of.
+/// Parameters of a day.
 #[derive(Debug, Clone)]
 pub struct Workload {
     /// The UTC day.
     pub day: Day,
-    /// How many events there are.
+    /// Number of events.
     pub events: u64,
-    /// How many items can be shown. A few of the rarest never are.
+    /// Number of items that can be shown; a few of the rarest never are.
     pub items: u32,
-    /// How many users there can be. Most never come.
+    /// Number of possible users; most never appear.
     pub users: u32,
-    /// Another seed gives other numbers of the same distribution.
+    /// Seed of the random numbers.
     pub seed: u64,
 }
 
-/// A visit: one user, one delivery, some items.
+/// A session of one user, with one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
-    /// Its number, from 0.
+    /// Number of the session, from 0.
     pub number: u64,
-    /// The user's number.
+    /// Number of the user, from 0.
     pub user: u32,
-    /// When it begins, in seconds of the day.
+    /// Second of the day at which the session begins.
     pub start: u32,
-    /// The items that are shown, in order; 0 is the most popular.
+    /// Items shown, in order; 0 is the most popular.
     pub items: Vec<u32>,
 }
 
-/// What was written.
+/// Totals of a written workload.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Written {
-    /// Events, one on each line.
+    /// Number of events, one per line.
     pub events: u64,
-    /// Sessions.
+    /// Number of sessions.
     pub sessions: u64,
-    /// Bytes.
+    /// Number of bytes.
     pub bytes: u64,
 }
 
 impl Workload {
-    /// The reference workload: as many of `events` as asked for, of 50,000 items and 90,000 users.
+    /// The reference workload: `events` events, 50,000 items, 90,000 users.
     pub fn reference(day: Day, events: u64) -> Self {
         Self { day, events, items: 50_000, users: 90_000, seed: 7 }
     }
 
-    /// The sessions, in the order of their numbers.
+    /// The sessions, in order of their numbers.
     ///
     /// # Panics
-    /// When there are events, but no items or users.
+    /// If there are events, but no items or users.
     pub fn sessions(&self) -> impl Iterator<Item = Session> {
         assert!(self.events == 0 || (self.items > 0 && self.users > 0), "{self:?}");
         let mut random = Random(self.seed);
@@ -93,7 +93,7 @@ impl Workload {
         })
     }
 
-    /// Writes the events as producers do: one JSON object on each line.
+    /// Writes the events as producers do, one JSON object per line.
     pub fn write(&self, out: &mut impl Write) -> io::Result<Written> {
         let mut written = Written::default();
         let mut buffer = Vec::with_capacity(BUFFER_BYTES + (1 << 14));
@@ -139,7 +139,7 @@ fn write_session(out: &mut Vec<u8>, before_time: &[u8], session: &Session) {
     }
 }
 
-/// Writes a number with at least `width` digits. The standard library's formatting takes most of the time otherwise.
+/// Writes a number with at least `width` digits. The standard formatting would dominate the run time.
 fn digits(out: &mut Vec<u8>, mut number: u64, width: usize) {
     let mut text = [b'0'; 20];
     let mut first = text.len();
@@ -151,16 +151,16 @@ fn digits(out: &mut Vec<u8>, mut number: u64, width: usize) {
     out.extend_from_slice(&text[first.min(text.len() - width)..]);
 }
 
-/// How many trials it takes until one succeeds that does so once in twelve times.
+/// Draws a geometric session length: trials until a success of probability 1/12, at most 60.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and 60 once it is cut")]
 fn session_length(random: &mut Random) -> u64 {
-    // In (0, 1], whose logarithm is finite.
+    // In (0, 1], so that the logarithm is finite.
     let fraction = 1.0 - random.fraction();
     let trials = (fraction.ln() / (1.0 - 1.0 / MEAN_SESSION).ln()).ceil();
     (trials as u64).clamp(1, LONGEST_SESSION)
 }
 
-/// A few users come again and again; the tail is folded back into the range.
+/// Draws a user, heavy-tailed: a few users return often. The tail is folded back into the range.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast takes the nearest end")]
 fn user(random: &mut Random, users: u32) -> u32 {
     let excess = (1.0 - random.fraction()).powf(-1.0 / PARETO_SHAPE) - 1.0;
@@ -172,11 +172,11 @@ fn whole(number: usize) -> u32 {
     u32::try_from(number).expect("a second of the day, or an item, or as many as there are")
 }
 
-/// Items by a power law.
+/// Draws items by a power law.
 struct Popularity {
-    /// The share of the items up to each.
+    /// Cumulative distribution over the items.
     cumulated: Vec<f64>,
-    /// For each slice of [0, 1), the first item it can mean: a search begins there, not at the first of all.
+    /// Index for the search: for each slice of [0, 1), the first item that it can yield.
     first: Vec<u32>,
 }
 
@@ -222,14 +222,14 @@ mod tests {
         Workload::reference("2026-01-01".parse().unwrap(), EVENTS.into())
     }
 
-    /// Whether a count is what it should be, give or take `tolerance` of it.
+    /// Asserts that `seen` is within the relative `tolerance` of `expected`.
     #[track_caller]
     fn near(what: &str, seen: f64, expected: f64, tolerance: f64) {
         assert!((seen / expected - 1.0).abs() < tolerance, "{what}: {seen}, expected about {expected}");
     }
 
-    /// The figures of the generator that the workload was first defined by, which draws other numbers from the same
-    /// distributions. Two such draws differ by less than five standard deviations, which are a few parts in a hundred.
+    /// Figures of the generator that originally defined the workload. It draws other numbers from the same
+    /// distributions; two draws differ by less than five standard deviations, which is a few percent.
     #[test]
     fn a_million_events_have_the_figures_of_the_reference() {
         let mut sessions = 0u32;
@@ -272,7 +272,7 @@ mod tests {
         }
         let sessions = f64::from(sessions);
         let keep = 1.0 - 1.0 / 12.0f64;
-        // Of a geometric length cut at 60: the mean, the mean square, the share of the first and of the last value.
+        // A geometric length cut at 60: mean, mean square, and the shares of the first and the last value.
         let lengths = |power: i32| -> f64 {
             let cut = keep.powi(59) * 60f64.powi(power);
             (1..60).map(|n| keep.powi(n - 1) / 12.0 * f64::from(n).powi(power)).sum::<f64>() + cut
@@ -293,8 +293,8 @@ mod tests {
         let expected = (10_000..50_000).map(weight).sum::<f64>() / all;
         near("share of rare items", f64::from(rare) / f64::from(EVENTS), expected, 0.02);
 
-        // 90,000 users folded from a Pareto distribution whose scale is 4,500: the share of those below 4,500 is that
-        // below the scale, and what is folded onto it.
+        // 90,000 users, folded from a Pareto distribution of scale 4,500. The share of users below 4,500 is the share
+        // below the scale, plus all that is folded onto it.
         let below: u32 = sessions_of_user[..4_500].iter().sum();
         let cumulated = |excess: f64| 1.0 - (1.0 + excess).powf(-1.2);
         let folds = (0..1_000).map(|fold| f64::from(fold) * 20.0);

@@ -1,4 +1,4 @@
-//! Catalogue → its rows in Postgres.
+//! Writes the catalogue to Postgres.
 
 use std::process::ExitCode;
 

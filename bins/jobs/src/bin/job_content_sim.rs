@@ -1,4 +1,4 @@
-//! Catalogue → the staged artifact of its tags.
+//! Builds the `content_sim` artifact from the catalogue, staged.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Canonical data → the staged artifact of co-occurrence.
+//! Builds the `cooc` artifact (co-occurrence) from canonical data, staged.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Artifacts → the signals of a day in Postgres.
+//! Writes the signals of a day to Postgres, from artifacts.
 
 use std::process::ExitCode;
 

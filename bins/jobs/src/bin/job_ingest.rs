@@ -1,4 +1,4 @@
-//! Raw events → canonical data.
+//! Ingests raw events into canonical data.
 
 use std::process::ExitCode;
 

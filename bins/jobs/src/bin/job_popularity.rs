@@ -1,4 +1,4 @@
-//! Canonical data → the staged artifact of popularity.
+//! Builds the `popularity` artifact from canonical data, staged.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Staged artifacts → published ones, and the manifest swapped.
+//! Publishes staged artifacts and swaps the manifest.
 
 use std::process::ExitCode;
 

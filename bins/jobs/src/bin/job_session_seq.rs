@@ -1,4 +1,4 @@
-//! Canonical data → the staged artifact of what each user was shown next.
+//! Builds the `session_seq` artifact (next items of each user) from canonical data, staged.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Quality gates over canonical data.
+//! Runs the quality gates on canonical data.
 
 use std::process::ExitCode;
 

@@ -1,5 +1,5 @@
-//! The workflow template and its schedule. [`Workflow`] does what Argo's controller does with the few features
-//! that they use, and refuses those that it does not know.
+//! The workflow template and its schedule. [`Workflow`] imitates Argo's controller for the few features they use, and
+//! rejects all others.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -19,12 +19,12 @@ const CRON: &str = "argo/cron-workflow.yaml";
 
 type Variables = BTreeMap<String, String>;
 
-/// A workflow that was submitted.
+/// A submitted workflow.
 struct Workflow<'a> {
     site: &'a Site,
     spec: Value,
     global: Variables,
-    /// The steps that ended, by their path.
+    /// Finished steps, by path.
     report: RefCell<Vec<(String, Outcome)>>,
 }
 
@@ -95,7 +95,7 @@ impl<'a> Workflow<'a> {
     fn dag(&self, path: &str, template: &Value, variables: &Variables) -> Outcome {
         let tasks = template["dag"]["tasks"].as_array().unwrap();
         let steps = tasks.iter().map(|task| {
-            // A name alone means that the task ended well or was skipped.
+            // A bare name means that the task succeeded or was skipped.
             let depends = task.get("depends").map(plain).unwrap_or_default();
             let after: Vec<String> = depends
                 .split("&&")
@@ -118,7 +118,7 @@ impl<'a> Workflow<'a> {
 
     fn task(&self, path: &str, task: &Value, variables: &Variables) -> Outcome {
         if let Some(when) = task.get("when") {
-            // Argo compares what stands there after the parameters are filled in.
+            // Argo evaluates the condition after filling in the parameters.
             if eval(&filled(&plain(when), variables), &Variables::new()) != Expr::Bool(true) {
                 self.report.borrow_mut().push((path.to_owned(), Outcome::Skipped));
                 return Outcome::Skipped;
@@ -159,7 +159,7 @@ impl<'a> Workflow<'a> {
     }
 }
 
-/// What a template runs.
+/// The container that a template runs.
 fn container(template: &Value, variables: &Variables) -> Container {
     let container = &template["container"];
     let words = strings(&container["command"]).into_iter().chain(strings(&container["args"]));
@@ -189,7 +189,7 @@ fn all(outcomes: impl IntoIterator<Item = Outcome>) -> Outcome {
     outcomes.into_iter().find(|outcome| !outcome.lets_others_go_on()).unwrap_or(Outcome::Succeeded)
 }
 
-/// What an expression gives with these variables, whose names have dots between their levels.
+/// Evaluates an expression; dots in variable names separate levels.
 fn eval(expression: &str, variables: &Variables) -> Expr {
     fn tree(variables: &[(Vec<&str>, &str)]) -> Expr {
         let mut fields: BTreeMap<&str, Vec<(Vec<&str>, &str)>> = BTreeMap::new();
@@ -222,7 +222,7 @@ fn site() -> Site {
     site
 }
 
-/// A site whose database has the tables of a pilot and the tenant.
+/// A site whose database has the pilot's tables and the tenant.
 fn site_with_tables() -> Site {
     let site = site();
     let command = ["recsys-pipelines", "db", "init"].map(str::to_owned).to_vec();
@@ -298,7 +298,7 @@ fn what_depends_on_a_step_that_fails_does_not_start() {
             "run.session-seq"
         ]
     );
-    // The exit handler runs all the same.
+    // The exit handler runs even after a failure.
     assert_eq!(workflow.outcomes(Outcome::Succeeded), ["report.status", "run.ingest"]);
     assert_eq!(site.published(), None);
 }
@@ -311,15 +311,15 @@ fn daily_runs_yesterday_for_each_scope_and_one_that_fails_does_not_stop_the_othe
     let scopes = r#"[{"tenant": "demo", "surface": "nowhere", "segment": "", "window": ""},
                      {"tenant": "demo", "surface": "home", "segment": "", "window": ""}]"#;
     let mut workflow = Workflow::new(&site, &[("scopes", scopes)]);
-    // As the annotation of a workflow has it whose controller runs west of Greenwich.
+    // The annotation as written by a controller in a time zone west of Greenwich.
     workflow.global.insert("workflow.scheduledTime".to_owned(), "2026-01-02T22:00:00-05:00".to_owned());
     assert_eq!(workflow.submit(&plain(&cron["entrypoint"]), &plain(&cron["onExit"])), Outcome::Failed(3));
     assert_eq!(workflow.outcomes(Outcome::Failed(3)), ["daily.scope(0).validate"]);
     assert!(workflow.outcomes(Outcome::Succeeded).contains(&"daily.scope(1).publish".to_owned()));
     assert!(workflow.outcomes(Outcome::Succeeded).contains(&"report-scopes.status(1)".to_owned()));
-    // That was 3 January in UTC, and the day before it is 2 January.
+    // In UTC that is 3 January, so the day to run is 2 January.
     assert_eq!(site.version(Kind::Popularity), "e9a8fc3dfda9");
-    // The scopes of the schedule are such a list, too.
+    // The scopes of the schedule have the same form.
     let parameters = cron["arguments"]["parameters"].as_array().unwrap();
     assert_eq!((parameters.len(), plain(&parameters[0]["name"]).as_str()), (1, "scopes"));
     let listed: Vec<BTreeMap<String, String>> =
@@ -353,7 +353,7 @@ fn a_backfill_publishes_once_at_the_end() {
         [3, 1, 3, 1, 1]
     );
     assert_eq!(site.objects("registry/history").len(), 1);
-    // A window of two days, although the days were given in another order: all were ingested before any was built.
+    // A window of two days, although the days were given out of order: all days are ingested before any is built.
     let staged = site.objects("artifacts/demo/home/_all/popularity");
     let pointer = &staged["artifacts/demo/home/_all/popularity/2026-01-02_2026-01-04/current.version"];
     assert!(String::from_utf8_lossy(pointer).starts_with(&site.version(Kind::Popularity)));
@@ -362,7 +362,7 @@ fn a_backfill_publishes_once_at_the_end() {
     submit();
     assert_eq!(site.state(), state);
 
-    // A day that cannot be built: nothing is published.
+    // If a day cannot be built, nothing is published.
     let site = self::site();
     site.break_binary("job_implicit", "RECSYS_PIPELINES__LIMITS__MAX_USERS_PER_RUN", "1");
     let workflow = Workflow::new(&site, &days);
@@ -393,7 +393,7 @@ fn fan_outs_are_bounded_and_runs_of_one_scope_exclude_each_other() {
     assert_eq!(document(CRON)["spec"]["concurrencyPolicy"], "Forbid");
 }
 
-/// The role of a cloud belongs to the account of the jobs, the rights in the cluster to that of Argo.
+/// The cloud role belongs to the jobs' account, the cluster permissions to Argo's.
 #[test]
 fn jobs_and_argo_have_accounts_of_their_own() {
     let account = plain(&document("kubernetes/base/service-account.yaml")["metadata"]["name"]);
@@ -403,7 +403,7 @@ fn jobs_and_argo_have_accounts_of_their_own() {
     let binding = of_kind("RoleBinding");
     assert_eq!(binding["subjects"].as_array().unwrap().len(), 1);
     assert_eq!(binding["subjects"][0]["name"], of_argo.as_str());
-    // By this name the controller finds the token.
+    // The controller finds the token by this name.
     let token = of_kind("Secret");
     assert_eq!(plain(&token["metadata"]["name"]), format!("{of_argo}.service-account-token"));
     assert_eq!(token["metadata"]["annotations"]["kubernetes.io/service-account.name"], of_argo.as_str());
@@ -416,7 +416,7 @@ fn jobs_and_argo_have_accounts_of_their_own() {
             assert_eq!(template["automountServiceAccountToken"], false, "{template}");
             assert_eq!(template["executor"]["serviceAccountName"], of_argo.as_str(), "{template}");
         } else {
-            // The agent takes the account of the workflow.
+            // The agent uses the account of the workflow.
             assert!(template.get("serviceAccountName").is_none(), "{template}");
         }
     }
@@ -445,7 +445,7 @@ fn retries_are_for_what_heals() {
         containers += 1;
         let retry = &template["retryStrategy"];
         assert_eq!((&retry["retryPolicy"], &retry["limit"]), (&"Always".into(), &"3".into()));
-        // -1 is what Argo says of a pod that has no exit code.
+        // Argo reports -1 for a pod without an exit code.
         for code in [-1, 1, 2, 3, 4, 137, 143] {
             let variables = Variables::from([("lastRetry.exitCode".to_owned(), code.to_string())]);
             let again = eval(&plain(&retry["expression"]), &variables) == Expr::Bool(true);

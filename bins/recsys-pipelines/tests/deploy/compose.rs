@@ -9,15 +9,15 @@ use crate::documents::{document, plain, strings, text};
 use crate::site::{Container, Site};
 use crate::{Outcome, in_order, with_outcome};
 
-/// What stands in for the two servers is started around the tests.
+/// The test environment provides these servers, so they are not started here.
 const SERVERS: [&str; 2] = ["minio", "postgres"];
 
-/// The project as `docker compose` sees it with the values of `.env.example`.
+/// The project as `docker compose` resolves it, with the values of `.env.example`.
 fn project() -> Value {
     project_with(&[])
 }
 
-/// The same with other values of some variables.
+/// Like [`project`], with some variables replaced.
 fn project_with(others: &[(&str, &str)]) -> Value {
     let lines = text("compose/.env.example");
     let mut variables: BTreeMap<&str, &str> =
@@ -61,7 +61,7 @@ fn container(service: &Value) -> Container {
     Container { command: strings(&service["command"]), env }
 }
 
-/// Does what the script of the service `buckets` says, whose image has `mc`.
+/// Imitates the script of the service `buckets`, which uses `mc`.
 fn fill_buckets(site: &Site, service: &Value) -> Outcome {
     assert_eq!(strings(&service["volumes"]), ["../../testdata:/sample:ro"]);
     let mut made: Vec<String> = Vec::new();
@@ -75,7 +75,7 @@ fn fill_buckets(site: &Site, service: &Value) -> Outcome {
         let sample = |word: &str| word.replace("/sample", "testdata");
         match words[..] {
             ["mc", "alias", "set", "store", ref access @ ..] => {
-                // Compose takes the second dollar away, and the shell fills in.
+                // Compose turns `$$` into `$`, which the shell then expands.
                 let named: Vec<&str> =
                     access.iter().map(|word| word.trim_matches('"').strip_prefix("$$").unwrap()).collect();
                 assert_eq!(named, ["AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]);
@@ -104,7 +104,7 @@ fn fill_buckets(site: &Site, service: &Value) -> Outcome {
 fn up(site: &Site) -> Vec<(String, Outcome)> {
     let project = project();
     let services = services(&project);
-    // What has a profile is not started.
+    // Services with a profile are not started.
     let started = services.iter().filter(|(_, service)| service.get("profiles").is_none());
     let steps = started.map(|(name, service)| {
         let empty = Map::new();
@@ -135,7 +135,7 @@ fn a_day_goes_from_raw_events_to_a_manifest_and_signals_and_again_changes_nothin
     let site = site();
     let first = up(&site);
     assert!(first.iter().all(|(_, outcome)| *outcome == Outcome::Succeeded), "{first:?}");
-    // The versions of the golden case and of the tutorials.
+    // Versions of the golden case, also shown in the tutorials.
     let versions: Vec<String> = Kind::ALL.iter().map(|kind| site.version(*kind)).collect();
     assert_eq!(versions, ["0277df26ddf2", "bedfa109b05e", "6f63315a018f", "2f9cbb1df624", "68fe2e39e97e"]);
     assert_eq!(site.count("item_popularity_daily"), "18");
@@ -182,7 +182,7 @@ fn jobs_have_no_rights_and_one_place_to_write_to() {
     assert_eq!(document("compose/config.yaml")["resources"]["temp_dir"], "/scratch");
 }
 
-/// Compose builds at once whatever has a `build`, and one tag can be made by one of them only.
+/// Compose builds all services with a `build` in parallel, so only one of them may build a given tag.
 #[test]
 fn the_image_is_built_once_and_never_pulled() {
     let project = project();
@@ -190,7 +190,7 @@ fn the_image_is_built_once_and_never_pulled() {
     let built: Vec<&String> =
         services.iter().filter(|(_, service)| service.get("build").is_some()).map(|(name, _)| name).collect();
     assert_eq!(built, ["minio", "tables"]);
-    // The client is in the image of the server, which is built before it is needed.
+    // The client ships in the server's image, which is built before it is needed.
     assert_eq!(services["buckets"]["image"], services["minio"]["image"]);
     assert_eq!(services["buckets"]["pull_policy"], "never");
     for (name, job) in services.iter().filter(|(_, service)| is_job(service)) {
@@ -199,7 +199,7 @@ fn the_image_is_built_once_and_never_pulled() {
     }
 }
 
-/// The makers of this server publish no images any more, and their last one has a known hole (CVE-2025-62506).
+/// The makers of this server no longer publish images, and the last one has a known vulnerability (CVE-2025-62506).
 #[test]
 fn minio_is_built_from_its_sources_at_a_release_without_the_hole() {
     let minio = &project()["services"]["minio"];
@@ -231,16 +231,16 @@ fn another_s3_server_takes_the_place_of_minio_by_one_variable() {
         assert_eq!(service["environment"]["AWS_ENDPOINT_URL"], endpoint, "{name}");
         assert!(!service["environment"].to_string().contains("minio:9000"), "{name}");
     }
-    // A server that speaks TLS, too: what fails is the connection, and not the settings.
+    // Also with TLS: the connection fails, but the settings are accepted.
     let site = site();
     let mut status = container(&services(&project)["status"]);
     status.env.insert("RECSYS_PIPELINES__STORAGE__RETRY_TIMEOUT_S".to_owned(), "0".to_owned());
-    // Without the warning of the checkpoints, which lie there, too.
+    // Hide the warning about the checkpoints, which are in the same bucket.
     status.env.insert("RUST_LOG".to_owned(), "error".to_owned());
     site.run(&status).fails(1, &[endpoint, "cannot be reached"]);
 }
 
-/// A look at what is current must not run a day, which would publish again after a rollback.
+/// Showing the status must not run a day, which would publish again after a rollback.
 #[test]
 fn the_command_of_the_operator_starts_nothing_else() {
     let cli = &project()["services"]["cli"];
@@ -262,7 +262,7 @@ fn every_binary_is_a_service() {
     }
 }
 
-/// Most orders go well by chance, so the chain itself is looked at, too.
+/// Many orders work by chance, so check the declared dependencies, too.
 #[test]
 fn each_service_waits_for_what_it_needs() {
     let project = project();
@@ -283,7 +283,7 @@ fn each_service_waits_for_what_it_needs() {
         ("status", "catalog db-signals"),
     ];
     let services = services(&project);
-    // And the command of the operator, which waits for nothing.
+    // Plus the service for operator's commands, which waits for nothing.
     assert_eq!(services.len(), chain.len() + SERVERS.len() + 1);
     for (name, after) in chain {
         let names: Vec<&str> =

@@ -1,4 +1,4 @@
-//! The YAML files of `deploy/`.
+//! Helpers for the YAML files in `deploy/`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,18 +6,18 @@ use std::path::PathBuf;
 use recsys_testkit::golden::repository;
 use serde_json::Value;
 
-/// The path of a file in `deploy/`.
+/// Path of a file in `deploy/`.
 pub(crate) fn deploy(path: &str) -> PathBuf {
     repository().join("deploy").join(path)
 }
 
-/// The text of a file in `deploy/`.
+/// Text of a file in `deploy/`.
 pub(crate) fn text(path: &str) -> String {
     let path = deploy(path);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The documents of a file, aliases and merges resolved.
+/// All documents of a file, with aliases and merges resolved.
 pub(crate) fn documents(path: &str) -> Vec<Value> {
     let text = text(path);
     let mut documents: Vec<Value> =
@@ -33,7 +33,7 @@ pub(crate) fn document(path: &str) -> Value {
     documents.remove(0)
 }
 
-/// All files below a folder of `deploy/` whose name ends so.
+/// All files below a folder of `deploy/` whose names end in `ending`.
 pub(crate) fn files(folder: &str, ending: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(deploy(folder)).unwrap() {
@@ -59,7 +59,7 @@ pub(crate) fn strings(list: &Value) -> Vec<String> {
         .collect()
 }
 
-/// A value as it would stand in an environment variable.
+/// A value as text for an environment variable.
 pub(crate) fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

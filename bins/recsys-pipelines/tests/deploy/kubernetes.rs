@@ -1,4 +1,4 @@
-//! The manifests of Kubernetes.
+//! The Kubernetes manifests.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::documents::{document, documents, files, objects, plain, strings};
 use crate::site::{Container, Site};
 use crate::surface::given_up_codes;
 
-/// What `envFrom` gives a container in the overlay `local-minio`.
+/// Environment that `envFrom` gives a container in the overlay `local-minio`.
 pub(crate) fn settings(env_from: &Value) -> BTreeMap<String, String> {
     let sources: Vec<&str> = objects(env_from).iter().filter_map(|object| object["name"].as_str()).collect();
     assert_eq!(sources, ["recsys-pipelines-env", "recsys-pipelines"]);
@@ -28,21 +28,21 @@ pub(crate) fn settings(env_from: &Value) -> BTreeMap<String, String> {
         let name = plain(&operation["path"]).strip_prefix("/data/").unwrap().to_owned();
         settings.insert(name, plain(&operation["value"]));
     }
-    // What the text of the Secret says of a database that is not there in the overlay.
+    // The overlay has no database; the Secret of an installation with one also holds the DSN.
     settings.insert("RECSYS_PIPELINES__DB__DSN".to_owned(), "postgres://recsys@postgres/recsys".to_owned());
     settings
 }
 
-/// The pod of the daily run.
+/// Pod of the daily run.
 fn cron_pod() -> Value {
     document("kubernetes/base/cron-job.yaml")["spec"]["jobTemplate"]["spec"]["template"]["spec"].clone()
 }
 
-/// The only container of a pod, as it would be run, with `env` in the place of its own variables of the same name.
+/// The only container of a pod, ready to run; `env` replaces its own variables of the same name.
 fn container(container: &Value, env: &[(&str, &str)]) -> Container {
     let mut variables = settings(&container["envFrom"]);
     for variable in container["env"].as_array().unwrap() {
-        // The downward API gives the name of the job.
+        // The downward API provides the name of the job.
         let value = variable.get("value").map_or_else(|| "recsys-job-1".to_owned(), plain);
         variables.insert(plain(&variable["name"]), value);
     }
@@ -57,7 +57,7 @@ fn container(container: &Value, env: &[(&str, &str)]) -> Container {
     Container { command: command.collect(), env: variables }
 }
 
-/// The one-shot Jobs by their label, with what `defaults.yaml` adds.
+/// The one-shot Jobs by label, merged with `defaults.yaml`.
 fn jobs() -> BTreeMap<String, Value> {
     let defaults = documents("kubernetes/jobs/defaults.yaml").remove(0);
     let mut jobs = BTreeMap::new();
@@ -128,7 +128,7 @@ fn the_one_shot_jobs_do_a_day_in_steps_and_the_backfill_does_a_range() {
     assert_eq!(site.count("item_tags"), "20");
     run("backfill", "2026-01-03");
     assert_eq!(site.version(Kind::Popularity), "a8810e9c24d0");
-    // There is no other one.
+    // There are no other Jobs.
     assert_eq!(jobs.len(), steps.len() + 1);
     let binaries: Vec<String> = jobs
         .values()
@@ -139,7 +139,7 @@ fn the_one_shot_jobs_do_a_day_in_steps_and_the_backfill_does_a_range() {
     }
 }
 
-/// A platform may give each namespace users of its own, and refuse a pod that asks for another one.
+/// Platforms may assign a range of users to each namespace and reject pods that ask for another one.
 #[test]
 fn a_pod_runs_as_whatever_user_the_platform_assigns() {
     for file in files("kubernetes", ".yaml").into_iter().chain(files("argo", ".yaml")) {
@@ -158,12 +158,12 @@ fn a_pod_runs_as_whatever_user_the_platform_assigns() {
     assert_eq!(site.version(Kind::Popularity), "0277df26ddf2");
 }
 
-/// What Kubernetes does with a pod that ended.
+/// How Kubernetes treats a failed pod.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
     FailJob,
     Ignore,
-    /// A try, of which there are `backoffLimit` more.
+    /// Counts as one of the attempts that `backoffLimit` allows.
     Count,
 }
 
@@ -215,7 +215,7 @@ fn only_a_failure_that_heals_and_a_disruption_are_tried_again() {
         for code in [101, 134, 137] {
             assert_eq!(verdict(policy, code, false), Verdict::FailJob, "{code}");
         }
-        // The policy names a container, and holds only for pods that are never started again in place.
+        // The policy names a container, and requires that pods are never restarted in place.
         let pod = &spec["template"]["spec"];
         assert_eq!(pod["restartPolicy"], "Never");
         let name = &pod["containers"][0]["name"];
@@ -275,7 +275,7 @@ fn pods_have_no_rights_and_the_memory_that_the_budget_asks_for() {
             assert_eq!(bytes(&limits["memory"]), budget * 5 / 4, "{name}");
         }
 
-        // The one volume that can be written to is where temporary files go, and smaller than what the pod may use.
+        // The only writable volume is for temporary files, and smaller than the pod's storage limit.
         let scratch =
             pod["volumes"].as_array().unwrap().iter().find(|volume| volume["name"] == "scratch").unwrap();
         if name != "status" {
@@ -299,7 +299,7 @@ fn pods_have_no_rights_and_the_memory_that_the_budget_asks_for() {
     }
 }
 
-/// The settings of an overlay, over those of the base.
+/// Settings of an overlay, merged over the base.
 pub(crate) fn environment_of(overlay: &str) -> BTreeMap<String, String> {
     let mut env: BTreeMap<String, String> = documents("kubernetes/base/config.yaml")[1]["data"]
         .as_object()
@@ -324,7 +324,7 @@ fn what_a_pod_refers_to_is_there() {
         .flat_map(|file| documents(file))
         .filter_map(|document| document["metadata"]["name"].as_str().map(str::to_owned))
         .collect();
-    // It is the installation's own.
+    // This Secret is created by each installation.
     there.push(plain(&document("kubernetes/overlays/local-minio/secret.yaml")["metadata"]["name"]));
     let workflow = document("argo/workflow-template.yaml");
     let jobs: Vec<Value> = jobs().into_values().collect();
@@ -340,7 +340,7 @@ fn what_a_pod_refers_to_is_there() {
                 references += 1;
                 assert!(there.iter().any(|other| other == name), "{name}");
             }
-            // With a role for the bucket, and without a database, there is nothing to put into one.
+            // With a role for the bucket and no database, there is nothing to put into a Secret, so it is optional.
             if let Some(secret) = object.get("secretRef") {
                 secrets += 1;
                 assert_eq!(secret["optional"], true, "{secret}");
@@ -348,6 +348,6 @@ fn what_a_pod_refers_to_is_there() {
         }
     }
     assert!(references > 40, "{references}");
-    // Of the CronJob, of each one-shot Job, and of the three steps of the workflow.
+    // In the CronJob, in each one-shot Job, and in three steps of the workflow.
     assert_eq!(secrets, 1 + 11 + 3);
 }

@@ -1,6 +1,6 @@
-//! What is in `deploy/` does what it says: the steps of the compose file and of the DAGs run as processes, with the
-//! commands, arguments and environment that they declare, against real servers; and every name that a manifest
-//! uses exists. `scripts/check-deploy` holds the same files against their schemas.
+//! Checks that the files in `deploy/` work. The steps of the compose file and the DAGs run as processes, with their
+//! declared commands, arguments and environment, against real servers; and every name used in a manifest exists.
+//! `scripts/check-deploy` validates the same files against their schemas.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 #![allow(clippy::print_stderr, reason = "why a step failed is shown with the test that fails by it")]
@@ -13,15 +13,15 @@ mod monitoring;
 mod site;
 mod surface;
 
-/// What became of a step.
+/// Outcome of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Succeeded,
     /// With this exit code.
     Failed(i32),
-    /// Its condition said no; what depends on it goes on.
+    /// Its condition was false; steps that depend on it still run.
     Skipped,
-    /// Something that it depends on did not succeed.
+    /// A dependency did not succeed.
     NotStarted,
 }
 
@@ -31,8 +31,8 @@ impl Outcome {
     }
 }
 
-/// Runs steps, given as names and what each depends on. Of those that may run it takes the one that is declared last, so
-/// that a dependency that nobody has declared shows.
+/// Runs steps, given as names and dependencies. Of the steps that are ready, the one declared last runs first, which
+/// exposes undeclared dependencies.
 fn in_order(
     steps: Vec<(String, Vec<String>)>,
     mut run: impl FnMut(&str) -> Outcome,
@@ -54,7 +54,7 @@ fn in_order(
     done
 }
 
-/// The steps with this outcome, in the order of their names.
+/// The steps with this outcome, sorted by name.
 fn with_outcome(outcome: Outcome, steps: &[(String, Outcome)]) -> Vec<&str> {
     let mut names: Vec<&str> =
         steps.iter().filter(|(_, other)| *other == outcome).map(|(name, _)| name.as_str()).collect();

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::documents::{document, objects, plain, text};
 
-/// The metrics that a text names.
+/// The metrics named in a text.
 fn metrics(text: &str) -> BTreeSet<String> {
     let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     text.split(|c: char| !is_name(c)).filter(|word| word.starts_with("recsys_")).map(str::to_owned).collect()
@@ -18,7 +18,7 @@ fn metrics(text: &str) -> BTreeSet<String> {
 #[test]
 fn rules_and_dashboard_use_metrics_that_there_are() {
     let page = fs::read_to_string(repository().join("docs/reference/metrics.md")).unwrap();
-    // The first column of its tables.
+    // The first column of the page's tables.
     let known: BTreeSet<String> = page
         .lines()
         .filter_map(|line| line.strip_prefix("| `recsys_")?.split_once('`'))
@@ -41,13 +41,13 @@ fn rules_and_dashboard_use_metrics_that_there_are() {
             "{expression}: {used:?} are not all in {known:?}"
         );
     }
-    // Whatever is measured can be seen.
+    // Every metric has a panel.
     let seen: BTreeSet<String> = panels.iter().flat_map(|expression| metrics(expression)).collect();
     let times = ["recsys_run_start_timestamp_seconds", "recsys_run_end_timestamp_seconds"].map(str::to_owned);
     assert_eq!(known.difference(&seen).cloned().collect::<Vec<_>>(), Vec::from_iter(BTreeSet::from(times)));
 }
 
-/// What `scripts/alert-rules` prints.
+/// Output of `scripts/alert-rules`.
 fn alert_rules(flags: &[&str]) -> Value {
     let script = repository().join("scripts/alert-rules");
     let output = Command::new(&script).args(flags).output().unwrap();

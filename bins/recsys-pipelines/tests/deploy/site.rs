@@ -1,5 +1,5 @@
-//! Where containers run as processes: with a bucket and a database in the places that they name, as a user without
-//! rights, who can write to the volume for temporary files and to nothing else of the image.
+//! Runs containers as processes. Buckets and the database are mapped to the test servers, and the process runs as an
+//! unprivileged user who can write only to the volume for temporary files.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -17,43 +17,43 @@ use recsys_testkit::sandbox::{Finished, Sandbox, Snapshot, binaries};
 
 use crate::Outcome;
 
-/// The user of the image.
+/// User of the image.
 const USER: u32 = 65532;
 
-/// What the image has set.
+/// `PATH` in the image.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The folders of a machine that every user can write to.
+/// World-writable folders of a machine.
 const OPEN_TO_ALL: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
 
-/// Objects with their content, and rows.
+/// Objects with their contents, and rows.
 pub(crate) type State = (BTreeMap<String, Vec<u8>>, Vec<Vec<Option<String>>>);
 
-/// A container as a manifest declares it.
+/// A container as declared by a manifest.
 #[derive(Debug, Clone)]
 pub(crate) struct Container {
     /// The binary and its arguments.
     pub(crate) command: Vec<String>,
-    /// Its environment.
+    /// Its environment variables.
     pub(crate) env: BTreeMap<String, String>,
 }
 
-/// A place of its own for the containers of one manifest.
+/// Environment for the containers of one manifest.
 pub(crate) struct Site {
     pub(crate) sandbox: Sandbox,
     pub(crate) s3: S3,
     pub(crate) prefix: String,
     pub(crate) database: Database,
-    /// Who the containers run as.
+    /// User that containers run as.
     pub(crate) user: Cell<u32>,
-    /// A binary that is given a setting with which it fails.
+    /// A binary to break: its name, and the variable and value that make it fail.
     broken: RefCell<Option<(&'static str, &'static str, &'static str)>>,
-    /// Every command that was run.
+    /// Every command run so far.
     pub(crate) log: RefCell<Vec<String>>,
 }
 
 impl Site {
-    /// `config` is the text of `/etc/recsys/config.yaml`.
+    /// Creates a site; `config` is the text of `/etc/recsys/config.yaml`.
     pub(crate) fn new(config: &str) -> Self {
         let sandbox = Sandbox::new();
         for (folder, mode) in [("", 0o755), ("bin", 0o755), ("etc", 0o755), ("scratch", 0o777)] {
@@ -73,7 +73,7 @@ impl Site {
         site
     }
 
-    /// What leads to servers and folders of the manifest, leading to those of the test.
+    /// Replaces server names and paths of the manifests with those of the test.
     pub(crate) fn localized(&self, text: &str) -> String {
         text.replace("/etc/recsys", self.sandbox.join("etc").to_str().unwrap())
             .replace("/scratch", self.sandbox.join("scratch").to_str().unwrap())
@@ -94,12 +94,12 @@ impl Site {
         }
     }
 
-    /// Lets a binary fail from now on, by a setting in its environment.
+    /// Makes a binary fail from now on, by a setting in its environment.
     pub(crate) fn break_binary(&self, binary: &'static str, variable: &'static str, value: &'static str) {
         self.broken.replace(Some((binary, variable, value)));
     }
 
-    /// Lets all binaries work again.
+    /// Makes all binaries work again.
     pub(crate) fn mend(&self) {
         self.broken.replace(None);
     }
@@ -107,11 +107,11 @@ impl Site {
     /// Runs a container to its end.
     pub(crate) fn run(&self, container: &Container) -> Finished {
         let (binary, arguments) = container.command.split_first().expect("a command");
-        // A job starts the program beside it.
+        // A job starts the program next to it.
         for name in [binary.as_str(), "recsys-pipelines"] {
             let (built, here) = (binaries().join(name), self.sandbox.join("bin").join(name));
             if !here.exists() {
-                // The build folder may be closed to others, or on another file system.
+                // The build folder may be closed to other users, or on another file system.
                 fs::hard_link(&built, &here).or_else(|_| fs::copy(&built, &here).map(drop)).unwrap();
             }
         }
@@ -154,7 +154,7 @@ impl Site {
         finished
     }
 
-    /// The same, as the outcome of a step.
+    /// Like [`Self::run`], returning the outcome as a step.
     pub(crate) fn step(&self, container: &Container) -> Outcome {
         let finished = self.run(container);
         match finished.code {
@@ -166,17 +166,17 @@ impl Site {
         }
     }
 
-    /// The image, as far as the test has one.
+    /// The parts of the image that exist in the test.
     fn image(&self) -> Snapshot {
         self.sandbox.snapshot("etc")
     }
 
-    /// A file into the bucket that stands for `bucket`.
+    /// Uploads a file to the bucket that stands for `bucket`.
     pub(crate) fn put(&self, bucket: &str, key: &str, bytes: impl AsRef<[u8]>) {
         self.s3.put(&format!("{}/{bucket}/{key}", self.prefix), bytes);
     }
 
-    /// A folder of the repository into the bucket that stands for `bucket`.
+    /// Uploads a folder of the repository to the bucket that stands for `bucket`.
     pub(crate) fn upload(&self, folder: &str, bucket: &str, key: &str) {
         let from = repository().join(folder);
         for file in below(&from) {
@@ -185,14 +185,14 @@ impl Site {
         }
     }
 
-    /// The sample where the manifests of Kubernetes have it.
+    /// Uploads the sample to the place that the Kubernetes manifests use.
     pub(crate) fn upload_sample(&self) {
         self.upload("testdata/events/shop", "recsys-raw", "events");
         let catalogue = fs::read(repository().join("testdata/catalog/shop.csv")).unwrap();
         self.put("recsys-raw", "catalog/shop.csv", catalogue);
     }
 
-    /// What the serving side reads, that knows the manifest's place and nothing else.
+    /// The current artifacts, read by a client that knows only the manifest's location.
     pub(crate) fn published(&self) -> Option<BTreeMap<Kind, String>> {
         let bucket = format!("s3://{}/", self.s3.bucket);
         let manifest = self.localized("s3://recsys-artifacts/registry/current/demo/home/manifest.json");
@@ -204,20 +204,20 @@ impl Site {
         Some(published)
     }
 
-    /// The first digits of the version that is current of a kind.
+    /// First digits of the current version of a kind.
     pub(crate) fn version(&self, kind: Kind) -> String {
         let published = self.published().expect("a manifest");
         published[&kind].rsplit('/').next().unwrap()[..12].to_owned()
     }
 
-    /// The objects of the artifacts' bucket that lie in a folder, with their content.
+    /// Objects in a folder of the artifacts' bucket, with their contents.
     pub(crate) fn objects(&self, folder: &str) -> BTreeMap<String, Vec<u8>> {
         let root = format!("{}/recsys-artifacts/", self.prefix);
         let keys = self.s3.keys(&format!("{root}{folder}"));
         keys.into_iter().map(|key| (key[root.len()..].to_owned(), self.s3.get(&key).unwrap())).collect()
     }
 
-    /// All that there is in the bucket, and every row of the database with what changes whenever it is written.
+    /// All objects of the bucket, and all rows with the columns that change on every write.
     pub(crate) fn state(&self) -> State {
         let rows = self.database.rows(
             "select 'popularity', item_id, '', ctid, xmin from item_popularity_daily union all
@@ -227,13 +227,13 @@ impl Site {
         (self.objects(""), rows)
     }
 
-    /// How many rows a table has.
+    /// Number of rows of a table.
     pub(crate) fn count(&self, table: &str) -> String {
         self.database.rows(&format!("select count(*) from {table}"))[0][0].clone().unwrap()
     }
 }
 
-/// The files below a folder.
+/// All files below a folder.
 fn below(folder: &Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -243,8 +243,7 @@ fn below(folder: &Path) -> Vec<std::path::PathBuf> {
     found
 }
 
-/// What a user has in the folders that every user can write to. The volumes of the tests belong to
-/// whoever runs them.
+/// Files of a user in the world-writable folders. Sandboxes belong to the user running the tests.
 fn of_the_user(user: u32) -> Vec<String> {
     let entries = OPEN_TO_ALL.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
     entries

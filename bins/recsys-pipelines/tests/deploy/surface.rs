@@ -1,4 +1,4 @@
-//! The names that manifests use are those that the binaries have.
+//! Names used in manifests match those of the binaries.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -32,7 +32,7 @@ fn help(words: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The exit codes that do not heal by trying again, as every binary's help says.
+/// The exit codes that retrying does not heal, from the binaries' help.
 pub(crate) fn given_up_codes() -> Vec<i64> {
     let help = help(&["job_ingest"]);
     let line = help.lines().find(|line| line.ends_with("do not heal by trying again.")).expect("the codes");
@@ -42,7 +42,7 @@ pub(crate) fn given_up_codes() -> Vec<i64> {
     codes
 }
 
-/// All containers of all manifests: those of pods, of Argo, and the services of compose.
+/// All containers of all manifests: pods, Argo templates, compose services.
 fn containers() -> Vec<(String, Value)> {
     let mut found = Vec::new();
     for file in files(".", ".yaml").into_iter().chain(files(".", ".yml")) {
@@ -57,12 +57,12 @@ fn containers() -> Vec<(String, Value)> {
     found
 }
 
-/// Those that run a binary of ours, with the words of their command line.
+/// Containers that run one of our binaries, with the words of their command lines.
 fn commands() -> Vec<(String, Vec<String>)> {
     let words = |container: &Value| [strings(&container["command"]), strings(&container["args"])].concat();
     let mut commands: Vec<(String, Vec<String>)> =
         containers().into_iter().map(|(file, container)| (file, words(&container))).collect();
-    // The job of a template is a parameter; its values are with the tasks.
+    // In the workflow template the job is a parameter; the tasks list its values.
     let jobs: BTreeSet<String> = documents("argo/workflow-template.yaml")
         .iter()
         .flat_map(objects)
@@ -83,7 +83,7 @@ fn commands() -> Vec<(String, Vec<String>)> {
     commands
 }
 
-/// The flags in a word, which may be an expression of Argo.
+/// The flags in a word, which may be an Argo expression.
 fn flags(word: &str) -> Vec<String> {
     let starts = word
         .match_indices("--")
@@ -117,7 +117,7 @@ fn every_flag_of_a_manifest_is_one_of_its_binary() {
     );
 }
 
-/// The settings in a section and in the sections below it. An empty section is a setting itself.
+/// Settings of a section and its subsections. An empty section is itself a setting.
 fn settings(prefix: &str, value: &Value) -> Vec<String> {
     let Some(fields) = value.as_object().filter(|fields| !fields.is_empty()) else {
         return vec![prefix.trim_end_matches("__").to_owned()];
@@ -165,7 +165,7 @@ fn every_variable_of_a_manifest_is_one_of_the_binaries() {
     }
 }
 
-/// Without it the lines that a step begins and ends are not shown.
+/// Without this setting, the lines at the beginning and end of a step are hidden.
 #[test]
 fn every_installation_logs_its_steps() {
     for overlay in ["local-minio", "production"] {
@@ -191,7 +191,7 @@ fn the_settings_of_each_installation_are_valid() {
         (&"replace".into(), &"/data/config.yaml".into())
     );
     let production = plain(&production[0]["value"]);
-    // It says more than the base, and nothing else: the memory limit is the same, for example.
+    // It extends the base without changing it; the memory limit, for one, is the same.
     assert!(production.starts_with(&base), "{production}");
     sandbox.write("local-minio.yaml", base);
     sandbox.write("production.yaml", production);
@@ -216,7 +216,7 @@ fn the_paths_of_the_image_are_those_of_the_manifests() {
     let dockerfile = text("docker/Dockerfile");
     assert!(dockerfile.contains("\nUSER 65532:65532\n"));
     assert!(dockerfile.contains("\nCOPY --from=build /out/ /usr/local/bin/\n"));
-    // Commands have no folder, so that they are found there; and the configuration is what is mounted.
+    // Commands are found in that folder by name, and the configuration is the mounted file.
     for (file, words) in commands() {
         let config = words.iter().find(|word| word.contains("/etc/"));
         assert_eq!(
@@ -235,7 +235,7 @@ fn the_paths_of_the_image_are_those_of_the_manifests() {
     assert!(documents("kubernetes/base/config.yaml")[0]["data"].get("config.yaml").is_some());
 }
 
-/// The binaries of the jobs are small: they start the program beside them, and say so where there is none.
+/// The job binaries are small: they start the program next to them, and report if it is missing.
 #[test]
 fn a_job_without_the_program_beside_it_says_what_is_missing() {
     let sandbox = Sandbox::new();
@@ -247,7 +247,7 @@ fn a_job_without_the_program_beside_it_says_what_is_missing() {
         finished.fails(2, &[binary, program.to_str().unwrap(), "is not there; install both into one folder"]);
         assert_eq!(finished.stdout, "", "{binary}");
     }
-    // With it, it is that job.
+    // With the program in place, it runs as that job.
     fs::copy(binaries().join("recsys-pipelines"), sandbox.join("recsys-pipelines")).unwrap();
     let finished = Finished::from(Command::new(sandbox.join("job_cooc")).arg("--version").output().unwrap());
     assert!(finished.ok().stdout.starts_with("job_cooc "), "{}", finished.stdout);
@@ -255,7 +255,7 @@ fn a_job_without_the_program_beside_it_says_what_is_missing() {
 
 #[test]
 fn the_manifest_is_where_the_serving_side_looks() {
-    // Where out_dir is, the registry is below it, and the rest of the path is the contract's.
+    // The registry is below `out_dir`; the rest of the path is fixed by the contract.
     for env in [environment_of("local-minio"), environment_of("production")] {
         assert_eq!(env["RECSYS_PIPELINES__OUT_DIR"], "s3://recsys-artifacts");
         assert!(!env.contains_key("RECSYS_PIPELINES__REGISTRY_DIR"));

@@ -25,7 +25,7 @@ fn csv_and_json_lines_become_the_same_rows() {
     let report = run(&pilot, "--input catalog.csv");
     let counts = ["rows", "foreign", "rows_without_id", "inserted", "updated", "deleted", "unchanged"];
     assert_eq!(counts.map(|count| report[count].as_u64().unwrap()), [4, 1, 1, 2, 0, 0, 0]);
-    // A price is a number: its zeros at the end say nothing.
+    // A price is a number, so trailing zeros do not matter.
     let expected =
         ["home A {red,shoes} 9.9 2025-06-01 10:00:00+00", "home B {blue,red} - 2025-06-02 00:00:00+00"];
 
@@ -55,13 +55,13 @@ fn pruning_removes_what_the_file_does_not_have_in_its_namespace_and_a_dry_run_no
     let before = items(&pilot);
     assert_eq!((&dry["deleted"], &dry["updated"], &dry["dry_run"]), (&json!(1), &json!(1), &json!(true)));
     assert_eq!(items(&pilot), before);
-    // Without it, what is not in the file stays.
+    // Without `--prune`, rows that are not in the file stay.
     assert_eq!(run(&pilot, "--input small.csv")["deleted"], 0);
     assert_eq!(items(&pilot).len(), 4);
     assert_eq!(run(&pilot, "--input small.csv --prune")["deleted"], 1);
     let left: Vec<String> = pilot.lines("select namespace, item_id, tags from item_tags order by 1, 2");
     assert_eq!(left, ["cart A {red,shoes}", "cart C {green}", "home B {new}"]);
-    // A file that has nothing for the namespace is taken for the wrong file.
+    // A file without rows for the namespace is taken for the wrong file.
     pilot.sandbox.write("empty.csv", "id,tags,namespace\nX,x,cart\n");
     let prune = format!("{SCOPE} --input empty.csv --prune");
     pilot
@@ -70,7 +70,7 @@ fn pruning_removes_what_the_file_does_not_have_in_its_namespace_and_a_dry_run_no
     assert_eq!(pilot.lines("select count(*) from item_tags"), ["3"]);
 }
 
-/// A file without a column says nothing of it. A file with an empty one says that there is none.
+/// A missing column leaves the values alone; an empty field clears the value.
 #[test]
 fn a_column_that_the_file_does_not_have_is_left_alone_and_named() {
     let pilot = Pilot::new();
@@ -103,12 +103,12 @@ fn a_column_that_the_file_does_not_have_is_left_alone_and_named() {
         assert!(finished.ok().stdout.contains("  left alone   "), "{finished:?}");
         assert!(finished.stderr.contains("stay as they are in item_tags"), "{finished:?}");
     }
-    // What the rows do have is written all the same.
+    // The columns that the file does have are written.
     pilot.sandbox.write("prices.csv", "item_id,price\nA,\nB,3\nC,4\n");
     let report = run(&pilot, "--input prices.csv");
     assert_eq!((&report["inserted"], &report["updated"]), (&json!(1), &json!(2)));
     assert_eq!(prices(), ["A {x,y} -", "B {z} 3", "C {} 4"]);
-    // In JSON Lines one row with the field is enough.
+    // In JSON Lines, one row with the field is enough.
     pilot.sandbox.write("some.jsonl", "{\"item_id\":\"B\"}\n{\"item_id\":\"C\",\"tags\":[\"new\"]}\n");
     run(&pilot, "--input some.jsonl");
     assert_eq!(prices(), ["A {x,y} -", "B {} 3", "C {new} 4"]);

@@ -1,4 +1,4 @@
-//! What goes wrong with a server or with the rows: one line, the right exit code, nothing written, no password.
+//! Faults of servers and rows: one line, the right exit code, nothing written, no password shown.
 
 use std::process::Stdio;
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::signals::ingested;
 use crate::{DAY, Pilot, SCOPE};
 
-/// A pilot with a day in its tables, and another one in its canonical data.
+/// A pilot with one day in its tables and another one ingested.
 fn prepared() -> Pilot {
     let pilot = ingested();
     pilot.run("job_db_signals", DAY).ok();
@@ -20,7 +20,7 @@ fn prepared() -> Pilot {
     pilot
 }
 
-/// Runs each command that needs the database of `dsn`.
+/// Runs each command that uses the database at `dsn`, and asserts that it fails.
 fn fails_everywhere(pilot: &Pilot, dsn: &str, code: i32, parts: &[&str]) {
     let catalog = format!("{SCOPE} --input catalog.csv");
     let commands = [
@@ -44,7 +44,7 @@ fn fails_everywhere(pilot: &Pilot, dsn: &str, code: i32, parts: &[&str]) {
     }
 }
 
-/// The DSN with another part in the place of one of its own.
+/// The DSN with one part replaced.
 fn with(pilot: &Pilot, part: impl FnOnce(&mut Parts)) -> String {
     let url = pilot.database.url();
     let (login, place) = url.strip_prefix("postgres://").unwrap().split_once('@').unwrap();
@@ -155,7 +155,7 @@ fn a_user_without_rights_is_told() {
 fn a_value_that_does_not_fit_is_refused() {
     let pilot = prepared();
     pilot.run("job_popularity", DAY).ok();
-    // A count of a trillion, in an artifact that is otherwise as it should be.
+    // A count of a trillion, in an otherwise valid artifact.
     let folder = "out/artifacts/demo/home/_all/popularity/2026-01-01_2026-01-02";
     let files = pilot.sandbox.snapshot(folder);
     let (_, pointer) = &files["current.version"];
@@ -164,7 +164,7 @@ fn a_value_that_does_not_fit_is_refused() {
     let text =
         String::from_utf8(bytes.clone()).unwrap().replacen("\"count\":1}", "\"count\":1000000000000}", 1);
     let Value::Object(mut document) = serde_json::from_str(&text).unwrap() else { panic!() };
-    // The version is found by asking what it should be.
+    // The error message names the right version.
     let error = Kind::Popularity.parse(text.as_bytes()).unwrap_err().to_string();
     let actual =
         error.split_whitespace().find(|word| word.len() == 65).unwrap().trim_end_matches(',').to_owned();
@@ -242,7 +242,7 @@ fn a_database_without_tables_says_how_to_get_them() {
 #[test]
 fn a_server_that_is_silent_is_told_before_it_is_given_up() {
     let pilot = Pilot::new();
-    // Connections are taken by the system, and nobody ever reads from them.
+    // The system accepts connections, but nobody reads from them.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap().to_string();
     let dsn = with(&pilot, |parts| {

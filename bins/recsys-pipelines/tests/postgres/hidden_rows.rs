@@ -1,4 +1,4 @@
-//! Row-level security: what is hidden is not missing.
+//! Row-level security: hidden rows are not treated as missing.
 
 use serde_json::json;
 
@@ -45,7 +45,7 @@ impl Guarded {
         self.pilot.database.execute(&format!("alter table {table} enable row level security"));
     }
 
-    /// Lets the user see and write the rows of a table for which `shown` holds.
+    /// Shows the user the rows of a table for which `shown` holds, and lets them write these rows.
     fn show(&self, table: &str, shown: &str) {
         self.pilot
             .database
@@ -81,7 +81,7 @@ fn hidden_exposures_are_no_empty_and_no_half_day() {
     guarded.show("exposure_events", "session_id = 's1'");
     guarded.run("job_ingest", DAY).fails(2, &parts);
     assert_eq!(pilot.sandbox.snapshot("out"), before);
-    // Who means it says so, and whoever is exempt need not.
+    // A setting allows hidden rows; users exempt from policies do not need it.
     guarded.allow("raw_source.postgres");
     let half = guarded.run("job_ingest", DAY);
     assert!(half.ok().stdout.contains("1 rows, 0 without a session, 0 without items; 2 events"), "{half:?}");
@@ -118,7 +118,7 @@ fn what_writes_a_table_sees_all_of_its_rows() {
         .fails(2, &["item_popularity_daily", "row-level security", "row_security"]);
     guarded.run("job_catalog", &catalog).fails(2, &["item_tags", "row-level security", "row_security"]);
     assert_eq!((pilot.traces(), pilot.lines("select item_id, xmin from item_tags")), (signals, items));
-    // A policy that shows the tenant all that is its own.
+    // A policy that shows a tenant all of its own rows.
     pilot.database.execute("drop policy shown on item_popularity_daily; drop policy shown on item_tags");
     for table in ["item_popularity_daily", "item_tags"] {
         guarded.show(table, &format!("tenant_id = '{DEMO}'"));

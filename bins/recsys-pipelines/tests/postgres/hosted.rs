@@ -1,4 +1,4 @@
-//! Connection strings as hosted services give them out.
+//! Connection strings as given out by hosted services.
 
 use crate::Pilot;
 
@@ -34,7 +34,7 @@ fn what_would_be_ignored_is_named() {
     ] {
         check(&pilot, parameters).fails(2, &["db.dsn", name, "not supported"]);
     }
-    // The endpoint of a service that tells its customers apart by it; another server does not know it.
+    // Some services select the customer by this option; an ordinary server rejects it.
     check(&pilot, "options=endpoint%3Dep-x")
         .fails(2, &["cannot connect to", "endpoint=ep-x", "options of the DSN"]);
 }

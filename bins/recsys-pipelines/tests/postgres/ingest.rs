@@ -1,4 +1,4 @@
-//! Exposures out of a table.
+//! Ingesting exposures from a table.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,7 +21,7 @@ fn events(case: &Case) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// The events as a table can hold them: a request id that is a uuid, and a user key of bytes.
+/// The events as a table holds them: request ids are UUIDs, and user keys are bytes.
 fn as_in_a_table(mut events: Vec<Value>) -> Vec<Value> {
     let mut numbers: BTreeMap<String, usize> = BTreeMap::new();
     for (place, event) in events.iter_mut().enumerate() {
@@ -37,7 +37,7 @@ fn as_in_a_table(mut events: Vec<Value>) -> Vec<Value> {
     events
 }
 
-/// Inserts events, those of one delivery in one row.
+/// Inserts events, one row per delivery.
 fn insert(pilot: &Pilot, table: &str, events: &[Value]) {
     let text = |value: &Value| {
         value.as_str().map_or("null".to_owned(), |text| format!("'{}'", text.replace('\'', "''")))
@@ -65,7 +65,7 @@ fn insert(pilot: &Pilot, table: &str, events: &[Value]) {
     }
 }
 
-/// A pilot whose raw events are in a table, with the events of the golden case `shop` in it.
+/// A pilot whose raw events are in a table: those of the golden case `shop`.
 fn prepared() -> Pilot {
     let mut pilot = Pilot::new();
     pilot.config["raw_source"] = json!({"type": "postgres"});
@@ -94,11 +94,11 @@ fn the_golden_shop_has_the_same_versions_from_a_table() {
         "{finished:?}"
     );
     let from_table = published(&pilot, "out");
-    // A table has other request and user ids, of which these kinds know nothing.
+    // The table changes request and user ids, which do not affect these kinds.
     for kind in [Kind::Popularity, Kind::Cooc] {
         assert_eq!(from_table[&kind], case.versions[&kind], "{kind}");
     }
-    // With the ids that the table has, a file gives the same bytes throughout.
+    // A file with the same ids as the table gives identical output.
     let lines: Vec<String> = as_in_a_table(events(&case)).iter().map(|event| format!("{event}\n")).collect();
     pilot.sandbox.write("raw/exposure.jsonl", lines.concat());
     pilot.configure(|config| {
@@ -110,7 +110,7 @@ fn the_golden_shop_has_the_same_versions_from_a_table() {
     assert_eq!(from_table.len(), 4);
     let canonical = |out: &str| pilot.sandbox.snapshot(&format!("{out}/canonical"));
     assert_eq!(bytes(&canonical("out")), bytes(&canonical("from-file")));
-    // The events of the day, its report, and the name of the scope.
+    // Events and report of the day, and `scope.json`.
     assert_eq!(canonical("out").len(), 3);
 }
 
@@ -187,7 +187,7 @@ fn what_cannot_be_read_is_one_line_with_its_exit_code_and_changes_no_data() {
         let parts = ["the row of 2026-01-01T23:59:59.5Z, request 00000000-0000-0000-0000-000000000007", told];
         pilot.run("job_ingest", DAY).fails(3, &parts);
         pilot.run("recsys-pipelines", &format!("run {DAY}")).fails(3, &parts);
-        // Bad lines may be set aside; a row is none.
+        // Bad lines may be set aside, but not bad rows.
         let mut command = pilot.command("job_ingest", DAY);
         command.env("RECSYS_PIPELINES__VALIDATION__MAX_INVALID_RATIO", "1");
         pilot.finish(&mut command).fails(3, &parts);
@@ -200,7 +200,7 @@ fn what_cannot_be_read_is_one_line_with_its_exit_code_and_changes_no_data() {
     pilot.database.execute("drop table exposure_events");
     pilot.run("job_ingest", DAY).fails(2, &["relation \"exposure_events\" does not exist"]);
     let mut after = pilot.sandbox.snapshot("out");
-    // The day is marked as refused since its first row that could not be read.
+    // The day is marked as refused at its first unreadable row.
     let (_, mark) = after.remove("canonical/demo/home/exposures/2026-01-01.refused.jsonl").unwrap();
     assert!(mark.is_empty());
     assert_eq!(after, before);

@@ -1,4 +1,4 @@
-//! A job that is killed, cut off or stopped while it writes.
+//! Jobs that are killed, disconnected or stopped while they write.
 
 use std::hash::{BuildHasher, RandomState};
 use std::process::{Child, Command, Stdio};
@@ -15,7 +15,7 @@ fn spawn(pilot: &Pilot) -> Child {
     pilot.command("job_db_signals", DAY).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// A day of so many pairs that writing it takes a while.
+/// Writes a day with so many pairs that writing its signals takes a while.
 fn write_day(pilot: &Pilot, salt: usize) {
     let sessions: Vec<(String, Vec<String>)> = (0..300)
         .map(|session| {
@@ -43,7 +43,7 @@ fn a_job_that_is_killed_leaves_the_day_wholly_old_or_wholly_new() {
     let mut killed = 0;
     for round in 0..10 {
         write_day(&pilot, 5 + round);
-        // How long it takes is found out by doing it, and undone by writing the rows that were there.
+        // Measure the duration with a full write, and undo it by restoring the old rows.
         let job = spawn(&pilot);
         writes(&pilot);
         let begun = Instant::now();
@@ -51,7 +51,7 @@ fn a_job_that_is_killed_leaves_the_day_wholly_old_or_wholly_new() {
         let took = begun.elapsed();
         let new = pilot.signals();
         assert_ne!(new, old);
-        // Back to where it was; the next write has as much to do as this one had.
+        // Restore the old rows; the next write has the same amount to do.
         pilot.database.execute("truncate item_popularity_daily; truncate item_covisit_daily");
         restore(&pilot, &old);
         let part = u32::try_from(RandomState::new().hash_one(round) % 1000).unwrap();
@@ -61,7 +61,7 @@ fn a_job_that_is_killed_leaves_the_day_wholly_old_or_wholly_new() {
         job.kill().unwrap();
         let finished = job.wait_with_output().unwrap();
         killed += usize::from(!finished.status.success());
-        // What the server still works on ends when it notices that nobody is there.
+        // The server finishes or aborts its work once it notices the disconnect.
         settle(&pilot);
         let found = pilot.signals();
         assert!(
@@ -78,7 +78,7 @@ fn a_job_that_is_killed_leaves_the_day_wholly_old_or_wholly_new() {
     assert!(killed > 0, "no kill came in time");
 }
 
-/// Puts signals in place as they were.
+/// Replaces all signals with the given ones.
 fn restore(pilot: &Pilot, signals: &[String]) {
     let tenant = crate::DEMO;
     let (mut items, mut pairs) = (Vec::new(), Vec::new());
@@ -104,7 +104,7 @@ fn restore(pilot: &Pilot, signals: &[String]) {
     }
 }
 
-/// Waits until the job has begun to write: only then does a transaction have a number.
+/// Waits until the job has begun to write: only then does a transaction get a number.
 fn writes(pilot: &Pilot) {
     let sessions = format!(
         "select 1 from pg_stat_activity where datname = '{}' and application_name = 'recsys-pipelines' \
@@ -130,14 +130,14 @@ fn settle(pilot: &Pilot) {
     }
 }
 
-/// A transaction that holds a row which the job wants to change, in a thread of its own.
+/// A thread whose transaction holds a row that the job wants to change.
 struct Holder {
     release: std::sync::mpsc::Sender<()>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Holder {
-    /// Holds the rows of an item; returns when they are held.
+    /// Locks the rows of an item; returns once they are locked.
     fn new(pilot: &Pilot) -> Self {
         let (release, released) = std::sync::mpsc::channel::<()>();
         let (held, holds) = std::sync::mpsc::channel();
@@ -173,7 +173,7 @@ impl Drop for Holder {
     }
 }
 
-/// Waits until the job waits for the rows, and returns the number of its session.
+/// Waits until the job waits for the rows; returns the process id of its session.
 fn blocked(pilot: &Pilot) -> String {
     let sql = format!(
         "select pid from pg_stat_activity where datname = '{}' and application_name = 'recsys-pipelines'
@@ -190,7 +190,7 @@ fn blocked(pilot: &Pilot) -> String {
     }
 }
 
-/// A pilot whose day is written, and has changed since.
+/// A pilot with written signals whose raw data has changed since.
 fn changed() -> Pilot {
     let pilot = ingested();
     pilot.run("job_db_signals", DAY).ok();

@@ -1,4 +1,4 @@
-//! Keys as installations have them: other types of text, and constraints of their own.
+//! Keys as in real installations: other text types, and custom constraints.
 
 use crate::signals::ingested;
 use crate::{DAY, Pilot, SCOPE};
@@ -17,7 +17,7 @@ fn item_ids_may_be_text_without_case_or_a_domain() {
     let catalog = format!("{SCOPE} --input catalog.csv");
     pilot.run("job_catalog", &catalog).ok();
     assert_eq!(pilot.lines("select item_id, tags from item_tags order by 1"), ["A {x}", "B {y}"]);
-    // To such a column these are one item.
+    // For a case-insensitive column these are the same item.
     pilot.sandbox.write("catalog.csv", "item_id,tags\nA,x\na,y\n");
     pilot.run("job_catalog", &catalog).fails(3, &["catalog.csv", "line 2"]);
     pilot.write_sessions(&[("s1", &["A", "B"])]);
@@ -33,7 +33,7 @@ fn item_ids_may_be_text_without_case_or_a_domain() {
     assert_eq!(pilot.traces(), before);
 }
 
-/// The row that is in the way will be there at every retry.
+/// The conflicting row would still be there on every retry.
 #[test]
 fn a_constraint_that_lacks_a_column_is_no_other_writer() {
     let pilot = ingested();
@@ -50,7 +50,7 @@ fn a_constraint_that_lacks_a_column_is_no_other_writer() {
     let parts = ["\"narrow\"", "Key (tenant_id, item_id, day)=(", "no other writer", "correct it"];
     pilot.run("job_db_signals", &cart).fails(3, &parts);
     assert_eq!(pilot.traces(), before);
-    // One of the owner's own on the catalogue.
+    // A custom unique index on the catalogue.
     pilot.database.execute("create unique index one_price on item_tags (price)");
     pilot.sandbox.write("catalog.csv", "item_id,tags,price\nA,x,1\nB,y,1\n");
     pilot

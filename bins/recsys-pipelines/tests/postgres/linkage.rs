@@ -1,10 +1,10 @@
-//! What the programs are linked with.
+//! Libraries that the programs are linked with.
 
 use std::process::Command;
 
 use recsys_testkit::golden::repository;
 
-/// The packages that one is linked with.
+/// Packages that a program is linked with.
 fn linked(arguments: &[&str]) -> Vec<String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut tree = Command::new(cargo);

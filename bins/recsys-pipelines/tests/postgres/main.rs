@@ -1,4 +1,4 @@
-//! The real binaries and a real server of Postgres. Each test has a database of its own.
+//! The real binaries against a real Postgres server. Each test has its own database.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -21,15 +21,15 @@ use recsys_testkit::postgres::Database;
 use recsys_testkit::sandbox::{Finished, Sandbox};
 use serde_json::{Value, json};
 
-/// Of the tenant `demo`.
+/// Id of the tenant `demo`.
 const DEMO: &str = "00000000-0000-0000-0000-00000000000a";
 
 const SCOPE: &str = "--config config.json --tenant demo --surface home";
 
-/// The flags of a day.
+/// Flags for a run of one day.
 const DAY: &str = "--config config.json --tenant demo --surface home --start 2026-01-01";
 
-/// A folder, and a database with the tables of a pilot and the tenant `demo`.
+/// A sandbox, and a database with the pilot's tables and the tenant `demo`.
 struct Pilot {
     sandbox: Sandbox,
     database: Database,
@@ -51,14 +51,14 @@ impl Pilot {
         pilot
     }
 
-    /// Writes the configuration with changes that hold until the next time.
+    /// Writes the configuration with `change` applied; the next call starts from the original again.
     fn configure(&self, change: impl FnOnce(&mut Value)) {
         let mut config = self.config.clone();
         change(&mut config);
         self.sandbox.write("config.json", config.to_string());
     }
 
-    /// A binary that finds the database in its environment.
+    /// A command with the DSN in its environment.
     fn command(&self, binary: &str, line: &str) -> Command {
         let mut command = self.sandbox.command(binary);
         command.env("RECSYS_PIPELINES__DB__DSN", self.database.url()).args(line.split_whitespace());
@@ -69,7 +69,7 @@ impl Pilot {
         self.finish(&mut self.command(binary, line))
     }
 
-    /// Runs a binary, whose output must not tell the password.
+    /// Runs a command and asserts that its output does not contain the password.
     fn finish(&self, command: &mut Command) -> Finished {
         let finished = Finished::from(command.output().unwrap());
         self.hides_password(&finished);
@@ -89,13 +89,13 @@ impl Pilot {
         url.split_once('@').unwrap().0.rsplit_once(':').unwrap().1.to_owned()
     }
 
-    /// Runs a binary that succeeds, and reads the document that it prints.
+    /// Runs a binary successfully and returns the document it prints.
     fn document(&self, binary: &str, line: &str) -> Value {
         let finished = self.run(binary, &format!("{line} --json"));
         serde_json::from_str(&finished.ok().stdout).unwrap_or_else(|error| panic!("{error}: {finished:#?}"))
     }
 
-    /// Raw events of the day: sessions, and the items shown in each.
+    /// Writes the raw events of the day: sessions, and the items shown in each.
     fn write_sessions<S: AsRef<str>>(&self, sessions: &[(S, impl AsRef<[S]>)]) {
         let mut lines = String::new();
         for (session, items) in sessions {
@@ -110,7 +110,7 @@ impl Pilot {
         self.sandbox.write("raw/exposure.jsonl", lines);
     }
 
-    /// The rows of a query, blanks between values and `-` for null.
+    /// Rows of a query, values separated by blanks, `-` for null.
     fn lines(&self, sql: &str) -> Vec<String> {
         let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
         let line = |row: Vec<Option<String>>| row.into_iter().map(text).collect::<Vec<_>>().join(" ");
@@ -125,7 +125,7 @@ impl Pilot {
         )
     }
 
-    /// All signals, with what changes whenever a row is written.
+    /// All signals, with the columns that change on every write.
     fn traces(&self) -> Vec<String> {
         self.lines(
             "select day, item_id, '', ctid, xmin, updated_at from item_popularity_daily union all

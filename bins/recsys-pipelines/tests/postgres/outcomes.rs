@@ -1,4 +1,4 @@
-//! Outcomes beside a database.
+//! Outcomes and signals.
 
 use serde_json::{Value, json};
 
@@ -33,11 +33,11 @@ fn signals_are_what_weighted_artifacts_say() {
     }
     let source = |pilot: &Pilot| pilot.document("job_db_signals", DAY)["days"][0]["source"].clone();
     assert_eq!(source(&pilot), "staged");
-    // By hand: each of A to D was shown twice.
+    // Computed by hand: each of A to D was shown twice.
     let weighted = ["E 10.000000", "D 7.000000", "A 4.000000", "B 4.000000", "C 4.000000"];
     assert_eq!(popularity(&pilot), weighted);
 
-    // Other outcomes are another source: what is staged is not of it.
+    // Other outcomes make another source, which the staged artifact does not match.
     pilot.sandbox.write("raw/outcome.jsonl", outcome("click", "A"));
     pilot.run("job_ingest", DAY).ok();
     assert_eq!(source(&pilot), "built");

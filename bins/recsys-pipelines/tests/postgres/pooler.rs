@@ -1,4 +1,4 @@
-//! A pool in transaction mode between the jobs and the server: each transaction may meet another session.
+//! A connection pool in transaction mode between jobs and server: each transaction may run in another session.
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -8,17 +8,17 @@ use recsys_testkit::sandbox::Finished;
 use crate::signals::ingested;
 use crate::{Pilot, SCOPE};
 
-/// Debian keeps it off the PATH of users.
+/// Debian keeps it out of the users' `PATH`.
 const PGBOUNCER: &str = "/usr/sbin/pgbouncer";
 
-/// A pool before the server, stopped when it is dropped.
+/// A connection pool in front of the server; stopped when dropped.
 struct Pool {
     process: Child,
     port: u16,
 }
 
 impl Pool {
-    /// Starts a pool of two sessions which it hands out by turns.
+    /// Starts a pool of two sessions, used in turns.
     fn start(pilot: &Pilot) -> Self {
         let url = pilot.database.url();
         let (login, place) = url.strip_prefix("postgres://").unwrap().split_once('@').unwrap();
@@ -33,7 +33,7 @@ impl Pool {
              pool_mode = transaction\ndefault_pool_size = 2\nserver_round_robin = 1\n"
         );
         let settings = pilot.sandbox.write("pool.ini", settings);
-        // It refuses to run as root.
+        // PgBouncer refuses to run as root.
         let root = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap()) == 0;
         let mut command = if root { Command::new("setpriv") } else { Command::new(PGBOUNCER) };
         if root {

@@ -1,4 +1,4 @@
-//! Signals into tables.
+//! Writing signals to tables.
 
 use std::process::Stdio;
 
@@ -11,7 +11,7 @@ use crate::{DAY, Pilot, SCOPE};
 const SESSIONS: [(&str, &[&str]); 4] =
     [("s1", &["A", "B", "C"]), ("s2", &["A", "B"]), ("s3", &["C", "D"]), ("s4", &["D"])];
 
-/// A pilot with the sessions of a day in its canonical data.
+/// A pilot with a day of ingested sessions.
 pub(crate) fn ingested() -> Pilot {
     let pilot = Pilot::new();
     pilot.write_sessions(&SESSIONS);
@@ -19,12 +19,12 @@ pub(crate) fn ingested() -> Pilot {
     pilot
 }
 
-/// What an entry says became of the rows.
+/// Row counts of a report entry: inserted, updated, deleted, unchanged.
 fn written(report: &Value) -> [u64; 4] {
     ["inserted", "updated", "deleted", "unchanged"].map(|field| report[field].as_u64().unwrap())
 }
 
-/// The signals that the staged artifacts of the day stand for.
+/// The signals that follow from the day's staged artifacts.
 fn expected(pilot: &Pilot) -> Vec<String> {
     pilot.run("job_popularity", DAY).ok();
     pilot.run("job_cooc", DAY).ok();
@@ -59,7 +59,7 @@ fn the_rows_of_a_day_are_exactly_its_artifacts() {
     assert_eq!((&days[1]["kind"], written(&days[1])), (&json!("cooc"), [8, 0, 0, 0]));
     assert_eq!((&days[0]["source"], &days[1]["source"]), (&json!("built"), &json!("built")));
     let rows = pilot.signals();
-    // By hand: A and B meet in two sessions, each of them and C in one, C and D in one.
+    // Computed by hand: A and B share two sessions, A and C, B and C, and C and D one each.
     assert_eq!(
         rows,
         [
@@ -78,7 +78,7 @@ fn the_rows_of_a_day_are_exactly_its_artifacts() {
         ]
     );
     assert_eq!(expected(&pilot), rows);
-    // From here on, what is staged is used.
+    // From here on, the staged artifacts are used.
     let before = pilot.traces();
     let again = pilot.document("job_db_signals", DAY);
     assert_eq!(written(&again["days"][0]), [0, 0, 0, 4]);
@@ -103,7 +103,7 @@ fn with_an_item_gone_exactly_its_rows_go() {
     pilot.run("job_cooc", DAY).ok();
     pilot.run("job_db_signals", DAY).ok();
     let before = pilot.traces();
-    // Two other days and another tenant have such rows, too.
+    // Another day, namespace and tenant have such rows, too.
     pilot.database.execute(
         "insert into item_popularity_daily select tenant_id, namespace, item_id, day + 1, score from item_popularity_daily;
          insert into item_covisit_daily select tenant_id, 'cart', item_id, neighbor_id, day, score from item_covisit_daily;
@@ -116,7 +116,7 @@ fn with_an_item_gone_exactly_its_rows_go() {
     pilot.write_sessions(&[("s1", &["A", "B"][..]), ("s2", &["A", "B"]), ("s3", &["D"]), ("s4", &["D"])]);
     pilot.run("job_ingest", DAY).ok();
     let document = pilot.document("job_db_signals", DAY);
-    // What is staged is of yesterday's data.
+    // The staged artifacts are of older data.
     assert_eq!(document["days"][0]["source"], "built");
     assert_eq!(written(&document["days"][0]), [0, 0, 1, 3]);
     assert_eq!(written(&document["days"][1]), [0, 0, 6, 2]);
@@ -219,13 +219,13 @@ fn run_writes_signals_when_a_database_is_configured() {
     assert!(again.ok().stdout.contains("8 unchanged, from cooc"), "{again:?}");
     assert_eq!((pilot.traces(), pilot.sandbox.snapshot("out")), before);
 
-    // Without one, nothing is said of it.
+    // Without a DSN, the document does not mention signals.
     let mut command = pilot.sandbox.command("recsys-pipelines");
     let finished = pilot.finish(command.args(run.split_whitespace()).arg("--json"));
     let document: Value = serde_json::from_str(&finished.ok().stdout).unwrap();
     assert_eq!(document["days"][0].get("signals"), None);
 
-    // Only what the run builds is written.
+    // Only the kinds that the run builds are written.
     pilot.configure(|config| config["artifact_kinds"] = json!(["popularity"]));
     pilot.database.execute("delete from item_covisit_daily; delete from item_popularity_daily");
     pilot.run("recsys-pipelines", &run).ok();
@@ -240,7 +240,7 @@ fn a_run_whose_signals_fail_is_not_done_and_heals() {
     pilot.write_sessions(&SESSIONS);
     let run = format!("run {DAY}");
     let checkpoint = pilot.sandbox.join("out/checkpoints/demo/home.json");
-    // What can be told before any work is told before any work.
+    // Problems that can be found before any work are reported before any work.
     let nobody = run.replace("--tenant demo", "--tenant nobody");
     pilot.run("recsys-pipelines", &nobody).fails(2, &["no row of tenants has \"nobody\""]);
     assert!(pilot.sandbox.snapshot("out").is_empty());

@@ -1,8 +1,8 @@
-//! Addresses of services that are told something.
+//! URLs of services that receive requests.
 
 use url::Url;
 
-/// An address that requests can be sent to. What is wrong with one is said without it.
+/// Parses a URL for requests. Errors do not repeat the text, which may hold a secret.
 pub(crate) fn parse_url(text: &str) -> Result<Url, &'static str> {
     if cfg!(not(feature = "http")) {
         return Err(
@@ -20,7 +20,7 @@ pub(crate) fn parse_url(text: &str) -> Result<Url, &'static str> {
     Ok(url)
 }
 
-/// The address of a Pushgateway, which is shown where settings are: it has no place for a secret.
+/// Parses the URL of a Pushgateway. It is shown with the settings, so it must not be able to hold a secret.
 pub(crate) fn parse_gateway(text: &str) -> Result<Url, &'static str> {
     let is_bare = !text.contains(['@', '?', '#', '$', '{']);
     if is_bare {

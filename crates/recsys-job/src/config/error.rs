@@ -1,4 +1,4 @@
-//! Why there is no usable configuration.
+//! Errors of the configuration.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,71 +6,71 @@ use std::path::PathBuf;
 use recsys_core::database::DatabaseError;
 use recsys_core::storage::RootError;
 
-/// The prefix of the environment variables that override the file.
+/// Prefix of the environment variables that override the file.
 pub(super) const ENV_PREFIX: &str = "RECSYS_PIPELINES__";
 
-/// Why there is no usable configuration.
+/// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
     #[error("cannot read config file {}", path.display())]
     Read {
-        /// The file.
+        /// Path of the config file.
         path: PathBuf,
-        /// The system's answer.
+        /// Error of the operating system.
         #[source]
         source: io::Error,
     },
-    /// The file's extension says nothing.
+    /// The file's extension names no known format.
     #[error("cannot tell the format of config file {}; name it .json, .yaml, .yml or .toml", .0.display())]
     Format(PathBuf),
-    /// A key or value is wrong.
+    /// A key is unknown, or a value has the wrong type or form.
     #[error("{origin}: {problem}")]
     Invalid {
-        /// The file, or the environment.
+        /// The file, environment variable or setting at fault.
         origin: String,
-        /// What is wrong.
+        /// Problem with the key or value.
         problem: String,
     },
-    /// A value that no job can work with.
+    /// A value is out of range, empty or missing.
     #[error("setting {key} {problem}")]
     Value {
-        /// The setting.
+        /// Name of the setting.
         key: &'static str,
-        /// What is wrong with it.
+        /// Problem with the value, as the end of a sentence.
         problem: &'static str,
     },
-    /// Settings of a bucket that cannot be used.
+    /// The settings of a bucket are incomplete or contradict each other.
     #[error("setting {key}: {problem}")]
     S3 {
-        /// The section.
+        /// Name of the section.
         key: &'static str,
-        /// What is wrong with it.
+        /// Problem with the section.
         problem: &'static str,
     },
-    /// A place that cannot be used.
+    /// A folder or URL cannot be opened.
     #[error("setting {key}: {source}")]
     Root {
-        /// The setting.
+        /// Name of the setting.
         key: &'static str,
-        /// What is wrong with it.
+        /// Problem with the folder or URL.
         source: RootError,
     },
-    /// A DSN that cannot be understood.
+    /// A DSN cannot be parsed.
     #[error("setting {key}: {source}")]
     Dsn {
-        /// The setting.
+        /// Name of the setting.
         key: &'static str,
-        /// What is wrong with it.
+        /// Problem with the DSN.
         source: DatabaseError,
     },
-    /// Nobody said which database to write to.
+    /// `db.dsn` is required and not set.
     #[error("setting db.dsn is missing; set it in the config file or as {ENV_PREFIX}DB__DSN")]
     DsnMissing,
-    /// Nobody said where raw events are.
+    /// `raw_events_dir` is required and not set.
     #[error("setting raw_events_dir is missing; set it in the config file or as {ENV_PREFIX}RAW_EVENTS_DIR")]
     RawDirMissing,
-    /// Nobody said where the catalogue is.
+    /// `catalog.path` is required and not set.
     #[error(
         "setting catalog.path is missing: there is no catalogue to read; set it, or name a file with --input where there is such a flag"
     )]

@@ -1,4 +1,4 @@
-//! JSON as a format of the configuration.
+//! JSON as a configuration format.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -7,7 +7,7 @@ use figment::providers::Format;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-/// JSON whose duplicate keys are errors at any depth: a section that is written twice would lose the first of the two.
+/// JSON that rejects duplicate keys at any depth; serde would drop one of the two sections.
 pub(super) struct Json;
 
 impl Format for Json {
@@ -21,7 +21,7 @@ impl Format for Json {
     }
 }
 
-/// Any value whose objects have each key once.
+/// Accepts any value without duplicate keys.
 struct NoDuplicates;
 
 impl<'de> Deserialize<'de> for NoDuplicates {

@@ -1,4 +1,4 @@
-//! Reading the configuration, and saying what is wrong with it.
+//! Reads the configuration and explains what is wrong with it.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -19,12 +19,12 @@ use super::yaml::Yaml;
 use super::{Config, look_alike};
 
 impl Config {
-    /// Reads the file, if there is one, and the environment.
+    /// Reads the file, if one is given, and the environment.
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
         Ok(Self::load_with_origins(path)?.0)
     }
 
-    /// Reads the configuration; says for each setting that is not a default where its value came from.
+    /// Like [`Self::load`]; also returns the origin of every setting that is not a default.
     pub fn load_with_origins(path: Option<&Path>) -> Result<(Self, BTreeMap<String, String>), ConfigError> {
         let mut origins = BTreeMap::new();
         let mut layers = Figment::new();
@@ -47,7 +47,7 @@ impl Config {
     }
 }
 
-/// Reads the file as any other document: a regular one, and no larger.
+/// Reads the file through the local store: it must be a regular file, within the size limit for documents.
 fn read(path: &Path) -> io::Result<String> {
     let (folder, name) = (path.parent().unwrap_or(Path::new("")), path.file_name().unwrap_or_default());
     let name = name.to_str().ok_or(io::ErrorKind::InvalidFilename)?;
@@ -58,8 +58,8 @@ fn read(path: &Path) -> io::Result<String> {
 
 /// Adds each environment variable as a layer of its own.
 ///
-/// A variable whose setting is text stays text, even where it looks like a number; others are read as
-/// numbers, truth values or lists.
+/// If the setting is a string, the value stays text even if it looks like a number. Otherwise it is parsed as a number,
+/// boolean or list.
 fn with_environment(
     mut layers: Figment,
     origins: &mut BTreeMap<String, String>,
@@ -85,7 +85,7 @@ fn with_environment(
         let text = Value::from(text.as_str());
         let value = match defaults.find_value(key) {
             Ok(Value::String(..)) => text,
-            // Without a default it may be text or anything else.
+            // No default to tell the type by: use text if the setting accepts text.
             Ok(Value::Empty(..)) if fits(&text) => text,
             _ => parsed(),
         };
@@ -96,7 +96,7 @@ fn with_environment(
     Ok(layers)
 }
 
-/// Notes the origin of every setting that `layer` sets.
+/// Records `origin` for every setting in `layer`.
 fn note_origins(layer: &Figment, origin: &str, origins: &mut BTreeMap<String, String>) {
     fn note(prefix: &str, dict: &Dict, origin: &str, origins: &mut BTreeMap<String, String>) {
         for (name, value) in dict {
@@ -112,7 +112,7 @@ fn note_origins(layer: &Figment, origin: &str, origins: &mut BTreeMap<String, St
     }
 }
 
-/// Adds a layer, which must be valid by itself: then its own name can stand in the message.
+/// Adds a layer. It is validated on its own first, so that an error can name its origin.
 fn with(layers: Figment, layer: impl Provider, origin: &str) -> Result<Figment, ConfigError> {
     let alone = Figment::from(layer);
     let defaults = Figment::from(Serialized::defaults(Config::default()));
@@ -126,8 +126,8 @@ fn with(layers: Figment, layer: impl Provider, origin: &str) -> Result<Figment, 
     Ok(layers.merge(alone))
 }
 
-/// A key that should be a section and is something else. A list of values would be taken for the fields in
-/// their order; and a message about a value must not repeat one that may be secret.
+/// Finds a key that should be a section but is not. Serde would read a list as the section's fields in order, and an
+/// error about a bad value would quote it, secret or not.
 fn not_a_section(prefix: &str, dict: &Dict, defaults: &Figment) -> Option<String> {
     dict.iter().find_map(|(name, value)| {
         let key = format!("{prefix}{name}");
@@ -166,7 +166,7 @@ fn invalid(origin: &str, error: &figment::Error) -> ConfigError {
     ConfigError::Invalid { origin: origin.to_owned(), problem }
 }
 
-/// A value that was found, in the words of JSON.
+/// The value found, in JSON terms.
 fn found_in_words(found: &Actual) -> String {
     match found {
         Actual::Bool(value) => value.to_string(),
@@ -181,7 +181,7 @@ fn found_in_words(found: &Actual) -> String {
     }
 }
 
-/// A parser's message without the lines of the file that it repeats: they may hold a secret.
+/// Drops the excerpt of the file from a parser's message: it may hold a secret.
 fn without_excerpt(message: &str) -> String {
     let is_excerpt = |line: &&str| {
         line.trim_start_matches([' ', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']).starts_with('|')

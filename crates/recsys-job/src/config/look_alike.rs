@@ -1,4 +1,4 @@
-//! Environment variables that look like settings and are none.
+//! Environment variables that look like settings but are not.
 
 use std::collections::BTreeMap;
 
@@ -9,14 +9,14 @@ use figment::{Figment, Provider};
 use super::Config;
 use super::error::{ConfigError, ENV_PREFIX};
 
-/// The letters of the prefix.
+/// Prefix of the variables, letters only.
 const PREFIX: &str = "RECSYSPIPELINES";
 
-/// How many letters of the prefix may be wrong, missing or too many.
+/// Allowed edit distance from the prefix.
 const TYPOS: usize = 2;
 
-/// Refuses a variable that would be a setting if what stands between its words were right: nothing would read it, and nobody would
-/// notice. Others of the same beginning are let alone: Kubernetes makes some for each service.
+/// Rejects variables that would be settings with the right case, separators and spelling of the prefix; they would be
+/// ignored silently. Other variables with a similar prefix are left alone: Kubernetes sets some for each service.
 pub(super) fn check() -> Result<(), ConfigError> {
     let defaults = Figment::from(Serialized::defaults(Config::default()));
     let mut known = Vec::new();
@@ -40,7 +40,7 @@ pub(super) fn check() -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// The names of settings, as variables have them without the prefix. One that has settings of any name ends with `__`.
+/// Collects the names of settings as in variables, without the prefix. A map with free keys ends in `__`.
 fn collect(prefix: &str, dict: &Dict, names: &mut Vec<String>) {
     for (name, value) in dict {
         let name = format!("{prefix}{}", name.to_uppercase());
@@ -52,7 +52,7 @@ fn collect(prefix: &str, dict: &Dict, names: &mut Vec<String>) {
     }
 }
 
-/// The variable that `name` was meant to be: one of the same letters.
+/// The setting that `name` was meant to be: one with the same letters and digits.
 fn meant(name: &str, known: &[String]) -> Option<String> {
     let is_read = |setting: &String| {
         let rest = name.to_uppercase().strip_prefix(ENV_PREFIX).map(str::to_owned);
@@ -79,7 +79,7 @@ fn meant(name: &str, known: &[String]) -> Option<String> {
     })
 }
 
-/// Without what is so easily mistaken: case, and what stands between words.
+/// Upper-case letters and digits only: case and separators are easily mistaken.
 fn letters(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_uppercase()).collect()
 }

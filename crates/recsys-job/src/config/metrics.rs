@@ -1,17 +1,17 @@
-//! Where metrics go.
+//! Destinations of the metrics.
 
 use serde::{Deserialize, Serialize};
 
 use super::address::parse_gateway;
 use super::error::ConfigError;
 
-/// Where a process tells what it has done. Neither setting changes what it does.
+/// Destinations of the metrics. Metrics never change what a job does.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MetricsSettings {
-    /// The file; `{binary}`, `{tenant}` and `{surface}` are filled in.
+    /// Path of the file; `{binary}`, `{tenant}` and `{surface}` are filled in.
     pub file: Option<String>,
-    /// The address of a Pushgateway.
+    /// URL of a Pushgateway: scheme, host, port and path only.
     pub push: Option<String>,
 }
 

@@ -1,7 +1,7 @@
 //! Configuration: a file, overridden by environment variables, overridden by flags.
 //!
-//! A configuration that was loaded is valid: keys that nobody knows, values out of range and variables that look like settings
-//! are errors that name what was meant. Secrets are never shown. Nothing here reads data or asks a service.
+//! A loaded configuration is valid. Unknown keys, values out of range and environment variables that look like settings
+//! are errors that name the likely intent. Secrets are never shown. Nothing here reads data or calls a service.
 
 mod address;
 mod error;
@@ -35,64 +35,64 @@ pub use metrics::MetricsSettings;
 pub(crate) use notify::NotifyRequest;
 pub use notify::{NotifySettings, SecretUrl};
 
-/// The greatest share by which a gate may let a number grow: more is a percentage that was meant.
+/// Largest growth that a gate setting may allow, as a share; anything above is taken for a percentage.
 const MOST_GROWTH: f64 = 10.0;
 
-/// Every setting. A `*_dir` is a path, relative to the working directory, or a URL.
+/// All settings. A `*_dir` is a URL, or a path relative to the working directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where folders that are not set go.
+    /// Parent of every folder below that is not set; `.out` by default.
     pub out_dir: String,
-    /// Where raw events are, unless `raw_source.dir` says otherwise.
+    /// Folder of the raw events, unless `raw_source` names another place.
     pub raw_events_dir: Option<String>,
-    /// Where canonical data goes.
+    /// Folder of the canonical data; `canonical` in `out_dir` unless set.
     pub canonical_dir: Option<String>,
-    /// Where checkpoints go.
+    /// Folder of the checkpoints; `checkpoints` in `out_dir` unless set.
     pub checkpoint_dir: Option<String>,
-    /// Where artifacts are staged.
+    /// Folder where artifacts are staged; `artifacts` in `out_dir` unless set.
     pub artifacts_dir: Option<String>,
-    /// Where blobs go, unless `object_store.dir` says otherwise.
+    /// Folder of the blobs, unless `object_store` names another place; `objects` in `out_dir` unless set.
     pub object_store_dir: Option<String>,
-    /// Where records, history and manifests go.
+    /// Folder of the records, history and manifests; `registry` in `out_dir` unless set.
     pub registry_dir: Option<String>,
-    /// Where raw events come from.
+    /// Source of the raw events.
     pub raw_source: RawSource,
-    /// Where blobs go.
+    /// Store for the blobs.
     pub object_store: ObjectStore,
-    /// How manifests are swapped.
+    /// How manifests are swapped, and how long to wait for `gc`.
     pub registry: RegistrySettings,
-    /// How long to wait for services.
+    /// Timeouts for requests to services.
     pub storage: Patience,
-    /// The kinds that `run` builds.
+    /// The kinds that `run` builds; at least one, and none twice.
     pub artifact_kinds: Vec<Kind>,
-    /// Days in the window of a kind; 1 unless set.
+    /// Window length in days, per kind; 1 unless set.
     pub window_days: BTreeMap<Kind, NonZeroU32>,
-    /// What an event counts in `popularity` and `implicit`.
+    /// Weights of the event types in `popularity` and `implicit`.
     pub weights: Weights,
-    /// The catalogue that `content_sim` is built from.
+    /// Catalogue that `content_sim` is built from.
     pub catalog: CatalogSettings,
-    /// The database that signals and the catalogue are written to.
+    /// Database that signals and the catalogue are written to.
     pub db: DbSettings,
-    /// What a day must look like.
+    /// Thresholds of the gates for a day and for an artifact.
     pub validation: Validation,
-    /// What a run may hold.
+    /// Upper bounds on the data that a run holds.
     pub limits: Limits,
-    /// Where a process tells what it has done.
+    /// Destinations of the metrics.
     pub metrics: MetricsSettings,
-    /// Whom to tell that another manifest is current.
+    /// Request sent to the serving side after a swap.
     pub notify: NotifySettings,
-    /// What a run may use of the machine.
+    /// Memory and temporary space for a run.
     pub resources: Resources,
 }
 
-/// What a run may use of the machine.
+/// Memory and temporary space for a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Resources {
-    /// The memory that the events and counts of a run may take. What exceeds it goes to temporary files.
+    /// Bytes of memory for events and counts; the excess goes to temporary files.
     pub memory_bytes: u64,
-    /// Where temporary files go: a path. `out_dir` unless set, or the system's folder where that is a URL.
+    /// Folder for temporary files, a path. Defaults to `out_dir`, or to the system's folder if `out_dir` is a URL.
     pub temp_dir: Option<String>,
 }
 
@@ -102,71 +102,71 @@ impl Default for Resources {
     }
 }
 
-/// Where raw events come from.
+/// Source of the raw events.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RawSource {
-    /// Which of the others says where it is.
+    /// Which of the other settings names the place.
     pub r#type: RawType,
-    /// The folder: a path or a URL.
+    /// Folder: a path or a URL.
     pub dir: Option<String>,
-    /// A bucket, and how to reach it. Where `dir` is an `s3://` URL, only how to reach it.
+    /// Bucket and how to reach it. With an `s3://` URL in `dir`, only how to reach it.
     pub s3: S3Settings,
-    /// A table of exposures.
+    /// Table of exposures.
     pub postgres: PostgresSource,
 }
 
-/// Where blobs go.
+/// Store for the blobs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ObjectStore {
-    /// Whether `dir` or `s3` says where it is.
+    /// Whether `dir` or `s3` names the place.
     pub r#type: StoreType,
-    /// The folder: a path or a URL.
+    /// Folder: a path or a URL.
     pub dir: Option<String>,
-    /// A bucket, and how to reach it. Where `dir` is an `s3://` URL, only how to reach it.
+    /// Bucket and how to reach it. With an `s3://` URL in `dir`, only how to reach it.
     pub s3: S3Settings,
 }
 
-/// The types of places that raw events come from.
+/// Kinds of sources for raw events.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RawType {
-    /// What `dir` says.
+    /// The folder in `dir`.
     #[default]
     Fs,
-    /// The bucket of `s3`.
+    /// The bucket in `s3`.
     S3,
-    /// The bucket of `s3`, too.
+    /// Same as `S3`.
     Minio,
-    /// The table of `postgres`.
+    /// The table in `postgres`.
     Postgres,
 }
 
-/// The types of places that blobs go to.
+/// Kinds of stores for blobs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StoreType {
-    /// What `dir` says.
+    /// The folder in `dir`.
     #[default]
     Fs,
-    /// The bucket of `s3`.
+    /// The bucket in `s3`.
     S3,
-    /// The bucket of `s3`, too.
+    /// Same as `S3`.
     Minio,
 }
 
-/// Exposures in a table.
+/// Raw events read from a table of exposures.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PostgresSource {
-    /// The server and database; `db.dsn` unless set.
+    /// Connection string; `db.dsn` unless set.
     pub dsn: Option<Secret>,
-    /// The tenants.
+    /// Table of tenants.
     pub tenant_table: TableName,
-    /// The exposures.
+    /// Table of exposures.
     pub exposure_table: TableName,
-    /// What becomes of a read where a policy may hide rows.
+    /// Behaviour when a row-security policy may hide rows from a read.
     pub row_security: RowSecurity,
 }
 
@@ -181,17 +181,17 @@ impl Default for PostgresSource {
     }
 }
 
-/// The database that signals and the catalogue are written to.
+/// Database that signals and the catalogue are written to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DbSettings {
-    /// The server and database.
+    /// Connection string.
     pub dsn: Option<Secret>,
-    /// Whether a tenant that is not there is inserted.
+    /// Whether to insert a tenant that is missing.
     pub auto_create_tenant: bool,
-    /// Seconds after which the server stops a statement; 0 is never. Holds for reading exposures, too.
+    /// Seconds until the server cancels a statement; 0 disables the timeout. Applies to reading exposures, too.
     pub statement_timeout_s: u32,
-    /// What becomes of a read or write where a policy may hide rows.
+    /// Behaviour when a row-security policy may hide rows from a read or write.
     pub row_security: RowSecurity,
 }
 
@@ -202,13 +202,13 @@ impl Default for DbSettings {
     }
 }
 
-/// How manifests are swapped.
+/// How manifests are swapped, and how long to wait for `gc`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RegistrySettings {
-    /// What happens when two publishers collide.
+    /// Outcome when two publishers collide.
     pub concurrency: Concurrency,
-    /// Seconds for which a publisher, a rollback or `gc` waits for a `gc --delete` that is in its way.
+    /// Seconds that a publisher, a rollback or `gc` waits for a running `gc --delete`.
     pub lease_timeout_s: u32,
 }
 
@@ -219,40 +219,40 @@ impl Default for RegistrySettings {
 }
 
 impl RegistrySettings {
-    /// How long one process waits for another.
+    /// Timeouts for a process that waits for another one's claim.
     pub(crate) fn timeouts(&self) -> LeaseTimeouts {
-        /// Less would be no silence: a claim is renewed every two seconds.
+        /// Claims are renewed every two seconds, so a shorter silence proves nothing.
         const LEAST_SILENCE: Duration = Duration::from_secs(5);
         let wait = Duration::from_secs(self.lease_timeout_s.into());
         let silence = LeaseTimeouts::default().silence.min(wait / 2).max(LEAST_SILENCE);
         LeaseTimeouts { wait, silence }
     }
 
-    /// The same for a collection of garbage, which waits long enough for one that is dead to show.
+    /// Timeouts for garbage collection, which waits long enough to notice that another collector is dead.
     pub(crate) fn timeouts_of_gc(&self) -> LeaseTimeouts {
         let LeaseTimeouts { wait, silence } = self.timeouts();
         LeaseTimeouts { wait: wait.max(silence + Duration::from_secs(1)), silence }
     }
 }
 
-/// What happens when two publishers collide.
+/// Outcome when two publishers collide.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Concurrency {
-    /// The second one merges its kinds into what the first one has published.
+    /// The second publisher merges its kinds into the manifest of the first.
     #[default]
     CompareAndSwap,
-    /// The second one may undo what the first one has published.
+    /// The second publisher may undo what the first one published.
     LastWriteWins,
 }
 
-/// Where the catalogue is.
+/// Location and format of the catalogue.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CatalogSettings {
-    /// The file.
+    /// Path or URL of the file.
     pub path: Option<String>,
-    /// Its format; by its extension unless set.
+    /// Format of the file; derived from the extension unless set.
     pub format: Option<CatalogFormat>,
 }
 
@@ -299,7 +299,7 @@ impl Config {
         Bucket { is_named: matches!(r#type, StoreType::S3 | StoreType::Minio), dir: dir.as_deref(), s3 }
     }
 
-    /// The database of the exposures, and the setting that names it.
+    /// DSN for reading exposures, and the setting it comes from.
     pub(crate) fn raw_dsn(&self) -> Result<(&'static str, &Secret), ConfigError> {
         match (&self.raw_source.postgres.dsn, &self.db.dsn) {
             (Some(dsn), _) => Ok(("raw_source.postgres.dsn", dsn)),
@@ -311,7 +311,7 @@ impl Config {
         }
     }
 
-    /// How long to wait for a database.
+    /// Timeouts for connections and statements of `db`.
     pub(crate) fn database_patience(&self) -> database::Patience {
         let seconds = |seconds: u32| Duration::from_secs(seconds.into());
         database::Patience {
@@ -320,17 +320,17 @@ impl Config {
         }
     }
 
-    /// The `s3` section that is for raw events and for nothing else, if the type says so.
+    /// The `s3` section used only for raw events, if `raw_source.type` is a bucket.
     pub(crate) fn raw_section(&self) -> Option<&S3Settings> {
         self.raw_bucket().own_section()
     }
 
-    /// The `s3` section that is for blobs and for nothing else, if the type says so.
+    /// The `s3` section used only for blobs, if `object_store.type` is a bucket.
     pub(crate) fn object_section(&self) -> Option<&S3Settings> {
         self.object_bucket().own_section()
     }
 
-    /// Where raw events are.
+    /// Effective folder of the raw events: the bucket, else `raw_source.dir`, else `raw_events_dir`.
     pub fn raw_dir(&self) -> Result<String, ConfigError> {
         if let Some(url) = self.raw_bucket().url("raw_source.s3.bucket")? {
             return Ok(url);
@@ -339,22 +339,22 @@ impl Config {
         dir.cloned().ok_or(ConfigError::RawDirMissing)
     }
 
-    /// Where canonical data goes.
+    /// Effective folder of the canonical data.
     pub fn canonical_dir(&self) -> String {
         self.below_out_dir(self.canonical_dir.as_ref(), "canonical")
     }
 
-    /// Where checkpoints go.
+    /// Effective folder of the checkpoints.
     pub fn checkpoint_dir(&self) -> String {
         self.below_out_dir(self.checkpoint_dir.as_ref(), "checkpoints")
     }
 
-    /// Where artifacts are staged.
+    /// Effective folder where artifacts are staged.
     pub fn artifacts_dir(&self) -> String {
         self.below_out_dir(self.artifacts_dir.as_ref(), "artifacts")
     }
 
-    /// Where blobs go.
+    /// Effective folder of the blobs: the bucket, else `object_store.dir`, else `object_store_dir`, else in `out_dir`.
     pub fn object_store_dir(&self) -> Result<String, ConfigError> {
         if let Some(url) = self.object_bucket().url("object_store.s3.bucket")? {
             return Ok(url);
@@ -363,18 +363,17 @@ impl Config {
         Ok(self.below_out_dir(dir, "objects"))
     }
 
-    /// Where records, history and manifests go.
+    /// Effective folder of the records, history and manifests.
     pub fn registry_dir(&self) -> String {
         self.below_out_dir(self.registry_dir.as_ref(), "registry")
     }
 
-    /// The memory that a run may take, and where it puts what exceeds it.
+    /// Memory limit of a run, and the folder for what exceeds it.
     pub(crate) fn budget(&self) -> Budget {
         Budget::new(self.resources.memory_bytes, self.temp_dir())
     }
 
-    /// Where temporary files go: not in the system's folder if that can be helped, because it is in memory on
-    /// many systems.
+    /// Folder for temporary files. The system's folder is the last choice: on many systems it is in memory.
     fn temp_dir(&self) -> PathBuf {
         let out_dir = self.out_dir.strip_prefix("file://").unwrap_or(&self.out_dir);
         match &self.resources.temp_dir {
@@ -384,7 +383,7 @@ impl Config {
         }
     }
 
-    /// Every setting with its value; folders that are not set are where they default to.
+    /// All settings with their values, and the effective path of every folder that is not set.
     pub(crate) fn to_value(&self) -> serde_json::Value {
         let mut effective = self.clone();
         effective.canonical_dir = Some(self.canonical_dir());
@@ -396,12 +395,12 @@ impl Config {
         serde_json::to_value(effective).unwrap_or_default()
     }
 
-    /// What opens roots with the settings of this configuration.
+    /// Opener for folders and buckets, with the credentials and timeouts of this configuration.
     pub fn roots(&self) -> Roots {
         Roots::new(vec![self.raw_source.s3.clone(), self.object_store.s3.clone()], self.storage)
     }
 
-    /// The same for an operator's command.
+    /// Like [`Self::roots`], with the shorter timeout for operators' commands.
     pub(crate) fn operator_roots(&self) -> Roots {
         Roots::for_operator(vec![self.raw_source.s3.clone(), self.object_store.s3.clone()], self.storage)
     }
@@ -442,7 +441,7 @@ impl Config {
             return Err(error);
         }
         let roots = self.roots();
-        // All of them, whether or not another setting goes before: none may hold what must not be shown.
+        // Check every folder setting, even one that another overrides: none may hold a secret.
         let dirs = [
             ("out_dir", Some(self.out_dir.clone()), None),
             ("raw_events_dir", self.raw_events_dir.clone(), None),
@@ -514,7 +513,7 @@ impl Config {
 
 /// A place that may be a bucket.
 struct Bucket<'a> {
-    /// Whether the type says that it is the bucket of `s3`.
+    /// Whether the type selects the bucket in `s3`.
     is_named: bool,
     dir: Option<&'a str>,
     s3: &'a S3Settings,
@@ -525,7 +524,7 @@ impl<'a> Bucket<'a> {
         self.is_named.then_some(self.s3)
     }
 
-    /// The URL of the bucket of `s3`, when the type says that this is the place.
+    /// URL of the bucket, if the type selects one.
     fn url(&self, key: &'static str) -> Result<Option<String>, ConfigError> {
         if !self.is_named {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! Whom to tell that another manifest is current.
+//! Request sent to the serving side when another manifest becomes current.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,13 +19,13 @@ use super::template::Template;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NotifySettings {
-    /// Where it goes. Nobody is told unless set.
+    /// Target of the request; nothing is sent unless set.
     pub url: Option<SecretUrl>,
-    /// Its headers, whose values are secrets.
+    /// Headers. The values are secrets.
     pub headers: BTreeMap<String, Secret>,
-    /// Its body, which may hold a secret; empty unless set.
+    /// Body, which may hold a secret; empty unless set.
     pub body: Option<Secret>,
-    /// Seconds after which a try without an answer has failed.
+    /// Timeout per attempt, in seconds.
     pub timeout_s: u32,
 }
 
@@ -35,22 +35,22 @@ impl Default for NotifySettings {
     }
 }
 
-/// What is sent to one tenant and surface, with all secrets in place. Not to be shown.
+/// The request for one tenant and surface, with all secrets filled in. Never show it.
 pub(crate) struct NotifyRequest {
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
     pub(crate) body: String,
-    /// How long each try may take.
+    /// Timeout per attempt.
     pub(crate) timeout: Duration,
 }
 
 impl NotifySettings {
-    /// Finds out whether every environment variable that the settings name has a value that can be used.
+    /// Checks that every environment variable named in the settings has a usable value.
     pub(crate) fn check_environment(&self) -> Result<(), ConfigError> {
         self.request(("tenant", "surface")).map(drop)
     }
 
-    /// The request for a tenant and surface, if one is to be sent.
+    /// The request for a tenant and surface; none if `url` is not set.
     pub(crate) fn request(&self, of: (&str, &str)) -> Result<Option<NotifyRequest>, ConfigError> {
         let Some(url) = &self.url else { return Ok(None) };
         let fill = |key: &str, text: &str, escape| {
@@ -80,7 +80,7 @@ impl NotifySettings {
         Ok(Some(NotifyRequest { url, headers, body: body.unwrap_or_default(), timeout }))
     }
 
-    /// Checks what can be checked without the values of environment variables.
+    /// Checks everything that does not depend on environment variables.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let template = |key: &str, text: &str| match Template::parse(text) {
             Ok(_) => Ok(()),
@@ -103,7 +103,7 @@ impl NotifySettings {
         }
         match url {
             Some(url) if !url.contains("${") => {
-                // A hole may be where an address wants a name.
+                // A placeholder may stand in the host, where braces would not parse.
                 let problem = parse_url(&url.replace(['{', '}'], "")).err();
                 problem.map_or(Ok(()), |problem| Err(ConfigError::Value { key: "notify.url", problem }))
             }
@@ -125,33 +125,33 @@ fn header(key: &str, name: &str, value: &str) -> Result<(HeaderName, HeaderValue
         HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid("is no name of an HTTP header"))?;
     let mut value = HeaderValue::from_str(value)
         .map_err(|_| invalid("has a value that no HTTP header can have, such as a line end"))?;
-    // Not to be shown by whoever shows headers.
+    // `http` hides the value in debug output.
     value.set_sensitive(true);
     Ok((name, value))
 }
 
-/// The characters of a name that mean something in an address, or cannot stand in one.
+/// Percent-encodes a name for use in a URL.
 fn escape_for_url(name: &str) -> String {
     url::form_urlencoded::byte_serialize(name.as_bytes()).collect::<String>().replace('+', "%20")
 }
 
-/// A name as it stands between the quotes of JSON.
+/// Escapes a name for use inside a JSON string.
 fn escape_for_json(name: &str) -> String {
     let quoted = serde_json::Value::from(name).to_string();
     quoted[1..quoted.len() - 1].to_owned()
 }
 
-/// An address whose path and query may hold a secret. It is shown as scheme and host.
+/// A URL whose path and query may hold a secret. Only scheme and host are shown.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 pub struct SecretUrl(Secret);
 
 impl SecretUrl {
-    /// The address itself, for the request.
+    /// The full URL, for the request.
     pub fn reveal(&self) -> &str {
         self.0.reveal()
     }
 
-    /// What may be seen of it: nothing where the host cannot be told from a secret.
+    /// The part that may be shown: nothing if the host itself may hold a secret.
     fn shown(&self) -> String {
         let url = self.reveal();
         let Some((scheme @ ("http" | "https"), rest)) = url.split_once("://") else {

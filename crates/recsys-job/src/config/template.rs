@@ -1,6 +1,6 @@
-//! Text with holes: `{tenant}` and `{surface}`, and `${NAME}` for the environment variable `NAME`.
+//! Text templates: `{tenant}` and `{surface}`, and `${NAME}` for the environment variable `NAME`.
 
-/// A text whose holes are known.
+/// A parsed template.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Template<'a>(Vec<Part<'a>>);
 
@@ -13,7 +13,7 @@ enum Part<'a> {
 }
 
 impl<'a> Template<'a> {
-    /// Finds the holes. Braces around anything else are text.
+    /// Splits the text at its placeholders. Braces around anything else are text.
     pub(crate) fn parse(mut text: &'a str) -> Result<Self, &'static str> {
         let mut parts = Vec::new();
         while let Some(at) = text.find(['$', '{']) {
@@ -40,7 +40,7 @@ impl<'a> Template<'a> {
         Ok(Self(parts))
     }
 
-    /// Fills the holes. Tenant and surface are written as `escape` has them; `lookup` gives the values of variables.
+    /// Fills the placeholders: `escape` encodes tenant and surface, `lookup` returns the values of variables.
     pub(crate) fn fill<E>(
         &self,
         (tenant, surface): (&str, &str),
@@ -81,7 +81,7 @@ mod tests {
     fn holes_are_filled_once() {
         assert_eq!(fill("").unwrap(), "");
         assert_eq!(fill("x/{tenant}/y").unwrap(), "x/a+b/y");
-        // What fills a hole has none of its own.
+        // Placeholders inside a filled-in value are not expanded.
         assert_eq!(fill("{surface}{tenant}").unwrap(), "{tenant}a+b");
         assert_eq!(fill("Bearer ${T_1}").unwrap(), "Bearer <T_1{tenant}>");
         assert_eq!(fill("${GONE}"), Err("GONE".to_owned()));

@@ -1,10 +1,10 @@
-//! YAML as a format of the configuration.
+//! YAML as a configuration format.
 
 use figment::providers::Format;
 use serde::de::DeserializeOwned;
 use serde_saphyr::{Options, UserMessageFormatter, options};
 
-/// YAML 1.2, whose duplicate keys are errors, and whose aliases, depth and size are bounded.
+/// YAML 1.2 that rejects duplicate keys and bounds aliases, depth and size.
 pub(super) struct Yaml;
 
 impl Format for Yaml {
@@ -13,7 +13,7 @@ impl Format for Yaml {
     const NAME: &'static str = "YAML";
 
     fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, figment::Error> {
-        // The words for users: others speak of options of the library.
+        // Use the messages for end users; the default ones mention options of the library.
         let shown = |error: serde_saphyr::Error| error.render_with_formatter(&UserMessageFormatter).into();
         serde_saphyr::from_str_with_options(text, rules()).map_err(shown)
     }
@@ -23,7 +23,7 @@ fn rules() -> Options {
     options! {
         // A line of the file may hold a secret.
         with_snippet: false,
-        // What looks like a word, a date or a code stays text: a bucket `no`, a tenant `007`.
+        // Keep `no` (a bucket) and `007` (a tenant) as text.
         strict_booleans: true,
         leading_zero_numbers_as_strings: true,
         underscored_numbers_as_strings: true,

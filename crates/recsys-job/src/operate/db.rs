@@ -1,4 +1,4 @@
-//! `db init`: the tables of a pilot.
+//! `db init`: creates the tables for a pilot.
 
 use recsys_core::database::{Driver, Mode, TableName, TableNames, TableState};
 use serde::Serialize;
@@ -12,7 +12,7 @@ use crate::shell::output::Output;
 
 #[derive(Debug, Serialize)]
 struct Initialised {
-    /// Whether nothing was created, only looked at.
+    /// Whether the tables were only inspected.
     dry_run: bool,
     tables: Vec<TableReport>,
 }

@@ -1,4 +1,4 @@
-//! `diff`: what changed between two manifests, per kind.
+//! `diff`: changes between two manifests, by kind.
 
 use std::fmt::{self, Display};
 
@@ -21,10 +21,10 @@ use crate::shell::output::Output;
 struct Diff<'a> {
     tenant: &'a str,
     surface: &'a str,
-    /// The hash of the manifest before; none when there is nothing before.
+    /// Hash of the earlier manifest; none if there is no earlier one.
     from: Option<&'a str>,
     from_updated_at: Option<Timestamp>,
-    /// The hash of the manifest after.
+    /// Hash of the later manifest.
     to: &'a str,
     to_updated_at: Timestamp,
     kinds: Vec<KindDiff>,
@@ -45,28 +45,28 @@ struct KindDiff {
     state: State,
     before: Option<Side>,
     after: Option<Side>,
-    /// None when the kind is unchanged.
+    /// None if the kind is unchanged.
     items: Option<ItemChanges>,
-    /// None when the kind is unchanged, or its rows hold no lists.
+    /// None if the kind is unchanged or its rows hold no lists.
     rows: Option<RowChanges>,
-    /// How much of the beginnings of its lists both have; empty where there is nothing to compare.
+    /// Overlap of the tops of its lists, by length; empty if one side is missing.
     overlap: Vec<Overlap>,
 }
 
-/// An artifact that one of the manifests names.
+/// An artifact named by one of the manifests.
 #[derive(Debug, Clone, Serialize)]
 struct Side {
     version: String,
     uri: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     segment: Option<Segment>,
-    /// None when the kind is unchanged and has no record.
+    /// None if the kind is unchanged and has no record.
     window: Option<Window>,
-    /// None when the kind is unchanged: its blob is not read then.
+    /// None if the kind is unchanged, since its blob is not read.
     rows: Option<usize>,
 }
 
-/// A manifest that is compared, and where what it names is.
+/// A manifest to compare, and the operator whose stores hold its blobs.
 #[derive(Clone, Copy)]
 struct Named<'a> {
     operator: &'a Operator,
@@ -97,7 +97,7 @@ pub(crate) fn diff(flags: &DiffJob) -> Result<(), JobError> {
         let to = Named { operator: &other, entry: &there[0] };
         return compare_manifests(flags, &scope, Some(from), to);
     }
-    // The whole chain can be long, and without a hash its first two entries say all.
+    // Chains can be long; without a hash the first two entries are enough.
     let most = if flags.from.is_none() && flags.to.is_none() { 2 } else { usize::MAX };
     let chain = operator.history(&scope, most)?;
     let to = flags.to.as_ref().map_or(Ok(0), |hash| by_hash(&scope, &chain, hash))?;
@@ -123,7 +123,7 @@ fn compare_manifests(
         return Err(JobError::NoKind(kind));
     }
     let kinds = parallel::try_map(named, |kind| match both(kind) {
-        // The same content, wherever it is.
+        // Same content, whatever the location.
         (Some(before), Some(after)) if version_in(before) == version_in(after) => {
             unchanged(to.operator, scope, kind, after)
         }
@@ -145,7 +145,7 @@ fn compare_manifests(
     )
 }
 
-/// The entry before that at `to`; none when that is the first. One that is missing is not taken for none.
+/// The entry before `to`, or none if `to` is the first. A gap in the history is an error.
 fn before(chain: &[HistoryEntry], to: usize) -> Result<Option<&HistoryEntry>, JobError> {
     match (chain.get(to + 1), &chain[to].previous) {
         (None, Some(_)) => Err(JobError::Gap(chain[to].hash.clone())),
@@ -153,7 +153,7 @@ fn before(chain: &[HistoryEntry], to: usize) -> Result<Option<&HistoryEntry>, Jo
     }
 }
 
-/// What is the same in both manifests is not read; its record says what it is of.
+/// An unchanged kind: its blob is not read, the record gives window and segment.
 fn unchanged(operator: &Operator, scope: &Scope, kind: Kind, uri: &str) -> Result<KindDiff, JobError> {
     let version = version_in(uri);
     let record = operator.registry().record(scope, kind, version)?;
@@ -245,7 +245,7 @@ fn print(
     }
 }
 
-/// The state, and what is known of the artifact before and after.
+/// The state, and the properties of the artifact before and after.
 fn summary(kind: &KindDiff) -> String {
     let sides = || [&kind.before, &kind.after].into_iter().flatten();
     let say = |of: &dyn Fn(&Side) -> Option<String>| {
@@ -278,7 +278,7 @@ fn print_changes(output: &Output, items: &ItemChanges, rows: Option<RowChanges>)
         output.line(format_args!("    nothing in, nothing out, {rest}"));
         return;
     }
-    // Ids of users are personal data: they are counted and not named.
+    // User ids are personal data, so users are counted but not listed.
     if let Some(RowChanges { of, entered, left }) = rows {
         let of = if of == RowsOf::Users { "users" } else { "rows" };
         output.line(format_args!("    {of:<8} {entered} in, {left} out"));
@@ -320,7 +320,7 @@ fn mover_line(mover: &Mover) -> String {
     format!("      {direction:<4} {:<5} {ranks:<14} {}", change.unsigned_abs(), Id(item_id))
 }
 
-/// An id as it is, unless it would do something to the terminal.
+/// An id, quoted and escaped if it contains control characters.
 struct Id<'a>(&'a str);
 
 impl Display for Id<'_> {

@@ -1,4 +1,4 @@
-//! `gc`: what nothing in the kept history names.
+//! `gc`: finds, and optionally deletes, artifacts that the kept history does not name.
 
 use std::iter;
 
@@ -18,22 +18,22 @@ use crate::shell::clock;
 use crate::shell::error::JobError;
 use crate::shell::output::Output;
 
-/// No publish takes longer from its first blob to its swap.
+/// Longer than any publish takes from its first blob to its swap.
 const LEAST_AGE: SignedDuration = SignedDuration::from_hours(1);
 
-/// Documents that are listed for people. A program gets all of them.
+/// Maximum number of rows in text output; JSON output has all.
 const MOST_ROWS: usize = 200;
 
 #[derive(Serialize)]
 struct Collected<'a> {
-    /// What was written or current after this is kept.
+    /// Everything written or current after this time is kept.
     since: Timestamp,
     /// Whether the garbage was deleted.
     deleted: bool,
     scopes: Vec<ScopeCollected<'a>>,
-    /// The size of all garbage.
+    /// Total size of the garbage.
     bytes: u64,
-    /// Where garbage could not be told or removed.
+    /// Surfaces where garbage could not be found or removed.
     failures: Vec<Failure>,
 }
 
@@ -43,12 +43,12 @@ struct ScopeCollected<'a> {
     surface: String,
     kept_manifests: usize,
     garbage: Listing<'a>,
-    /// Claims of collections that have died; their versions cannot become current.
+    /// Claims of dead collectors; the claimed versions cannot become current.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     abandoned_claims: Vec<Abandoned>,
 }
 
-/// Garbage of a scope, whose addresses are made as they are written.
+/// Garbage of a scope; the URIs are made during serialization.
 struct Listing<'a> {
     scope: Scope,
     garbage: Vec<Garbage>,
@@ -114,7 +114,7 @@ pub(crate) fn gc(flags: &GcJob) -> Result<(), JobError> {
             Err(error) => failures.note(&scope, error.into()),
         }
     }
-    // Where nothing could be looked at, nothing is said of it.
+    // Without a readable surface there is nothing to report.
     if !document.scopes.is_empty() || failures.all.is_empty() {
         print(&output, flags, now, &document);
     }
@@ -123,8 +123,8 @@ pub(crate) fn gc(flags: &GcJob) -> Result<(), JobError> {
     output.end(&document, failures.first.map_or(Ok(()), Err))
 }
 
-/// Finds the garbage of a scope, and deletes it where that is asked for. Returns it with what dead collections claim. None
-/// where a first publish came to nothing: what it has left is for the next one.
+/// Finds the garbage of a scope and deletes it if asked to; also returns the claims of dead collectors. None if a first
+/// publish failed: the next publish uses what it left.
 fn collect(
     operator: &Operator,
     flags: &GcJob,
@@ -132,16 +132,16 @@ fn collect(
     since: Timestamp,
 ) -> Result<Option<(Collection, Vec<Abandoned>)>, GarbageError> {
     let (registry, objects) = (&*operator.published.registry, &*operator.published.objects);
-    // A manifest that was lost, or one of the future, is not to be judged by.
+    // A lost manifest, or one from the future, is an error here: garbage cannot be told by it.
     if operator.registry().current(scope)?.is_none() && flags.filter.scope().is_none() {
         return Ok(None);
     }
-    // Claims have the real time, whatever the clock is pinned to.
+    // Claims carry the system time, whatever the pinned clock says.
     let timeouts = operator.config.registry.timeouts_of_gc();
     let caller = Remover { by: by(), now: clock::wall(), timeouts, uptime };
     if let Some(age) = flags.release_claims {
         Registry::new(registry).check_store()?;
-        // Whoever pins the clock ahead says that the time has passed.
+        // Pinning the clock ahead counts as time having passed.
         let before = operator.clock.horizon().checked_sub(age).unwrap_or(Timestamp::MIN);
         for Abandoned { by, since, versions } in release(registry, scope, before, &caller)? {
             tracing::info!(%scope, by, %since, versions, "gave up the claims of a collection that has ended");

@@ -1,4 +1,4 @@
-//! `history`: every manifest that was current, newest first.
+//! `history`: all past manifests of a surface, newest first.
 
 use std::collections::BTreeMap;
 
@@ -19,9 +19,9 @@ use crate::shell::output::Output;
 struct History {
     tenant: String,
     surface: String,
-    /// Whether the manifest was lost: then all entries are shown, and nothing is current.
+    /// Whether the manifest was lost. All entries are shown then, and none is current.
     lost: bool,
-    /// Newest first; the first is current.
+    /// Newest first. The first is current, unless the manifest was lost.
     entries: Vec<Entry>,
 }
 
@@ -31,13 +31,13 @@ struct Entry {
     updated_at: Timestamp,
     reason: Reason,
     by: String,
-    /// The run that made it; none where that was not written down.
+    /// The run that wrote it; none if that was not recorded.
     run_id: Option<String>,
-    /// Why, in the operator's words.
+    /// The operator's reason.
     note: Option<String>,
-    /// Kinds whose pointer differs from the manifest before; all of them in the oldest entry shown.
+    /// Kinds whose pointer differs from the manifest before; in the oldest entry shown, all kinds.
     changed: Vec<Kind>,
-    /// The windows of the kinds that changed, or of all where none did; those that have a record.
+    /// Windows of the changed kinds, or of all kinds if none changed. Kinds without a record are left out.
     windows: BTreeMap<Kind, Window>,
 }
 
@@ -83,7 +83,7 @@ pub(crate) fn history(flags: &HistoryJob) -> Result<(), JobError> {
     output.end(&document, lost.map_or(Ok(()), |lost| Err(lost.into())))
 }
 
-/// The windows of what has changed: once where they are the same.
+/// Windows of the changed kinds; a single one if they are equal.
 fn windows(entry: &Entry) -> String {
     let mut windows: Vec<&Window> = entry.windows.values().collect();
     windows.sort();

@@ -1,7 +1,8 @@
-//! The operator's commands: what is current, what was, what changed, whether it is intact, and back.
+//! The operator's commands: show the current and earlier manifests, compare them, verify them, roll back, collect
+//! garbage.
 //!
-//! Each prints a table, or one document with `--json`, and never changes anything without being told to. Nothing here ingests
-//! or builds.
+//! Each command prints a table, or one JSON document with `--json`, and changes nothing unless told to. Nothing here
+//! ingests or builds.
 
 mod db;
 mod diff;
@@ -42,7 +43,7 @@ use crate::shell::clock::Clock;
 use crate::shell::error::{Exit, JobError, Known, one_line};
 use crate::shell::output::Output;
 
-/// What an operator's command works with.
+/// Shared state of the operator's commands.
 #[derive(Debug)]
 struct Operator {
     config: Config,
@@ -55,7 +56,7 @@ impl Operator {
         Self::of(common.config.as_deref())
     }
 
-    /// The same for the configuration in a file.
+    /// Loads another config file.
     fn of(config: Option<&Path>) -> Result<Self, JobError> {
         let config = Config::load(config)?;
         let published = PublishedStores::open(&config, &config.operator_roots())?;
@@ -66,7 +67,7 @@ impl Operator {
         Registry::new(&*self.published.registry).at(self.clock.horizon())
     }
 
-    /// The history of `scope`, newest first, at least the current manifest.
+    /// History of `scope`, newest first, with up to `most` entries and at least one.
     fn history(&self, scope: &Scope, most: usize) -> Result<Vec<HistoryEntry>, JobError> {
         let chain = self.registry().history(scope, most)?;
         if chain.is_empty() {
@@ -76,12 +77,12 @@ impl Operator {
         Ok(chain)
     }
 
-    /// The manifest of `scope`.
+    /// The current manifest of `scope`.
     fn manifest(&self, scope: &Scope) -> Result<Manifest, JobError> {
         self.registry().current(scope)?.ok_or_else(|| self.nothing_of(scope))
     }
 
-    /// What is to be said where nothing was published: perhaps the name has a typing error.
+    /// The error for a surface without a manifest. It lists the known surfaces, since the name may be mistyped.
     fn nothing_of(&self, scope: &Scope) -> JobError {
         let known = self.known();
         JobError::NoHistory { name: self.registry().name(scope), known }
@@ -92,15 +93,15 @@ impl Operator {
         Known(scopes.iter().map(Scope::to_string).collect())
     }
 
-    /// The blob at a URI, if it is not larger than its record says.
+    /// Reads the blob at a URI, and fails if it is larger than its record says.
     fn blob(&self, scope: &Scope, kind: Kind, uri: &str) -> Result<BlobBytes, JobError> {
         let record = self.registry().record(scope, kind, version_in(uri))?;
         let recorded = record.map(|record| record.bytes);
         Ok(BlobBytes::read(&*self.published.objects, scope, kind, uri, recorded)?)
     }
 
-    /// The tenants and surfaces that have a manifest, or had one, and pass the filter; `more` are others that are known. One
-    /// that is named in full need not have a manifest.
+    /// All surfaces that have or had a manifest, plus `more`, that pass the filter. A surface named in full is returned
+    /// even without a manifest.
     fn scopes<'a>(
         &self,
         filter: &ScopeFilter,
@@ -109,7 +110,7 @@ impl Operator {
         if let Some(scope) = filter.scope() {
             return Ok(vec![scope]);
         }
-        // An empty list from a folder that is not there would look like good news.
+        // Without this, a missing folder would look like a registry without problems.
         if !self.published.registry.root_exists().map_err(RegistryError::Store)? {
             return Err(JobError::NoRegistry(self.config.registry_dir()));
         }
@@ -126,12 +127,11 @@ impl Operator {
     }
 }
 
-/// The tenants and surfaces at which a command has failed. The others are worked on all the same: one that is
-/// broken must not hide the rest.
+/// Errors by surface. The command goes on with the other surfaces, so that a broken one does not hide the rest.
 #[derive(Debug, Default)]
 struct Failures {
     all: Vec<Failure>,
-    /// The first one that does not heal by trying again, or else the first one.
+    /// The error that ends the command: the first permanent one, or else the first one.
     first: Option<JobError>,
 }
 
@@ -140,12 +140,12 @@ struct Failure {
     tenant: String,
     surface: String,
     problem: String,
-    /// Whether there is no manifest, and was one.
+    /// Whether there was a manifest and it is missing now.
     lost: bool,
 }
 
 impl Failure {
-    /// What a table says of it.
+    /// Word for the table.
     fn word(&self) -> &'static str {
         if self.lost { "lost" } else { "unreadable" }
     }
@@ -163,7 +163,7 @@ impl Failures {
         }
     }
 
-    /// Lists them, unless there is only one: that one is the last line of the job.
+    /// Prints the errors if there are several; a single one is the command's last line anyway.
     fn print(&self, output: &Output) {
         if self.all.len() > 1 {
             for Failure { tenant, surface, problem, .. } in &self.all {
@@ -173,12 +173,12 @@ impl Failures {
     }
 }
 
-/// The time that has passed since `then`; none when it lies in the future.
+/// Time passed since `then`; zero if `then` lies in the future.
 fn age(now: Timestamp, then: Timestamp) -> SignedDuration {
     now.duration_since(then).max(SignedDuration::ZERO)
 }
 
-/// A duration as people say it, to the second.
+/// A duration for people: its two largest units, down to seconds.
 fn readable(age: SignedDuration) -> String {
     let seconds = age.as_secs();
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);

@@ -1,4 +1,4 @@
-//! `release`: the end of a hold.
+//! `release`: ends a hold.
 
 use recsys_core::artifact::Kind;
 use recsys_core::publish::{Holds, describe};
@@ -13,9 +13,9 @@ use crate::shell::output::Output;
 struct Document<'a> {
     tenant: &'a str,
     surface: &'a str,
-    /// The holds that are gone.
+    /// Holds that were released.
     released: Holds,
-    /// The holds that stay.
+    /// Holds that remain.
     holds: Holds,
 }
 
@@ -27,7 +27,7 @@ pub(crate) fn release(flags: &ReleaseJob) -> Result<(), JobError> {
     let released = registry.release(&scope, kinds)?;
     let holds = registry.holds(&scope)?;
     if released.is_empty() && holds.is_empty() {
-        // A name with a typing error has no holds, either.
+        // A mistyped name has no holds either; it fails here.
         operator.manifest(&scope)?;
     }
     let output = Output::new(flags.common.json);

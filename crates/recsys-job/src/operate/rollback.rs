@@ -1,4 +1,4 @@
-//! `rollback`: back to pointers that were current before.
+//! `rollback`: restores pointers of an earlier manifest.
 
 use recsys_core::artifact::Kind;
 use recsys_core::publish::{
@@ -20,15 +20,15 @@ use crate::watch::notify::Notifier;
 struct RolledBack<'a> {
     tenant: &'a str,
     surface: &'a str,
-    /// The hash of the manifest that was current; none when it was lost.
+    /// Hash of the manifest that was current; none if it was lost.
     from: Option<String>,
-    /// The hash of the manifest gone back to.
+    /// Hash of the manifest that is restored.
     to: String,
     moves: Vec<Move<'a>>,
     dry_run: bool,
-    /// The hash of the manifest that is current now; none when nothing was changed.
+    /// Hash of the manifest that is current now; none if nothing changed.
     current: Option<String>,
-    /// Who holds which kinds where they are.
+    /// Holds by kind, with the operator who set each.
     holds: Holds,
 }
 
@@ -44,7 +44,7 @@ pub(crate) fn rollback(flags: &RollbackJob) -> Result<(), JobError> {
     let operator = Operator::new(&flags.common)?;
     let (registry, scope) = (operator.registry(), flags.scope.scope());
     let registry = if flags.correct_time { Registry::new(&*operator.published.registry) } else { registry };
-    // Before anything is done: whom to tell must be known.
+    // Resolve the notification's secrets first, so that a missing one fails before anything changes.
     let notifier = Notifier::configured(&operator.config.notify, &scope)?;
     let target = match &flags.to {
         Some(hash) => Target::Hash(hash.clone()),
@@ -57,7 +57,7 @@ pub(crate) fn rollback(flags: &RollbackJob) -> Result<(), JobError> {
         error => error.into(),
     })?;
     let plan = if flags.hold { plan.touching() } else { plan };
-    // What cannot be read is in the way before anything is changed.
+    // Read the holds first, so that an unreadable one fails before anything changes.
     let mut holds = registry.holds(&scope)?;
     let kinds = flags.kind.as_ref().map_or(Kind::ALL, std::slice::from_ref);
     let current = if flags.dry_run {
@@ -68,7 +68,7 @@ pub(crate) fn rollback(flags: &RollbackJob) -> Result<(), JobError> {
         let timeouts = operator.config.registry.timeouts();
         let (by, run_id, note) = (by(), run_id::current(), flags.reason.clone());
         if flags.hold {
-            // Before the swap, which a publisher that has not seen the hold then loses.
+            // Set the hold before the swap: a publisher that has not seen the hold then loses the swap.
             let hold = Hold { by: by.clone(), since: now, note: note.clone() };
             registry.hold(&scope, kinds, &hold)?;
             holds.extend(kinds.iter().map(|kind| (*kind, hold.clone())));

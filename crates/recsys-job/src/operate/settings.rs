@@ -1,4 +1,4 @@
-//! `config show` and `config check`: the effective configuration, and where each value came from.
+//! `config show` and `config check`: the effective configuration, and the origin of each value.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use crate::shell::output::Output;
 #[derive(Debug, Serialize)]
 struct Setting {
     value: Value,
-    /// `default`, the file, or the environment variable.
+    /// `default`, the config file, or the environment variable.
     origin: String,
 }
 

@@ -1,4 +1,4 @@
-//! `show`: what is live, by the manifest.
+//! `show`: the contents of a current artifact.
 
 use recsys_core::artifact::outline::Items;
 use recsys_core::artifact::user_lists::UserItems;
@@ -24,19 +24,19 @@ struct Shown<'a> {
     segment: Option<Segment>,
     window: Window,
     built_at: &'a str,
-    /// Rows of its outermost list.
+    /// Rows of the artifact's outermost list.
     rows: usize,
-    /// The item or user that was asked for.
+    /// The item or user asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     item: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<&'a str>,
-    /// How long the list is that `list` is the beginning of.
+    /// Full length of the list that `list` is the top of.
     length: usize,
     list: Vec<Line>,
 }
 
-/// A place in a list.
+/// An entry of a list.
 #[derive(Debug, Serialize)]
 struct Line {
     rank: usize,
@@ -47,7 +47,7 @@ struct Line {
     score: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tags: Option<Vec<String>>,
-    /// The neighbours of the item, best first.
+    /// Neighbours of the item, best first.
     #[serde(skip_serializing_if = "Option::is_none")]
     neighbors: Option<Vec<Neighbor>>,
 }
@@ -77,7 +77,7 @@ impl Line {
     }
 }
 
-/// What is shown of an artifact: the header of the values, how many there are, and the first of them.
+/// The selected part of an artifact: the column header, the number of entries, and the first of them.
 struct Listing {
     header: &'static str,
     length: usize,
@@ -137,7 +137,7 @@ pub(crate) fn show(flags: &ShowJob) -> Result<(), JobError> {
     )
 }
 
-/// Refuses a selection that the kind does not have.
+/// Rejects `--item` or `--user` if the kind is not by it.
 fn check(flags: &ShowJob) -> Result<(), JobError> {
     let is_of_users = matches!(flags.kind, Kind::Implicit | Kind::SessionSeq);
     let (wrong, right) = if is_of_users { ("item", "user") } else { ("user", "item") };
@@ -148,7 +148,7 @@ fn check(flags: &ShowJob) -> Result<(), JobError> {
     }
 }
 
-/// What the flags select; an error names what is not there.
+/// The entries selected by the flags; the error names the item or user that is missing.
 fn listing(artifact: &Artifact<'_>, flags: &ShowJob) -> Result<Listing, String> {
     let top = flags.top.get();
     let no_item = |item: &str| format!("item {item:?}");
@@ -206,7 +206,7 @@ fn counted(items: &[ItemCount<'_>], top: usize) -> Listing {
     Listing { list, ..all_of("COUNT", items.len()) }
 }
 
-/// The items of a user; without one, those of all by the sum of their scores, because ids of users are personal data.
+/// The items of a user. Without a user, all items by the sum of their scores: user ids are personal data.
 fn of_users(
     users: &[UserItems<'_>],
     artifact: &Artifact<'_>,

@@ -4,11 +4,11 @@ use comfy_table::presets;
 
 use crate::shell::visible;
 
-/// A table without lines, whose cells show what a terminal would obey.
+/// A table without borders. Control characters in cells are escaped.
 #[derive(Debug)]
 pub(super) struct Table(comfy_table::Table);
 
-/// A table that has its header and no row.
+/// A table with a header and no rows.
 pub(super) fn table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = comfy_table::Table::new();
     table.load_style(presets::NOTHING);
@@ -21,7 +21,7 @@ impl Table {
         self.0.add_row(cells.map(visible::line));
     }
 
-    /// The lines of the table, without blanks at their ends.
+    /// The rendered table, without trailing blanks.
     pub(super) fn trim_fmt(&self) -> String {
         self.0.trim_fmt()
     }

@@ -1,4 +1,4 @@
-//! `verify`: re-reads and re-hashes all that the manifest names.
+//! `verify`: re-reads and re-hashes every blob that a manifest names.
 
 use recsys_core::artifact::Kind;
 use recsys_core::domain::id::Scope;
@@ -14,7 +14,7 @@ use crate::shell::output::Output;
 #[derive(Debug, Serialize)]
 struct Verified {
     blobs: Vec<VerifiedBlob>,
-    /// What could not be looked at.
+    /// Surfaces that could not be read.
     failures: Vec<Failure>,
 }
 
@@ -25,7 +25,7 @@ struct VerifiedBlob {
     kind: Kind,
     uri: String,
     bytes: Option<u64>,
-    /// What is wrong with it; none when it is intact.
+    /// The defect; none if the blob is intact.
     problem: Option<String>,
 }
 
@@ -40,7 +40,7 @@ pub(crate) fn verify(flags: &VerifyJob) -> Result<(), JobError> {
             Ok(Some(manifest)) => {
                 named.extend(manifest.current.into_iter().map(|(kind, uri)| (scope.clone(), kind, uri)));
             }
-            // Of a first publish that came to nothing there is a history and nothing else.
+            // A first publish that failed leaves a history and no manifest; that is not an error here.
             Ok(None) if flags.filter.scope().is_none() => {}
             Ok(None) => failures.note(scope, operator.nothing_of(scope)),
             Err(error) => failures.note(scope, error.into()),
@@ -51,7 +51,7 @@ pub(crate) fn verify(flags: &VerifyJob) -> Result<(), JobError> {
             Ok(blob) => (Some(blob.bytes), None),
             Err(JobError::Blob(error)) if is_about_blob(&error) => (None, Some(one_line(&error))),
             Err(error) if error.is_interruption() => return Err(error),
-            // A store that does not answer, or a broken record, says nothing about the blob.
+            // An unreachable store or a broken record says nothing about the blob.
             Err(error) => return Ok(Err((scope, error))),
         };
         let (tenant, surface) = (scope.tenant.into(), scope.surface.into());
@@ -84,13 +84,13 @@ pub(crate) fn verify(flags: &VerifyJob) -> Result<(), JobError> {
     let outcome = match failures.first {
         Some(error) if damaged.is_empty() || error.exit() != Exit::Failure => Err(error),
         None if damaged.is_empty() => Ok(()),
-        // What is damaged stays so when the store answers again.
+        // Damage is permanent and outranks a store that is only unreachable.
         _ => Err(JobError::Damaged(damaged.join("; "))),
     };
     output.end(&Verified { blobs, failures: failures.all }, outcome)
 }
 
-/// Whether an error tells something about the blob itself.
+/// Whether an error is about the blob itself.
 fn is_about_blob(error: &BlobError) -> bool {
     match error {
         BlobError::Store(error) => error.is_defect(),

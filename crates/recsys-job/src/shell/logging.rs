@@ -1,4 +1,4 @@
-//! Log lines on standard error: text for people, JSON for collectors. The id of the run is in every one.
+//! Log lines on standard error: text for people, JSON for collectors, each with the id of the run.
 
 use std::fmt;
 use std::io::{self, IsTerminal};
@@ -16,8 +16,8 @@ use crate::shell::cli::LogFormat;
 use crate::shell::error::JobError;
 use crate::shell::visible;
 
-/// Libraries whose finer lines repeat the headers of requests, which authorise whoever has them. No `RUST_LOG`
-/// brings them out.
+/// Libraries whose debug lines contain request headers, including credentials. Only their warnings and errors are
+/// logged, whatever `RUST_LOG` says.
 const DISCREET: [&str; 5] = ["h2", "hyper", "hyper_util", "reqwest", "rustls"];
 
 fn discreet() -> FilterFn {
@@ -27,7 +27,7 @@ fn discreet() -> FilterFn {
     })
 }
 
-/// A format whose lines begin with the id of the run: of threads too that know of no span.
+/// Adds the run id to each line, on threads without a span, too.
 struct WithRunId<F> {
     run_id: String,
     form: LogFormat,
@@ -60,8 +60,7 @@ where
     }
 }
 
-/// Sets up logging. `RUST_LOG` chooses the level; without it, warnings, errors and the progress
-/// of what takes long are shown.
+/// Sets up logging. `RUST_LOG` sets the level; the default is warnings, errors and progress of long steps.
 pub(crate) fn init(format: Option<LogFormat>, run_id: String) -> Result<(), JobError> {
     let filter = match std::env::var("RUST_LOG") {
         Ok(directives) if !directives.is_empty() => EnvFilter::try_new(&directives)

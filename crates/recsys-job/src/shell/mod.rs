@@ -1,7 +1,7 @@
-//! What every program has: flags, exit codes, logs, output, the clock, signals.
+//! Parts that every program shares: flags, exit codes, logs, output, clock, signals.
 //!
-//! Data goes to standard output and everything else to standard error; a failure is one line and an exit code. Nothing here
-//! works on events or artifacts.
+//! Data goes to standard output, everything else to standard error. A failure is one line and an exit code. Nothing
+//! here works on events or artifacts.
 
 pub mod cli;
 pub mod clock;

@@ -1,4 +1,4 @@
-//! What a job says on standard output: lines for people as things happen, or one JSON document at the end.
+//! Standard output of a job: lines for people as things happen, or one JSON document at the end.
 
 use std::cell::Cell;
 use std::fmt::Display;
@@ -9,10 +9,10 @@ use serde::Serialize;
 use crate::shell::error::JobError;
 use crate::shell::visible;
 
-/// Standard output in one of two forms.
+/// Standard output as text or JSON.
 pub(crate) struct Output {
     json: bool,
-    /// The first write that failed.
+    /// First write error.
     failure: Cell<Option<io::Error>>,
 }
 
@@ -21,15 +21,15 @@ impl Output {
         Self { json, failure: Cell::new(None) }
     }
 
-    /// A line of the summary; left out when a document is asked for.
+    /// Prints a line of the summary; ignored in JSON mode.
     pub(crate) fn line(&self, line: impl Display) {
         if !self.json {
             self.write(|out| writeln!(out, "{}", visible::lines(&line.to_string())));
         }
     }
 
-    /// Ends the output, with the document when one is asked for. What was done before a failure is reported,
-    /// too. Returns the outcome of the job, or else that of writing.
+    /// Ends the output; in JSON mode, prints the document, even after a failure. Returns the outcome of the job, or the
+    /// write error if the job succeeded.
     pub(crate) fn end(
         self,
         document: &impl Serialize,
@@ -47,7 +47,7 @@ impl Output {
     fn write(&self, write: impl FnOnce(&mut io::StdoutLock<'_>) -> io::Result<()>) {
         let mut out = io::stdout().lock();
         match write(&mut out).and_then(|()| out.flush()) {
-            // Whoever closed the pipe has seen enough: that is no failure of the job.
+            // A closed pipe means that the reader has seen enough; the job does not fail.
             Err(error) if error.kind() != ErrorKind::BrokenPipe => self.failure.set(Some(error)),
             _ => {}
         }

@@ -1,4 +1,4 @@
-//! The id of the whole run, which all its jobs write into every log line.
+//! The id of the whole run, shared by its jobs and part of every log line.
 
 use std::sync::OnceLock;
 
@@ -6,18 +6,18 @@ use crate::shell::error::JobError;
 
 static CURRENT: OnceLock<String> = OnceLock::new();
 
-/// The variable by which a scheduler gives all jobs of a run the same id.
+/// Environment variable by which a scheduler gives all jobs of a run the same id.
 const RECSYS_RUN_ID: &str = "RECSYS_RUN_ID";
 
-/// As long as the ids that schedulers make of names and times.
+/// Long enough for ids that schedulers build from names and times.
 const MAX_BYTES: usize = 128;
 
-/// The id of this run, when it has begun.
+/// The id of this run, once [`begin`] was called.
 pub(crate) fn current() -> Option<String> {
     CURRENT.get().cloned()
 }
 
-/// Takes the id that the environment names, or a new one where it names none.
+/// Sets the id: the one in the environment, or a new one.
 pub(crate) fn begin() -> Result<String, JobError> {
     let id = from_env()?;
     Ok(CURRENT.get_or_init(|| id).clone())
@@ -30,7 +30,7 @@ fn from_env() -> Result<String, JobError> {
     }
 }
 
-/// It stands in every line, so it must not break one, nor hide in it.
+/// The id is part of every log line, so blanks and control characters are rejected.
 fn check(id: Option<&str>) -> Result<String, JobError> {
     let id = id.filter(|id| id.len() <= MAX_BYTES && id.bytes().all(|byte| byte.is_ascii_graphic()));
     id.map(str::to_owned).ok_or_else(|| {

@@ -1,19 +1,19 @@
-//! Text as a terminal may show it.
+//! Escapes control characters in text for terminals.
 //!
-//! Names, addresses and messages come from files and services that others can write to. A control character among them
-//! would move the cursor, change colours or rename the window; a bidi control would show text in another order than it
-//! has. What a process writes passes through here, so that both are seen and not obeyed.
+//! Names, addresses and messages come from files and services that others can write to. A control character in them
+//! could move the cursor, change colours or rename the window; a bidi control could reorder the text. All output passes
+//! through here, so that such characters are shown, not obeyed.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// Whether a character does something else than stand for itself.
+/// Whether a character is a control or bidi control character.
 fn is_control(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Writes what `escape` makes of each control character but those in `kept`.
+/// Replaces each control character, except those in `kept`, with the output of `escape`.
 fn escaped<'a>(text: &'a str, kept: &[char], escape: impl Fn(&mut String, char)) -> Cow<'a, str> {
     let is_escaped = |c: char| is_control(c) && !kept.contains(&c);
     if !text.contains(is_escaped) {
@@ -30,22 +30,22 @@ fn as_in_rust(shown: &mut String, c: char) {
     shown.extend(c.escape_default());
 }
 
-/// Text of one line.
+/// Escapes a single line.
 pub(crate) fn line(text: &str) -> Cow<'_, str> {
     escaped(text, &[], as_in_rust)
 }
 
-/// Text of several lines: its line ends are those of whoever has composed it.
+/// Escapes text of several lines; line ends are kept.
 pub(crate) fn lines(text: &str) -> Cow<'_, str> {
     escaped(text, &['\n'], as_in_rust)
 }
 
-/// A line of a log that may have colours. The logging library has escaped every other ESC.
+/// Escapes a log line, which may have colours. The logging library has already escaped any other ESC.
 pub(crate) fn log_line(text: &str) -> Cow<'_, str> {
     escaped(text, &['\u{1b}'], as_in_rust)
 }
 
-/// A JSON document: the same value, with the characters written as JSON escapes them.
+/// Escapes a JSON document with JSON escapes; its value stays the same.
 pub(crate) fn json(text: &str) -> Cow<'_, str> {
     escaped(text, &['\n'], |shown, c| {
         // All of them are below U+10000.

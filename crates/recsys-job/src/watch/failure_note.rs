@@ -1,7 +1,8 @@
-//! The last failure of each job, for `status`: a small document beside the checkpoints, which the next good run of the
-//! same binary removes, or of one that does the same work.
+//! The last failure of each job, for `status`: a small document next to the checkpoints. The next successful run of the
+//! same binary removes it, or of one that does the same work.
 //!
-//! It is for people. Nothing here changes the exit code, and nothing waits for a service that has just failed.
+//! The notes are for people. They never change the exit code, and writing them never waits for a service that just
+//! failed.
 
 use std::error::Error;
 use std::io;
@@ -19,13 +20,13 @@ use crate::watch::metrics::Run;
 
 const FOLDER: &str = "failures";
 
-/// What `recsys-pipelines run` is called.
+/// Binary name of `recsys-pipelines run`.
 const RUN: &str = "recsys-pipelines";
 
-/// Bytes of a message that are kept.
+/// Maximum length of a stored message, in bytes.
 const MAX_MESSAGE: usize = 2000;
 
-/// How a job has failed.
+/// The failure of a job.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FailureNote {
@@ -37,7 +38,7 @@ pub(crate) struct FailureNote {
     pub(crate) message: String,
 }
 
-/// Notes how a job has ended: by what error, and what it says last of it.
+/// Records the outcome of a job: `failure` holds the error and the job's last line.
 pub(crate) fn end(run: &Run, common: &CommonArgs, failure: Option<(&JobError, &str)>) {
     let Some(scope) = run.scope.as_ref().filter(|_| run.is_job) else { return };
     if failure.is_some_and(|(error, _)| !is_worth_noting(error)) {
@@ -54,9 +55,9 @@ pub(crate) fn end(run: &Run, common: &CommonArgs, failure: Option<(&JobError, &s
     }
 }
 
-/// Removes the notes that say nothing any more once `binary` has ended well: its own, and those of what does the same work.
+/// Removes the notes that a success of `binary` makes obsolete: its own, and those of jobs that did the same work.
 fn remove_healed(store: &dyn Store, scope: &Scope, binary: &str) -> Result<(), StoreError> {
-    /// What `run` does not do in any case.
+    /// Binaries whose work `run` does not always do.
     const APART: [&str; 2] = ["job_db_signals", "job_catalog"];
     let binaries = match binary {
         RUN => {
@@ -93,8 +94,8 @@ fn write(
     store.put(&key(scope, &run.binary), &bytes, Condition::Always).map(drop)
 }
 
-/// A mistake in the command or the configuration was seen by whoever made it, before anything was done. A wish to stop is no
-/// failure. A service that does not answer would be waited for once more.
+/// Usage and configuration errors were seen by the caller before anything was done. Interruptions are not failures. And
+/// writing a note to a service that is down would only wait for it again.
 fn is_worth_noting(error: &JobError) -> bool {
     let is_usage = matches!(error, JobError::Usage(_) | JobError::Config(_) | JobError::NotIngested(_));
     !is_usage && !error.is_interruption() && (error.exit() as u8 != 1 || !is_of_a_service(error))
@@ -114,7 +115,7 @@ fn key(scope: &Scope, binary: &str) -> String {
     format!("{}/{binary}.json", folder(scope))
 }
 
-/// The failures that no good run has followed, newest last. What is no such note is passed over.
+/// Failures without a later success, newest last. Documents that are not notes are skipped.
 pub(crate) fn read(store: &dyn Store) -> Result<Vec<(Scope, FailureNote)>, StoreError> {
     let mut notes = Vec::new();
     for listed in store.list(FOLDER)? {

@@ -1,4 +1,5 @@
-//! What others see of a run: metrics, notifications, progress, steps in the log, the note of a failure.
+//! What operators and monitoring see of a run: metrics, notifications, progress, log lines of steps, the note of a
+//! failure.
 //!
 //! Nothing here changes what a run does or how it ends.
 

@@ -1,6 +1,6 @@
-//! A POST to a service that is told something: bounded in time and tries, and its address stays out of messages.
+//! POST requests to services, with bounded time and retries.
 //!
-//! The address and the headers may hold secrets, so neither is in an error; whoever calls names the setting instead.
+//! URL and headers may hold secrets, so errors contain neither; callers name the setting instead.
 
 #[cfg(feature = "http")]
 use std::io;
@@ -19,36 +19,36 @@ use recsys_core::threads::silence::Silence;
 use reqwest::{Client, redirect::Policy};
 use url::Url;
 
-/// How often a request that may succeed the next time is tried again.
+/// Retries after a transient error.
 #[cfg(feature = "http")]
 const RETRIES: usize = 2;
 
-/// What is sent, and where. Not to be shown.
+/// A request. Never show it: it may hold secrets.
 #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "nothing is sent"))]
 pub(crate) struct Post {
-    /// What messages call the service.
+    /// Name of the service in messages.
     pub(crate) to: &'static str,
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
     pub(crate) body: String,
-    /// How long each try may take.
+    /// Timeout per attempt.
     pub(crate) timeout: Duration,
 }
 
-/// Why it did not arrive.
+/// Why a request failed.
 #[cfg(feature = "http")]
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PostError {
-    /// There is no client.
+    /// The HTTP client could not be set up.
     #[error("cannot prepare a request")]
     Setup(#[from] io::Error),
-    /// No answer in time.
+    /// No answer within the timeout.
     #[error("no answer within {} s", .0.as_secs())]
     Timeout(Duration),
-    /// There is no connection, or it broke off.
+    /// No connection, or it broke off.
     #[error("cannot be reached")]
     Connection(#[source] reqwest::Error),
-    /// It was not accepted.
+    /// The answer was not a success.
     #[error("answered {0}")]
     Status(StatusCode),
 }
@@ -70,12 +70,12 @@ impl PostError {
 
 #[cfg(feature = "http")]
 impl Post {
-    /// Sends it, up to three times. A process that was asked to stop tries once.
+    /// Sends the request, with up to two retries; no retries once the process was asked to stop.
     pub(crate) fn send(&self) -> Result<(), PostError> {
-        // Only the first call of a process installs it.
+        // Fails after the first call in a process, which is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        // Elsewhere than at the address that was set, nobody is to see the headers.
+        // Never follow redirects: the headers are for the configured host only.
         let client = Client::builder().timeout(self.timeout).redirect(Policy::none()).build();
         let client = client.map_err(|error| PostError::Connection(error.without_url()))?;
         let attempt = async || {
@@ -98,7 +98,7 @@ impl Post {
     }
 }
 
-/// Why nothing arrives of a program that was built without HTTP.
+/// Error of every request in a build without the `http` feature.
 #[cfg(not(feature = "http"))]
 #[derive(Debug, thiserror::Error)]
 #[error("this program was built without the feature `http`")]
@@ -106,7 +106,7 @@ pub(crate) struct PostError;
 
 #[cfg(not(feature = "http"))]
 impl Post {
-    /// Sends nothing. The configuration refuses every address before.
+    /// Always fails. Never called in practice: without the feature, the configuration rejects every URL.
     #[expect(clippy::unused_self, reason = "called as the one that sends")]
     pub(crate) fn send(&self) -> Result<(), PostError> {
         Err(PostError)

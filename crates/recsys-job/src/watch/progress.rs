@@ -1,7 +1,7 @@
-//! How far the reading of events is, and what is being built: a bar on a terminal, a log line now and then elsewhere.
+//! Progress of reading and building: a bar on a terminal, otherwise an occasional log line.
 //!
-//! Bytes are counted as they come from the store, where their number is known beforehand also of compressed
-//! files; events are counted as lines. Nothing is shown of what is done within seconds.
+//! Bytes are counted as stored, since only that total is known beforehand for compressed files; events are counted as
+//! lines. Nothing is shown for work that takes only seconds.
 
 use std::io::{self, IsTerminal, Read};
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use recsys_core::artifact::Kind;
 use recsys_core::input::lines::LineFile;
 use recsys_core::storage::{Conditions, Listed, Pending, PendingWrite, Store, StoreError, Tag};
 
-/// What is done within this time needs no bar.
+/// Delay before the bar appears.
 const PATIENCE: Duration = Duration::from_secs(2);
 const REDRAW: Duration = Duration::from_millis(200);
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
-/// What has been read so far.
+/// Amounts read so far.
 #[derive(Debug, Default)]
 struct Seen {
     bytes: AtomicU64,
@@ -28,7 +28,7 @@ struct Seen {
     lines: AtomicU64,
 }
 
-/// Shows something now and then until it is dropped.
+/// Background thread that shows progress until it is dropped.
 #[derive(Debug)]
 struct Shower {
     /// Dropped to end the thread.
@@ -37,10 +37,10 @@ struct Shower {
 }
 
 impl Shower {
-    /// `draw` is for terminals, `log` for all else.
+    /// `draw` runs on a terminal, `log` otherwise.
     fn begin(draw: impl FnMut() + Send + 'static, log: impl FnMut() + Send + 'static) -> Self {
         let (end, ended) = channel::<()>();
-        // Where no thread can be started, nothing is shown.
+        // If no thread can be started, nothing is shown.
         let thread = thread::Builder::new().spawn(move || {
             let (mut show, mut wait, then): (Box<dyn FnMut()>, _, _) = if io::stderr().is_terminal() {
                 (Box::new(draw), PATIENCE, REDRAW)
@@ -60,13 +60,13 @@ impl Drop for Shower {
     fn drop(&mut self) {
         self.end = None;
         if let Some(thread) = self.thread.take() {
-            // It shows, and has nothing to say of its own.
+            // A panic while showing progress must not fail the job.
             let _ = thread.join();
         }
     }
 }
 
-/// What is being read; shown until it is dropped.
+/// Progress of reading; shown until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Progress {
     seen: Arc<Seen>,
@@ -74,7 +74,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Begins to show what is read.
+    /// Starts showing the progress of reading.
     pub(crate) fn begin() -> Self {
         let seen = Arc::new(Seen::default());
         let (drawn, logged, begun) = (Arc::clone(&seen), Arc::clone(&seen), Instant::now());
@@ -84,12 +84,12 @@ impl Progress {
         Self { seen, _shower: shower }
     }
 
-    /// A store of compressed or plain files that counts the bytes read from it.
+    /// Wraps a store of compressed or plain files; counts the bytes read.
     pub(crate) fn watch<'a>(&self, store: &'a dyn Store) -> Watched<'a> {
         Watched { store, seen: Arc::clone(&self.seen), count: count_bytes }
     }
 
-    /// A store of plain files that counts the bytes and lines read from it.
+    /// Wraps a store of plain files; counts the bytes and lines read.
     pub(crate) fn watch_lines<'a>(&self, store: &'a dyn Store) -> Watched<'a> {
         let count = |seen: &Seen, bytes: &[u8]| {
             count_bytes(seen, bytes);
@@ -98,7 +98,7 @@ impl Progress {
         Watched { store, seen: Arc::clone(&self.seen), count }
     }
 
-    /// A file that counts its lines.
+    /// Wraps a file; counts its lines.
     pub(crate) fn count_lines(&self, file: LineFile) -> LineFile {
         let LineFile { name, reader, bytes } = file;
         let reader = Counting { reader, seen: Arc::clone(&self.seen), count: count_lines };
@@ -106,14 +106,14 @@ impl Progress {
     }
 }
 
-/// What is being built, which has no end that could be told beforehand; shown until it is dropped.
+/// Progress of building, without a total; shown until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Building {
     _shower: Shower,
 }
 
 impl Building {
-    /// Begins to show that `kinds` are built.
+    /// Starts showing that `kinds` are being built.
     pub(crate) fn begin(kinds: &[Kind]) -> Self {
         let names: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
         let (kinds, begun) = (names.join(", "), Instant::now());
@@ -192,10 +192,10 @@ pub(crate) struct Watched<'a> {
 }
 
 impl Watched<'_> {
-    /// Counts what is read of a document from now on.
+    /// Wraps a reader so that its bytes are counted, and adds the size of the document to the total.
     fn counting(&self, key: &str, reader: Option<Box<dyn Read + Send>>) -> Option<Box<dyn Read + Send>> {
         let reader = reader?;
-        // What cannot be looked at can be read all the same.
+        // A document whose size is unknown is still read.
         let bytes = self.store.look(key).ok().flatten().map_or(0, |listed| listed.bytes);
         self.seen.total_bytes.fetch_add(bytes, Ordering::Relaxed);
         Some(Box::new(Counting { reader, seen: Arc::clone(&self.seen), count: self.count }))

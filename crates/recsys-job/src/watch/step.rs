@@ -1,4 +1,4 @@
-//! The steps of a job as an operator sees them: a line when one begins, a line when it ends, and how long it took.
+//! Steps of a job: a log line at the beginning of each, and one at its end with the duration.
 
 use std::fmt::Display;
 use std::time::Instant;
@@ -8,11 +8,11 @@ use recsys_core::threads::interrupt::{self, Interrupted};
 
 use crate::watch::metrics;
 
-/// The names of steps, as logs and metrics have them.
+/// Names of steps in logs and metrics.
 pub(crate) const STEPS: [&str; 7] =
     ["ingest", "validate", "build", "publish", "signals", "notify", "catalog"];
 
-/// What a step has worked on, as far as it knows.
+/// Amounts that a step processed, as far as known.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Counts {
     pub(crate) events: Option<u64>,
@@ -24,7 +24,7 @@ pub(crate) struct Counts {
     pub(crate) bytes: Option<u64>,
 }
 
-/// A step that is under way. Dropped before its end, it has failed.
+/// A running step. Dropping it without [`Step::end`] marks it as failed.
 #[derive(Debug)]
 pub(crate) struct Step {
     name: &'static str,
@@ -45,7 +45,7 @@ impl Step {
         Ok(Self::go_on(scope, name, window))
     }
 
-    /// Begins a step that belongs to one that is done, whoever asks to stop.
+    /// Begins a step that follows up on finished work, even if the process was asked to stop.
     pub(crate) fn go_on(scope: &Scope, name: &'static str, window: impl Display) -> Self {
         debug_assert!(STEPS.contains(&name), "{name}");
         let step = Self {
@@ -60,7 +60,7 @@ impl Step {
         step
     }
 
-    /// Ends the step.
+    /// Ends the step successfully.
     pub(crate) fn end(mut self, counts: Counts) {
         self.done = Some(counts);
     }

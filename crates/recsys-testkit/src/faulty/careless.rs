@@ -1,4 +1,4 @@
-//! A store that takes conditional writes and ignores the condition, as some servers do.
+//! A store that accepts conditional writes and ignores the condition, as some servers do.
 
 use std::io::{self, Read, Write};
 

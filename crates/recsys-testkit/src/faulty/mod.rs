@@ -1,4 +1,4 @@
-//! Stores that fail on command, ignore conditions, or answer with what was there before.
+//! Stores that fail on command, ignore conditions, or serve stale reads.
 
 mod careless;
 mod stale;
@@ -15,23 +15,23 @@ use recsys_core::storage::{
 pub use careless::CarelessStore;
 pub use stale::StaleStore;
 
-/// When an operation fails.
+/// Moment at which an operation fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
-    /// Instead of being done.
+    /// Before anything is done.
     Before,
-    /// In the middle: half of a document is read or written. What has no middle fails before it.
+    /// In the middle, with half of a document read or written. Operations without a middle fail before.
     Halfway,
-    /// After it was done: the answer is lost.
+    /// After it was done; only the answer is lost.
     After,
 }
 
 impl When {
-    /// Every moment.
+    /// All moments.
     pub const ALL: [Self; 3] = [Self::Before, Self::Halfway, Self::After];
 }
 
-/// What happens at which operation. Stores that share a plan count their operations together.
+/// Which operation fails or is interrupted. Stores that share a plan count their operations together.
 pub struct Plan {
     event: Event,
     number: usize,
@@ -50,22 +50,22 @@ impl fmt::Debug for Plan {
 }
 
 impl Plan {
-    /// The `number`th operation fails, from 0.
+    /// Fails the `number`th operation, counted from 0.
     pub fn new(when: When, number: usize) -> Arc<Self> {
         Arc::new(Self { event: Event::Fault(when), number, count: AtomicUsize::new(0) })
     }
 
-    /// Something else is done right before the `number`th operation, from 0, which then goes on.
+    /// Calls `with` right before the `number`th operation, counted from 0; the operation then goes on.
     pub fn interrupt(number: usize, with: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self { event: Event::Interruption(Box::new(with)), number, count: AtomicUsize::new(0) })
     }
 
-    /// How many operations there were.
+    /// Number of operations so far.
     pub fn count(&self) -> usize {
         self.count.load(Ordering::SeqCst)
     }
 
-    /// Counts an operation; says when it fails, if it does.
+    /// Counts an operation; returns when it fails, if it does.
     fn next(&self) -> Option<When> {
         if self.count.fetch_add(1, Ordering::SeqCst) != self.number {
             return None;
@@ -100,12 +100,12 @@ fn broken(target: &str) -> StoreError {
     StoreError { action: "use", target: target.to_owned(), source: broken_io() }
 }
 
-/// A store whose operations fail as its plan says.
+/// A store whose operations fail according to a plan.
 #[derive(Debug)]
 pub struct FaultyStore {
     /// The store that does the work.
     pub inner: Box<dyn Store>,
-    /// What fails.
+    /// Which operation fails, and when.
     pub plan: Arc<Plan>,
 }
 

@@ -1,4 +1,4 @@
-//! A store whose reads are late: they answer with what was there before the latest write.
+//! A store with stale reads: they return the state before the latest write.
 
 use std::collections::HashMap;
 use std::io::{self, Cursor, Read, Write};
@@ -10,17 +10,17 @@ use recsys_core::storage::{
 
 type State = Option<(Vec<u8>, Tag)>;
 
-/// A store in which the first few reads after each write see the state before it.
+/// A store whose first few reads after each write return the state before it.
 #[derive(Debug)]
 pub struct StaleStore {
     inner: Box<dyn Store>,
     late_reads: usize,
-    /// What late reads see, and how many are left.
+    /// By key: the stale state, and the number of stale reads left.
     late: Mutex<HashMap<String, (State, usize)>>,
 }
 
 impl StaleStore {
-    /// A store in which `late_reads` reads of a document are late after each write of it.
+    /// After each write of a document, its next `late_reads` reads are stale.
     pub fn new(inner: Box<dyn Store>, late_reads: usize) -> Self {
         Self { inner, late_reads, late: Mutex::default() }
     }
@@ -104,7 +104,7 @@ impl Pending for StaleWrite<'_> {
 
     fn commit(self: Box<Self>, condition: Condition) -> Result<Commit, StoreError> {
         let Self { store, key, inner } = *self;
-        // Held over the write, so that the state before it is the state before it.
+        // Held over the write, so that no other write comes between the read and the commit.
         let mut late = store.late.lock();
         let before = store.inner.read_tagged(&key)?;
         let commit = inner.commit(condition)?;

@@ -1,6 +1,6 @@
-//! What lies around the registry and tells how the runs of a surface go: checkpoint, refused days, the last failure.
+//! Data outside the registry about the runs of a surface: checkpoint, refused days, last failure.
 //!
-//! A monitor may have rights to the registry alone. What it cannot look at is unknown, with one warning for each place.
+//! A monitor may have access to the registry only. Data it cannot read counts as unknown, with one warning per place.
 
 use std::iter;
 use std::sync::{Once, OnceLock};
@@ -16,19 +16,19 @@ use crate::shell::clock::Clock;
 use crate::shell::error::{JobError, one_line};
 use crate::watch::failure_note::{self, FailureNote};
 
-/// The places beside the registry.
+/// The stores besides the registry.
 #[derive(Debug)]
 pub(super) struct Around {
     checkpoints: Option<Box<dyn Store>>,
     canonical: Option<Box<dyn Store>>,
-    /// All that there are, once somebody asks.
+    /// All failure notes, read on first use.
     failures: OnceLock<Vec<(Scope, FailureNote)>>,
     clock: Clock,
     warned: [Once; 2],
 }
 
 impl Around {
-    /// Nothing is looked at yet: where the registry does not answer, nothing else is asked.
+    /// Only opens the stores. They are read later, so that nothing else is asked if the registry does not answer.
     pub(super) fn open(operator: &Operator) -> Self {
         let (config, roots) = (&operator.config, operator.config.operator_roots());
         let checkpoints = roots.open(&config.checkpoint_dir()).ok();
@@ -37,7 +37,7 @@ impl Around {
         Self { checkpoints, canonical, failures: OnceLock::new(), clock: operator.clock, warned }
     }
 
-    /// The last day that was published without a gap, or what is wrong with the checkpoint.
+    /// Last day of the gapless published range, or an error message if the checkpoint is broken.
     pub(super) fn checkpoint(&self, scope: &Scope) -> Result<Option<Day>, String> {
         let Some(store) = &self.checkpoints else { return Ok(None) };
         match checkpoint::read_of(&**store, scope, self.clock) {
@@ -46,19 +46,19 @@ impl Around {
         }
     }
 
-    /// The days whose data a gate has refused; none where nobody can look.
+    /// Days whose data a gate refused; none if the store cannot be read.
     pub(super) fn refused_days(&self, scope: &Scope) -> Option<Vec<Day>> {
         let canonical = Canonical::new(self.canonical.as_deref()?, scope);
         let days = known("canonical_dir", &self.warned[1], canonical.refused_days(None))?;
         Some(days.into_iter().collect())
     }
 
-    /// The surfaces of which a run has failed; looked up when the first is asked for.
+    /// Surfaces with a failed run; read on first use.
     pub(super) fn failed(&self) -> impl Iterator<Item = &Scope> {
         iter::once(self).flat_map(Self::failures).map(|(scope, _)| scope)
     }
 
-    /// The failure that nothing has made up for since, the newest.
+    /// Newest failure that no later run has made up for.
     pub(super) fn last_failure(&self, scope: &Scope) -> Option<&FailureNote> {
         self.failures().iter().rev().find(|(of, _)| of == scope).map(|(_, note)| note)
     }

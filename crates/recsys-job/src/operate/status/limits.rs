@@ -1,13 +1,13 @@
-//! How old what is current may be.
+//! Age limits of `status`.
 
 use jiff::SignedDuration;
 
-/// How old something may be.
+/// Maximum ages of an artifact.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     /// Since it was built.
     pub(super) age: Option<SignedDuration>,
-    /// Since its window ended.
+    /// Since the end of its window.
     pub(super) window_age: Option<SignedDuration>,
 }
 

@@ -1,4 +1,4 @@
-//! `status`: what is current, until which day its data goes, how old it is, and what is wrong with it.
+//! `status`: the current artifacts of each surface, their age, the last day of their data, and any problems.
 
 mod around;
 mod limits;
@@ -19,17 +19,17 @@ use crate::shell::cli::StatusJob;
 use crate::shell::error::JobError;
 use crate::shell::output::Output;
 
-/// Tenants and surfaces that the last line names.
+/// Maximum number of surfaces named in the last line.
 const MOST_NAMES: usize = 3;
 
 #[derive(Debug, Serialize)]
 struct Status {
     registry: String,
-    /// How many tenants and surfaces are in each state; of several states the worst counts.
+    /// Number of surfaces in each state; a surface with several states counts by the worst.
     summary: BTreeMap<State, usize>,
     /// Worst first.
     manifests: Vec<SurfaceStatus>,
-    /// What could not be looked at.
+    /// Surfaces that could not be read.
     failures: Vec<Failure>,
 }
 
@@ -39,7 +39,7 @@ pub(crate) fn status(flags: &StatusJob) -> Result<(), JobError> {
     let limits = Limits { age: flags.max_age, window_age: flags.max_window_age };
     let is_named = flags.filter.scope().is_some();
     let around = Around::open(&operator);
-    // Of a surface whose first run has failed the registry knows nothing.
+    // The registry does not know a surface whose first run failed.
     let scopes = operator.scopes(&flags.filter, around.failed())?;
     let looked = parallel::try_map(&scopes, |scope| match surface(&operator, &around, scope, limits) {
         Err(error) if error.is_interruption() => Err(error),
@@ -48,7 +48,7 @@ pub(crate) fn status(flags: &StatusJob) -> Result<(), JobError> {
     let (mut manifests, mut failures) = (Vec::new(), Failures::default());
     for (scope, found) in looked {
         match found {
-            // Of a first publish that came to nothing there is a history and nothing else.
+            // A first publish that failed leaves a history and no manifest.
             Ok(status) if status.updated_at.is_none() && status.last_failure.is_none() && !is_named => {}
             Ok(status) => manifests.push(status),
             Err(error) => failures.note(scope, error),
@@ -65,7 +65,7 @@ pub(crate) fn status(flags: &StatusJob) -> Result<(), JobError> {
         manifests.retain(|manifest| manifest.worst() != State::Good);
     }
     let output = Output::new(flags.common.json);
-    // A failure that is all there is to say is the last line of the job.
+    // A lone failure is the command's last line anyway.
     if !manifests.is_empty() || failures.all.len() != 1 {
         print::table(&output, flags, &manifests, &failures.all);
         print::problems(&output, &manifests, limits, operator.clock.horizon());
@@ -81,8 +81,8 @@ pub(crate) fn status(flags: &StatusJob) -> Result<(), JobError> {
     output.end(&Status { registry, summary, manifests, failures: failures.all }, outcome)
 }
 
-/// What ends the command with a code of its own: what cannot be looked at, what lies in the future, and, where an age is
-/// given, what is older or missing. The list has all of it; the last line is short.
+/// The error that ends the command. Unreadable surfaces and artifacts from the future always count; stale or missing
+/// artifacts count only if an age limit is given. The list shows everything; this line is short.
 fn judge(manifests: &[SurfaceStatus], limits: Limits, failures: &mut Failures) -> Result<(), JobError> {
     if let Some(error) = failures.first.take() {
         return Err(error);

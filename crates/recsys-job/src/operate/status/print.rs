@@ -1,4 +1,4 @@
-//! The list for people.
+//! Text output of `status`.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::shell::cli::StatusJob;
 use crate::shell::clock;
 use crate::shell::output::Output;
 
-/// What stands where nothing is known.
+/// Cell without a value.
 const NONE: &str = "-";
 
 pub(super) fn table(output: &Output, flags: &StatusJob, manifests: &[SurfaceStatus], failures: &[Failure]) {
@@ -27,7 +27,7 @@ pub(super) fn table(output: &Output, flags: &StatusJob, manifests: &[SurfaceStat
     }
 }
 
-/// A line for each tenant and surface.
+/// One row per surface.
 fn surfaces(output: &Output, manifests: &[SurfaceStatus], failures: &[Failure]) {
     let mut table = operate::table([
         "TENANT",
@@ -74,7 +74,7 @@ fn surfaces(output: &Output, manifests: &[SurfaceStatus], failures: &[Failure]) 
     output.line(table.trim_fmt());
 }
 
-/// A line for each kind.
+/// One row per kind.
 fn kinds(output: &Output, manifests: &[SurfaceStatus], failures: &[Failure]) {
     let mut table = operate::table([
         "TENANT",
@@ -125,7 +125,7 @@ fn state(status: &SurfaceStatus, kind: &KindStatus) -> &'static str {
     }
 }
 
-/// What is wrong, in words: a line for each thing.
+/// Problems in words, one per line.
 pub(super) fn problems(output: &Output, manifests: &[SurfaceStatus], limits: Limits, horizon: Timestamp) {
     for status in manifests {
         for problem in problems_of(status, limits, horizon) {
@@ -177,7 +177,7 @@ fn problems_of(status: &SurfaceStatus, limits: Limits, horizon: Timestamp) -> Ve
     problems
 }
 
-/// How many are in each state.
+/// Number of surfaces in each state.
 pub(super) fn summary(output: &Output, summary: &BTreeMap<State, usize>) {
     let all: usize = summary.values().sum();
     if all > 0 {
@@ -196,7 +196,7 @@ fn duration(seconds: Option<i64>) -> String {
     seconds.map_or(NONE.to_owned(), |seconds| readable(SignedDuration::from_secs(seconds)))
 }
 
-/// How long ago something was noted, which has the real time.
+/// Time since a note was written. Notes carry the system time, whatever the pinned clock says.
 fn since(then: jiff::Timestamp) -> String {
     readable(operate::age(clock::wall(), then))
 }

@@ -1,4 +1,4 @@
-//! What is known of one tenant and surface.
+//! The status of one surface.
 
 use std::cmp::{Ordering, Reverse};
 
@@ -16,7 +16,7 @@ use crate::shell::error::JobError;
 use crate::watch::failure_note::FailureNote;
 use crate::watch::metrics;
 
-/// What can be said of a tenant and surface, worst first.
+/// State of a surface, worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum State {
@@ -53,25 +53,25 @@ impl State {
 pub(super) struct SurfaceStatus {
     pub(super) tenant: String,
     pub(super) surface: String,
-    /// Worst first; `good` alone where nothing is wrong.
+    /// Worst first; only `good` if there is no problem.
     pub(super) states: Vec<State>,
-    /// None when there is no manifest.
+    /// None if there is no manifest.
     pub(super) updated_at: Option<Timestamp>,
-    /// The last day of the window that ends first.
+    /// Last day of the window that ends first.
     pub(super) data_until: Option<Day>,
-    /// From the end of that day until now.
+    /// Seconds from the end of that day until now.
     pub(super) lag_seconds: Option<i64>,
-    /// The last day that an incremental run has published.
+    /// Last day published by an incremental run.
     pub(super) checkpoint: Option<Day>,
-    /// What is wrong with the checkpoint.
+    /// Defect of the checkpoint.
     pub(super) checkpoint_problem: Option<String>,
-    /// Days whose data a gate has refused; none where nobody can look.
+    /// Days whose data a gate refused; none if the store cannot be read.
     pub(super) refused_days: Option<Vec<Day>>,
     pub(super) last_failure: Option<FailureNote>,
-    /// Who holds which kinds where they are.
+    /// Holds by kind, with the operator who set each.
     pub(super) holds: Holds,
     pub(super) kinds: Vec<KindStatus>,
-    /// Kinds of `artifact_kinds` that the manifest does not name.
+    /// Kinds in `artifact_kinds` that the manifest does not name.
     pub(super) missing: Vec<Kind>,
 }
 
@@ -87,9 +87,9 @@ pub(super) struct KindStatus {
     pub(super) built_at: Timestamp,
     pub(super) age_seconds: i64,
     pub(super) uri: String,
-    /// Older than `--max-age`, or with a window older than `--max-window-age`.
+    /// Exceeds `--max-age` or `--max-window-age`.
     pub(super) stale: bool,
-    /// Built by a clock that is wrong, or from days that have not come, so that its age cannot be told.
+    /// Built by a wrong clock, or from days that have not begun; the age is meaningless then.
     pub(super) from_the_future: bool,
 }
 
@@ -98,7 +98,7 @@ impl SurfaceStatus {
         self.states.first().copied().unwrap_or(State::Good)
     }
 
-    /// The order of the list: the worst state, then the oldest data, then the name.
+    /// Sort order: worst state, then oldest data, then name.
     pub(super) fn worst_first(&self, other: &Self) -> Ordering {
         let key = |status: &Self| (status.worst(), Reverse(status.lag_seconds));
         let names = || (&self.tenant, &self.surface).cmp(&(&other.tenant, &other.surface));
@@ -106,7 +106,7 @@ impl SurfaceStatus {
     }
 }
 
-/// What is known of `scope`.
+/// Reads the status of `scope`.
 pub(super) fn surface(
     operator: &Operator,
     around: &Around,
@@ -180,7 +180,7 @@ fn kind_status(
         let blob = read_blob(&*operator.published.objects, scope, kind, uri)?;
         (blob.key, blob.build.built_at)
     };
-    // Artifacts whose time nobody can read are as old as time.
+    // An unparsable time counts as infinitely old.
     let built_at: Timestamp = built_at.parse().unwrap_or(Timestamp::UNIX_EPOCH);
     let ended = Timestamp::from_nanosecond(key.window.end().start_ns().into()).unwrap_or(Timestamp::MAX);
     let (own_age, lag) = (age(now, built_at), age(now, ended));
@@ -197,7 +197,7 @@ fn kind_status(
         uri: uri.to_owned(),
         stale: limits.age.is_some_and(|most| own_age > most)
             || limits.window_age.is_some_and(|most| lag > most),
-        // The present day may have been built on purpose.
+        // A window may include the present day on purpose.
         from_the_future: is_from_the_future(built_at, horizon)
             || key.window.end() > Day::of(horizon)?.next()?,
     })

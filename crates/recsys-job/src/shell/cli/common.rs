@@ -1,4 +1,4 @@
-//! Flags that several binaries take.
+//! Flags shared by several binaries.
 
 use std::ffi::OsStr;
 use std::num::NonZeroU32;
@@ -39,7 +39,7 @@ pub struct CommonArgs {
     pub metrics_push: Option<String>,
 }
 
-/// Parses the address of a Pushgateway. What is wrong with one is said without it: it may hold a password.
+/// Parser for the URL of a Pushgateway. Errors do not repeat the URL, which may hold a password.
 #[derive(Debug, Clone, Copy)]
 struct Gateway;
 
@@ -98,7 +98,7 @@ pub struct DayArgs {
     pub allow_open_day: bool,
 }
 
-/// Parses a day: as it is written in the calendar, or counted from today in UTC.
+/// Parses a day: a calendar date, or an offset from today in UTC.
 pub(super) fn parse_day(text: &str) -> Result<Day, String> {
     let before = match text.strip_prefix("today") {
         Some("") => Some(0),
@@ -150,10 +150,10 @@ pub struct PublishFlags {
     pub reason: Option<String>,
 }
 
-/// Characters of a reason, at most.
+/// Maximum length of a reason, in characters.
 const MAX_REASON: usize = 500;
 
-/// A reason is a line that people read.
+/// Parses a reason: a single line of text.
 pub(super) fn parse_reason(text: &str) -> Result<String, String> {
     let text = text.trim();
     if text.is_empty() || text.chars().any(char::is_control) || text.chars().count() > MAX_REASON {

@@ -1,4 +1,4 @@
-//! The flags, each defined once and flattened into the binaries that take it.
+//! Command-line flags, each defined once and flattened into the binaries that take it.
 
 #![allow(
     missing_docs,
@@ -19,7 +19,7 @@ pub use self::operate::{
     ScopeFilter, ShowJob, StatusJob, VerifyJob,
 };
 
-/// What every binary's help ends with.
+/// End of every binary's help text.
 pub(crate) const EXIT_CODES: &str = "Exit codes:
   0  success
   1  runtime failure; trying again is safe and may help
@@ -28,15 +28,15 @@ pub(crate) const EXIT_CODES: &str = "Exit codes:
   4  a limit was exceeded
 Codes 2, 3 and 4 do not heal by trying again.";
 
-/// A set of flags that a binary can be started with.
+/// The flags of a binary.
 pub trait Flags: Parser {
-    /// The flags that every binary takes.
+    /// Flags that every binary takes.
     fn common(&self) -> &CommonArgs;
 
-    /// Whose data, where the flags name one tenant and surface.
+    /// The scope, if the flags name exactly one tenant and surface.
     fn scope(&self) -> Option<Scope>;
 
-    /// The command of a binary that has several.
+    /// The subcommand, for a binary that has several.
     fn command_name(&self) -> Option<&'static str> {
         None
     }

@@ -24,12 +24,12 @@ pub struct ScopeFilter {
 }
 
 impl ScopeFilter {
-    /// The one tenant and surface that pass, if both are given.
+    /// The scope, if both tenant and surface are given.
     pub(crate) fn scope(&self) -> Option<Scope> {
         Some(Scope { tenant: self.tenant.clone()?, surface: self.surface.clone()? })
     }
 
-    /// Whether a tenant and surface pass.
+    /// Whether a scope passes the filter.
     pub(crate) fn takes(&self, scope: &Scope) -> bool {
         self.tenant.as_ref().is_none_or(|tenant| *tenant == scope.tenant)
             && self.surface.as_ref().is_none_or(|surface| *surface == scope.surface)

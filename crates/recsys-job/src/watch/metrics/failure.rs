@@ -1,4 +1,4 @@
-//! Which gates and limits a failure is about, by the names of their settings.
+//! The gates and limits behind a failure, by the names of their settings.
 
 use recsys_core::gate::{Gate, Refused};
 use recsys_core::input::catalog::CatalogError;
@@ -28,7 +28,7 @@ const MAX_INVALID_RATIO: &str = "max_invalid_ratio";
 const MAX_ARTIFACT_CHANGE: &str = "max_artifact_change";
 const MAX_TOP_CHANGE: &str = "max_top_change";
 
-/// The gates that have refused.
+/// The gates that refused.
 pub(super) fn failed_gates(error: &JobError) -> Vec<&'static str> {
     match error {
         JobError::Gate(refused) | JobError::NotMet { refused, .. } => match refused {
@@ -38,7 +38,7 @@ pub(super) fn failed_gates(error: &JobError) -> Vec<&'static str> {
         JobError::Publish(PublishError::Empty { .. } | PublishError::EmptyFirst { .. }) => {
             vec![Gate::MinEvents.as_str()]
         }
-        // A single line is too many where none is allowed.
+        // In strict mode a single bad line is too many.
         JobError::Invalid(_) | JobError::Lines(LinesError::Line { .. }) => vec![MAX_INVALID_RATIO],
         JobError::Stopped(stopped) => vec![stopped.why.gate()],
         JobError::Publish(PublishError::Changed { .. }) => vec![MAX_ARTIFACT_CHANGE],
@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn every_gate_is_known() {
         let validation = serde_json::to_value(Validation::default()).unwrap();
-        // These say how gates look, and what becomes of a day.
+        // These settings are not gates.
         let others = ["lookback_days", "on_refused_day", "top_items"];
         let settings = validation.as_object().unwrap().keys();
         let settings = settings.filter(|setting| !others.contains(&setting.as_str()));

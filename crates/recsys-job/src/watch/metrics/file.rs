@@ -1,7 +1,7 @@
-//! Metrics in a file, for a collector that reads text files.
+//! Metrics in a text file for a collector.
 //!
-//! The file is replaced in one step. What only a good run can say is taken over from the file that is replaced, so
-//! that a failure does not make it forgotten.
+//! The file is replaced atomically. Samples that only a successful run sets are carried over from the old file, so that
+//! a failure does not erase them.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read, Write};
@@ -14,16 +14,16 @@ use recsys_core::storage::MAX_DOCUMENT_BYTES;
 use super::record::{Ended, Run};
 use super::samples::{LAST_SUCCESS, MANIFEST_UPDATED, Sample, plain, text, window_end};
 
-/// Why there is no new file.
+/// Why the file could not be written.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FileError {
-    /// The system does not let it be.
+    /// An I/O error.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// Something is there that would be destroyed, or that would never answer.
+    /// The path is a directory, link, pipe or the like, which must be neither destroyed nor waited for.
     #[error("it exists and is no regular file")]
     Special,
-    /// The samples make no text.
+    /// The samples cannot be encoded.
     #[error(transparent)]
     Text(#[from] prometheus::Error),
 }
@@ -36,7 +36,7 @@ pub(super) fn write(path: &str, mut samples: Vec<Sample>, run: &Run, ended: &End
     }
     let mut before = String::new();
     if let Ok(file) = File::open(path) {
-        // What is too large, or no text, is no file of this kind and keeps nothing.
+        // An old file that is too large or not UTF-8 is ignored.
         let _ = file.take(MAX_DOCUMENT_BYTES).read_to_string(&mut before);
     }
     let mut may_be_kept = vec![plain(run, MANIFEST_UPDATED, 0.0)];
@@ -50,7 +50,7 @@ pub(super) fn write(path: &str, mut samples: Vec<Sample>, run: &Run, ended: &End
     }
     let text = text(run, &samples)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // A collector takes files by their extension, and is often another user.
+    // Collectors match on the extension, and often run as another user.
     let mut file = tempfile::Builder::new()
         .prefix(".recsys-metrics-")
         .suffix(".tmp")
@@ -61,7 +61,7 @@ pub(super) fn write(path: &str, mut samples: Vec<Sample>, run: &Run, ended: &End
     Ok(())
 }
 
-/// The same sample with the value that it has in an earlier text.
+/// The same sample with its value from an earlier text.
 fn kept(run: &Run, before: &str, sample: Sample) -> prometheus::Result<Option<Sample>> {
     let own = text(run, [&Sample { value: 0.0, ..sample.clone() }])?;
     let own = own.lines().find(|line| !line.starts_with('#')).and_then(|line| line.strip_suffix('0'));

@@ -1,8 +1,8 @@
-//! What a process tells a monitoring system about itself: Prometheus text, into a file or to a Pushgateway, at its end
-//! and whatever its outcome.
+//! Metrics of a process in Prometheus text format, written to a file or a Pushgateway when it ends, whatever the
+//! outcome.
 //!
-//! A process runs once, so its numbers are gauges of that one run. They are noted where they are known, in the one
-//! record of the process, and become samples when it ends. Nothing here changes the exit code.
+//! A process runs once, so all metrics are gauges of that run. Values are collected in a global record and become
+//! samples at the end. Nothing here changes the exit code.
 
 mod failure;
 mod file;
@@ -25,13 +25,12 @@ use crate::shell::error::{JobError, one_line};
 
 static RECORD: LazyLock<Mutex<Record>> = LazyLock::new(Mutex::default);
 
-/// Notes something about this process.
+/// Updates the record of this process.
 pub(crate) fn record(note: impl FnOnce(&mut Record)) {
     note(&mut RECORD.lock());
 }
 
-/// Writes and pushes the metrics of a process that has come to its end, to where flags and configuration say. What
-/// cannot be written is a warning.
+/// Writes and pushes the metrics of a process that is about to end. Failures are only warnings.
 pub(crate) fn end(run: &Run, common: &CommonArgs, outcome: &Result<(), JobError>) {
     let MetricsSettings { file, push } = destinations(common);
     if file.is_none() && push.is_none() {
@@ -53,7 +52,7 @@ pub(crate) fn end(run: &Run, common: &CommonArgs, outcome: &Result<(), JobError>
     }
 }
 
-/// Where metrics go. With a configuration that cannot be used, the flags and the environment still count.
+/// The destinations. If the configuration is invalid, flags and environment still count.
 fn destinations(common: &CommonArgs) -> MetricsSettings {
     let config = Config::load(common.config.as_deref()).or_else(|_| Config::load(None));
     let settings = config.map(|config| config.metrics).unwrap_or_default();
@@ -63,7 +62,7 @@ fn destinations(common: &CommonArgs) -> MetricsSettings {
     }
 }
 
-/// The name of the file, which may differ by binary, tenant and surface. What fills a place has none of its own.
+/// Fills in the file name. Placeholders inside a filled-in value are not expanded.
 fn file_name(template: &str, run: &Run) -> String {
     let (tenant, surface) = match &run.scope {
         Some(Scope { tenant, surface }) => (tenant.as_str(), surface.as_str()),

@@ -1,7 +1,7 @@
-//! Metrics to a Pushgateway, one group for each tenant and surface.
+//! Metrics for a Pushgateway, one group per tenant and surface.
 //!
-//! They are sent by POST, which replaces the metrics it names and leaves the others of the group: the last success of a
-//! run that fails stays.
+//! A POST replaces the metrics it names and keeps the others of the group, so a failed run does not erase the time of
+//! the last success.
 
 use std::time::Duration;
 
@@ -15,21 +15,21 @@ use crate::watch::post::{Post, PostError};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why they did not arrive.
+/// Why the push failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PushError {
-    /// The address cannot be used.
+    /// The URL cannot be used.
     #[error("it {0}")]
     Url(&'static str),
-    /// The samples make no text.
+    /// The samples cannot be encoded.
     #[error(transparent)]
     Text(#[from] prometheus::Error),
-    /// The gateway did not take them.
+    /// The gateway did not accept them.
     #[error(transparent)]
     Post(#[from] PostError),
 }
 
-/// Sends all samples.
+/// Pushes all samples, with one request per group.
 pub(super) fn push(base: &str, run: &Run, samples: &[Sample]) -> Result<(), PushError> {
     let base = parse_gateway(base).map_err(PushError::Url)?;
     let mut scopes: Vec<_> = samples.iter().map(|sample| sample.scope.as_ref()).collect();
@@ -49,10 +49,10 @@ pub(super) fn push(base: &str, run: &Run, samples: &[Sample]) -> Result<(), Push
     Ok(())
 }
 
-/// An address below another one.
+/// Appends path segments to a URL.
 fn below(base: &Url, segments: &[&str]) -> Url {
     let mut url = base.clone();
-    // An address with a host has a path.
+    // Cannot fail: a URL with a host has a path.
     if let Ok(mut path) = url.path_segments_mut() {
         path.pop_if_empty().extend(segments);
     }

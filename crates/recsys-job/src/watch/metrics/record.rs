@@ -1,4 +1,4 @@
-//! What is known of a process: who it is, what it has done, how it ended.
+//! Facts about a process: its identity, its work, its outcome.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -14,20 +14,20 @@ use super::failure::{exceeded_limit, failed_gates};
 use crate::shell::clock;
 use crate::shell::error::JobError;
 
-/// A process.
+/// Identity of a process.
 #[derive(Debug)]
 pub(crate) struct Run {
-    /// The binary; for an operator's command, with the command.
+    /// Name of the binary; for an operator's command, with the command.
     pub(crate) binary: String,
-    /// Whose data, where it is of one tenant and surface.
+    /// The scope, if the process works on exactly one.
     pub(crate) scope: Option<Scope>,
-    /// Whether it works on data, and not only looks at what is there.
+    /// Whether it processes data, in contrast to an operator's command.
     pub(crate) is_job: bool,
     pub(crate) start: Timestamp,
     begun: Instant,
 }
 
-/// How a process ended.
+/// Outcome of a process.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) exit_code: u8,
@@ -61,7 +61,7 @@ impl Run {
     }
 }
 
-/// What becomes of the raw events that were read.
+/// Numbers of raw events by outcome.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Events {
     pub(crate) kept: u64,
@@ -75,18 +75,18 @@ pub(crate) struct Events {
 pub(crate) struct Artifact {
     pub(crate) items: u64,
     pub(crate) bytes: u64,
-    /// None where it was built by another process.
+    /// None if another process built it.
     pub(crate) skipped_sessions: Option<u64>,
 }
 
-/// What a process has done so far.
+/// Work of a process so far.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
     pub(super) steps: BTreeMap<&'static str, Duration>,
     pub(super) events: Option<Events>,
     pub(super) artifacts: BTreeMap<Kind, Artifact>,
     pub(super) manifests: BTreeMap<Scope, Timestamp>,
-    /// Of the artifacts that are current.
+    /// Windows of the current artifacts.
     pub(super) windows: BTreeMap<(Scope, Kind), Window>,
 
     pub(super) volume_ratios: BTreeMap<&'static str, f64>,
@@ -95,12 +95,12 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// A step has taken some time, after what it took for the days before.
+    /// Adds to the duration of a step, which a run over several days repeats.
     pub(crate) fn add_step(&mut self, step: &'static str, took: Duration) {
         *self.steps.entry(step).or_default() += took;
     }
 
-    /// Events of a day, besides those of the days before.
+    /// Adds the events of a day.
     pub(crate) fn add_events(&mut self, more: Events) {
         let Events { kept, invalid, duplicate, foreign } = more;
         let events = self.events.get_or_insert_default();
@@ -110,24 +110,24 @@ impl Record {
         events.foreign += foreign;
     }
 
-    /// An artifact of a kind, in place of that of the day before. What its builder knew of it stays.
+    /// Replaces the artifact of a kind. Keeps the known number of skipped sessions if `artifact` has none.
     pub(crate) fn set_artifact(&mut self, kind: Kind, artifact: Artifact) {
         let known = self.artifacts.get(&kind).and_then(|artifact| artifact.skipped_sessions);
         let skipped_sessions = artifact.skipped_sessions.or(known);
         self.artifacts.insert(kind, Artifact { skipped_sessions, ..artifact });
     }
 
-    /// The time of the manifest that is current.
+    /// Sets the time of the current manifest.
     pub(crate) fn set_manifest(&mut self, scope: &Scope, updated_at: Timestamp) {
         self.manifests.insert(scope.clone(), updated_at);
     }
 
-    /// The window of a kind's artifact that is current.
+    /// Sets the window of the current artifact of a kind.
     pub(crate) fn set_window(&mut self, scope: &Scope, kind: Kind, window: Window) {
         self.windows.insert((scope.clone(), kind), window);
     }
 
-    /// A day against the median of the days before it, where enough of them are known.
+    /// Sets the ratios of a day to the median of the days before, if there are enough of them.
     #[allow(clippy::cast_precision_loss, reason = "a ratio needs no more than 53 bits")]
     pub(crate) fn set_volume(&mut self, counts: &DayCounts, past: &Past) {
         self.volume_ratios.clear();
@@ -142,12 +142,12 @@ impl Record {
         self.volume_ratios.extend(known.map(|(measure, count, median)| (measure, count as f64 / median)));
     }
 
-    /// The limits, which know how much of them was used.
+    /// Keeps the limits, which track their own usage.
     pub(crate) fn watch_limits(&mut self, limits: &Limits) {
         self.limits = Some(limits.clone());
     }
 
-    /// Whether a notification came to nothing; one of several that did counts.
+    /// Records whether a notification failed; one failure among several counts.
     pub(crate) fn add_notification(&mut self, failed: bool) {
         self.notify_failed = Some(failed || self.notify_failed == Some(true));
     }
@@ -186,7 +186,7 @@ mod tests {
         let mut record = Record::default();
         record.set_volume(&counts(30), &Past::new(&[(day(0), counts(20)), (day(1), counts(20))], 2));
         let ratios: Vec<_> = record.volume_ratios.iter().map(|(measure, ratio)| (*measure, *ratio)).collect();
-        // What was nothing has no ratio.
+        // A median of 0 has no ratio.
         assert_eq!(ratios, [("events", 1.5), ("sessions", 1.0)]);
         record.set_volume(&counts(30), &Past::new(&[(day(0), counts(20))], 7));
         assert!(record.volume_ratios.is_empty());

@@ -1,4 +1,4 @@
-//! The samples of a process: names, labels and values.
+//! Samples of a process: names, labels and values.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +16,7 @@ pub(super) const LAST_SUCCESS: &str = "recsys_run_last_success_timestamp_seconds
 pub(super) const MANIFEST_UPDATED: &str = "recsys_manifest_updated_timestamp_seconds";
 pub(super) const WINDOW_END: &str = "recsys_artifact_window_end_timestamp_seconds";
 
-/// Every metric and what it says. All are gauges.
+/// Name and help text of every metric. All are gauges.
 pub const METRICS: [(&str, &str); 18] = [
     ("recsys_run_success", "Whether the last run succeeded."),
     ("recsys_run_exit_code", "The exit code of the last run."),
@@ -49,7 +49,7 @@ pub const METRICS: [(&str, &str); 18] = [
 pub(super) struct Sample {
     pub(super) name: &'static str,
     pub(super) scope: Option<Scope>,
-    /// A label besides those that all samples have.
+    /// A label in addition to the common ones.
     pub(super) label: Option<(&'static str, &'static str)>,
     pub(super) value: f64,
 }
@@ -70,7 +70,7 @@ impl Sample {
     }
 }
 
-/// The samples of a run that has ended.
+/// All samples of a finished run.
 pub(super) fn of(run: &Run, record: &Record, ended: &Ended) -> Vec<Sample> {
     let mut samples = Vec::new();
     let mut add = |name, label, value| {
@@ -139,17 +139,17 @@ pub(super) fn of(run: &Run, record: &Record, ended: &Ended) -> Vec<Sample> {
     samples
 }
 
-/// When the window of a kind's current artifact ends.
+/// End of the window of a kind's current artifact.
 pub(super) fn window_end(scope: Option<Scope>, kind: Kind, value: f64) -> Sample {
     Sample { name: WINDOW_END, scope, label: Some(("kind", kind.as_str())), value }
 }
 
-/// A sample without a label of its own, of the scope of the run.
+/// A sample with the common labels only.
 pub(super) fn plain(run: &Run, name: &'static str, value: f64) -> Sample {
     Sample { name, scope: run.scope.clone(), label: None, value }
 }
 
-/// The samples in the text format of Prometheus, version 0.0.4.
+/// Encodes samples in the Prometheus text format, version 0.0.4.
 pub(super) fn text<'a>(
     run: &Run,
     samples: impl IntoIterator<Item = &'a Sample>,
@@ -188,7 +188,7 @@ fn nanoseconds(since: i64) -> f64 {
     (since / 1_000_000_000) as f64
 }
 
-/// A time as a monitoring system has it: seconds since 1970.
+/// A time in seconds since 1970.
 fn seconds(time: Timestamp) -> f64 {
     let since = Duration::try_from(time.duration_since(Timestamp::UNIX_EPOCH)).unwrap_or_default();
     since.as_secs_f64()

@@ -1,11 +1,11 @@
-//! Telling the serving side that another manifest is current, so that it need not wait for its caches to age.
+//! Tells the serving side that another manifest is current, so that it need not wait for its caches to expire.
 //!
-//! A notification is about a manifest and not about the process that swapped it: `notified/<tenant>/<surface>.json` in
-//! the registry names the last manifest that the serving side was told of. Whoever publishes and finds another one
-//! current tells it, whether or not it swapped itself. So a notification that failed, or that a crash cut off, is made
-//! up for by the next publish, and one that arrived is not repeated.
+//! Notifications follow manifests, not processes: `notified/<tenant>/<surface>.json` in the registry names the last
+//! manifest that was announced. A publisher that finds another one current announces it, even if it did not swap it
+//! itself. So the next publish makes up for a notification that failed or was lost in a crash, and one that arrived is
+//! not repeated.
 //!
-//! What is published is published: nothing here fails a job.
+//! By then the manifest is published, so nothing here fails a job.
 
 use std::fmt;
 
@@ -20,22 +20,22 @@ use crate::watch::metrics;
 use crate::watch::post::Post;
 use crate::watch::step::{Counts, Step};
 
-/// What was told last.
+/// The last notification that arrived.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Notified {
     v: u8,
-    /// The hash of the manifest.
+    /// Hash of the announced manifest.
     manifest: String,
 }
 
-/// What tells the serving side, with all secrets in place.
+/// Sends the notifications of one scope, with all secrets resolved.
 pub(crate) struct Notifier {
     post: Post,
     scope: Scope,
 }
 
-/// Nothing of the request, which may hold secrets anywhere.
+/// Shows the scope only; the request may hold secrets anywhere.
 impl fmt::Debug for Notifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Notifier({})", self.scope)
@@ -43,7 +43,7 @@ impl fmt::Debug for Notifier {
 }
 
 impl Notifier {
-    /// The notifier of the settings, if they have one. Looks up every environment variable that they name.
+    /// The notifier, if the settings have a URL. Resolves every environment variable that they name.
     pub(crate) fn configured(settings: &NotifySettings, scope: &Scope) -> Result<Option<Self>, ConfigError> {
         let request = settings.request((scope.tenant.as_str(), scope.surface.as_str()))?;
         Ok(request.map(|NotifyRequest { url, headers, body, timeout }| {
@@ -52,14 +52,14 @@ impl Notifier {
         }))
     }
 
-    /// Tells that `current` is the manifest, unless that was told before.
+    /// Announces `current`, unless it was announced before.
     pub(crate) fn tell(&self, registry: &dyn Store, current: &Manifest) {
         let key = format!("notified/{}.json", self.scope.prefix());
         let told = Notified { v: 1, manifest: current.hash() };
         match last_told(registry, &key) {
             Ok(last) if last.as_ref() == Some(&told.manifest) => return,
             Ok(_) => {}
-            // Told twice is better than not at all.
+            // Announcing twice is better than not at all.
             Err(error) => tracing::warn!(error = one_line(&error), "cannot tell what was notified of before"),
         }
         let step = Step::go_on(&self.scope, "notify", &told.manifest[..12]);
@@ -84,7 +84,7 @@ impl Notifier {
     }
 }
 
-/// The hash of the manifest that was told last. What cannot be understood says nothing.
+/// Hash of the last announced manifest. A document that cannot be parsed counts as none.
 fn last_told(registry: &dyn Store, key: &str) -> Result<Option<String>, StoreError> {
     let bytes = registry.read(key)?;
     let told: Option<Notified> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
