@@ -3,8 +3,7 @@
 //! The order is always:
 //!
 //! 1. blobs, each only if absent;
-//! 2. each blob read back and checked, before any record is written (on a local disk even before the blob has its
-//! name);
+//! 2. each blob read back and checked, before any record is written (on a local disk even before it has a name);
 //! 3. records, each only if absent;
 //! 4. a history entry with the new manifest and the hash of the one it replaces, read back;
 //! 5. a check that no garbage collection claims what becomes current, and then that all of it is there;
