@@ -58,7 +58,7 @@ pub enum Reason {
     Publish,
     /// An earlier manifest was made current again.
     Rollback,
-    /// It was written before there was a history, or by something that keeps none.
+    /// The manifest was written before there was a history, or by something that keeps none.
     Adopt,
 }
 

@@ -11,7 +11,7 @@ use crate::encoding::json::readable;
 use crate::storage::{Condition, StoreError};
 use crate::threads::parallel;
 
-/// The note that a first manifest was swapped in. If it is missing later, it was lost.
+/// The note that a first manifest was swapped in. A manifest that is missing later was lost.
 #[derive(Serialize)]
 struct Begun<'a> {
     v: V1,
