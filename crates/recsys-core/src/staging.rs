@@ -1,8 +1,8 @@
-//! Staging: the layout that jobs exchange.
+//! Staging: the folders in which jobs hand artifacts on.
 //!
-//! `<tenant>/<surface>/<segment or _all>/<kind>/<start>_<end>/` holds `<version>.json` for each version
-//! built of that window, and `current.version`, which names the one to publish. The artifact is written
-//! first: a crash leaves the old pointer, or the new pointer with its artifact.
+//! `<tenant>/<surface>/<segment or _all>/<kind>/<start>_<end>/` holds `<version>.json` for each version built of that
+//! window, and `current.version`, which names the one to publish. The artifact is written before the pointer: a crash
+//! leaves the old pointer, or the new pointer with its artifact.
 
 use bytes::Bytes;
 
@@ -21,15 +21,15 @@ pub enum StagingError {
     /// `current.version` does not hold a version.
     #[error("{0} does not hold a version; build the artifact again")]
     Pointer(String),
-    /// `current.version` names an artifact that is not there.
+    /// `current.version` names a missing artifact.
     #[error("{pointer} names {artifact}, which does not exist; build the artifact again")]
     Dangling {
-        /// The file that names it.
+        /// Name of the pointer file in messages.
         pointer: String,
-        /// The file that is missing.
+        /// Name of the missing file in messages.
         artifact: String,
     },
-    /// It is larger than the limits allow.
+    /// The artifact exceeds the limits.
     #[error(transparent)]
     Limit(#[from] LimitExceeded),
 }
@@ -37,9 +37,9 @@ pub enum StagingError {
 /// A staged artifact, not checked yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Staged {
-    /// What messages call its file.
+    /// Name of its file in messages.
     pub name: String,
-    /// The version its file name states.
+    /// The version in its file name.
     pub version: String,
     /// The document.
     pub bytes: Bytes,
@@ -61,7 +61,7 @@ impl<'a> Staging<'a> {
         Self { store }
     }
 
-    /// Stages an artifact and makes it the current one of its window. Returns what messages call its file.
+    /// Stages an artifact and makes it the current one of its window. Returns the name of its file in messages.
     ///
     /// An intact artifact of the same version and source stays as it is.
     pub fn put(&self, key: &ArtifactKey, version: &str, bytes: &[u8]) -> Result<String, StagingError> {
@@ -77,7 +77,8 @@ impl<'a> Staging<'a> {
 
     /// Whether a file is an intact build of the same content from the same source.
     fn holds_build(&self, file: &str, key: &ArtifactKey, bytes: &[u8]) -> Result<bool, StoreError> {
-        // In another layout it may be larger. What is larger still is replaced unread.
+        // In another layout it may be larger than `bytes`; if it is more than four times as large, it is replaced
+        // unread.
         let most = 4 * bytes.len() as u64;
         if self.store.look(file)?.is_none_or(|old| old.bytes > most) {
             return Ok(false);
@@ -106,7 +107,7 @@ impl<'a> Staging<'a> {
         Ok(Some(Staged { name, version, bytes: bytes.into() }))
     }
 
-    /// What messages call the folder of a window.
+    /// Name of the folder of a window in messages.
     pub fn name(&self, key: &ArtifactKey) -> String {
         self.store.name(&folder(key))
     }
@@ -118,15 +119,15 @@ fn same_build(key: &ArtifactKey, old: &[u8], new: &[u8]) -> bool {
         let build = key.kind.parse(bytes)?.build;
         Ok((build.version, build.source_hash))
     };
-    // Most often only the time at which they were built differs, which is seen without parsing them.
+    // Usually only the build times differ, which can be seen without parsing.
     around_time(old).is_some_and(|old| Some(old) == around_time(new))
         || matches!((source(old), source(new)), (Ok(old), Ok(new)) if old == new)
 }
 
-/// What stands in a document before the time at which it was built, and after it.
+/// The parts of a document before and after its build time.
 fn around_time(document: &[u8]) -> Option<(&[u8], &[u8])> {
     const BUILT_AT: &[u8] = br#","build":{"built_at":""#;
-    // Within a string each of its quotes would have a backslash before it.
+    // This cannot match inside a string: its quotes would be escaped there.
     let start = memchr::memmem::rfind(document, BUILT_AT)? + BUILT_AT.len();
     let end = start + memchr::memchr(b'"', &document[start..])?;
     let time = std::str::from_utf8(&document[start..end]).ok()?;

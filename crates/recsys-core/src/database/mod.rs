@@ -1,7 +1,7 @@
-//! Databases as the jobs see them: exposures come out of one, signals and the catalogue go into one.
+//! Databases as the jobs see them: exposures are read from one, signals and the catalogue are written to one.
 //!
-//! What speaks to a server implements [`Driver`]. A binary that needs a database passes its driver on; the others
-//! are not even linked with one. Nothing here speaks SQL.
+//! A [`Driver`] speaks to a server. A binary that needs a database passes its driver in; other binaries are not even
+//! linked with one. This module contains no SQL.
 
 mod table_name;
 
@@ -22,12 +22,12 @@ use crate::input::catalog::{CatalogError, Columns};
 use crate::input::lines::LineFile;
 use crate::storage::Secret;
 
-/// What connects to servers of one make.
+/// Connects to one make of database server.
 pub trait Driver: fmt::Debug + Sync {
-    /// Whether a DSN can be understood; no server is asked.
+    /// Checks that a DSN can be parsed, without contacting a server.
     fn check(&self, dsn: &Secret) -> Result<(), DatabaseError>;
 
-    /// Connects. `application` is what the server's list of sessions shows.
+    /// Connects. `application` is the name shown in the server's list of sessions.
     fn connect(
         &self,
         dsn: &Secret,
@@ -37,9 +37,9 @@ pub trait Driver: fmt::Debug + Sync {
     ) -> Result<Box<dyn Database>, DatabaseError>;
 }
 
-/// A connection. Whatever is written is written whole or not at all.
+/// A connection. Every write takes effect wholly or not at all.
 pub trait Database: fmt::Debug {
-    /// Finds the tenant whose external id or id this is.
+    /// Finds a tenant by its external id or id.
     fn tenant(
         &mut self,
         table: &TableName,
@@ -47,25 +47,24 @@ pub trait Database: fmt::Debug {
         missing: MissingTenant,
     ) -> Result<TenantId, DatabaseError>;
 
-    /// Begins to read exposures. A table that cannot be read is found out here, a row that cannot be understood
-    /// only when it is met.
+    /// Starts reading exposures. Fails here if the table cannot be read; a malformed row fails when it is reached.
     fn exposures(self: Box<Self>, query: ExposureQuery<'_>) -> Result<Exposures, DatabaseError>;
 
-    /// Makes the rows of a day exactly those given.
+    /// Replaces the rows of a day with the given ones.
     fn replace_signals(
         &mut self,
         target: SignalTarget<'_>,
         signals: Signals<'_>,
     ) -> Result<SignalsWritten, DatabaseError>;
 
-    /// Inserts and updates the rows of a catalogue. The first row that is an error ends it.
+    /// Inserts and updates the rows of a catalogue. Stops at the first row that is an error.
     fn write_catalog(
         &mut self,
         target: CatalogTarget<'_>,
         rows: &mut dyn Iterator<Item = Result<ItemRow, CatalogError>>,
     ) -> Result<Written, CatalogWriteError>;
 
-    /// Creates the tables that are missing. If one that is there is not what it must be, nothing is created.
+    /// Creates the missing tables. If an existing one is not as it must be, creates nothing.
     fn init_tables(
         &mut self,
         names: &TableNames,
@@ -73,34 +72,34 @@ pub trait Database: fmt::Debug {
     ) -> Result<Vec<(TableName, TableState)>, DatabaseError>;
 }
 
-/// Who can help.
+/// Classes of database errors, by what can be done about them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// It will be the same the next time: somebody must change a setting, a permission or a table.
+    /// It will fail again until a setting, a permission or a table changes.
     Refusal,
-    /// The next time may go well.
+    /// It may succeed next time.
     Transient,
-    /// The rows are not what they must be.
+    /// The rows are invalid.
     Data,
 }
 
-/// Something that was asked of a database and not done. The message is one line and holds no secret.
+/// A failed database operation. The message is one line and contains no secret.
 #[derive(Debug, thiserror::Error)]
 #[error("{cause}")]
 pub struct DatabaseError {
-    /// Who can help.
+    /// What can be done about it.
     pub class: Class,
-    /// What the driver says. The message repeats it, so it is no `source` of this error.
+    /// The driver's error. The message repeats it, so it is not the `source` of this error.
     pub cause: Box<dyn Error + Send + Sync>,
 }
 
 impl DatabaseError {
-    /// An error of a class.
+    /// An error of class `class`; its message is that of `cause`.
     pub fn new(class: Class, cause: impl Error + Send + Sync + 'static) -> Self {
         Self { class, cause: Box::new(cause) }
     }
 
-    /// The error of a database, if that is what made a reader fail.
+    /// The database error inside a reader's error, if there is one.
     pub fn of(error: &io::Error) -> Option<&Self> {
         error.get_ref()?.downcast_ref()
     }
@@ -109,31 +108,31 @@ impl DatabaseError {
 /// How long to wait for a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
-    /// After this a connection that cannot be made is not tried again. Only what may heal is tried again: a
-    /// server that is down, starting or full, never a wrong password.
+    /// How long to retry a connection. Only a server that is down, starting or full is tried again, never a wrong
+    /// password.
     pub connect: Duration,
-    /// After this the server stops a statement. The time in which it waits for rows to be given or taken, or
-    /// for another writer, counts. Zero means never, none what the server is set to.
+    /// The server's time limit for a statement, including the time it waits for rows to be sent or fetched or for
+    /// another writer. Zero is no limit; `None` keeps the server's own setting.
     pub statement: Option<Duration>,
 }
 
-/// What becomes of a statement on a table whose policies may hide rows from the user.
+/// How to treat a table whose row-level policies may hide rows from the user.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RowSecurity {
-    /// It is refused: rows that are hidden would look like rows that are not there.
+    /// Refuse the statement: hidden rows would look like missing rows.
     #[default]
     Refuse,
-    /// It sees what the policies show.
+    /// Use the rows that the policies show.
     Apply,
 }
 
-/// The id of a tenant, as the rows of other tables refer to it.
+/// The id of a tenant, as rows of other tables refer to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenantId(String);
 
 impl TenantId {
-    /// The id that a table of tenants has.
+    /// Wraps an id from the table of tenants.
     pub fn new(id: String) -> Self {
         Self(id)
     }
@@ -144,58 +143,57 @@ impl TenantId {
     }
 }
 
-/// What to do about a tenant that is not there.
+/// What to do if a tenant does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MissingTenant {
     /// Fail.
     Refuse,
-    /// Fail, and name the setting that would have it inserted.
+    /// Fail, and name the setting that would insert it.
     Advise,
     /// Insert it, with its name as its external id.
     Create,
 }
 
-/// Whether to do a thing, or only to find out what it would do.
+/// Whether to make a change or only to find out what it would do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Do it.
+    /// Make the change.
     Write,
-    /// Do it, count, and undo it before anybody can see it.
+    /// Make the change, count it, and roll it back before anybody can see it.
     DryRun,
 }
 
-/// Which exposures.
+/// Which exposures to read.
 #[derive(Debug, Clone, Copy)]
 pub struct ExposureQuery<'a> {
-    /// The table.
+    /// The table of exposures.
     pub table: &'a TableName,
     /// The id of the tenant.
     pub tenant: &'a TenantId,
-    /// The name of the tenant, as the lines give it, and the surface.
+    /// Tenant and surface. The lines carry the tenant's name.
     pub scope: &'a Scope,
-    /// The days.
+    /// The days to read.
     pub window: Window,
 }
 
-/// What was read.
+/// Counts of the exposures that were read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct ExposureCounts {
-    /// All rows.
+    /// All rows of the query.
     pub rows: u64,
-    /// Lines: one for each item of a row.
+    /// Lines produced: one for each item of a row.
     pub events: u64,
-    /// Rows that were skipped because they are of no session.
+    /// Rows that were skipped because they have no session.
     pub without_session: u64,
-    /// Rows of a session in which nothing was shown.
+    /// Rows with a session in which no item was shown.
     pub without_items: u64,
 }
 
-/// Exposures that are being read.
+/// Exposures that are being read from a database.
 pub struct Exposures {
-    /// The lines, by time and request id. Reading fails with a [`DatabaseError`], which [`DatabaseError::of`]
-    /// finds.
+    /// The lines, in the order of time and request id. If reading fails, [`DatabaseError::of`] finds the error.
     pub lines: LineFile,
-    /// What was read, once the lines are at their end.
+    /// The counts, available after the last line.
     pub tally: Tally,
 }
 
@@ -205,83 +203,83 @@ impl fmt::Debug for Exposures {
     }
 }
 
-/// The counts of what was read.
+/// The shared counts of an [`Exposures`] reader.
 #[derive(Debug, Clone, Default)]
 pub struct Tally(Arc<OnceLock<ExposureCounts>>);
 
 impl Tally {
-    /// The counts; none until the last line was read.
+    /// The counts; `None` until the last line has been read.
     pub fn counts(&self) -> Option<ExposureCounts> {
         self.0.get().copied()
     }
 
-    /// Says once what was read.
+    /// Sets the counts. Only the first call has an effect.
     pub fn set(&self, counts: ExposureCounts) {
-        // A reader that is asked again at its end says the same again.
+        // A reader that is called again at its end sets the same counts again.
         let _ = self.0.set(counts);
     }
 }
 
-/// Whose signals, and of which day.
+/// Where signals are written.
 #[derive(Debug, Clone, Copy)]
 pub struct SignalTarget<'a> {
-    /// The tenant.
+    /// Id of the tenant.
     pub tenant: &'a TenantId,
-    /// The surface.
+    /// Name of the surface.
     pub namespace: &'a str,
-    /// The day.
+    /// The day whose rows are replaced.
     pub day: Day,
-    /// Whether rows may be replaced by none.
+    /// Whether all its rows may be removed.
     pub emptying: Emptying,
 }
 
-/// Whether the rows of a day may be replaced by none at all.
+/// Whether the rows of a day may be replaced with none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Emptying {
-    /// They may.
+    /// They may be removed.
     Allowed,
-    /// That is an error, and they stay.
+    /// It is an error, and the rows stay.
     Refused,
 }
 
-/// How popular an item is.
+/// The popularity of an item.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ItemScore<'a> {
-    /// The item.
+    /// Id of the item.
     pub item_id: &'a str,
-    /// How popular it is; below 10^12, and rounded to six decimals.
+    /// Its popularity; below 10^12, rounded to six decimals.
     pub score: f64,
 }
 
-/// How strongly two items belong together.
+/// The association of two items.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PairScore<'a> {
-    /// The item.
+    /// Id of the item.
     pub item_id: &'a str,
-    /// An item that occurs with it.
+    /// Id of an item that occurs with it.
     pub neighbor_id: &'a str,
-    /// How strongly; below 10^12, and rounded to six decimals.
+    /// The strength of the association; below 10^12, rounded to six decimals.
     pub score: f64,
 }
 
-/// The signals of a day. What is `None` stays as it is.
+/// The signals of a day. A part that is `None` is left unchanged.
 pub struct Signals<'a> {
-    /// Each item once.
+    /// Popularity; each item once.
     pub popularity: Option<Box<dyn Iterator<Item = ItemScore<'a>> + 'a>>,
-    /// Each pair once.
+    /// Co-visits; each pair once.
     pub covisit: Option<Box<dyn Iterator<Item = PairScore<'a>> + 'a>>,
 }
 
-/// What became of the rows of a table.
+/// How many rows of a table a write changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Written {
-    /// Rows that were not there.
+    /// Rows that are new.
     pub inserted: u64,
-    /// Rows that were there with other values.
+    /// Rows that had other values.
     pub updated: u64,
-    /// Rows that were there and were not given.
+    /// Rows that were removed because they were not given.
     pub deleted: u64,
-    /// Rows that were there already and were not touched.
+    /// Rows that were already there with the same values.
     pub unchanged: u64,
 }
 
@@ -292,73 +290,74 @@ impl fmt::Display for Written {
     }
 }
 
-/// What became of the signals of a day.
+/// Changes to the signals of a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SignalsWritten {
-    /// The popularity of items, if it was given.
+    /// Changes to the popularity, if it was given.
     pub popularity: Option<Written>,
-    /// The items that belong together, if they were given.
+    /// Changes to the co-visits, if they were given.
     pub covisit: Option<Written>,
 }
 
-/// Whose catalogue.
+/// Where and how a catalogue is written.
 #[derive(Debug, Clone, Copy)]
 pub struct CatalogTarget<'a> {
-    /// The tenant.
+    /// Id of the tenant.
     pub tenant: &'a TenantId,
-    /// The surface.
+    /// Name of the surface.
     pub namespace: &'a str,
-    /// What to do with the others.
+    /// What to do with rows that are not in the catalogue.
     pub obsolete: Obsolete,
-    /// Whether to do it.
+    /// Whether to write or only to count the changes.
     pub mode: Mode,
-    /// What messages call the file that the rows come from.
+    /// Name of the catalogue file in messages.
     pub file: &'a str,
 }
 
-/// What to do with rows that are there and are not given.
+/// What to do with existing rows that are not given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Obsolete {
-    /// They stay as they are.
+    /// Leave them unchanged.
     Keep,
-    /// They are removed.
+    /// Remove them.
     Remove,
 }
 
 /// An item of a catalogue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ItemRow {
-    /// Where it stands in its file, for the error about an item that is given twice.
+    /// Line number in the file, for the error about an item that occurs twice.
     pub line: u64,
-    /// The item.
+    /// Id of the item.
     pub item_id: String,
-    /// Its tags, in their order.
+    /// Tags in the order of the file.
     pub tags: Vec<String>,
-    /// Its price, if it has one: a decimal number.
+    /// The price as a decimal number, if there is one.
     pub price: Option<String>,
-    /// Since when there is such an item. Without it, what is there stays; a new row gets the time of the write.
+    /// When the item came into being. Without it, an existing row keeps its time and a new row gets the time of the
+    /// write.
     pub created_at: Option<Timestamp>,
-    /// The columns that the file has, as far as it is known at this row. One that is in no row stays as it is in the table.
+    /// Columns found in the file up to this row. A column that occurs in no row is left unchanged in the table.
     pub columns: Columns,
 }
 
 /// Why a catalogue was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogWriteError {
-    /// The rows could not be had, or an item is given twice.
+    /// The catalogue cannot be read, or an item occurs twice.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    /// The database.
+    /// The database refused or failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
 }
 
-/// The tables whose names can be chosen.
+/// Names of the tables that the user can choose.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableNames {
-    /// The tenants.
+    /// The table of tenants.
     pub tenants: TableName,
-    /// The exposures, if they are in this database.
+    /// The table of exposures; `None` if it is not in this database.
     pub exposures: Option<TableName>,
 }
 
@@ -368,12 +367,12 @@ impl Default for TableNames {
     }
 }
 
-/// What became of a table.
+/// The outcome of [`Database::init_tables`] for one table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TableState {
     /// It was created.
     Created,
-    /// It was there, and is what it must be.
+    /// It existed already and is as it must be.
     Present,
 }

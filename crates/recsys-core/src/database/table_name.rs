@@ -1,27 +1,27 @@
-//! Names of tables that come from outside.
+//! Table names given by the user.
 //!
-//! A name is checked once; what passes is an identifier in double quotes, and so can stand in a statement.
+//! A name is checked once and then always quoted, so it is safe in a statement.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The longest identifier. Postgres cuts longer ones, and would find another table.
+/// The longest identifier in bytes. Postgres truncates longer ones, and would find another table.
 const MAX_BYTES: usize = 63;
 
 /// The name of a table: `table` or `schema.table`, as it was created.
 ///
-/// Each part begins with a letter or an underscore and goes on with letters, digits and underscores, at most
-/// 63 bytes. It is always quoted, and so is taken to the letter: `Events` is not `events`. Names that
-/// need quotes for another reason, such as blanks, are refused.
+/// Each part is a letter or an underscore followed by letters, digits and underscores, and has at most 63 bytes. It is
+/// always quoted and so case-sensitive: `Events` is not `events`. Names that need quotes for another reason, such as
+/// blanks, are refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableName {
     schema: Option<String>,
     table: String,
 }
 
-/// Why a name was refused.
+/// The text is not a valid table name.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
     "{0:?} is not the name of a table; write table or schema.table, each of letters, digits and underscores, not \
@@ -30,7 +30,7 @@ pub struct TableName {
 pub struct IdentifierError(String);
 
 impl TableName {
-    /// The name as it stands in a statement.
+    /// The quoted name, for use in a statement.
     pub fn quoted(&self) -> String {
         match &self.schema {
             Some(schema) => format!("\"{schema}\".\"{}\"", self.table),
@@ -38,13 +38,13 @@ impl TableName {
         }
     }
 
-    /// A name that the code knows, and that needs no check.
+    /// A fixed name from the code, which needs no check.
     pub fn known(table: &'static str) -> Self {
         Self { schema: None, table: table.to_owned() }
     }
 }
 
-/// The name as it was given.
+/// Shows the name as it was given, without quotes.
 impl fmt::Display for TableName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.schema {

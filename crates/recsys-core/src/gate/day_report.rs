@@ -1,7 +1,7 @@
-//! The report of a day: what there is in its canonical data, and what the gates made of it.
+//! Day reports: what a day's canonical data contains, and the verdict of the gates.
 //!
-//! It lies beside the data: `<tenant>/<surface>/reports/<day>.json`. Whoever writes the data writes the counts;
-//! whoever judges the day adds the verdict, also when it is good. The hash says of which data a report is.
+//! A report lies beside the data, at `<tenant>/<surface>/reports/<day>.json`. The job that writes the data writes the
+//! counts; the job that judges the day adds the verdict, even a good one. The hash tells which data a report is about.
 
 use std::collections::BTreeMap;
 
@@ -14,71 +14,71 @@ use crate::encoding::json;
 use crate::gate::{Check, DayCounts, Dropped, Past};
 use crate::storage::{Condition, Store, StoreError};
 
-/// The report of a day.
+/// The report of one day.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DayReport {
     /// The version of this format: 1.
     pub v: u8,
-    /// Whose day.
+    /// The tenant.
     pub tenant: Tenant,
-    /// Which place.
+    /// The surface, such as `home`.
     pub surface: Surface,
-    /// The day.
+    /// The day that the report is about.
     pub day: Day,
-    /// SHA-256 of the canonical file; of nothing when the day has none.
+    /// SHA-256 of the canonical file; of no bytes if the day has none.
     pub canonical_hash: String,
-    /// SHA-256 of the canonical outcomes that came with it; absent where there were none.
+    /// SHA-256 of the canonical outcomes that came with it; absent if there were none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcomes_hash: Option<String>,
-    /// What there is in it.
+    /// Counts of the canonical data.
     pub counts: DayCounts,
-    /// Repeated deliveries that were dropped; absent when the data was not ingested with a report.
+    /// Repeated deliveries that were dropped; absent if the data was ingested without a report.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duplicates: Option<u64>,
-    /// Events of other days in the day's own files; absent when there were none, or nobody has counted them.
+    /// Events of other days in the day's own files; absent if there were none, or they were not counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outside: Option<u64>,
-    /// What the gates made of it; absent until the day was judged.
+    /// The verdict of the gates; absent until the day is judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
-    /// Other data of the day that somebody has accepted before, and may be delivered again: by its hash.
+    /// Earlier data of the day that was accepted and may be delivered again, by its hash.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub accepted_before: BTreeMap<String, Accepted>,
 }
 
-/// What the gates made of a day.
+/// The verdict of the gates on a day.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Verdict {
-    /// Whether the day may go on.
+    /// Whether all checks passed.
     pub passed: bool,
-    /// What it was compared with.
+    /// The earlier days that it was compared with.
     pub past: Past,
-    /// What each gate has found.
+    /// The result of each gate.
     pub checks: Vec<Check>,
-    /// Who has let a day go on that did not pass.
+    /// Who accepted the day although it did not pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted: Option<Accepted>,
 }
 
-/// Somebody's word that a day may go on although a gate refused it.
+/// An operator's decision to use a day although a gate refused it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Accepted {
-    /// SHA-256 of the canonical outcomes that came with the data; absent where there were none.
+    /// SHA-256 of the canonical outcomes that came with the data; absent if there were none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcomes_hash: Option<String>,
-    /// Why.
+    /// The reason given by the operator.
     pub reason: String,
-    /// Who.
+    /// User and host.
     pub by: String,
-    /// When.
+    /// Time of the decision.
     pub at: Timestamp,
 }
 
 impl DayReport {
-    /// The words that were given about data of the day, by the hash of its exposures.
+    /// All data of the day that was ever accepted, by the hash of its exposures.
     pub fn accepted(&self) -> BTreeMap<String, Accepted> {
         let mut all = self.accepted_before.clone();
         let last = self.verdict.as_ref().and_then(|verdict| verdict.accepted.clone());
@@ -86,12 +86,12 @@ impl DayReport {
         all
     }
 
-    /// What was delivered and is not in the data.
+    /// Events that were delivered but are not in the data.
     pub fn dropped(&self) -> Dropped {
         Dropped { duplicates: self.duplicates, outside: self.outside }
     }
 
-    /// Whether the day may be built from: nobody has judged it, it has passed, or it was accepted.
+    /// Whether the day may be built from: it is not judged yet, has passed, or was accepted.
     pub fn is_good(&self) -> bool {
         self.verdict.as_ref().is_none_or(|verdict| verdict.passed || verdict.accepted.is_some())
     }
@@ -105,7 +105,7 @@ pub struct Reports<'a> {
 }
 
 impl<'a> Reports<'a> {
-    /// The reports beside the canonical data of `scope` below `store`.
+    /// The reports of `scope` in `store`, beside its canonical data.
     pub fn new(store: &'a dyn Store, scope: &'a Scope) -> Self {
         Self { store, scope }
     }
@@ -114,19 +114,19 @@ impl<'a> Reports<'a> {
         format!("{}/reports/{day}.json", self.scope.prefix())
     }
 
-    /// What messages call the report of a day.
+    /// Name of a day's report in messages.
     pub fn name(&self, day: Day) -> String {
         self.store.name(&self.key(day))
     }
 
-    /// The report of a day, if it has one that can be read. One that cannot says nothing, and is written anew.
+    /// The report of a day, if there is a readable one. An unreadable one counts as none, and is written anew.
     pub fn read(&self, day: Day) -> Result<Option<DayReport>, StoreError> {
         let Some(bytes) = self.store.read(&self.key(day))? else { return Ok(None) };
         let report: Option<DayReport> = serde_json::from_slice(&bytes).ok();
         Ok(report.filter(|report| report.v == 1 && report.day == day))
     }
 
-    /// Writes the report of a day in place of an older one.
+    /// Writes the report of a day and replaces an older one.
     pub fn write(&self, report: &DayReport) -> Result<(), StoreError> {
         self.store.put(&self.key(report.day), &json::readable(report), Condition::Always)?;
         Ok(())

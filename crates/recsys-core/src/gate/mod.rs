@@ -1,7 +1,7 @@
-//! Gates: what a day must look like before anything is built from it, and the report that keeps what was found.
+//! Gates: conditions that a day must meet before anything is built from it, and the report of the results.
 //!
-//! A gate that is not set lets everything through; one that refuses names its setting and the figures. The same day gives
-//! the same verdict. Nothing here moves or removes data: what becomes of a refused day is up to the caller.
+//! A gate that is not set lets everything pass; one that refuses names its setting and the figures. The same day always
+//! gets the same verdict. Gates move and remove no data: the caller decides what happens to a refused day.
 
 pub mod day_report;
 mod of_one;
@@ -23,57 +23,58 @@ use crate::domain::weights::Weights;
 use crate::domain::window::Day;
 use crate::table::events::{EventTable, TableError};
 
-/// What a day must look like. Each field is the setting of the same name under `validation`; a gate that is not set
-/// lets everything through.
+/// Conditions on a day and its artifacts. Each field is the setting of the same name under `validation`; a gate that is
+/// not set lets everything pass.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Validation {
-    /// The least number of events a day may have. An empty day is suspicious; 0 allows it.
+    /// Minimum number of events of a day. An empty day is suspicious; 0 allows it.
     pub min_events: u64,
-    /// What share of a day's lines may break a rule; they are set aside. With 0, the first one stops the job.
+    /// Maximum share of a day's lines that may break a rule; they are set aside. With 0, the first one stops the job.
     pub max_invalid_ratio: Fraction,
-    /// How many bytes the lines that are set aside may take, as the quarantine file has them. With more, the day is refused.
+    /// Maximum bytes of lines set aside, as the quarantine file has them. With more, the day is refused.
     pub max_quarantine_bytes: u64,
-    /// By what share the events, sessions, items and users of a day may each fall below their median of the days before.
+    /// Maximum share by which a day's events, sessions, items and users may each fall below their median of the days
+    /// before.
     pub max_volume_drop: Option<Fraction>,
-    /// By what share they may each rise above it.
+    /// Maximum share by which they may each rise above it.
     pub max_volume_spike: Option<Share>,
-    /// How many days before a day its median is taken of. With fewer than half of them, volume is not judged.
+    /// Number of days before a day over which medians are taken. With fewer than half of them, volume is not judged.
     pub lookback_days: u32,
-    /// What share of the events that were delivered may be repeated deliveries.
+    /// Maximum share of repeated deliveries among the events delivered.
     pub max_duplicate_share: Option<Fraction>,
-    /// What share of the events may be of no user.
+    /// Maximum share of events without a user.
     pub max_guest_share: Option<Fraction>,
-    /// How many events a session may have.
+    /// Maximum number of events of a session.
     pub max_session_events: Option<u64>,
-    /// What share of the events in a day's own files may be of other days.
+    /// Maximum share of events of other days in a day's own files.
     pub max_outside_share: Option<Fraction>,
-    /// What share of an item's events may be of one user, or of one session, among the `top_items` of a day.
+    /// Maximum share of one user, or one session, in the events of any of the day's `top_items`.
     pub max_share_of_one: Option<Fraction>,
-    /// By how much an artifact may differ from the current one of its kind, as a share of the current one's rows
-    /// and of its bytes.
+    /// Maximum difference of an artifact from the current one of its kind, as a share of that one's rows and of its
+    /// bytes.
     pub max_artifact_change: Option<Share>,
-    /// What share of the `top_items` of an artifact may be others than those of the current one of its kind.
+    /// Maximum share of an artifact's `top_items` that may differ from those of the current one of its kind.
     pub max_top_change: Option<Fraction>,
-    /// How many items are the top of a day or an artifact.
+    /// Number of items that count as the top of a day or an artifact.
     pub top_items: NonZeroU32,
-    /// What becomes of a window that holds a day which a gate has refused.
+    /// What happens to a window that contains a refused day.
     pub on_refused_day: OnRefusedDay,
 }
 
 impl Validation {
-    /// No gate looks further back: each day costs a look at its report.
+    /// Upper bound of `lookback_days`: each day costs a look at its report.
     pub const MAX_LOOKBACK_DAYS: u32 = 366;
 }
 
-/// What becomes of a window that holds a refused day.
+/// What happens to a window that contains a refused day.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnRefusedDay {
     /// Nothing is built from it.
     #[default]
     Refuse,
-    /// It is built without what was refused, unless that is its newest day.
+    /// It is built without the refused days, unless its newest day is one of them.
     Exclude,
 }
 
@@ -99,25 +100,25 @@ impl Default for Validation {
     }
 }
 
-/// The gates of a day. Each is named as the setting that it is set by.
+/// The gates of a day, each named after its setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Gate {
-    /// Enough events.
+    /// The day has enough events.
     MinEvents,
-    /// No fall below the median of the days before.
+    /// No count falls too far below its median of the days before.
     MaxVolumeDrop,
-    /// No rise above it.
+    /// No count rises too far above it.
     MaxVolumeSpike,
-    /// Few repeated deliveries.
+    /// Few events are repeated deliveries.
     MaxDuplicateShare,
-    /// Few events without a user.
+    /// Few events have no user.
     MaxGuestShare,
-    /// No giant session.
+    /// No session has too many events.
     MaxSessionEvents,
-    /// Few events of other days.
+    /// Few events in the day's own files are of other days.
     MaxOutsideShare,
-    /// No item that lives by one user or session.
+    /// No top item owes too many of its events to one user or session.
     MaxShareOfOne,
 }
 
@@ -137,29 +138,29 @@ impl Gate {
     }
 }
 
-/// What a gate looks at.
+/// The figure that a gate looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Subject {
-    /// Events.
+    /// Number of events.
     Events,
-    /// Distinct sessions.
+    /// Number of distinct sessions.
     Sessions,
-    /// Distinct items.
+    /// Number of distinct items.
     Items,
-    /// Distinct users.
+    /// Number of distinct users.
     Users,
-    /// Repeated deliveries among all that was delivered.
+    /// Share of repeated deliveries in all that was delivered.
     DuplicateShare,
-    /// Events without a user among all.
+    /// Share of events without a user.
     GuestShare,
-    /// Events of the session that has most.
+    /// Number of events of the largest session.
     LargestSession,
-    /// Events of other days among all that the day's files hold.
+    /// Share of events of other days in the day's own files.
     OutsideShare,
-    /// Events of one user among those of an item.
+    /// Share of one user in the events of an item.
     ShareOfOneUser,
-    /// Events of one session among those of an item.
+    /// Share of one session in the events of an item.
     ShareOfOneSession,
 }
 
@@ -180,13 +181,13 @@ impl fmt::Display for Subject {
     }
 }
 
-/// A number or a share.
+/// A count or a share.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Number {
-    /// How many.
+    /// A number of things.
     Count(u64),
-    /// What part of all.
+    /// A part of the whole, where 1 is all of it.
     Share(f64),
 }
 
@@ -211,25 +212,25 @@ impl fmt::Display for Number {
     }
 }
 
-/// What a gate has found.
+/// The result of one gate for one figure.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Check {
-    /// The gate.
+    /// The gate that was applied.
     pub gate: Gate,
-    /// What it has looked at.
+    /// The figure it looked at.
     pub of: Subject,
-    /// The item, where it has looked at one.
+    /// The item, if the figure is about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item: Option<String>,
-    /// What was found.
+    /// The value of the figure.
     pub value: Number,
-    /// The median of the days before, where the gate compares with it.
+    /// The median of the days before, if the gate compares with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub median: Option<f64>,
-    /// The setting.
+    /// The limit that is set.
     pub allowed: Number,
-    /// Whether the day may go on.
+    /// Whether the value is within the limit.
     pub passed: bool,
 }
 
@@ -258,79 +259,79 @@ pub enum Refused {
          if the day is right, accept it by `job_validate --accept REASON` or lower validation.min_events"
     )]
     MinEvents {
-        /// The day.
+        /// The refused day.
         day: Day,
-        /// The events it has.
+        /// Number of events it has.
         events: u64,
-        /// The events it should have at least.
+        /// Minimum number of events.
         min_events: u64,
-        /// What was found in its place, as ` (…)`, or empty.
+        /// What was found instead, as ` (…)`, or empty.
         found: String,
     },
-    /// Gates beyond the number of events.
+    /// Gates other than `min_events` refused the day.
     #[error(
         "gates refused {day}: {}{found}; if the day is right, accept it by `job_validate --accept REASON` or change these \
          settings under validation",
         .failed.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
     )]
     Day {
-        /// The day.
+        /// The refused day.
         day: Day,
-        /// What did not pass.
+        /// The checks that did not pass.
         failed: Vec<Check>,
-        /// What was found besides, as ` (…)`, or empty.
+        /// What else was found, as ` (…)`, or empty.
         found: String,
     },
-    /// There are no raw events any more, but there were when the day was ingested before.
+    /// There are no raw events any more, although the day had some when it was last ingested.
     #[error(
         "gate min_events refused {day}: there are no raw events, and {canonical} would be erased; \
          if that is right, set validation.min_events to 0"
     )]
     Erasure {
-        /// The day.
+        /// The refused day.
         day: Day,
-        /// The canonical file.
+        /// Name of the canonical file that would be erased.
         canonical: String,
     },
 }
 
-/// What was delivered and is not in the canonical data of a day, where that is known.
+/// Events that were delivered but are not in the canonical data of a day; `None` if not known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Dropped {
-    /// Repeated deliveries.
+    /// Number of repeated deliveries.
     pub duplicates: Option<u64>,
-    /// Events of other days in the day's own files.
+    /// Number of events of other days in the day's own files.
     pub outside: Option<u64>,
 }
 
-/// A day as it is judged.
+/// A day to be judged.
 #[derive(Debug, Clone, Copy)]
 pub struct Delivered<'a> {
-    /// Its exposures.
+    /// Its canonical exposures.
     pub exposures: &'a DayRows,
-    /// Its outcomes, if there are any.
+    /// Its canonical outcomes, if there are any.
     pub outcomes: Option<&'a DayRows>,
-    /// What was left out of it.
+    /// Events that were left out of it.
     pub dropped: Dropped,
-    /// What each event counts.
+    /// The weights of exposures, clicks and conversions.
     pub weights: Weights,
-    /// What it may hold.
+    /// Limits on the size of a day.
     pub limits: &'a Limits,
 }
 
-/// What there is of a day, as far as gates look at it.
+/// The figures of a day that gates look at.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Found {
-    /// In its canonical data.
+    /// Counts of its canonical data.
     pub counts: DayCounts,
-    /// Not in it any more.
+    /// Events that were dropped from it.
     pub dropped: Dropped,
-    /// How much one user or session makes of an item; empty where no gate asks for it.
+    /// The largest share of one user, and of one session, in a top item; empty if no gate needs them.
     pub of_one: Vec<OfOne>,
 }
 
 impl Validation {
-    /// Looks at a day's events, from which `dropped` were left out. Outcomes count where they have weights.
+    /// Takes the figures of a day's events, from which `dropped` were left out. Outcomes count if they have weights.
     pub fn look(&self, day: Delivered<'_>, budget: &Budget) -> Result<Found, TableError> {
         let Delivered { exposures, outcomes, dropped, weights, limits } = day;
         let of_one = match self.max_share_of_one {
@@ -343,7 +344,7 @@ impl Validation {
         Ok(Found { counts: DayCounts::of(exposures)?, dropped, of_one })
     }
 
-    /// Judges a day.
+    /// Compares the figures of a day with the settings and with its past.
     pub fn judge(&self, found: &Found, past: &Past) -> Vec<Check> {
         let Found { counts, dropped: Dropped { duplicates, outside }, of_one } = found;
         let check = |gate, of, value, allowed, passed| Check {
@@ -394,7 +395,7 @@ impl Validation {
         checks
     }
 
-    /// The verdict over a day. `found` says what else there was, when that is known.
+    /// Refuses a day if any check failed. `found` says what else was found, if that is known.
     pub fn verdict(&self, day: Day, checks: &[Check], found: Option<String>) -> Result<(), Refused> {
         let found = found.map(|found| format!(" ({found})")).unwrap_or_default();
         let failed: Vec<&Check> = checks.iter().filter(|check| !check.passed).collect();
@@ -453,12 +454,12 @@ mod tests {
             (201, vec![(Gate::MaxVolumeDrop, Subject::Events)]),
             (50, vec![]),
             (49, vec![(Gate::MaxVolumeSpike, Subject::Events)]),
-            // What was nothing may become anything, as the users here.
+            // A median of 0 lets any value pass, as for the users here.
             (0, vec![]),
         ] {
             assert_eq!(failed(&validation, None, &past(before)), expected, "{before}");
         }
-        // Too little is known of the past.
+        // Too few days are known.
         let short = Past { sufficient: false, ..past(100_000) };
         assert_eq!(failed(&validation, None, &short), []);
         assert_eq!(failed(&Validation::default(), None, &past(100_000)), []);
@@ -472,7 +473,7 @@ mod tests {
             max_session_events: Some(12),
             ..Validation::default()
         };
-        // 25 of 125 that were delivered, 30 of 100.
+        // 25 of 125 delivered events; 30 of 100 events.
         assert_eq!(failed(&validation, Some(25), &Past::default()), []);
         assert_eq!(failed(&validation, None, &Past::default()), []);
         assert_eq!(

@@ -1,4 +1,4 @@
-//! How much of an item's count is of one user, or of one session.
+//! The share of a single user or session in an item's events.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -10,19 +10,19 @@ use crate::columnar::spill::{Budget, Tally, Weighed};
 use crate::storage::StoreError;
 use crate::table::events::EventTable;
 
-/// The item of which one user or session has the greatest share of the count.
+/// The item in whose events a single user or session has the largest share.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OfOne {
-    /// Of one user, or of one session.
+    /// Whether the share is that of a user or of a session.
     pub of: Subject,
-    /// The item.
+    /// Id of the item.
     pub item: String,
-    /// The share.
+    /// The share of the item's weighted count.
     pub share: f64,
 }
 
 impl OfOne {
-    /// Looks at the `top` items with the greatest counts; ties by item id. Events without a user are of no user.
+    /// Looks at the `top` items with the largest counts; ties go by item id. Events without a user count for no user.
     pub(crate) fn in_top_items(
         table: &EventTable,
         top: u32,
@@ -63,7 +63,7 @@ impl OfOne {
         Ok(of_users.into_iter().chain(of_sessions).collect())
     }
 
-    /// The first of those with the greatest share, in the order of item ids.
+    /// The largest share; among equal ones, the first in the order of item ids.
     #[allow(clippy::cast_precision_loss, reason = "a share needs no more than 53 bits")]
     fn greatest(
         of: Subject,

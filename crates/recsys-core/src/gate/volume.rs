@@ -1,7 +1,7 @@
-//! A day against the days before it.
+//! Compares the volume of a day with that of the days before it.
 //!
-//! A day is judged by its numbers of events, sessions, items and users, each against the median of that number over
-//! the days before: half of them have had more, and one bad day among them moves it little.
+//! The numbers of events, sessions, items and users are each compared with their median over the days before, which one
+//! bad day among them hardly moves.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,26 +11,26 @@ use crate::domain::share::Share;
 use crate::domain::window::Day;
 use crate::storage::StoreError;
 
-/// What there is on a day.
+/// Counts of a day's canonical exposures.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DayCounts {
-    /// Events, without repeated deliveries.
+    /// Number of events, without repeated deliveries.
     pub events: u64,
-    /// Distinct sessions.
+    /// Number of distinct sessions.
     pub sessions: u64,
-    /// Distinct items.
+    /// Number of distinct items.
     pub items: u64,
-    /// Distinct users.
+    /// Number of distinct users.
     pub users: u64,
-    /// Events without a user.
+    /// Number of events without a user.
     pub guest_events: u64,
-    /// Events of the session that has most.
+    /// Number of events of the largest session.
     pub largest_session: u64,
 }
 
 impl DayCounts {
-    /// What there is in a day's events.
+    /// Counts a day's events.
     pub fn of(day: &DayRows) -> Result<Self, StoreError> {
         let names = &day.names;
         let mut events_of = vec![0u64; names.sessions.len()];
@@ -53,37 +53,37 @@ impl DayCounts {
     }
 }
 
-/// The days before a day, as far as they are known.
+/// The known days before a day.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Past {
-    /// How many days were looked for; 0 when no gate asks for any.
+    /// Number of days looked for; 0 if no gate needs any.
     pub lookback_days: u32,
-    /// The days that are known.
+    /// The days that are known, of those looked for.
     pub days: Vec<Day>,
-    /// Whether they are enough to judge by: at least half of those looked for.
+    /// Whether they suffice for a verdict: at least half of the days looked for are known.
     pub sufficient: bool,
-    /// The medians over them; none when no day is known.
+    /// The medians over them; `None` if no day is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub median: Option<Medians>,
 }
 
-/// Medians of numbers of days.
+/// Medians of the daily counts.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Medians {
-    /// Events.
+    /// Median number of events.
     pub events: f64,
-    /// Distinct sessions.
+    /// Median number of distinct sessions.
     pub sessions: f64,
-    /// Distinct items.
+    /// Median number of distinct items.
     pub items: f64,
-    /// Distinct users.
+    /// Median number of distinct users.
     pub users: f64,
 }
 
 impl Past {
-    /// The past of a day, from those of the `lookback_days` days before it that are known.
+    /// The past of a day. `known` holds those of the `lookback_days` days before it that are known.
     pub fn new(known: &[(Day, DayCounts)], lookback_days: u32) -> Self {
         let median = |number: fn(&DayCounts) -> u64| {
             let mut numbers: Vec<u64> = known.iter().map(|(_, counts)| number(counts)).collect();
@@ -106,7 +106,7 @@ impl Past {
     }
 }
 
-/// The number in the middle, or the mean of the two there. None of no number.
+/// The middle number, or the mean of the two middle ones; `None` if there are no numbers.
 #[allow(clippy::cast_precision_loss, reason = "a median needs no more than 53 bits")]
 fn median(numbers: &mut [u64]) -> Option<f64> {
     numbers.sort_unstable();
@@ -119,13 +119,13 @@ fn median(numbers: &mut [u64]) -> Option<f64> {
 }
 
 impl Validation {
-    /// How many days before a day are looked at: none unless a gate asks for them.
+    /// Number of days before a day to look at: 0 unless a gate needs them.
     pub fn lookback(&self) -> u32 {
         let asked = self.max_volume_drop.is_some() || self.max_volume_spike.is_some();
         if asked { self.lookback_days } else { 0 }
     }
 
-    /// Compares a day with its past, as far as gates are set and the past is known well enough.
+    /// Compares a day with its past, if gates are set and enough of the past is known.
     pub(super) fn volume_checks(&self, counts: &DayCounts, past: &Past) -> Vec<Check> {
         let Some(medians) = past.median.filter(|_| past.sufficient) else { return Vec::new() };
         let numbers = [
@@ -136,7 +136,7 @@ impl Validation {
         ];
         let mut checks = Vec::new();
         for (of, value, median) in numbers {
-            // What was nothing may become anything.
+            // No change can be measured against a median of 0.
             if median == 0.0 {
                 continue;
             }

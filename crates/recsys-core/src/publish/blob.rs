@@ -1,4 +1,4 @@
-//! Published blobs: finding one by its URI, and checking that it is what the URI says.
+//! Published blobs: finds one by its URI and checks that it is what the URI says.
 
 use std::fmt;
 
@@ -6,16 +6,16 @@ use crate::artifact::{Artifact, ArtifactKey, BuildInfo, DocumentError, Kind};
 use crate::domain::id::Scope;
 use crate::storage::{MAX_ARTIFACT_BYTES, MAX_DOCUMENT_BYTES, Store, StoreError};
 
-/// A blob that is there and has the version its URI states.
+/// An existing blob whose version is the one that its URI states.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blob {
-    /// What it is of.
+    /// Kind, scope, segment and window of the artifact.
     pub key: ArtifactKey,
-    /// How it came to be, its version included.
+    /// Version, build time and source hash.
     pub build: BuildInfo,
     /// Rows of its outermost list.
     pub rows: usize,
-    /// Its size.
+    /// Its size in bytes.
     pub bytes: u64,
 }
 
@@ -25,50 +25,50 @@ pub enum BlobError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// It is not in the object store of the configuration.
+    /// The URI is not in the configured object store.
     #[error("{uri} is not in the object store {root}; is object_store_dir the one it was published to?")]
     Elsewhere {
-        /// The URI.
+        /// URI of the blob.
         uri: String,
-        /// The object store.
+        /// URI of the object store.
         root: String,
     },
     /// There is nothing at the URI.
     #[error("{of}: {uri} does not exist; {}", remedy(.of))]
     Missing {
-        /// The URI.
+        /// URI of the blob.
         uri: String,
-        /// What should be there.
+        /// The expected kind and scope.
         of: Box<Of>,
     },
     /// The document is damaged, or of another kind.
     #[error("{of}: {uri} is damaged: {source}; move it away, and {}", remedy(.of))]
     Damaged {
-        /// The URI.
+        /// URI of the blob.
         uri: String,
-        /// What should be there.
+        /// The expected kind and scope.
         of: Box<Of>,
         /// What is wrong with it.
         source: DocumentError,
     },
-    /// The document is intact, and another one.
+    /// The document is intact, but another one.
     #[error("{of}: {uri} holds {actual}; move it away, and {}", remedy(.of))]
     Other {
-        /// The URI.
+        /// URI of the blob.
         uri: String,
-        /// What should be there.
+        /// The expected kind and scope.
         of: Box<Of>,
-        /// What it holds.
+        /// The version and scope that it holds.
         actual: String,
     },
 }
 
-/// What a blob should be of.
+/// The kind and scope that a blob should have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Of {
-    /// Whose it is.
+    /// Tenant and surface.
     pub scope: Scope,
-    /// Which kind.
+    /// Kind of the artifact.
     pub kind: Kind,
 }
 
@@ -78,7 +78,7 @@ impl fmt::Display for Of {
     }
 }
 
-/// What to do about a blob that is not what it should be.
+/// What an operator can do about a missing or wrong blob.
 fn remedy(Of { scope, kind }: &Of) -> String {
     let Scope { tenant, surface } = scope;
     format!(
@@ -87,13 +87,13 @@ fn remedy(Of { scope, kind }: &Of) -> String {
     )
 }
 
-/// The version that a URI or key states: the name of the file.
+/// The version in a URI or key: the file name.
 pub fn version_in(uri: &str) -> &str {
     let file = uri.rsplit('/').next().unwrap_or_default();
     file.strip_suffix(".json").unwrap_or(file)
 }
 
-/// The bytes at a URI, not looked at yet. An artifact borrows from them.
+/// The unchecked bytes of a blob. An artifact borrows from them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlobBytes {
     of: Of,
@@ -102,8 +102,9 @@ pub struct BlobBytes {
 }
 
 impl BlobBytes {
-    /// Reads the blob of a kind that a manifest of `scope` names. `recorded` is the size that its record states: one that
-    /// is much larger was put there by somebody else, and is not read. Another layout of the same document may differ.
+    /// Reads the blob of a kind that a manifest of `scope` names. `recorded` is the size in its record: a much larger
+    /// blob was put there by somebody else and is not read. A somewhat larger one may be the same document in another
+    /// layout.
     pub fn read(
         objects: &dyn Store,
         scope: &Scope,
@@ -117,7 +118,7 @@ impl BlobBytes {
         Ok(Self { of: Of { scope: scope.clone(), kind }, uri: uri.to_owned(), bytes })
     }
 
-    /// The artifact, if it is the one that the URI names; its version is recomputed.
+    /// The artifact, if it is the one that the URI names. Recomputes its version.
     pub fn artifact(&self) -> Result<Artifact<'_>, BlobError> {
         let of = || Box::new(self.of.clone());
         let damaged = |source| BlobError::Damaged { uri: self.uri.clone(), of: of(), source };
@@ -129,7 +130,7 @@ impl BlobBytes {
         Ok(artifact)
     }
 
-    /// What the blob is of, if it is the one that the URI names.
+    /// Key, build and size of the blob, if it is the one that the URI names.
     pub fn check(&self) -> Result<Blob, BlobError> {
         let artifact = self.artifact()?;
         let rows = artifact.payload.len();
@@ -151,7 +152,7 @@ fn key(objects: &dyn Store, scope: &Scope, kind: Kind, uri: &str) -> Result<Stri
     Ok(key)
 }
 
-/// Looks whether there is a blob at a URI, without reading it.
+/// Checks that there is a blob at a URI, without reading it.
 pub(super) fn is_there(objects: &dyn Store, scope: &Scope, kind: Kind, uri: &str) -> Result<(), BlobError> {
     match objects.look(&key(objects, scope, kind, uri)?)? {
         Some(_) => Ok(()),

@@ -1,33 +1,33 @@
-//! An artifact that passed every check and may be published.
+//! An artifact that has passed every check and may be published.
 
 use bytes::Bytes;
 
 use crate::artifact::{ArtifactKey, BuildInfo, Defect, DocumentError};
 use crate::domain::limit::{LimitExceeded, Limits};
 
-/// An artifact to publish, checked.
+/// A checked artifact, ready to be published.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
-    /// What it is of.
+    /// Kind, scope, segment and window.
     pub key: ArtifactKey,
     /// The document.
     pub bytes: Bytes,
-    /// How it came to be, its version included.
+    /// Version, build time and source hash.
     pub build: BuildInfo,
     /// Rows of its outermost list.
     pub rows: usize,
 }
 
-/// What an artifact will be if it is published.
+/// An artifact to publish, without its document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planned {
-    /// What it is of.
+    /// Kind, scope, segment and window.
     pub key: ArtifactKey,
     /// The version of its content.
     pub version: String,
     /// Rows of its outermost list.
     pub rows: usize,
-    /// Bytes of the document.
+    /// Size of the document in bytes.
     pub bytes: u64,
 }
 
@@ -41,19 +41,19 @@ impl From<&Candidate> for Planned {
 /// A candidate whose blob is in place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
-    /// What was to be published.
+    /// The artifact that is to be published.
     pub planned: Planned,
-    /// How it came to be.
+    /// Version, build time and source hash of the stored document, which may be an earlier build.
     pub build: BuildInfo,
 }
 
-/// Why a document may not be published, or is not what a URI says it is.
+/// Why a document may not be published, or is not the one that its URI names.
 #[derive(Debug, thiserror::Error)]
 pub enum Unfit {
-    /// Not an artifact of its kind, or its content does not have the version it states.
+    /// Not an artifact of its kind, or its content does not have the stated version.
     #[error(transparent)]
     Document(#[from] DocumentError),
-    /// Another version than the name of its file says.
+    /// Its version is not the one in its file name.
     #[error("it has version {actual}, not {expected} as its name says")]
     Name {
         /// The version in its name.
@@ -61,18 +61,18 @@ pub enum Unfit {
         /// The version of its content.
         actual: String,
     },
-    /// An artifact of something else.
+    /// It is an artifact of another kind, scope, segment or window.
     #[error("it is of {actual}, not {expected}")]
     Key {
-        /// What was asked for.
+        /// The expected key.
         expected: String,
-        /// What it says it is of.
+        /// The key in the document.
         actual: String,
     },
-    /// Content that breaks a rule of its kind.
+    /// Its content breaks a rule of its kind.
     #[error("{0}")]
     Content(String),
-    /// More than the limits allow.
+    /// It exceeds the limits.
     #[error(transparent)]
     Limit(#[from] LimitExceeded),
 }

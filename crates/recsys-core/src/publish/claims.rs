@@ -1,22 +1,23 @@
-//! Claims: what a collection of garbage may delete, and what therefore cannot become current.
+//! Claims: versions that a garbage collection may delete, and that therefore cannot become current.
 //!
-//! A collector writes the versions that it is about to delete into one document of the registry, which changes by
-//! compare-and-swap only, and takes them out again when they are gone. Two orders make that safe:
+//! A collector writes the versions it is about to delete into one document of the registry, which changes by
+//! compare-and-swap only, and removes them from it once they are deleted. Two orders make that safe:
 //!
-//! - A publisher announces its manifest in the history, *then* reads the claims, *then* looks whether its blobs are
-//!   there, and swaps. It refuses to make current what is claimed.
-//! - A collector claims, *then* reads the manifest and what the history announces, and deletes what neither names.
+//! - A publisher announces its manifest in the history, *then* reads the claims, *then* checks that its blobs are
+//!   there, and swaps. It refuses to make claimed versions current.
+//! - A collector claims, *then* reads the manifest and the announcements in the history, and deletes what neither
+//!   names.
 //!
 //! If the publisher reads the claims first, the collector finds the announcement and keeps the blobs. If the collector
 //! claims first, the publisher finds the claim and does not swap. So no blob that a manifest names is deleted, however
-//! long either side is paused in between. No clock takes part.
+//! long either side is paused in between. No clock is involved.
 //!
-//! A collector that dies leaves its claims. Its last requests may still be on their way to a bucket, so nobody but an
-//! operator can say when the claims may be given up: [`release`]. Until then the claimed versions cannot become current,
-//! and everything else goes on.
+//! A collector that dies leaves its claims. Its last requests may still be on their way to a bucket, so only an
+//! operator can decide when to give the claims up: [`release`]. Until then the claimed versions cannot become current;
+//! everything else goes on.
 //!
-//! One collection runs at a time. Another one takes its place when it has not renewed the document for a while; the one
-//! that was replaced finds that out before its next deletion. Its claims stay, so that a wrong guess is harmless.
+//! One collection runs at a time. If it has not renewed the document for a while, another one takes its place; the
+//! replaced one notices before its next deletion. Its claims stay, so a wrong guess is harmless.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
@@ -35,13 +36,13 @@ use crate::storage::{Condition, Store, StoreError};
 use crate::threads::interrupt;
 use crate::threads::silence::SILENT_WAIT;
 
-/// A claim is renewed before a deletion when it was last renewed longer ago than this.
+/// Before a deletion, a claim older than this is renewed.
 const BEAT: Duration = Duration::from_secs(2);
 
-/// How often a process that waits looks again.
+/// How often a waiting process looks again.
 const POLL: Duration = Duration::from_millis(250);
 
-/// Versions that dead collections may have claimed before another one claims more: far fewer than a document can hold.
+/// With more versions claimed by dead collections, no collection makes new claims. Far fewer than a document can hold.
 const MOST_ABANDONED: usize = 8000;
 
 /// How long one process waits for another.
@@ -49,30 +50,30 @@ const MOST_ABANDONED: usize = 8000;
 pub struct LeaseTimeouts {
     /// The longest wait for a collection of garbage, by a publisher or by another collection.
     pub wait: Duration,
-    /// A collection that has not renewed its claims for this long is taken for dead.
+    /// A collection that has not renewed its claims for this long counts as dead.
     pub silence: Duration,
 }
 
 impl Default for LeaseTimeouts {
-    /// A wait of a minute; silence of ten times the interval at which claims are renewed.
+    /// Waits for a minute; a collection counts as dead after ten renewal intervals.
     fn default() -> Self {
         Self { wait: Duration::from_mins(1), silence: 10 * BEAT }
     }
 }
 
-/// Why claims could not be made, or what is claimed cannot become current.
+/// Why claims could not be made, or a version cannot become current.
 #[derive(Debug, thiserror::Error)]
 pub enum ClaimsError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The document is not of its schema.
+    /// The claims document does not match its schema.
     #[error(
         "{name} is not a claims document: {}; move it away when no `gc --delete` is running",
         error_in_words(source)
     )]
     Document {
-        /// The document.
+        /// Name of the document in messages.
         name: String,
         /// Where it departs from its schema.
         source: serde_json::Error,
@@ -82,74 +83,74 @@ pub enum ClaimsError {
         "another collection of garbage is running: {name} is held by {by} since {since}; try again when it has ended"
     )]
     Leased {
-        /// The claims document.
+        /// Name of the claims document in messages.
         name: String,
         /// User and host of the collection.
         by: String,
         /// When it began.
         since: Timestamp,
     },
-    /// Somebody has ended this collection of garbage, which looked dead.
+    /// Another process has ended this collection, which looked dead.
     #[error("{0} was taken from this collection of garbage, which was silent for too long; run it again")]
     Replaced(String),
-    /// Collections of garbage have died again and again.
+    /// Dead collections have left too many claims.
     #[error(
         "{name} holds claims on {versions} versions of collections that have died; when none of them can be running any \
          more, give them up with `gc --release-claims 24h`"
     )]
     ManyClaims {
-        /// The claims document.
+        /// Name of the claims document in messages.
         name: String,
-        /// How many versions they have claimed.
+        /// How many versions they claim.
         versions: usize,
     },
-    /// A collection of garbage is about to delete a version.
+    /// A collection is about to delete a version that should become current.
     #[error(
         "{kind} {version:.12} of {scope} cannot become current: a collection of garbage by {by}, begun at {since}, has \
          claimed it; try again when that has ended, or, if it was killed, give its claims up with \
          `gc --tenant {} --surface {} --release-claims 1h`", scope.tenant, scope.surface
     )]
     Claimed {
-        /// The kind.
+        /// Kind of the artifact.
         kind: Kind,
-        /// The version.
+        /// The claimed version.
         version: String,
         /// User and host of the collection.
         by: String,
         /// When it began.
         since: Timestamp,
-        /// Whose artifact.
+        /// Tenant and surface of the artifact.
         scope: Box<Scope>,
     },
-    /// Other processes were faster every time.
+    /// Other processes changed the document first, every time.
     #[error("{0} changed under every attempt to swap it; try again")]
     Contended(String),
 }
 
-/// Who removes garbage.
+/// The process that removes garbage.
 #[derive(Debug, Clone)]
 pub struct Remover {
     /// User and host.
     pub by: String,
     /// When the removal begins.
     pub now: Timestamp,
-    /// How long it waits for another collection.
+    /// How long to wait for another collection.
     pub timeouts: LeaseTimeouts,
-    /// Tells how long the machine has been running, sleep included: [`uptime`].
+    /// Time since the machine was started, sleep included: [`uptime`].
     pub uptime: fn() -> Duration,
 }
 
-/// Versions of an artifact kind.
+/// Versions by artifact kind.
 type Versions = BTreeMap<Kind, BTreeSet<String>>;
 
-/// The document of a tenant and surface. Unknown fields are those of earlier versions of it.
+/// The claims document of a tenant and surface. Unknown fields are ignored: earlier versions wrote them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Document {
     v: V1,
-    /// The collection that is running.
+    /// The collection that is running, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     running: Option<Running>,
-    /// What is claimed, by whom.
+    /// Claimed versions, by collection.
     #[serde(default)]
     claims: Vec<Claim>,
 }
@@ -161,11 +162,11 @@ struct Running {
     id: String,
     by: String,
     since: Timestamp,
-    /// How often it was renewed: each renewal is another document.
+    /// Number of renewals; it makes each renewal another document.
     renewals: u64,
 }
 
-/// The versions that one collection has claimed.
+/// The versions claimed by one collection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Claim {
@@ -175,14 +176,14 @@ struct Claim {
     versions: Versions,
 }
 
-/// Claims of a collection that has ended without giving them back.
+/// Claims of a collection that ended without giving them back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Abandoned {
     /// User and host of the collection.
     pub by: String,
-    /// When it made its claims.
+    /// When the claims were made.
     pub since: Timestamp,
-    /// How many versions it has claimed.
+    /// How many versions are claimed.
     pub versions: usize,
 }
 
@@ -191,7 +192,7 @@ impl Document {
         self.running.as_ref().is_some_and(|running| running.id == id)
     }
 
-    /// The claim on any of `versions`, with the version that is claimed.
+    /// The claim on one of `versions`, with the version it is on.
     fn claim_on<'a>(&'a self, versions: &'a [(Kind, String)]) -> Option<(&'a Claim, Kind, &'a str)> {
         self.claims.iter().find_map(|claim| {
             let claimed = |(kind, version): &&(Kind, String)| {
@@ -226,7 +227,7 @@ impl Wait {
         Self { began: Instant::now(), timeout, is_reported: false }
     }
 
-    /// Sleeps for a moment; `false` when the time is up.
+    /// Sleeps for a moment; `false` if the time is up.
     fn go_on(&mut self, name: &str, by: &str, since: Timestamp) -> Result<bool, ClaimsError> {
         interrupt::check().map_err(StoreError::from)?;
         let waited = self.began.elapsed();
@@ -264,7 +265,7 @@ impl<'a> Claims<'a> {
         }
     }
 
-    /// Changes the document as `change` says, which is asked again when another process was faster.
+    /// Applies `change` to the document, again whenever another process was faster.
     fn update<T>(
         &self,
         change: impl FnMut(&mut Document) -> Result<T, ClaimsError>,
@@ -277,14 +278,15 @@ impl<'a> Claims<'a> {
     /// Waits until none of `versions` is claimed.
     ///
     /// # Errors
-    /// [`ClaimsError::Claimed`] when one of them still is when the time is up, or was abandoned.
+    /// [`ClaimsError::Claimed`] if one is still claimed when the time is up, or is claimed by a collection that has
+    /// died.
     pub(super) fn await_free(&self, versions: &[(Kind, String)]) -> Result<(), ClaimsError> {
         let mut wait = Wait::begin(self.timeouts.wait);
         loop {
             let (document, _) = self.read()?;
             let Some((claim, kind, version)) = document.claim_on(versions) else { return Ok(()) };
             let Claim { id, by, since, .. } = claim;
-            // One that does not run any more will not give it back.
+            // A dead collection will not give its claims back.
             if !document.is_running(id) || !wait.go_on(&self.name(), by, *since)? {
                 let (by, since) = (by.clone(), *since);
                 let version = version.to_owned();
@@ -299,7 +301,7 @@ impl<'a> Claims<'a> {
         }
     }
 
-    /// Begins a collection. Waits for the one that is running, or takes its place when it is silent.
+    /// Begins a collection. Waits for the one that is running, or replaces it if it is silent.
     pub(super) fn begin(self, caller: &'a Remover) -> Result<Collector<'a>, ClaimsError> {
         let timeouts = self.timeouts;
         let id = format!("{:032x}", fastrand::u128(..));
@@ -335,12 +337,12 @@ impl<'a> Claims<'a> {
         }
     }
 
-    /// Whether nobody has left or holds anything.
+    /// Whether no collection is running and no claims are left.
     pub(super) fn is_empty(&self) -> Result<bool, ClaimsError> {
         Ok(self.read()?.0 == Document::default())
     }
 
-    /// Claims of collections that do not run any more.
+    /// Claims of collections that are no longer running.
     pub(super) fn abandoned(&self) -> Result<Vec<Abandoned>, ClaimsError> {
         let (document, _) = self.read()?;
         let dead = document.claims.iter().filter(|claim| !document.is_running(&claim.id));
@@ -355,10 +357,10 @@ impl Claim {
     }
 }
 
-/// Gives up claims that dead collections made before a time. Returns what was given up.
+/// Gives up claims that dead collections made before a time. Returns the claims given up.
 ///
-/// Only an operator knows that such a collection does not run any more, and that no request of it is still on its way. One
-/// that shows that it runs is waited for, as by another collection.
+/// Only an operator can know that such a collection is dead and that none of its requests is still on its way. A
+/// collection that shows signs of life is waited for, as by another collection.
 pub fn release(
     store: &dyn Store,
     scope: &Scope,
@@ -369,9 +371,9 @@ pub fn release(
     if claims.is_empty()? {
         return Ok(Vec::new());
     }
-    // In the place of the dead one.
+    // Takes the place of the dead collection.
     let collector = claims.begin(caller)?;
-    // The clock of one that made its claim in the future was wrong.
+    // A claim from the future was made by a wrong clock.
     let goes = |claim: &Claim| claim.since < before || claim.since > caller.now;
     let released = claims.update(|document| {
         let released = document.claims.iter().filter(|claim| goes(claim)).map(Claim::abandoned).collect();
@@ -388,20 +390,20 @@ pub(super) struct Collector<'a> {
     claims: Claims<'a>,
     id: String,
     caller: &'a Remover,
-    /// When it began, by [`Remover::uptime`].
+    /// When it began, as [`Remover::uptime`].
     begun: Duration,
     /// When the last successful renewal began, by the same clock.
     renewed: Mutex<Duration>,
 }
 
 impl Collector<'_> {
-    /// Claims `versions` in place of what it has claimed before.
+    /// Claims `versions` in place of its earlier claims.
     pub(super) fn claim(&self, versions: &[(Kind, String)]) -> Result<(), ClaimsError> {
         let mut claimed = Versions::new();
         for (kind, version) in versions {
             claimed.entry(*kind).or_default().insert(version.clone());
         }
-        // Each claim has the time at which it was made, to the second, by the clock of the collection's beginning.
+        // The time of the claim, to the second: the start of the collection plus the time elapsed since.
         let Remover { by, now, uptime, .. } = self.caller;
         let seconds = uptime().saturating_sub(self.begun).as_secs().try_into().unwrap_or(i64::MAX);
         let since = now.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(*now);
@@ -417,7 +419,7 @@ impl Collector<'_> {
         })
     }
 
-    /// Looks before a deletion whether this collection still runs, unless it has just done so.
+    /// Before a deletion: checks that this collection has not been replaced, unless it has just done so.
     pub(super) fn check(&self) -> Result<(), ClaimsError> {
         interrupt::check().map_err(StoreError::from)?;
         let mut renewed = self.renewed();
@@ -427,7 +429,7 @@ impl Collector<'_> {
         Ok(())
     }
 
-    /// Ends the collection. Claims on `unsettled` versions, which may still be deleted by a request on its way, stay.
+    /// Ends the collection. Keeps the claims on `unsettled` versions, which a request on its way may still delete.
     pub(super) fn end(self, unsettled: &[(Kind, String)]) -> Result<(), ClaimsError> {
         let id = &self.id;
         self.claims.update(|document| {
@@ -472,7 +474,7 @@ impl Collector<'_> {
     }
 }
 
-/// The time since the machine was started, sleep included: the clock of [`Remover`].
+/// The time since the machine was started, sleep included; for [`Remover`].
 #[cfg(target_os = "linux")]
 pub fn uptime() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);

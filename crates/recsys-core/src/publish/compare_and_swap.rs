@@ -1,4 +1,4 @@
-//! A small document that several processes change: read, changed, and written only if nobody was faster.
+//! Changes a small document that several processes share: read it, change it, write it only if it is still the same.
 
 use std::thread;
 use std::time::Duration;
@@ -12,9 +12,9 @@ use crate::storage::{Commit, Condition, Store, StoreError};
 /// The longest pause before another try.
 const MAX_PAUSE: Duration = Duration::from_millis(500);
 
-/// Changes the document at `key` as `change` says, which is asked again when another process was faster. `read` gets the
-/// document and what must hold when it is written; `contended` says that others were faster every time. No pause before
-/// another try is longer than `most`.
+/// Applies `change` to the document at `key`, again whenever another process was faster. `read` returns the document
+/// and the condition for writing it; `contended` is the error for losing every time. No pause between tries is longer
+/// than `most`.
 pub(super) fn update<D: Serialize + PartialEq + Clone, T, E: From<StoreError>>(
     store: &dyn Store,
     key: &str,
@@ -38,7 +38,7 @@ pub(super) fn update<D: Serialize + PartialEq + Clone, T, E: From<StoreError>>(
         }
         match store.put(key, &readable(&after), condition) {
             Ok(Commit::Written | Commit::Unchanged) => return Ok(outcome),
-            // The answer to a write may be lost, and its second try refused because of the first.
+            // The answer to a write may have been lost, and its retry refused because of the first.
             answer => match (read(), answer) {
                 (Ok((now, _)), _) if now == after => return Ok(outcome),
                 (_, Err(error)) => return Err(error.into()),

@@ -1,8 +1,8 @@
-//! What the registry's documents have in common: a format version, and a layout that people can read.
+//! The format version that all documents of the registry carry.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The format version 1, the only one there is.
+/// Format version 1, the only one so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct V1;
 

@@ -1,8 +1,8 @@
 //! Garbage: blobs and records that nothing in the kept history names.
 //!
-//! What is kept: what the newest manifests name, what any manifest names that was current after a point in time, what
-//! the history announces (a publish that is about to swap has written an entry), and what is itself younger than that
-//! point: the blobs of a publish that is running. [`Collection::remove`](super::sweep) deletes the rest.
+//! Kept are: what the newest manifests name; what any manifest names that was current after a point in time; what the
+//! history announces (a publish writes an entry before it swaps); and anything younger than that point in time, such as
+//! the blobs of a running publish. [`Collection::remove`](super::sweep) deletes the rest.
 
 use std::collections::BTreeSet;
 
@@ -19,10 +19,10 @@ use crate::encoding::hash::is_sha256;
 use crate::storage::{Listed, Store, StoreError};
 use crate::threads::parallel;
 
-/// Blobs of a kind without a record that are taken for what an interrupted publish has left.
+/// Blobs of a kind without a record that pass for the rest of an interrupted publish.
 const MOST_UNRECORDED: usize = 1;
 
-/// Why garbage could not be told or removed.
+/// Why garbage could not be found or removed.
 #[derive(Debug, thiserror::Error)]
 pub enum GarbageError {
     /// The registry failed.
@@ -37,13 +37,13 @@ pub enum GarbageError {
     /// There is no manifest.
     #[error("{0} does not exist; without it nobody can tell what is garbage")]
     NoManifest(String),
-    /// Part of the history that is to be kept cannot be read.
+    /// The history breaks off before the end of what is to be kept.
     #[error(
         "the history of {scope} breaks off: there is no entry of the manifest {hash:.12}, so what it names \
          cannot be kept"
     )]
     Gap {
-        /// Whose history.
+        /// Tenant and surface.
         scope: Scope,
         /// The hash of the manifest whose entry is missing.
         hash: String,
@@ -54,11 +54,11 @@ pub enum GarbageError {
          object_store_dir must be of the same environment, or the blobs of another one would be deleted"
     )]
     OtherStore {
-        /// Whose history.
+        /// Tenant and surface.
         scope: Box<Scope>,
-        /// An address that is kept.
+        /// URI of a blob that is to be kept.
         uri: String,
-        /// The object store.
+        /// URI of the object store.
         root: String,
     },
     /// The object store holds blobs of another registry.
@@ -67,29 +67,29 @@ pub enum GarbageError {
          if they are garbage all the same, pass --include-unrecorded"
     )]
     Unrecorded {
-        /// Whose blobs.
+        /// Tenant and surface.
         scope: Box<Scope>,
-        /// How many there are.
+        /// How many such blobs there are.
         count: usize,
-        /// The object store.
+        /// URI of the object store.
         root: String,
-        /// The registry.
+        /// URI of the registry.
         registry: String,
     },
 }
 
-/// What is kept.
+/// What a collection keeps.
 #[derive(Debug, Clone, Copy)]
 pub struct Keep {
-    /// So many manifests, the current one included.
+    /// The number of newest manifests, the current one included.
     pub manifests: usize,
-    /// And what was current or written after this.
+    /// Also everything that was current or written after this time.
     pub since: Timestamp,
     /// Whether any number of blobs without a record is garbage.
     pub include_unrecorded: bool,
 }
 
-/// What a document is.
+/// The type of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GarbageType {
@@ -102,15 +102,15 @@ pub enum GarbageType {
 /// A document that nothing names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Garbage {
-    /// What it is.
+    /// Blob or record.
     pub r#type: GarbageType,
-    /// Of which kind.
+    /// Kind of the artifact.
     pub kind: Kind,
-    /// Of which version.
+    /// Version of the artifact.
     pub version: String,
-    /// Its size.
+    /// Size in bytes.
     pub bytes: u64,
-    /// When it was last written.
+    /// Time of the last write.
     pub modified: Timestamp,
 }
 
@@ -130,17 +130,17 @@ fn folder(of: GarbageType, scope: &Scope) -> String {
     }
 }
 
-/// The garbage of a tenant and surface.
+/// The garbage of a tenant and surface, and what is kept.
 #[derive(Debug, Clone)]
 pub struct Collection {
-    /// Manifests whose blobs are kept.
+    /// Number of manifests whose blobs are kept.
     pub kept_manifests: usize,
-    /// What nothing names: blobs first.
+    /// The documents that nothing names: blobs, then records.
     pub garbage: Vec<Garbage>,
     pub(super) kept: Kept,
 }
 
-/// The documents of `scope` that are named `<kind>/<version>.json`. Others are not touched.
+/// The documents of `scope` with names of the form `<kind>/<version>.json`. All others are left alone.
 fn documents(of: GarbageType, store: &dyn Store, scope: &Scope) -> Result<Vec<Garbage>, StoreError> {
     let folder = folder(of, scope);
     let document = |listed: Listed| {
@@ -153,7 +153,7 @@ fn documents(of: GarbageType, store: &dyn Store, scope: &Scope) -> Result<Vec<Ga
 }
 
 impl Collection {
-    /// Finds the garbage of `scope`. Nothing is removed.
+    /// Finds the garbage of `scope`. Removes nothing.
     pub fn find(
         registry_store: &dyn Store,
         objects: &dyn Store,
@@ -161,7 +161,7 @@ impl Collection {
         keep: Keep,
     ) -> Result<Self, GarbageError> {
         let registry = Registry::new(registry_store);
-        // What there is comes first: what is written from here on is not in the lists.
+        // Listed first, so that documents written from here on are not in the lists.
         let mut blobs = documents(GarbageType::Blob, objects, scope)?;
         let mut records = documents(GarbageType::Record, registry_store, scope)?;
         let kept = Kept::find(registry_store, &registry, scope, keep)?;
@@ -194,7 +194,7 @@ impl Collection {
         records.retain(is_garbage);
         drop(kept_versions);
         blobs.append(&mut records);
-        // Where nothing would be deleted, nothing that should be kept is in danger.
+        // A gap only matters if something would be deleted.
         if let Some(hash) = kept.gap.as_ref().filter(|_| !blobs.is_empty()) {
             return Err(GarbageError::Gap { scope: scope.clone(), hash: hash.clone() });
         }
@@ -202,14 +202,14 @@ impl Collection {
     }
 }
 
-/// What is kept: how many manifests, and what they and the announced ones name.
+/// What is kept: the number of manifests, and what they and the announced ones name.
 #[derive(Debug, Clone)]
 pub(super) struct Kept {
     manifests: usize,
     uris: BTreeSet<(Kind, String)>,
-    /// The hash of a manifest that is to be kept, and is not in the history.
+    /// The hash of a manifest that is to be kept but has no history entry.
     gap: Option<String>,
-    /// The key of the current manifest's history entry: what is announced from here on has a greater one.
+    /// The key of the current manifest's history entry; later announcements have greater keys.
     pub(super) current: String,
 }
 
@@ -225,7 +225,7 @@ impl Kept {
         let mut current = None;
         let mut successor: Option<HistoryEntry> = None;
         registry.walk(scope, |entry| {
-            // A manifest was current until the one after it came.
+            // A manifest was current until its successor came.
             let was_current =
                 successor.as_ref().is_none_or(|successor| successor.manifest.updated_at > keep.since);
             if kept >= keep.manifests && !was_current {
@@ -239,12 +239,12 @@ impl Kept {
             true
         })?;
         let Some(current) = current else { return Err(GarbageError::NoManifest(registry.name(scope))) };
-        // The walk has ended by itself, although more was to be kept.
+        // The walk ended although more was to be kept.
         let gap = successor
             .filter(|oldest| kept < keep.manifests || oldest.manifest.updated_at > keep.since)
             .and_then(|oldest| oldest.previous);
         let young = store.list(&HistoryEntry::folder(scope))?.into_iter();
-        // Announced since the current one: of a swap that is about to happen, whatever the clocks say.
+        // Announced after the current one: a swap that is about to happen, whatever the clocks say.
         let is_young = |listed: &Listed| listed.modified > keep.since || listed.key > current;
         let is_entry = |listed: &Listed| HistoryEntry::hash_in_key(&listed.key).is_some();
         let young: Vec<Listed> = young.filter(|listed| is_entry(listed) && is_young(listed)).collect();

@@ -1,7 +1,7 @@
 //! History: every manifest that was ever current, each naming the one before it.
 //!
-//! An entry is written before the swap that makes its manifest current. If the swap never happens, the
-//! entry is an orphan: no later entry names it, so nobody who follows the chain meets it.
+//! An entry is written before the swap that makes its manifest current. If the swap never happens, the entry is an
+//! orphan: no later entry names it, so following the chain never leads to it.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,31 +11,31 @@ use crate::domain::id::Scope;
 use crate::encoding::hash::is_sha256;
 use crate::encoding::json;
 
-/// The fewest characters that name a history entry.
+/// The fewest characters of a hash that a lookup accepts.
 const MIN_HASH_CHARS: usize = 6;
 
-/// Why the beginning of a hash does not name one entry.
+/// Why a hash prefix does not name exactly one entry.
 #[derive(Debug, thiserror::Error)]
 pub enum LookupError {
-    /// No manifest that was current has such a hash, or several have.
+    /// No manifest in the history has such a hash, or several have.
     #[error(
         "{count} manifests in the history of {scope} have a hash that begins with {hash:?}; \
              `history` lists them"
     )]
     Count {
-        /// Whose history.
+        /// Tenant and surface.
         scope: Scope,
-        /// What was asked for.
+        /// The hash prefix.
         hash: String,
-        /// How many there are.
+        /// How many manifests match.
         count: usize,
     },
-    /// A hash too short to mean one manifest.
+    /// The prefix is too short.
     #[error("{0:?} is too short for a hash; give at least {MIN_HASH_CHARS} characters")]
     Short(String),
 }
 
-/// Where in the history of `scope` the one entry stands whose hash begins with `hash`.
+/// The index of the only entry in `history` whose hash begins with `hash`.
 pub fn by_hash(scope: &Scope, history: &[HistoryEntry], hash: &str) -> Result<usize, LookupError> {
     if hash.len() < MIN_HASH_CHARS {
         return Err(LookupError::Short(hash.to_owned()));
@@ -54,16 +54,16 @@ pub fn by_hash(scope: &Scope, history: &[HistoryEntry], hash: &str) -> Result<us
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// New artifacts.
+    /// New artifacts were published.
     Publish,
-    /// An earlier manifest again.
+    /// An earlier manifest was made current again.
     Rollback,
-    /// It was there before there was a history, or was put there by something that keeps none.
+    /// The manifest was written before there was a history, or by something that keeps none.
     Adopt,
 }
 
 impl Reason {
-    /// The word that stands in the entry.
+    /// The value in the JSON document.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Publish => "publish",
@@ -81,26 +81,26 @@ pub struct HistoryEntry {
     pub v: V1,
     /// The hash of the manifest.
     pub hash: String,
-    /// The hash of the manifest it replaced; none for the first.
+    /// The hash of the manifest it replaced; `None` for the first.
     pub previous: Option<String>,
-    /// Why it was made.
+    /// Why the manifest was made current.
     pub reason: Reason,
-    /// Who made it: user and host.
+    /// User and host that made it current.
     pub by: String,
-    /// The id of the run that made it, where that is known.
+    /// The id of the run that made it current, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_id: Option<String>,
-    /// Why it was made, in the operator's words.
+    /// Why, in the operator's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// The manifest.
+    /// The manifest as it was written.
     pub manifest: Manifest,
 }
 
 json::object!(HistoryEntry and Serialize);
 
 impl HistoryEntry {
-    /// The key of the entry in a registry: in the order of time, findable by hash.
+    /// The key of the entry in a registry. Keys sort by time and end with the hash.
     pub fn key(&self, scope: &Scope) -> String {
         Self::key_with(scope, &self.manifest, &self.hash)
     }

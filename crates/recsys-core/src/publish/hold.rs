@@ -1,8 +1,8 @@
-//! Holds: kinds that no publish moves until an operator releases them.
+//! Holds: artifact kinds that no publish moves until an operator releases them.
 //!
-//! A hold is written *before* the manifest that it keeps is swapped in, and that swap is made in any case. A publisher reads
-//! the holds *after* it has read the manifest that it is about to replace. So one that has not seen a hold loses its swap to
-//! that of whoever made the hold, reads the manifest again, and finds the hold.
+//! A hold is written *before* the manifest that it keeps is swapped in, and that swap always takes place. A publisher
+//! reads the holds *after* the manifest that it is about to replace. So if it misses a new hold, it loses its swap to
+//! that of the operator, reads the manifest again, and finds the hold.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,13 +19,13 @@ use crate::domain::id::Scope;
 use crate::encoding::json;
 use crate::storage::Condition;
 
-/// Who keeps a kind where it is, since when, and why.
+/// Who holds a kind, since when, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(remote = "Self", deny_unknown_fields)]
 pub struct Hold {
     /// User and host.
     pub by: String,
-    /// Since when.
+    /// When the hold was made.
     pub since: Timestamp,
     /// Why, in the operator's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,19 +42,19 @@ impl fmt::Display for Hold {
     }
 }
 
-/// The holds of a tenant and surface.
+/// The holds of a tenant and surface, by kind.
 pub type Holds = BTreeMap<Kind, Hold>;
 
-/// A publish that has left kinds where they are.
+/// The kinds that a publish left as they were, because they are held.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
-    /// Whose they are.
+    /// Tenant and surface.
     pub scope: Scope,
-    /// Who holds them.
+    /// The holds that kept them.
     pub holds: Holds,
 }
 
-/// Which kinds are held by whom: those of one hold together.
+/// Describes holds in words. Kinds with the same hold are named together.
 pub fn describe(holds: &Holds) -> String {
     let mut groups: Vec<(&Hold, Vec<&str>)> = Vec::new();
     for (kind, hold) in holds {
@@ -95,19 +95,19 @@ fn key(scope: &Scope) -> String {
 }
 
 impl Registry<'_> {
-    /// The kinds of `scope` that are held.
+    /// The holds on kinds of `scope`.
     pub fn holds(&self, scope: &Scope) -> Result<Holds, RegistryError> {
         Ok(self.read_holds(scope)?.0.holds)
     }
 
-    /// Holds kinds, in place of the holds that there are.
+    /// Holds kinds. Replaces earlier holds on them.
     pub fn hold(&self, scope: &Scope, kinds: &[Kind], hold: &Hold) -> Result<(), RegistryError> {
         self.update_holds(scope, |holds| {
             holds.extend(kinds.iter().map(|kind| (*kind, hold.clone())));
         })
     }
 
-    /// Releases kinds. Returns the holds that are gone.
+    /// Releases kinds. Returns the holds that were removed.
     pub fn release(&self, scope: &Scope, kinds: &[Kind]) -> Result<Holds, RegistryError> {
         self.update_holds(scope, |holds| holds.extract_if(.., |kind, _| kinds.contains(kind)).collect())
     }

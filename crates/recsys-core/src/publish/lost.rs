@@ -1,4 +1,4 @@
-//! Manifests that were lost: there is none, and the history or the note of a first swap knows of one.
+//! Lost manifests: none is there, but the history or the note of a first swap shows that there was one.
 
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ use crate::encoding::json::readable;
 use crate::storage::{Condition, StoreError};
 use crate::threads::parallel;
 
-/// Tells that a first manifest was swapped in, so that one that is missing was lost.
+/// The note that a first manifest was swapped in. A manifest that is missing later was lost.
 #[derive(Serialize)]
 struct Begun<'a> {
     v: V1,
@@ -23,21 +23,22 @@ fn begun_key(scope: &Scope) -> String {
 }
 
 impl Registry<'_> {
-    /// The current manifest; none where nothing was ever published.
+    /// The current manifest; `None` if nothing was ever published.
     ///
     /// # Errors
-    /// [`RegistryError::Lost`] and [`RegistryError::Begun`] where there was one, and it is gone.
+    /// [`RegistryError::Lost`] and [`RegistryError::Begun`] if there was a manifest and it is gone.
     pub fn current(&self, scope: &Scope) -> Result<Option<Manifest>, RegistryError> {
         let read = || Ok::<_, RegistryError>(self.manifest(scope)?.map(|(manifest, _)| manifest));
         if let Some(manifest) = read()? {
             return Ok(Some(manifest));
         }
         let Err(lost) = self.check_first(scope) else { return Ok(None) };
-        // A first one may have come in between.
+        // Another process may have swapped in the first one in between.
         read()?.map_or(Err(lost), |manifest| Ok(Some(manifest)))
     }
 
-    /// All entries of the history, newest first, also those that no chain names: what is left of a lost manifest.
+    /// All entries of the history, newest first, including those outside any chain: they are what is left of a lost
+    /// manifest.
     pub fn entries(&self, scope: &Scope) -> Result<Vec<HistoryEntry>, RegistryError> {
         let mut keys = self.entry_keys(scope)?;
         keys.reverse();
@@ -45,14 +46,14 @@ impl Registry<'_> {
         Ok(entries.into_iter().flatten().collect())
     }
 
-    /// The newest entry of the history, which a manifest that is brought back follows.
+    /// The newest entry of the history: a restored manifest follows it.
     pub(super) fn newest_entry(&self, scope: &Scope) -> Result<Option<HistoryEntry>, RegistryError> {
         let newest = self.entry_keys(scope)?.pop();
         Ok(newest.map(|key| self.entry(scope, &key)).transpose()?.flatten())
     }
 
-    /// Refuses to begin anew where a manifest was lost: the note of a first swap tells of one, and so do entries that
-    /// follow others. Entries of first publishes that came to nothing follow none.
+    /// Refuses to start afresh if a manifest was lost. The note of a first swap shows that, and so does an entry that
+    /// follows another one. Entries left by first publishes that failed follow none.
     pub(super) fn check_first(&self, scope: &Scope) -> Result<(), RegistryError> {
         let has_begun = self.store().look(&begun_key(scope))?.is_some();
         for key in self.entry_keys(scope)?.iter().rev() {
@@ -67,7 +68,7 @@ impl Registry<'_> {
         Ok(())
     }
 
-    /// Notes that a first manifest was swapped in.
+    /// Writes the note that a first manifest was swapped in.
     pub(super) fn note_first(&self, scope: &Scope, manifest: &Manifest) -> Result<(), StoreError> {
         let begun = Begun { v: V1, first: &manifest.hash() };
         self.store().put(&begun_key(scope), &readable(&begun), Condition::Absent).map(drop)

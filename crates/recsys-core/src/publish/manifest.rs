@@ -17,13 +17,13 @@ use crate::encoding::json;
 pub struct Manifest {
     /// The version of this format: 1.
     pub v: V1,
-    /// Whose it is.
+    /// The tenant.
     pub tenant: Tenant,
-    /// Which place.
+    /// The surface, such as `home`.
     pub surface: Surface,
     /// The URI of the current blob of each kind.
     pub current: BTreeMap<Kind, String>,
-    /// When the latest change was made.
+    /// When the manifest was last changed. Later than in the manifest it replaced.
     pub updated_at: Timestamp,
 }
 
@@ -40,13 +40,13 @@ impl Manifest {
         sha256(&json::to_vec(self))
     }
 
-    /// Whether its time lies after `horizon`, which tells that a clock is wrong.
+    /// Whether `updated_at` lies in the future of `horizon`: some clock is wrong.
     pub fn is_from_the_future(&self, horizon: Timestamp) -> bool {
         is_from_the_future(self.updated_at, horizon)
     }
 
-    /// A manifest that follows `previous` and names `current`. Its time is later than its predecessor's, even when the
-    /// clock is a little behind. A predecessor that lies after `horizon` is not followed.
+    /// A manifest that follows `previous` and names `current`. Its time is later than that of `previous`, even when the
+    /// clock is a little behind; a `previous` from the future is ignored.
     pub(super) fn following(
         previous: Option<&Self>,
         scope: &Scope,
@@ -62,10 +62,10 @@ impl Manifest {
     }
 }
 
-/// How far the clocks of two machines may differ.
+/// How far the clocks of two machines may differ without an error.
 const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
 
-/// Whether a time that was written down lies after `horizon`.
+/// Whether a recorded time lies more than five minutes after `horizon`.
 pub fn is_from_the_future(time: Timestamp, horizon: Timestamp) -> bool {
     time.duration_since(horizon) > CLOCK_TOLERANCE
 }

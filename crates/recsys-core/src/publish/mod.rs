@@ -1,20 +1,20 @@
 //! Publishing: from staged artifacts to a manifest that names them.
 //!
-//! The order, always:
+//! The order is always:
 //!
 //! 1. blobs, each only if absent;
-//! 2. each blob read back and checked, before any record is written (on a local disk already before it has its name);
+//! 2. each blob read back and checked, before any record is written (on a local disk even before it has a name);
 //! 3. records, each only if absent;
 //! 4. a history entry with the new manifest and the hash of the one it replaces, read back;
-//! 5. a look at the claims of garbage collections, and then whether all that becomes current is there;
-//! 6. the manifest, only if it is still the one that was read; then a look whether it has arrived.
+//! 5. a check that no garbage collection claims what becomes current, and then that all of it is there;
+//! 6. the manifest, only if it is still the one that was read; then a check that it has arrived.
 //!
-//! A crash before step 6 leaves the old manifest current. What it leaves besides (blobs and records that
-//! no manifest names, a history entry that no later entry names) harms nobody and is used by the next
-//! attempt where it can be. Nothing is ever deleted or rewritten here, the manifest excepted.
+//! A crash before step 6 leaves the old manifest current. What else it leaves (blobs and records that no manifest
+//! names, a history entry that no later entry names) is harmless, and is reused by the next attempt where possible.
+//! Publishing deletes and rewrites nothing but the manifest.
 //!
-//! Whoever loses step 6 to another publisher reads the new manifest, merges its own kinds into that, and
-//! tries again, so two publishers of different kinds both get their way.
+//! A publisher that loses step 6 to another one reads the new manifest, merges its own kinds into it and tries again,
+//! so two publishers of different kinds both succeed.
 
 mod blob;
 mod candidate;
@@ -56,44 +56,44 @@ use crate::encoding::json::readable;
 use crate::storage::{Commit, Condition, MAX_ARTIFACT_BYTES, Pending, Store, StoreError, create_after_look};
 use crate::threads::parallel;
 
-/// Why nothing new is current.
+/// Why a publish failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
     /// A store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A blob that was just written, or was there already, is not what it should be.
+    /// A blob, just written or already there, is not the artifact to publish.
     #[error("blob {uri} cannot be published: {source}; move it away and publish again")]
     Blob {
-        /// Where it is.
+        /// URI of the blob.
         uri: String,
         /// What is wrong with it.
         source: Unfit,
     },
-    /// A blob or record that was just written, or was there already, is gone.
+    /// A blob or record, just written or already there, is gone.
     #[error("{0} has vanished while it was published; publish again")]
     Vanished(String),
     /// The registry cannot be read, or its manifest cannot be swapped.
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// The artifact has not one row, and the current one has.
+    /// The artifact has no rows, but the current one has.
     #[error(
         "the new {kind} is empty and the current one is not; \
          if that is right, set validation.min_events to 0"
     )]
     Empty {
-        /// The kind.
+        /// Kind of the artifact.
         kind: Kind,
     },
-    /// The first popularity has not one row: there was no event.
+    /// The first popularity has no rows: there was no event.
     #[error(
         "the new {kind} is empty, and nothing is current for {scope} yet; are tenant and surface right? if they are, and this \
          is right, too, set validation.min_events to 0"
     )]
     EmptyFirst {
-        /// The kind.
+        /// Kind of the artifact: popularity.
         kind: Kind,
-        /// Whose it is.
+        /// Its tenant and surface.
         scope: Box<Scope>,
     },
     /// Neither the record nor the blob of the current artifact can be read.
@@ -102,26 +102,26 @@ pub enum PublishError {
              pass --allow-older-window to replace it all the same"
     )]
     UnknownCurrent {
-        /// The kind.
+        /// Kind of the artifact.
         kind: Kind,
-        /// Where its blob should be.
+        /// URI of the current blob.
         uri: String,
     },
-    /// The artifact differs too much from the current one.
+    /// The size of the artifact differs too much from that of the current one.
     #[error(
         "gate max_artifact_change refused {kind}: {}, more than {most} of what is current; blob and record are \
          stored and what is current stays; if this is right, pass --allow-large-change",
         .moves.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     )]
     Changed {
-        /// The kind.
+        /// Kind of the artifact.
         kind: Kind,
-        /// What has changed too much.
+        /// The figures that changed too much.
         moves: Vec<Move>,
-        /// The share that is allowed.
+        /// The largest share by which they may change.
         most: Share,
     },
-    /// The first items of the artifact are too many others than those of the current one.
+    /// Too many of the artifact's first items differ from those of the current one.
     #[error(
         "gate max_top_change refused {kind}: {changed} of the first {of} items are others than those of the current one{}, more \
          than {most} of them; blob and record are stored and what is current stays; if this is right, pass \
@@ -129,25 +129,25 @@ pub enum PublishError {
         named(.entered)
     )]
     TopChanged {
-        /// The kind.
+        /// Kind of the artifact.
         kind: Kind,
-        /// Those that are new among the first; where there are fewer items than before, perhaps none.
+        /// Items that are new among the first. May be empty if there are fewer items than before.
         entered: Vec<String>,
-        /// How many of the first are not in both.
+        /// How many of the first items are not in both artifacts.
         changed: usize,
         /// How many first items were compared.
         of: usize,
-        /// The share that is allowed.
+        /// The largest share of the first items that may differ.
         most: Fraction,
     },
-    /// This publisher cannot look at the current artifact.
+    /// The current artifact is not in this publisher's object store, so nothing can be compared.
     #[error(
         "cannot compare the new {kind} with the current one: {source} Pass --allow-large-change to publish all the same"
     )]
     Incomparable {
-        /// The kind.
+        /// Kind of the artifact.
         kind: Kind,
-        /// Why not.
+        /// Why the current artifact cannot be read.
         source: BlobError,
     },
     /// The current artifact is of another segment.
@@ -156,16 +156,16 @@ pub enum PublishError {
              pass --switch-segment to replace it"
     )]
     SegmentSwitch {
-        /// The kind.
+        /// Kind of the artifact.
         kind: Kind,
-        /// The segment that is current.
+        /// Segment of the current artifact.
         current: String,
-        /// The segment that would be.
+        /// Segment of the new artifact.
         new: String,
     },
 }
 
-/// The first few of some items.
+/// Names the first few items, for a message.
 fn named(items: &[String]) -> String {
     const NAMED: usize = 3;
     let named: Vec<String> = items.iter().take(NAMED).map(|item| format!("{item:?}")).collect();
@@ -176,12 +176,12 @@ fn named(items: &[String]) -> String {
     }
 }
 
-/// By how much the first items of an artifact may differ from those of the current one.
+/// How much the first items of an artifact may differ from those of the current one.
 #[derive(Debug, Clone, Copy)]
 pub struct TopChange {
-    /// The share of them that may be others.
+    /// The largest share of them that may differ.
     pub most: Fraction,
-    /// How many items are the first.
+    /// How many items count as the first.
     pub of: usize,
 }
 
@@ -192,15 +192,15 @@ pub struct Options {
     pub allow_older_window: bool,
     /// A kind may move to another segment.
     pub switch_segment: bool,
-    /// An artifact without a row may take the place of one that has some.
+    /// An empty artifact may replace one with rows, or be the first popularity.
     pub allow_empty: bool,
-    /// By how much an artifact may differ from the current one of its kind and segment; none is any amount.
+    /// How much rows and bytes may differ from the current artifact of the same kind and segment; `None` is no limit.
     pub max_change: Option<Share>,
-    /// By how much its first items may; none is any amount.
+    /// How much its first items may differ; `None` is no limit.
     pub max_top_change: Option<TopChange>,
 }
 
-/// How far a publish has come when it is judged.
+/// The stage of a publish at which it is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     /// Nothing is written yet.
@@ -209,7 +209,7 @@ enum Stage {
     Swap,
 }
 
-/// What became of one artifact.
+/// Outcome of publishing one artifact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fate {
@@ -217,55 +217,55 @@ pub enum Fate {
     Published,
     /// The manifest named it already.
     AlreadyCurrent,
-    /// Blob and record are there; the manifest names a newer window.
+    /// Blob and record are stored; the manifest names a newer window.
     OlderWindow,
-    /// Blob and record are there; the same publish has a newer window of the kind.
+    /// Blob and record are stored; the same publish has a newer window of the kind.
     Superseded,
-    /// Blob and record are there; an operator holds what is current.
+    /// Blob and record are stored; an operator holds the current artifact.
     Held,
 }
 
-/// What a publish did.
+/// Outcome of a publish.
 #[derive(Debug, Clone)]
 pub struct Published {
-    /// The fate of each candidate, in the order in which they were given.
+    /// The fate of each candidate, in the order given.
     pub fates: Vec<Fate>,
-    /// What messages call the manifest.
+    /// Name of the manifest in messages.
     pub manifest: String,
     /// Whether the manifest was swapped.
     pub swapped: bool,
-    /// The manifest that is current now; none when there is none.
+    /// The manifest that is current now, if any.
     pub current: Option<Manifest>,
-    /// Who holds the kinds whose fate is [`Fate::Held`].
+    /// The holds on the kinds whose fate is [`Fate::Held`].
     pub held: Holds,
 }
 
-/// Where and how to publish.
+/// Publishes artifacts to an object store and a registry.
 #[derive(Debug)]
 pub struct Publisher<'a> {
-    /// Where blobs go.
+    /// The store of blobs.
     pub objects: &'a dyn Store,
-    /// Where records, history and manifests go.
+    /// The store of records, history and manifests.
     pub registry: &'a dyn Store,
-    /// What is too large to be served.
+    /// The limits that an artifact must meet.
     pub limits: &'a Limits,
-    /// Who publishes: user and host.
+    /// The publisher: user and host.
     pub by: String,
-    /// The id of the run, where there is one.
+    /// The id of the run, if there is one.
     pub run_id: Option<String>,
     /// Why, in the operator's words.
     pub note: Option<String>,
     /// The time of the swap.
     pub now: Timestamp,
-    /// What lies more than a few minutes after this lies in the future.
+    /// A manifest written more than a few minutes after this lies in the future: a clock is wrong.
     pub horizon: Timestamp,
-    /// How long it waits for a collection of garbage.
+    /// How long to wait for a garbage collection.
     pub timeouts: LeaseTimeouts,
     /// What may be done beyond the safe default.
     pub options: Options,
 }
 
-/// A blob that is written, and has no name yet. Dropping it abandons it.
+/// A blob that is not visible yet. Dropping it discards it.
 pub struct Prepared<'a> {
     key: String,
     pending: Box<dyn Pending + 'a>,
@@ -280,8 +280,8 @@ fn blob_key(planned: &Planned) -> String {
 }
 
 impl Publisher<'_> {
-    /// Refuses what would be refused at the end, before anything of it is written: artifacts of one tenant and
-    /// surface.
+    /// Makes those checks of [`Self::finish`] that need no stored blob, before anything is written. All artifacts are
+    /// of `scope`.
     pub fn plan<'p>(
         &self,
         scope: &Scope,
@@ -296,8 +296,8 @@ impl Publisher<'_> {
         Ok(())
     }
 
-    /// Does what can be done of writing a blob, and of reading it back, before its artifact has passed every check.
-    /// Nobody sees it.
+    /// Writes a blob and reads it back, as far as the store can do so invisibly, before its artifact has passed every
+    /// check.
     pub fn prepare<'p>(&'p self, planned: &Planned, bytes: &'p [u8]) -> Result<Prepared<'p>, PublishError> {
         let key = blob_key(planned);
         let mut pending = self.objects.prepare(&key, bytes)?;
@@ -305,18 +305,18 @@ impl Publisher<'_> {
         Ok(Prepared { key, pending, bytes, has_arrived })
     }
 
-    /// Puts the blob of a candidate in place, reads it back unless that was done, and checks it.
+    /// Puts the blob of a candidate in place, reads it back unless that is done already, and checks it.
     ///
-    /// Nothing is current yet; [`Self::finish`] makes it so. A range of days is stored day by day, so that
-    /// only one day's documents need to be in memory.
+    /// This makes nothing current; [`Self::finish`] does. A range of days is stored day by day, so that only one day's
+    /// documents need to be in memory.
     pub fn store(&self, prepared: Prepared<'_>, candidate: &Candidate) -> Result<Stored, PublishError> {
         let Prepared { key, pending, bytes, has_arrived } = prepared;
         let planned = Planned::from(candidate);
-        // The very bytes that were checked.
+        // The bytes that were read back are the ones that were checked.
         let is_known =
             has_arrived && key == blob_key(&planned) && std::ptr::eq(bytes, candidate.bytes.as_ref());
         let commit = match pending.commit(Condition::Absent) {
-            // What is there under this name is the same.
+            // The server does not support conditions; a blob of the same name has the same content.
             Err(error) if error.is_unsupported() => create_after_look(self.objects, &key, bytes)?,
             commit => commit?,
         };
@@ -332,7 +332,7 @@ impl Publisher<'_> {
     /// Writes the records of stored candidates and makes them current, with one swap.
     ///
     /// # Errors
-    /// Whatever the error, the manifest is wholly the old one or wholly the new one.
+    /// After any error, the manifest is wholly the old one or wholly the new one.
     pub fn finish(&self, scope: &Scope, stored: &[Stored]) -> Result<Published, PublishError> {
         parallel::try_map(stored, |stored| self.write_record(stored))?;
         self.swap(scope, stored)
@@ -342,12 +342,12 @@ impl Publisher<'_> {
         self.objects.uri(&blob_key(planned))
     }
 
-    /// Checks what is stored now, which may be an earlier build of the same content.
+    /// Checks the stored blob, which may be an earlier build of the same content.
     fn read_back(&self, candidate: &Candidate) -> Result<Stored, PublishError> {
         let stored =
             |candidate: &Candidate| Stored { planned: candidate.into(), build: candidate.build.clone() };
         let key = blob_key(&candidate.into());
-        // The very bytes that were checked need no second check.
+        // These bytes were checked before.
         if self.objects.holds(&key, &candidate.bytes)? {
             return Ok(stored(candidate));
         }
@@ -364,19 +364,19 @@ impl Publisher<'_> {
         let record = Record::new(planned.key.clone(), build.clone(), planned.bytes, self.uri(planned));
         let key = Record::key(scope, kind, &record.version);
         if self.registry.put(&key, &readable(&record), Condition::Absent)? == Commit::Refused {
-            // An earlier publish has written it: when and where may differ, what it is of may not.
+            // Written by an earlier publish: time and place may differ, the artifact may not.
             Registry::new(self.registry).record(scope, kind, &record.version)?;
             Self::vanished(self.registry, &key)?.map_or(Ok(()), Err)?;
         }
         Ok(())
     }
 
-    /// What is to be said when a document that was written, or found, is gone.
+    /// The error to report if a document that was written or found is gone.
     fn vanished(store: &dyn Store, key: &str) -> Result<Option<PublishError>, StoreError> {
         Ok(store.look(key)?.is_none().then(|| PublishError::Vanished(store.uri(key))))
     }
 
-    /// What the current artifact of a kind is of: by its record, or else by itself.
+    /// The key of a kind's current artifact: from its record, or else from the blob itself.
     fn current_key(&self, scope: &Scope, kind: Kind, uri: &str) -> Result<Option<ArtifactKey>, PublishError> {
         if let Some(record) = Registry::new(self.registry).record(scope, kind, version_in(uri))? {
             return Ok(Some(record.artifact_key()));
@@ -388,7 +388,7 @@ impl Publisher<'_> {
         }
     }
 
-    /// The new pointers, and the fate of each candidate.
+    /// The new pointers and the fate of each candidate.
     fn judge<'p>(
         &self,
         scope: &Scope,
@@ -401,7 +401,7 @@ impl Publisher<'_> {
         let old = current.map_or(&none, |manifest| &manifest.current);
         let mut pointers = old.clone();
         let mut fates = Vec::new();
-        // The newest candidate of each kind, and where it stands in the list.
+        // The newest candidate of each kind, with its index.
         let mut newest: BTreeMap<Kind, (usize, &Planned)> = BTreeMap::new();
         for (number, candidate) in candidates.into_iter().enumerate() {
             fates.push(Fate::Superseded);
@@ -416,7 +416,7 @@ impl Publisher<'_> {
                 Some(old) if *old == uri => Fate::AlreadyCurrent,
                 _ if holds.contains_key(&kind) => Fate::Held,
                 Some(old) => self.judge_move(scope, candidate, old, stage)?,
-                // Of events, popularity alone has rows in any case.
+                // Any event gives popularity a row; the other kinds may be empty.
                 None if candidate.rows == 0 && kind == Kind::Popularity && !self.options.allow_empty => {
                     return Err(PublishError::EmptyFirst { kind, scope: Box::new(scope.clone()) });
                 }
@@ -457,7 +457,7 @@ impl Publisher<'_> {
         if candidate.rows == 0 && !self.options.allow_empty && self.has_rows(scope, kind, old)? {
             return Err(PublishError::Empty { kind });
         }
-        // Another segment is another thing, which nothing can be told from.
+        // Artifacts of different segments cannot be compared.
         let comparable = stage == Stage::Swap && current.segment == candidate.key.segment;
         if let Some(most) = self.options.max_change.filter(|_| comparable) {
             let moves = self.moves(scope, candidate, old)?;
@@ -472,7 +472,7 @@ impl Publisher<'_> {
         Ok(Fate::Published)
     }
 
-    /// Refuses an artifact whose first items are too many others than those of the current one.
+    /// Refuses an artifact if too many of its first items differ from those of the current one.
     fn judge_top(
         &self,
         scope: &Scope,
@@ -485,7 +485,7 @@ impl Publisher<'_> {
         let Some(before) = self.top(scope, kind, old, of)? else { return Ok(()) };
         let after = self.top(scope, kind, &self.uri(candidate), of)?.unwrap_or_default();
         let entered: Vec<String> = after.iter().filter(|item| !before.contains(item)).cloned().collect();
-        // Of the longer list: an item more is a change, too.
+        // The share is of the longer list: an added item is a change, too.
         let compared = before.len().max(after.len());
         let kept = after.len() - entered.len();
         #[allow(clippy::cast_precision_loss, reason = "so few numbers are exact")]
@@ -496,7 +496,7 @@ impl Publisher<'_> {
         Err(PublishError::TopChanged { kind, entered, changed: compared - kept, of: compared, most })
     }
 
-    /// The first items of a published artifact. None when it is gone or damaged.
+    /// The first items of a published artifact; `None` if it is gone or damaged.
     fn top(
         &self,
         scope: &Scope,
@@ -517,7 +517,7 @@ impl Publisher<'_> {
         }
     }
 
-    /// The sizes of the current artifact and of its successor. None when the current one is gone or damaged.
+    /// Rows and bytes of the current artifact and its successor; empty if the current one is gone or damaged.
     fn moves(&self, scope: &Scope, candidate: &Planned, old: &str) -> Result<Vec<Move>, PublishError> {
         let kind = candidate.key.kind;
         let current = match read_blob(self.objects, scope, kind, old) {
@@ -535,8 +535,8 @@ impl Publisher<'_> {
         Ok(vec![rows, Move { what: "bytes", before: current.bytes, after: candidate.bytes }])
     }
 
-    /// Whether the current artifact of a kind has rows, or may have: one that this publisher cannot look at
-    /// is no less than one it can. Only what is gone or damaged is worth nothing.
+    /// Whether the current artifact of a kind has rows. One in another object store counts as having some; one that is
+    /// gone or damaged does not.
     fn has_rows(&self, scope: &Scope, kind: Kind, uri: &str) -> Result<bool, PublishError> {
         match read_blob(self.objects, scope, kind, uri) {
             Ok(blob) => Ok(blob.rows > 0),
@@ -560,7 +560,7 @@ impl Publisher<'_> {
             timeouts: *timeouts,
         };
         let decide = |current: Option<&Manifest>| {
-            // After the manifest was read, and before it is replaced: see `hold`.
+            // Read after the manifest and before it is replaced: see `hold`.
             held = registry.holds(scope)?;
             let planned = candidates.iter().map(|stored| &stored.planned);
             let (pointers, judged) = self.judge(scope, current, &held, planned.clone(), Stage::Swap)?;

@@ -8,32 +8,32 @@ use crate::domain::id::{Scope, Segment, Surface, Tenant};
 use crate::domain::window::Window;
 use crate::encoding::json;
 
-/// What was published, where it is, and what it was built from. Written once.
+/// What was published, where it is, and what it was built from. Written once, never changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(remote = "Self", deny_unknown_fields)]
 pub struct Record {
     /// The version of this format: 1.
     pub v: V1,
-    /// What it holds.
+    /// Kind of the artifact.
     pub kind: Kind,
-    /// Whose it is.
+    /// The tenant.
     pub tenant: Tenant,
-    /// Which place.
+    /// The surface, such as `home`.
     pub surface: Surface,
-    /// The slice of the surface.
+    /// The segment of the surface; `None` for all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segment: Option<Segment>,
     /// The days it was built from.
     pub window: Window,
-    /// The version.
+    /// Version of the artifact: the hash of its content.
     pub version: String,
-    /// Where the blob is.
+    /// URI of the blob.
     pub uri: String,
-    /// The size of the blob.
+    /// Size of the blob in bytes.
     pub bytes: u64,
-    /// SHA-256 of what it was built from.
+    /// SHA-256 of the bytes it was built from.
     pub source_hash: String,
-    /// When it was built.
+    /// When it was built, as in the artifact.
     pub built_at: String,
 }
 
@@ -45,14 +45,14 @@ impl Record {
         format!("records/{}/{kind}/{version}.json", scope.prefix())
     }
 
-    /// The record of an artifact whose blob has so many bytes and is at `uri`.
+    /// The record of an artifact whose blob has `bytes` bytes and is at `uri`.
     pub(super) fn new(key: ArtifactKey, build: BuildInfo, bytes: u64, uri: String) -> Self {
         let ArtifactKey { kind, scope: Scope { tenant, surface }, segment, window } = key;
         let BuildInfo { built_at, version, source_hash } = build;
         Self { v: V1, kind, tenant, surface, segment, window, version, uri, bytes, source_hash, built_at }
     }
 
-    /// What the artifact is of.
+    /// Kind, scope, segment and window of the artifact.
     pub fn artifact_key(&self) -> ArtifactKey {
         ArtifactKey {
             kind: self.kind,

@@ -1,4 +1,4 @@
-//! The registry: manifests, records and history, and the one way in which a manifest changes.
+//! The registry: manifests, records and history, and the only way to change a manifest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
@@ -22,10 +22,10 @@ use crate::storage::{Commit, Condition, Conditions, Listed, Store, StoreError, T
 use crate::threads::interrupt;
 use crate::threads::parallel;
 
-/// What documents of holds are called in messages.
+/// Name of a document of holds in messages.
 pub(super) const HOLDS: &str = "document of holds";
 
-/// Lost races after which a swap gives up. Each one means that another publisher succeeded.
+/// Lost races after which a swap gives up. Each lost race means that another publisher succeeded.
 const MAX_ATTEMPTS: usize = 100;
 
 /// Why the registry could not be read or changed.
@@ -34,97 +34,97 @@ pub enum RegistryError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A document is not of its schema.
+    /// A document does not match its schema.
     #[error("{name} is not a {what}: {}; {remedy}", error_in_words(source), remedy = remedy(what))]
     Document {
-        /// The document.
+        /// Name of the document in messages.
         name: String,
-        /// What it should be.
+        /// What the document should be.
         what: &'static str,
-        /// Where it departs from that.
+        /// Where it departs from its schema.
         source: serde_json::Error,
     },
-    /// The manifest says it is of something else.
+    /// The manifest names another tenant or surface.
     #[error("{name} is the manifest of {actual}; was it copied from there?")]
     Stranger {
-        /// The manifest.
+        /// Name of the manifest in messages.
         name: String,
-        /// What it says it is of.
+        /// The scope that it names.
         actual: Scope,
     },
-    /// A record says that it is of something else than its name does.
+    /// The content of a record does not match its file name.
     #[error("{0} is the record of another artifact; move it away")]
     OtherRecord(String),
-    /// Two publishers could overwrite each other's manifest, and neither would notice.
+    /// The store ignores the condition of a write, so two publishers could overwrite each other's manifest unnoticed.
     #[error(
         "{0} accepts conditional writes and ignores the condition, so that publishers can undo each other's \
          changes; use another store for registry_dir, or, if there is never more than one publisher at a time, \
          set registry.concurrency to last-write-wins"
     )]
     Unconditional(String),
-    /// A server that refuses what it should accept.
+    /// The store refuses writes whose condition holds.
     #[error(
         "{0} refuses conditional writes whose condition holds, so that nothing can be published there safely; use \
          another store for registry_dir, or, if there is never more than one publisher at a time, set \
          registry.concurrency to last-write-wins"
     )]
     Broken(String),
-    /// The answer to a swap is lost, and nobody can look.
+    /// The answer to a swap was lost, and the manifest cannot be read to find out.
     #[error(
         "cannot tell whether {name} was changed: {source}; look at its `history` before anything is rolled back again"
     )]
     Unknown {
-        /// The manifest.
+        /// Name of the manifest in messages.
         name: String,
-        /// What happened to the write.
+        /// The error of the write.
         source: StoreError,
     },
-    /// A history entry does not hold what its name says.
+    /// The content of a history entry does not match its file name.
     #[error("history entry {0} was changed: its manifest is not the one that its hash names; move it away")]
     ChangedEntry(String),
-    /// A document that was written, or refused because it is there, is not there.
+    /// The store has accepted a document, or refused it as already there, but does not have it.
     #[error(
         "{0} cannot be written: the store has acknowledged it, and then it is not there; check the store, and try again"
     )]
     Unsettled(String),
-    /// There is a history and no manifest.
+    /// The manifest is missing, but there is a history: it was lost.
     #[error(
         "{name} is missing, and its history is not: it was lost; `recsys-pipelines rollback --tenant {} --surface {} \
          --to HASH` brings a manifest back, and `history` lists them", scope.tenant, scope.surface
     )]
     Lost {
-        /// The manifest.
+        /// Name of the manifest in messages.
         name: String,
-        /// Whose it is.
+        /// Tenant and surface.
         scope: Box<Scope>,
     },
-    /// There was a manifest, of which only a note is left.
+    /// The manifest is missing, and only the note of the first swap is left.
     #[error(
         "{name} is missing, and {note} says that there was one; restore it, or remove that note to begin anew"
     )]
     Begun {
-        /// The manifest.
+        /// Name of the manifest in messages.
         name: String,
-        /// The note of the first swap.
+        /// Name of the note of the first swap.
         note: String,
     },
-    /// A collection of garbage is in the way.
+    /// A garbage collection is in the way.
     #[error(transparent)]
     Claims(#[from] ClaimsError),
-    /// The manifest was written by a clock that is wrong, or this one is.
+    /// The time of the manifest lies in the future: the clock that wrote it is wrong, or the one here.
     #[error(
         "{name} was written at {updated_at}, which lies in the future: it is {now} by the clock here; if this clock is \
          right, `rollback --correct-time` makes the same artifacts current under the present time"
     )]
     Future {
-        /// The manifest.
+        /// Name of the manifest in messages.
         name: String,
-        /// Its time.
+        /// The time in the manifest.
         updated_at: Timestamp,
-        /// The time here.
+        /// The time by the clock here.
         now: Timestamp,
     },
-    /// The store has acknowledged a manifest, and does not have it.
+    /// The store has acknowledged a manifest but does not have it.
     #[error(
         "{0} is still the old one, although the store has acknowledged the new one; check the store, and try again"
     )]
@@ -134,7 +134,7 @@ pub enum RegistryError {
     Contended(String),
 }
 
-/// What to do about a document that cannot be read.
+/// What an operator can do about a document that cannot be read.
 fn remedy(what: &str) -> &'static str {
     match what {
         "manifest" => {
@@ -146,22 +146,22 @@ fn remedy(what: &str) -> &'static str {
     }
 }
 
-/// Why, by whom and when a manifest is swapped.
+/// Why, by whom and when a manifest is swapped; part of it goes into the history.
 #[derive(Debug, Clone)]
 pub struct Change {
-    /// Why.
+    /// The reason in the history entry.
     pub reason: Reason,
     /// User and host.
     pub by: String,
-    /// The id of the run, where there is one.
+    /// The id of the run, if there is one.
     pub run_id: Option<String>,
     /// Why, in the operator's words.
     pub note: Option<String>,
-    /// When.
+    /// The time of the new manifest, unless the one it follows is later.
     pub now: Timestamp,
-    /// What lies more than a few minutes after this lies in the future.
+    /// A manifest written more than a few minutes after this lies in the future: a clock is wrong.
     pub horizon: Timestamp,
-    /// How long to wait for a collection of garbage.
+    /// How long to wait for a garbage collection.
     pub timeouts: LeaseTimeouts,
 }
 
@@ -169,17 +169,17 @@ pub struct Change {
 #[derive(Debug, Clone, Copy)]
 pub struct Registry<'a> {
     store: &'a dyn Store,
-    /// Manifests whose time lies after this are refused.
+    /// Manifests more than a few minutes later than this are refused.
     horizon: Option<Timestamp>,
 }
 
 impl<'a> Registry<'a> {
-    /// The registry in `store`.
+    /// The registry in `store`; takes manifests of any time.
     pub fn new(store: &'a dyn Store) -> Self {
         Self { store, horizon: None }
     }
 
-    /// The same, which refuses manifests that lie after `horizon`.
+    /// The same registry, but it refuses manifests from the future of `horizon`.
     #[must_use]
     pub fn at(self, horizon: Timestamp) -> Self {
         Self { horizon: Some(horizon), ..self }
@@ -189,12 +189,12 @@ impl<'a> Registry<'a> {
         self.store
     }
 
-    /// What messages call the manifest of `scope`.
+    /// Name of the manifest of `scope` in messages.
     pub fn name(&self, scope: &Scope) -> String {
         self.store.name(&Manifest::key(scope))
     }
 
-    /// The current manifest, if there is one, and the tag of its state.
+    /// The current manifest, if there is one, with its tag.
     pub fn manifest(&self, scope: &Scope) -> Result<Option<(Manifest, Tag)>, RegistryError> {
         let key = Manifest::key(scope);
         let Some((bytes, tag)) = self.store.read_tagged(&key)? else { return Ok(None) };
@@ -210,8 +210,8 @@ impl<'a> Registry<'a> {
         Ok(Some((manifest, tag)))
     }
 
-    /// The record of a version, if there is one. One of another format, which another implementation has
-    /// written, tells nothing here; the blob itself says what it is of.
+    /// The record of a version, if there is one. A record in the format of another implementation counts as none; the
+    /// blob itself has its key.
     pub fn record(&self, scope: &Scope, kind: Kind, version: &str) -> Result<Option<Record>, RegistryError> {
         let key = Record::key(scope, kind, version);
         let Some(bytes) = self.store.read(&key)? else { return Ok(None) };
@@ -228,11 +228,11 @@ impl<'a> Registry<'a> {
         Ok(Some(record))
     }
 
-    /// The tenants and surfaces that have a manifest, or a history of one.
+    /// The tenants and surfaces that have a manifest or a history.
     pub fn scopes(&self) -> Result<Vec<Scope>, RegistryError> {
         let keys = self.store.list("current")?;
         let scope = |listed: &Listed| {
-            // Also when it is a folder: to read it says so.
+            // Includes a folder of that name: reading it reports the error.
             let [_, tenant, surface, "manifest.json", ..] = listed.key.split('/').collect::<Vec<_>>()[..]
             else {
                 return None;
@@ -245,7 +245,7 @@ impl<'a> Registry<'a> {
                 listed.key.strip_prefix("begun/").and_then(|of| of.strip_suffix(".json")?.split_once('/'));
             scopes.extend(of.and_then(|(tenant, surface)| parsed(tenant, surface)));
         }
-        // One listing for each tenant, because all entries together are too many.
+        // One listing per tenant, because a listing of all entries would be too long.
         let tenants = self.store.folders("history")?;
         let surfaces = |tenant: &String| self.store.folders(&format!("history/{tenant}"));
         for (tenant, surfaces) in tenants.iter().zip(parallel::try_map(&tenants, surfaces)?) {
@@ -256,9 +256,9 @@ impl<'a> Registry<'a> {
 
     /// Every manifest that was current, newest first, at most `most` of them.
     ///
-    /// The chain begins with the current manifest and follows `previous`; entries that nothing in it names
-    /// are left out. It ends early where an entry is missing. A current manifest without an entry gets the
-    /// one that the next swap will write.
+    /// The chain begins with the current manifest and follows `previous`; entries outside the chain are left out. It
+    /// ends early if an entry is missing. A current manifest without an entry gets the one that the next swap will
+    /// write.
     pub fn history(&self, scope: &Scope, most: usize) -> Result<Vec<HistoryEntry>, RegistryError> {
         let mut entries = Vec::new();
         if most > 0 {
@@ -270,7 +270,7 @@ impl<'a> Registry<'a> {
         Ok(entries)
     }
 
-    /// Walks the chain that [`history`](Self::history) describes, as long as `take` returns `true`.
+    /// Walks the chain described at [`history`](Self::history), as long as `take` returns `true`.
     pub(super) fn walk(
         &self,
         scope: &Scope,
@@ -278,7 +278,7 @@ impl<'a> Registry<'a> {
     ) -> Result<(), RegistryError> {
         let Some((current, _)) = self.manifest(scope)? else { return Ok(()) };
         let keys = self.store.list(&HistoryEntry::folder(scope))?;
-        // Each entry is taken once: those changed by hand could lead around in circles.
+        // Each entry is taken once: entries changed by hand could form a circle.
         let mut by_hash: BTreeMap<&str, &str> = keys
             .iter()
             .filter_map(|listed| Some((HistoryEntry::hash_in_key(&listed.key)?, listed.key.as_str())))
@@ -301,7 +301,7 @@ impl<'a> Registry<'a> {
         Ok(())
     }
 
-    /// The history entry of `scope` with a key, if there is one.
+    /// The history entry of `scope` at `key`, if there is one.
     pub(super) fn entry(&self, scope: &Scope, key: &str) -> Result<Option<HistoryEntry>, RegistryError> {
         let Some(bytes) = self.store.read(key)? else { return Ok(None) };
         let entry: HistoryEntry = self.parse(key, "history entry", &bytes)?;
@@ -323,7 +323,7 @@ impl<'a> Registry<'a> {
         serde_json::from_slice(bytes).map_err(|source| RegistryError::Document { name: name(), what, source })
     }
 
-    /// Refuses a store in which a swap is no swap.
+    /// Refuses a store that does not honour the condition of a swap.
     pub fn check_store(&self) -> Result<(), RegistryError> {
         match self.store.conditions()? {
             Conditions::Honoured => Ok(()),
@@ -332,12 +332,12 @@ impl<'a> Registry<'a> {
         }
     }
 
-    /// Makes the pointers that `decide` returns current; `None` leaves everything as it is.
+    /// Makes the pointers returned by `decide` current; `None` changes nothing.
     ///
-    /// `decide` sees the manifest that is replaced. It is asked again, with the new one, whenever another
-    /// publisher was faster. `confirm` sees the new one when the history announces it and nothing that it names is
-    /// claimed, and once more when it is current; it returns an error about what is gone. What it finds to be there
-    /// before the swap stays, because a collection of garbage keeps what is announced.
+    /// `decide` gets the manifest that is to be replaced, and is called again with the new one whenever another
+    /// publisher was faster. `confirm` gets the new manifest once it is announced in the history and nothing it names
+    /// is claimed, and again when it is current; it returns an error if something is gone. What it finds before the
+    /// swap stays, because a garbage collection keeps whatever is announced.
     pub fn swap<E: From<RegistryError>>(
         &self,
         scope: &Scope,
@@ -360,7 +360,7 @@ impl<'a> Registry<'a> {
                     self.adopt(scope, current)?;
                     Some(current.clone())
                 }
-                // What is brought back follows the newest that is known.
+                // A restored manifest follows the newest known one.
                 None if change.reason == Reason::Rollback => {
                     self.newest_entry(scope)?.map(|entry| entry.manifest)
                 }
@@ -377,11 +377,11 @@ impl<'a> Registry<'a> {
             let claims = Claims::new(self.store, scope, change.timeouts);
             claims.await_free(&moved).map_err(RegistryError::Claims)?;
             confirm(&manifest).map_err(RegistryError::Store)?.map_or(Ok(()), Err)?;
-            // The last cancellation point: a swap that has begun is completed.
+            // The last cancellation point; the swap must complete.
             interrupt::check().map_err(|interrupted| RegistryError::Store(interrupted.into()))?;
             if self.replace(scope, &manifest, tag)? {
                 self.look_back(scope, &manifest, current.as_ref())?;
-                // The swap is done, so a store that cannot be asked is no failure of it.
+                // The swap is done, so a failed look is not an error.
                 if let Ok(Some(gone)) = confirm(&manifest) {
                     return Err(gone);
                 }
@@ -392,9 +392,9 @@ impl<'a> Registry<'a> {
         }
     }
 
-    /// Looks whether a manifest that was swapped in has arrived, and notes a first one.
+    /// Checks that a swapped manifest has arrived, and notes a first one.
     ///
-    /// A store that cannot be asked says nothing; the swap was acknowledged.
+    /// A failed read is ignored: the swap was acknowledged.
     fn look_back(
         &self,
         scope: &Scope,
@@ -402,7 +402,7 @@ impl<'a> Registry<'a> {
         replaced: Option<&Manifest>,
     ) -> Result<(), RegistryError> {
         let mut delays = late_read_delays();
-        // Any other manifest is of a publisher that has swapped since.
+        // Any other manifest comes from a publisher that has swapped since.
         while let Ok(found) = Self::new(self.store).manifest(scope)
             && found.as_ref().map(|(found, _)| found) == replaced
         {
@@ -410,7 +410,7 @@ impl<'a> Registry<'a> {
             thread::sleep(delay);
         }
         if replaced.is_none() {
-            // Without it, a first manifest that is lost before the second one comes is begun anew.
+            // Without the note, losing the first manifest before the second one comes would go unnoticed.
             if let Err(error) = self.note_first(scope, manifest) {
                 tracing::warn!(error = %error.source, "cannot note that the first manifest was published");
             }
@@ -418,8 +418,7 @@ impl<'a> Registry<'a> {
         Ok(())
     }
 
-    /// Sees to it that the current manifest has an entry in the history, which it has not when something
-    /// else has written it.
+    /// Makes sure that the current manifest has a history entry. It has none if something else wrote it.
     fn adopt(&self, scope: &Scope, current: &Manifest) -> Result<(), RegistryError> {
         let entry = adoption(scope, current.clone(), &[]);
         if self.store.look(&entry.key(scope))?.is_some() {
@@ -431,7 +430,8 @@ impl<'a> Registry<'a> {
         Ok(())
     }
 
-    /// Writes the history entry of a manifest that is about to become current. Returns the manifest.
+    /// Writes the history entry of a manifest that is about to become current. Returns the manifest, whose time may
+    /// have moved.
     fn announce(
         &self,
         scope: &Scope,
@@ -452,7 +452,7 @@ impl<'a> Registry<'a> {
                 manifest: manifest.clone(),
             };
             let key = entry.key(scope);
-            // Read back in any case: a store may acknowledge what it does not keep.
+            // Always read back: a store may acknowledge what it does not keep.
             self.store.put(&key, &readable(&entry), Condition::Absent)?;
             let Some(earlier) = self.entry(scope, &key)? else {
                 let delay = delays.next().ok_or_else(|| RegistryError::Unsettled(self.store.name(&key)))?;
@@ -462,8 +462,8 @@ impl<'a> Registry<'a> {
             if earlier.previous.as_ref() == previous {
                 return Ok(manifest);
             }
-            // The same manifest was to follow another one, in an attempt that lost its race. An entry is
-            // never rewritten, so this one becomes a moment younger.
+            // An attempt that lost its race announced the same manifest after another predecessor. An entry is never
+            // rewritten, so this manifest's time moves on by a microsecond.
             manifest.updated_at = manifest
                 .updated_at
                 .saturating_add(SignedDuration::from_micros(1))
@@ -471,7 +471,7 @@ impl<'a> Registry<'a> {
         }
     }
 
-    /// Puts a manifest in place if it is still in the state of `tag`; `false` when another was faster.
+    /// Writes a manifest if the old one is still in the state of `tag`; `false` if another process was faster.
     fn replace(&self, scope: &Scope, manifest: &Manifest, tag: Option<Tag>) -> Result<bool, RegistryError> {
         let key = Manifest::key(scope);
         let bytes = readable(manifest);
@@ -479,7 +479,7 @@ impl<'a> Registry<'a> {
         if matches!(answer, Ok(Commit::Written)) {
             return Ok(true);
         }
-        // The write may have been done and its answer lost, or a second try refused because of the first.
+        // The write may have succeeded although its answer was lost, or its retry refused because of the first.
         match (self.store.read(&key), answer) {
             (Ok(current), _) if current.as_ref() == Some(&bytes) => Ok(true),
             (Err(_), Err(source)) => Err(RegistryError::Unknown { name: self.store.name(&key), source }),
@@ -488,7 +488,7 @@ impl<'a> Registry<'a> {
     }
 }
 
-/// The pauses in which a read that is late catches up.
+/// Pauses between the tries of a read that may lag behind a write.
 fn late_read_delays() -> impl Iterator<Item = Duration> {
     let delays = ExponentialBuilder::default().with_min_delay(Duration::from_millis(10)).with_jitter();
     delays.with_max_times(8).build()
@@ -498,7 +498,7 @@ fn parsed(tenant: &str, surface: &str) -> Option<Scope> {
     Some(Scope { tenant: tenant.parse().ok()?, surface: surface.parse().ok()? })
 }
 
-/// The versions that `after` names and `before` does not.
+/// The versions named by `after` but not by `before`.
 fn moved(before: Option<&Manifest>, after: &Manifest) -> Vec<(Kind, String)> {
     let is_new =
         |(kind, uri): &(&Kind, &String)| before.is_none_or(|before| before.current.get(kind) != Some(uri));
@@ -506,7 +506,7 @@ fn moved(before: Option<&Manifest>, after: &Manifest) -> Vec<(Kind, String)> {
     moved.map(|(kind, uri)| (*kind, version_in(uri).to_owned())).collect()
 }
 
-/// The entry of a manifest that has none. It follows the newest entry that is not younger.
+/// The entry for a manifest that has none. It follows the newest other entry that is not later.
 fn adoption(scope: &Scope, manifest: Manifest, history: &[Listed]) -> HistoryEntry {
     let hash = manifest.hash();
     let mut entry = HistoryEntry {

@@ -1,7 +1,7 @@
 //! Rollback: an ordinary swap to pointers that were current before.
 //!
-//! Nothing is built and nothing is copied. Every blob that would become current is read and its version
-//! recomputed first; a rollback to something damaged is refused.
+//! It builds and copies nothing. Every blob that would become current is read first and its version recomputed; a
+//! rollback to a damaged blob is refused.
 
 use std::collections::BTreeMap;
 
@@ -18,16 +18,16 @@ use crate::encoding::json::readable;
 use crate::storage::{Condition, Store, StoreError};
 use crate::threads::parallel;
 
-/// Where to go back to.
+/// The manifest to go back to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// So many manifests back; for a single kind, so many changes of that kind.
+    /// A number of manifests back; for a single kind, a number of changes of that kind.
     Steps(usize),
-    /// The manifest whose hash begins so.
+    /// The manifest whose hash begins with this.
     Hash(String),
 }
 
-/// Why nothing was rolled back.
+/// Why a rollback failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RollbackError {
     /// The registry failed.
@@ -36,7 +36,7 @@ pub enum RollbackError {
     /// There is no manifest.
     #[error("{0} does not exist; there is nothing to roll back")]
     NoManifest(String),
-    /// History does not reach back so far.
+    /// The history does not reach back far enough.
     #[error(
         "the history of {scope} {}, not {wanted}; `history` lists them",
         match .available {
@@ -46,31 +46,31 @@ pub enum RollbackError {
         }
     )]
     TooFar {
-        /// Whose history.
+        /// Tenant and surface.
         scope: Scope,
-        /// How far it reaches back.
+        /// The number of steps that are possible.
         available: usize,
-        /// How far back was asked for.
+        /// The number of steps asked for.
         wanted: usize,
     },
-    /// The hash does not name one manifest.
+    /// The hash prefix does not name exactly one manifest.
     #[error(transparent)]
     Lookup(#[from] LookupError),
-    /// The kind was not published then.
+    /// The target manifest does not name the kind.
     #[error("the manifest {hash:.12} names no {kind}")]
     NoKind {
-        /// The manifest gone back to.
+        /// Hash of the target manifest.
         hash: String,
-        /// The kind asked for.
+        /// The kind to roll back.
         kind: Kind,
     },
-    /// A blob that would become current is not there or not intact.
+    /// A blob that would become current is missing or damaged.
     #[error("cannot roll back: {0}")]
     Blob(#[from] BlobError),
-    /// The record of a blob that would become current was deleted in the meantime.
+    /// The record of a blob that would become current was deleted meanwhile.
     #[error("{0} has vanished while it was rolled back; try again")]
     Vanished(String),
-    /// Somebody published in the meantime.
+    /// Another process changed the manifest meanwhile.
     #[error("{0} was changed by somebody else in the meantime; look again before you roll back")]
     Overtaken(String),
 }
@@ -78,22 +78,22 @@ pub enum RollbackError {
 /// What a rollback would do.
 #[derive(Debug, Clone)]
 pub struct RollbackPlan {
-    /// The manifest that is current; none when it was lost.
+    /// The current manifest; `None` if it was lost.
     pub from: Option<Manifest>,
-    /// The entry that is gone back to.
+    /// The history entry to go back to.
     pub to: HistoryEntry,
-    /// The pointers that become current.
+    /// The pointers that will be current.
     pub pointers: BTreeMap<Kind, String>,
-    /// The only kind that moves, if it is to be a single one.
+    /// The only kind to roll back; `None` for all.
     kind: Option<Kind>,
-    /// What those pointers that move lead to.
+    /// The checked blobs of the pointers that move.
     blobs: Vec<(Kind, Blob)>,
-    /// Whether the manifest is swapped although it names the same.
+    /// Whether to swap the manifest even if no pointer moves.
     is_touching: bool,
 }
 
 impl RollbackPlan {
-    /// Finds what to go back to, and checks every blob that would become current.
+    /// Finds the target and checks every blob that would become current.
     pub fn new(
         registry: &Registry<'_>,
         objects: &dyn Store,
@@ -102,7 +102,7 @@ impl RollbackPlan {
         kind: Option<Kind>,
     ) -> Result<Self, RollbackError> {
         let from = match registry.current(scope) {
-            // Nobody knows from where to count steps, nor what the other kinds were.
+            // Without the manifest, steps cannot be counted and the pointers of the other kinds are unknown.
             Err(RegistryError::Lost { .. }) if kind.is_none() && matches!(target, Target::Hash(_)) => None,
             current => Some(current?.ok_or_else(|| RollbackError::NoManifest(registry.name(scope)))?),
         };
@@ -128,27 +128,27 @@ impl RollbackPlan {
             }
         };
         let mut plan = Self { from, to, pointers, kind, blobs: Vec::new(), is_touching: false };
-        // What stays current is as it is, whatever that is.
+        // Blobs that stay current are not checked.
         let moved = plan.moves().into_iter().filter_map(|(kind, _, after)| Some((kind, after?)));
         let read = |(kind, uri): (Kind, &String)| Ok((kind, read_blob(objects, scope, kind, uri)?));
         plan.blobs = parallel::try_map(moved.collect::<Vec<_>>(), read).map_err(RollbackError::Blob)?;
         Ok(plan)
     }
 
-    /// The same, which swaps the manifest in any case: whoever has read the one before it loses.
+    /// The same plan, but it always swaps the manifest, so that a publisher that has read the old one loses its swap.
     #[must_use]
     pub fn touching(self) -> Self {
         Self { is_touching: true, ..self }
     }
 
-    /// The kinds whose pointers move, with the URI before and after.
+    /// The kinds whose pointers move, with the URIs before and after.
     pub fn moves(&self) -> Vec<(Kind, Option<&String>, Option<&String>)> {
         let from = self.from.as_ref().map(|from| &from.current);
         let both = |kind: &Kind| (*kind, from.and_then(|from| from.get(kind)), self.pointers.get(kind));
         Kind::ALL.iter().map(both).filter(|(_, before, after)| before != after).collect()
     }
 
-    /// Whether carrying it out would swap the manifest.
+    /// Whether [`Self::carry_out`] would swap the manifest.
     pub fn is_due(&self, horizon: Timestamp) -> bool {
         self.is_touching
             || self
@@ -157,10 +157,10 @@ impl RollbackPlan {
                 .is_none_or(|from| from.current != self.pointers || from.is_from_the_future(horizon))
     }
 
-    /// Makes the planned pointers current, unless they are. Returns the new manifest. A manifest of the future is replaced
-    /// in any case.
+    /// Makes the planned pointers current, unless they are already. Returns the new manifest. A manifest from the
+    /// future is always replaced.
     ///
-    /// Of a single kind, the others may have moved in the meantime, and stay where they are then.
+    /// When a single kind is rolled back, others may have moved meanwhile; they stay where they are.
     pub fn carry_out(
         &self,
         registry: &Registry<'_>,
@@ -201,7 +201,7 @@ impl RollbackPlan {
 }
 
 impl RollbackPlan {
-    /// Writes the records that are missing: whatever becomes current has one.
+    /// Writes missing records, so that whatever becomes current has one.
     fn write_records(&self, registry: &Registry<'_>, scope: &Scope) -> Result<(), RollbackError> {
         for (kind, blob) in &self.blobs {
             let Blob { key, build, bytes, .. } = blob.clone();
@@ -216,7 +216,7 @@ impl RollbackPlan {
     }
 }
 
-/// What is to be said when a blob or its record is gone.
+/// The error to report if a blob or its record is gone.
 fn gone(
     registry: &dyn Store,
     objects: &dyn Store,

@@ -1,7 +1,7 @@
-//! The removal of garbage, a batch at a time: claim it, look once more what is named, delete it, give the claim back.
+//! Removes garbage in batches: claim a batch, check again what is named, delete the rest, give the claims back.
 //!
-//! [Claims](super::claims) say why nothing is deleted that a manifest names. What a removal leaves behind when it fails:
-//! some garbage, and claims on versions whose deletion may still happen.
+//! [Claims](super::claims) explains why no blob that a manifest names is deleted. A removal that fails leaves some
+//! garbage, and claims on versions whose deletion may still happen.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,27 +18,27 @@ use crate::domain::id::Scope;
 use crate::storage::Store;
 use crate::threads::parallel;
 
-/// Versions that are claimed at a time: so few that little is blocked when a collection dies, and so many that claiming
-/// takes no time beside deleting.
+/// Versions claimed at a time: few enough that a dead collection blocks little, and enough that claiming takes little
+/// time compared with deleting.
 const BATCH: usize = 1000;
 
-/// What was removed.
+/// Outcome of a removal.
 #[derive(Debug)]
 pub struct Removed {
-    /// What is gone. What has come into use in the meantime stays, and is not among it.
+    /// The documents that were deleted. Documents that came into use in the meantime stay.
     pub garbage: Vec<Garbage>,
-    /// Claims of collections that have died.
+    /// Claims left by collections that have died.
     pub abandoned: Vec<Abandoned>,
 }
 
-/// A version, and its documents: the blob first, so that a record without a blob is all that an interruption leaves.
+/// A version and its documents, blob first: an interruption leaves at most a record without a blob.
 type Version<'a> = ((Kind, String), Vec<&'a Garbage>);
 
 impl Collection {
     /// Removes the garbage.
     ///
     /// # Errors
-    /// What was removed before the failure is gone.
+    /// Documents that were deleted before the failure are gone.
     pub fn remove(
         &self,
         registry: &dyn Store,
@@ -79,9 +79,9 @@ struct Sweep<'a> {
     objects: &'a dyn Store,
     scope: &'a Scope,
     collector: &'a Collector<'a>,
-    /// Versions of which a deletion may still happen.
+    /// Versions whose deletion may still happen.
     unsettled: Mutex<Vec<(Kind, String)>>,
-    /// Whether a deletion has failed, after which no other one is begun.
+    /// Set when a deletion has failed; no other one is started then.
     has_failed: AtomicBool,
 }
 
@@ -97,7 +97,7 @@ impl Sweep<'_> {
             self.collector.claim(&claimed)?;
             let named = self.named_since(&collection.kept.current)?;
             if claimed.iter().any(|version| named.contains(version)) {
-                // A publisher that has announced them waits for this.
+                // A publisher that has announced them waits for these claims.
                 claimed.retain(|version| !named.contains(version));
                 self.collector.claim(&claimed)?;
             }
@@ -110,9 +110,9 @@ impl Sweep<'_> {
         Ok(gone)
     }
 
-    /// What the manifest and the entries of the history name that have come since the entry `before`.
+    /// The versions named by the manifest and by all history entries since the entry `before`.
     ///
-    /// A swap that is still to come was announced with a greater key than that of the manifest that it replaces.
+    /// A pending swap has an entry whose key is greater than that of the manifest that it replaces.
     fn named_since(&self, before: &str) -> Result<BTreeSet<(Kind, String)>, GarbageError> {
         let registry = Registry::new(self.registry);
         let current = registry.manifest(self.scope)?;
@@ -128,7 +128,7 @@ impl Sweep<'_> {
         Ok(pointers.map(|(kind, uri)| (kind, version_in(&uri).to_owned())).collect())
     }
 
-    /// Deletes the documents of a version. Returns those that were there.
+    /// Deletes the documents of a version. Returns those that existed.
     fn remove_version(&self, documents: &[&Garbage]) -> Result<Vec<Garbage>, GarbageError> {
         let mut gone = Vec::new();
         for garbage in documents {
@@ -142,7 +142,7 @@ impl Sweep<'_> {
             };
             let removed = store.remove(&garbage.key(self.scope)).inspect_err(|error| {
                 self.has_failed.store(true, Ordering::Relaxed);
-                // To look for a document that is not there deletes nothing.
+                // A failed look, which comes before the deletion, has deleted nothing.
                 if error.action == "remove" && error.may_still_happen() {
                     let version = (garbage.kind, garbage.version.clone());
                     self.unsettled.lock().push(version);

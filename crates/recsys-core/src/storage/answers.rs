@@ -1,9 +1,8 @@
-//! Answers of a service as the library must understand them.
+//! Corrects the status of answers, so that `object_store` retries the right requests.
 //!
-//! The library decides by the status alone whether a request is tried again: after a server error it is, after any other
-//! refusal it is not. Services say in their own ways that a request may pass the next time, and with 501 that it never
-//! will. Such an answer goes on with a status that leads to the right decision, and with its own status in the body, from
-//! where messages take it.
+//! The library decides by status alone: it retries after a server error and gives up after any other refusal. But
+//! services report temporary failures with 4xx, and requests they will never support with 501. Such an answer is passed
+//! on with a status that leads to the right decision; its own status goes into the body, where messages find it.
 
 use async_trait::async_trait;
 use object_store::client::{HttpError, HttpRequest, HttpResponse, HttpService};
@@ -11,7 +10,7 @@ use reqwest::{Client, StatusCode};
 
 use super::fault::{PASSING, STATUS, UNDONE, element};
 
-/// Sends requests, and hands on their answers.
+/// Sends requests and corrects the status of their answers.
 #[derive(Debug)]
 pub(super) struct Answers(pub(super) Client);
 

@@ -1,8 +1,8 @@
 //! A root in a bucket of S3, Google Cloud Storage or Azure, or in memory.
 //!
-//! The rest of the crate is synchronous; this is where it waits for the network. A small write is one
-//! request; a large one is spooled to a temporary file without a name and uploaded in parts, which become a
-//! document in one step. The conditions of a write are checked by the service.
+//! The rest of the crate is synchronous; this module waits for the network. A document in memory is written by one
+//! request; a streamed one is first spooled to an unnamed temporary file and, if large, uploaded in parts that become
+//! visible together. The service checks the conditions of writes.
 
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::pin::Pin;
@@ -38,23 +38,23 @@ use super::{
 /// A document larger than this is uploaded in parts of this size.
 const PART_BYTES: usize = 8 << 20;
 
-/// Parts on their way at a time.
+/// Parts in flight at a time.
 const PARTS_AT_ONCE: usize = 4;
 
-/// Threads that wait for the network.
+/// Threads of the network runtime.
 const RUNTIME_THREADS: usize = 2;
 
-/// How long these threads may take to start.
+/// Time limit for these threads to start.
 const LONGEST_START: Duration = Duration::from_secs(10);
 
-/// Keys of the largest listing. No root of this project has a tenth of them.
+/// Largest listing. No root of this project has a tenth as many keys.
 const MAX_KEYS: usize = 2_000_000;
 
 /// A folder of a bucket as a [`Store`].
 #[derive(Debug)]
 pub(super) struct BucketStore {
     store: Arc<dyn ObjectStore>,
-    /// For requests whose outcome must be known: it sends each of them once.
+    /// Sends each request once, for requests whose outcome must be known.
     once: Arc<dyn ObjectStore>,
     /// Scheme and bucket: `s3://bucket`.
     bucket: String,
@@ -65,15 +65,15 @@ pub(super) struct BucketStore {
     conditions: OnceLock<Conditions>,
 }
 
-/// The threads that wait for the network, for all buckets of the process.
+/// The network runtime, for all buckets of the process.
 fn runtime() -> io::Result<&'static Runtime> {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     if let Some(runtime) = RUNTIME.get() {
         return Ok(runtime);
     }
     parallel::can_start(RUNTIME_THREADS + 1).map_err(io::Error::other)?;
-    // Where another process takes the last place meanwhile, the library panics, and then waits for ever for the threads that
-    // it has: so it does that in a thread that is waited for only so long.
+    // If another process takes the last free thread in the meantime, the library panics, and then waits for ever for
+    // the threads it has started. So it is built in a thread of its own, with a time limit.
     let (send, receive) = sync_channel(1);
     let build = move || {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
@@ -89,16 +89,16 @@ fn runtime() -> io::Result<&'static Runtime> {
 /// Waits for the answers of a service.
 #[derive(Debug, Clone)]
 pub(super) struct Waiter {
-    /// What messages call the service, such as its endpoint.
+    /// Name of the service in messages, such as its endpoint.
     service: String,
     runtime: &'static Runtime,
     patience: Patience,
-    /// Within this the first answer must come, if that is sooner than any other.
+    /// Time limit for the first answer, if shorter than the usual one.
     first_answer: Option<Duration>,
     state: Arc<State>,
 }
 
-/// What is known of a service, whoever waits for it.
+/// State of a service, shared by all its waiters.
 #[derive(Debug, Default)]
 struct State {
     silence: Silence,
@@ -114,28 +114,28 @@ impl Waiter {
         Ok(Self { service, runtime: runtime()?, patience, first_answer, state: Arc::default() })
     }
 
-    /// What messages call the service.
+    /// Name of the service in messages.
     pub(super) fn service(&self) -> &str {
         &self.service
     }
 
-    /// Waits for the answer to a request, at most so long, unless the process is asked to stop meanwhile.
+    /// Waits for an answer, at most `longest`, unless the process is asked to stop meanwhile.
     fn wait<T>(&self, longest: Duration, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         self.wait_for_all(self.within(longest, answer))
     }
 
-    /// Waits for the answers to many requests, each of which has its own bound.
+    /// Waits for the answers to many requests, each of which has its own time limit.
     fn wait_for_all<T>(&self, answers: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let stopped = |interrupted| Error::Generic { store: "bucket", source: Box::new(interrupted) };
         self.runtime.block_on(interrupt::or_stop(answers)).map_err(stopped).flatten()
     }
 
-    /// Waits for the answer to a request whatever happens to the process.
+    /// Waits for an answer even if the process is asked to stop.
     fn wait_uninterrupted<T>(&self, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         self.runtime.block_on(self.within(self.patience.of_request(), answer))
     }
 
-    /// The answer, if it comes within so long.
+    /// The answer, if it comes within `longest`. Reports a long silence and notes the first answer.
     async fn within<T>(
         &self,
         longest: Duration,
@@ -145,7 +145,7 @@ impl Waiter {
         let first = self.first_answer.filter(|_| !has_answered.load(Ordering::Relaxed));
         let longest = first.map_or(longest, |first| first.min(longest));
         let answer = silence.told(&self.service, longest, within(longest, answer)).await;
-        // To say that something does not exist is to answer.
+        // Other errors, such as that something does not exist, are answers of the service.
         if !matches!(answer, Err(Error::Generic { .. })) {
             silence.end();
             has_answered.store(true, Ordering::Relaxed);
@@ -154,14 +154,14 @@ impl Waiter {
     }
 }
 
-/// What a service answers, if it does within so long. A service that sends a byte now and then meets every other
+/// The answer, if it is complete within `longest`. A service that sends a byte now and then would meet every other
 /// timeout.
 async fn within<T>(longest: Duration, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let late = |elapsed| Error::Generic { store: "bucket", source: Box::new(elapsed) };
     tokio::time::timeout(longest, answer).await.map_err(late).flatten()
 }
 
-/// What a service said, as an error of the kind that readers and writers have.
+/// A service's error as an I/O error, for readers and writers.
 fn io_error(service: &str, error: &Error) -> io::Error {
     if interrupt::is_cause(error) {
         return Interrupted.into();
@@ -197,7 +197,7 @@ impl BucketStore {
         StoreError { action, target: self.name(key), source }
     }
 
-    /// The path of a key. Keys are made of checked names, so that only a strange root can be refused here.
+    /// The path of a key. Keys are made of checked names, so this fails only for an unusual root.
     fn path(&self, key: &str) -> Result<Path, StoreError> {
         let path = if key.is_empty() { self.folder.to_string() } else { format!("{}/{key}", self.folder) };
         Path::parse(path).map_err(|error| {
@@ -205,14 +205,14 @@ impl BucketStore {
         })
     }
 
-    /// Begins to read a document.
+    /// Starts reading a document.
     fn get(&self, key: &str) -> Result<Option<GetResult>, StoreError> {
         let path = self.path(key)?;
         match self.wait(self.store.get(&path)) {
             Ok(result) => Ok(Some(result)),
             Err(error @ Error::NotFound { .. }) => {
                 let fault = BucketFault::new(self.service(), &error);
-                // A bucket that is not there is no missing document, and neither is somebody else's 404.
+                // Neither a missing bucket nor another server's 404 is a missing document.
                 if matches!(fault.problem, Problem::NoBucket | Problem::NotABucket(_)) {
                     return Err(self.error("read", key, io::Error::other(fault)));
                 }
@@ -222,11 +222,11 @@ impl BucketStore {
         }
     }
 
-    /// Reads the document that was begun with, of at most `most` bytes.
+    /// Reads the rest of a started document, of at most `most` bytes.
     fn read_whole(&self, key: &str, result: GetResult, most: u64) -> Result<Vec<u8>, StoreError> {
         let failed = |source| self.error("read", key, source);
         check_size(result.meta.size, most).map_err(|error| failed(error.into()))?;
-        // Whatever size the service has announced.
+        // The announced size may be wrong.
         read_at_most(self.reader(result), most).map_err(failed)
     }
 
@@ -236,7 +236,7 @@ impl BucketStore {
         ObjectReader { stream, chunk, pace, waiter: self.waiter.clone() }
     }
 
-    /// One request that writes the whole document.
+    /// Writes the whole document in one request.
     fn put_whole(&self, key: &str, payload: &PutPayload, condition: Condition) -> Result<Commit, StoreError> {
         let path = self.path(key)?;
         let is_swap = matches!(condition, Condition::Still(_));
@@ -249,10 +249,10 @@ impl BucketStore {
         };
         let put = || {
             let answer = self.store.put_opts(&path, payload.clone(), mode.clone().into());
-            // What became of a swap must be known.
+            // The outcome of a swap must be known.
             if is_swap { self.waiter.wait_uninterrupted(answer) } else { self.wait(answer) }
         };
-        // Two writers at the very same time; S3 wants one of them to try again.
+        // Two writers at the very same time: S3 asks one of them to try again.
         let in_conflict = |error: &Error| error.to_string().contains("status code: 409");
         let delays = ExponentialBuilder::default().with_jitter().with_min_delay(Duration::from_millis(50));
         match put.retry(delays.with_max_times(5)).when(in_conflict).call() {
@@ -263,8 +263,8 @@ impl BucketStore {
         }
     }
 
-    /// All objects below a path whose keys come after `after`, in the order of the service; or what shows that they have
-    /// no end.
+    /// All objects below a path whose keys come after `after`, in the order of the service; or the problem that shows
+    /// that the listing is endless.
     async fn list_all(
         &self,
         path: &Path,
@@ -277,7 +277,7 @@ impl BucketStore {
             None => self.store.list(Some(path)),
         };
         let longest = self.waiter.patience.of_request();
-        // Each step takes one request, or none.
+        // Each step takes at most one request.
         while let Some(object) = self.waiter.within(longest, objects.try_next()).await? {
             let Some(key) = object.location.as_ref().strip_prefix(root) else { continue };
             let key = key.trim_start_matches('/');
@@ -299,7 +299,7 @@ impl BucketStore {
         let begun = self.store.put_multipart_opts(&path, PutMultipartOptions::default());
         let upload = self.wait(begun).map_err(&failed)?;
         let mut upload = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
-        // Parts are sent by tasks, which are spawned in the context of the runtime.
+        // Parts are sent by tasks, which need the context of the runtime.
         let _context = self.waiter.runtime.enter();
         let mut part = Vec::with_capacity(PART_BYTES);
         let sent = loop {
@@ -319,11 +319,11 @@ impl BucketStore {
             upload.write(&part);
         };
         if let Err(error) = sent {
-            // Parts that cannot be taken back either are for the bucket's own rules to remove.
+            // Parts that cannot be discarded either are left to the bucket's own rules.
             let _ = self.wait(upload.abort());
             return Err(error);
         }
-        // The last parts, and then the request that joins all of them.
+        // Sends the last parts, then the request that joins all of them.
         self.waiter.wait(2 * self.waiter.patience.of_request(), upload.finish()).map_err(&failed)?;
         Ok(Commit::Written)
     }
@@ -340,7 +340,7 @@ impl Store for BucketStore {
         self.uri(key)
     }
 
-    /// A folder of a bucket is there when there is something in it.
+    /// A folder in a bucket exists if it holds something.
     fn root_exists(&self) -> Result<bool, StoreError> {
         let mut listing = self.store.list(Some(&self.folder));
         let first = self.wait(listing.try_next()).map_err(self.failed("list", ""))?;
@@ -374,13 +374,14 @@ impl Store for BucketStore {
     }
 
     fn remove(&self, key: &str) -> Result<bool, StoreError> {
-        // S3 removes what is not there without a word.
+        // S3 reports no error when the object does not exist.
         if self.look(key)?.is_none() {
             return Ok(false);
         }
         let path = self.path(key)?;
         let delete = || self.wait(self.once.delete(&path));
-        // A request without an answer is not sent again: both could arrive much later, when the object is there anew.
+        // A request without an answer is not repeated: both could arrive much later, when the object has been written
+        // again.
         let is_undone = |error: &Error| BucketFault::new(self.service(), error).problem.is_undone();
         let delays = ExponentialBuilder::default().with_jitter().with_min_delay(Duration::from_millis(100));
         match delete.retry(delays.with_max_times(6)).when(is_undone).call() {
@@ -441,19 +442,19 @@ impl Store for BucketStore {
         same_content(bytes, self.reader(result)).map_err(|source| self.error("read", key, source))
     }
 
-    /// A document that is in memory goes to the service in one request, when it is wanted.
+    /// A document in memory is sent by one request, on commit.
     fn prepare<'a>(&'a self, key: &str, bytes: &'a [u8]) -> Result<Box<dyn Pending + 'a>, StoreError> {
         Ok(Box::new(WholeDocument { store: self, key: key.to_owned(), bytes }))
     }
 }
 
 fn listed(key: String, object: &ObjectMeta) -> Listed {
-    // A time out of range is no time at all.
+    // An invalid time counts as the latest, so that the object never looks old.
     let modified = Timestamp::from_second(object.last_modified.timestamp()).unwrap_or(Timestamp::MAX);
     Listed { key, bytes: object.size, modified }
 }
 
-/// How fast an answer comes. Only the time that it was waited for counts, not that in which nobody asked for more.
+/// Measures how fast an answer comes. Only the time spent waiting counts, not the time between reads.
 struct Pace {
     period: Duration,
     waited: Duration,
@@ -465,7 +466,7 @@ impl Pace {
         Self { period, waited: Duration::ZERO, bytes: 0 }
     }
 
-    /// Counts what has come after a wait; `false` when that is too little over a whole period.
+    /// Counts the bytes that came after a wait; `false` if they were too few over a whole period.
     fn keeps_up(&mut self, waited: Duration, bytes: usize) -> bool {
         self.waited += waited;
         self.bytes += bytes as u64;
@@ -478,7 +479,7 @@ impl Pace {
     }
 }
 
-/// A document as it arrives.
+/// A document that is read as it arrives.
 struct ObjectReader {
     stream: Pin<Box<dyn Stream<Item = object_store::Result<Bytes>> + Send>>,
     chunk: Bytes,
@@ -532,7 +533,7 @@ struct BucketWrite<'a> {
     bytes: u64,
 }
 
-/// Names the place that is full, which is not the one that the message is about.
+/// Names the folder that is full, which is not the target of the write.
 fn spooling(error: &io::Error) -> io::Error {
     let folder = std::env::temp_dir();
     io::Error::new(error.kind(), format!("temporary file in {}: {error}", folder.display()))
@@ -551,7 +552,7 @@ impl Write for BucketWrite<'_> {
 }
 
 impl BucketWrite<'_> {
-    /// Whether the document holds these bytes already.
+    /// Whether the document already holds these bytes.
     fn is_there(&mut self) -> Result<bool, StoreError> {
         let Some(result) = self.store.get(&self.key)? else { return Ok(false) };
         if result.meta.size != self.bytes {
@@ -622,11 +623,11 @@ mod tests {
         let mut pace = Pace::new(3 * second);
         assert!(pace.keeps_up(second, 1) && pace.keeps_up(second, 1) && pace.keeps_up(second, 3 * 1024));
         assert!(pace.keeps_up(second, 1) && pace.keeps_up(second, 1) && !pace.keeps_up(second, 1));
-        // A long wait counts as long as it was.
+        // A long wait counts in full.
         assert!(!pace.keeps_up(60 * second, 3 * 1024) && pace.keeps_up(60 * second, 60 * 1024));
     }
 
-    /// Keys are not percent-encoded, and neither is the one that a listing begins after.
+    /// Neither keys nor the key that a listing begins after are percent-encoded.
     #[test]
     fn a_listing_begins_after_a_key_of_any_characters() {
         let store = store(9);

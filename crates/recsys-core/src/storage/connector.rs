@@ -1,9 +1,8 @@
-//! The HTTP client below every bucket: it sends a request nowhere but to the host that the request is for.
+//! The HTTP client of all buckets: it sends a request only to the host that the request is for.
 //!
-//! The library's own client follows a redirect wherever it leads. To another host it leaves out the signature, and still
-//! sends along the headers that a service defines itself, such as Amazon's session token. A request for credentials
-//! would hand over what it authenticates with. So a redirect is followed on the same scheme, host and port only; any
-//! other is an answer like a refusal.
+//! The library's own client follows any redirect. To another host it omits the signature but still sends headers that a
+//! service defines itself, such as Amazon's session token; a request for credentials would hand over what it
+//! authenticates with. So only redirects to the same scheme, host and port are followed; any other counts as a refusal.
 
 use jiff::SignedDuration;
 use object_store::client::{ClientConfigKey, HttpClient, HttpConnector};
@@ -13,10 +12,10 @@ use reqwest::{Client, Url};
 
 use super::answers::Answers;
 
-/// Redirects that are followed for one request.
+/// Redirects followed per request.
 const MAX_REDIRECTS: usize = 10;
 
-/// Makes clients that stay on the host of a request: for a bucket, and for whatever its credentials come from.
+/// Makes clients that stay on a request's host: for buckets, and for the sources of their credentials.
 #[derive(Debug)]
 pub(super) struct SameHost;
 
@@ -46,7 +45,7 @@ impl HttpConnector for SameHost {
     }
 }
 
-/// Follows a redirect that stays where the request was for.
+/// Follows a redirect to the same scheme, host and port.
 fn stay(attempt: Attempt<'_>) -> Action {
     let origin =
         |url: &Url| (url.scheme().to_owned(), url.host_str().map(str::to_owned), url.port_or_known_default());

@@ -1,4 +1,4 @@
-//! What a service of buckets says when it does not do what it was asked, in words that an operator can act on.
+//! Failures of bucket services, in words that an operator can act on.
 
 #![cfg_attr(not(feature = "http"), allow(dead_code, reason = "there is no service that fails"))]
 
@@ -10,10 +10,10 @@ use object_store::client::{HttpError, HttpErrorKind};
 #[cfg(feature = "http")]
 use tokio::time::error::Elapsed;
 
-/// An answer that comes more slowly than this over [`Patience::of_answer`](super::Patience) would take for ever.
+/// The slowest acceptable answer, averaged over [`Patience::of_answer`](super::Patience).
 pub(super) const MIN_BYTES_PER_SECOND: u64 = 1 << 10;
 
-/// Codes that say that the request was not carried out and may be the next time, whatever the status.
+/// Codes of requests that were not carried out and may succeed later, whatever the status.
 pub(super) const UNDONE: [&str; 12] = [
     "BandwidthLimitExceeded",
     "ConditionalRequestConflict",
@@ -29,76 +29,76 @@ pub(super) const UNDONE: [&str; 12] = [
     "TooManyRequests",
 ];
 
-/// Codes that say nothing of whether it was.
+/// Codes of temporary failures that leave open whether the request was carried out.
 pub(super) const PASSING: [&str; 3] = ["InternalError", "OperationTimedOut", "ServerBusy"];
 
-/// The element of a body that holds the status that the service has given.
+/// The element of a corrected body that holds the service's original status.
 pub(super) const STATUS: &str = "RecsysStatus";
 
-/// A service that did not do what it was asked.
+/// A failed or refused request to a bucket service.
 #[derive(Debug)]
 pub struct BucketFault {
     /// The endpoint, or the name of the service.
     pub service: String,
-    /// What is wrong.
+    /// What went wrong.
     pub problem: Problem,
 }
 
-/// What is wrong with a service, or with what it was asked.
+/// What went wrong. The text is the service's answer (status, code and message) unless stated otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
-    /// It has no such bucket.
+    /// The bucket does not exist.
     NoBucket,
-    /// It does not know these credentials; the code of its answer.
+    /// The credentials are not accepted.
     Credentials(String),
-    /// There are no credentials to be had.
+    /// No credentials were found.
     NoCredentials,
-    /// The credentials may not do this; the code of its answer.
+    /// The credentials lack the permission.
     Denied(String),
-    /// Nobody may do this, for a reason that its answer gives.
+    /// Forbidden for another reason, which the answer gives.
     Forbidden(String),
-    /// The account is closed to its users; its answer.
+    /// The account or bucket is closed to its users.
     Closed(String),
-    /// The object is in an archive; its answer.
+    /// The object is in an archive.
     Archived(String),
-    /// There is no room left, or a quota is used up; its answer.
+    /// There is no room left, or a quota is used up.
     Full(String),
-    /// It takes no write without a checksum; its answer.
+    /// Every write needs a checksum.
     NoChecksum(String),
-    /// It does not know such a request; its answer.
+    /// The service does not support the request.
     Unsupported(String),
-    /// Its answer lacks what every answer has; what that is.
+    /// The answer lacks a header that every answer has; the library's message.
     Stripped(String),
-    /// The bucket is in another region; what the answer says.
+    /// The bucket is in another region; the answer or a description of it.
     Region(String),
-    /// It says that the clock here is wrong; its answer.
+    /// The service says that the clock here is wrong.
     Clock(String),
-    /// No secure connection can be made; why.
+    /// No secure connection can be made; the cause.
     Tls(String),
-    /// No connection can be made; why.
+    /// No connection can be made; the cause.
     Unreachable(String),
-    /// There was no answer in time.
+    /// No answer came in time.
     Timeout,
-    /// The answer comes, and would take for ever.
+    /// The answer comes too slowly to wait for its end.
     Slow,
-    /// It sends the request to another place; its answer.
+    /// The service redirects to another place.
     Redirect(String),
-    /// A listing has no end; what shows it.
+    /// A listing has no end; the evidence.
     Endless(String),
-    /// What answers does not speak HTTP, or a proxy on the way garbles it; how.
+    /// The server does not speak HTTP, or a proxy on the way garbles it; the cause.
     NotHttp(String),
-    /// The answer broke off; why.
+    /// The answer broke off; the cause.
     BrokenOff(String),
-    /// It says that there is no such thing, in a way in which no service of buckets says it.
+    /// A 404 of a form that no bucket service sends.
     NotABucket(String),
-    /// There is an object whose key it cannot list.
+    /// An object has a key that cannot be listed; the library's message.
     StrangeKey(String),
-    /// Another answer.
+    /// Any other answer.
     Answer(String),
 }
 
 impl Problem {
-    /// Whether it will be the same the next time: somebody must change a setting or a policy.
+    /// Whether it will be the same next time, until a setting or policy changes.
     pub fn is_refusal(&self) -> bool {
         match self {
             Self::NoBucket
@@ -130,8 +130,8 @@ impl Problem {
 }
 
 impl Problem {
-    /// Whether the service has not done what it was asked, and may do it when asked again. A gateway that answers in its
-    /// place knows nothing of that.
+    /// Whether the request was certainly not carried out and may be repeated. The error of a gateway, such as 502 or
+    /// 504, leaves that open.
     pub(super) fn is_undone(&self) -> bool {
         match self {
             Self::Unreachable(_) | Self::NotABucket(_) => true,
@@ -240,14 +240,14 @@ impl Error for BucketFault {}
 
 #[cfg(feature = "http")]
 impl BucketFault {
-    /// Tells what the library reported.
+    /// The fault that an error of the library reports.
     pub(super) fn new(service: &str, error: &object_store::Error) -> Self {
         Self { service: service.to_owned(), problem: problem(error) }
     }
 }
 
 #[cfg(feature = "http")]
-/// An error and what lies below it, outermost first.
+/// An error and its sources, outermost first.
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| error.source())
 }
@@ -260,7 +260,7 @@ fn problem(error: &object_store::Error) -> Problem {
     let answer = answer(&text, code);
     match code {
         "NoSuchBucket" | "ContainerNotFound" => return Problem::NoBucket,
-        // One service says in words which of its limits is reached.
+        // One service reports a used-up limit this way.
         "AccessDenied" if answer.contains("cap exceeded") => return Problem::Full(answer),
         "AccessDenied" | "AuthorizationFailure" | "AuthorizationPermissionMismatch" => {
             return Problem::Denied(answer);
@@ -278,14 +278,14 @@ fn problem(error: &object_store::Error) -> Problem {
         }
         _ => {}
     }
-    // Google says it in words.
+    // Google says so only in the message.
     if text.contains("bucket does not exist") {
         return Problem::NoBucket;
     }
     if text.contains("incorrectly configured region") {
         return Problem::Region("it redirects elsewhere".to_owned());
     }
-    // The address at which a machine asks for its role.
+    // The metadata address of a cloud machine, which provides the credentials of its role.
     if text.contains("//169.254.") {
         return Problem::NoCredentials;
     }
@@ -325,13 +325,13 @@ fn is_tls(cause: &str) -> bool {
     ["certificate", "corrupt message", "handshake"].iter().any(|part| cause.contains(part))
 }
 
-/// Whether an answer could not be read as one: that is how hyper says so.
+/// Whether hyper could not parse the answer.
 #[cfg(feature = "http")]
 fn is_not_http(cause: &str) -> bool {
     cause.starts_with("invalid HTTP") && cause.ends_with("parsed")
 }
 
-/// How services say that they do not know who asks.
+/// Codes for credentials that are not accepted.
 const CREDENTIALS: [&str; 9] = [
     "AuthenticationFailed",
     "ExpiredToken",
@@ -344,7 +344,7 @@ const CREDENTIALS: [&str; 9] = [
     "XMinioAdminNoSuchAccessKey",
 ];
 
-/// How services say that nobody with such an account may do anything, or anything more.
+/// Codes for accounts that are closed, suspended or not signed up.
 const CLOSED: [&str; 7] = [
     "AccountIsDisabled",
     "AccountProblem",
@@ -355,7 +355,7 @@ const CLOSED: [&str; 7] = [
     "UserSuspended",
 ];
 
-/// How services say that there is no room.
+/// Codes for a lack of space or quota.
 const FULL: [&str; 5] = [
     "InsufficientQuota",
     "QuotaExceeded",
@@ -364,15 +364,15 @@ const FULL: [&str; 5] = [
     "XMinioStorageFull",
 ];
 
-/// Whether the words of an answer ask for a checksum of what is written.
+/// Whether an answer asks for a checksum of the written data.
 fn asks_for_checksum(answer: &str) -> bool {
     answer.contains("Content-MD5") || answer.contains("x-amz-checksum")
 }
 
-/// How services say that an object does not exist. A proxy or the page of another server says something else.
+/// Codes for a missing object. A proxy or another web server answers 404 without one of these.
 const MISSING: [&str; 3] = ["NoSuchKey", "BlobNotFound", "ResourceNotFound"];
 
-/// The status that an error of the library is about, with its words.
+/// The HTTP status, with its reason phrase, in an error of the library.
 fn status(text: &str) -> Option<&str> {
     element(text, STATUS).or_else(|| {
         text.split_once("status code: ").map(|(_, rest)| rest.split(':').next().unwrap_or_default())

@@ -1,11 +1,11 @@
-//! What a disk needs so that a document is written without replacing another one.
+//! Checks that a file system can create a document without replacing another one.
 
 use std::fs;
 use std::io::{self, ErrorKind};
 
 use tempfile::NamedTempFile;
 
-/// What a document that must not replace another one cannot be written without.
+/// The file system cannot create a file without replacing another one.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "this file system can neither rename a file without replacing another one nor link it (hard links); put the folder on a \
@@ -19,7 +19,7 @@ impl From<NoHardLinks> for io::Error {
     }
 }
 
-/// Whether a file can get a second name beside its own.
+/// Whether the file system can give a file a second name.
 pub(super) fn has_links(file: &NamedTempFile) -> bool {
     let mut other = file.path().as_os_str().to_owned();
     other.push(".link");

@@ -1,9 +1,8 @@
-//! Files that may be larger than what memory is for.
+//! Files that may be too large for the page cache.
 //!
-//! What a day's job writes is mostly read much later, by another process or on another machine. Keeping it in the
-//! system's page cache costs more than making it: a copy, and a fresh page for every four kilobytes. So beyond its
-//! first two megabytes a file is handed to the disk directly, where the file system can do that. To see whether a
-//! larger one has arrived, it is read from there, too.
+//! A day's output is mostly read much later, by another process or on another machine. Keeping it in the page cache
+//! costs more than producing it: a copy, and a fresh page for every 4 KiB. So after its first 2 MiB a file is written
+//! with direct I/O, where the file system supports that. A larger file is also read back with direct I/O.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
@@ -11,17 +10,16 @@ use std::os::fd::AsFd;
 
 use crate::threads::interrupt;
 
-/// Bytes that are written or read at a time: a multiple of [`ALIGNMENT`].
+/// Bytes per write or read; a multiple of [`ALIGNMENT`].
 const BUFFER_BYTES: usize = 1 << 21;
 
-/// What the addresses, places and lengths of direct writes and reads must be multiples of: a page, which is enough for
-/// all common disks.
+/// Direct I/O needs addresses, offsets and lengths that are multiples of this: a page, enough for all common disks.
 const ALIGNMENT: usize = 1 << 12;
 
-/// Bytes of a file that pass through the page cache. Most documents are smaller, and soon read again.
+/// Bytes of a file that go through the page cache. Most documents are smaller, and soon read again.
 const CACHED_BYTES: usize = BUFFER_BYTES;
 
-/// Memory to write from, or to read into, with an address that is a multiple of [`ALIGNMENT`].
+/// An I/O buffer whose address is a multiple of [`ALIGNMENT`].
 struct Buffer {
     memory: Vec<u8>,
     start: usize,
@@ -30,7 +28,7 @@ struct Buffer {
 impl Buffer {
     fn new() -> Self {
         let memory = vec![0; BUFFER_BYTES + ALIGNMENT];
-        // No offset is found only while constants are evaluated.
+        // `align_offset` fails only in constant evaluation.
         let start = memory.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
         Self { memory, start }
     }
@@ -40,7 +38,7 @@ impl Buffer {
     }
 }
 
-/// A file that is written from its beginning to its end.
+/// A file that is written sequentially.
 pub(super) struct LargeFile<F: AsFd + Write> {
     file: F,
     buffer: Buffer,
@@ -54,15 +52,15 @@ impl<F: AsFd + Write> LargeFile<F> {
         Self { file, buffer: Buffer::new(), filled: 0, written: 0, is_direct: false }
     }
 
-    /// The file with all that was written. There is no more to write.
+    /// Writes what is buffered and returns the file. Ends the writing; can be called again after an error.
     pub(super) fn finish(&mut self) -> io::Result<&F> {
-        // The last bytes are not a multiple of anything.
+        // The last bytes need not be a multiple of the alignment.
         self.set_direct(false);
         self.write_buffer()?;
         Ok(&self.file)
     }
 
-    /// The same for good.
+    /// Finishes the file and returns it.
     pub(super) fn into_finished(mut self) -> io::Result<F> {
         self.finish()?;
         Ok(self.file)
@@ -71,7 +69,7 @@ impl<F: AsFd + Write> LargeFile<F> {
     fn write_buffer(&mut self) -> io::Result<()> {
         let mut at = 0;
         let result = self.write_buffer_from(&mut at);
-        // Whoever finishes it again after an error goes on where that has ended.
+        // After an error, another `finish` continues from here.
         self.buffer.bytes().copy_within(at..self.filled, 0);
         self.written += at;
         self.filled -= at;
@@ -84,7 +82,7 @@ impl<F: AsFd + Write> LargeFile<F> {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(written) => *at += written,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // It takes the flag but not the write: an unusual disk, or what a short write has left.
+                // The flag is accepted but the write is not: an unusual disk, or an unaligned rest after a short write.
                 Err(error) if error.kind() == ErrorKind::InvalidInput && self.is_direct => {
                     self.set_direct(false);
                 }
@@ -94,7 +92,7 @@ impl<F: AsFd + Write> LargeFile<F> {
         Ok(())
     }
 
-    /// Turns direct writes on or off. A file system that does not know them goes on as before.
+    /// Turns direct I/O on or off. Without support by the file system nothing changes.
     fn set_direct(&mut self, on: bool) {
         if self.is_direct != on {
             self.is_direct = set_direct(&self.file, on) && on;
@@ -117,13 +115,13 @@ impl<F: AsFd + Write> Write for LargeFile<F> {
         Ok(taken)
     }
 
-    /// Nothing reads the file before it is finished.
+    /// Does nothing: nobody reads the file before it is finished.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
 
-/// Whether the bytes of a file, which is read from its beginning, are these.
+/// Whether `file`, opened at its start, holds exactly `bytes`.
 pub(super) fn holds(mut file: File, bytes: &[u8]) -> io::Result<bool> {
     if file.metadata()?.len() != bytes.len() as u64 {
         return Ok(false);
@@ -149,7 +147,7 @@ pub(super) fn holds(mut file: File, bytes: &[u8]) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Whether the file system has taken it.
+/// Returns whether the file system accepted the change.
 #[cfg(target_os = "linux")]
 fn set_direct(file: &impl AsFd, on: bool) -> bool {
     use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
@@ -174,12 +172,12 @@ mod tests {
 
     use super::*;
 
-    /// A file that takes at most `most` bytes at a time, and remembers how it was written.
+    /// A file that accepts at most `most` bytes per write and counts direct writes.
     struct Short {
         file: File,
         most: usize,
         direct_bytes: usize,
-        /// Writes until one fails.
+        /// Writes left before one fails.
         fails_in: Option<usize>,
     }
 
@@ -212,7 +210,7 @@ mod tests {
         rustix::fs::fcntl_getfl(file).unwrap().contains(rustix::fs::OFlags::DIRECT)
     }
 
-    /// Writes so many bytes in `folder`; returns how many of them went past the cache.
+    /// Writes `length` bytes to a file in `folder`; returns how many bypassed the cache.
     fn assert_writes(folder: &tempfile::TempDir, length: usize, most: usize) -> usize {
         let path = folder.path().join("file");
         let mut bytes: Vec<u8> = (0u32..).flat_map(u32::to_le_bytes).take(length).collect();
@@ -234,7 +232,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_there_however_long_it_is_and_wherever() {
-        // A folder on a disk, and one in memory, whose file system may not know direct writes.
+        // One folder on disk, and one in memory, whose file system may not support direct I/O.
         for folder in [tempfile::tempdir_in(".").unwrap(), tempfile::tempdir_in("/dev/shm").unwrap()] {
             let takes_direct = takes_direct_writes(&folder);
             for length in [
@@ -269,7 +267,7 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"seven!!");
     }
 
-    /// Whether the file system does, which is asked by a write.
+    /// Whether the file system supports direct I/O, found by a write.
     fn takes_direct_writes(folder: &tempfile::TempDir) -> bool {
         let mut file = File::create(folder.path().join("probe")).unwrap();
         set_direct(&file, true) && file.write(Buffer::new().bytes()).is_ok()
@@ -280,7 +278,7 @@ mod tests {
         let folder = tempfile::tempdir_in(".").unwrap();
         let takes_direct = takes_direct_writes(&folder);
         let length = CACHED_BYTES + 2 * BUFFER_BYTES + 1;
-        // Where the rest is still aligned, and where it is not or the write itself is not.
+        // First short writes that leave the rest aligned, then writes that are unaligned or leave the rest so.
         let direct_bytes = assert_writes(&folder, length, 3 * ALIGNMENT);
         assert_eq!(direct_bytes, if takes_direct { 2 * BUFFER_BYTES } else { 0 });
         for most in [3 * 512, BUFFER_BYTES - 1, 300_000, ALIGNMENT + 1] {

@@ -1,12 +1,12 @@
 //! A root on a local file system.
 //!
-//! A write goes to a file in the root's own scratch folder, is flushed to the disk, and is then linked or
-//! renamed to its place, after which the folder is flushed too: once `commit` has answered, a power cut
-//! does not undo it, and at no moment is there half a document under a real name.
+//! A write goes to a file in the root's scratch folder, is flushed to disk and then linked or renamed into place; then
+//! the folder is flushed. Once `commit` has returned, a power cut does not undo the write, and half a document never
+//! appears under a real name.
 //!
-//! What a crash leaves behind is a scratch file that nobody holds a lock on. The next process that writes
-//! below the same root removes it. [`Condition::Still`] is read-compare-rename under an advisory lock on
-//! `.<name>.lock` beside the document; the kernel releases it when its holder dies.
+//! A crash leaves a scratch file that no process has locked. The next process that writes below the same root removes
+//! it. [`Condition::Still`] is read-compare-rename under an advisory lock on `.<name>.lock` beside the document; the
+//! kernel releases the lock when its holder dies.
 
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
@@ -35,12 +35,12 @@ use crate::threads::silence::SILENT_WAIT;
 /// A folder of the local file system as a [`Store`].
 #[derive(Debug)]
 pub struct LocalStore {
-    /// As the user wrote it, for messages.
+    /// The path as the user wrote it, for messages.
     shown: PathBuf,
-    /// Absolute, for URIs.
+    /// The absolute path, for URIs.
     root: PathBuf,
     swept: Once,
-    /// Set when the file system is known to write what must not replace anything.
+    /// Set once the file system is known to create files without replacing others.
     has_links: OnceLock<()>,
 }
 
@@ -67,10 +67,10 @@ impl LocalStore {
         self.shown.join(key)
     }
 
-    /// A scratch file that this process holds a lock on.
+    /// A scratch file locked by this process.
     fn scratch_file(&self) -> Result<NamedTempFile, StoreError> {
         let scratch = self.shown.join(SCRATCH);
-        // What is in a folder that somebody else has chosen must not be swept away.
+        // A link may lead to somebody else's folder, which must not be swept.
         if let Ok(found) = fs::symlink_metadata(&scratch)
             && !found.is_dir()
         {
@@ -83,7 +83,7 @@ impl LocalStore {
                 .permissions(Permissions::from_mode(0o666))
                 .tempfile_in(&scratch)
                 .map_err(failed("create a file in", &scratch))?;
-            // Until it is locked, another process may take the file for a leftover and remove it.
+            // Until the file is locked, another process may take it for a leftover and remove it.
             match file.as_file().try_lock() {
                 Ok(()) if file.path().exists() => return Ok(file),
                 Ok(()) | Err(TryLockError::WouldBlock) => {}
@@ -93,10 +93,10 @@ impl LocalStore {
     }
 }
 
-/// Removes what dead processes left in the scratch folder. Failing to tidy up fails nothing else.
+/// Removes what dead processes left in the scratch folder. Failures are ignored.
 fn sweep(scratch: &Path) {
     for entry in fs::read_dir(scratch).into_iter().flatten().flatten() {
-        // The lock is held until the file is gone: whoever has just created it sees one or the other.
+        // Removed while locked: a process that has just created the file finds it either locked or gone.
         if let Ok(Some(file)) = open_regular(&entry.path())
             && file.try_lock().is_ok()
         {
@@ -109,7 +109,7 @@ fn sync_folder(folder: &Path) -> Result<(), StoreError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("flush", folder))
 }
 
-/// `create_dir_all` whose every new name is flushed.
+/// `create_dir_all` that flushes every new name.
 fn create_folder(folder: &Path) -> Result<(), StoreError> {
     if folder.as_os_str().is_empty() || folder.is_dir() {
         return Ok(());
@@ -165,7 +165,7 @@ impl Store for LocalStore {
     fn root_exists(&self) -> Result<bool, StoreError> {
         match fs::read_dir(&self.root) {
             Ok(mut entries) => Ok(entries.next().transpose().map_err(failed("list", &self.shown))?.is_some()),
-            // A folder that may be entered and not listed.
+            // The folder may be entered but not listed.
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {
                 let metadata = fs::metadata(&self.root).map_err(failed("look at", &self.shown))?;
                 Ok(metadata.is_dir())
@@ -255,10 +255,10 @@ impl Store for LocalStore {
         Ok(names)
     }
 
-    /// The condition that there is no document yet is one of the file system's own.
+    /// Checks that the file system can create a file without replacing another one, for [`Condition::Absent`].
     fn conditions(&self) -> Result<Conditions, StoreError> {
         if self.has_links.get().is_none() {
-            // Any other failure is told when it stands in the way of something.
+            // Any other failure is reported by the operation that it affects.
             let Ok(file) = self.scratch_file() else { return Ok(Conditions::Honoured) };
             let mut free = file.path().as_os_str().to_owned();
             free.push(".free");
@@ -284,16 +284,16 @@ impl Store for LocalStore {
     }
 }
 
-/// A file that is open, if there is one, as a document.
+/// An open file, if there is one, as a document.
 fn watched(file: Option<File>, path: &Path) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
     let Some(file) = file else { return check_missing(path, "file").map(|()| None) };
     Ok(Some(Box::new(WatchedFile::new(file).map_err(failed("look at", path))?)))
 }
 
-/// Fails where nothing was found because a link leads nowhere, wherever it stands in the path: what it should lead to may be
-/// on a disk that is not mounted. `what` is meant to be at its end.
+/// Fails if nothing was found because of a dangling link anywhere in the path: its target may be on a disk that is not
+/// mounted. `what` is the type expected at the end of the path.
 fn check_missing(path: &Path, what: &str) -> Result<(), StoreError> {
-    // With a slash at its end, the name of a link is that of the folder behind it.
+    // With a trailing slash, the name of a link would mean the folder behind it.
     let path = path.components().as_path();
     for place in path.ancestors() {
         let is_link = match fs::symlink_metadata(place) {
@@ -309,15 +309,14 @@ fn check_missing(path: &Path, what: &str) -> Result<(), StoreError> {
             };
             return Err(failed("open", path)(io::Error::new(ErrorKind::NotFound, problem)));
         }
-        // What is above it was gone through.
+        // This component exists, and so do those above it.
         break;
     }
     Ok(())
 }
 
-/// Adds the documents in `folder`, which has the key `key` and lies in the folders `above`, whose keys come after
-/// `after`. Locks and scratch files are none. An empty folder that is named as a document stands in the place of one, and
-/// is listed so that it is not passed over.
+/// Adds the documents in `folder` (key `key`, enclosing folders `above`) whose keys come after `after`. Skips locks and
+/// scratch files. An empty folder named like a document is listed in its place, so that it is not overlooked.
 fn list_into(
     folder: &Path,
     key: &str,
@@ -331,7 +330,8 @@ fn list_into(
     let own = fs::metadata(folder).map_err(failed("look at", folder))?;
     let own = (own.dev(), own.ino());
     if above.contains(&own) {
-        // A link leads back. All that is behind it is listed already, and two such links would make a listing endless.
+        // A link leads back to an enclosing folder, which is listed anyway; two such links would make a listing
+        // endless.
         return Ok(());
     }
     above.push(own);
@@ -350,7 +350,7 @@ fn list_into(
             list_into(&path, &key, after, above, listed)?;
         }
         let is_document = if is_folder { listed.len() == before && key.ends_with(".json") } else { true };
-        // Not before, because a look at each file is what takes time.
+        // Not earlier: the look at each file is the slow part.
         if is_document && key.as_str() > after {
             listed.extend(look(&path, &key)?);
         }
@@ -359,12 +359,12 @@ fn list_into(
     Ok(())
 }
 
-/// The document at `path`, which has the key `key`.
+/// The document at `path`, whose key is `key`.
 fn look(path: &Path, key: &str) -> Result<Option<Listed>, StoreError> {
     let Some(metadata) = found(fs::metadata(path)).map_err(failed("look at", path))? else {
         return check_missing(path, "file").map(|()| None);
     };
-    // A time out of range is no time at all.
+    // A missing or invalid time counts as the latest, so that the document never looks old.
     let modified = metadata.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
     let modified = modified.unwrap_or(Timestamp::MAX);
     Ok(Some(Listed { key: key.to_owned(), bytes: metadata.len(), modified }))
@@ -387,7 +387,7 @@ impl Write for LocalWrite {
 
 impl Pending for LocalWrite {
     fn has_arrived(&mut self, bytes: &[u8]) -> Result<bool, StoreError> {
-        // What is there already will most likely stay, and is then what has to be read.
+        // An existing document will most likely stay, and is then the one to read.
         if self.target.exists() {
             return Ok(false);
         }
@@ -404,7 +404,7 @@ impl Pending for LocalWrite {
         let folder = target.parent().unwrap_or(Path::new("."));
         let file = file.into_finished().map_err(failed("write", &target))?;
         create_folder(folder)?;
-        // Held until the end of this function.
+        // Held until this function returns.
         let mut _lock = None;
         let commit = match &condition {
             Condition::Always if same_bytes(file.path(), &target).map_err(failed("compare", &target))? => {
@@ -422,7 +422,7 @@ impl Pending for LocalWrite {
             Commit::Written => place(file, &target, &condition)?,
             nothing_to_place => nothing_to_place,
         };
-        // Also when the document was there already: whoever put it may have died before this.
+        // Even if the document was there already: its writer may have died before this.
         sync_folder(folder)?;
         Ok(commit)
     }
@@ -437,7 +437,7 @@ fn place(file: NamedTempFile, target: &Path, condition: &Condition) -> Result<Co
     match placed {
         Ok(_) => Ok(Commit::Written),
         Err(error) if error.error.kind() == ErrorKind::AlreadyExists => Ok(Commit::Refused),
-        // Each system has an error of its own for it.
+        // Each file system reports this with an error of its own.
         Err(error)
             if *condition == Condition::Absent
                 && ![ErrorKind::StorageFull, ErrorKind::QuotaExceeded].contains(&error.error.kind())
@@ -449,7 +449,7 @@ fn place(file: NamedTempFile, target: &Path, condition: &Condition) -> Result<Co
     }
 }
 
-/// How often one that waits for a lock looks whether it is free.
+/// How often a waiting process tries to lock again.
 const LOCK_LOOK: Duration = Duration::from_millis(5);
 
 fn lock(target: &Path) -> Result<File, StoreError> {
@@ -459,7 +459,7 @@ fn lock(target: &Path) -> Result<File, StoreError> {
     let path = target.with_file_name(name);
     let file = open_beside(&path).map_err(failed("open", &path))?;
     let (began, mut is_told) = (Instant::now(), false);
-    // Not by a wait in the system, which a wish to stop does not end.
+    // Polls, because a blocking wait in the kernel does not end on a request to stop.
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),

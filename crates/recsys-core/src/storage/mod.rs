@@ -1,8 +1,8 @@
 //! Where documents live: a root below which every key is a `/`-separated path of checked names.
 //!
-//! The rest of the crate sees only [`Store`]. A write is prepared aside and becomes visible in one step, or
-//! not at all; the step can be tied to a [`Condition`]. "Not there" and "could not look" are different
-//! answers everywhere: the first is `None`, the second an error. Nothing here knows what a document holds.
+//! The rest of the crate sees only [`Store`]. A write becomes visible in one step or not at all, and that step can
+//! depend on a [`Condition`]. A missing document is `None`; a failed look is an error. Stores do not interpret what
+//! documents hold.
 
 #[cfg(feature = "http")]
 mod answers;
@@ -46,7 +46,7 @@ pub use s3::S3Settings;
 pub use secret::{HIDDEN, Secret};
 pub use unconditional::{Unconditional, create_after_look};
 
-/// A store operation that failed: what was tried, on what, and what the system said.
+/// A failed store operation: action, target and cause.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} {target}")]
 pub struct StoreError {
@@ -54,7 +54,7 @@ pub struct StoreError {
     pub action: &'static str,
     /// The file or object, as the user would name it.
     pub target: String,
-    /// The answer of the system underneath.
+    /// The error of the underlying system.
     #[source]
     pub source: io::Error,
 }
@@ -72,101 +72,101 @@ impl From<NotStarted> for StoreError {
 }
 
 impl StoreError {
-    /// Whether the service refused and will refuse again: somebody must change a setting or a policy.
+    /// Whether the service refused and will refuse again until a setting or policy changes.
     pub fn is_refusal(&self) -> bool {
         is_refusal(&self.source)
     }
 
-    /// Whether the service does not know such a request, so that nothing was done.
+    /// Whether the service does not support the request; nothing was done.
     pub fn is_unsupported(&self) -> bool {
         fault(&self.source).is_some_and(|fault| matches!(fault.problem, Problem::Unsupported(_)))
     }
 
-    /// Whether the operation may still be done by a request that is on its way: its answer did not come.
+    /// Whether a request without an answer may still take effect.
     pub fn may_still_happen(&self) -> bool {
         let is_open = |fault: &BucketFault| !fault.problem.is_refusal() && !fault.problem.is_undone();
         interrupt::is_cause(&self.source) || fault(&self.source).is_some_and(is_open)
     }
 
-    /// Whether the store answers, and what it holds cannot be such a document: somebody must restore it.
+    /// Whether the store answers but holds something that cannot be such a document: an operator must restore it.
     pub fn is_defect(&self) -> bool {
         is_defect(&self.source)
     }
 }
 
-/// Whether an error of reading is about something that cannot be a document, as [`StoreError::is_defect`].
+/// Whether a read failed because the file cannot be a document, as [`StoreError::is_defect`].
 pub fn is_defect(error: &io::Error) -> bool {
     error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<NotADocument>)
 }
 
-/// Whether an error of reading or writing is the refusal of a service, as [`StoreError::is_refusal`].
+/// Whether a read or write was refused for good, as [`StoreError::is_refusal`].
 pub fn is_refusal(error: &io::Error) -> bool {
     fault(error).is_some_and(|fault| fault.problem.is_refusal())
         || error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<NoHardLinks>)
 }
 
-/// What a service of buckets said, if that is the error.
+/// The fault of a bucket service inside an I/O error.
 fn fault(error: &io::Error) -> Option<&BucketFault> {
     error.get_ref().and_then(|inner| inner.downcast_ref())
 }
 
-/// Names one state of one document; equal tags mean that nobody wrote in between.
+/// Identifies one state of a document; equal tags mean that its content has not changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tag {
-    /// The entity tag, or the hash of a local document.
+    /// The entity tag; for a local document, the hash of its content.
     pub etag: String,
-    /// The version or generation, where a service compares that.
+    /// The version or generation, for services that compare it.
     pub version: Option<String>,
 }
 
-/// A document that a listing found.
+/// A document found by a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
-    /// Its key.
+    /// The key below the root.
     pub key: String,
-    /// Its size.
+    /// Size in bytes.
     pub bytes: u64,
-    /// When it was last written, by the clock of the store.
+    /// Time of the last write, by the store's clock.
     pub modified: Timestamp,
 }
 
 /// What must hold at the moment a write becomes visible.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Condition {
-    /// Nothing; an old document is replaced.
+    /// No condition; an existing document is replaced.
     Always,
-    /// There is no document yet.
+    /// No document exists yet.
     Absent,
-    /// The document is still in the state that was read (`None`: there was none).
+    /// The document is still in the state that was read (`None`: it did not exist).
     Still(Option<Tag>),
 }
 
-/// What a store makes of the conditions of writes.
+/// How a store treats the conditions of writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Conditions {
     /// A write whose condition does not hold is refused.
     Honoured,
-    /// A write whose condition does not hold is accepted.
+    /// A write whose condition does not hold is accepted all the same.
     Ignored,
-    /// A write whose condition holds is refused.
+    /// A write is refused even if its condition holds.
     Broken,
 }
 
-/// What became of a write.
+/// Outcome of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Commit {
     /// The new bytes are in place.
     Written,
-    /// The same bytes were there already; nothing was touched. Only [`Condition::Always`] answers so.
+    /// The same bytes were there already; nothing was touched. Only for [`Condition::Always`].
     Unchanged,
     /// The condition did not hold; nothing was touched.
     Refused,
 }
 
-/// A document that nobody can see yet. Dropping it abandons it.
+/// A document that is not visible yet. Dropping it discards it.
 pub trait Pending: Send {
-    /// Ends the writing, and reads back what was written where that can be done before the document has its name; else
-    /// the answer is no. Other bytes than `bytes` are an error, after which the document can only be abandoned.
+    /// Finishes writing and, if the store can read the document back before it is visible, compares it with `bytes`.
+    /// Returns `false` if it was not compared. A mismatch is an error, after which the document can only be dropped.
     fn has_arrived(&mut self, bytes: &[u8]) -> Result<bool, StoreError> {
         let _ = bytes;
         Ok(false)
@@ -176,34 +176,34 @@ pub trait Pending: Send {
     fn commit(self: Box<Self>, condition: Condition) -> Result<Commit, StoreError>;
 }
 
-/// A document that is being written.
+/// A document being written.
 pub trait PendingWrite: Write + Pending {}
 
 impl<T: Write + Pending> PendingWrite for T {}
 
 /// A root that holds documents.
 pub trait Store: Debug + Send + Sync {
-    /// The address of a document for machines: `file:///…`.
+    /// The URI of a document, such as `file:///…`.
     fn uri(&self, key: &str) -> String;
 
-    /// The address of a document for people.
+    /// The address of a document in messages.
     fn name(&self, key: &str) -> String;
 
-    /// Whether the root itself is there, and holds anything: an empty folder is what an absent mount leaves.
+    /// Whether the root exists and is not empty: a missing mount leaves an empty folder.
     fn root_exists(&self) -> Result<bool, StoreError>;
 
     /// Opens a document for reading from its start.
     fn open(&self, key: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError>;
 
-    /// Opens what others have made, of which a pipe is as good as a file.
+    /// Opens input made by others, which may also be a pipe.
     fn open_input(&self, key: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
         self.open(key)
     }
 
-    /// Reads a small document, as [`Self::read`], together with the tag of the state it was read in.
+    /// Reads a small document, as [`Self::read`], with the tag of the state it was read in.
     fn read_tagged(&self, key: &str) -> Result<Option<(Vec<u8>, Tag)>, StoreError>;
 
-    /// Begins a document.
+    /// Starts writing a document.
     fn begin(&self, key: &str) -> Result<Box<dyn PendingWrite + '_>, StoreError>;
 
     /// Removes a document; `false` when there was none.
@@ -222,7 +222,7 @@ pub trait Store: Debug + Send + Sync {
         Ok(listed)
     }
 
-    /// The names of the folders in `folder`, in byte order, without a look at what is further down.
+    /// Names of the folders directly in `folder`, in byte order. Stores override it to avoid listing what lies deeper.
     fn folders(&self, folder: &str) -> Result<Vec<String>, StoreError> {
         let name = |listed: Listed| {
             let below = listed.key.strip_prefix(folder)?.trim_start_matches('/');
@@ -233,15 +233,15 @@ pub trait Store: Debug + Send + Sync {
         Ok(names)
     }
 
-    /// What becomes of a write with a [`Condition`].
+    /// How the store treats a write with a [`Condition`].
     fn conditions(&self) -> Result<Conditions, StoreError>;
 
-    /// Reads a small document: one with more than [`MAX_DOCUMENT_BYTES`] is an error.
+    /// Reads a small document; more than [`MAX_DOCUMENT_BYTES`] is an error.
     fn read(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.read_at_most(key, MAX_DOCUMENT_BYTES)
     }
 
-    /// Reads a whole document of at most `most` bytes. A larger one is an error, before it is in memory.
+    /// Reads a whole document of at most `most` bytes. A larger one is an error and is never held in memory.
     fn read_at_most(&self, key: &str, most: u64) -> Result<Option<Vec<u8>>, StoreError> {
         let Some(reader) = self.open(key)? else { return Ok(None) };
         match document::read_at_most(reader, most) {
@@ -250,7 +250,7 @@ pub trait Store: Debug + Send + Sync {
         }
     }
 
-    /// Whether a document holds exactly `bytes`, without a second copy of them in memory.
+    /// Whether a document holds exactly `bytes`; compared without a second copy in memory.
     fn holds(&self, key: &str, bytes: &[u8]) -> Result<bool, StoreError> {
         let Some(reader) = self.open(key)? else { return Ok(false) };
         same_content(bytes, reader).map_err(|source| StoreError {
@@ -260,7 +260,7 @@ pub trait Store: Debug + Send + Sync {
         })
     }
 
-    /// Does what can be done of writing a whole document before anybody sees it.
+    /// Prepares the write of a whole document, as far as possible before it becomes visible.
     fn prepare<'a>(&'a self, key: &str, bytes: &'a [u8]) -> Result<Box<dyn Pending + 'a>, StoreError> {
         let mut pending = self.begin(key)?;
         pending.write_all(bytes).map_err(|source| StoreError {
@@ -277,7 +277,7 @@ pub trait Store: Debug + Send + Sync {
     }
 }
 
-/// Whether two readers yield the same bytes, of which only a little is in memory at a time.
+/// Whether two readers yield the same bytes; holds one chunk of each in memory.
 fn same_content(mut left: impl Read, mut right: impl Read) -> io::Result<bool> {
     const CHUNK: u64 = 1 << 16;
     let (mut one, mut other) = (Vec::new(), Vec::new());

@@ -1,4 +1,4 @@
-//! How long services are waited for.
+//! Timeouts of requests to services.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Patience {
-    /// Seconds after which a request without an answer has failed.
+    /// Seconds after which a request without an answer fails.
     pub timeout_s: u32,
-    /// Seconds for which a request that fails is tried again.
+    /// Seconds during which a failed request is retried.
     pub retry_timeout_s: u32,
-    /// Seconds within which a service must answer the first request of an operator's command.
+    /// Seconds within which a service must first answer an operator's command.
     pub operator_timeout_s: u32,
 }
 
@@ -20,7 +20,7 @@ pub struct Patience {
 pub(super) const MAX_PAUSE: Duration = Duration::from_secs(5);
 
 impl Patience {
-    /// The patience of somebody who looks at a terminal: the last try of a request ends before the first answer is overdue.
+    /// Shortens retries for an operator at a terminal: the last retry begins before the first answer is overdue.
     #[must_use]
     pub fn of_operator(self) -> Self {
         let most = self.operator_timeout_s.saturating_sub(u32::try_from(MAX_PAUSE.as_secs()).unwrap_or(0));
@@ -34,13 +34,13 @@ impl Patience {
         Duration::from_secs(self.timeout_s.into())
     }
 
-    /// The longest that a request takes which is answered at all: it is tried again for so long, and the last try may
-    /// wait once for its connection and once for its answer.
+    /// The longest time that a request with an answer takes: the time for retries, plus a last try that may wait once
+    /// for its connection and once for its answer.
     pub(super) fn of_request(self) -> Duration {
         2 * self.timeout() + Duration::from_secs(self.retry_timeout_s.into())
     }
 
-    /// The time over which the speed of an answer is judged.
+    /// The period over which the speed of an answer is measured.
     pub(super) fn of_answer(self) -> Duration {
         2 * self.timeout()
     }

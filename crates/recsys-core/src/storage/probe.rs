@@ -1,28 +1,28 @@
-//! Does a store honour the conditions of a write?
+//! Tests whether a store honours the conditions of writes.
 //!
-//! Some servers take a conditional write and ignore the condition. Two publishers would then overwrite each
-//! other's manifest and both be told that they succeeded. There is no asking; there is only trying.
+//! Some servers accept a conditional write and ignore its condition. Two publishers would then overwrite each other's
+//! manifest, and both would report success. A server cannot be asked about this, only tried.
 
 use super::{Commit, Condition, Conditions, Store, StoreError};
 
-/// The folder of the documents that are written to try it. A probe that dies leaves one of a few bytes.
+/// The folder of test documents. A probe that dies leaves one of a few bytes.
 const FOLDER: &str = ".probe";
 
-/// Writes that should succeed and are refused are tried again so often: the answer to a first try may have been
-/// lost, and the second one refused because of it.
+/// Tries before a store that refuses good writes counts as broken: the answer to a write may have been lost, and its
+/// retry refused because the first one succeeded.
 const ATTEMPTS: usize = 3;
 
-/// Writes a document under a name of its own with conditions that hold and conditions that do not, removes
-/// it, and says what became of the writes.
+/// Writes a document under a unique name with conditions that hold and conditions that do not, removes it, and returns
+/// how the store treated the conditions.
 pub fn probe(store: &dyn Store) -> Result<Conditions, StoreError> {
     for _ in 0..ATTEMPTS {
         let key = format!("{FOLDER}/{:032x}", fastrand::u128(..));
         let found = match attempt(store, &key) {
-            // It does not know what a condition is.
+            // The server does not support conditional writes.
             Err(error) if error.is_unsupported() => return Ok(Conditions::Broken),
             found => found,
         };
-        // Whoever publishes need not be allowed to delete; what is left is a few bytes that nothing names.
+        // A publisher may lack the permission to delete; the leftover is a few bytes that nothing names.
         let _ = store.remove(&key);
         match found? {
             Conditions::Broken => {}

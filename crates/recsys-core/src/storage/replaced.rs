@@ -1,8 +1,8 @@
-//! What became of the file of a day.
+//! The outcome of writing a day's file.
 
 use super::Commit;
 
-/// What became of a day's file.
+/// The outcome of writing a day's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Replaced {
@@ -10,11 +10,11 @@ pub enum Replaced {
     Written,
     /// The file held the same bytes already and was not touched.
     Unchanged,
-    /// The day has no events any more; its file is gone.
+    /// The day has no events any more; its file was removed.
     Removed,
     /// The day has no events and had no file.
     Empty,
-    /// A gate has refused the new bytes. They are kept apart; the file is what it was.
+    /// A gate refused the new bytes. They are kept apart; the file is unchanged.
     Refused,
 }
 

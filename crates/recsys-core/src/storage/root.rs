@@ -1,4 +1,4 @@
-//! A root from what stands in the configuration: a path, or the URL of a bucket.
+//! Opens roots as the configuration names them: by a path or the URL of a bucket.
 
 use std::io;
 use std::time::Duration;
@@ -29,50 +29,50 @@ use super::{
 /// Why a root cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RootError {
-    /// It is a URL of something else.
+    /// The URL has an unknown scheme.
     #[error(
         "a place of scheme {0:?} is not known; give a path, or a URL that begins with file:///, s3://, gs:// or az://"
     )]
     Scheme(String),
-    /// The path of a `file` URL begins with a slash.
+    /// A `file` URL without an absolute path.
     #[error("{0:?} is not a file URL: it must begin with file:/// and an absolute path")]
     RelativeFile(String),
-    /// The program was built without what it takes to reach it.
+    /// The binary was built without support for the scheme.
     #[error(
         "this program was built without the feature `http`, which a place of scheme {0} needs; build it with \
          `--features http`, or give a path"
     )]
     NotBuilt(String),
-    /// Its folder has an empty part, or one that leads elsewhere.
+    /// The folder has an empty part, or dots.
     #[error("{0:?} has an empty part or dots between its slashes; give the folder as it is")]
     Dots(String),
-    /// It names a bucket and no document in it.
+    /// The URL names a bucket but no document in it.
     #[error("{0:?} names no file")]
     NoDocument(String),
-    /// It names no bucket.
+    /// The URL names no bucket.
     #[error("{0:?} names no bucket")]
     NoBucket(String),
-    /// It carries more than a bucket and a folder. What it is may be secret.
+    /// The URL has more than a bucket and a folder. The rest may be secret, so it is not repeated.
     #[error("a URL of scheme {0} has more than bucket and folder: a user, password, port, `?` or `#`")]
     Surplus(String),
-    /// Two settings exclude each other, or one lacks another.
+    /// Two settings exclude each other, or one requires another.
     #[error("s3 settings of bucket {bucket:?}: {problem}")]
     Settings {
-        /// The bucket that they are for.
+        /// The bucket that the settings are for.
         bucket: String,
         /// What is wrong with them.
         problem: &'static str,
     },
-    /// The library does not take the settings.
+    /// The `object_store` library rejects the settings.
     #[cfg(feature = "http")]
     #[error("cannot use {bucket}: {source}")]
     Client {
-        /// The bucket.
+        /// Scheme and bucket: `s3://bucket`.
         bucket: String,
-        /// Why not.
+        /// The library's error.
         source: object_store::Error,
     },
-    /// The root cannot be used.
+    /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The threads that wait for the network cannot be started.
@@ -83,12 +83,12 @@ pub enum RootError {
 /// Opens roots. Roots in the same bucket share their connections.
 #[derive(Debug)]
 pub struct Roots {
-    /// The `s3` sections. The last one is for buckets that none of them names.
+    /// The `s3` sections. The last one is also for buckets that none of them names.
     #[cfg(feature = "http")]
     sections: Vec<S3Settings>,
     #[cfg(feature = "http")]
     patience: Patience,
-    /// Within this a service must answer for the first time.
+    /// The time within which a service must answer for the first time.
     #[cfg(feature = "http")]
     first_answer: Option<Duration>,
     #[cfg(feature = "http")]
@@ -96,51 +96,50 @@ pub struct Roots {
 }
 
 #[cfg(feature = "http")]
-/// A client of a bucket with one section of settings.
+/// A client of one bucket with one section of settings.
 #[derive(Debug)]
 struct Client {
     bucket: String,
     section: S3Settings,
     store: Arc<dyn ObjectStore>,
-    /// The same, which sends each request once.
+    /// The same client without retries.
     once: Arc<dyn ObjectStore>,
     waiter: Waiter,
 }
 
 impl Roots {
-    /// Opens roots with the `s3` sections of the configuration: the one that names the bucket of a URL is for
-    /// that URL, the last one is for all other buckets, and what a section leaves open comes from the `AWS_*`
-    /// variables.
+    /// Opens roots with the `s3` sections of the configuration. A bucket uses the section that names it, or else the
+    /// last one; what the section leaves open comes from the `AWS_*` variables.
     #[cfg(feature = "http")]
     pub fn new(sections: Vec<S3Settings>, patience: Patience) -> Self {
         Self { sections, patience, first_answer: None, clients: Mutex::default() }
     }
 
-    /// The same for an operator's command.
+    /// The same with the shorter timeouts of an operator's command.
     #[cfg(feature = "http")]
     pub fn for_operator(sections: Vec<S3Settings>, patience: Patience) -> Self {
         let first_answer = Some(Duration::from_secs(patience.operator_timeout_s.into()));
         Self { first_answer, ..Self::new(sections, patience.of_operator()) }
     }
 
-    /// Opens folders alone: the sections are for buckets, and for those this program was not built.
+    /// Opens local folders only: a binary without bucket support does not need the sections.
     #[cfg(not(feature = "http"))]
     pub fn new(_sections: Vec<S3Settings>, _patience: Patience) -> Self {
         Self {}
     }
 
-    /// The same for an operator's command.
+    /// The same; local folders have no timeouts.
     #[cfg(not(feature = "http"))]
     pub fn for_operator(sections: Vec<S3Settings>, patience: Patience) -> Self {
         Self::new(sections, patience)
     }
 
-    /// Opens the root at a path or URL. Nothing is created, and no service is asked yet.
+    /// Opens the root at a path or URL. Creates nothing and sends no request.
     pub fn open(&self, root: &str) -> Result<Box<dyn Store>, RootError> {
         self.open_with(root, None)
     }
 
-    /// The same with an `s3` section that is for this root, whatever bucket it names.
+    /// The same with an `s3` section for this root, whatever bucket the section names.
     pub fn open_with(&self, root: &str, section: Option<&S3Settings>) -> Result<Box<dyn Store>, RootError> {
         match Location::parse(root, section)? {
             Location::Disk(path) => Ok(Box::new(LocalStore::new(path)?)),
@@ -149,7 +148,7 @@ impl Roots {
         }
     }
 
-    /// Opens the folder of a document, given as a path or URL. Returns it with the name of the document in it.
+    /// Opens the folder of a document, given as a path or URL. Returns it with the document's name.
     pub fn open_document(&self, document: &str) -> Result<(Box<dyn Store>, String), RootError> {
         #[cfg(feature = "http")]
         let unnamed = || RootError::NoDocument(document.to_owned());
@@ -202,7 +201,7 @@ impl Roots {
         Ok(BucketStore::new(store, once, waiter, bucket, folder))
     }
 
-    /// A client of a bucket, and what messages call its service.
+    /// A client of a bucket, and the name of its service in messages.
     fn connect(
         &self,
         scheme: &str,
@@ -211,7 +210,7 @@ impl Roots {
         section: &S3Settings,
         retries: RetryConfig,
     ) -> Result<(Arc<dyn ObjectStore>, String), RootError> {
-        // Only the first call of a process installs it.
+        // Only the first call in a process takes effect.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let failed = |source| RootError::Client { bucket: bucket.to_owned(), source };
         match scheme {
@@ -220,7 +219,7 @@ impl Roots {
                     .with_client_options(self.client_options())
                     .with_http_connector(SameHost)
                     .with_retry(retries)
-                    // One object is deleted at a time, and not every server knows the request for many.
+                    // Objects are deleted one at a time, and not every server supports deleting many at once.
                     .with_disable_bulk_delete(true)
                     .with_bucket_name(name);
                 let (builder, service) = section
@@ -250,7 +249,7 @@ impl Roots {
 
     fn client_options(&self) -> ClientOptions {
         let timeout = self.patience.timeout();
-        // A large document may take long as a whole; what counts is that something arrives.
+        // A large document may take long as a whole, as long as data keeps arriving.
         ClientOptions::new().with_timeout_disabled().with_read_timeout(timeout).with_connect_timeout(timeout)
     }
 
@@ -261,14 +260,14 @@ impl Roots {
                 max_backoff: MAX_PAUSE,
                 base: 2.0,
             },
-            // The time is the bound.
+            // Retries are bounded by time.
             max_retries: usize::MAX,
             retry_timeout: Duration::from_secs(self.patience.retry_timeout_s.into()),
         }
     }
 }
 
-/// Where a path or URL leads.
+/// What a path or URL refers to.
 enum Location<'a> {
     Disk(&'a str),
     #[cfg(feature = "http")]
@@ -276,7 +275,7 @@ enum Location<'a> {
 }
 
 #[cfg(feature = "http")]
-/// A folder or document of a bucket.
+/// A folder or document in a bucket.
 struct Address<'a> {
     scheme: &'a str,
     name: String,
@@ -286,20 +285,21 @@ struct Address<'a> {
 const SCHEMES: [&str; 5] = ["file", "s3", "gs", "az", "memory"];
 
 impl<'a> Location<'a> {
-    /// A message that repeated a URL that is refused could repeat a password in it, so it names the scheme.
+    /// A rejected URL may contain a password, so [`RootError::Surplus`] names only its scheme.
     ///
-    /// The folder of a bucket that `section` names may have `?` and `#`, which a URL may not: they are its query.
+    /// If `section` names the bucket, the folder may contain `?` and `#`. In a plain URL they would begin a query or
+    /// fragment, and are refused.
     #[cfg_attr(not(feature = "http"), expect(unused_variables, reason = "a folder has no section"))]
     fn parse(place: &'a str, section: Option<&S3Settings>) -> Result<Self, RootError> {
         let Some((scheme, rest)) = place.split_once("://") else {
             return match place.split_once(":/") {
-                // Not a folder of that name: a slash is missing.
+                // A slash is missing; it is not a folder of that name.
                 Some((scheme, _)) if SCHEMES.contains(&scheme) => Err(RootError::Scheme(scheme.to_owned())),
                 _ => Ok(Self::Disk(place)),
             };
         };
         match scheme {
-            // The path as it stands, as it does in the URIs of blobs.
+            // The path is taken literally, as in the URIs of blobs.
             "file" if rest.starts_with('/') => Ok(Self::Disk(rest)),
             "file" => Err(RootError::RelativeFile(place.to_owned())),
             #[cfg(feature = "http")]
@@ -329,14 +329,14 @@ impl<'a> Location<'a> {
         }
         let name = url.host_str().filter(|name| !name.is_empty());
         let name = name.ok_or_else(|| RootError::NoBucket(place.to_owned()))?.to_owned();
-        // As it stands, like the URIs of blobs: a percent sign is one, and dots lead nowhere but are refused.
+        // Taken literally, as in the URIs of blobs: percent signs are not decoded, and dots are refused.
         let folder = Path::parse(folder).map_err(|_| RootError::Dots(place.to_owned()))?;
         Ok(Self::Bucket(Address { scheme, name, folder }))
     }
 }
 
 #[cfg(feature = "http")]
-/// The bucket in memory of a name. It is forgotten when the process ends.
+/// The in-memory bucket of a name. It lives as long as the process.
 fn in_memory(name: &str) -> Arc<dyn ObjectStore> {
     static BUCKETS: LazyLock<Mutex<BTreeMap<String, Arc<InMemory>>>> = LazyLock::new(Mutex::default);
     let mut buckets = BUCKETS.lock();

@@ -1,4 +1,4 @@
-//! How to reach a bucket of S3: settings first, then the variables that Amazon's own tools read.
+//! Access to S3 buckets: from the settings, then from the variables that Amazon's own tools read.
 
 #[cfg(feature = "http")]
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, Checksum};
@@ -9,23 +9,23 @@ use url::Url;
 
 use super::Secret;
 
-/// How to reach a bucket of S3, or of a server that speaks like it.
+/// How to reach a bucket of S3 or of a compatible server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct S3Settings {
-    /// Host and port, with or without scheme; Amazon's own unless set.
+    /// Host and port, with or without scheme; Amazon's own if not set.
     pub endpoint: Option<String>,
-    /// The bucket.
+    /// Name of the bucket that these settings are for.
     pub bucket: Option<String>,
-    /// The key id; from the environment or an instance role unless set.
+    /// The key id; if not set, from the environment or an instance role.
     pub access_key: Option<Secret>,
-    /// The key's secret.
+    /// The secret of `access_key`; both are set, or neither.
     pub secret_key: Option<Secret>,
-    /// The region; `us-east-1` unless set here or in the environment.
+    /// The region; if not set, from the environment or `us-east-1`.
     pub region: Option<String>,
     /// The folder within the bucket.
     pub prefix: Option<String>,
-    /// Whether to speak TLS, which is the default.
+    /// Whether to use TLS; on by default.
     pub use_ssl: bool,
 }
 
@@ -44,7 +44,7 @@ impl Default for S3Settings {
 }
 
 impl S3Settings {
-    /// Says what is wrong with the settings, whether or not anything uses them.
+    /// Checks the settings, whether or not anything uses them.
     pub fn check(&self) -> Result<(), &'static str> {
         match (&self.access_key, &self.secret_key) {
             (Some(_), None) => return Err("access_key is set and secret_key is not"),
@@ -57,8 +57,8 @@ impl S3Settings {
         }
     }
 
-    /// Puts the settings into `builder`. Returns it with what messages call the service, or what is wrong with
-    /// the settings.
+    /// Applies the settings to `builder`. Returns it with the service's name in messages, or what is wrong with the
+    /// settings.
     #[cfg(feature = "http")]
     pub(super) fn configure(
         &self,
@@ -68,7 +68,7 @@ impl S3Settings {
         let Self { endpoint, access_key, secret_key, region, use_ssl, .. } = self;
         for (key, value) in aws_variables() {
             let set_here = match key {
-                // A key of the settings does not go together with half of another from the environment.
+                // A key from the settings is not combined with a secret or token from the environment.
                 AmazonS3ConfigKey::AccessKeyId
                 | AmazonS3ConfigKey::SecretAccessKey
                 | AmazonS3ConfigKey::Token => access_key.is_some(),
@@ -93,7 +93,7 @@ impl S3Settings {
             builder = builder.with_allow_http(true);
         }
         let value = |key| builder.get_config_value(&key);
-        // They go into the head of each request, where nothing else is allowed.
+        // They are sent in the headers of each request, where other characters are not allowed.
         for key in [
             AmazonS3ConfigKey::AccessKeyId,
             AmazonS3ConfigKey::SecretAccessKey,
@@ -126,7 +126,7 @@ impl S3Settings {
 
 const PLAIN_HTTP: &str = "the endpoint is plain HTTP; if that is meant, set use_ssl to false";
 
-/// Refuses an endpoint that is no address.
+/// Refuses an endpoint that is not a plain HTTP address.
 fn check_endpoint(endpoint: &str) -> Result<(), &'static str> {
     let problem = "the endpoint must be a host and port, or begin with http:// or https://";
     if endpoint.contains('@') {
@@ -140,7 +140,7 @@ fn check_endpoint(endpoint: &str) -> Result<(), &'static str> {
     if is_address { Ok(()) } else { Err(problem) }
 }
 
-/// The endpoint as a URL.
+/// The endpoint as a URL; without a scheme, `use_ssl` decides.
 fn with_scheme(endpoint: &str, use_ssl: bool) -> Result<String, &'static str> {
     let endpoint = endpoint.trim_end_matches('/');
     match (endpoint.split_once("://"), use_ssl) {
@@ -157,15 +157,15 @@ fn with_scheme(endpoint: &str, use_ssl: bool) -> Result<String, &'static str> {
 fn aws_variables() -> impl Iterator<Item = (AmazonS3ConfigKey, String)> {
     std::env::vars_os().filter_map(|(name, value)| {
         let name = name.to_str().filter(|name| name.starts_with("AWS_"))?.to_ascii_lowercase();
-        // Set to nothing is not set.
+        // An empty variable counts as not set.
         let value = value.into_string().ok().filter(|value| !value.is_empty())?;
         Some((name.parse().ok()?, value))
     })
 }
 
 #[cfg(feature = "http")]
-/// Whether a variable says who asks, and where, or what the bucket asks of every write. All else, as the bucket itself, is
-/// for the settings to say.
+/// Whether a variable is about access (credentials, region, endpoints) or about what the bucket requires of every
+/// request. Everything else, such as the bucket itself, is taken from the settings only.
 fn is_about_access(key: AmazonS3ConfigKey) -> bool {
     matches!(
         key,

@@ -5,10 +5,10 @@ use std::fmt;
 use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// What stands in the place of a secret.
+/// The text shown in place of a secret.
 pub const HIDDEN: &str = "********";
 
-/// A key or password. Neither `Debug` nor `Serialize` tells it, nor does the error about a wrong type.
+/// A key or password. `Debug`, `Serialize` and errors about a wrong type do not reveal it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 

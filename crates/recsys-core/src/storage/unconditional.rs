@@ -1,12 +1,11 @@
-//! A store whose conditions are checked by the writer, for servers that do not check them.
+//! A store whose writers check the conditions, for servers that do not.
 
 use std::io::{Read, Write};
 
 use super::{Commit, Condition, Conditions, Listed, Pending, PendingWrite, Store, StoreError, Tag};
 
-/// Looks whether a condition holds, and then writes without one. Between the two another writer may come in:
-/// the last one wins. It is for servers that know no conditional writes, and for operators who know that
-/// there is one publisher at a time.
+/// Checks a condition, then writes without one. If another writer comes in between, the last one wins. It is for
+/// servers without conditional writes, when the operator knows that there is only one publisher at a time.
 #[derive(Debug)]
 pub struct Unconditional(pub Box<dyn Store>);
 
@@ -67,14 +66,14 @@ impl Store for Unconditional {
         self.0.folders(folder)
     }
 
-    /// It does what it can, which is what was asked for.
+    /// Honoured as well as this store can, as the operator has chosen.
     fn conditions(&self) -> Result<Conditions, StoreError> {
         Ok(Conditions::Honoured)
     }
 }
 
-/// Writes a document that is not there yet, for a server that knows no conditions. Between the look and the write another
-/// writer may come in, so it is for documents that everybody writes alike.
+/// Writes a document that does not exist yet, on a server without conditional writes. Another writer may come in
+/// between, so it is only for documents that every writer writes alike.
 pub fn create_after_look(store: &dyn Store, key: &str, bytes: &[u8]) -> Result<Commit, StoreError> {
     if store.look(key)?.is_some() {
         return Ok(Commit::Refused);
@@ -106,7 +105,7 @@ impl<P: Pending + ?Sized> Pending for Unchecked<'_, P> {
     fn commit(self: Box<Self>, condition: Condition) -> Result<Commit, StoreError> {
         let holds = match condition {
             Condition::Always => return self.pending.commit(Condition::Always),
-            // Without reading what is there, which may be an artifact.
+            // Checked without reading the document, which may be an artifact.
             Condition::Absent | Condition::Still(None) => self.store.look(&self.key)?.is_none(),
             Condition::Still(Some(tag)) => {
                 self.store.read_tagged(&self.key)?.is_some_and(|(_, current)| current == tag)

@@ -1,16 +1,16 @@
-//! A local file that somebody else may be writing while it is read.
+//! A local file that another process may be writing while it is read.
 //!
-//! What this project writes is renamed to its place and never changes. Raw files are the work of others. One
-//! that loses bytes while it is read must not pass for a short one. One that gains some is fine as far as it
-//! goes, unless it ends in half a line: that is not a bad line but one that is not there yet.
+//! Files of this project are renamed into place and never change, but raw files come from others. A file that shrinks
+//! while it is read must not pass for a short one. A file that grows is good as far as it was read, unless that ends
+//! within a line: such a line is incomplete, not invalid.
 
 use std::fs::File;
 use std::io::{self, Read};
 
-/// The file, and what was seen of it.
+/// An open file and what was read of it so far.
 pub(super) struct WatchedFile {
     file: File,
-    /// Its length when it was opened; none for a pipe and the like.
+    /// Its length when it was opened; `None` for a pipe and the like.
     opened_bytes: Option<u64>,
     read_bytes: u64,
     last: u8,
@@ -23,7 +23,7 @@ impl WatchedFile {
         Ok(Self { file, opened_bytes, read_bytes: 0, last: b'\n' })
     }
 
-    /// Compares what was read to the end with what there was and what there is.
+    /// At the end: compares the bytes read with the file's length at opening and now.
     fn check(&self) -> io::Result<()> {
         let (Some(opened), read) = (self.opened_bytes, self.read_bytes) else { return Ok(()) };
         let now = self.file.metadata()?.len();
