@@ -1,6 +1,7 @@
 //! Stands in for the Postgres driver in builds without it: it refuses every DSN.
 
-use recsys_core::database::{Class, Database, DatabaseError, Driver, Patience, RowSecurity};
+use recsys_core::database::{Database, DatabaseError, Driver, Patience, RowSecurity};
+use recsys_core::domain::class::Class;
 use recsys_core::storage::Secret;
 
 /// Has the driver's name, so that callers need no `cfg`.
@@ -24,7 +25,7 @@ impl std::error::Error for NotBuilt {}
 
 impl Driver for Postgres {
     fn check(&self, _: &Secret) -> Result<(), DatabaseError> {
-        Err(DatabaseError::new(Class::Refusal, NotBuilt))
+        Err(DatabaseError::new(Class::Usage, NotBuilt))
     }
 
     fn connect(
@@ -34,6 +35,6 @@ impl Driver for Postgres {
         _: Patience,
         _: RowSecurity,
     ) -> Result<Box<dyn Database>, DatabaseError> {
-        Err(DatabaseError::new(Class::Refusal, NotBuilt))
+        Err(DatabaseError::new(Class::Usage, NotBuilt))
     }
 }

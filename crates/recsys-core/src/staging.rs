@@ -7,6 +7,7 @@
 use bytes::Bytes;
 
 use crate::artifact::{ArtifactKey, DocumentError};
+use crate::domain::class::Class;
 use crate::domain::limit::{LimitExceeded, Limits};
 use crate::encoding::hash::is_sha256;
 use crate::encoding::json;
@@ -32,6 +33,17 @@ pub enum StagingError {
     /// The artifact exceeds the limits.
     #[error(transparent)]
     Limit(#[from] LimitExceeded),
+}
+
+impl StagingError {
+    /// What can be done about it.
+    pub fn class(&self) -> Option<Class> {
+        match self {
+            Self::Store(_) => None,
+            Self::Pointer(_) | Self::Dangling { .. } => Some(Class::Refused),
+            Self::Limit(_) => Some(Class::Limit),
+        }
+    }
 }
 
 /// A staged artifact, not checked yet.

@@ -14,7 +14,7 @@ use recsys_core::canonical::{Canonical, Counts, Reader, read_days};
 use recsys_core::columnar::spill::Budget;
 use recsys_core::domain::id::{Scope, Surface, Tenant};
 use recsys_core::domain::window::Day;
-use recsys_core::input::lines::{LineFile, LinesError, MAX_KEPT_LINE_BYTES, MAX_LINE_BYTES};
+use recsys_core::input::lines::{LineError, LineFile, LinesError, MAX_KEPT_LINE_BYTES, MAX_LINE_BYTES};
 use recsys_core::input::quarantine::{Aside, Quarantine, SetAside};
 use recsys_core::storage::LocalStore;
 use recsys_core::storage::Replaced;
@@ -139,7 +139,7 @@ fn strict(contents: &[Vec<u8>]) -> Result<Option<Vec<u8>>, FirstBad> {
             Canonical::new(&folder.store, &scope).write(&days[0]).unwrap().commit().unwrap();
             Ok(folder.file("exposures"))
         }
-        Err(LinesError::Line { name, line, fault }) => {
+        Err(LinesError::Line(LineError { name, line, fault })) => {
             Err((name, line, fault.column.map(|column| column as u64), fault.reason))
         }
         Err(error) => panic!("{error}"),

@@ -10,7 +10,7 @@ use recsys_core::columnar::spill::Budget;
 use recsys_core::domain::id::{Scope, Surface, Tenant};
 use recsys_core::domain::window::Day;
 use recsys_core::input::event::Fault;
-use recsys_core::input::lines::{LineFile, LinesError, for_each_line};
+use recsys_core::input::lines::{LineError, LineFile, LinesError, for_each_line};
 use recsys_core::input::raw::{Broken, Raw, RawError};
 use recsys_core::storage::LocalStore;
 use recsys_testkit::pack::gz;
@@ -442,5 +442,5 @@ fn byte_order_marks_and_line_ends_do_not_count_in_compressed_files() {
     folder.put_day("jsonl", format!("{}\u{feff}{}", line("A"), line("B")));
     let error =
         read_days(folder.files().unwrap(), &folder.scope, day(), day(), &Budget::default()).unwrap_err();
-    assert!(matches!(error, LinesError::Line { line: 2, .. }), "{error}");
+    assert!(matches!(error, LinesError::Line(LineError { line: 2, .. })), "{error}");
 }

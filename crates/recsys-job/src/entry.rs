@@ -10,7 +10,7 @@ use serde_json::json;
 use signal_hook::consts::SIGXFSZ;
 
 use crate::shell::cli::{EXIT_CODES, Flags, LogFormat};
-use crate::shell::error::{Exit, JobError, one_line};
+use crate::shell::error::{Exit, JobError, exit, is_interruption, one_line};
 use crate::shell::{clock, interrupt, logging, run_id, visible};
 use crate::watch::failure_note;
 use crate::watch::metrics::{self, Run};
@@ -19,7 +19,7 @@ use crate::watch::metrics::{self, Run};
 pub fn main<F: Flags>(
     name: &'static str,
     about: &'static str,
-    job: fn(&F) -> Result<(), JobError>,
+    job: fn(&F) -> anyhow::Result<()>,
 ) -> ExitCode {
     let command = F::command().name(name).about(about).version(env!("CARGO_PKG_VERSION"));
     let help = if command.has_subcommands() { EXIT_CODES.to_owned() } else { with_example(name) };
@@ -35,7 +35,7 @@ pub fn main<F: Flags>(
     let mut run_id = None;
     let begun = run_id::begin()
         .and_then(|id| logging::init(common.log_format, run_id.insert(id).clone()))
-        .and_then(|()| interrupt::watch().map_err(JobError::Signals))
+        .and_then(|()| Ok(interrupt::watch().map_err(JobError::Signals)?))
         .and_then(|()| start_threads());
     let has_begun = begun.is_ok();
     let outcome = begun.and_then(|()| job(&flags));
@@ -46,26 +46,26 @@ pub fn main<F: Flags>(
     }
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&last_line(&error), error.exit(), common.log_format, run_id.as_deref()),
+        Err(error) => fail(&last_line(&error), exit(&error), common.log_format, run_id.as_deref()),
     }
 }
 
 /// Starts the threads that share the work. Without this they are started when they are first needed, and a limit on
 /// processes is then a panic.
-fn start_threads() -> Result<(), JobError> {
+fn start_threads() -> anyhow::Result<()> {
     let started = rayon::ThreadPoolBuilder::new().build_global();
     Ok(started.map_err(|error| NotStarted(io::Error::other(error)))?)
 }
 
 /// What a failed job says last.
-fn last_line(error: &JobError) -> String {
+fn last_line(error: &anyhow::Error) -> String {
     let signal = interrupt::signal();
-    if error.is_interruption() {
+    if is_interruption(error) {
         format!("stopped by {signal} at a safe point: nothing is half done, and the same command carries on")
-    } else if error.exit() == Exit::Failure && recsys_core::threads::interrupt::check().is_err() {
-        format!("stopped by {signal}: {}", one_line(error))
+    } else if exit(error) == Exit::Failure && recsys_core::threads::interrupt::check().is_err() {
+        format!("stopped by {signal}: {}", one_line(error.as_ref()))
     } else {
-        one_line(error)
+        one_line(error.as_ref())
     }
 }
 

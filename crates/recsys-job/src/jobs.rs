@@ -35,7 +35,7 @@ use crate::shell::output::Output;
 use crate::watch::step::{Counts, Step};
 
 /// `job_ingest`: raw events → canonical data.
-pub fn ingest(flags: &DayJob, driver: &dyn Driver) -> Result<(), JobError> {
+pub fn ingest(flags: &DayJob, driver: &dyn Driver) -> anyhow::Result<()> {
     #[derive(Serialize)]
     struct Ingested {
         source: Option<SourceReport>,
@@ -69,7 +69,7 @@ pub fn ingest(flags: &DayJob, driver: &dyn Driver) -> Result<(), JobError> {
                 return Err(refused);
             }
             // To fail is up to job_validate.
-            tracing::warn!("{}", one_line(&refused));
+            tracing::warn!("{}", one_line(refused.as_ref()));
         }
         let (canonical, outcomes) = if passed || rows.is_empty() {
             let canonical = commit(&ctx, &rows, pending)?;
@@ -101,7 +101,7 @@ pub fn ingest(flags: &DayJob, driver: &dyn Driver) -> Result<(), JobError> {
 
 /// `job_validate`: quality gates over canonical data. What passes or is accepted is in its place afterwards, and what does
 /// not is kept apart.
-pub fn validate_days(flags: &ValidateJob) -> Result<(), JobError> {
+pub fn validate_days(flags: &ValidateJob) -> anyhow::Result<()> {
     let ctx = Context::new(&flags.common, &flags.scope)?;
     ctx.check_canonical()?;
     let output = Output::new(flags.common.json);
@@ -110,7 +110,7 @@ pub fn validate_days(flags: &ValidateJob) -> Result<(), JobError> {
         let apart = ctx.canonical().refused().load(day, &ctx.budget)?;
         let is_apart = apart.is_some();
         if apart.as_ref().is_some_and(|(rows, _)| rows.is_empty()) {
-            return Err(JobError::NotTaken(day));
+            return Err(JobError::NotTaken(day).into());
         }
         let canonical = if is_apart { ctx.canonical().refused() } else { ctx.canonical() };
         let loaded = if is_apart { apart } else { canonical.load(day, &ctx.budget)? };
@@ -136,7 +136,7 @@ pub fn validate_days(flags: &ValidateJob) -> Result<(), JobError> {
             let was_ingested =
                 ingested.as_ref().is_some_and(|report| loaded.is_some() || report.duplicates.is_some());
             if !was_ingested {
-                return Err(JobError::NotIngested(day));
+                return Err(JobError::NotIngested(day).into());
             }
             judged = judged.accept(&ctx, &hashes, reason.clone());
         }
@@ -159,7 +159,7 @@ pub fn validate_days(flags: &ValidateJob) -> Result<(), JobError> {
 }
 
 /// `job_popularity`, `job_cooc`, `job_implicit`, `job_session_seq`: canonical data → staged artifacts.
-pub fn build_kind(kind: Kind, flags: &BuildJob) -> Result<(), JobError> {
+pub fn build_kind(kind: Kind, flags: &BuildJob) -> anyhow::Result<()> {
     let ctx = Context::new(&flags.common, &flags.scope)?;
     ctx.check_canonical()?;
     let days = ctx.days(&flags.days)?;
@@ -169,7 +169,7 @@ pub fn build_kind(kind: Kind, flags: &BuildJob) -> Result<(), JobError> {
 }
 
 /// `job_content_sim`: catalogue → staged artifacts.
-pub fn content_sim(flags: &CatalogJob) -> Result<(), JobError> {
+pub fn content_sim(flags: &CatalogJob) -> anyhow::Result<()> {
     let ctx = Context::new(&flags.common, &flags.scope)?;
     ctx.check_canonical()?;
     let days = ctx.days(&flags.days)?;
@@ -178,7 +178,7 @@ pub fn content_sim(flags: &CatalogJob) -> Result<(), JobError> {
     build_and_stage(&ctx, &plan, days, Output::new(flags.common.json))
 }
 
-fn build_and_stage(ctx: &Context, plan: &Plan<'_>, days: Vec<Day>, output: Output) -> Result<(), JobError> {
+fn build_and_stage(ctx: &Context, plan: &Plan<'_>, days: Vec<Day>, output: Output) -> anyhow::Result<()> {
     let mut document = Summary::new(ctx);
     let mut loaded = Days::default();
     let done = days.into_iter().try_for_each(|day| {
@@ -199,9 +199,9 @@ fn build_and_stage(ctx: &Context, plan: &Plan<'_>, days: Vec<Day>, output: Outpu
 }
 
 /// All that the windows of a range of days reach back to.
-fn range(ctx: &Context, args: &ArtifactArgs, days: &[Day]) -> Result<Option<Window>, JobError> {
+fn range(ctx: &Context, args: &ArtifactArgs, days: &[Day]) -> anyhow::Result<Option<Window>> {
     let of_first = |kind: &Kind| Ok(artifact_key(ctx, args, *kind, days[0])?.window);
-    let windows = Kind::ALL.iter().map(of_first).collect::<Result<Vec<_>, JobError>>()?;
+    let windows = Kind::ALL.iter().map(of_first).collect::<anyhow::Result<Vec<_>>>()?;
     let before = windows.into_iter().map(|window| window.days().count()).max().unwrap_or(1);
     let count = u32::try_from(before + days.len() - 1).unwrap_or(u32::MAX);
     Ok(days.last().map(|last| Window::ending_with(*last, count)).transpose()?)
@@ -211,7 +211,7 @@ fn range(ctx: &Context, args: &ArtifactArgs, days: &[Day]) -> Result<Option<Wind
 ///
 /// Every kind that is staged is published. A kind that the configuration lists and nobody has staged keeps
 /// what the manifest names, with a warning.
-pub fn publish_staged(flags: &PublishJob) -> Result<(), JobError> {
+pub fn publish_staged(flags: &PublishJob) -> anyhow::Result<()> {
     let ctx = Context::for_publishing(&flags.common, &flags.scope)?;
     let days = ctx.days(&flags.days)?;
     ctx.published.check_disks()?;
@@ -238,7 +238,7 @@ pub fn publish_staged(flags: &PublishJob) -> Result<(), JobError> {
     }
     if !any {
         let key = artifact_key(&ctx, &flags.artifacts, ctx.config.artifact_kinds[0], days[days.len() - 1])?;
-        return Err(JobError::NothingStaged(ctx.staging().name(&key)));
+        return Err(JobError::NothingStaged(ctx.staging().name(&key)).into());
     }
     for key in missing {
         tracing::warn!(kind = %key.kind, window = %key.window, "nothing is staged; what is current stays");
@@ -255,7 +255,7 @@ pub fn publish_staged(flags: &PublishJob) -> Result<(), JobError> {
 }
 
 /// `job_db_signals`: artifacts → the rows of each day in the database.
-pub fn db_signals(flags: &BuildJob, driver: &dyn Driver) -> Result<(), JobError> {
+pub fn db_signals(flags: &BuildJob, driver: &dyn Driver) -> anyhow::Result<()> {
     let ctx = Context::new(&flags.common, &flags.scope)?;
     ctx.check_canonical()?;
     let days = ctx.days(&flags.days)?;
@@ -278,7 +278,7 @@ pub fn db_signals(flags: &BuildJob, driver: &dyn Driver) -> Result<(), JobError>
 }
 
 /// `job_catalog`: a catalogue → its rows in the database.
-pub fn catalog(flags: &CatalogTableJob, driver: &dyn Driver) -> Result<(), JobError> {
+pub fn catalog(flags: &CatalogTableJob, driver: &dyn Driver) -> anyhow::Result<()> {
     let namespace = flags.namespace.clone().or_else(|| flags.surface.clone());
     let surface = namespace.ok_or_else(|| JobError::Usage("give --surface or --namespace".to_owned()))?;
     let ctx = Context::new(&flags.common, &ScopeArgs { tenant: flags.tenant.clone(), surface })?;
@@ -295,7 +295,7 @@ pub fn catalog(flags: &CatalogTableJob, driver: &dyn Driver) -> Result<(), JobEr
 }
 
 /// The commands of `recsys-pipelines`.
-pub fn pipelines(flags: &Pipelines, driver: &dyn Driver) -> Result<(), JobError> {
+pub fn pipelines(flags: &Pipelines, driver: &dyn Driver) -> anyhow::Result<()> {
     match &flags.command {
         PipelinesCommand::Run(flags) => run(flags, driver),
         PipelinesCommand::Status(flags) => operate::status(flags),

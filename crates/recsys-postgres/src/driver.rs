@@ -1,10 +1,11 @@
 //! The database driver for Postgres.
 
 use recsys_core::database::{
-    CatalogTarget, CatalogWriteError, Class, Database, DatabaseError, Driver, ExposureQuery, Exposures,
-    ItemRow, MissingTenant, Mode, Patience, RowSecurity, SignalTarget, Signals, SignalsWritten, TableName,
-    TableNames, TableState, TenantId, Written,
+    CatalogTarget, CatalogWriteError, Database, DatabaseError, Driver, ExposureQuery, Exposures, ItemRow,
+    MissingTenant, Mode, Patience, RowSecurity, SignalTarget, Signals, SignalsWritten, TableName, TableNames,
+    TableState, TenantId, Written,
 };
+use recsys_core::domain::class::Class;
 use recsys_core::domain::id::Tenant;
 use recsys_core::input::catalog::CatalogError;
 use recsys_core::storage::Secret;
@@ -75,14 +76,14 @@ impl Database for Connection {
 
 impl From<DsnError> for DatabaseError {
     fn from(error: DsnError) -> Self {
-        Self::new(Class::Refusal, error)
+        Self::new(Class::Usage, error)
     }
 }
 
 impl From<InitError> for DatabaseError {
     fn from(error: InitError) -> Self {
         match error {
-            InitError::Shape(_) => Self::new(Class::Refusal, error),
+            InitError::Shape(_) => Self::new(Class::Usage, error),
             InitError::Postgres(error) => error.into(),
         }
     }

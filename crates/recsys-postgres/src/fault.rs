@@ -5,7 +5,8 @@
 use std::fmt;
 use std::io::{self, ErrorKind};
 
-use recsys_core::database::{Class, DatabaseError};
+use recsys_core::database::DatabaseError;
+use recsys_core::domain::class::Class;
 use sqlx::postgres::PgDatabaseError;
 
 /// A request to a server failed.
@@ -134,7 +135,7 @@ impl Problem {
             | Self::ReadOnly(_)
             | Self::Tls(_)
             | Self::NoTenant { .. }
-            | Self::AmbiguousTenant { .. } => Class::Refusal,
+            | Self::AmbiguousTenant { .. } => Class::Usage,
             Self::Unreachable(_)
             | Self::Busy(_)
             | Self::NoAnswer(_)
@@ -150,7 +151,7 @@ impl Problem {
             | Self::Item { .. }
             | Self::Count { .. }
             | Self::Emptied { .. }
-            | Self::Exposure { .. } => Class::Data,
+            | Self::Exposure { .. } => Class::Refused,
         }
     }
 
@@ -243,7 +244,7 @@ impl PostgresError {
 
     /// Whether a retry would fail, too, until someone changes a setting, a permission or a table.
     pub fn is_refusal(&self) -> bool {
-        self.class() == Class::Refusal
+        self.class() == Class::Usage
     }
 
     /// The server error that made a reader fail, if any.

@@ -37,12 +37,12 @@ json::object!(BuildInfo and Serialize);
 #[derive(Debug, thiserror::Error)]
 pub enum DocumentError {
     /// The document is not JSON, or does not follow the schema of the kind.
-    #[error("not a {kind} artifact: {}", error_in_words(source))]
+    #[error("not a {kind} artifact: {}", error_in_words(problem))]
     Schema {
         /// The expected kind.
         kind: Kind,
         /// The parse error.
-        source: serde_json::Error,
+        problem: serde_json::Error,
     },
     /// The document states another kind.
     #[error("it says artifact_type {0:?}")]

@@ -149,7 +149,7 @@ fn parse<'a, P: Content<'a>>(
     bytes: &'a [u8],
     payload: fn(P) -> Payload<'a>,
 ) -> Result<Artifact<'a>, DocumentError> {
-    let wire = document::read::<P>(bytes).map_err(|source| DocumentError::Schema { kind, source })?;
+    let wire = document::read::<P>(bytes).map_err(|problem| DocumentError::Schema { kind, problem })?;
     if wire.artifact_type != kind.as_str() {
         return Err(DocumentError::OtherKind(wire.artifact_type));
     }

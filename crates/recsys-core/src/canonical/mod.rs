@@ -29,6 +29,7 @@ use changes::Comparison;
 use parking_lot::Mutex;
 
 use crate::columnar::spill::Budget;
+use crate::domain::class::Class;
 use crate::domain::id::Scope;
 use crate::domain::limit::Limits;
 use crate::domain::stream::Stream;
@@ -36,7 +37,7 @@ use crate::domain::window::{Day, Window};
 use crate::encoding::hash::{HashWriter, TeeReader};
 use crate::encoding::json::error_in_words;
 use crate::input::event::Rules;
-use crate::input::lines::{LineFile, LinesError};
+use crate::input::lines::{LineError, LineFile, LinesError};
 use crate::storage::{Condition, PendingWrite, Replaced, Store, StoreError};
 
 /// Why canonical data could not be written or read.
@@ -45,9 +46,12 @@ pub enum CanonicalError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The file cannot be read, or holds something that ingest never writes.
-    #[error("{0}{advice}", advice = advice(.0))]
-    Lines(#[from] LinesError),
+    /// The file cannot be read.
+    #[error(transparent)]
+    Lines(LinesError),
+    /// The file holds something that ingest never writes.
+    #[error("{0}; ingest the day again")]
+    Line(LineError),
     /// The file holds events of another tenant, surface or day.
     #[error("{name} holds {count} events of another tenant, surface or day; ingest the day again")]
     Strangers {
@@ -72,18 +76,35 @@ pub enum CanonicalError {
     /// The `scope.json` of a folder cannot be parsed.
     #[error(
         "{name} does not say whose data its folder holds: {}; move it away, the next ingest writes it anew",
-        error_in_words(source)
+        error_in_words(problem)
     )]
     NoOwner {
         /// The `scope.json` of the folder.
         name: String,
         /// The parse error.
-        source: serde_json::Error,
+        problem: serde_json::Error,
     },
 }
 
-fn advice(error: &LinesError) -> &'static str {
-    if matches!(error, LinesError::Line { .. }) { "; ingest the day again" } else { "" }
+impl CanonicalError {
+    /// What can be done about it.
+    pub fn class(&self) -> Option<Class> {
+        match self {
+            Self::Store(_) => None,
+            Self::Lines(error) => error.class(),
+            Self::Line(_) | Self::Strangers { .. } | Self::NoOwner { .. } => Some(Class::Refused),
+            Self::Owner { .. } => Some(Class::Usage),
+        }
+    }
+}
+
+impl From<LinesError> for CanonicalError {
+    fn from(error: LinesError) -> Self {
+        match error {
+            LinesError::Line(line) => Self::Line(line),
+            error => Self::Lines(error),
+        }
+    }
 }
 
 /// The canonical data of one tenant and surface; reads use one stream of it.

@@ -31,7 +31,7 @@ impl Canonical<'_> {
         let key = self.owner_key();
         let Some(bytes) = self.store.read(&key)? else { return Ok(false) };
         let owner: Owner = serde_json::from_slice(&bytes)
-            .map_err(|source| CanonicalError::NoOwner { name: self.store.name(&key), source })?;
+            .map_err(|problem| CanonicalError::NoOwner { name: self.store.name(&key), problem })?;
         let actual = Scope { tenant: owner.tenant, surface: owner.surface };
         if actual != *self.scope {
             let (name, expected) = (self.store.name(&key), Box::new(self.scope.clone()));

@@ -18,6 +18,7 @@ pub(crate) use pairs::Pairs;
 pub use sessions::Marginals;
 pub(crate) use user_items::user_items;
 
+use crate::domain::class::Class;
 use crate::domain::limit::LimitExceeded;
 use crate::storage::StoreError;
 
@@ -30,4 +31,14 @@ pub enum CountError {
     /// A temporary file cannot be written or read.
     #[error(transparent)]
     Temporary(#[from] StoreError),
+}
+
+impl CountError {
+    /// What can be done about it.
+    pub fn class(&self) -> Option<Class> {
+        match self {
+            Self::Limit(_) => Some(Class::Limit),
+            Self::Temporary(_) => None,
+        }
+    }
 }

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use table_name::{IdentifierError, TableName};
 
+use crate::domain::class::Class;
 use crate::domain::id::{Scope, Tenant};
 use crate::domain::window::{Day, Window};
 use crate::input::catalog::{CatalogError, Columns};
@@ -72,17 +73,6 @@ pub trait Database: fmt::Debug {
     ) -> Result<Vec<(TableName, TableState)>, DatabaseError>;
 }
 
-/// Classes of database errors, by what can be done about them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
-    /// It will fail again until a setting, a permission or a table changes.
-    Refusal,
-    /// It may succeed next time.
-    Transient,
-    /// The rows are invalid.
-    Data,
-}
-
 /// A failed database operation. The message is one line and contains no secret.
 #[derive(Debug, thiserror::Error)]
 #[error("{cause}")]
@@ -94,6 +84,11 @@ pub struct DatabaseError {
 }
 
 impl DatabaseError {
+    /// What can be done about it.
+    pub fn class(&self) -> Class {
+        self.class
+    }
+
     /// An error of class `class`; its message is that of `cause`.
     pub fn new(class: Class, cause: impl Error + Send + Sync + 'static) -> Self {
         Self { class, cause: Box::new(cause) }
@@ -350,6 +345,16 @@ pub enum CatalogWriteError {
     /// The database refused or failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+}
+
+impl CatalogWriteError {
+    /// What can be done about it.
+    pub fn class(&self) -> Option<Class> {
+        match self {
+            Self::Catalog(error) => error.class(),
+            Self::Database(error) => Some(error.class),
+        }
+    }
 }
 
 /// Names of the tables that the user can choose.

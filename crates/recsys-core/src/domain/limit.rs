@@ -5,6 +5,7 @@
 
 mod usage;
 
+use crate::domain::class::Class;
 use serde::{Deserialize, Serialize};
 
 pub use usage::Usage;
@@ -99,6 +100,13 @@ pub struct LimitExceeded {
     pub place: String,
     /// An alternative to raising the limit, as `, or …`, or empty.
     pub alternative: &'static str,
+}
+
+impl LimitExceeded {
+    /// What can be done about it.
+    pub fn class(&self) -> Class {
+        Class::Limit
+    }
 }
 
 impl LimitExceeded {

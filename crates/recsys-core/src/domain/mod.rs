@@ -2,6 +2,7 @@
 //!
 //! A value that exists is valid: text is checked where it is parsed. Nothing here does I/O or knows how data is stored.
 
+pub mod class;
 pub mod id;
 pub mod limit;
 pub mod share;

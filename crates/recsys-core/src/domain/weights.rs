@@ -1,5 +1,6 @@
 //! The weights of events in weighted counts.
 
+use crate::domain::class::Class;
 use std::num::NonZeroU64;
 
 use serde::{Deserialize, Serialize};
@@ -51,6 +52,13 @@ impl Weights {
 pub struct TooHeavy {
     /// The total weight.
     pub sum: u128,
+}
+
+impl TooHeavy {
+    /// What can be done about it.
+    pub fn class(&self) -> Class {
+        Class::Limit
+    }
 }
 
 /// Checks the total of pairs of event count and weight.

@@ -1,5 +1,6 @@
 //! UTC days and half-open windows of them.
 
+use crate::domain::class::Class;
 use crate::encoding::json;
 use std::fmt;
 use std::str::FromStr;
@@ -24,6 +25,13 @@ pub enum DayError {
     /// Outside the years that a 64-bit nanosecond clock covers.
     #[error("day {0} is outside 1678-01-01 to 2261-12-31")]
     Range(String),
+}
+
+impl DayError {
+    /// What can be done about it.
+    pub fn class(&self) -> Class {
+        Class::Usage
+    }
 }
 
 impl Day {

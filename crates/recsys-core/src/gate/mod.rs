@@ -17,6 +17,7 @@ pub use volume::{DayCounts, Medians, Past};
 
 use crate::canonical::DayRows;
 use crate::columnar::spill::Budget;
+use crate::domain::class::Class;
 use crate::domain::limit::Limits;
 use crate::domain::share::{Fraction, Share};
 use crate::domain::weights::Weights;
@@ -293,6 +294,13 @@ pub enum Refused {
         /// Name of the canonical file that would be erased.
         canonical: String,
     },
+}
+
+impl Refused {
+    /// What can be done about it.
+    pub fn class(&self) -> Class {
+        Class::Refused
+    }
 }
 
 /// Events that were delivered but are not in the canonical data of a day; `None` if not known.

@@ -8,6 +8,7 @@
 //! The error is always the first bad line in file order, whichever thread finds one first. Alternatively, all bad lines
 //! are set aside and reading goes on.
 
+use std::fmt;
 use std::io::{self, Read};
 use std::iter::Enumerate;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +17,7 @@ use std::vec;
 use parking_lot::Mutex;
 
 use crate::columnar::spill::BudgetExceeded;
+use crate::domain::class::Class;
 use crate::input::event::Fault;
 use crate::input::magic::not_text;
 use crate::input::quarantine::{Aside, Hopeless, Place, Seen, Stretch};
@@ -66,15 +68,8 @@ pub enum LinesError {
         source: io::Error,
     },
     /// A line breaks a rule.
-    #[error("{name}:{line}{}: {}", column(.fault), .fault.reason)]
-    Line {
-        /// The name of the file.
-        name: String,
-        /// The line, counted from 1.
-        line: u64,
-        /// The broken rule, and its column if known.
-        fault: Fault,
-    },
+    #[error("{0}{advice}", advice = if .0.fault.is_of_file { "" } else { "; correct the line or take it out" })]
+    Line(LineError),
     /// A temporary file could not be written.
     #[error(transparent)]
     Temporary(#[from] StoreError),
@@ -91,6 +86,35 @@ pub enum LinesError {
     /// The data does not fit in memory and cannot be spilled to disk.
     #[error(transparent)]
     Memory(#[from] BudgetExceeded),
+}
+
+impl LinesError {
+    /// What can be done about it.
+    pub fn class(&self) -> Option<Class> {
+        match self {
+            Self::Read { .. } | Self::Temporary(_) => None,
+            Self::Line(_) | Self::Hopeless { .. } => Some(Class::Refused),
+            Self::Memory(_) => Some(Class::Limit),
+        }
+    }
+}
+
+/// A line that breaks a rule.
+#[derive(Debug)]
+pub struct LineError {
+    /// The name of the file.
+    pub name: String,
+    /// The line, counted from 1.
+    pub line: u64,
+    /// The broken rule, and its column if known.
+    pub fault: Fault,
+}
+
+impl fmt::Display for LineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, line, fault } = self;
+        write!(f, "{name}:{line}{}: {}", column(fault), fault.reason)
+    }
 }
 
 fn column(fault: &Fault) -> String {
@@ -159,7 +183,7 @@ pub fn for_each_good_line<S: Send, E: Into<Stop>>(
     let Blocks { reached, .. } = blocks.into_inner();
     let fault = earliest.fault.into_inner();
     if let Some((file, line, fault)) = fault {
-        return Err(LinesError::Line { name: names[file].clone(), line, fault });
+        return Err(LinesError::Line(LineError { name: names[file].clone(), line, fault }));
     }
     if let Some(error) = earliest.temporary.into_inner() {
         return Err(error.into());

@@ -10,7 +10,10 @@ mod copies;
 mod gzip;
 mod zstd_window;
 
+use std::io;
+
 use crate::columnar::spill::Budget;
+use crate::domain::class::Class;
 use crate::domain::id::Scope;
 use crate::domain::stream::Stream;
 use crate::domain::window::Day;
@@ -44,6 +47,23 @@ pub enum RawError {
     /// A file exists but cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl RawError {
+    /// What can be done about it.
+    pub fn class(&self) -> Option<Class> {
+        match self {
+            Self::MissingRoot(_) => Some(Class::Usage),
+            Self::Copies { .. } => Some(Class::Refused),
+            Self::Store(_) => None,
+        }
+    }
+}
+
+/// The class of a failed read of a compressed file; `None` may heal.
+pub fn class_of(error: &io::Error) -> Option<Class> {
+    let of_window = |window: &WindowTooLarge| if window.is_final() { Class::Refused } else { Class::Limit };
+    Broken::is_cause(error).then_some(Class::Refused).or_else(|| WindowTooLarge::of(error).map(of_window))
 }
 
 /// The raw events of one stream of a tenant and surface.

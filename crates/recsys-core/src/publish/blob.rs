@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::artifact::{Artifact, ArtifactKey, BuildInfo, DocumentError, Kind};
+use crate::domain::class::Class;
 use crate::domain::id::Scope;
 use crate::storage::{MAX_ARTIFACT_BYTES, MAX_DOCUMENT_BYTES, Store, StoreError};
 
@@ -42,14 +43,14 @@ pub enum BlobError {
         of: Box<Of>,
     },
     /// The document is damaged, or of another kind.
-    #[error("{of}: {uri} is damaged: {source}; move it away, and {}", remedy(.of))]
+    #[error("{of}: {uri} is damaged: {problem}; move it away, and {}", remedy(.of))]
     Damaged {
         /// URI of the blob.
         uri: String,
         /// The expected kind and scope.
         of: Box<Of>,
         /// What is wrong with it.
-        source: DocumentError,
+        problem: DocumentError,
     },
     /// The document is intact, but another one.
     #[error("{of}: {uri} holds {actual}; move it away, and {}", remedy(.of))]
@@ -61,6 +62,17 @@ pub enum BlobError {
         /// The version and scope that it holds.
         actual: String,
     },
+}
+
+impl BlobError {
+    /// What can be done about it.
+    pub fn class(&self) -> Option<Class> {
+        match self {
+            Self::Store(_) => None,
+            Self::Elsewhere { .. } => Some(Class::Usage),
+            Self::Missing { .. } | Self::Damaged { .. } | Self::Other { .. } => Some(Class::Refused),
+        }
+    }
 }
 
 /// The kind and scope that a blob should have.
@@ -121,7 +133,7 @@ impl BlobBytes {
     /// The artifact, if it is the one that the URI names. Recomputes its version.
     pub fn artifact(&self) -> Result<Artifact<'_>, BlobError> {
         let of = || Box::new(self.of.clone());
-        let damaged = |source| BlobError::Damaged { uri: self.uri.clone(), of: of(), source };
+        let damaged = |problem| BlobError::Damaged { uri: self.uri.clone(), of: of(), problem };
         let artifact = self.of.kind.parse(&self.bytes).map_err(damaged)?;
         if artifact.build.version != version_in(&self.uri) || artifact.key.scope != self.of.scope {
             let actual = format!("version {} of {}", artifact.build.version, artifact.key.scope);

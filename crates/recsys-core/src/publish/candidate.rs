@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::artifact::{ArtifactKey, BuildInfo, Defect, DocumentError};
+use crate::domain::class::Class;
 use crate::domain::limit::{LimitExceeded, Limits};
 
 /// A checked artifact, ready to be published.
@@ -75,6 +76,16 @@ pub enum Unfit {
     /// It exceeds the limits.
     #[error(transparent)]
     Limit(#[from] LimitExceeded),
+}
+
+impl Unfit {
+    /// What can be done about it.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Limit(_) => Class::Limit,
+            Self::Document(_) | Self::Name { .. } | Self::Key { .. } | Self::Content(_) => Class::Refused,
+        }
+    }
 }
 
 fn describe(key: &ArtifactKey) -> String {

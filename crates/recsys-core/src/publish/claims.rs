@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use super::compare_and_swap;
 use super::format::V1;
 use crate::artifact::Kind;
+use crate::domain::class::Class;
 use crate::domain::id::Scope;
 use crate::encoding::json::error_in_words;
 use crate::storage::{Condition, Store, StoreError};
@@ -70,13 +71,13 @@ pub enum ClaimsError {
     /// The claims document does not match its schema.
     #[error(
         "{name} is not a claims document: {}; move it away when no `gc --delete` is running",
-        error_in_words(source)
+        error_in_words(problem)
     )]
     Document {
         /// Name of the document in messages.
         name: String,
         /// Where it departs from its schema.
-        source: serde_json::Error,
+        problem: serde_json::Error,
     },
     /// Another collection of garbage is running.
     #[error(
@@ -125,6 +126,19 @@ pub enum ClaimsError {
     /// Other processes changed the document first, every time.
     #[error("{0} changed under every attempt to swap it; try again")]
     Contended(String),
+}
+
+impl ClaimsError {
+    /// What can be done about it.
+    pub fn class(&self) -> Option<Class> {
+        match self {
+            Self::Store(_) => None,
+            Self::Leased { .. } | Self::Claimed { .. } | Self::Replaced(_) | Self::Contended(_) => {
+                Some(Class::Transient)
+            }
+            Self::Document { .. } | Self::ManyClaims { .. } => Some(Class::Refused),
+        }
+    }
 }
 
 /// The process that removes garbage.
@@ -258,7 +272,7 @@ impl<'a> Claims<'a> {
         match self.store.read_tagged(&key)? {
             Some((bytes, tag)) => {
                 let document = serde_json::from_slice(&bytes)
-                    .map_err(|source| ClaimsError::Document { name: self.name(), source })?;
+                    .map_err(|problem| ClaimsError::Document { name: self.name(), problem })?;
                 Ok((document, Condition::Still(Some(tag))))
             }
             None => Ok((Document::default(), Condition::Still(None))),

@@ -14,6 +14,7 @@ use super::claims::ClaimsError;
 use super::history::HistoryEntry;
 use super::registry::{Registry, RegistryError};
 use crate::artifact::Kind;
+use crate::domain::class::Class;
 use crate::domain::id::Scope;
 use crate::encoding::hash::is_sha256;
 use crate::storage::{Listed, Store, StoreError};
@@ -76,6 +77,19 @@ pub enum GarbageError {
         /// URI of the registry.
         registry: String,
     },
+}
+
+impl GarbageError {
+    /// What can be done about it.
+    pub fn class(&self) -> Option<Class> {
+        match self {
+            Self::Registry(error) => error.class(),
+            Self::Claims(error) => error.class(),
+            Self::Store(_) => None,
+            Self::NoManifest(_) | Self::OtherStore { .. } => Some(Class::Usage),
+            Self::Gap { .. } | Self::Unrecorded { .. } => Some(Class::Refused),
+        }
+    }
 }
 
 /// What a collection keeps.

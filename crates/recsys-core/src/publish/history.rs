@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::format::V1;
 use super::manifest::Manifest;
+use crate::domain::class::Class;
 use crate::domain::id::Scope;
 use crate::encoding::hash::is_sha256;
 use crate::encoding::json;
@@ -33,6 +34,13 @@ pub enum LookupError {
     /// The prefix is too short.
     #[error("{0:?} is too short for a hash; give at least {MIN_HASH_CHARS} characters")]
     Short(String),
+}
+
+impl LookupError {
+    /// What can be done about it.
+    pub fn class(&self) -> Class {
+        Class::Usage
+    }
 }
 
 /// The index of the only entry in `history` whose hash begins with `hash`.

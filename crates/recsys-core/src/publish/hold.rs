@@ -15,6 +15,7 @@ use super::compare_and_swap;
 use super::format::V1;
 use super::registry::{HOLDS, Registry, RegistryError};
 use crate::artifact::Kind;
+use crate::domain::class::Class;
 use crate::domain::id::Scope;
 use crate::encoding::json;
 use crate::storage::Condition;
@@ -80,6 +81,13 @@ impl fmt::Display for Held {
 }
 
 impl std::error::Error for Held {}
+
+impl Held {
+    /// What can be done about it.
+    pub fn class(&self) -> Class {
+        Class::Refused
+    }
+}
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(remote = "Self", deny_unknown_fields)]

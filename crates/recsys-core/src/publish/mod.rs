@@ -49,6 +49,7 @@ pub use rollback::{RollbackError, RollbackPlan, Target};
 pub use sweep::Removed;
 
 use crate::artifact::{ArtifactKey, Kind};
+use crate::domain::class::Class;
 use crate::domain::id::Scope;
 use crate::domain::limit::Limits;
 use crate::domain::share::{Fraction, Move, Share};
@@ -63,12 +64,12 @@ pub enum PublishError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A blob, just written or already there, is not the artifact to publish.
-    #[error("blob {uri} cannot be published: {source}; move it away and publish again")]
+    #[error("blob {uri} cannot be published: {problem}; move it away and publish again")]
     Blob {
         /// URI of the blob.
         uri: String,
         /// What is wrong with it.
-        source: Unfit,
+        problem: Unfit,
     },
     /// A blob or record, just written or already there, is gone.
     #[error("{0} has vanished while it was published; publish again")]
@@ -142,7 +143,7 @@ pub enum PublishError {
     },
     /// The current artifact is not in this publisher's object store, so nothing can be compared.
     #[error(
-        "cannot compare the new {kind} with the current one: {source} Pass --allow-large-change to publish all the same"
+        "cannot compare the new {kind} with the current one; pass --allow-large-change to publish all the same"
     )]
     Incomparable {
         /// Kind of the artifact.
@@ -163,6 +164,24 @@ pub enum PublishError {
         /// Segment of the new artifact.
         new: String,
     },
+}
+
+impl PublishError {
+    /// What can be done about it.
+    pub fn class(&self) -> Option<Class> {
+        match self {
+            Self::Store(_) => None,
+            Self::Vanished(_) => Some(Class::Transient),
+            Self::Blob { problem, .. } => Some(problem.class()),
+            Self::Registry(error) => error.class(),
+            Self::Empty { .. } | Self::EmptyFirst { .. } | Self::Changed { .. } | Self::TopChanged { .. } => {
+                Some(Class::Refused)
+            }
+            Self::UnknownCurrent { .. } | Self::Incomparable { .. } | Self::SegmentSwitch { .. } => {
+                Some(Class::Usage)
+            }
+        }
+    }
 }
 
 /// Names the first few items, for a message.
@@ -354,7 +373,7 @@ impl Publisher<'_> {
         let bytes = self.objects.read_at_most(&key, MAX_ARTIFACT_BYTES)?;
         let bytes = bytes.ok_or_else(|| PublishError::Vanished(self.objects.uri(&key)))?;
         let earlier = Candidate::check(&candidate.key, &candidate.build.version, bytes.into(), self.limits)
-            .map_err(|source| PublishError::Blob { uri: self.objects.uri(&key), source })?;
+            .map_err(|problem| PublishError::Blob { uri: self.objects.uri(&key), problem })?;
         Ok(stored(&earlier))
     }
 

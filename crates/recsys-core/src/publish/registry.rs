@@ -16,6 +16,7 @@ use super::history::{HistoryEntry, Reason};
 use super::manifest::Manifest;
 use super::record::Record;
 use crate::artifact::Kind;
+use crate::domain::class::Class;
 use crate::domain::id::Scope;
 use crate::encoding::json::{error_in_words, readable};
 use crate::storage::{Commit, Condition, Conditions, Listed, Store, StoreError, Tag};
@@ -35,14 +36,14 @@ pub enum RegistryError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A document does not match its schema.
-    #[error("{name} is not a {what}: {}; {remedy}", error_in_words(source), remedy = remedy(what))]
+    #[error("{name} is not a {what}: {}; {remedy}", error_in_words(problem), remedy = remedy(what))]
     Document {
         /// Name of the document in messages.
         name: String,
         /// What the document should be.
         what: &'static str,
         /// Where it departs from its schema.
-        source: serde_json::Error,
+        problem: serde_json::Error,
     },
     /// The manifest names another tenant or surface.
     #[error("{name} is the manifest of {actual}; was it copied from there?")]
@@ -71,7 +72,7 @@ pub enum RegistryError {
     Broken(String),
     /// The answer to a swap was lost, and the manifest cannot be read to find out.
     #[error(
-        "cannot tell whether {name} was changed: {source}; look at its `history` before anything is rolled back again"
+        "cannot tell whether {name} was changed; look at its `history` before anything is rolled back again"
     )]
     Unknown {
         /// Name of the manifest in messages.
@@ -132,6 +133,27 @@ pub enum RegistryError {
     /// Other publishers were faster every time.
     #[error("{0} changed under every attempt to swap it; try again")]
     Contended(String),
+}
+
+impl RegistryError {
+    /// What can be done about it.
+    pub fn class(&self) -> Option<Class> {
+        match self {
+            Self::Store(_) => None,
+            Self::Claims(error) => error.class(),
+            Self::Unknown { .. } | Self::Unsettled(_) | Self::Dropped(_) | Self::Contended(_) => {
+                Some(Class::Transient)
+            }
+            Self::Unconditional(_) | Self::Broken(_) => Some(Class::Usage),
+            Self::Document { .. }
+            | Self::Stranger { .. }
+            | Self::OtherRecord(_)
+            | Self::ChangedEntry(_)
+            | Self::Future { .. }
+            | Self::Lost { .. }
+            | Self::Begun { .. } => Some(Class::Refused),
+        }
+    }
 }
 
 /// What an operator can do about a document that cannot be read.
@@ -216,7 +238,7 @@ impl<'a> Registry<'a> {
         let key = Record::key(scope, kind, version);
         let Some(bytes) = self.store.read(&key)? else { return Ok(None) };
         let record: Record = match self.parse(&key, "record", &bytes) {
-            Err(RegistryError::Document { source, .. }) if source.classify() == Category::Data => {
+            Err(RegistryError::Document { problem, .. }) if problem.classify() == Category::Data => {
                 return Ok(None);
             }
             record => record?,
@@ -320,7 +342,11 @@ impl<'a> Registry<'a> {
         bytes: &[u8],
     ) -> Result<T, RegistryError> {
         let name = || self.store.name(key);
-        serde_json::from_slice(bytes).map_err(|source| RegistryError::Document { name: name(), what, source })
+        serde_json::from_slice(bytes).map_err(|problem| RegistryError::Document {
+            name: name(),
+            what,
+            problem,
+        })
     }
 
     /// Refuses a store that does not honour the condition of a swap.

@@ -13,6 +13,7 @@ use super::manifest::Manifest;
 use super::record::Record;
 use super::registry::{Change, Registry, RegistryError};
 use crate::artifact::Kind;
+use crate::domain::class::Class;
 use crate::domain::id::Scope;
 use crate::encoding::json::readable;
 use crate::storage::{Condition, Store, StoreError};
@@ -73,6 +74,22 @@ pub enum RollbackError {
     /// Another process changed the manifest meanwhile.
     #[error("{0} was changed by somebody else in the meantime; look again before you roll back")]
     Overtaken(String),
+}
+
+impl RollbackError {
+    /// What can be done about it.
+    pub fn class(&self) -> Option<Class> {
+        match self {
+            // Done or not: the same command again would go back one step more.
+            Self::Registry(RegistryError::Unknown { .. }) => Some(Class::Refused),
+            Self::Registry(error) => error.class(),
+            Self::Blob(error) => error.class(),
+            Self::Overtaken(_) | Self::Vanished(_) => Some(Class::Transient),
+            Self::NoManifest(_) | Self::TooFar { .. } | Self::Lookup(_) | Self::NoKind { .. } => {
+                Some(Class::Usage)
+            }
+        }
+    }
 }
 
 /// What a rollback would do.

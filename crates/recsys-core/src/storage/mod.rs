@@ -30,6 +30,7 @@ use std::io::{self, Read, Write};
 
 use jiff::Timestamp;
 
+use crate::domain::class::Class;
 use crate::threads::interrupt::{self, Interrupted};
 use crate::threads::parallel::NotStarted;
 
@@ -103,6 +104,11 @@ pub fn is_defect(error: &io::Error) -> bool {
 pub fn is_refusal(error: &io::Error) -> bool {
     fault(error).is_some_and(|fault| fault.problem.is_refusal())
         || error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<NoHardLinks>)
+}
+
+/// The class of a failed read or write, as far as a store knows it: `None` may heal, or is for others to tell.
+pub fn class_of(error: &io::Error) -> Option<Class> {
+    if is_refusal(error) { Some(Class::Usage) } else { is_defect(error).then_some(Class::Refused) }
 }
 
 /// The fault of a bucket service inside an I/O error.

@@ -25,6 +25,7 @@ use super::{
     bucket::{BucketStore, Waiter},
     connector::SameHost,
 };
+use crate::domain::class::Class;
 
 /// Why a root cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -65,12 +66,12 @@ pub enum RootError {
     },
     /// The `object_store` library rejects the settings.
     #[cfg(feature = "http")]
-    #[error("cannot use {bucket}: {source}")]
+    #[error("cannot use {bucket}: {problem}")]
     Client {
         /// Scheme and bucket: `s3://bucket`.
         bucket: String,
         /// The library's error.
-        source: object_store::Error,
+        problem: object_store::Error,
     },
     /// The store cannot be opened.
     #[error(transparent)]
@@ -78,6 +79,16 @@ pub enum RootError {
     /// The threads that wait for the network cannot be started.
     #[error("cannot start threads for the network")]
     Runtime(#[source] io::Error),
+}
+
+impl RootError {
+    /// What can be done about it.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Runtime(_) => Class::Transient,
+            _ => Class::Usage,
+        }
+    }
 }
 
 /// Opens roots. Roots in the same bucket share their connections.
@@ -212,7 +223,7 @@ impl Roots {
     ) -> Result<(Arc<dyn ObjectStore>, String), RootError> {
         // Only the first call in a process takes effect.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let failed = |source| RootError::Client { bucket: bucket.to_owned(), source };
+        let failed = |problem| RootError::Client { bucket: bucket.to_owned(), problem };
         match scheme {
             "s3" => {
                 let builder = AmazonS3Builder::new()

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use crate::canonical::{Columns, DayRows, Names};
 use crate::columnar::csr::Groups;
 use crate::columnar::dictionary::{Dictionary, Strings, union};
+use crate::domain::class::Class;
 use crate::domain::id::Segment;
 use crate::domain::limit::{Limit, LimitExceeded, Limits};
 use crate::domain::weights::{TooHeavy, Weights, check_sum};
@@ -60,6 +61,16 @@ pub enum TableError {
     /// A temporary file cannot be read.
     #[error(transparent)]
     Temporary(#[from] StoreError),
+}
+
+impl TableError {
+    /// What can be done about it.
+    pub fn class(&self) -> Option<Class> {
+        match self {
+            Self::Limit(_) | Self::Heavy(_) => Some(Class::Limit),
+            Self::Temporary(_) => None,
+        }
+    }
 }
 
 /// Some events of the same weight. The user is `id + 1`, or 0 if unknown.

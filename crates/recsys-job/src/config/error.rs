@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use recsys_core::database::DatabaseError;
+use recsys_core::domain::class::Class;
 use recsys_core::storage::RootError;
 
 /// Prefix of the environment variables that override the file.
@@ -49,7 +50,7 @@ pub enum ConfigError {
         problem: &'static str,
     },
     /// A folder or URL cannot be opened.
-    #[error("setting {key}: {source}")]
+    #[error("setting {key}")]
     Root {
         /// Name of the setting.
         key: &'static str,
@@ -57,7 +58,7 @@ pub enum ConfigError {
         source: RootError,
     },
     /// A DSN cannot be parsed.
-    #[error("setting {key}: {source}")]
+    #[error("setting {key}")]
     Dsn {
         /// Name of the setting.
         key: &'static str,
@@ -75,4 +76,14 @@ pub enum ConfigError {
         "setting catalog.path is missing: there is no catalogue to read; set it, or name a file with --input where there is such a flag"
     )]
     CatalogMissing,
+}
+
+impl ConfigError {
+    /// What can be done about it.
+    pub(crate) fn class(&self) -> Class {
+        match self {
+            Self::Root { source, .. } => source.class(),
+            _ => Class::Usage,
+        }
+    }
 }

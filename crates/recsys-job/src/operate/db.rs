@@ -7,7 +7,6 @@ use super::table;
 use crate::config::{Config, ConfigError};
 use crate::pipeline::database::connect;
 use crate::shell::cli::DbInitJob;
-use crate::shell::error::JobError;
 use crate::shell::output::Output;
 
 #[derive(Debug, Serialize)]
@@ -24,7 +23,7 @@ struct TableReport {
 }
 
 /// `recsys-pipelines db init`.
-pub(crate) fn db_init(flags: &DbInitJob, driver: &dyn Driver) -> Result<(), JobError> {
+pub(crate) fn db_init(flags: &DbInitJob, driver: &dyn Driver) -> anyhow::Result<()> {
     let mut config = Config::load(flags.common.config.as_deref())?;
     config.storage = config.storage.of_operator();
     let dsn = config.db.dsn.as_ref().ok_or(ConfigError::DsnMissing)?;

@@ -80,7 +80,7 @@ impl Named<'_> {
 }
 
 /// `recsys-pipelines diff`.
-pub(crate) fn diff(flags: &DiffJob) -> Result<(), JobError> {
+pub(crate) fn diff(flags: &DiffJob) -> anyhow::Result<()> {
     let operator = Operator::new(&flags.common)?;
     let scope = flags.scope.scope();
     if let Some(file) = &flags.against {
@@ -90,7 +90,7 @@ pub(crate) fn diff(flags: &DiffJob) -> Result<(), JobError> {
             return Err(JobError::Usage(format!(
                 "both configurations have the registry {own}, so there is nothing to compare; is a variable such as \
                  RECSYS_PIPELINES__OUT_DIR set, which overrides both?"
-            )));
+            )).into());
         }
         let (here, there) = (operator.history(&scope, 1)?, other.history(&scope, 1)?);
         let from = Named { operator: &operator, entry: &here[0] };
@@ -114,13 +114,13 @@ fn compare_manifests(
     scope: &Scope,
     from: Option<Named<'_>>,
     to: Named<'_>,
-) -> Result<(), JobError> {
+) -> anyhow::Result<()> {
     let both = |kind: Kind| (from.as_ref().and_then(|from| from.uri(kind)), to.uri(kind));
     let wanted = Kind::ALL.iter().filter(|kind| flags.kind.is_none_or(|only| only == **kind));
     let named = wanted.copied().filter(|kind| matches!(both(*kind), (Some(_), _) | (_, Some(_))));
     let named: Vec<Kind> = named.collect();
     if let (Some(kind), []) = (flags.kind, &named[..]) {
-        return Err(JobError::NoKind(kind));
+        return Err(JobError::NoKind(kind).into());
     }
     let kinds = parallel::try_map(named, |kind| match both(kind) {
         // Same content, whatever the location.
@@ -146,15 +146,15 @@ fn compare_manifests(
 }
 
 /// The entry before `to`, or none if `to` is the first. A gap in the history is an error.
-fn before(chain: &[HistoryEntry], to: usize) -> Result<Option<&HistoryEntry>, JobError> {
+fn before(chain: &[HistoryEntry], to: usize) -> anyhow::Result<Option<&HistoryEntry>> {
     match (chain.get(to + 1), &chain[to].previous) {
-        (None, Some(_)) => Err(JobError::Gap(chain[to].hash.clone())),
+        (None, Some(_)) => Err(JobError::Gap(chain[to].hash.clone()).into()),
         (entry, _) => Ok(entry),
     }
 }
 
 /// An unchanged kind: its blob is not read, the record gives window and segment.
-fn unchanged(operator: &Operator, scope: &Scope, kind: Kind, uri: &str) -> Result<KindDiff, JobError> {
+fn unchanged(operator: &Operator, scope: &Scope, kind: Kind, uri: &str) -> anyhow::Result<KindDiff> {
     let version = version_in(uri);
     let record = operator.registry().record(scope, kind, version)?;
     let key = record.map(|record| record.artifact_key());
@@ -182,7 +182,7 @@ fn changed(
     kind: Kind,
     (from, to): (Option<Named<'_>>, Named<'_>),
     top: usize,
-) -> Result<KindDiff, JobError> {
+) -> anyhow::Result<KindDiff> {
     let read = |named: Option<&Named<'_>>| {
         let found = named.and_then(|named| Some((named.operator, named.uri(kind)?)));
         found.map(|(operator, uri)| operator.blob(scope, kind, uri)).transpose()

@@ -77,15 +77,15 @@ impl Serialize for Listing<'_> {
 }
 
 /// `recsys-pipelines gc`.
-pub(crate) fn gc(flags: &GcJob) -> Result<(), JobError> {
+pub(crate) fn gc(flags: &GcJob) -> anyhow::Result<()> {
     if flags.older_than < LEAST_AGE {
         let line =
             "--older-than must be at least 1h: a publish that is running has blobs that nothing names yet";
-        return Err(JobError::Usage(line.to_owned()));
+        return Err(JobError::Usage(line.to_owned()).into());
     }
     if flags.release_claims.is_some_and(|age| age < LEAST_AGE) {
         let line = "--release-claims must be at least 1h: a collection that is running has claims, too";
-        return Err(JobError::Usage(line.to_owned()));
+        return Err(JobError::Usage(line.to_owned()).into());
     }
     let operator = Operator::new(&flags.common)?;
     let now = operator.clock.now();
@@ -111,7 +111,7 @@ pub(crate) fn gc(flags: &GcJob) -> Result<(), JobError> {
                     abandoned_claims,
                 });
             }
-            Err(error) => failures.note(&scope, error.into()),
+            Err(error) => failures.note(&scope, error),
         }
     }
     // Without a readable surface there is nothing to report.

@@ -12,7 +12,6 @@ use serde::Serialize;
 
 use super::{Operator, table};
 use crate::shell::cli::HistoryJob;
-use crate::shell::error::JobError;
 use crate::shell::output::Output;
 
 #[derive(Debug, Serialize)]
@@ -42,11 +41,11 @@ struct Entry {
 }
 
 /// `recsys-pipelines history`.
-pub(crate) fn history(flags: &HistoryJob) -> Result<(), JobError> {
+pub(crate) fn history(flags: &HistoryJob) -> anyhow::Result<()> {
     let operator = Operator::new(&flags.common)?;
     let scope = flags.scope.scope();
     let (chain, lost) = match operator.history(&scope, flags.limit.get()) {
-        Err(JobError::Registry(lost @ RegistryError::Lost { .. })) => {
+        Err(lost) if matches!(lost.downcast_ref(), Some(RegistryError::Lost { .. })) => {
             let mut entries = operator.registry().entries(&scope)?;
             entries.truncate(flags.limit.get());
             (entries, Some(lost))
@@ -80,7 +79,7 @@ pub(crate) fn history(flags: &HistoryJob) -> Result<(), JobError> {
     output.line(table.trim_fmt());
     let document =
         History { tenant: scope.tenant.into(), surface: scope.surface.into(), lost: lost.is_some(), entries };
-    output.end(&document, lost.map_or(Ok(()), |lost| Err(lost.into())))
+    output.end(&document, lost.map_or(Ok(()), Err))
 }
 
 /// Windows of the changed kinds; a single one if they are equal.
@@ -103,7 +102,7 @@ fn shown(
     scope: &Scope,
     entry: &HistoryEntry,
     before: Option<&HistoryEntry>,
-) -> Result<Entry, JobError> {
+) -> anyhow::Result<Entry> {
     let current = &entry.manifest.current;
     let differs =
         |kind: &&Kind| current.get(kind) != before.and_then(|before| before.manifest.current.get(kind));

@@ -40,7 +40,7 @@ use crate::config::Config;
 use crate::pipeline::context::PublishedStores;
 use crate::shell::cli::{CommonArgs, ScopeFilter};
 use crate::shell::clock::Clock;
-use crate::shell::error::{Exit, JobError, Known, one_line};
+use crate::shell::error::{Exit, JobError, Known, exit, one_line};
 use crate::shell::output::Output;
 
 /// Shared state of the operator's commands.
@@ -52,12 +52,12 @@ struct Operator {
 }
 
 impl Operator {
-    fn new(common: &CommonArgs) -> Result<Self, JobError> {
+    fn new(common: &CommonArgs) -> anyhow::Result<Self> {
         Self::of(common.config.as_deref())
     }
 
     /// Loads another config file.
-    fn of(config: Option<&Path>) -> Result<Self, JobError> {
+    fn of(config: Option<&Path>) -> anyhow::Result<Self> {
         let config = Config::load(config)?;
         let published = PublishedStores::open(&config, &config.operator_roots())?;
         Ok(Self { config, clock: Clock::from_env()?, published })
@@ -68,7 +68,7 @@ impl Operator {
     }
 
     /// History of `scope`, newest first, with up to `most` entries and at least one.
-    fn history(&self, scope: &Scope, most: usize) -> Result<Vec<HistoryEntry>, JobError> {
+    fn history(&self, scope: &Scope, most: usize) -> anyhow::Result<Vec<HistoryEntry>> {
         let chain = self.registry().history(scope, most)?;
         if chain.is_empty() {
             self.registry().current(scope)?;
@@ -78,14 +78,14 @@ impl Operator {
     }
 
     /// The current manifest of `scope`.
-    fn manifest(&self, scope: &Scope) -> Result<Manifest, JobError> {
+    fn manifest(&self, scope: &Scope) -> anyhow::Result<Manifest> {
         self.registry().current(scope)?.ok_or_else(|| self.nothing_of(scope))
     }
 
     /// The error for a surface without a manifest. It lists the known surfaces, since the name may be mistyped.
-    fn nothing_of(&self, scope: &Scope) -> JobError {
+    fn nothing_of(&self, scope: &Scope) -> anyhow::Error {
         let known = self.known();
-        JobError::NoHistory { name: self.registry().name(scope), known }
+        JobError::NoHistory { name: self.registry().name(scope), known }.into()
     }
 
     fn known(&self) -> Known {
@@ -94,7 +94,7 @@ impl Operator {
     }
 
     /// Reads the blob at a URI, and fails if it is larger than its record says.
-    fn blob(&self, scope: &Scope, kind: Kind, uri: &str) -> Result<BlobBytes, JobError> {
+    fn blob(&self, scope: &Scope, kind: Kind, uri: &str) -> anyhow::Result<BlobBytes> {
         let record = self.registry().record(scope, kind, version_in(uri))?;
         let recorded = record.map(|record| record.bytes);
         Ok(BlobBytes::read(&*self.published.objects, scope, kind, uri, recorded)?)
@@ -106,13 +106,13 @@ impl Operator {
         &self,
         filter: &ScopeFilter,
         more: impl IntoIterator<Item = &'a Scope>,
-    ) -> Result<Vec<Scope>, JobError> {
+    ) -> anyhow::Result<Vec<Scope>> {
         if let Some(scope) = filter.scope() {
             return Ok(vec![scope]);
         }
         // Without this, a missing folder would look like a registry without problems.
         if !self.published.registry.root_exists().map_err(RegistryError::Store)? {
-            return Err(JobError::NoRegistry(self.config.registry_dir()));
+            return Err(JobError::NoRegistry(self.config.registry_dir()).into());
         }
         let mut scopes = self.registry().scopes()?;
         scopes.extend(more.into_iter().cloned());
@@ -121,7 +121,7 @@ impl Operator {
         scopes.dedup();
         if scopes.is_empty() && (filter.tenant.is_some() || filter.surface.is_some()) {
             let (registry, known) = (self.config.registry_dir(), self.known());
-            return Err(JobError::NothingMatches { registry, known });
+            return Err(JobError::NothingMatches { registry, known }.into());
         }
         Ok(scopes)
     }
@@ -132,7 +132,7 @@ impl Operator {
 struct Failures {
     all: Vec<Failure>,
     /// The error that ends the command: the first permanent one, or else the first one.
-    first: Option<JobError>,
+    first: Option<anyhow::Error>,
 }
 
 #[derive(Debug, Serialize)]
@@ -152,12 +152,13 @@ impl Failure {
 }
 
 impl Failures {
-    fn note(&mut self, scope: &Scope, error: JobError) {
+    fn note(&mut self, scope: &Scope, error: impl Into<anyhow::Error>) {
+        let error = error.into();
         let (tenant, surface) = (scope.tenant.to_string(), scope.surface.to_string());
         let lost =
-            matches!(error, JobError::Registry(RegistryError::Lost { .. } | RegistryError::Begun { .. }));
-        self.all.push(Failure { tenant, surface, problem: one_line(&error), lost });
-        let heals = |error: &JobError| error.exit() == Exit::Failure;
+            matches!(error.downcast_ref(), Some(RegistryError::Lost { .. } | RegistryError::Begun { .. }));
+        self.all.push(Failure { tenant, surface, problem: one_line(error.as_ref()), lost });
+        let heals = |error: &anyhow::Error| exit(error) == Exit::Failure;
         if self.first.as_ref().is_none_or(|first| heals(first) && !heals(&error)) {
             self.first = Some(error);
         }

@@ -6,7 +6,6 @@ use serde::Serialize;
 
 use super::Operator;
 use crate::shell::cli::ReleaseJob;
-use crate::shell::error::JobError;
 use crate::shell::output::Output;
 
 #[derive(Debug, Serialize)]
@@ -20,7 +19,7 @@ struct Document<'a> {
 }
 
 /// `recsys-pipelines release`.
-pub(crate) fn release(flags: &ReleaseJob) -> Result<(), JobError> {
+pub(crate) fn release(flags: &ReleaseJob) -> anyhow::Result<()> {
     let operator = Operator::new(&flags.common)?;
     let (registry, scope) = (operator.registry(), flags.scope.scope());
     let kinds = flags.kind.as_ref().map_or(Kind::ALL, std::slice::from_ref);

@@ -10,7 +10,6 @@ use super::Operator;
 use crate::pipeline::context::by;
 use crate::pipeline::publish::note_windows;
 use crate::shell::cli::RollbackJob;
-use crate::shell::error::JobError;
 use crate::shell::output::Output;
 use crate::shell::run_id;
 use crate::watch::metrics;
@@ -40,7 +39,7 @@ struct Move<'a> {
 }
 
 /// `recsys-pipelines rollback`.
-pub(crate) fn rollback(flags: &RollbackJob) -> Result<(), JobError> {
+pub(crate) fn rollback(flags: &RollbackJob) -> anyhow::Result<()> {
     let operator = Operator::new(&flags.common)?;
     let (registry, scope) = (operator.registry(), flags.scope.scope());
     let registry = if flags.correct_time { Registry::new(&*operator.published.registry) } else { registry };

@@ -11,7 +11,6 @@ use super::table;
 use crate::config::{Config, ConfigError};
 use crate::pipeline::database;
 use crate::shell::cli::ConfigJob;
-use crate::shell::error::JobError;
 use crate::shell::output::Output;
 
 #[derive(Debug, Serialize)]
@@ -22,7 +21,7 @@ struct Setting {
 }
 
 /// `recsys-pipelines config show`.
-pub(crate) fn show(flags: &ConfigJob) -> Result<(), JobError> {
+pub(crate) fn show(flags: &ConfigJob) -> anyhow::Result<()> {
     let (config, origins) = Config::load_with_origins(flags.common.config.as_deref())?;
     let mut settings = BTreeMap::new();
     flatten("", config.to_value(), &mut |key, value| {
@@ -39,7 +38,7 @@ pub(crate) fn show(flags: &ConfigJob) -> Result<(), JobError> {
 }
 
 /// `recsys-pipelines config check`.
-pub(crate) fn check(flags: &ConfigJob, driver: &dyn Driver) -> Result<(), JobError> {
+pub(crate) fn check(flags: &ConfigJob, driver: &dyn Driver) -> anyhow::Result<()> {
     let config = Config::load(flags.common.config.as_deref())?;
     database::check(&config, driver)?;
     config.notify.check_environment()?;

@@ -85,7 +85,7 @@ struct Listing {
 }
 
 /// `recsys-pipelines show`.
-pub(crate) fn show(flags: &ShowJob) -> Result<(), JobError> {
+pub(crate) fn show(flags: &ShowJob) -> anyhow::Result<()> {
     check(flags)?;
     let operator = Operator::new(&flags.common)?;
     let scope = flags.scope.scope();
@@ -138,12 +138,12 @@ pub(crate) fn show(flags: &ShowJob) -> Result<(), JobError> {
 }
 
 /// Rejects `--item` or `--user` if the kind is not by it.
-fn check(flags: &ShowJob) -> Result<(), JobError> {
+fn check(flags: &ShowJob) -> anyhow::Result<()> {
     let is_of_users = matches!(flags.kind, Kind::Implicit | Kind::SessionSeq);
     let (wrong, right) = if is_of_users { ("item", "user") } else { ("user", "item") };
     let given = if is_of_users { &flags.item } else { &flags.user };
     match given {
-        Some(_) => Err(JobError::Usage(format!("{} is not by {wrong}; give --{right}", flags.kind))),
+        Some(_) => Err(JobError::Usage(format!("{} is not by {wrong}; give --{right}", flags.kind)).into()),
         None => Ok(()),
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{Failure, Failures, Operator, table};
 use crate::shell::cli::VerifyJob;
-use crate::shell::error::{Exit, JobError, one_line};
+use crate::shell::error::{Exit, JobError, exit, is_interruption, one_line};
 use crate::shell::output::Output;
 
 #[derive(Debug, Serialize)]
@@ -30,7 +30,7 @@ struct VerifiedBlob {
 }
 
 /// `recsys-pipelines verify`.
-pub(crate) fn verify(flags: &VerifyJob) -> Result<(), JobError> {
+pub(crate) fn verify(flags: &VerifyJob) -> anyhow::Result<()> {
     let operator = Operator::new(&flags.common)?;
     let mut named: Vec<(Scope, Kind, String)> = Vec::new();
     let mut failures = Failures::default();
@@ -43,14 +43,16 @@ pub(crate) fn verify(flags: &VerifyJob) -> Result<(), JobError> {
             // A first publish that failed leaves a history and no manifest; that is not an error here.
             Ok(None) if flags.filter.scope().is_none() => {}
             Ok(None) => failures.note(scope, operator.nothing_of(scope)),
-            Err(error) => failures.note(scope, error.into()),
+            Err(error) => failures.note(scope, error),
         }
     }
     let verified = parallel::try_map(named, |(scope, kind, uri)| {
         let (bytes, problem) = match operator.blob(&scope, kind, &uri).and_then(|blob| Ok(blob.check()?)) {
             Ok(blob) => (Some(blob.bytes), None),
-            Err(JobError::Blob(error)) if is_about_blob(&error) => (None, Some(one_line(&error))),
-            Err(error) if error.is_interruption() => return Err(error),
+            Err(error) if error.downcast_ref().is_some_and(is_about_blob) => {
+                (None, Some(one_line(error.as_ref())))
+            }
+            Err(error) if is_interruption(&error) => return Err(error),
             // An unreachable store or a broken record says nothing about the blob.
             Err(error) => return Ok(Err((scope, error))),
         };
@@ -82,10 +84,10 @@ pub(crate) fn verify(flags: &VerifyJob) -> Result<(), JobError> {
     failures.print(&output);
     let damaged: Vec<String> = blobs.iter().filter_map(|blob| blob.problem.clone()).collect();
     let outcome = match failures.first {
-        Some(error) if damaged.is_empty() || error.exit() != Exit::Failure => Err(error),
+        Some(error) if damaged.is_empty() || exit(&error) != Exit::Failure => Err(error),
         None if damaged.is_empty() => Ok(()),
         // Damage is permanent and outranks a store that is only unreachable.
-        _ => Err(JobError::Damaged(damaged.join("; "))),
+        _ => Err(JobError::Damaged(damaged.join("; ")).into()),
     };
     output.end(&Verified { blobs, failures: failures.all }, outcome)
 }

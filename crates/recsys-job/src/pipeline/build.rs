@@ -134,7 +134,7 @@ impl Days {
     }
 
     /// Reads the days of a window that are not in memory.
-    fn load(&mut self, ctx: &Context, stream: Stream, window: Window) -> Result<(), JobError> {
+    fn load(&mut self, ctx: &Context, stream: Stream, window: Window) -> anyhow::Result<()> {
         for day in window.days() {
             if let Entry::Vacant(entry) = self.of_mut(stream).entry(day) {
                 let progress = Progress::begin();
@@ -158,7 +158,7 @@ impl Days {
 
     /// Moves the events of days to the temporary file, the earliest first, until the rest fits in memory. Their distinct
     /// strings stay, and must fit.
-    pub(crate) fn keep_to_the_budget(&mut self, ctx: &Context) -> Result<(), JobError> {
+    pub(crate) fn keep_to_the_budget(&mut self, ctx: &Context) -> anyhow::Result<()> {
         let days = || self.exposures.values().chain(self.outcomes.values());
         let strings = days().filter_map(|loaded| loaded.rows.as_ref()).map(DayRows::strings_bytes).sum();
         ctx.budget.strings("the distinct strings of the days of a window").add(strings)?;
@@ -186,7 +186,7 @@ impl Days {
         hashes: &mut WindowHashes,
         kind: Kind,
         window: Window,
-    ) -> Result<String, JobError> {
+    ) -> anyhow::Result<String> {
         let mut days = window.days();
         if let ([Stream::Exposures], Some(Loaded { hash: Some(hash), .. }), None) =
             (streams(ctx, kind), days.next().and_then(|day| self.exposures.get(&day)), days.next())
@@ -200,7 +200,7 @@ impl Days {
                 Loaded { rows: None, .. } => files.contains_key(&(*stream, *day)),
             };
             if let Some(day) = window.days().find(changed) {
-                return Err(JobError::Changed(day));
+                return Err(JobError::Changed(day).into());
             }
         }
         Ok(hash.clone())
@@ -237,7 +237,7 @@ pub(crate) struct WindowHashes(BTreeMap<(Window, &'static [Stream]), WindowHash>
 
 impl WindowHashes {
     /// The hash of what `kind` is built from.
-    pub(crate) fn get(&mut self, ctx: &Context, kind: Kind, window: Window) -> Result<&WindowHash, JobError> {
+    pub(crate) fn get(&mut self, ctx: &Context, kind: Kind, window: Window) -> anyhow::Result<&WindowHash> {
         let streams = streams(ctx, kind);
         let entry = match self.0.entry((window, streams)) {
             Entry::Occupied(entry) => return Ok(entry.into_mut()),
@@ -264,7 +264,7 @@ pub(crate) struct Plan<'a> {
 
 impl Plan<'_> {
     /// The key of a kind's artifact for a day.
-    pub(crate) fn key(&self, ctx: &Context, kind: Kind, day: Day) -> Result<ArtifactKey, JobError> {
+    pub(crate) fn key(&self, ctx: &Context, kind: Kind, day: Day) -> anyhow::Result<ArtifactKey> {
         artifact_key(ctx, self.args, kind, day)
     }
 
@@ -274,7 +274,7 @@ impl Plan<'_> {
     }
 
     /// The first day that the windows of `day` reach back to.
-    pub(crate) fn first_day(&self, ctx: &Context, day: Day) -> Result<Day, JobError> {
+    pub(crate) fn first_day(&self, ctx: &Context, day: Day) -> anyhow::Result<Day> {
         self.kinds
             .iter()
             .try_fold(day, |first, kind| Ok(first.min(self.key(ctx, *kind, day)?.window.start())))
@@ -287,7 +287,7 @@ pub(crate) fn artifact_key(
     args: &ArtifactArgs,
     kind: Kind,
     day: Day,
-) -> Result<ArtifactKey, JobError> {
+) -> anyhow::Result<ArtifactKey> {
     let days = args.window_days.or_else(|| ctx.config.window_days.get(&kind).copied());
     let window = Window::ending_with(day, days.map_or(1, NonZeroU32::get))?;
     Ok(ArtifactKey { kind, scope: ctx.scope.clone(), segment: args.segment.clone(), window })
@@ -309,7 +309,7 @@ pub(crate) fn build(
     plan: &Plan<'_>,
     days: &mut Days,
     day: Day,
-) -> Result<Vec<BuiltArtifact>, JobError> {
+) -> anyhow::Result<Vec<BuiltArtifact>> {
     let mut by_window: BTreeMap<Window, Vec<ArtifactKey>> = BTreeMap::new();
     for kind in plan.kinds {
         let key = plan.key(ctx, *kind, day)?;
@@ -335,7 +335,7 @@ fn build_window(
     days: &mut Days,
     window: Window,
     keys: &[ArtifactKey],
-) -> Result<Vec<BuiltArtifact>, JobError> {
+) -> anyhow::Result<Vec<BuiltArtifact>> {
     let limits = &ctx.config.limits;
     let mut events = EventTable::default();
     let (mut empty_days, mut refused_days) = (Vec::new(), Vec::new());
@@ -415,7 +415,7 @@ pub(crate) fn complete(
     plan: &Plan<'_>,
     days: &Days,
     built: Vec<BuiltArtifact>,
-) -> Result<Vec<Document>, JobError> {
+) -> anyhow::Result<Vec<Document>> {
     let mut documents = Vec::new();
     let mut hashes = WindowHashes::default();
 
@@ -454,17 +454,17 @@ pub(crate) fn stage(
     key: &ArtifactKey,
     bytes: &[u8],
     mut report: ArtifactReport,
-) -> Result<ArtifactReport, JobError> {
+) -> anyhow::Result<ArtifactReport> {
     report.staged = ctx.staging().put(key, &report.version, bytes)?;
     tracing::info!(kind = %key.kind, window = %key.window, version = %report.version, "staged");
     Ok(report)
 }
 
 /// Why there is no table of a window.
-pub(crate) fn no_table(window: Window, error: TableError) -> JobError {
+pub(crate) fn no_table(window: Window, error: TableError) -> anyhow::Error {
     match error {
         TableError::Limit(exceeded) => exceeded.in_place(format_args!("window {window}")).into(),
-        TableError::Heavy(source) => JobError::Heavy { window, source },
-        TableError::Temporary(error) => JobError::Store(error),
+        TableError::Heavy(source) => JobError::Heavy { window, source }.into(),
+        TableError::Temporary(error) => error.into(),
     }
 }

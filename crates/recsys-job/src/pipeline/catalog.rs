@@ -10,7 +10,6 @@ use serde::Serialize;
 
 use crate::pipeline::context::{CatalogFile, Context};
 use crate::pipeline::database::Target;
-use crate::shell::error::JobError;
 
 /// What became of a catalogue.
 #[derive(Debug, Clone, Serialize)]
@@ -67,7 +66,7 @@ pub(crate) fn write_catalog(
     file: CatalogFile<'_>,
     obsolete: Obsolete,
     mode: Mode,
-) -> Result<CatalogReport, JobError> {
+) -> anyhow::Result<CatalogReport> {
     let CatalogFile { path, format, reader } = file;
     let namespace = ctx.scope.surface.as_str();
     let mut rows = ItemRows {

@@ -25,28 +25,28 @@ pub(crate) fn name(ctx: &Context) -> String {
 }
 
 /// The last day published, if any was.
-pub(crate) fn read(ctx: &Context) -> Result<Option<Day>, JobError> {
+pub(crate) fn read(ctx: &Context) -> anyhow::Result<Option<Day>> {
     read_of(&*ctx.checkpoints, &ctx.scope, ctx.clock)
 }
 
 /// The same of a tenant and surface.
-pub(crate) fn read_of(store: &dyn Store, scope: &Scope, clock: Clock) -> Result<Option<Day>, JobError> {
+pub(crate) fn read_of(store: &dyn Store, scope: &Scope, clock: Clock) -> anyhow::Result<Option<Day>> {
     let key = key(scope);
     let Some(bytes) = store.read(&key)? else { return Ok(None) };
     let name = || store.name(&key);
     let Checkpoint { day } =
-        serde_json::from_slice(&bytes).map_err(|source| JobError::Checkpoint { name: name(), source })?;
+        serde_json::from_slice(&bytes).map_err(|problem| JobError::Checkpoint { name: name(), problem })?;
     let today = Day::of(clock.horizon())?;
     // The present day may have been published on purpose.
     if day > today {
-        return Err(JobError::FutureCheckpoint { name: name(), day, today });
+        return Err(JobError::FutureCheckpoint { name: name(), day, today }.into());
     }
     Ok(Some(day))
 }
 
 /// Moves the checkpoint to `day` if that is its next day, or if there is no checkpoint yet. A day further
 /// on would make an incremental run forget the days between; an earlier one was published before.
-pub(crate) fn advance(ctx: &Context, day: Day) -> Result<(), JobError> {
+pub(crate) fn advance(ctx: &Context, day: Day) -> anyhow::Result<()> {
     if let Some(last) = read(ctx)? {
         if day > last.next()? {
             tracing::warn!(%day, checkpoint = %last, "the checkpoint stays: the days between were not published");
@@ -56,7 +56,7 @@ pub(crate) fn advance(ctx: &Context, day: Day) -> Result<(), JobError> {
         }
     }
     let mut bytes = serde_json::to_vec(&Checkpoint { day })
-        .map_err(|source| JobError::Checkpoint { name: ctx.checkpoints.name(&key(&ctx.scope)), source })?;
+        .map_err(|problem| JobError::Checkpoint { name: ctx.checkpoints.name(&key(&ctx.scope)), problem })?;
     bytes.push(b'\n');
     ctx.checkpoints.put(&key(&ctx.scope), &bytes, Condition::Always)?;
     Ok(())

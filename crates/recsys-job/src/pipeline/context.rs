@@ -49,9 +49,9 @@ pub(crate) struct PublishedStores {
 }
 
 impl PublishedStores {
-    pub(crate) fn open(config: &Config, roots: &Roots) -> Result<Self, JobError> {
+    pub(crate) fn open(config: &Config, roots: &Roots) -> anyhow::Result<Self> {
         let concurrency = config.registry.concurrency;
-        let open = |root: String, section| -> Result<Box<dyn Store>, JobError> {
+        let open = |root: String, section| -> anyhow::Result<Box<dyn Store>> {
             if root.starts_with("memory://") {
                 tracing::warn!(root, "what is published in memory is forgotten when this process ends");
             }
@@ -69,7 +69,7 @@ impl PublishedStores {
     }
 
     /// Refuses a file system on which nothing can be published, before there is anything to publish.
-    pub(crate) fn check_disks(&self) -> Result<(), JobError> {
+    pub(crate) fn check_disks(&self) -> anyhow::Result<()> {
         for store in [&self.objects, &self.registry] {
             if store.uri("").starts_with("file://") {
                 store.conditions()?;
@@ -99,7 +99,7 @@ pub(crate) struct CatalogFile<'a> {
 
 impl Context {
     /// Reads the configuration and names the stores. Nothing is created yet.
-    pub fn new(common: &CommonArgs, scope: &ScopeArgs) -> Result<Self, JobError> {
+    pub fn new(common: &CommonArgs, scope: &ScopeArgs) -> anyhow::Result<Self> {
         let config = Config::load(common.config.as_deref())?;
         metrics::record(|record| record.watch_limits(&config.limits));
         let roots = config.roots();
@@ -119,7 +119,7 @@ impl Context {
     }
 
     /// The same for a job that publishes: it knows whom to tell of it, before it has done anything.
-    pub(crate) fn for_publishing(common: &CommonArgs, scope: &ScopeArgs) -> Result<Self, JobError> {
+    pub(crate) fn for_publishing(common: &CommonArgs, scope: &ScopeArgs) -> anyhow::Result<Self> {
         let mut ctx = Self::new(common, scope)?;
         ctx.notifier = Notifier::configured(&ctx.config.notify, &ctx.scope)?;
         Ok(ctx)
@@ -127,11 +127,11 @@ impl Context {
 
     /// The days from `start` to `end`, both inclusive; just `start` without an end. One that has not ended is refused unless
     /// that is allowed.
-    pub(crate) fn days(&self, asked: &DayArgs) -> Result<Vec<Day>, JobError> {
+    pub(crate) fn days(&self, asked: &DayArgs) -> anyhow::Result<Vec<Day>> {
         let DayArgs { start, end, allow_open_day } = *asked;
         let end = end.unwrap_or(start);
         if end < start {
-            return Err(JobError::Usage(format!("--end {end} is before --start {start}")));
+            return Err(JobError::Usage(format!("--end {end} is before --start {start}")).into());
         }
         let limits = &self.config.limits;
         let days = std::iter::successors(Some(start), |day| day.next().ok()).take_while(|day| *day <= end);
@@ -141,22 +141,22 @@ impl Context {
             .map_err(|exceeded| exceeded.in_place(format_args!("the days {start} to {end}")))?;
         if let Some(day) = days.clone().find(|day| !self.clock.is_past(*day)) {
             if !allow_open_day {
-                return Err(JobError::OpenDay(day));
+                return Err(JobError::OpenDay(day).into());
             }
             if let Some(day) = days.clone().find(|day| !self.clock.has_begun(*day)) {
-                return Err(JobError::FutureDay(day));
+                return Err(JobError::FutureDay(day).into());
             }
             tracing::warn!(%day, "the day has not ended in UTC: what comes later is missing");
         }
         Ok(days.collect())
     }
 
-    pub(crate) fn raw_store(&self) -> Result<Box<dyn Store>, JobError> {
+    pub(crate) fn raw_store(&self) -> anyhow::Result<Box<dyn Store>> {
         Ok(self.roots.open_with(&self.config.raw_dir()?, self.config.raw_section())?)
     }
 
     /// Refuses canonical data of another tenant or surface in the folder of this one: before any of it is read.
-    pub(crate) fn check_canonical(&self) -> Result<(), JobError> {
+    pub(crate) fn check_canonical(&self) -> anyhow::Result<()> {
         if self.canonical().check_owner()? {
             let _ = self.claimed.set(());
         }
@@ -164,7 +164,7 @@ impl Context {
     }
 
     /// The same before a day of data is written, with which the folder becomes that of this tenant and surface.
-    pub(crate) fn claim_canonical(&self) -> Result<(), JobError> {
+    pub(crate) fn claim_canonical(&self) -> anyhow::Result<()> {
         if self.claimed.get().is_none() {
             self.canonical().claim()?;
             let _ = self.claimed.set(());
@@ -194,7 +194,7 @@ impl Context {
         &'a self,
         path: Option<&'a str>,
         format: Option<CatalogFormat>,
-    ) -> Result<CatalogFile<'a>, JobError> {
+    ) -> anyhow::Result<CatalogFile<'a>> {
         let settings = &self.config.catalog;
         let path = path.or(settings.path.as_deref()).ok_or(ConfigError::CatalogMissing)?;
         // First, because it refuses what must not be repeated in a message.
@@ -211,7 +211,7 @@ impl Context {
         &self,
         path: Option<&str>,
         format: Option<CatalogFormat>,
-    ) -> Result<Catalog, JobError> {
+    ) -> anyhow::Result<Catalog> {
         let CatalogFile { path, format, reader } = self.open_catalog(path, format)?;
         let catalog =
             Catalog::read(path, format, reader, &self.scope.surface, &self.config.limits, &self.budget)?;

@@ -5,7 +5,6 @@ use recsys_core::storage::Secret;
 
 use crate::config::{Config, ConfigError, RawType};
 use crate::pipeline::context::Context;
-use crate::shell::error::JobError;
 
 /// What the server's list of sessions shows.
 const APPLICATION: &str = "recsys-pipelines";
@@ -28,7 +27,7 @@ pub(crate) fn connect(
     driver: &dyn Driver,
     (key, dsn): (&'static str, &Secret),
     row_security: RowSecurity,
-) -> Result<Box<dyn Database>, JobError> {
+) -> anyhow::Result<Box<dyn Database>> {
     driver.check(dsn).map_err(|source| ConfigError::Dsn { key, source })?;
     Ok(driver.connect(dsn, APPLICATION, config.database_patience(), row_security)?)
 }
@@ -48,13 +47,13 @@ impl<'a> Target<'a> {
     }
 
     /// The database of `db.dsn`.
-    pub(crate) fn required(ctx: &'a Context, driver: &'a dyn Driver) -> Result<Self, JobError> {
+    pub(crate) fn required(ctx: &'a Context, driver: &'a dyn Driver) -> anyhow::Result<Self> {
         Ok(Self::configured(ctx, driver).ok_or(ConfigError::DsnMissing)?)
     }
 
     /// Finds out at once whether the database and the tenant are there, before there is anything to write. A tenant
     /// that may be created is, but only when it gets rows.
-    pub(crate) fn check(&self) -> Result<(), JobError> {
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
         let Self { ctx, driver, dsn } = *self;
         if ctx.config.db.auto_create_tenant {
             return connect(&ctx.config, driver, ("db.dsn", dsn), ctx.config.db.row_security).map(drop);
@@ -63,7 +62,7 @@ impl<'a> Target<'a> {
     }
 
     /// Connects, and finds the tenant. A dry run creates none.
-    pub(crate) fn connect(&self, mode: Mode) -> Result<(Box<dyn Database>, TenantId), JobError> {
+    pub(crate) fn connect(&self, mode: Mode) -> anyhow::Result<(Box<dyn Database>, TenantId)> {
         let Self { ctx, driver, dsn } = *self;
         let mut database = connect(&ctx.config, driver, ("db.dsn", dsn), ctx.config.db.row_security)?;
         let missing = match (ctx.config.db.auto_create_tenant, mode) {

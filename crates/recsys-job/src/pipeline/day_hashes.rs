@@ -7,7 +7,6 @@ use recsys_core::encoding::hash::sha256;
 
 use crate::config::RawType;
 use crate::pipeline::context::Context;
-use crate::shell::error::JobError;
 
 /// The SHA-256 of the canonical files of a day.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +28,7 @@ impl DayHashes {
     }
 
     /// Those of a day's files in `canonical`; none where it has no exposures.
-    pub(crate) fn of(ctx: &Context, canonical: Canonical<'_>, day: Day) -> Result<Option<Self>, JobError> {
+    pub(crate) fn of(ctx: &Context, canonical: Canonical<'_>, day: Day) -> anyhow::Result<Option<Self>> {
         canonical.hash(day)?.map(|exposures| Self::with(ctx, canonical, day, exposures)).transpose()
     }
 
@@ -39,7 +38,7 @@ impl DayHashes {
         canonical: Canonical<'_>,
         day: Day,
         exposures: String,
-    ) -> Result<Self, JobError> {
+    ) -> anyhow::Result<Self> {
         let is_table = ctx.config.raw_source.r#type == RawType::Postgres;
         let outcomes = if is_table { None } else { canonical.of(Stream::Outcomes).hash(day)? };
         Ok(Self { exposures, outcomes })

@@ -217,7 +217,7 @@ struct Flat {
 
 impl<'a> Ingest<'a> {
     /// Opens the raw exposures of `days`.
-    pub(crate) fn open(ctx: &'a Context, driver: &'a dyn Driver, days: &[Day]) -> Result<Self, JobError> {
+    pub(crate) fn open(ctx: &'a Context, driver: &'a dyn Driver, days: &[Day]) -> anyhow::Result<Self> {
         if ctx.config.raw_source.r#type == RawType::Postgres {
             return Ok(Self { ctx, stream: Stream::Exposures, source: Source::Table(driver) });
         }
@@ -226,14 +226,14 @@ impl<'a> Ingest<'a> {
 
     /// Opens the raw outcomes of `days`. A table of exposures has none, and says nothing of those that were
     /// ingested before.
-    pub(crate) fn outcomes(ctx: &'a Context, days: &[Day]) -> Result<Option<Self>, JobError> {
+    pub(crate) fn outcomes(ctx: &'a Context, days: &[Day]) -> anyhow::Result<Option<Self>> {
         if ctx.config.raw_source.r#type == RawType::Postgres {
             return Ok(None);
         }
         Self::open_files(ctx, Stream::Outcomes, days).map(Some)
     }
 
-    fn open_files(ctx: &'a Context, stream: Stream, days: &[Day]) -> Result<Self, JobError> {
+    fn open_files(ctx: &'a Context, stream: Stream, days: &[Day]) -> anyhow::Result<Self> {
         let store = ctx.raw_store()?;
         let raw = Raw::new(&*store, &ctx.scope)?.of(stream);
         let progress = Progress::begin();
@@ -260,7 +260,7 @@ impl<'a> Ingest<'a> {
 
     /// Reads one of the days, puts its bad lines into quarantine and checks that it may replace what is there. A day that
     /// cannot be taken is marked as refused.
-    pub(crate) fn read(&mut self, day: Day) -> Result<Read, JobError> {
+    pub(crate) fn read(&mut self, day: Day) -> anyhow::Result<Read> {
         self.read_day(day).inspect_err(|error| {
             // Of which day a flat file is bad nobody can tell.
             if !matches!(self.source, Source::Flat(_)) {
@@ -269,7 +269,7 @@ impl<'a> Ingest<'a> {
         })
     }
 
-    fn read_day(&mut self, day: Day) -> Result<Read, JobError> {
+    fn read_day(&mut self, day: Day) -> anyhow::Result<Read> {
         let (rows, mut source, bad) = match &mut self.source {
             Source::Flat(flat) => (flat.days.take(day)?, flat.source.take(), flat.bad.take()),
             Source::Days(store) => {
@@ -314,13 +314,13 @@ impl<'a> Ingest<'a> {
 }
 
 /// The raw files of a stream. How long they are is only asked where bad lines are set aside.
-fn raw_files<'a>(ctx: &'a Context, store: &'a dyn Store, stream: Stream) -> Result<Raw<'a>, JobError> {
+fn raw_files<'a>(ctx: &'a Context, store: &'a dyn Store, stream: Stream) -> anyhow::Result<Raw<'a>> {
     let raw = Raw::new(store, &ctx.scope)?.of(stream).within(&ctx.budget);
     Ok(if is_strict(ctx) { raw } else { raw.measured() })
 }
 
 /// Begins to read the exposures of a day from a table.
-fn exposures(ctx: &Context, driver: &dyn Driver, day: Day) -> Result<Exposures, JobError> {
+fn exposures(ctx: &Context, driver: &dyn Driver, day: Day) -> anyhow::Result<Exposures> {
     let PostgresSource { tenant_table, exposure_table, row_security, .. } = &ctx.config.raw_source.postgres;
     let mut database = database::connect(&ctx.config, driver, ctx.config.raw_dsn()?, *row_security)?;
     let tenant = database.tenant(tenant_table, &ctx.scope.tenant, MissingTenant::Refuse)?;
@@ -337,11 +337,7 @@ pub(crate) fn dropped(rows: &DayRows, source: Option<&SourceReport>) -> Dropped 
 }
 
 /// Puts a day's canonical file in place.
-pub(crate) fn commit(
-    ctx: &Context,
-    rows: &DayRows,
-    pending: PendingDay<'_>,
-) -> Result<IngestReport, JobError> {
+pub(crate) fn commit(ctx: &Context, rows: &DayRows, pending: PendingDay<'_>) -> anyhow::Result<IngestReport> {
     let (day, events, duplicates) = (rows.day, rows.len() as u64, rows.duplicates);
     let canonical = ctx.canonical().of(rows.stream);
     // The report says without a look at the data whether it is the same; there is one of exposures alone.
@@ -376,7 +372,7 @@ fn read(
     files: Vec<LineFile>,
     (first, last): (Day, Day),
     aside: Option<Aside>,
-) -> Result<(Gathered, SourceReport, Option<SetAside>), JobError> {
+) -> anyhow::Result<(Gathered, SourceReport, Option<SetAside>)> {
     let names: Vec<String> = files.iter().map(|file| file.name.clone()).collect();
     if names.len() > 1 {
         let files = names.join(", ");
@@ -395,12 +391,9 @@ fn read(
             Err(quarantine::stopped(ctx, stream, first, at, &aside.finish()))
         }
         // A database says by itself what it was asked for.
-        (Err(LinesError::Read { source, .. }), _) if DatabaseError::of(&source).is_some() => {
-            Err(source.downcast::<DatabaseError>().map_or_else(
-                |source| LinesError::Read { name: names.concat(), source }.into(),
-                JobError::Database,
-            ))
-        }
+        (Err(LinesError::Read { source, .. }), _) if DatabaseError::of(&source).is_some() => Err(source
+            .downcast::<DatabaseError>()
+            .map_or_else(|source| LinesError::Read { name: names.concat(), source }.into(), Into::into)),
         (Err(error), _) => Err(error.into()),
     }
 }

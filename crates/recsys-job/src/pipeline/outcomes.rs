@@ -9,7 +9,6 @@ use serde::Serialize;
 
 use crate::pipeline::context::Context;
 use crate::pipeline::ingest::{Ingest, IngestReport, Read, SourceReport, commit};
-use crate::shell::error::JobError;
 
 /// What was read of a day's outcomes, and what became of them.
 #[derive(Debug, Clone, Serialize)]
@@ -45,12 +44,12 @@ pub(crate) struct Outcomes<'a> {
 
 impl<'a> Outcomes<'a> {
     /// Opens the raw outcomes of `days`.
-    pub(crate) fn open(ctx: &'a Context, days: &[Day]) -> Result<Self, JobError> {
+    pub(crate) fn open(ctx: &'a Context, days: &[Day]) -> anyhow::Result<Self> {
         Ok(Self { ctx, ingest: Ingest::outcomes(ctx, days)? })
     }
 
     /// Reads one of the days and checks that it may replace what is there.
-    pub(crate) fn read(&mut self, day: Day) -> Result<DayOutcomes<'a>, JobError> {
+    pub(crate) fn read(&mut self, day: Day) -> anyhow::Result<DayOutcomes<'a>> {
         let read = self.ingest.as_mut().map(|ingest| ingest.read(day)).transpose()?;
         Ok(DayOutcomes { ctx: self.ctx, read })
     }
@@ -69,12 +68,12 @@ impl<'a> DayOutcomes<'a> {
     }
 
     /// Writes the day's file aside.
-    pub(crate) fn write(&self) -> Result<Option<PendingDay<'a>>, JobError> {
+    pub(crate) fn write(&self) -> anyhow::Result<Option<PendingDay<'a>>> {
         Ok(self.rows().map(|rows| self.ctx.canonical().write(rows)).transpose()?)
     }
 
     /// Puts the file that [`write`](Self::write) has written in place.
-    pub(crate) fn commit(&self, pending: Option<PendingDay<'_>>) -> Result<Option<OutcomeReport>, JobError> {
+    pub(crate) fn commit(&self, pending: Option<PendingDay<'_>>) -> anyhow::Result<Option<OutcomeReport>> {
         let (Some(Read { rows, source }), Some(pending)) = (&self.read, pending) else { return Ok(None) };
         let canonical = commit(self.ctx, rows, pending)?;
         Ok(Some(OutcomeReport { source: source.clone(), canonical }))

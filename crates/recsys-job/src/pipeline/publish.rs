@@ -61,13 +61,13 @@ pub(crate) struct PublishReport {
 
 impl PublishReport {
     /// Refuses where an operator holds what would have become current.
-    pub(crate) fn held(&self, ctx: &Context) -> Result<(), JobError> {
+    pub(crate) fn held(&self, ctx: &Context) -> anyhow::Result<()> {
         check_held(ctx, self.held.clone())
     }
 }
 
 /// Refuses where anything is held.
-pub(crate) fn check_held(ctx: &Context, holds: Holds) -> Result<(), JobError> {
+pub(crate) fn check_held(ctx: &Context, holds: Holds) -> anyhow::Result<()> {
     if holds.is_empty() { Ok(()) } else { Err(Held { scope: ctx.scope.clone(), holds }.into()) }
 }
 
@@ -83,13 +83,13 @@ pub(crate) fn check<T: Send, R: Send>(
     ctx: &Context,
     documents: impl IntoIterator<Item = (ArtifactKey, Staged, T)>,
     take: impl Fn(T, Candidate) -> R + Sync,
-) -> Result<Vec<R>, JobError> {
+) -> anyhow::Result<Vec<R>> {
     let check = |(key, staged, with): (ArtifactKey, Staged, T)| {
         let Staged { name, version, bytes } = staged;
         let checked = Candidate::check(&key, &version, bytes, &ctx.config.limits);
         checked.map(|candidate| take(with, candidate)).map_err(|source| match source {
-            Unfit::Limit(exceeded) => JobError::Limit(exceeded.in_place(name)),
-            source => JobError::Unfit { name, source },
+            Unfit::Limit(exceeded) => exceeded.in_place(name).into(),
+            problem => JobError::Unfit { name, problem }.into(),
         })
     };
     let mut documents: Vec<_> = documents.into_iter().enumerate().collect();
@@ -153,12 +153,12 @@ impl<'a> Publishing<'a> {
     }
 
     /// Refuses what would be refused at the end, before anything of it is written.
-    pub(crate) fn plan(&self, planned: &[Planned]) -> Result<(), JobError> {
+    pub(crate) fn plan(&self, planned: &[Planned]) -> anyhow::Result<()> {
         Ok(self.publisher.plan(&self.ctx.scope, planned)?)
     }
 
     /// Stores the blob of an artifact that was planned and checked.
-    pub(crate) fn store(&self, candidate: &Candidate) -> Result<Stored, JobError> {
+    pub(crate) fn store(&self, candidate: &Candidate) -> anyhow::Result<Stored> {
         let prepared = self.publisher.prepare(&candidate.into(), &candidate.bytes)?;
         Ok(self.publisher.store(prepared, candidate)?)
     }
@@ -170,7 +170,7 @@ impl<'a> Publishing<'a> {
         planned: &Planned,
         bytes: &[u8],
         passed: &Receiver<Candidate>,
-    ) -> Result<Option<Stored>, JobError> {
+    ) -> anyhow::Result<Option<Stored>> {
         let prepared = self.publisher.prepare(planned, bytes)?;
         let Ok(candidate) = passed.recv() else { return Ok(None) };
         Ok(Some(self.publisher.store(prepared, &candidate)?))
@@ -182,7 +182,7 @@ impl<'a> Publishing<'a> {
     }
 
     /// Makes what was stored current.
-    pub(crate) fn finish(mut self) -> Result<PublishReport, JobError> {
+    pub(crate) fn finish(mut self) -> anyhow::Result<PublishReport> {
         self.ctx.published.warn_of_collisions();
         self.publisher.now = self.ctx.clock.now();
         self.publisher.horizon = self.ctx.clock.horizon();

@@ -14,7 +14,7 @@ use recsys_core::threads::interrupt;
 use serde::Serialize;
 
 use crate::pipeline::context::Context;
-use crate::shell::error::{JobError, one_line};
+use crate::shell::error::one_line;
 use crate::watch::metrics::{self, Events};
 
 /// The bad lines among those that were read.
@@ -76,7 +76,7 @@ pub(crate) struct Stop {
 
 /// Puts the bad lines that were read until reading was stopped in place of those that the quarantine file of `day` held
 /// before: they are what has to be looked at now.
-pub(crate) fn stopped(ctx: &Context, stream: Stream, day: Day, at: Stop, bad: &SetAside) -> JobError {
+pub(crate) fn stopped(ctx: &Context, stream: Stream, day: Day, at: Stop, bad: &SetAside) -> anyhow::Error {
     let files = Quarantine::new(&*ctx.canonical, &ctx.scope).of(stream);
     if let Err(error) = files.replace(day, Some(bad)) {
         return error.into();
@@ -84,7 +84,7 @@ pub(crate) fn stopped(ctx: &Context, stream: Stream, day: Day, at: Stop, bad: &S
     let (Stop { name, line, why }, invalid) = (at, bad.lines());
     note(stream, invalid);
     let (quarantine, first) = (files.name(day), bad.first().unwrap_or_default().to_owned());
-    JobError::Stopped(Box::new(Stopped { day, name, line, why, invalid, quarantine, first }))
+    Stopped { day, name, line, why, invalid, quarantine, first }.into()
 }
 
 fn note(stream: Stream, invalid: u64) {
@@ -95,7 +95,7 @@ fn note(stream: Stream, invalid: u64) {
 
 /// Removes the quarantine file of a day that has no bad line any more. Nothing is built from it, so that one that stays is
 /// no reason to refuse the day.
-fn remove(files: &Quarantine<'_>, day: Day) -> Result<(), JobError> {
+fn remove(files: &Quarantine<'_>, day: Day) -> anyhow::Result<()> {
     let quarantine = files.name(day);
     match files.replace(day, None) {
         Ok(Replaced::Removed) => {
@@ -121,7 +121,7 @@ pub(crate) fn quarantine(
     day: Day,
     lines: u64,
     bad: Option<SetAside>,
-) -> Result<QuarantineReport, JobError> {
+) -> anyhow::Result<QuarantineReport> {
     let files = Quarantine::new(&*ctx.canonical, &ctx.scope).of(stream);
     let Some(bad) = bad.filter(|bad| bad.lines() > 0) else {
         return remove(&files, day).map(|()| QuarantineReport::default());

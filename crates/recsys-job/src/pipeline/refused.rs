@@ -7,12 +7,13 @@ use recsys_core::domain::stream::Stream;
 use recsys_core::domain::window::{Day, Window};
 use recsys_core::gate::{OnRefusedDay, Refused};
 use recsys_core::publish::Candidate;
+use recsys_core::storage::StoreError;
 
 use crate::config::RawType;
 use crate::pipeline::build::WindowHashes;
 use crate::pipeline::context::Context;
 use crate::pipeline::day_hashes::DayHashes;
-use crate::shell::error::{Exit, JobError, one_line};
+use crate::shell::error::{Exit, JobError, exit, one_line};
 
 /// Keeps a day apart that a gate has refused, with the outcomes that came with it. What was good before stays where it is,
 /// unless it is the very data that was refused: a gate may be stricter than the one that let it in. A day without events has
@@ -22,7 +23,7 @@ pub(crate) fn keep_apart(
     rows: &DayRows,
     outcomes: Option<&DayRows>,
     hashes: &DayHashes,
-) -> Result<(), JobError> {
+) -> anyhow::Result<()> {
     let (day, refused) = (rows.day, ctx.canonical().refused());
     if rows.is_empty() {
         return Ok(refused.unmark(day)?);
@@ -39,7 +40,7 @@ pub(crate) fn keep_apart(
 }
 
 /// Removes what lies in the place of a refused day where it is the very data that was refused.
-pub(crate) fn remove_in_place(ctx: &Context, day: Day, hashes: &DayHashes) -> Result<(), JobError> {
+pub(crate) fn remove_in_place(ctx: &Context, day: Day, hashes: &DayHashes) -> anyhow::Result<()> {
     let canonical = ctx.canonical();
     if DayHashes::of(ctx, canonical, day)?.as_ref() == Some(hashes) {
         // The exposures last: by them this is found out again where it breaks off.
@@ -51,26 +52,28 @@ pub(crate) fn remove_in_place(ctx: &Context, day: Day, hashes: &DayHashes) -> Re
 
 /// Marks a day as refused whose raw data cannot be taken, however often that is tried: later windows would else be built
 /// without it, or over what it was before. An empty delivery is no such data; it erases nothing.
-pub(crate) fn mark_not_taken(ctx: &Context, day: Day, error: &JobError) {
-    let is_empty = matches!(error, JobError::Gate(Refused::Erasure { .. }));
-    if !is_empty && matches!(error.exit(), Exit::Refused | Exit::Limit) {
+pub(crate) fn mark_not_taken(ctx: &Context, day: Day, error: &anyhow::Error) {
+    let is_empty = matches!(error.downcast_ref(), Some(Refused::Erasure { .. }));
+    if !is_empty && matches!(exit(error), Exit::Refused | Exit::Limit) {
         let marked = ctx.claim_canonical().and_then(|()| Ok(ctx.canonical().refused().mark(day)?));
         match marked {
             Ok(()) => tracing::info!(%day, file = ctx.canonical().refused().name(day), "marked as refused"),
-            Err(error) => tracing::warn!(%day, error = one_line(&error), "cannot mark the day as refused"),
+            Err(error) => {
+                tracing::warn!(%day, error = one_line(error.as_ref()), "cannot mark the day as refused");
+            }
         }
     }
 }
 
 /// Keeps a day apart whose data was in place before a gate refused it.
-pub(crate) fn take_out(ctx: &Context, rows: &DayRows, hashes: &DayHashes) -> Result<(), JobError> {
+pub(crate) fn take_out(ctx: &Context, rows: &DayRows, hashes: &DayHashes) -> anyhow::Result<()> {
     let outcomes = ctx.canonical().of(Stream::Outcomes).load(rows.day, &ctx.budget)?;
     keep_apart(ctx, rows, outcomes.as_ref().map(|(outcomes, _)| outcomes), hashes)
 }
 
 /// Puts a day in place that was kept apart, with its outcomes: it has none where none were kept apart with it. A table says
 /// nothing of outcomes, so those that are in place stay.
-pub(crate) fn put_back(ctx: &Context, rows: &DayRows) -> Result<(), JobError> {
+pub(crate) fn put_back(ctx: &Context, rows: &DayRows) -> anyhow::Result<()> {
     let (day, canonical) = (rows.day, ctx.canonical());
     match canonical.refused().of(Stream::Outcomes).load(day, &ctx.budget)? {
         Some((outcomes, _)) => drop(canonical.write(&outcomes)?.commit()?),
@@ -82,7 +85,7 @@ pub(crate) fn put_back(ctx: &Context, rows: &DayRows) -> Result<(), JobError> {
 }
 
 /// Removes what was kept apart of a day, which is in its place now.
-pub(crate) fn remove_apart(ctx: &Context, day: Day) -> Result<(), JobError> {
+pub(crate) fn remove_apart(ctx: &Context, day: Day) -> anyhow::Result<()> {
     let refused = ctx.canonical().refused();
     if refused.exists(day)? {
         // The exposures last: by them this is found out again where it breaks off.
@@ -99,7 +102,7 @@ pub(crate) fn check_in_place(
     window: Window,
     day: Day,
     hash: Option<&str>,
-) -> Result<(), JobError> {
+) -> anyhow::Result<()> {
     let report = ctx.reports().read(day)?.filter(|report| Some(report.canonical_hash.as_str()) == hash);
     let Some(report) = report.filter(|report| !report.is_good()) else { return Ok(()) };
     // Of a report that knows nothing of outcomes, the exposures say it.
@@ -116,28 +119,24 @@ pub(crate) fn check_staged(
     ctx: &Context,
     candidate: &Candidate,
     hashes: &mut WindowHashes,
-) -> Result<(), JobError> {
+) -> anyhow::Result<()> {
     let (kind, window) = (candidate.key.kind, candidate.key.window);
     let days = match excluded(ctx, window, &BTreeSet::new()) {
-        Err(JobError::Store(error)) => {
-            tracing::warn!(%window, error = one_line(&error), "cannot look whether a day was refused");
+        Err(error) if error.is::<StoreError>() => {
+            tracing::warn!(%window, error = one_line(error.as_ref()), "cannot look whether a day was refused");
             return Ok(());
         }
         days => days?,
     };
     if !days.is_empty() && candidate.build.source_hash != hashes.get(ctx, kind, window)?.hash {
-        return Err(JobError::BuiltBefore { kind, window, days });
+        return Err(JobError::BuiltBefore { kind, window, days }.into());
     }
     Ok(())
 }
 
 /// The refused days of a window that is built without them; `in_memory` are days that have just passed. Refuses the window
 /// where the configuration says so, and in any case where its newest day is one of them.
-pub(crate) fn excluded(
-    ctx: &Context,
-    window: Window,
-    in_memory: &BTreeSet<Day>,
-) -> Result<Vec<Day>, JobError> {
+pub(crate) fn excluded(ctx: &Context, window: Window, in_memory: &BTreeSet<Day>) -> anyhow::Result<Vec<Day>> {
     let refused = ctx.canonical().refused_days(Some(window.start()))?;
     let days: Vec<Day> =
         window.days().filter(|day| refused.contains(day) && !in_memory.contains(day)).collect();
@@ -149,7 +148,7 @@ pub(crate) fn excluded(
     }
 }
 
-fn refused_days(ctx: &Context, window: Window, days: Vec<Day>) -> JobError {
+fn refused_days(ctx: &Context, window: Window, days: Vec<Day>) -> anyhow::Error {
     let excluding = ctx.config.validation.on_refused_day == OnRefusedDay::Exclude;
-    JobError::RefusedDays { window, days, excluding }
+    JobError::RefusedDays { window, days, excluding }.into()
 }

@@ -36,7 +36,7 @@ use crate::shell::output::Output;
 use crate::watch::step::Step;
 
 /// `recsys-pipelines run`.
-pub(crate) fn run(flags: &RunJob, driver: &dyn Driver) -> Result<(), JobError> {
+pub(crate) fn run(flags: &RunJob, driver: &dyn Driver) -> anyhow::Result<()> {
     #[derive(Serialize)]
     struct Ran {
         day: Day,
@@ -79,7 +79,7 @@ pub(crate) fn run(flags: &RunJob, driver: &dyn Driver) -> Result<(), JobError> {
     let mut outcomes = Outcomes::open(&ctx, &days)?;
     let mut loaded = Days::default();
     let mut held = None;
-    let done = days.into_iter().try_for_each(|day| -> Result<(), JobError> {
+    let done = days.into_iter().try_for_each(|day| -> anyhow::Result<()> {
         drop(loaded.take_before(plan.first_day(&ctx, day)?));
         let step = Step::begin(&ctx.scope, "ingest", Window::ending_with(day, 1)?)?;
         let (read, of_outcomes) = (ingest.read(day)?, outcomes.read(day)?);
@@ -133,12 +133,12 @@ pub(crate) fn run(flags: &RunJob, driver: &dyn Driver) -> Result<(), JobError> {
 
 /// Refuses before anything is done where nothing could become current, and an incremental run where what was published
 /// is gone.
-fn check_registry(ctx: &Context, flags: &RunJob, last: Option<Day>) -> Result<(), JobError> {
+fn check_registry(ctx: &Context, flags: &RunJob, last: Option<Day>) -> anyhow::Result<()> {
     let registry = Registry::new(&*ctx.published.registry).at(ctx.clock.horizon());
     let current = registry.current(&ctx.scope)?;
     if let (true, Some(day), None) = (flags.incremental, last, current) {
         let (checkpoint, manifest) = (checkpoint::name(ctx), registry.name(&ctx.scope));
-        return Err(JobError::NotPublished { checkpoint, day, manifest });
+        return Err(JobError::NotPublished { checkpoint, day, manifest }.into());
     }
     let mut holds = registry.holds(&ctx.scope)?;
     let kinds = &ctx.config.artifact_kinds;
@@ -180,7 +180,7 @@ fn run_day(
     flags: &PublishFlags,
     loaded: &mut Days,
     DayEvents { rows, source, outcomes }: DayEvents<'_>,
-) -> Result<RanDay, JobError> {
+) -> anyhow::Result<RanDay> {
     let day = rows.day;
     loaded.insert(&rows);
     if plan.counts_outcomes(ctx) {
@@ -192,7 +192,7 @@ fn run_day(
     let file_needed = plan.first_day(ctx, day)? < day || plan.counts_outcomes(ctx);
     thread::scope(|scope| {
         let written = rows.clone();
-        let write = move || Ok::<_, JobError>((ctx.canonical().write(&written)?, outcomes.write()?));
+        let write = move || Ok::<_, anyhow::Error>((ctx.canonical().write(&written)?, outcomes.write()?));
         let writing = start(scope, write)?;
         let found = look(ctx, &rows, outcomes.rows(), dropped(&rows, source))?;
         let judged = judge(ctx, day, found)?;
@@ -210,13 +210,13 @@ fn run_day(
         if let Some(pending) = &pending_outcomes {
             loaded.set_hash(Stream::Outcomes, day, pending.hash());
         }
-        let commit = move || -> Result<InPlace, JobError> {
+        let commit = move || -> anyhow::Result<InPlace> {
             let canonical = commit(ctx, &rows, pending)?;
             let outcomes = outcomes.commit(pending_outcomes)?;
             remove_apart(ctx, day)?;
             Ok(InPlace { canonical, validated: judged.write(ctx, hashes)?, outcomes })
         };
-        let in_place: Box<dyn FnOnce() -> Result<InPlace, JobError>> = if file_needed {
+        let in_place: Box<dyn FnOnce() -> anyhow::Result<InPlace>> = if file_needed {
             let report = commit()?;
             Box::new(|| Ok(report))
         } else {
@@ -245,7 +245,7 @@ fn stage_and_store<'a>(
     ctx: &'a Context,
     flags: &PublishFlags,
     documents: Vec<Document>,
-) -> Result<(Vec<ArtifactReport>, Publishing<'a>), JobError> {
+) -> anyhow::Result<(Vec<ArtifactReport>, Publishing<'a>)> {
     let mut planned = Vec::new();
     let mut to_stage = Vec::new();
     let mut to_check = Vec::new();
@@ -273,20 +273,20 @@ fn stage_and_store<'a>(
             };
             let writers = to_check.into_iter().zip(&planned).map(begin);
             let (storing, to_check): (Vec<_>, Vec<_>) =
-                writers.collect::<Result<Vec<_>, JobError>>()?.into_iter().unzip();
+                writers.collect::<anyhow::Result<Vec<_>>>()?.into_iter().unzip();
             // Whoever does not take what has passed says why when it is joined.
             check(ctx, to_check, |pass, candidate| drop(pass.send(candidate)))?;
             let stored = storing.into_iter().map(joined).collect::<Result<Vec<_>, _>>()?;
             Ok(stored.into_iter().flatten().collect::<Vec<_>>())
         });
-        Ok::<_, JobError>((joined(staging)?, stored?))
+        Ok::<_, anyhow::Error>((joined(staging)?, stored?))
     })?;
     publishing.add(stored);
     Ok((artifacts, publishing))
 }
 
 /// The days to run: as asked for, or from the checkpoint on.
-fn run_days(ctx: &Context, flags: &RunJob, checkpoint: Option<Day>) -> Result<Vec<Day>, JobError> {
+fn run_days(ctx: &Context, flags: &RunJob, checkpoint: Option<Day>) -> anyhow::Result<Vec<Day>> {
     let range = |start: Day, end: Option<Day>| {
         ctx.days(&DayArgs { start, end, allow_open_day: flags.allow_open_day })
     };
@@ -294,7 +294,7 @@ fn run_days(ctx: &Context, flags: &RunJob, checkpoint: Option<Day>) -> Result<Ve
         let start = flags.start.ok_or_else(|| JobError::Usage("--start is missing".to_owned()))?;
         return range(start, flags.end);
     }
-    let yesterday = || Ok::<_, JobError>(Day::of(ctx.clock.now())?.plus(-1)?);
+    let yesterday = || Ok::<_, anyhow::Error>(Day::of(ctx.clock.now())?.plus(-1)?);
     match (checkpoint, flags.start) {
         (Some(last), _) => {
             let end = flags.end.map_or_else(yesterday, Ok)?;
@@ -310,7 +310,7 @@ fn run_days(ctx: &Context, flags: &RunJob, checkpoint: Option<Day>) -> Result<Ve
         (None, Some(start)) => range(start, Some(flags.end.map_or_else(yesterday, Ok)?)),
         (None, None) => {
             let line = "there is no checkpoint yet; say with --start where to begin".to_owned();
-            Err(JobError::Usage(line))
+            Err(JobError::Usage(line).into())
         }
     }
 }
@@ -318,12 +318,12 @@ fn run_days(ctx: &Context, flags: &RunJob, checkpoint: Option<Day>) -> Result<Ve
 /// The days up to the checkpoint that are done again, because events may have arrived since: those that have
 /// canonical data, and those whose file has come since. Of a table nobody knows whether rows have come, so a day
 /// without any is done again where it may stay empty.
-fn late_days(ctx: &Context, count: u32, last: Day, end: Day) -> Result<Vec<Day>, JobError> {
+fn late_days(ctx: &Context, count: u32, last: Day, end: Day) -> anyhow::Result<Vec<Day>> {
     let Config { limits, validation, raw_source, .. } = &ctx.config;
     limits.check(Limit::DaysBackfill, count as usize)?;
     let is_table = raw_source.r#type == RawType::Postgres;
     let store = if is_table { None } else { Some(ctx.raw_store()?) };
-    let has_raw = |day: Day| -> Result<bool, JobError> {
+    let has_raw = |day: Day| -> anyhow::Result<bool> {
         let Some(store) = &store else {
             return Ok(validation.min_events == 0 && ctx.reports().read(day)?.is_some());
         };

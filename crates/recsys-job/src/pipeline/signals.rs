@@ -75,12 +75,12 @@ pub(crate) fn write_signals(
     args: &ArtifactArgs,
     kinds: &[Kind],
     day: Day,
-) -> Result<Vec<SignalReport>, JobError> {
+) -> anyhow::Result<Vec<SignalReport>> {
     let step = Step::begin(&ctx.scope, "signals", Window::ending_with(day, 1)?)?;
     let found = artifacts(ctx, args, kinds, day)?;
     let artifacts = found.iter().map(|Found { key, bytes, .. }| {
         let name = || format!("{} of {}", key.kind, key.window);
-        key.kind.parse(bytes).map_err(|source| JobError::Unfit { name: name(), source: source.into() })
+        key.kind.parse(bytes).map_err(|problem| JobError::Unfit { name: name(), problem: problem.into() })
     });
     let artifacts: Vec<Artifact<'_>> = artifacts.collect::<Result<_, _>>()?;
     let mut signals = Signals { popularity: None, covisit: None };
@@ -130,7 +130,7 @@ pub(crate) fn write_signals(
 
 /// The artifacts of the day: those that are staged and still say what the canonical data does, the others
 /// built.
-fn artifacts(ctx: &Context, args: &ArtifactArgs, kinds: &[Kind], day: Day) -> Result<Vec<Found>, JobError> {
+fn artifacts(ctx: &Context, args: &ArtifactArgs, kinds: &[Kind], day: Day) -> anyhow::Result<Vec<Found>> {
     let mut found = Vec::new();
     let mut missing = Vec::new();
     let mut hashes = WindowHashes::default();
@@ -153,7 +153,7 @@ fn artifacts(ctx: &Context, args: &ArtifactArgs, kinds: &[Kind], day: Day) -> Re
 }
 
 /// The document that is staged, if it can be used.
-fn staged(ctx: &Context, key: &ArtifactKey, hashes: &mut WindowHashes) -> Result<Option<Bytes>, JobError> {
+fn staged(ctx: &Context, key: &ArtifactKey, hashes: &mut WindowHashes) -> anyhow::Result<Option<Bytes>> {
     let Staged { name, version, bytes } = match ctx.staging().current(key, &ctx.config.limits) {
         Ok(Some(staged)) => staged,
         Ok(None) => return Ok(None),

@@ -74,7 +74,7 @@ pub(crate) fn look(
     exposures: &DayRows,
     outcomes: Option<&DayRows>,
     dropped: Dropped,
-) -> Result<Found, JobError> {
+) -> anyhow::Result<Found> {
     let Config { weights, limits, validation, .. } = &ctx.config;
     let weights = *weights;
     let window = Window::ending_with(exposures.day, 1)?;
@@ -93,7 +93,7 @@ pub(crate) struct Judged {
 }
 
 /// Judges a day as a step of its own.
-pub(crate) fn judge(ctx: &Context, day: Day, found: Found) -> Result<Judged, JobError> {
+pub(crate) fn judge(ctx: &Context, day: Day, found: Found) -> anyhow::Result<Judged> {
     let step = Step::begin(&ctx.scope, "validate", Window::ending_with(day, 1)?)?;
     let judged = Judged::new(ctx, day, found)?;
     let Found { counts, dropped: Dropped { duplicates, .. }, .. } = judged.found;
@@ -104,7 +104,7 @@ pub(crate) fn judge(ctx: &Context, day: Day, found: Found) -> Result<Judged, Job
 
 impl Judged {
     /// Judges a day.
-    pub(crate) fn new(ctx: &Context, day: Day, found: Found) -> Result<Self, JobError> {
+    pub(crate) fn new(ctx: &Context, day: Day, found: Found) -> anyhow::Result<Self> {
         let past = past(ctx, day)?;
         let checks = ctx.config.validation.judge(&found, &past);
         Ok(Self { day, found, past, checks, accepted: None })
@@ -116,7 +116,7 @@ impl Judged {
     }
 
     /// The same of certain data of the day: what somebody has accepted may go on.
-    pub(crate) fn of(self, ctx: &Context, hashes: &DayHashes) -> Result<Self, JobError> {
+    pub(crate) fn of(self, ctx: &Context, hashes: &DayHashes) -> anyhow::Result<Self> {
         if self.passed() {
             return Ok(self);
         }
@@ -132,7 +132,7 @@ impl Judged {
     }
 
     /// Whether the day may go on. `source` is what was read, where that is known.
-    pub(crate) fn verdict(&self, ctx: &Context, source: Option<&SourceReport>) -> Result<(), JobError> {
+    pub(crate) fn verdict(&self, ctx: &Context, source: Option<&SourceReport>) -> anyhow::Result<()> {
         if let Some(Accepted { reason, by, .. }) = &self.accepted {
             tracing::warn!(day = %self.day, by, reason, "refused by a gate, and accepted");
             return Ok(());
@@ -146,12 +146,12 @@ impl Judged {
         let found = (!found.is_empty()).then(|| found.join("; "));
         ctx.config.validation.verdict(self.day, &self.checks, found).map_err(|refused| {
             let others = if has_events || is_met { Known::default() } else { met::others(ctx) };
-            if others.is_empty() { JobError::Gate(refused) } else { JobError::NotMet { refused, others } }
+            if others.is_empty() { refused.into() } else { JobError::NotMet { refused, others }.into() }
         })
     }
 
     /// Writes the report of the day, whatever the verdict.
-    pub(crate) fn write(self, ctx: &Context, hashes: DayHashes) -> Result<ValidateReport, JobError> {
+    pub(crate) fn write(self, ctx: &Context, hashes: DayHashes) -> anyhow::Result<ValidateReport> {
         let passed = self.passed();
         let Self { day, found, past, checks, accepted } = self;
         let Found { counts, dropped, .. } = found;
@@ -172,12 +172,7 @@ impl Judged {
 }
 
 /// Writes the report of a day that nobody has judged yet. One of the same data that was judged stays.
-pub(crate) fn report_counts(
-    ctx: &Context,
-    day: Day,
-    found: &Found,
-    hashes: DayHashes,
-) -> Result<(), JobError> {
+pub(crate) fn report_counts(ctx: &Context, day: Day, found: &Found, hashes: DayHashes) -> anyhow::Result<()> {
     let old = ctx.reports().read(day)?;
     let new = report(ctx, day, hashes, found.counts, found.dropped, None, old.as_ref());
     let is_same = |old: DayReport| {
@@ -223,7 +218,7 @@ fn report(
 
 /// The days before a day: by their reports, or else by their canonical data. One that was refused says nothing of what is
 /// usual; the next before it takes its place.
-fn past(ctx: &Context, day: Day) -> Result<Past, JobError> {
+fn past(ctx: &Context, day: Day) -> anyhow::Result<Past> {
     let lookback_days = ctx.config.validation.lookback();
     let mut known = Vec::new();
     let mut looked_at = 0;

@@ -20,7 +20,7 @@ pub struct Clock(Option<Timestamp>);
 
 impl Clock {
     /// The system clock, or the time in `SOURCE_DATE_EPOCH`.
-    pub fn from_env() -> Result<Self, JobError> {
+    pub fn from_env() -> anyhow::Result<Self> {
         let Some(text) = std::env::var_os(SOURCE_DATE_EPOCH) else { return Ok(Self(None)) };
         let seconds = text.to_str().and_then(|text| text.parse().ok());
         match seconds.and_then(|seconds| Timestamp::from_second(seconds).ok()) {
@@ -28,7 +28,8 @@ impl Clock {
             None => Err(JobError::Usage(format!(
                 "{SOURCE_DATE_EPOCH} is {}; it must be a number of seconds since 1970",
                 text.display()
-            ))),
+            ))
+            .into()),
         }
     }
 

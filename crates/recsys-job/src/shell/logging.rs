@@ -61,7 +61,7 @@ where
 }
 
 /// Sets up logging. `RUST_LOG` sets the level; the default is warnings, errors and progress of long steps.
-pub(crate) fn init(format: Option<LogFormat>, run_id: String) -> Result<(), JobError> {
+pub(crate) fn init(format: Option<LogFormat>, run_id: String) -> anyhow::Result<()> {
     let filter = match std::env::var("RUST_LOG") {
         Ok(directives) if !directives.is_empty() => EnvFilter::try_new(&directives)
             .map_err(|error| JobError::Usage(format!("RUST_LOG is {directives:?}: {error}")))?,

@@ -30,18 +30,14 @@ impl Output {
 
     /// Ends the output; in JSON mode, prints the document, even after a failure. Returns the outcome of the job, or the
     /// write error if the job succeeded.
-    pub(crate) fn end(
-        self,
-        document: &impl Serialize,
-        outcome: Result<(), JobError>,
-    ) -> Result<(), JobError> {
+    pub(crate) fn end(self, document: &impl Serialize, outcome: anyhow::Result<()>) -> anyhow::Result<()> {
         if self.json {
             self.write(|out| {
                 let document = serde_json::to_string_pretty(document)?;
                 writeln!(out, "{}", visible::json(&document))
             });
         }
-        outcome.and(self.failure.into_inner().map_or(Ok(()), |error| Err(JobError::Output(error))))
+        outcome.and(self.failure.into_inner().map_or(Ok(()), |error| Err(JobError::Output(error).into())))
     }
 
     fn write(&self, write: impl FnOnce(&mut io::StdoutLock<'_>) -> io::Result<()>) {

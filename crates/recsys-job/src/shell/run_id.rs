@@ -18,12 +18,12 @@ pub(crate) fn current() -> Option<String> {
 }
 
 /// Sets the id: the one in the environment, or a new one.
-pub(crate) fn begin() -> Result<String, JobError> {
+pub(crate) fn begin() -> anyhow::Result<String> {
     let id = from_env()?;
     Ok(CURRENT.get_or_init(|| id).clone())
 }
 
-fn from_env() -> Result<String, JobError> {
+fn from_env() -> anyhow::Result<String> {
     match std::env::var_os(RECSYS_RUN_ID) {
         Some(id) if !id.is_empty() => check(id.to_str()),
         _ => Ok(format!("{:012x}", fastrand::u64(..1 << 48))),
@@ -31,12 +31,12 @@ fn from_env() -> Result<String, JobError> {
 }
 
 /// The id is part of every log line, so blanks and control characters are rejected.
-fn check(id: Option<&str>) -> Result<String, JobError> {
+fn check(id: Option<&str>) -> anyhow::Result<String> {
     let id = id.filter(|id| id.len() <= MAX_BYTES && id.bytes().all(|byte| byte.is_ascii_graphic()));
     id.map(str::to_owned).ok_or_else(|| {
         let line =
             format!("{RECSYS_RUN_ID} must be at most {MAX_BYTES} printable ASCII characters without blanks");
-        JobError::Usage(line)
+        JobError::Usage(line).into()
     })
 }
 

@@ -12,9 +12,9 @@ use recsys_core::domain::id::Scope;
 use recsys_core::storage::{BucketFault, Condition, Store, StoreError};
 use serde::{Deserialize, Serialize};
 
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::shell::cli::CommonArgs;
-use crate::shell::error::{JobError, one_line};
+use crate::shell::error::{Exit, JobError, exit, is_interruption, one_line};
 use crate::shell::{clock, run_id};
 use crate::watch::metrics::Run;
 
@@ -39,7 +39,7 @@ pub(crate) struct FailureNote {
 }
 
 /// Records the outcome of a job: `failure` holds the error and the job's last line.
-pub(crate) fn end(run: &Run, common: &CommonArgs, failure: Option<(&JobError, &str)>) {
+pub(crate) fn end(run: &Run, common: &CommonArgs, failure: Option<(&anyhow::Error, &str)>) {
     let Some(scope) = run.scope.as_ref().filter(|_| run.is_job) else { return };
     if failure.is_some_and(|(error, _)| !is_worth_noting(error)) {
         return;
@@ -77,7 +77,7 @@ fn write(
     store: &dyn Store,
     scope: &Scope,
     run: &Run,
-    error: &JobError,
+    error: &anyhow::Error,
     line: &str,
 ) -> Result<(), StoreError> {
     let end = line.floor_char_boundary(MAX_MESSAGE);
@@ -86,7 +86,7 @@ fn write(
         binary: run.binary.clone(),
         run_id: run_id::current(),
         at: clock::wall(),
-        exit_code: error.exit() as u8,
+        exit_code: exit(error) as u8,
         message: line[..end].to_owned(),
     };
     let mut bytes = serde_json::to_vec_pretty(&note).unwrap_or_default();
@@ -96,9 +96,10 @@ fn write(
 
 /// Usage and configuration errors were seen by the caller before anything was done. Interruptions are not failures. And
 /// writing a note to a service that is down would only wait for it again.
-fn is_worth_noting(error: &JobError) -> bool {
-    let is_usage = matches!(error, JobError::Usage(_) | JobError::Config(_) | JobError::NotIngested(_));
-    !is_usage && !error.is_interruption() && (error.exit() as u8 != 1 || !is_of_a_service(error))
+fn is_worth_noting(error: &anyhow::Error) -> bool {
+    let is_usage = error.is::<ConfigError>()
+        || matches!(error.downcast_ref(), Some(JobError::Usage(_) | JobError::NotIngested(_)));
+    !is_usage && !is_interruption(error) && (exit(error) != Exit::Failure || !is_of_a_service(error.as_ref()))
 }
 
 fn is_of_a_service(error: &(dyn Error + 'static)) -> bool {

@@ -1,8 +1,7 @@
 //! The catalogue.
 
-use recsys_core::database::{
-    CatalogTarget, CatalogWriteError, Class, ItemRow, Mode, Obsolete, TenantId, Written,
-};
+use recsys_core::database::{CatalogTarget, CatalogWriteError, ItemRow, Mode, Obsolete, TenantId, Written};
+use recsys_core::domain::class::Class;
 use recsys_core::input::catalog::{CatalogError, Columns};
 use recsys_postgres::PostgresError;
 use recsys_testkit::postgres::Database;
@@ -175,12 +174,12 @@ fn what_does_not_fit_is_told_and_nothing_is_written() {
     let told = "invalid input syntax for type numeric: \"cheap\"";
     let rows = [row(1, "good", &[], None, None), row(2, "A", &[], Some("cheap"), None)];
     let error = server_error(write(&database, &demo, Obsolete::Keep, &rows).unwrap_err());
-    assert_fails(&database, &error, Class::Data, &["cannot write item_tags in database", told]);
+    assert_fails(&database, &error, Class::Refused, &["cannot write item_tags in database", told]);
 
     assert_eq!(table(&database), [""; 0]);
     database.execute("drop table item_tags");
     let error = server_error(write(&database, &demo, Obsolete::Keep, &[]).unwrap_err());
-    assert_fails(&database, &error, Class::Refusal, &["\"item_tags\" does not exist"]);
+    assert_fails(&database, &error, Class::Usage, &["\"item_tags\" does not exist"]);
 }
 
 #[test]
@@ -213,7 +212,7 @@ fn rows_that_something_else_changes_on_their_way_are_no_success() {
     assert_fails(
         &database,
         &error,
-        Class::Data,
+        Class::Refused,
         &["1 rows were given for item_tags and 0 would be there", "trigger"],
     );
     // A table without its key, in which a row stands twice.
@@ -221,6 +220,11 @@ fn rows_that_something_else_changes_on_their_way_are_no_success() {
     write(&database, &demo, Obsolete::Keep, &rows).unwrap();
     database.execute("insert into item_tags select * from item_tags; update item_tags set price = 0");
     let error = server_error(write(&database, &demo, Obsolete::Keep, &rows).unwrap_err());
-    assert_fails(&database, &error, Class::Data, &["1 rows were given for item_tags and 2 would be there"]);
+    assert_fails(
+        &database,
+        &error,
+        Class::Refused,
+        &["1 rows were given for item_tags and 2 would be there"],
+    );
     assert_eq!(lines(&database, "select price from item_tags"), ["0", "0"]);
 }

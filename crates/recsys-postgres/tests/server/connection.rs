@@ -4,7 +4,8 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use recsys_core::database::{Class, MissingTenant, Patience, TableNames};
+use recsys_core::database::{MissingTenant, Patience, TableNames};
+use recsys_core::domain::class::Class;
 use recsys_core::domain::id::Tenant;
 use recsys_testkit::postgres::Database;
 
@@ -24,12 +25,7 @@ fn a_wrong_password_is_refused_at_once() {
     let error = try_open(&with_password(&database.url(), "hunter2"), patience).unwrap_err();
     assert!(begun.elapsed() < Duration::from_secs(5));
     let server = format!("cannot connect to database {:?} at 127.0.0.1:", database.name());
-    assert_fails(
-        &database,
-        &error,
-        Class::Refusal,
-        &[&server, "password authentication failed", "check user"],
-    );
+    assert_fails(&database, &error, Class::Usage, &[&server, "password authentication failed", "check user"]);
 }
 
 #[test]
@@ -40,7 +36,7 @@ fn a_missing_database_is_refused() {
     assert_fails(
         &database,
         &error,
-        Class::Refusal,
+        Class::Usage,
         &["database \"nowhere\" at ", "create it or correct the DSN"],
     );
 }
@@ -109,7 +105,7 @@ fn tls_that_the_server_lacks_is_refused_and_not_done_without() {
     let database = Database::new();
     for mode in ["require", "verify-ca", "verify-full"] {
         let error = try_open(&format!("{}?sslmode={mode}", database.url()), PATIENCE).unwrap_err();
-        assert_fails(&database, &error, Class::Refusal, &["no secure connection", "sslmode"]);
+        assert_fails(&database, &error, Class::Usage, &["no secure connection", "sslmode"]);
     }
     for mode in ["disable", "prefer"] {
         assert!(try_open(&format!("{}?sslmode={mode}", database.url()), PATIENCE).is_ok(), "{mode}");

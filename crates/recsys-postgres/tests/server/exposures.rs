@@ -3,7 +3,8 @@
 use std::io::{self, Read};
 use std::time::Duration;
 
-use recsys_core::database::{Class, ExposureCounts, ExposureQuery, Patience, TableName, Tally, TenantId};
+use recsys_core::database::{ExposureCounts, ExposureQuery, Patience, TableName, Tally, TenantId};
+use recsys_core::domain::class::Class;
 use recsys_core::domain::window::Window;
 use recsys_core::input::event::{RawExposure, Rules};
 use recsys_postgres::PostgresError;
@@ -129,7 +130,7 @@ fn a_malformed_response_is_named_by_time_and_request() {
         let error = PostgresError::of(&error).unwrap();
         let row =
             "the row of 2026-01-01T08:00:00.5Z, request 00000000-0000-0000-0000-000000000001, is malformed: ";
-        assert_fails(&database, error, Class::Data, &["cannot read exposure_events in", row, reason]);
+        assert_fails(&database, error, Class::Refused, &["cannot read exposure_events in", row, reason]);
     }
     database.execute("truncate exposure_events; alter table exposure_events alter response drop not null");
     insert(&database, &format!("{}, {}", shown("'null'"), shown("null")));
@@ -244,10 +245,10 @@ fn a_table_that_cannot_be_read_is_found_out_before_the_first_line() {
         ExposureQuery { table: &table, tenant: &demo, scope: &scope(), window: window("2026-01-01", 1) };
     let error = open(&database).exposures(query).unwrap_err();
     let parts = ["cannot read logs.events in", "relation \"logs.events\" does not exist"];
-    assert_fails(&database, &error, Class::Refusal, &parts);
+    assert_fails(&database, &error, Class::Usage, &parts);
     database.execute("create schema logs; create table logs.events (tenant_id uuid)");
     let error = open(&database).exposures(query).unwrap_err();
-    assert_fails(&database, &error, Class::Refusal, &["not what it must be: column", "does not exist"]);
+    assert_fails(&database, &error, Class::Usage, &["not what it must be: column", "does not exist"]);
 }
 
 #[test]
@@ -279,5 +280,5 @@ fn an_event_that_is_too_long_names_its_row() {
         "the row of 2026-01-01T08:00:00.5Z, request 0",
         "response.items[1] makes an event of more than 1048576 bytes",
     ];
-    assert_fails(&database, PostgresError::of(&error).unwrap(), Class::Data, &parts);
+    assert_fails(&database, PostgresError::of(&error).unwrap(), Class::Refused, &parts);
 }

@@ -12,7 +12,8 @@ mod tls;
 
 use std::time::Duration;
 
-use recsys_core::database::{Class, MissingTenant, Mode, Patience, RowSecurity, TableNames, TenantId};
+use recsys_core::database::{MissingTenant, Mode, Patience, RowSecurity, TableNames, TenantId};
+use recsys_core::domain::class::Class;
 use recsys_core::domain::id::{Scope, Surface, Tenant};
 use recsys_core::domain::window::Day;
 use recsys_core::storage::Secret;
@@ -67,7 +68,7 @@ fn lines(database: &Database, sql: &str) -> Vec<String> {
 fn assert_fails(database: &Database, error: &PostgresError, class: Class, parts: &[&str]) {
     let text = error.to_string();
     assert_eq!(error.class(), class, "{text}");
-    assert_eq!(error.is_refusal(), class == Class::Refusal);
+    assert_eq!(error.is_refusal(), class == Class::Usage);
     assert_eq!(text.lines().count(), 1, "{text}");
     for part in parts {
         assert!(text.contains(part), "{part:?} is not in {text}");

@@ -5,8 +5,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use recsys_core::database::{
-    Class, Emptying, ItemScore, PairScore, Patience, SignalTarget, Signals, SignalsWritten, TenantId, Written,
+    Emptying, ItemScore, PairScore, Patience, SignalTarget, Signals, SignalsWritten, TenantId, Written,
 };
+use recsys_core::domain::class::Class;
 use recsys_postgres::{Connection, PostgresError};
 use recsys_testkit::postgres::Database;
 
@@ -264,19 +265,19 @@ fn what_does_not_fit_is_named_and_nothing_is_written() {
         assert_fails(
             &database,
             &error,
-            Class::Data,
+            Class::Refused,
             &["write item_popularity_daily and item_covisit_daily", &told],
         );
     }
     let error = replace(&mut connection, &demo, DAY, &[("new", 1.0)], &[("a", "b\0c", 1.0)]).unwrap_err();
-    assert_fails(&database, &error, Class::Data, &[r#"item "b\0c" contains U+0000"#]);
+    assert_fails(&database, &error, Class::Refused, &[r#"item "b\0c" contains U+0000"#]);
     let error = replace(&mut connection, &demo, DAY, &[("", 1.0)], &[]).unwrap_err();
-    assert_fails(&database, &error, Class::Data, &[r#"item "" is empty"#]);
+    assert_fails(&database, &error, Class::Refused, &[r#"item "" is empty"#]);
     // New ones collide; of those that are there, one would get lost.
     for twice in ["new", "old"] {
         let rows = [(twice, 1.0), (twice, 2.0)];
         let error = replace(&mut connection, &demo, DAY, &rows, &[]).unwrap_err();
-        assert_fails(&database, &error, Class::Data, &["item_popularity_daily"]);
+        assert_fails(&database, &error, Class::Refused, &["item_popularity_daily"]);
     }
     assert_eq!(both(&database), before);
     // The connection is as good as new.
@@ -294,7 +295,7 @@ fn a_column_that_is_narrower_refuses_by_itself() {
     let error = replace(&mut open(&database), &demo, DAY, &[("a", 1.0), ("b", 1000.0)], &[]).unwrap_err();
     let parts =
         ["a value does not fit: numeric field overflow", "line 2, column score", "precision 5, scale 2"];
-    assert_fails(&database, &error, Class::Data, &parts);
+    assert_fails(&database, &error, Class::Refused, &parts);
 }
 
 #[test]
@@ -302,7 +303,7 @@ fn missing_tables_and_permissions_are_refused() {
     let (database, demo) = prepared();
     database.execute("drop table item_covisit_daily");
     let error = replace(&mut open(&database), &demo, DAY, &[("a", 1.0)], &[]).unwrap_err();
-    assert_fails(&database, &error, Class::Refusal, &["\"item_covisit_daily\" does not exist", "db init"]);
+    assert_fails(&database, &error, Class::Usage, &["\"item_covisit_daily\" does not exist", "db init"]);
     assert_eq!(lines(&database, "select count(*) from item_popularity_daily"), ["0"]);
 }
 
@@ -364,7 +365,7 @@ fn rows_are_not_replaced_by_none_unless_that_is_allowed() {
     let before = both(&database);
     let error = connection.replace_signals(target, signals(&[], &[])).unwrap_err();
     let parts = ["no row was given for 2026-01-01, and item_popularity_daily has 1", "validation.min_events"];
-    assert_fails(&database, &error, Class::Data, &parts);
+    assert_fails(&database, &error, Class::Refused, &parts);
     assert_eq!(both(&database), before);
     // A day with popular items and no pairs is a day.
     connection.replace_signals(target, signals(&[("B", 1.0)], &[])).unwrap();

@@ -119,7 +119,7 @@ fn tables_of_other_names_and_schemas_are_taken() {
     crate::assert_fails(
         &database,
         &error,
-        recsys_core::database::Class::Refusal,
+        recsys_core::domain::class::Class::Usage,
         &["cannot create tables in database", "schema \"nowhere\" does not exist"],
     );
 }

@@ -1,6 +1,7 @@
 //! From the name of a tenant to its id.
 
-use recsys_core::database::{Class, MissingTenant, TableName, TableNames};
+use recsys_core::database::{MissingTenant, TableName, TableNames};
+use recsys_core::domain::class::Class;
 use recsys_core::domain::id::Tenant;
 
 use crate::{DEMO, OTHER, assert_fails, lines, open, prepared};
@@ -23,7 +24,7 @@ fn a_tenant_that_is_not_there_is_refused_or_created_once() {
     let (database, _) = prepared();
     let (mut connection, table) = (open(&database), TableNames::default().tenants);
     let error = connection.tenant(&table, &tenant("it's"), MissingTenant::Refuse).unwrap_err();
-    assert_fails(&database, &error, Class::Refusal, &["no row of tenants has \"it's\" as external_id or id"]);
+    assert_fails(&database, &error, Class::Usage, &["no row of tenants has \"it's\" as external_id or id"]);
     // All at the same time.
     let ids = std::thread::scope(|scope| {
         let create = || {
@@ -52,7 +53,7 @@ fn an_id_is_found_in_capitals_too_and_never_taken_for_a_new_name() {
     assert_fails(
         &database,
         &error,
-        Class::Refusal,
+        Class::Usage,
         &["no row of tenants has", "insert it or correct the tenant"],
     );
     // The contract promises no default for the id.
@@ -68,7 +69,7 @@ fn one_name_for_two_tenants_is_refused() {
     let error = open(&database)
         .tenant(&TableNames::default().tenants, &tenant(DEMO), MissingTenant::Create)
         .unwrap_err();
-    assert_fails(&database, &error, Class::Refusal, &["more than one row of tenants has"]);
+    assert_fails(&database, &error, Class::Usage, &["more than one row of tenants has"]);
 }
 
 #[test]
@@ -84,11 +85,11 @@ fn the_table_is_the_one_that_is_named() {
     assert_eq!(id.as_str(), "00000000-0000-0000-0000-0000000000cc");
     for missing in ["crm.Customers", "Crm.customers", "nowhere"] {
         let error = connection.tenant(&missing.parse().unwrap(), &tenant("demo"), MissingTenant::Refuse);
-        assert_fails(&database, &error.unwrap_err(), Class::Refusal, &[missing, "does not exist", "db init"]);
+        assert_fails(&database, &error.unwrap_err(), Class::Usage, &[missing, "does not exist", "db init"]);
     }
     // A column that is missing.
     let error = connection.tenant(&table, &tenant("new"), MissingTenant::Create).unwrap_err();
-    assert_fails(&database, &error, Class::Refusal, &["not what it must be", "column \"name\""]);
+    assert_fails(&database, &error, Class::Usage, &["not what it must be", "column \"name\""]);
 }
 
 #[test]
@@ -103,5 +104,5 @@ fn what_the_user_may_not_do_is_refused() {
     let error = connection.tenant(&table, &tenant("demo"), MissingTenant::Refuse).unwrap_err();
     drop(connection);
     database.execute(&format!("drop owned by {0}; drop role {0}", database.name()));
-    assert_fails(&database, &error, Class::Refusal, &["permission denied for table tenants", "grant it"]);
+    assert_fails(&database, &error, Class::Usage, &["permission denied for table tenants", "grant it"]);
 }

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
 
-use recsys_core::database::Class;
+use recsys_core::domain::class::Class;
 use recsys_postgres::Connection;
 use recsys_testkit::golden::repository;
 use recsys_testkit::postgres::Database;
@@ -104,7 +104,7 @@ fn a_connection_is_as_safe_as_the_mode_says() {
     ] {
         match (open(&database, true, host, query), refused) {
             (Ok(_), None) => {}
-            (Err(error), Some(told)) => assert_fails(&database, &error, Class::Refusal, &[told, "sslmode"]),
+            (Err(error), Some(told)) => assert_fails(&database, &error, Class::Usage, &[told, "sslmode"]),
             (opened, _) => panic!("{host} {query}: {opened:?}"),
         }
     }
@@ -118,6 +118,6 @@ fn a_server_without_tls_is_refused_unless_the_mode_allows_it() {
     }
     for mode in ["require", "verify-ca", "verify-full"] {
         let error = open(&database, false, "127.0.0.1", &format!("sslmode={mode}")).unwrap_err();
-        assert_fails(&database, &error, Class::Refusal, &["no secure connection", "sslmode"]);
+        assert_fails(&database, &error, Class::Usage, &["no secure connection", "sslmode"]);
     }
 }

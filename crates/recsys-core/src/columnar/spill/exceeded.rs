@@ -1,6 +1,7 @@
 //! What must be in memory as a whole, and does not fit.
 
 use super::Budget;
+use crate::domain::class::Class;
 
 /// Something that cannot be put into a temporary file takes more memory than the budget leaves for it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,6 +18,13 @@ pub struct BudgetExceeded {
     pub max: u64,
     /// The whole budget.
     pub memory_bytes: u64,
+}
+
+impl BudgetExceeded {
+    /// What can be done about it.
+    pub fn class(&self) -> Class {
+        Class::Limit
+    }
 }
 
 /// Something that grows, and the share of the budget that it may take.

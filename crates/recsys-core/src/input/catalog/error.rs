@@ -4,6 +4,7 @@ use std::io;
 
 use super::AbsentColumn;
 use crate::columnar::spill::BudgetExceeded;
+use crate::domain::class::Class;
 use crate::domain::limit::LimitExceeded;
 use crate::storage::StoreError;
 
@@ -73,6 +74,22 @@ pub enum CatalogError {
     /// The items do not fit in memory.
     #[error(transparent)]
     Memory(#[from] BudgetExceeded),
+}
+
+impl CatalogError {
+    /// What can be done about it.
+    pub fn class(&self) -> Option<Class> {
+        match self {
+            Self::Store(_) => None,
+            Self::Missing(_) | Self::Format(_) => Some(Class::Usage),
+            Self::NoItemColumn { .. }
+            | Self::NoTags { .. }
+            | Self::Row { .. }
+            | Self::Duplicate { .. }
+            | Self::NothingLeft { .. } => Some(Class::Refused),
+            Self::Limit(_) | Self::Memory(_) => Some(Class::Limit),
+        }
+    }
 }
 
 impl CatalogError {

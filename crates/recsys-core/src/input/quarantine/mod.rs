@@ -12,6 +12,7 @@ pub use aside::{Aside, SetAside};
 pub(crate) use hopeless::Seen;
 pub use hopeless::{Bounds, Hopeless};
 
+use crate::domain::class::Class;
 use crate::domain::id::Scope;
 use crate::domain::share::Share;
 use crate::domain::stream::Stream;
@@ -52,6 +53,13 @@ pub struct TooManyInvalid {
     pub first: String,
 }
 
+impl TooManyInvalid {
+    /// What can be done about it.
+    pub fn class(&self) -> Class {
+        Class::Refused
+    }
+}
+
 /// Reading was stopped because too many lines of a day are bad.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error(
@@ -75,6 +83,13 @@ pub struct Stopped {
     pub quarantine: String,
     /// Place and fault of the first of them.
     pub first: String,
+}
+
+impl Stopped {
+    /// What can be done about it.
+    pub fn class(&self) -> Class {
+        Class::Refused
+    }
 }
 
 /// The share of `lines` that is invalid.

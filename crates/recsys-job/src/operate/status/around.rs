@@ -13,7 +13,7 @@ use recsys_core::storage::{Store, StoreError};
 use super::super::Operator;
 use crate::pipeline::checkpoint;
 use crate::shell::clock::Clock;
-use crate::shell::error::{JobError, one_line};
+use crate::shell::error::one_line;
 use crate::watch::failure_note::{self, FailureNote};
 
 /// The stores besides the registry.
@@ -40,10 +40,10 @@ impl Around {
     /// Last day of the gapless published range, or an error message if the checkpoint is broken.
     pub(super) fn checkpoint(&self, scope: &Scope) -> Result<Option<Day>, String> {
         let Some(store) = &self.checkpoints else { return Ok(None) };
-        match checkpoint::read_of(&**store, scope, self.clock) {
-            Err(JobError::Store(error)) => Ok(known("checkpoint_dir", &self.warned[0], Err(error))),
-            read => read.map_err(|error| one_line(&error)),
-        }
+        checkpoint::read_of(&**store, scope, self.clock).or_else(|error| match error.downcast() {
+            Ok(error) => Ok(known("checkpoint_dir", &self.warned[0], Err(error))),
+            Err(error) => Err(one_line(error.as_ref())),
+        })
     }
 
     /// Days whose data a gate refused; none if the store cannot be read.

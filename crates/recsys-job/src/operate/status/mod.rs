@@ -16,7 +16,7 @@ use self::limits::Limits;
 use self::surface::{State, SurfaceStatus, surface};
 use super::{Failure, Failures, Operator};
 use crate::shell::cli::StatusJob;
-use crate::shell::error::JobError;
+use crate::shell::error::{JobError, is_interruption};
 use crate::shell::output::Output;
 
 /// Maximum number of surfaces named in the last line.
@@ -34,7 +34,7 @@ struct Status {
 }
 
 /// `recsys-pipelines status`.
-pub(crate) fn status(flags: &StatusJob) -> Result<(), JobError> {
+pub(crate) fn status(flags: &StatusJob) -> anyhow::Result<()> {
     let operator = Operator::new(&flags.common)?;
     let limits = Limits { age: flags.max_age, window_age: flags.max_window_age };
     let is_named = flags.filter.scope().is_some();
@@ -42,7 +42,7 @@ pub(crate) fn status(flags: &StatusJob) -> Result<(), JobError> {
     // The registry does not know a surface whose first run failed.
     let scopes = operator.scopes(&flags.filter, around.failed())?;
     let looked = parallel::try_map(&scopes, |scope| match surface(&operator, &around, scope, limits) {
-        Err(error) if error.is_interruption() => Err(error),
+        Err(error) if is_interruption(&error) => Err(error),
         found => Ok((scope, found)),
     })?;
     let (mut manifests, mut failures) = (Vec::new(), Failures::default());
@@ -83,12 +83,12 @@ pub(crate) fn status(flags: &StatusJob) -> Result<(), JobError> {
 
 /// The error that ends the command. Unreadable surfaces and artifacts from the future always count; stale or missing
 /// artifacts count only if an age limit is given. The list shows everything; this line is short.
-fn judge(manifests: &[SurfaceStatus], limits: Limits, failures: &mut Failures) -> Result<(), JobError> {
+fn judge(manifests: &[SurfaceStatus], limits: Limits, failures: &mut Failures) -> anyhow::Result<()> {
     if let Some(error) = failures.first.take() {
         return Err(error);
     }
     if manifests.is_empty() && limits.any() {
-        return Err(JobError::Stale("there is no manifest in the registry".to_owned()));
+        return Err(JobError::Stale("there is no manifest in the registry".to_owned()).into());
     }
     let counts = |state: State| match state {
         State::FromTheFuture => true,
@@ -111,7 +111,7 @@ fn judge(manifests: &[SurfaceStatus], limits: Limits, failures: &mut Failures) -
                 more => format!("; and {more} more"),
             };
             let of = if all == 1 { String::new() } else { format!("{} of {all} surfaces: ", bad.len()) };
-            Err(JobError::Stale(format!("{of}{named}{more}")))
+            Err(JobError::Stale(format!("{of}{named}{more}")).into())
         }
     }
 }

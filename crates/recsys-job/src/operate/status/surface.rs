@@ -12,7 +12,6 @@ use serde::Serialize;
 use super::super::{Operator, age};
 use super::around::Around;
 use super::limits::Limits;
-use crate::shell::error::JobError;
 use crate::watch::failure_note::FailureNote;
 use crate::watch::metrics;
 
@@ -112,7 +111,7 @@ pub(super) fn surface(
     around: &Around,
     scope: &Scope,
     limits: Limits,
-) -> Result<SurfaceStatus, JobError> {
+) -> anyhow::Result<SurfaceStatus> {
     let manifest = operator.registry().current(scope)?;
     let mut kinds = Vec::new();
     for (kind, uri) in manifest.iter().flat_map(|manifest| &manifest.current) {
@@ -171,7 +170,7 @@ fn kind_status(
     kind: Kind,
     uri: &str,
     limits: Limits,
-) -> Result<KindStatus, JobError> {
+) -> anyhow::Result<KindStatus> {
     let (now, horizon) = (operator.clock.now(), operator.clock.horizon());
     let version = version_in(uri);
     let (key, built_at) = if let Some(record) = operator.registry().record(scope, kind, version)? {

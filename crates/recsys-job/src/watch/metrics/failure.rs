@@ -1,8 +1,10 @@
 //! The gates and limits behind a failure, by the names of their settings.
 
+use recsys_core::domain::limit::LimitExceeded;
 use recsys_core::gate::{Gate, Refused};
 use recsys_core::input::catalog::CatalogError;
 use recsys_core::input::lines::LinesError;
+use recsys_core::input::quarantine::{Stopped, TooManyInvalid};
 use recsys_core::publish::{PublishError, Unfit};
 use recsys_core::staging::StagingError;
 
@@ -29,36 +31,47 @@ const MAX_ARTIFACT_CHANGE: &str = "max_artifact_change";
 const MAX_TOP_CHANGE: &str = "max_top_change";
 
 /// The gates that refused.
-pub(super) fn failed_gates(error: &JobError) -> Vec<&'static str> {
-    match error {
-        JobError::Gate(refused) | JobError::NotMet { refused, .. } => match refused {
+pub(super) fn failed_gates(error: &anyhow::Error) -> Vec<&'static str> {
+    if let Some(refused) = refused(error) {
+        return match refused {
             Refused::MinEvents { .. } | Refused::Erasure { .. } => vec![Gate::MinEvents.as_str()],
             Refused::Day { failed, .. } => failed.iter().map(|check| check.gate.as_str()).collect(),
-        },
-        JobError::Publish(PublishError::Empty { .. } | PublishError::EmptyFirst { .. }) => {
-            vec![Gate::MinEvents.as_str()]
-        }
+        };
+    }
+    let gate = match error.downcast_ref() {
+        Some(PublishError::Empty { .. } | PublishError::EmptyFirst { .. }) => Some(Gate::MinEvents.as_str()),
+        Some(PublishError::Changed { .. }) => Some(MAX_ARTIFACT_CHANGE),
+        Some(PublishError::TopChanged { .. }) => Some(MAX_TOP_CHANGE),
+        _ if error.is::<TooManyInvalid>() => Some(MAX_INVALID_RATIO),
         // In strict mode a single bad line is too many.
-        JobError::Invalid(_) | JobError::Lines(LinesError::Line { .. }) => vec![MAX_INVALID_RATIO],
-        JobError::Stopped(stopped) => vec![stopped.why.gate()],
-        JobError::Publish(PublishError::Changed { .. }) => vec![MAX_ARTIFACT_CHANGE],
-        JobError::Publish(PublishError::TopChanged { .. }) => vec![MAX_TOP_CHANGE],
-        _ => Vec::new(),
+        _ if matches!(error.downcast_ref(), Some(LinesError::Line(_))) => Some(MAX_INVALID_RATIO),
+        _ => error.downcast_ref().map(|stopped: &Stopped| stopped.why.gate()),
+    };
+    gate.into_iter().collect()
+}
+
+fn refused(error: &anyhow::Error) -> Option<&Refused> {
+    match error.downcast_ref() {
+        Some(JobError::NotMet { refused, .. }) => Some(refused),
+        _ => error.downcast_ref(),
     }
 }
 
 /// The limit that was exceeded.
-pub(super) fn exceeded_limit(error: &JobError) -> Option<&'static str> {
-    match error {
-        JobError::Limit(exceeded)
-        | JobError::Staging(StagingError::Limit(exceeded))
-        | JobError::Catalog(CatalogError::Limit(exceeded))
-        | JobError::Unfit { source: Unfit::Limit(exceeded), .. }
-        | JobError::Publish(PublishError::Blob { source: Unfit::Limit(exceeded), .. }) => {
-            Some(exceeded.limit)
+pub(super) fn exceeded_limit(error: &anyhow::Error) -> Option<&'static str> {
+    let unfit = match (error.downcast_ref(), error.downcast_ref()) {
+        (Some(JobError::Unfit { problem, .. }), _) | (_, Some(PublishError::Blob { problem, .. })) => {
+            Some(problem)
         }
         _ => None,
-    }
+    };
+    let exceeded = match (unfit, error.downcast_ref(), error.downcast_ref()) {
+        (Some(Unfit::Limit(exceeded)), ..)
+        | (_, Some(StagingError::Limit(exceeded)), _)
+        | (_, _, Some(CatalogError::Limit(exceeded))) => Some(exceeded),
+        _ => error.downcast_ref::<LimitExceeded>(),
+    };
+    exceeded.map(|exceeded| exceeded.limit)
 }
 
 #[cfg(test)]

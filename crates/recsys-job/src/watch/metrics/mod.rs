@@ -21,7 +21,7 @@ pub(crate) use record::{Artifact, Events, Record, Run};
 
 use crate::config::{Config, MetricsSettings};
 use crate::shell::cli::CommonArgs;
-use crate::shell::error::{JobError, one_line};
+use crate::shell::error::one_line;
 
 static RECORD: LazyLock<Mutex<Record>> = LazyLock::new(Mutex::default);
 
@@ -31,7 +31,7 @@ pub(crate) fn record(note: impl FnOnce(&mut Record)) {
 }
 
 /// Writes and pushes the metrics of a process that is about to end. Failures are only warnings.
-pub(crate) fn end(run: &Run, common: &CommonArgs, outcome: &Result<(), JobError>) {
+pub(crate) fn end(run: &Run, common: &CommonArgs, outcome: &anyhow::Result<()>) {
     let MetricsSettings { file, push } = destinations(common);
     if file.is_none() && push.is_none() {
         return;

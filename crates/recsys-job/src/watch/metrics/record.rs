@@ -12,7 +12,7 @@ use recsys_core::gate::{DayCounts, Past};
 
 use super::failure::{exceeded_limit, failed_gates};
 use crate::shell::clock;
-use crate::shell::error::JobError;
+use crate::shell::error::exit;
 
 /// Identity of a process.
 #[derive(Debug)]
@@ -49,10 +49,10 @@ impl Run {
         }
     }
 
-    pub(super) fn ended(&self, outcome: &Result<(), JobError>) -> Ended {
+    pub(super) fn ended(&self, outcome: &anyhow::Result<()>) -> Ended {
         let error = outcome.as_ref().err();
         Ended {
-            exit_code: error.map_or(0, |error| error.exit() as u8),
+            exit_code: error.map_or(0, |error| exit(error) as u8),
             end: clock::wall(),
             took: self.begun.elapsed(),
             failed_gates: error.map(failed_gates).unwrap_or_default(),
