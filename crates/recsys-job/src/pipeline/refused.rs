@@ -9,9 +9,9 @@ use recsys_core::gate::{OnRefusedDay, Refused};
 use recsys_core::publish::Candidate;
 
 use crate::config::RawType;
-use crate::pipeline::build::WindowHashes;
 use crate::pipeline::context::Context;
 use crate::pipeline::day_hashes::DayHashes;
+use crate::pipeline::window_hashes::WindowHashes;
 use crate::shell::error::{Exit, JobError, one_line};
 
 /// Keeps a day apart that a gate has refused, with the outcomes that came with it. What was good before stays where it is,
