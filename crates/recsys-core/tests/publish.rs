@@ -6,6 +6,7 @@
 mod published;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use published::{Shelf, candidates, publish, roll_back, scope};
@@ -17,6 +18,7 @@ use recsys_core::publish::{
     RollbackError, RollbackPlan, Target,
 };
 use recsys_core::storage::{Condition, Store};
+use recsys_testkit::faulty::{FaultyStore, Plan};
 use recsys_testkit::place::Place;
 
 #[test]
@@ -334,4 +336,25 @@ fn a_rollback_writes_the_records_that_are_missing() {
     let first = shelf.entries()[0].hash.clone();
     roll_back(&*shelf.store("objects"), &*registry, &first).unwrap().unwrap();
     assert_eq!(records(), before);
+}
+
+/// Two other publishers come in before the n-th operation of one that has found no manifest.
+#[test]
+fn a_first_publish_that_others_overtake_is_no_lost_manifest() {
+    let mut overtaken = 0;
+    for number in 0.. {
+        let shelf = Arc::new(Shelf(Place::disk()));
+        let plan = Plan::interrupt(number, {
+            let shelf = Arc::clone(&shelf);
+            move || [1, 2].into_iter().for_each(|day| drop(shelf.publish(&candidates(day))))
+        });
+        let faulty = |name| FaultyStore { inner: shelf.store(name), plan: Arc::clone(&plan) };
+        let published = publish(&faulty("objects"), &faulty("registry"), &candidates(3));
+        if plan.count() <= number {
+            break;
+        }
+        assert_eq!(published.unwrap().fates, [Fate::Published; 2], "before operation {number}");
+        overtaken += usize::from(shelf.chain().len() == 3);
+    }
+    assert!(overtaken > 5, "{overtaken}");
 }

@@ -13,7 +13,7 @@ use recsys_core::threads::parallel;
 use serde::Serialize;
 
 use crate::operate;
-use crate::pipeline::build::{Days, Document, Plan, WindowHashes, artifact_key, build, complete, stage};
+use crate::pipeline::build::{Days, Document, Plan, artifact_key, build, complete, stage};
 use crate::pipeline::catalog::write_catalog;
 use crate::pipeline::context::Context;
 use crate::pipeline::database::Target;
@@ -26,6 +26,7 @@ use crate::pipeline::run::run;
 use crate::pipeline::signals::{self, warn_of_segment, write_signals};
 use crate::pipeline::summary::Summary;
 use crate::pipeline::validate::{Judged, judge, look, report_counts};
+use crate::pipeline::window_hashes::WindowHashes;
 use crate::shell::cli::{
     ArtifactArgs, BuildJob, CatalogJob, CatalogTableJob, ConfigCommand, DayJob, DbCommand, Pipelines,
     PipelinesCommand, PublishJob, ScopeArgs, ValidateJob,

@@ -390,10 +390,12 @@ impl<'a> Registry<'a> {
                 None if change.reason == Reason::Rollback => {
                     self.newest_entry(scope)?.map(|entry| entry.manifest)
                 }
-                None => {
-                    self.check_first(scope)?;
-                    None
-                }
+                None => match self.check_first(scope) {
+                    Ok(()) => None,
+                    // Another publisher may have swapped in the first manifest since.
+                    Err(_) if self.manifest(scope)?.is_some() => continue,
+                    Err(lost) => return Err(lost.into()),
+                },
             };
             let manifest =
                 Manifest::following(replaced.as_ref(), scope, pointers, change.now, change.horizon);

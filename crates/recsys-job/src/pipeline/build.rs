@@ -11,7 +11,6 @@ use recsys_core::canonical::DayRows;
 use recsys_core::domain::id::Segment;
 use recsys_core::domain::stream::Stream;
 use recsys_core::domain::window::{Day, Window, ranges};
-use recsys_core::encoding::hash::HashWriter;
 use recsys_core::input::catalog::Catalog;
 use recsys_core::publish::Planned;
 use recsys_core::table::events::{EventTable, TableError};
@@ -19,6 +18,7 @@ use serde::Serialize;
 
 use crate::pipeline::context::Context;
 use crate::pipeline::refused;
+use crate::pipeline::window_hashes::{WindowHash, WindowHashes, streams};
 use crate::shell::cli::ArtifactArgs;
 use crate::shell::error::JobError;
 use crate::watch::metrics::{self, Artifact};
@@ -211,45 +211,6 @@ impl Days {
         if let Some(loaded) = self.of_mut(stream).get_mut(&day) {
             loaded.hash = Some(hash.to_owned());
         }
-    }
-}
-
-/// The canonical data that a kind is built from.
-fn streams(ctx: &Context, kind: Kind) -> &'static [Stream] {
-    if kind.weighs() && ctx.config.weights.count_outcomes() {
-        &[Stream::Exposures, Stream::Outcomes]
-    } else {
-        &[Stream::Exposures]
-    }
-}
-
-/// The SHA-256 of the canonical bytes of a window, stream by stream and day by day.
-#[derive(Debug)]
-pub(crate) struct WindowHash {
-    pub(crate) hash: String,
-    /// That of each file.
-    files: BTreeMap<(Stream, Day), String>,
-}
-
-/// Kinds of the same window and streams have the same source: it is read once.
-#[derive(Debug, Default)]
-pub(crate) struct WindowHashes(BTreeMap<(Window, &'static [Stream]), WindowHash>);
-
-impl WindowHashes {
-    /// The hash of what `kind` is built from.
-    pub(crate) fn get(&mut self, ctx: &Context, kind: Kind, window: Window) -> anyhow::Result<&WindowHash> {
-        let streams = streams(ctx, kind);
-        let entry = match self.0.entry((window, streams)) {
-            Entry::Occupied(entry) => return Ok(entry.into_mut()),
-            Entry::Vacant(entry) => entry,
-        };
-        let mut hash = HashWriter::default();
-        let mut files = BTreeMap::new();
-        for stream in streams {
-            let days = ctx.canonical().of(*stream).hash_window(window, &mut hash)?;
-            files.extend(days.into_iter().map(|(day, own)| ((*stream, day), own)));
-        }
-        Ok(entry.insert(WindowHash { hash: hash.finish(), files }))
     }
 }
 

@@ -19,3 +19,4 @@ pub(crate) mod run;
 pub(crate) mod signals;
 pub(crate) mod summary;
 pub(crate) mod validate;
+pub(crate) mod window_hashes;

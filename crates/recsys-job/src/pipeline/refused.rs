@@ -10,9 +10,9 @@ use recsys_core::publish::Candidate;
 use recsys_core::storage::StoreError;
 
 use crate::config::RawType;
-use crate::pipeline::build::WindowHashes;
 use crate::pipeline::context::Context;
 use crate::pipeline::day_hashes::DayHashes;
+use crate::pipeline::window_hashes::WindowHashes;
 use crate::shell::error::{Exit, JobError, exit, one_line};
 
 /// Keeps a day apart that a gate has refused, with the outcomes that came with it. What was good before stays where it is,

@@ -12,9 +12,10 @@ use recsys_core::staging::{Staged, StagingError};
 use recsys_core::threads::interrupt;
 use serde::Serialize;
 
-use crate::pipeline::build::{Days, Plan, WindowHashes, artifact_key, build, complete};
+use crate::pipeline::build::{Days, Plan, artifact_key, build, complete};
 use crate::pipeline::context::Context;
 use crate::pipeline::database::Target;
+use crate::pipeline::window_hashes::WindowHashes;
 use crate::shell::cli::ArtifactArgs;
 use crate::shell::error::JobError;
 use crate::watch::step::{Counts, Step};
