@@ -1,8 +1,13 @@
 //! The layout: the keys of what is read or stored below a root.
 
+use std::fmt::Display;
+
+use jiff::Timestamp;
+
 use crate::domain::id::Scope;
 use crate::domain::stream::Stream;
-use crate::domain::window::Day;
+use crate::domain::window::{Day, Window};
+use crate::encoding::hash::is_sha256;
 
 /// The raw files of all days and scopes: plain, then compressed.
 pub fn raw_flat(stream: Stream) -> [String; 3] {
@@ -68,6 +73,132 @@ pub(crate) fn quarantine(scope: &Scope, stream: Stream, day: Day) -> String {
 /// The report of a day.
 pub(crate) fn report(scope: &Scope, day: Day) -> String {
     format!("{scope}/reports/{day}.json")
+}
+
+/// The folder of the artifacts staged for a window.
+pub(crate) fn staging(scope: &Scope, segment: &str, kind: impl Display, window: Window) -> String {
+    format!("{scope}/{segment}/{kind}/{window}")
+}
+
+/// A staged artifact in a folder made by [`staging`].
+pub(crate) fn staged(folder: &str, version: &str) -> String {
+    format!("{folder}/{version}.json")
+}
+
+/// The file in a folder made by [`staging`] that names the version to publish.
+pub(crate) fn staged_version(folder: &str) -> String {
+    format!("{folder}/current.version")
+}
+
+/// The folder of the blobs of a scope.
+pub(crate) fn blobs(scope: &Scope) -> String {
+    scope.to_string()
+}
+
+/// A blob.
+pub(crate) fn blob(scope: &Scope, kind: impl Display, version: &str) -> String {
+    format!("{}/{kind}/{version}.json", blobs(scope))
+}
+
+/// The version in the key or URI of a blob.
+pub fn version_in(uri: &str) -> &str {
+    let file = uri.rsplit('/').next().unwrap_or_default();
+    file.strip_suffix(".json").unwrap_or(file)
+}
+
+/// The folder of the records of a scope.
+pub(crate) fn records(scope: &Scope) -> String {
+    format!("records/{scope}")
+}
+
+/// The record of a published version.
+pub fn record(scope: &Scope, kind: impl Display, version: &str) -> String {
+    format!("{}/{kind}/{version}.json", records(scope))
+}
+
+/// The kind and version of a key in the folder [`blobs`] or [`records`]; `None` for other keys.
+pub(crate) fn kind_and_version<'k>(folder: &str, key: &'k str) -> Option<(&'k str, &'k str)> {
+    let (kind, file) = below(folder, key)?.split_once('/')?;
+    Some((kind, file.strip_suffix(".json").filter(|version| is_sha256(version))?))
+}
+
+/// The folder of all manifests.
+pub(crate) const MANIFESTS: &str = "current";
+
+/// The manifest of a scope.
+pub fn manifest(scope: &Scope) -> String {
+    format!("{MANIFESTS}/{scope}/manifest.json")
+}
+
+/// The scope of a manifest; `None` for other keys. A folder in its place counts, too: reading it reports the error.
+pub(crate) fn scope_of_manifest(key: &str) -> Option<Scope> {
+    match key.split('/').collect::<Vec<_>>()[..] {
+        [_, tenant, surface, "manifest.json", ..] => scope(tenant, surface),
+        _ => None,
+    }
+}
+
+/// The folder of all histories.
+pub(crate) const HISTORIES: &str = "history";
+
+/// The folder of the histories of a tenant.
+pub(crate) fn histories(tenant: &str) -> String {
+    format!("{HISTORIES}/{tenant}")
+}
+
+/// The folder of the history of a scope.
+pub(crate) fn history(scope: &Scope) -> String {
+    format!("{HISTORIES}/{scope}")
+}
+
+/// The history entry of a manifest. Keys sort by time and end with the hash.
+pub(crate) fn history_entry(scope: &Scope, time: Timestamp, hash: &str) -> String {
+    format!("{}/{}-{hash}.json", history(scope), time.strftime("%Y%m%dT%H%M%S%.6fZ"))
+}
+
+/// The hash in the key of a history entry; `None` for other keys.
+pub(crate) fn hash_of_entry(key: &str) -> Option<&str> {
+    let (_, hash) = key.strip_suffix(".json")?.rsplit_once('-')?;
+    is_sha256(hash).then_some(hash)
+}
+
+/// The key of a history entry up to its hash: entries of one scope compare by time.
+pub(crate) fn time_of_entry(key: &str) -> Option<&str> {
+    key.rsplit_once('-').map(|(time, _)| time)
+}
+
+/// The folder of all notes of first swaps.
+pub(crate) const ALL_BEGUN: &str = "begun";
+
+/// The note that a first manifest was swapped in.
+pub(crate) fn begun(scope: &Scope) -> String {
+    format!("{ALL_BEGUN}/{scope}.json")
+}
+
+/// The scope of a note of a first swap; `None` for other keys.
+pub(crate) fn scope_of_begun(key: &str) -> Option<Scope> {
+    let (tenant, surface) = below(ALL_BEGUN, key)?.strip_suffix(".json")?.split_once('/')?;
+    scope(tenant, surface)
+}
+
+/// The holds of a scope.
+pub(crate) fn holds(scope: &Scope) -> String {
+    format!("holds/{scope}.json")
+}
+
+/// The claims of garbage collections of a scope.
+pub(crate) fn claims(scope: &Scope) -> String {
+    format!("gc/{scope}.json")
+}
+
+/// A test of conditional writes.
+pub(super) fn probe(random: u128) -> String {
+    format!(".probe/{random:032x}")
+}
+
+/// The scope with these names, if they are allowed.
+pub(crate) fn scope(tenant: &str, surface: &str) -> Option<Scope> {
+    Some(Scope { tenant: tenant.parse().ok()?, surface: surface.parse().ok()? })
 }
 
 /// The rest of a key below a folder.
