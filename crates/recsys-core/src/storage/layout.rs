@@ -191,9 +191,40 @@ pub(crate) fn claims(scope: &Scope) -> String {
     format!("gc/{scope}.json")
 }
 
+/// The last manifest of a scope that was announced.
+pub fn notified(scope: &Scope) -> String {
+    format!("notified/{scope}.json")
+}
+
 /// A test of conditional writes.
 pub(super) fn probe(random: u128) -> String {
     format!(".probe/{random:032x}")
+}
+
+/// The checkpoint of a scope.
+pub fn checkpoint(scope: &Scope) -> String {
+    format!("{scope}.json")
+}
+
+/// The folder of all notes of failures.
+pub const FAILURES: &str = "failures";
+
+/// The folder of the notes of failures of a scope.
+pub fn failures(scope: &Scope) -> String {
+    format!("{FAILURES}/{scope}")
+}
+
+/// The note of the last failure of a binary.
+pub fn failure(scope: &Scope, binary: &str) -> String {
+    format!("{}/{binary}.json", failures(scope))
+}
+
+/// The scope of a note of a failure; `None` for other keys.
+pub fn scope_of_failure(key: &str) -> Option<Scope> {
+    match key.split('/').collect::<Vec<_>>()[..] {
+        [_, tenant, surface, _] => scope(tenant, surface),
+        _ => None,
+    }
 }
 
 /// The scope with these names, if they are allowed.
