@@ -1,4 +1,39 @@
-//! The layout: the keys of what is read or stored below a root.
+//! The layout: the key of everything that is read or stored.
+//!
+//! All keys are made here and taken apart here. A key is a path below one of the roots of the configuration:
+//!
+//! | root | key | holds |
+//! |---|---|---|
+//! | `raw_events_dir` | `exposure.jsonl` | raw exposures of all days and scopes |
+//! | | `TENANT/SURFACE/exposure.DAY.jsonl` | raw exposures of a day |
+//! | | `outcome` in place of `exposure` | raw outcomes |
+//! | | `.gz` or `.zst` at the end of each | the same, compressed |
+//! | `canonical_dir` | `TENANT/SURFACE/scope.json` | the owner of the folder |
+//! | | `TENANT/SURFACE/exposures/DAY.jsonl` | canonical exposures of a day |
+//! | | `TENANT/SURFACE/outcomes/DAY.jsonl` | canonical outcomes of a day |
+//! | | `DAY.refused.jsonl` beside each | a day that a gate has refused |
+//! | | `TENANT/SURFACE/quarantine/DAY.jsonl` | raw exposures that break a rule |
+//! | | `TENANT/SURFACE/quarantine/outcomes/DAY.jsonl` | raw outcomes that break a rule |
+//! | | `TENANT/SURFACE/reports/DAY.json` | the report of a day |
+//! | `artifacts_dir` | `TENANT/SURFACE/SEGMENT/KIND/START_END/VERSION.json` | a staged artifact |
+//! | | `TENANT/SURFACE/SEGMENT/KIND/START_END/current.version` | the version to publish of a window |
+//! | `object_store_dir` | `TENANT/SURFACE/KIND/VERSION.json` | a blob: a published artifact |
+//! | `registry_dir` | `current/TENANT/SURFACE/manifest.json` | the blob of each kind that is current |
+//! | | `records/TENANT/SURFACE/KIND/VERSION.json` | the record of a published version |
+//! | | `history/TENANT/SURFACE/TIME-HASH.json` | a manifest that became current, or was about to |
+//! | | `begun/TENANT/SURFACE.json` | the note that a first manifest was swapped in |
+//! | | `holds/TENANT/SURFACE.json` | the kinds that no publish moves |
+//! | | `gc/TENANT/SURFACE.json` | the claims of garbage collections |
+//! | | `notified/TENANT/SURFACE.json` | the manifest that was announced last |
+//! | | `.probe/RANDOM` | a test of conditional writes; removed at once |
+//! | `checkpoint_dir` | `TENANT/SURFACE.json` | the last day that was published without a gap |
+//! | | `failures/TENANT/SURFACE/BINARY.json` | the last failure of a binary |
+//!
+//! `SEGMENT` is `_all` for an artifact without a segment. `DAY`, `START` and `END` are like `2026-01-31`; `END` is the
+//! day after the last. `VERSION` and `HASH` are 64 lower-case hex digits. `TIME` is like `20260102T031500.123456Z`.
+//!
+//! On a local disk, a root also has `.scratch/` for files that are being written, and `.manifest.json.lock` beside each
+//! manifest. Neither has a key.
 
 use std::fmt::Display;
 
@@ -235,4 +270,60 @@ pub(crate) fn scope(tenant: &str, surface: &str) -> Option<Scope> {
 /// The rest of a key below a folder.
 fn below<'k>(folder: &str, key: &'k str) -> Option<&'k str> {
     key.strip_prefix(folder)?.strip_prefix('/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_stay_as_they_are() {
+        let of = scope("demo", "home").unwrap();
+        let (exposures, outcomes) = (Stream::Exposures, Stream::Outcomes);
+        let first: Day = "2026-01-01".parse().unwrap();
+        let folder = staging(&of, "_all", "cooc", Window::ending_with(first, 1).unwrap());
+        let hash = "0a".repeat(32);
+        let time: Timestamp = "2026-01-02T03:15:00.123456Z".parse().unwrap();
+        let keys = [
+            (raw_flat(exposures).join(" "), "exposure.jsonl exposure.jsonl.gz exposure.jsonl.zst"),
+            (raw_day(&of, outcomes, first)[2].clone(), "demo/home/outcome.2026-01-01.jsonl.zst"),
+            (owner(&of), "demo/home/scope.json"),
+            (day(&of, exposures, first), "demo/home/exposures/2026-01-01.jsonl"),
+            (day(&of, outcomes, first), "demo/home/outcomes/2026-01-01.jsonl"),
+            (refused_day(&of, exposures, first), "demo/home/exposures/2026-01-01.refused.jsonl"),
+            (quarantine(&of, exposures, first), "demo/home/quarantine/2026-01-01.jsonl"),
+            (quarantine(&of, outcomes, first), "demo/home/quarantine/outcomes/2026-01-01.jsonl"),
+            (report(&of, first), "demo/home/reports/2026-01-01.json"),
+            (staged(&folder, "v"), "demo/home/_all/cooc/2026-01-01_2026-01-02/v.json"),
+            (staged_version(&folder), "demo/home/_all/cooc/2026-01-01_2026-01-02/current.version"),
+            (blob(&of, "cooc", "v"), "demo/home/cooc/v.json"),
+            (record(&of, "cooc", "v"), "records/demo/home/cooc/v.json"),
+            (manifest(&of), "current/demo/home/manifest.json"),
+            (history_entry(&of, time, "v"), "history/demo/home/20260102T031500.123456Z-v.json"),
+            (begun(&of), "begun/demo/home.json"),
+            (holds(&of), "holds/demo/home.json"),
+            (claims(&of), "gc/demo/home.json"),
+            (notified(&of), "notified/demo/home.json"),
+            (checkpoint(&of), "demo/home.json"),
+            (failure(&of, "job_publish"), "failures/demo/home/job_publish.json"),
+        ];
+        for (made, expected) in keys {
+            assert_eq!(made, expected);
+        }
+        // What is made is also taken apart.
+        let refused = refused_day(&of, outcomes, first);
+        assert_eq!(day_of_refused(&of, outcomes, &refused), Some(first));
+        assert!(before_day(&of, outcomes, first) < refused);
+        assert_eq!(day_of_refused(&of, outcomes, &day(&of, outcomes, first)), None);
+        let record = record(&of, "cooc", &hash);
+        assert_eq!(kind_and_version(&records(&of), &record), Some(("cooc", hash.as_str())));
+        assert_eq!(kind_and_version(&blobs(&of), &blob(&of, "cooc", "v")), None);
+        assert_eq!(version_in(&record), hash);
+        let entry = history_entry(&of, time, &hash);
+        assert_eq!(hash_of_entry(&entry), Some(hash.as_str()));
+        assert_eq!(time_of_entry(&entry), Some("history/demo/home/20260102T031500.123456Z"));
+        assert_eq!(scope_of_manifest(&manifest(&of)).as_ref(), Some(&of));
+        assert_eq!(scope_of_begun(&begun(&of)).as_ref(), Some(&of));
+        assert_eq!(scope_of_failure(&failure(&of, "job_publish")).as_ref(), Some(&of));
+    }
 }
