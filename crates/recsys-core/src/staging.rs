@@ -1,8 +1,8 @@
 //! Staging: the folders in which jobs hand artifacts on.
 //!
-//! `<tenant>/<surface>/<segment or _all>/<kind>/<start>_<end>/` holds `<version>.json` for each version built of that
-//! window, and `current.version`, which names the one to publish. The artifact is written before the pointer: a crash
-//! leaves the old pointer, or the new pointer with its artifact.
+//! The folder of a window holds an artifact for each version that was built, and `current.version`, which names the one
+//! to publish. The artifact is written before the pointer: a crash leaves the old pointer, or the new pointer with its
+//! artifact.
 
 use bytes::Bytes;
 
@@ -11,7 +11,7 @@ use crate::domain::class::Class;
 use crate::domain::limit::{LimitExceeded, Limits};
 use crate::encoding::hash::is_sha256;
 use crate::encoding::json;
-use crate::storage::{Condition, MAX_ARTIFACT_BYTES, Store, StoreError};
+use crate::storage::{Condition, MAX_ARTIFACT_BYTES, Store, StoreError, layout};
 
 /// Why a staged artifact could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +64,7 @@ pub struct Staging<'a> {
 }
 
 fn folder(key: &ArtifactKey) -> String {
-    format!("{}/{}/{}/{}", key.scope.prefix(), key.segment_folder(), key.kind, key.window)
+    layout::staging(&key.scope, key.segment_folder(), key.kind, key.window)
 }
 
 impl<'a> Staging<'a> {
@@ -78,11 +78,11 @@ impl<'a> Staging<'a> {
     /// An intact artifact of the same version and source stays as it is.
     pub fn put(&self, key: &ArtifactKey, version: &str, bytes: &[u8]) -> Result<String, StagingError> {
         let folder = folder(key);
-        let file = format!("{folder}/{version}.json");
+        let file = layout::staged(&folder, version);
         if !self.holds_build(&file, key, bytes)? {
             self.store.put(&file, bytes, Condition::Always)?;
         }
-        let pointer = format!("{folder}/current.version");
+        let pointer = layout::staged_version(&folder);
         self.store.put(&pointer, format!("{version}\n").as_bytes(), Condition::Always)?;
         Ok(self.store.name(&file))
     }
@@ -101,13 +101,13 @@ impl<'a> Staging<'a> {
     /// The current artifact of a window, if one is staged. One that exceeds the limits is not read.
     pub fn current(&self, key: &ArtifactKey, limits: &Limits) -> Result<Option<Staged>, StagingError> {
         let folder = folder(key);
-        let pointer = format!("{folder}/current.version");
+        let pointer = layout::staged_version(&folder);
         let Some(text) = self.store.read(&pointer)? else { return Ok(None) };
         let version = String::from_utf8_lossy(&text).trim().to_owned();
         if !is_sha256(&version) {
             return Err(StagingError::Pointer(self.store.name(&pointer)));
         }
-        let file = format!("{folder}/{version}.json");
+        let file = layout::staged(&folder, &version);
         let name = self.store.name(&file);
         let dangling =
             || StagingError::Dangling { pointer: self.store.name(&pointer), artifact: name.clone() };

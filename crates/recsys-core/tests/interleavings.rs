@@ -16,10 +16,11 @@ use published::{candidates, publish, publish_within, roll_back_within, scope};
 use recsys_core::artifact::Kind;
 use recsys_core::publish::{
     BlobError, Candidate, Change, ClaimsError, Collection, GarbageError, HistoryEntry, Hold, Keep,
-    LeaseTimeouts, Manifest, Options, PublishError, Reason, Record, Registry, RegistryError, Remover,
-    RollbackError, RollbackPlan, Target, version_in,
+    LeaseTimeouts, Manifest, Options, PublishError, Reason, Registry, RegistryError, Remover, RollbackError,
+    RollbackPlan, Target,
 };
 use recsys_core::storage::Store;
+use recsys_core::storage::layout::{self, version_in};
 use recsys_testkit::interleave::{Contents, Process, Stores, explore};
 
 /// Nobody waits, and any other collection looks dead.
@@ -51,10 +52,10 @@ fn shelf() -> Contents {
 
 /// What the manifest names is there, blob and record.
 fn check(contents: &Contents) -> Result<(), String> {
-    let manifest = contents.get(&format!("registry/{}", Manifest::key(&scope()))).ok_or("no manifest")?;
+    let manifest = contents.get(&format!("registry/{}", layout::manifest(&scope()))).ok_or("no manifest")?;
     let manifest: Manifest = serde_json::from_slice(manifest).map_err(|error| error.to_string())?;
     for (kind, uri) in &manifest.current {
-        let record = Record::key(&scope(), *kind, version_in(uri));
+        let record = layout::record(&scope(), *kind, version_in(uri));
         for key in [uri["memory://".len()..].to_owned(), format!("registry/{record}")] {
             contents.get(&key).ok_or(format!("{key} is gone"))?;
         }
@@ -167,7 +168,7 @@ fn rollback() -> Change {
 /// No publish follows the rollback that holds.
 fn check_hold(contents: &Contents) -> Result<(), String> {
     check(contents)?;
-    let manifest = &contents.get(&format!("registry/{}", Manifest::key(&scope()))).ok_or("no manifest")?;
+    let manifest = &contents.get(&format!("registry/{}", layout::manifest(&scope()))).ok_or("no manifest")?;
     let manifest: Manifest = serde_json::from_slice(manifest).map_err(|error| error.to_string())?;
     let entries = contents.below("registry/history/");
     let entries = entries.into_iter().map(|bytes| serde_json::from_slice::<HistoryEntry>(bytes).unwrap());

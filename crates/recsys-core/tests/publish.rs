@@ -14,10 +14,10 @@ use recsys_core::artifact::Kind;
 use recsys_core::domain::limit::Limits;
 use recsys_core::encoding::hash::sha256;
 use recsys_core::publish::{
-    Candidate, Change, Fate, LeaseTimeouts, Manifest, PublishError, Reason, Record, Registry, RegistryError,
+    Candidate, Change, Fate, LeaseTimeouts, PublishError, Reason, Record, Registry, RegistryError,
     RollbackError, RollbackPlan, Target,
 };
-use recsys_core::storage::{Condition, Store};
+use recsys_core::storage::{Condition, Store, layout};
 use recsys_testkit::faulty::{FaultyStore, Plan};
 use recsys_testkit::place::Place;
 
@@ -37,7 +37,7 @@ fn a_record_describes_the_blob_that_is_there() {
     });
     shelf.publish(&later.collect::<Vec<_>>());
     for candidate in earlier {
-        let key = Record::key(&scope(), candidate.key.kind, &candidate.build.version);
+        let key = layout::record(&scope(), candidate.key.kind, &candidate.build.version);
         let record = shelf.store("registry").read(&key).unwrap().unwrap();
         let record: Record = serde_json::from_slice(&record).unwrap();
         assert_eq!(record.bytes, candidate.bytes.len() as u64);
@@ -179,7 +179,7 @@ fn foreign(records: Option<&str>) -> Shelf {
         "updated_at": "2025-06-01T12:30:00.123456789+02:00", "current": manifest.current,
         "v": 1, "surface": "home", "tenant": "demo",
     });
-    registry.put(&Manifest::key(&scope()), text.to_string().as_bytes(), Condition::Always).unwrap();
+    registry.put(&layout::manifest(&scope()), text.to_string().as_bytes(), Condition::Always).unwrap();
     shelf
 }
 
@@ -190,14 +190,14 @@ fn a_registry_without_history_is_adopted_and_what_it_serves_stays() {
     for records in [None, Some(go), Some("{}"), Some("[1]")] {
         let shelf = foreign(records);
         let before = shelf.seen().unwrap();
-        let text = shelf.store("registry").read(&Manifest::key(&scope())).unwrap();
+        let text = shelf.store("registry").read(&layout::manifest(&scope())).unwrap();
         // Looking changes nothing, and neither does publishing what is current or older.
         let registry = shelf.store("registry");
         let history = Registry::new(&*registry).history(&scope(), 10).unwrap();
         assert_eq!(history.iter().map(|entry| entry.reason).collect::<Vec<_>>(), [Reason::Adopt]);
         assert_eq!(shelf.publish(&candidates(2)).fates, [Fate::AlreadyCurrent; 2]);
         assert_eq!(shelf.publish(&candidates(1)).fates, [Fate::OlderWindow; 2]);
-        assert_eq!(shelf.store("registry").read(&Manifest::key(&scope())).unwrap(), text);
+        assert_eq!(shelf.store("registry").read(&layout::manifest(&scope())).unwrap(), text);
 
         // One kind moves; the other one stays what it was.
         let [popularity, cooc] = [candidates(3).swap_remove(0), candidates(3).swap_remove(1)];
@@ -228,7 +228,7 @@ fn a_manifest_that_was_written_over_a_history_follows_its_newest_entry() {
     edited.current.remove(&Kind::Cooc);
     let registry = shelf.store("registry");
     let text = serde_json::to_vec(&edited).unwrap();
-    registry.put(&Manifest::key(&scope()), &text, Condition::Always).unwrap();
+    registry.put(&layout::manifest(&scope()), &text, Condition::Always).unwrap();
     shelf.publish(&candidates(3));
     let new = shelf.seen().unwrap();
     assert_eq!(shelf.chain(), [vec![new, edited.current], chain].concat());
@@ -254,11 +254,11 @@ fn a_manifest_that_was_lost_is_not_begun_anew() {
     shelf.publish(&candidates(1));
     shelf.publish(&candidates(2));
     let registry = shelf.store("registry");
-    let manifest = registry.read(&Manifest::key(&scope())).unwrap().unwrap();
-    registry.remove(&Manifest::key(&scope())).unwrap();
+    let manifest = registry.read(&layout::manifest(&scope())).unwrap().unwrap();
+    registry.remove(&layout::manifest(&scope())).unwrap();
     let refused = publish(&*shelf.store("objects"), &*registry, &candidates(3));
     assert!(matches!(refused, Err(PublishError::Registry(RegistryError::Lost { .. }))), "{refused:?}");
-    registry.put(&Manifest::key(&scope()), &manifest, Condition::Absent).unwrap();
+    registry.put(&layout::manifest(&scope()), &manifest, Condition::Absent).unwrap();
     shelf.publish(&candidates(3));
     assert_eq!(shelf.chain().len(), 3);
 }
@@ -327,7 +327,7 @@ fn a_rollback_writes_the_records_that_are_missing() {
     shelf.publish(&candidates(1));
     shelf.publish(&candidates(2));
     let registry = shelf.store("registry");
-    let key = |candidate: &Candidate| Record::key(&scope(), candidate.key.kind, &candidate.build.version);
+    let key = |candidate: &Candidate| layout::record(&scope(), candidate.key.kind, &candidate.build.version);
     let records = || candidates(1).iter().map(|it| registry.read(&key(it)).unwrap()).collect::<Vec<_>>();
     let before = records();
     for candidate in candidates(1) {

@@ -38,7 +38,7 @@ use crate::encoding::hash::{HashWriter, TeeReader};
 use crate::encoding::json::error_in_words;
 use crate::input::event::Rules;
 use crate::input::lines::{LineError, LineFile, LinesError};
-use crate::storage::{Condition, PendingWrite, Replaced, Store, StoreError};
+use crate::storage::{Condition, PendingWrite, Replaced, Store, StoreError, layout};
 
 /// Why canonical data could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -117,9 +117,6 @@ pub struct Canonical<'a> {
     is_refused: bool,
 }
 
-/// File name ending of days that a gate has refused.
-const REFUSED: &str = ".refused.jsonl";
-
 impl<'a> Canonical<'a> {
     /// The exposures of `scope` in `store`.
     pub fn new(store: &'a dyn Store, scope: &'a Scope) -> Self {
@@ -145,22 +142,17 @@ impl<'a> Canonical<'a> {
         Self { is_refused: true, ..self }
     }
 
-    fn folder(&self) -> String {
-        format!("{}/{}", self.scope.prefix(), self.stream.as_str())
-    }
-
     fn key(&self, day: Day) -> String {
-        let ending = if self.is_refused { REFUSED } else { ".jsonl" };
-        format!("{}/{day}{ending}", self.folder())
+        let key = if self.is_refused { layout::refused_day } else { layout::day };
+        key(self.scope, self.stream, day)
     }
 
     /// The refused days that are kept apart, optionally only those from `first` on.
     pub fn refused_days(&self, first: Option<Day>) -> Result<BTreeSet<Day>, StoreError> {
-        let folder = self.folder();
-        let after = first.map(|first| format!("{folder}/{first}")).unwrap_or_default();
-        let listed = self.store.list_after(&folder, &after)?;
-        let day = |key: &str| key[folder.len()..].strip_prefix('/')?.strip_suffix(REFUSED)?.parse().ok();
-        Ok(listed.iter().filter_map(|listed| day(&listed.key)).collect())
+        let Self { scope, stream, .. } = *self;
+        let after = first.map(|first| layout::before_day(scope, stream, first)).unwrap_or_default();
+        let listed = self.store.list_after(&layout::days(scope, stream), &after)?;
+        Ok(listed.iter().filter_map(|listed| layout::day_of_refused(scope, stream, &listed.key)).collect())
     }
 
     /// Creates an empty file for a day, unless the day has a file.

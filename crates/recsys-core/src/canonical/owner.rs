@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Canonical, CanonicalError};
 use crate::domain::id::{Scope, Surface, Tenant};
 use crate::encoding::json;
-use crate::storage::{Commit, Condition, create_after_look};
+use crate::storage::{Commit, Condition, create_after_look, layout};
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -22,13 +22,9 @@ struct Owner {
 }
 
 impl Canonical<'_> {
-    fn owner_key(&self) -> String {
-        format!("{}/scope.json", self.scope.prefix())
-    }
-
     /// Refuses a folder that belongs to another tenant or surface. Returns whether the folder has an owner.
     pub fn check_owner(&self) -> Result<bool, CanonicalError> {
-        let key = self.owner_key();
+        let key = layout::owner(self.scope);
         let Some(bytes) = self.store.read(&key)? else { return Ok(false) };
         let owner: Owner = serde_json::from_slice(&bytes)
             .map_err(|problem| CanonicalError::NoOwner { name: self.store.name(&key), problem })?;
@@ -46,10 +42,10 @@ impl Canonical<'_> {
             return Ok(());
         }
         let Scope { tenant, surface } = self.scope.clone();
-        let owner = json::readable(&Owner { v: 1, tenant, surface });
-        let commit = match self.store.put(&self.owner_key(), &owner, Condition::Absent) {
+        let (key, owner) = (layout::owner(self.scope), json::readable(&Owner { v: 1, tenant, surface }));
+        let commit = match self.store.put(&key, &owner, Condition::Absent) {
             // Stores without conditional writes do not treat different names as equal, either.
-            Err(error) if error.is_unsupported() => create_after_look(self.store, &self.owner_key(), &owner)?,
+            Err(error) if error.is_unsupported() => create_after_look(self.store, &key, &owner)?,
             commit => commit?,
         };
         if commit == Commit::Refused {

@@ -127,13 +127,7 @@ pub struct Scope {
     pub surface: Surface,
 }
 
-impl Scope {
-    /// `<tenant>/<surface>`, the prefix of every key that belongs to this scope.
-    pub fn prefix(&self) -> String {
-        format!("{}/{}", self.tenant, self.surface)
-    }
-}
-
+/// `<tenant>/<surface>`, as in messages and keys.
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.tenant, self.surface)

@@ -21,14 +21,6 @@ impl Stream {
         }
     }
 
-    /// The beginning of its raw file names.
-    pub(crate) fn raw_stem(self) -> &'static str {
-        match self {
-            Self::Exposures => "exposure",
-            Self::Outcomes => "outcome",
-        }
-    }
-
     /// Combines the order of two events with the same time, session and request: `rank` compares their ranks or
     /// values, `rest` all other fields.
     pub(crate) fn order(self, rank: Ordering, rest: Ordering) -> Ordering {

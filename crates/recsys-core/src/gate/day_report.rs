@@ -1,7 +1,7 @@
 //! Day reports: what a day's canonical data contains, and the verdict of the gates.
 //!
-//! A report lies beside the data, at `<tenant>/<surface>/reports/<day>.json`. The job that writes the data writes the
-//! counts; the job that judges the day adds the verdict, even a good one. The hash tells which data a report is about.
+//! A report lies beside the data. The job that writes the data writes the counts; the job that judges the day adds the
+//! verdict, even a good one. The hash tells which data a report is about.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::domain::id::{Scope, Surface, Tenant};
 use crate::domain::window::Day;
 use crate::encoding::json;
 use crate::gate::{Check, DayCounts, Dropped, Past};
-use crate::storage::{Condition, Store, StoreError};
+use crate::storage::{Condition, Store, StoreError, layout};
 
 /// The report of one day.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -111,7 +111,7 @@ impl<'a> Reports<'a> {
     }
 
     fn key(&self, day: Day) -> String {
-        format!("{}/reports/{day}.json", self.scope.prefix())
+        layout::report(self.scope, day)
     }
 
     /// Name of a day's report in messages.

@@ -18,7 +18,7 @@ use crate::domain::id::Scope;
 use crate::domain::stream::Stream;
 use crate::domain::window::Day;
 use crate::input::lines::LineFile;
-use crate::storage::{Store, StoreError};
+use crate::storage::{Store, StoreError, layout};
 
 pub use compressed::{Broken, open_decompressed};
 pub use zstd_window::{MaxWindow, WindowTooLarge};
@@ -76,9 +76,6 @@ pub struct Raw<'a> {
     is_measured: bool,
 }
 
-/// The extension of an uncompressed file.
-const PLAIN: &str = "jsonl";
-
 impl<'a> Raw<'a> {
     /// The exposures of `scope` in `store`; the root of the store must exist.
     pub fn new(store: &'a dyn Store, scope: &'a Scope) -> Result<Self, RawError> {
@@ -115,12 +112,12 @@ impl<'a> Raw<'a> {
 
     /// The flat files, which hold every day, tenant and surface. Empty when the layout is per day.
     pub fn flat(&self) -> Result<Vec<LineFile>, RawError> {
-        self.variants(self.stream.raw_stem())
+        self.open(layout::raw_flat(self.stream))
     }
 
     /// The files of one day. Empty when the day has none.
     pub fn day(&self, day: Day) -> Result<Vec<LineFile>, RawError> {
-        self.variants(&format!("{}/{}.{day}", self.scope.prefix(), self.stream.raw_stem()))
+        self.open(layout::raw_day(self.scope, self.stream, day))
     }
 
     /// Whether a day has a file of its own.
@@ -134,12 +131,11 @@ impl<'a> Raw<'a> {
         name.strip_prefix(root.trim_end_matches('/')).map_or(name, |rest| rest.trim_start_matches('/'))
     }
 
-    fn variants(&self, stem: &str) -> Result<Vec<LineFile>, RawError> {
+    fn open(&self, keys: [String; 3]) -> Result<Vec<LineFile>, RawError> {
         let mut files = Vec::new();
-        for extension in [PLAIN, "jsonl.gz", "jsonl.zst"] {
-            let key = format!("{stem}.{extension}");
+        for key in keys {
             if let Some(reader) = open_decompressed(self.store, &key, self.window)? {
-                let is_measured = self.is_measured && extension == PLAIN;
+                let is_measured = self.is_measured && key.ends_with(".jsonl");
                 let listed = if is_measured { self.store.look(&key)? } else { None };
                 let bytes = listed.map(|listed| listed.bytes);
                 files.push(LineFile { name: self.store.name(&key), reader, bytes });

@@ -5,6 +5,7 @@ use std::fmt;
 use crate::artifact::{Artifact, ArtifactKey, BuildInfo, DocumentError, Kind};
 use crate::domain::class::Class;
 use crate::domain::id::Scope;
+use crate::storage::layout::{self, version_in};
 use crate::storage::{MAX_ARTIFACT_BYTES, MAX_DOCUMENT_BYTES, Store, StoreError};
 
 /// An existing blob whose version is the one that its URI states.
@@ -99,12 +100,6 @@ fn remedy(Of { scope, kind }: &Of) -> String {
     )
 }
 
-/// The version in a URI or key: the file name.
-pub fn version_in(uri: &str) -> &str {
-    let file = uri.rsplit('/').next().unwrap_or_default();
-    file.strip_suffix(".json").unwrap_or(file)
-}
-
 /// The unchecked bytes of a blob. An artifact borrows from them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlobBytes {
@@ -157,7 +152,7 @@ fn missing(scope: &Scope, kind: Kind, uri: &str) -> BlobError {
 
 /// The key of the blob at a URI.
 fn key(objects: &dyn Store, scope: &Scope, kind: Kind, uri: &str) -> Result<String, BlobError> {
-    let key = format!("{}/{kind}/{}.json", scope.prefix(), version_in(uri));
+    let key = layout::blob(scope, kind, version_in(uri));
     if objects.uri(&key) != uri {
         return Err(BlobError::Elsewhere { uri: uri.to_owned(), root: objects.uri("") });
     }

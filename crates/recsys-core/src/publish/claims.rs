@@ -33,7 +33,7 @@ use crate::artifact::Kind;
 use crate::domain::class::Class;
 use crate::domain::id::Scope;
 use crate::encoding::json::error_in_words;
-use crate::storage::{Condition, Store, StoreError};
+use crate::storage::{Condition, Store, StoreError, layout};
 use crate::threads::interrupt;
 use crate::threads::silence::SILENT_WAIT;
 
@@ -217,10 +217,6 @@ impl Document {
     }
 }
 
-fn key(scope: &Scope) -> String {
-    format!("gc/{}.json", scope.prefix())
-}
-
 /// The claims document of `scope`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Claims<'a> {
@@ -264,11 +260,11 @@ impl<'a> Claims<'a> {
     }
 
     fn name(&self) -> String {
-        self.store.name(&key(self.scope))
+        self.store.name(&layout::claims(self.scope))
     }
 
     fn read(&self) -> Result<(Document, Condition), ClaimsError> {
-        let key = key(self.scope);
+        let key = layout::claims(self.scope);
         match self.store.read_tagged(&key)? {
             Some((bytes, tag)) => {
                 let document = serde_json::from_slice(&bytes)
@@ -285,7 +281,7 @@ impl<'a> Claims<'a> {
         change: impl FnMut(&mut Document) -> Result<T, ClaimsError>,
     ) -> Result<T, ClaimsError> {
         let contended = || ClaimsError::Contended(self.name());
-        let (key, most) = (key(self.scope), self.timeouts.wait);
+        let (key, most) = (layout::claims(self.scope), self.timeouts.wait);
         compare_and_swap::update(self.store, &key, most, || self.read(), contended, change)
     }
 

@@ -9,14 +9,13 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::blob::version_in;
 use super::claims::ClaimsError;
 use super::history::HistoryEntry;
 use super::registry::{Registry, RegistryError};
 use crate::artifact::Kind;
 use crate::domain::class::Class;
 use crate::domain::id::Scope;
-use crate::encoding::hash::is_sha256;
+use crate::storage::layout::{self, version_in};
 use crate::storage::{Listed, Store, StoreError};
 use crate::threads::parallel;
 
@@ -131,16 +130,10 @@ pub struct Garbage {
 impl Garbage {
     /// Its key in the object store or registry.
     pub fn key(&self, scope: &Scope) -> String {
-        let Self { kind, version, .. } = self;
-        format!("{}/{kind}/{version}.json", folder(self.r#type, scope))
-    }
-}
-
-/// The folder of blobs in an object store, or of records in a registry.
-fn folder(of: GarbageType, scope: &Scope) -> String {
-    match of {
-        GarbageType::Blob => scope.prefix(),
-        GarbageType::Record => format!("records/{}", scope.prefix()),
+        match self.r#type {
+            GarbageType::Blob => layout::blob(scope, self.kind, &self.version),
+            GarbageType::Record => layout::record(scope, self.kind, &self.version),
+        }
     }
 }
 
@@ -156,12 +149,14 @@ pub struct Collection {
 
 /// The documents of `scope` with names of the form `<kind>/<version>.json`. All others are left alone.
 fn documents(of: GarbageType, store: &dyn Store, scope: &Scope) -> Result<Vec<Garbage>, StoreError> {
-    let folder = folder(of, scope);
+    let folder = match of {
+        GarbageType::Blob => layout::blobs(scope),
+        GarbageType::Record => layout::records(scope),
+    };
     let document = |listed: Listed| {
-        let (kind, file) = listed.key.strip_prefix(&folder)?.strip_prefix('/')?.split_once('/')?;
-        let version = file.strip_suffix(".json").filter(|version| is_sha256(version))?.to_owned();
-        let Listed { bytes, modified, .. } = listed;
-        Some(Garbage { r#type: of, kind: kind.parse().ok()?, version, bytes, modified })
+        let (kind, version) = layout::kind_and_version(&folder, &listed.key)?;
+        let (kind, version) = (kind.parse().ok()?, version.to_owned());
+        Some(Garbage { r#type: of, kind, version, bytes: listed.bytes, modified: listed.modified })
     };
     Ok(store.list(&folder)?.into_iter().filter_map(document).collect())
 }
@@ -179,10 +174,9 @@ impl Collection {
         let mut blobs = documents(GarbageType::Blob, objects, scope)?;
         let mut records = documents(GarbageType::Record, registry_store, scope)?;
         let kept = Kept::find(registry_store, &registry, scope, keep)?;
-        if let Some(uri) = kept.uris.iter().find(|(kind, uri)| {
-            let key = format!("{}/{kind}/{}.json", scope.prefix(), version_in(uri));
-            objects.uri(&key) != *uri
-        }) {
+        let is_elsewhere =
+            |(kind, uri): &&(Kind, String)| objects.uri(&layout::blob(scope, kind, version_in(uri))) != *uri;
+        if let Some(uri) = kept.uris.iter().find(is_elsewhere) {
             let (uri, root) = (uri.1.clone(), objects.uri(""));
             return Err(GarbageError::OtherStore { scope: Box::new(scope.clone()), uri, root });
         }
@@ -257,10 +251,10 @@ impl Kept {
         let gap = successor
             .filter(|oldest| kept < keep.manifests || oldest.manifest.updated_at > keep.since)
             .and_then(|oldest| oldest.previous);
-        let young = store.list(&HistoryEntry::folder(scope))?.into_iter();
+        let young = store.list(&layout::history(scope))?.into_iter();
         // Announced after the current one: a swap that is about to happen, whatever the clocks say.
         let is_young = |listed: &Listed| listed.modified > keep.since || listed.key > current;
-        let is_entry = |listed: &Listed| HistoryEntry::hash_in_key(&listed.key).is_some();
+        let is_entry = |listed: &Listed| layout::hash_of_entry(&listed.key).is_some();
         let young: Vec<Listed> = young.filter(|listed| is_entry(listed) && is_young(listed)).collect();
         let young = parallel::try_map(&young, |listed| registry.entry(scope, &listed.key))?;
         uris.extend(young.into_iter().flatten().flat_map(|entry| entry.manifest.current));

@@ -9,8 +9,8 @@ use super::format::V1;
 use super::manifest::Manifest;
 use crate::domain::class::Class;
 use crate::domain::id::Scope;
-use crate::encoding::hash::is_sha256;
 use crate::encoding::json;
+use crate::storage::layout;
 
 /// The fewest characters of a hash that a lookup accepts.
 const MIN_HASH_CHARS: usize = 6;
@@ -108,30 +108,9 @@ pub struct HistoryEntry {
 json::object!(HistoryEntry and Serialize);
 
 impl HistoryEntry {
-    /// The key of the entry in a registry. Keys sort by time and end with the hash.
-    pub fn key(&self, scope: &Scope) -> String {
-        Self::key_with(scope, &self.manifest, &self.hash)
-    }
-
-    /// The key of the entry of a manifest.
-    pub(super) fn key_of(scope: &Scope, manifest: &Manifest) -> String {
-        Self::key_with(scope, manifest, &manifest.hash())
-    }
-
-    fn key_with(scope: &Scope, manifest: &Manifest, hash: &str) -> String {
-        let time = manifest.updated_at.strftime("%Y%m%dT%H%M%S%.6fZ");
-        format!("{}/{time}-{hash}.json", Self::folder(scope))
-    }
-
-    /// The folder of the entries of `scope` in a registry.
-    pub fn folder(scope: &Scope) -> String {
-        format!("history/{}", scope.prefix())
-    }
-
-    /// The hash in the key of an entry.
-    pub(super) fn hash_in_key(key: &str) -> Option<&str> {
-        let (_, hash) = key.strip_suffix(".json")?.rsplit_once('-')?;
-        is_sha256(hash).then_some(hash)
+    /// The key of the entry in a registry.
+    pub(super) fn key(&self, scope: &Scope) -> String {
+        layout::history_entry(scope, self.manifest.updated_at, &self.hash)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::artifact::Kind;
 use crate::domain::class::Class;
 use crate::domain::id::Scope;
 use crate::encoding::json;
-use crate::storage::Condition;
+use crate::storage::{Condition, layout};
 
 /// Who holds a kind, since when, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,10 +98,6 @@ struct Document {
 
 json::object!(Document and Serialize);
 
-fn key(scope: &Scope) -> String {
-    format!("holds/{}.json", scope.prefix())
-}
-
 impl Registry<'_> {
     /// The holds on kinds of `scope`.
     pub fn holds(&self, scope: &Scope) -> Result<Holds, RegistryError> {
@@ -121,8 +117,9 @@ impl Registry<'_> {
     }
 
     fn read_holds(&self, scope: &Scope) -> Result<(Document, Condition), RegistryError> {
-        match self.store().read_tagged(&key(scope))? {
-            Some((bytes, tag)) => Ok((self.parse(&key(scope), HOLDS, &bytes)?, Condition::Still(Some(tag)))),
+        let key = layout::holds(scope);
+        match self.store().read_tagged(&key)? {
+            Some((bytes, tag)) => Ok((self.parse(&key, HOLDS, &bytes)?, Condition::Still(Some(tag)))),
             None => Ok((Document::default(), Condition::Still(None))),
         }
     }
@@ -132,12 +129,13 @@ impl Registry<'_> {
         scope: &Scope,
         mut change: impl FnMut(&mut Holds) -> T,
     ) -> Result<T, RegistryError> {
+        let key = layout::holds(scope);
         compare_and_swap::update(
             self.store(),
-            &key(scope),
+            &key,
             Duration::MAX,
             || self.read_holds(scope),
-            || RegistryError::Contended(self.store().name(&key(scope))),
+            || RegistryError::Contended(self.store().name(&key)),
             |document| Ok(change(&mut document.holds)),
         )
     }

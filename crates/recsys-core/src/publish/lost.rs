@@ -8,7 +8,7 @@ use super::manifest::Manifest;
 use super::registry::{Registry, RegistryError};
 use crate::domain::id::Scope;
 use crate::encoding::json::readable;
-use crate::storage::{Condition, StoreError};
+use crate::storage::{Condition, StoreError, layout};
 use crate::threads::parallel;
 
 /// The note that a first manifest was swapped in. A manifest that is missing later was lost.
@@ -16,10 +16,6 @@ use crate::threads::parallel;
 struct Begun<'a> {
     v: V1,
     first: &'a str,
-}
-
-fn begun_key(scope: &Scope) -> String {
-    format!("begun/{}.json", scope.prefix())
 }
 
 impl Registry<'_> {
@@ -55,14 +51,14 @@ impl Registry<'_> {
     /// Refuses to start afresh if a manifest was lost. The note of a first swap shows that, and so does an entry that
     /// follows another one. Entries left by first publishes that failed follow none.
     pub(super) fn check_first(&self, scope: &Scope) -> Result<(), RegistryError> {
-        let has_begun = self.store().look(&begun_key(scope))?.is_some();
+        let has_begun = self.store().look(&layout::begun(scope))?.is_some();
         for key in self.entry_keys(scope)?.iter().rev() {
             if has_begun || self.entry(scope, key)?.is_some_and(|entry| entry.previous.is_some()) {
                 return Err(RegistryError::Lost { name: self.name(scope), scope: Box::new(scope.clone()) });
             }
         }
         if has_begun {
-            let note = self.store().name(&begun_key(scope));
+            let note = self.store().name(&layout::begun(scope));
             return Err(RegistryError::Begun { name: self.name(scope), note });
         }
         Ok(())
@@ -71,11 +67,11 @@ impl Registry<'_> {
     /// Writes the note that a first manifest was swapped in.
     pub(super) fn note_first(&self, scope: &Scope, manifest: &Manifest) -> Result<(), StoreError> {
         let begun = Begun { v: V1, first: &manifest.hash() };
-        self.store().put(&begun_key(scope), &readable(&begun), Condition::Absent).map(drop)
+        self.store().put(&layout::begun(scope), &readable(&begun), Condition::Absent).map(drop)
     }
 
     fn entry_keys(&self, scope: &Scope) -> Result<Vec<String>, StoreError> {
-        let listed = self.store().list(&HistoryEntry::folder(scope))?.into_iter();
-        Ok(listed.map(|listed| listed.key).filter(|key| HistoryEntry::hash_in_key(key).is_some()).collect())
+        let listed = self.store().list(&layout::history(scope))?.into_iter();
+        Ok(listed.map(|listed| listed.key).filter(|key| layout::hash_of_entry(key).is_some()).collect())
     }
 }

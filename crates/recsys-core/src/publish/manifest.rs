@@ -30,11 +30,6 @@ pub struct Manifest {
 json::object!(Manifest and Serialize);
 
 impl Manifest {
-    /// The key of the manifest of `scope` in a registry.
-    pub fn key(scope: &Scope) -> String {
-        format!("current/{}/manifest.json", scope.prefix())
-    }
-
     /// SHA-256 of the manifest as compact JSON; it does not depend on the layout of the file.
     pub fn hash(&self) -> String {
         sha256(&json::to_vec(self))

@@ -35,7 +35,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-pub use blob::{Blob, BlobBytes, BlobError, Of, read_blob, version_in};
+pub use blob::{Blob, BlobBytes, BlobError, Of, read_blob};
 pub use candidate::{Candidate, Planned, Stored, Unfit};
 pub use claims::{Abandoned, ClaimsError, LeaseTimeouts, Remover, release, uptime};
 pub use format::V1;
@@ -54,6 +54,7 @@ use crate::domain::id::Scope;
 use crate::domain::limit::Limits;
 use crate::domain::share::{Fraction, Move, Share};
 use crate::encoding::json::readable;
+use crate::storage::layout::{self, version_in};
 use crate::storage::{Commit, Condition, MAX_ARTIFACT_BYTES, Pending, Store, StoreError, create_after_look};
 use crate::threads::parallel;
 
@@ -295,7 +296,7 @@ pub struct Prepared<'a> {
 
 fn blob_key(planned: &Planned) -> String {
     let Planned { key, version, .. } = planned;
-    format!("{}/{}/{version}.json", key.scope.prefix(), key.kind)
+    layout::blob(&key.scope, key.kind, version)
 }
 
 impl Publisher<'_> {
@@ -381,7 +382,7 @@ impl Publisher<'_> {
         let Stored { planned, build } = stored;
         let (scope, kind) = (&planned.key.scope, planned.key.kind);
         let record = Record::new(planned.key.clone(), build.clone(), planned.bytes, self.uri(planned));
-        let key = Record::key(scope, kind, &record.version);
+        let key = layout::record(scope, kind, &record.version);
         if self.registry.put(&key, &readable(&record), Condition::Absent)? == Commit::Refused {
             // Written by an earlier publish: time and place may differ, the artifact may not.
             Registry::new(self.registry).record(scope, kind, &record.version)?;
@@ -599,7 +600,7 @@ impl Publisher<'_> {
             let named =
                 planned.filter(|planned| manifest.current.get(&planned.key.kind) == Some(&self.uri(planned)));
             let gone = parallel::try_map(named.collect::<Vec<_>>(), |planned| {
-                let record = Record::key(scope, planned.key.kind, &planned.version);
+                let record = layout::record(scope, planned.key.kind, &planned.version);
                 match Self::vanished(self.objects, &blob_key(planned))? {
                     None => Self::vanished(self.registry, &record),
                     gone => Ok(gone),

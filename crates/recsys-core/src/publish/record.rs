@@ -40,11 +40,6 @@ pub struct Record {
 json::object!(Record and Serialize);
 
 impl Record {
-    /// The key of a record in a registry.
-    pub fn key(scope: &Scope, kind: Kind, version: &str) -> String {
-        format!("records/{}/{kind}/{version}.json", scope.prefix())
-    }
-
     /// The record of an artifact whose blob has `bytes` bytes and is at `uri`.
     pub(super) fn new(key: ArtifactKey, build: BuildInfo, bytes: u64, uri: String) -> Self {
         let ArtifactKey { kind, scope: Scope { tenant, surface }, segment, window } = key;

@@ -9,7 +9,6 @@ use jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
-use super::blob::version_in;
 use super::claims::{Claims, ClaimsError, LeaseTimeouts};
 use super::format::V1;
 use super::history::{HistoryEntry, Reason};
@@ -19,6 +18,7 @@ use crate::artifact::Kind;
 use crate::domain::class::Class;
 use crate::domain::id::Scope;
 use crate::encoding::json::{error_in_words, readable};
+use crate::storage::layout::{self, version_in};
 use crate::storage::{Commit, Condition, Conditions, Listed, Store, StoreError, Tag};
 use crate::threads::interrupt;
 use crate::threads::parallel;
@@ -213,12 +213,12 @@ impl<'a> Registry<'a> {
 
     /// Name of the manifest of `scope` in messages.
     pub fn name(&self, scope: &Scope) -> String {
-        self.store.name(&Manifest::key(scope))
+        self.store.name(&layout::manifest(scope))
     }
 
     /// The current manifest, if there is one, with its tag.
     pub fn manifest(&self, scope: &Scope) -> Result<Option<(Manifest, Tag)>, RegistryError> {
-        let key = Manifest::key(scope);
+        let key = layout::manifest(scope);
         let Some((bytes, tag)) = self.store.read_tagged(&key)? else { return Ok(None) };
         let manifest: Manifest = self.parse(&key, "manifest", &bytes)?;
         let actual = Scope { tenant: manifest.tenant.clone(), surface: manifest.surface.clone() };
@@ -235,7 +235,7 @@ impl<'a> Registry<'a> {
     /// The record of a version, if there is one. A record in the format of another implementation counts as none; the
     /// blob itself has its key.
     pub fn record(&self, scope: &Scope, kind: Kind, version: &str) -> Result<Option<Record>, RegistryError> {
-        let key = Record::key(scope, kind, version);
+        let key = layout::record(scope, kind, version);
         let Some(bytes) = self.store.read(&key)? else { return Ok(None) };
         let record: Record = match self.parse(&key, "record", &bytes) {
             Err(RegistryError::Document { problem, .. }) if problem.classify() == Category::Data => {
@@ -252,26 +252,15 @@ impl<'a> Registry<'a> {
 
     /// The tenants and surfaces that have a manifest or a history.
     pub fn scopes(&self) -> Result<Vec<Scope>, RegistryError> {
-        let keys = self.store.list("current")?;
-        let scope = |listed: &Listed| {
-            // Includes a folder of that name: reading it reports the error.
-            let [_, tenant, surface, "manifest.json", ..] = listed.key.split('/').collect::<Vec<_>>()[..]
-            else {
-                return None;
-            };
-            parsed(tenant, surface)
-        };
-        let mut scopes: BTreeSet<Scope> = keys.iter().filter_map(scope).collect();
-        for listed in self.store.list("begun")? {
-            let of =
-                listed.key.strip_prefix("begun/").and_then(|of| of.strip_suffix(".json")?.split_once('/'));
-            scopes.extend(of.and_then(|(tenant, surface)| parsed(tenant, surface)));
-        }
+        let (manifests, begun) = (self.store.list(layout::MANIFESTS)?, self.store.list(layout::ALL_BEGUN)?);
+        let mut scopes: BTreeSet<Scope> = BTreeSet::new();
+        scopes.extend(manifests.iter().filter_map(|listed| layout::scope_of_manifest(&listed.key)));
+        scopes.extend(begun.iter().filter_map(|listed| layout::scope_of_begun(&listed.key)));
         // One listing per tenant, because a listing of all entries would be too long.
-        let tenants = self.store.folders("history")?;
-        let surfaces = |tenant: &String| self.store.folders(&format!("history/{tenant}"));
+        let tenants = self.store.folders(layout::HISTORIES)?;
+        let surfaces = |tenant: &String| self.store.folders(&layout::histories(tenant));
         for (tenant, surfaces) in tenants.iter().zip(parallel::try_map(&tenants, surfaces)?) {
-            scopes.extend(surfaces.iter().filter_map(|surface| parsed(tenant, surface)));
+            scopes.extend(surfaces.iter().filter_map(|surface| layout::scope(tenant, surface)));
         }
         Ok(scopes.into_iter().collect())
     }
@@ -299,11 +288,11 @@ impl<'a> Registry<'a> {
         mut take: impl FnMut(HistoryEntry) -> bool,
     ) -> Result<(), RegistryError> {
         let Some((current, _)) = self.manifest(scope)? else { return Ok(()) };
-        let keys = self.store.list(&HistoryEntry::folder(scope))?;
+        let keys = self.store.list(&layout::history(scope))?;
         // Each entry is taken once: entries changed by hand could form a circle.
         let mut by_hash: BTreeMap<&str, &str> = keys
             .iter()
-            .filter_map(|listed| Some((HistoryEntry::hash_in_key(&listed.key)?, listed.key.as_str())))
+            .filter_map(|listed| Some((layout::hash_of_entry(&listed.key)?, listed.key.as_str())))
             .collect();
         let mut next = Some(current.hash());
         if !by_hash.contains_key(current.hash().as_str()) {
@@ -329,7 +318,7 @@ impl<'a> Registry<'a> {
         let entry: HistoryEntry = self.parse(key, "history entry", &bytes)?;
         let HistoryEntry { hash, manifest, .. } = &entry;
         let is_of_scope = (&manifest.tenant, &manifest.surface) == (&scope.tenant, &scope.surface);
-        if !is_of_scope || *hash != manifest.hash() || HistoryEntry::hash_in_key(key) != Some(hash) {
+        if !is_of_scope || *hash != manifest.hash() || layout::hash_of_entry(key) != Some(hash) {
             return Err(RegistryError::ChangedEntry(self.store.name(key)));
         }
         Ok(Some(entry))
@@ -452,7 +441,7 @@ impl<'a> Registry<'a> {
         if self.store.look(&entry.key(scope))?.is_some() {
             return Ok(());
         }
-        let keys = self.store.list(&HistoryEntry::folder(scope))?;
+        let keys = self.store.list(&layout::history(scope))?;
         let entry = adoption(scope, entry.manifest, &keys);
         self.store.put(&entry.key(scope), &readable(&entry), Condition::Absent)?;
         Ok(())
@@ -501,7 +490,7 @@ impl<'a> Registry<'a> {
 
     /// Writes a manifest if the old one is still in the state of `tag`; `false` if another process was faster.
     fn replace(&self, scope: &Scope, manifest: &Manifest, tag: Option<Tag>) -> Result<bool, RegistryError> {
-        let key = Manifest::key(scope);
+        let key = layout::manifest(scope);
         let bytes = readable(manifest);
         let answer = self.store.put(&key, &bytes, Condition::Still(tag));
         if matches!(answer, Ok(Commit::Written)) {
@@ -520,10 +509,6 @@ impl<'a> Registry<'a> {
 fn late_read_delays() -> impl Iterator<Item = Duration> {
     let delays = ExponentialBuilder::default().with_min_delay(Duration::from_millis(10)).with_jitter();
     delays.with_max_times(8).build()
-}
-
-fn parsed(tenant: &str, surface: &str) -> Option<Scope> {
-    Some(Scope { tenant: tenant.parse().ok()?, surface: surface.parse().ok()? })
 }
 
 /// The versions named by `after` but not by `before`.
@@ -548,8 +533,9 @@ fn adoption(scope: &Scope, manifest: Manifest, history: &[Listed]) -> HistoryEnt
         manifest,
     };
     let key = entry.key(scope);
-    let time = |key: &str| key.rsplit_once('-').map(|(time, _)| time.to_owned());
-    let earlier = history.iter().rev().find(|listed| listed.key != key && time(&listed.key) <= time(&key));
-    entry.previous = earlier.and_then(|listed| HistoryEntry::hash_in_key(&listed.key)).map(str::to_owned);
+    let is_earlier =
+        |other: &str| other != key && layout::time_of_entry(other) <= layout::time_of_entry(&key);
+    let earlier = history.iter().rev().find(|listed| is_earlier(&listed.key));
+    entry.previous = earlier.and_then(|listed| layout::hash_of_entry(&listed.key)).map(str::to_owned);
     entry
 }

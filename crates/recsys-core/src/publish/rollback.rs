@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::blob::{Blob, BlobError, is_there, read_blob, version_in};
+use super::blob::{Blob, BlobError, is_there, read_blob};
 use super::history::{HistoryEntry, LookupError, by_hash};
 use super::manifest::Manifest;
 use super::record::Record;
@@ -16,6 +16,7 @@ use crate::artifact::Kind;
 use crate::domain::class::Class;
 use crate::domain::id::Scope;
 use crate::encoding::json::readable;
+use crate::storage::layout::{self, version_in};
 use crate::storage::{Condition, Store, StoreError};
 use crate::threads::parallel;
 
@@ -223,7 +224,7 @@ impl RollbackPlan {
         for (kind, blob) in &self.blobs {
             let Blob { key, build, bytes, .. } = blob.clone();
             let record = Record::new(key, build, bytes, self.pointers[kind].clone());
-            let key = Record::key(scope, *kind, &record.version);
+            let key = layout::record(scope, *kind, &record.version);
             registry
                 .store()
                 .put(&key, &readable(&record), Condition::Absent)
@@ -246,7 +247,7 @@ fn gone(
         Err(BlobError::Store(error)) => return Err(error),
         Err(gone) => return Ok(Some(RollbackError::Blob(gone))),
     }
-    let record = Record::key(scope, kind, version_in(uri));
+    let record = layout::record(scope, kind, version_in(uri));
     Ok(registry.look(&record)?.is_none().then(|| RollbackError::Vanished(registry.name(&record))))
 }
 

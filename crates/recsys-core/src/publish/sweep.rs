@@ -8,14 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use super::blob::version_in;
 use super::claims::{Abandoned, Claims, Collector, Remover};
 use super::garbage::{Collection, Garbage, GarbageError, GarbageType};
-use super::history::HistoryEntry;
 use super::registry::Registry;
 use crate::artifact::Kind;
 use crate::domain::id::Scope;
 use crate::storage::Store;
+use crate::storage::layout::{self, version_in};
 use crate::threads::parallel;
 
 /// Versions claimed at a time: few enough that a dead collection blocks little, and enough that claiming takes little
@@ -117,11 +116,11 @@ impl Sweep<'_> {
         let registry = Registry::new(self.registry);
         let current = registry.manifest(self.scope)?;
         let (current, _) = current.ok_or_else(|| GarbageError::NoManifest(registry.name(self.scope)))?;
-        let replaced = HistoryEntry::key_of(self.scope, &current);
+        let replaced = layout::history_entry(self.scope, current.updated_at, &current.hash());
         let after = before.min(replaced.as_str());
-        let entries = self.registry.list_after(&HistoryEntry::folder(self.scope), after)?;
+        let entries = self.registry.list_after(&layout::history(self.scope), after)?;
         let entries: Vec<_> =
-            entries.into_iter().filter(|listed| HistoryEntry::hash_in_key(&listed.key).is_some()).collect();
+            entries.into_iter().filter(|listed| layout::hash_of_entry(&listed.key).is_some()).collect();
         let entries = parallel::try_map(&entries, |listed| registry.entry(self.scope, &listed.key))?;
         let manifests = entries.into_iter().flatten().map(|entry| entry.manifest).chain([current]);
         let pointers = manifests.flat_map(|manifest| manifest.current);

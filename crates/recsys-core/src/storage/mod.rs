@@ -14,6 +14,7 @@ mod document;
 mod fault;
 mod hard_links;
 mod large_file;
+pub mod layout;
 mod local;
 mod patience;
 mod probe;

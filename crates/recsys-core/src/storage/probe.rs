@@ -3,10 +3,7 @@
 //! Some servers accept a conditional write and ignore its condition. Two publishers would then overwrite each other's
 //! manifest, and both would report success. A server cannot be asked about this, only tried.
 
-use super::{Commit, Condition, Conditions, Store, StoreError};
-
-/// The folder of test documents. A probe that dies leaves one of a few bytes.
-const FOLDER: &str = ".probe";
+use super::{Commit, Condition, Conditions, Store, StoreError, layout};
 
 /// Tries before a store that refuses good writes counts as broken: the answer to a write may have been lost, and its
 /// retry refused because the first one succeeded.
@@ -16,7 +13,7 @@ const ATTEMPTS: usize = 3;
 /// how the store treated the conditions.
 pub fn probe(store: &dyn Store) -> Result<Conditions, StoreError> {
     for _ in 0..ATTEMPTS {
-        let key = format!("{FOLDER}/{:032x}", fastrand::u128(..));
+        let key = layout::probe(fastrand::u128(..));
         let found = match attempt(store, &key) {
             // The server does not support conditional writes.
             Err(error) if error.is_unsupported() => return Ok(Conditions::Broken),

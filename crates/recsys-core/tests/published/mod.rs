@@ -17,7 +17,7 @@ use recsys_core::publish::{
     Candidate, Change, HistoryEntry, LeaseTimeouts, Manifest, Options, Planned, PublishError, Published,
     Publisher, Reason, Registry, RollbackError, RollbackPlan, Target,
 };
-use recsys_core::storage::Store;
+use recsys_core::storage::{Store, layout};
 use recsys_core::table::events::EventTable;
 use recsys_testkit::place::Place;
 use recsys_testkit::reader::read_published_at;
@@ -158,12 +158,12 @@ impl Shelf {
 
     /// What a reader sees who follows the manifest. Everything it names is there and intact.
     pub(crate) fn seen(&self) -> Option<Pointers> {
-        let manifest = self.store("registry").uri(&Manifest::key(&scope()));
+        let manifest = self.store("registry").uri(&layout::manifest(&scope()));
         read_published_at(&manifest, |uri| self.0.read(uri))
     }
 
     pub(crate) fn manifest(&self) -> Manifest {
-        let bytes = self.store("registry").read(&Manifest::key(&scope())).unwrap().unwrap();
+        let bytes = self.store("registry").read(&layout::manifest(&scope())).unwrap().unwrap();
         serde_json::from_slice(&bytes).unwrap()
     }
 

@@ -8,7 +8,8 @@ use recsys_core::artifact::outline::RowsOf;
 use recsys_core::artifact::{Artifact, Kind};
 use recsys_core::domain::id::{NO_SEGMENT, Scope, Segment};
 use recsys_core::domain::window::Window;
-use recsys_core::publish::{BlobBytes, HistoryEntry, by_hash, version_in};
+use recsys_core::publish::{BlobBytes, HistoryEntry, by_hash};
+use recsys_core::storage::layout::version_in;
 use recsys_core::threads::parallel;
 use serde::Serialize;
 

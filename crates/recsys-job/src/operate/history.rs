@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use recsys_core::artifact::Kind;
 use recsys_core::domain::id::Scope;
 use recsys_core::domain::window::Window;
-use recsys_core::publish::{HistoryEntry, Reason, RegistryError, version_in};
+use recsys_core::publish::{HistoryEntry, Reason, RegistryError};
+use recsys_core::storage::layout::version_in;
 use recsys_core::threads::parallel;
 use serde::Serialize;
 

@@ -21,7 +21,8 @@ use std::path::Path;
 use jiff::{SignedDuration, Timestamp};
 use recsys_core::artifact::Kind;
 use recsys_core::domain::id::Scope;
-use recsys_core::publish::{BlobBytes, HistoryEntry, Manifest, Registry, RegistryError, version_in};
+use recsys_core::publish::{BlobBytes, HistoryEntry, Manifest, Registry, RegistryError};
+use recsys_core::storage::layout::version_in;
 use serde::Serialize;
 
 pub(crate) use db::db_init;

@@ -4,6 +4,7 @@ use recsys_core::artifact::Kind;
 use recsys_core::publish::{
     Change, Hold, Holds, Manifest, Reason, Registry, RollbackError, RollbackPlan, Target, describe,
 };
+use recsys_core::storage::layout::version_in;
 use serde::Serialize;
 
 use super::Operator;
@@ -90,10 +91,7 @@ pub(crate) fn rollback(flags: &RollbackJob) -> anyhow::Result<()> {
     let output = Output::new(flags.common.json);
     let verb = if flags.dry_run { "would go back to" } else { "back to" };
     output.line(format_args!("{scope}: {verb} {:.12} of {}", plan.to.hash, plan.to.manifest.updated_at));
-    let version = |uri: Option<&String>| {
-        let file = uri.and_then(|uri| uri.rsplit('/').next()).unwrap_or("nothing");
-        format!("{file:.12}")
-    };
+    let version = |uri: Option<&String>| format!("{:.12}", uri.map_or("nothing", |uri| version_in(uri)));
     for (kind, before, after) in &moves {
         output.line(format_args!("  {kind:<12} {} -> {}", version(*before), version(*after)));
     }

@@ -2,7 +2,7 @@
 
 use recsys_core::domain::id::Scope;
 use recsys_core::domain::window::Day;
-use recsys_core::storage::{Condition, Store};
+use recsys_core::storage::{Condition, Store, layout};
 use serde::{Deserialize, Serialize};
 
 use crate::pipeline::context::Context;
@@ -15,13 +15,9 @@ struct Checkpoint {
     day: Day,
 }
 
-fn key(scope: &Scope) -> String {
-    format!("{}.json", scope.prefix())
-}
-
 /// What messages call the checkpoint.
 pub(crate) fn name(ctx: &Context) -> String {
-    ctx.checkpoints.name(&key(&ctx.scope))
+    ctx.checkpoints.name(&layout::checkpoint(&ctx.scope))
 }
 
 /// The last day published, if any was.
@@ -31,7 +27,7 @@ pub(crate) fn read(ctx: &Context) -> anyhow::Result<Option<Day>> {
 
 /// The same of a tenant and surface.
 pub(crate) fn read_of(store: &dyn Store, scope: &Scope, clock: Clock) -> anyhow::Result<Option<Day>> {
-    let key = key(scope);
+    let key = layout::checkpoint(scope);
     let Some(bytes) = store.read(&key)? else { return Ok(None) };
     let name = || store.name(&key);
     let Checkpoint { day } =
@@ -56,8 +52,8 @@ pub(crate) fn advance(ctx: &Context, day: Day) -> anyhow::Result<()> {
         }
     }
     let mut bytes = serde_json::to_vec(&Checkpoint { day })
-        .map_err(|problem| JobError::Checkpoint { name: ctx.checkpoints.name(&key(&ctx.scope)), problem })?;
+        .map_err(|problem| JobError::Checkpoint { name: name(ctx), problem })?;
     bytes.push(b'\n');
-    ctx.checkpoints.put(&key(&ctx.scope), &bytes, Condition::Always)?;
+    ctx.checkpoints.put(&layout::checkpoint(&ctx.scope), &bytes, Condition::Always)?;
     Ok(())
 }

@@ -4,8 +4,9 @@
 use std::io::{BufRead, BufReader, Read};
 
 use recsys_core::domain::id::Scope;
+use recsys_core::domain::stream::Stream;
 use recsys_core::input::raw::{MaxWindow, open_decompressed};
-use recsys_core::storage::Store;
+use recsys_core::storage::{Store, layout};
 use serde::Deserialize;
 
 use crate::config::RawType;
@@ -17,9 +18,6 @@ const MOST_LINES: usize = 10_000;
 
 /// Bytes of a flat file that are looked at.
 const MOST_BYTES: u64 = 16 << 20;
-
-/// The names of a flat file.
-const FLAT: [&str; 3] = ["exposure.jsonl", "exposure.jsonl.gz", "exposure.jsonl.zst"];
 
 /// What the raw events are of, if that is known and the scope of the job is not among it.
 pub(crate) fn others(ctx: &Context) -> Known {
@@ -34,8 +32,8 @@ pub(crate) fn others(ctx: &Context) -> Known {
 /// None where nobody can look.
 fn met(ctx: &Context) -> Option<Vec<String>> {
     let store = ctx.raw_store().ok()?;
-    for name in FLAT {
-        if let Some(reader) = open_decompressed(&*store, name, MaxWindow::of(&ctx.budget)).ok()? {
+    for key in layout::raw_flat(Stream::Exposures) {
+        if let Some(reader) = open_decompressed(&*store, &key, MaxWindow::of(&ctx.budget)).ok()? {
             return Some(in_lines(reader));
         }
     }

@@ -11,9 +11,10 @@ use recsys_core::domain::id::Scope;
 use recsys_core::domain::window::Window;
 use recsys_core::publish::{
     Candidate, Fate, Held, Holds, Manifest, Options, Planned, Published, Publisher, Registry, Stored,
-    TopChange, Unfit, version_in,
+    TopChange, Unfit,
 };
 use recsys_core::staging::Staged;
+use recsys_core::storage::layout::version_in;
 use recsys_core::threads::interrupt;
 use serde::Serialize;
 

@@ -9,7 +9,7 @@ use std::io;
 
 use jiff::Timestamp;
 use recsys_core::domain::id::Scope;
-use recsys_core::storage::{BucketFault, Condition, Store, StoreError};
+use recsys_core::storage::{BucketFault, Condition, Store, StoreError, layout};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, ConfigError};
@@ -17,8 +17,6 @@ use crate::shell::cli::CommonArgs;
 use crate::shell::error::{Exit, JobError, exit, is_interruption, one_line};
 use crate::shell::{clock, run_id};
 use crate::watch::metrics::Run;
-
-const FOLDER: &str = "failures";
 
 /// Binary name of `recsys-pipelines run`.
 const RUN: &str = "recsys-pipelines";
@@ -61,16 +59,16 @@ fn remove_healed(store: &dyn Store, scope: &Scope, binary: &str) -> Result<(), S
     const APART: [&str; 2] = ["job_db_signals", "job_catalog"];
     let binaries = match binary {
         RUN => {
-            let listed = store.list(&folder(scope))?;
+            let listed = store.list(&layout::failures(scope))?;
             return listed
                 .iter()
-                .filter(|listed| APART.iter().all(|binary| listed.key != key(scope, binary)))
+                .filter(|listed| APART.iter().all(|binary| listed.key != layout::failure(scope, binary)))
                 .try_for_each(|listed| store.remove(&listed.key).map(drop));
         }
         "job_publish" => &[binary, RUN][..],
         _ => &[binary],
     };
-    binaries.iter().try_for_each(|binary| store.remove(&key(scope, binary)).map(drop))
+    binaries.iter().try_for_each(|binary| store.remove(&layout::failure(scope, binary)).map(drop))
 }
 
 fn write(
@@ -91,7 +89,7 @@ fn write(
     };
     let mut bytes = serde_json::to_vec_pretty(&note).unwrap_or_default();
     bytes.push(b'\n');
-    store.put(&key(scope, &run.binary), &bytes, Condition::Always).map(drop)
+    store.put(&layout::failure(scope, &run.binary), &bytes, Condition::Always).map(drop)
 }
 
 /// Usage and configuration errors were seen by the caller before anything was done. Interruptions are not failures. And
@@ -108,23 +106,14 @@ fn is_of_a_service(error: &(dyn Error + 'static)) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(is_fault) || error.source().is_some_and(is_of_a_service)
 }
 
-fn folder(scope: &Scope) -> String {
-    format!("{FOLDER}/{}", scope.prefix())
-}
-
-fn key(scope: &Scope, binary: &str) -> String {
-    format!("{}/{binary}.json", folder(scope))
-}
-
 /// Failures without a later success, newest last. Documents that are not notes are skipped.
 pub(crate) fn read(store: &dyn Store) -> Result<Vec<(Scope, FailureNote)>, StoreError> {
     let mut notes = Vec::new();
-    for listed in store.list(FOLDER)? {
-        let [_, tenant, surface, _] = listed.key.split('/').collect::<Vec<_>>()[..] else { continue };
-        let (Ok(tenant), Ok(surface)) = (tenant.parse(), surface.parse()) else { continue };
+    for listed in store.list(layout::FAILURES)? {
+        let Some(scope) = layout::scope_of_failure(&listed.key) else { continue };
         let Some(bytes) = store.read(&listed.key)? else { continue };
         if let Ok(note) = serde_json::from_slice::<FailureNote>(&bytes) {
-            notes.push((Scope { tenant, surface }, note));
+            notes.push((scope, note));
         }
     }
     notes.sort_by_key(|(_, note)| note.at);

@@ -17,7 +17,7 @@ use crate::domain::id::Scope;
 use crate::domain::share::Share;
 use crate::domain::stream::Stream;
 use crate::domain::window::Day;
-use crate::storage::{Condition, Replaced, Store, StoreError};
+use crate::storage::{Condition, Replaced, Store, StoreError, layout};
 
 /// The position of a line. The derived order is that of the files and their lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -119,11 +119,7 @@ impl<'a> Quarantine<'a> {
     }
 
     fn key(&self, day: Day) -> String {
-        let prefix = self.scope.prefix();
-        match self.stream {
-            Stream::Exposures => format!("{prefix}/quarantine/{day}.jsonl"),
-            Stream::Outcomes => format!("{prefix}/quarantine/outcomes/{day}.jsonl"),
-        }
+        layout::quarantine(self.scope, self.stream, day)
     }
 
     /// The name of a day's file in messages.

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use recsys_core::artifact::Kind;
 use recsys_core::domain::id::{Scope, Segment};
 use recsys_core::domain::window::{Day, Window};
-use recsys_core::publish::{Holds, is_from_the_future, read_blob, version_in};
+use recsys_core::publish::{Holds, is_from_the_future, read_blob};
+use recsys_core::storage::layout::version_in;
 use serde::Serialize;
 
 use super::super::{Operator, age};

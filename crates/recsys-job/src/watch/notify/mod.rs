@@ -1,9 +1,8 @@
 //! Tells the serving side that another manifest is current, so that it need not wait for its caches to expire.
 //!
-//! Notifications follow manifests, not processes: `notified/<tenant>/<surface>.json` in the registry names the last
-//! manifest that was announced. A publisher that finds another one current announces it, even if it did not swap it
-//! itself. So the next publish makes up for a notification that failed or was lost in a crash, and one that arrived is
-//! not repeated.
+//! Notifications follow manifests, not processes: a document in the registry names the last manifest that was
+//! announced. A publisher that finds another one current announces it, even if it did not swap it itself. So the next
+//! publish makes up for a notification that failed or was lost in a crash, and one that arrived is not repeated.
 //!
 //! By then the manifest is published, so nothing here fails a job.
 
@@ -11,7 +10,7 @@ use std::fmt;
 
 use recsys_core::domain::id::Scope;
 use recsys_core::publish::Manifest;
-use recsys_core::storage::{Condition, Store, StoreError};
+use recsys_core::storage::{Condition, Store, StoreError, layout};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{ConfigError, NotifyRequest, NotifySettings};
@@ -54,7 +53,7 @@ impl Notifier {
 
     /// Announces `current`, unless it was announced before.
     pub(crate) fn tell(&self, registry: &dyn Store, current: &Manifest) {
-        let key = format!("notified/{}.json", self.scope.prefix());
+        let key = layout::notified(&self.scope);
         let told = Notified { v: 1, manifest: current.hash() };
         match last_told(registry, &key) {
             Ok(last) if last.as_ref() == Some(&told.manifest) => return,
