@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use jiff::{SignedDuration, Timestamp};
-use published::{Shelf, candidates, publish, publish_with, publish_within, roll_back, scope};
+use published::{Shelf, candidates, publish, publish_with, publish_within, roll_back};
 use recsys_core::publish::{
     BlobError, ClaimsError, Collection, GarbageError, Keep, LeaseTimeouts, Options, PublishError,
     RegistryError, Remover, RollbackError, release, uptime,
@@ -24,6 +24,7 @@ use recsys_testkit::faulty::{FaultyStore, Plan, When};
 use recsys_testkit::place::Place;
 use recsys_testkit::proxy::{Fault, Proxy};
 use recsys_testkit::s3::S3;
+use recsys_testkit::scope::scope;
 use serde_json::{Value, json};
 
 /// Makes everything two hours old.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
 
-use common::{DAYS, budget, cases, day, files, key_for, layout, lines, payload, scope, text};
+use common::{DAYS, budget, cases, day, files, key_for, layout, lines, payload, text};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -26,6 +26,7 @@ use recsys_core::input::catalog::{Catalog, CatalogError, CatalogFormat};
 use recsys_core::storage::{LocalStore, Replaced};
 use recsys_core::table::events::{EventTable, TableError};
 use recsys_testkit::generate::{Random, busy_day};
+use recsys_testkit::scope::scope;
 use serde_json::Value;
 
 // ---- JSON --------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::num::NonZeroU64;
 
-use common::{DAYS, budget, cases, day, files, layout, lines, scope};
+use common::{DAYS, budget, cases, day, files, layout, lines};
 use proptest::collection::vec;
 use proptest::option::weighted;
 use proptest::prelude::*;
@@ -29,6 +29,7 @@ use recsys_core::input::lines::{LineFile, LinesError};
 use recsys_core::input::raw::Raw;
 use recsys_core::storage::{LocalStore, Replaced};
 use recsys_core::table::events::{EventTable, TableError};
+use recsys_testkit::scope::scope;
 use serde_json::{Map, Value, json};
 
 /// As a producer may write it, and as the canonical file has it.

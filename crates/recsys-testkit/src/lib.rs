@@ -4,6 +4,7 @@
 
 pub mod console;
 pub mod faulty;
+pub mod folder;
 pub mod generate;
 pub mod golden;
 pub mod inbox;
@@ -16,6 +17,7 @@ pub mod reader;
 pub mod remote;
 pub mod s3;
 pub mod sandbox;
+pub mod scope;
 pub mod shop;
 pub mod syscall;
 pub mod workload;

@@ -8,8 +8,9 @@ use recsys_core::domain::window::Window;
 use recsys_core::input::event::{RawExposure, Rules};
 use recsys_postgres::PostgresError;
 use recsys_testkit::postgres::Database;
+use recsys_testkit::scope::scope;
 
-use crate::{DEMO, OTHER, PATIENCE, assert_fails, day, lines, open, prepared, scope, try_open};
+use crate::{DEMO, OTHER, PATIENCE, assert_fails, day, lines, open, prepared, try_open};
 
 type Lines = Box<dyn Read + Send>;
 

@@ -13,11 +13,11 @@ mod tls;
 use std::time::Duration;
 
 use recsys_core::database::{Class, MissingTenant, Mode, Patience, RowSecurity, TableNames, TenantId};
-use recsys_core::domain::id::{Scope, Surface, Tenant};
 use recsys_core::domain::window::Day;
 use recsys_core::storage::Secret;
 use recsys_postgres::{Connection, Dsn, PostgresError};
 use recsys_testkit::postgres::Database;
+use recsys_testkit::scope::scope;
 
 /// Of the tenant `demo`.
 const DEMO: &str = "00000000-0000-0000-0000-00000000000a";
@@ -33,10 +33,6 @@ fn try_open(url: &str, patience: Patience) -> Result<Connection, PostgresError> 
 
 fn open(database: &Database) -> Connection {
     try_open(&database.url(), PATIENCE).unwrap()
-}
-
-fn scope() -> Scope {
-    Scope { tenant: Tenant::new("demo").unwrap(), surface: Surface::new("home").unwrap() }
 }
 
 fn day(text: &str) -> Day {
