@@ -51,11 +51,12 @@ fn prepared() -> (Database, TenantId) {
     (database, demo.unwrap())
 }
 
-/// The rows of a query, blanks between values and `-` for null.
-fn lines(database: &Database, sql: &str) -> Vec<String> {
-    let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
-    let line = |row: Vec<Option<String>>| row.into_iter().map(text).collect::<Vec<_>>().join(" ");
-    database.rows(sql).into_iter().map(line).collect()
+/// Ends the sessions of the crate.
+fn cut_off(database: &Database) {
+    database.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'recsys-test'
+         and datname = current_database()",
+    );
 }
 
 /// Asserts that an error is one line of this class, with all of `parts`, and without the password.
