@@ -6,9 +6,8 @@ mod common;
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use common::{DAYS, Layout, budget, cases, day, files, key_for, layout, lines, payload, text};
+use common::{DAYS, Layout, budget, day, files, key_for, layout, lines, payload, text};
 use proptest::prelude::*;
 use recsys_core::artifact::item_list::ItemList;
 use recsys_core::artifact::{ArtifactKey, Draft, Inputs, ItemCount, Kind, Payload, version};
@@ -25,7 +24,9 @@ use recsys_core::storage::Replaced;
 use recsys_core::table::events::EventTable;
 use recsys_testkit::folder::{Folder, age, is_old};
 use recsys_testkit::generate::{Exposure, Random, busy_day};
+use recsys_testkit::patience::LIMIT;
 use recsys_testkit::scope::scope;
+use recsys_testkit::seed::cases;
 use serde_json::Value;
 
 const EVENT_KINDS: [Kind; 4] = [Kind::Popularity, Kind::Cooc, Kind::Implicit, Kind::SessionSeq];
@@ -127,7 +128,9 @@ proptest! {
         let bytes = folder.bytes(&days);
         let present: Vec<PathBuf> =
             days.iter().map(|day| folder.path(day)).filter(|path| path.exists()).collect();
-        present.iter().for_each(|path| age(path));
+        for path in &present {
+            age(path);
+        }
         let expected: Vec<Replaced> = bytes
             .iter()
             .map(|bytes| if bytes.is_some() { Replaced::Unchanged } else { Replaced::Empty })
@@ -380,7 +383,7 @@ fn a_panic_in_a_worker_ends_the_run() {
                 });
                 ended.send(std::panic::catch_unwind(run).is_err()).unwrap();
             });
-            assert_eq!(end.recv_timeout(Duration::from_secs(10)), Ok(true), "it hangs, or the panic is lost");
+            assert_eq!(end.recv_timeout(LIMIT), Ok(true), "it hangs, or the panic is lost");
         }
     }
 }

@@ -18,6 +18,7 @@ use recsys_core::input::quarantine::{Aside, Quarantine, SetAside};
 use recsys_core::storage::Replaced;
 use recsys_testkit::folder::Folder;
 use recsys_testkit::scope::scope;
+use recsys_testkit::seed::cases;
 use serde_json::Value;
 
 const DAY: &str = "2026-01-01";
@@ -476,7 +477,7 @@ fn file() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(300))]
 
     /// Strict mode, line by line, is the judge of what is bad.
     #[test]

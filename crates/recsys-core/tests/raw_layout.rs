@@ -14,6 +14,7 @@ use recsys_core::input::lines::{LineFile, LinesError, for_each_line};
 use recsys_core::input::raw::{Broken, Raw, RawError};
 use recsys_core::storage::LocalStore;
 use recsys_testkit::folder::Folder;
+use recsys_testkit::generate::plain_line;
 use recsys_testkit::pack::gz;
 use recsys_testkit::scope::scope;
 
@@ -24,9 +25,7 @@ fn day() -> Day {
 }
 
 fn line(item: &str) -> String {
-    format!(
-        r#"{{"v":1,"ts":"{DAY}T08:00:00Z","tenant":"demo","surface":"home","session_id":"s","item_id":"{item}"}}"#
-    ) + "\n"
+    plain_line(DAY, item) + "\n"
 }
 
 fn zst(text: impl AsRef<[u8]>) -> Vec<u8> {

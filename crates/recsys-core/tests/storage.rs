@@ -12,6 +12,7 @@ use std::thread;
 
 use recsys_core::storage::{Commit, Condition, LocalStore, MAX_DOCUMENT_BYTES, Store, Tag};
 use recsys_testkit::folder::{Folder, age, is_old};
+use recsys_testkit::tree::files_below;
 
 fn text(folder: &Folder, key: &str) -> String {
     String::from_utf8(folder.store.read(key).unwrap().unwrap()).unwrap()
@@ -23,12 +24,9 @@ fn tag(folder: &Folder, key: &str) -> Option<Tag> {
 
 /// Every file below the root but locks, with its bytes.
 fn documents(folder: &Folder) -> Vec<(PathBuf, Vec<u8>)> {
-    let mut found = Vec::new();
-    walk(folder.root.path(), &mut found);
-    let is_lock = |path: &Path| path.extension().is_some_and(|extension| extension == "lock");
-    found.retain(|(path, _)| !is_lock(path));
-    found.sort();
-    found
+    let mut paths = files_below(folder.root.path());
+    paths.retain(|path| path.extension().is_none_or(|extension| extension != "lock"));
+    paths.into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect()
 }
 
 fn scratch(folder: &Folder) -> Vec<PathBuf> {
@@ -36,18 +34,6 @@ fn scratch(folder: &Folder) -> Vec<PathBuf> {
     let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     paths
-}
-
-fn walk(folder: &Path, found: &mut Vec<(PathBuf, Vec<u8>)>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            walk(&path, found);
-        } else {
-            let bytes = fs::read(&path).unwrap();
-            found.push((path, bytes));
-        }
-    }
 }
 
 #[test]
@@ -311,8 +297,8 @@ fn what_is_prepared_is_read_back_before_it_has_a_name() {
 
         let mut damaged = folder.store.prepare("b", &bytes).unwrap();
         assert!(damaged.has_arrived(&bytes).unwrap());
-        let [scratch] = &scratch(&folder)[..] else { panic!("one file is being written") };
-        let file = File::options().write(true).open(scratch).unwrap();
+        let [path] = &scratch(&folder)[..] else { panic!("one file is being written") };
+        let file = File::options().write(true).open(path).unwrap();
         file.write_all_at(b"-", bytes.len() as u64 - 1).unwrap();
         let error = damaged.has_arrived(&bytes).unwrap_err();
         assert_eq!((error.action, error.source.kind()), ("read back", ErrorKind::InvalidData), "{error}");
