@@ -18,14 +18,11 @@ const REST_BYTES: u64 = 96 << 20;
 /// A sandbox with the smallest allowed budget.
 fn sandbox(validation: &Value) -> Sandbox {
     let sandbox = Sandbox::new();
-    let config = json!({
-        "out_dir": "out",
-        "raw_events_dir": "raw",
+    sandbox.configure(&json!({
         "artifact_kinds": ["popularity", "cooc", "implicit", "session_seq"],
         "resources": {"memory_bytes": Budget::LEAST_BYTES},
         "validation": validation,
-    });
-    sandbox.write("config.json", config.to_string());
+    }));
     sandbox
 }
 

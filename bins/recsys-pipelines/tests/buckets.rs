@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 
 use recsys_core::artifact::Kind;
 use recsys_testkit::reader::read_published;
-use recsys_testkit::remote::{Remote, SCOPE};
-use recsys_testkit::sandbox::{Finished, Sandbox, bytes};
+use recsys_testkit::remote::Remote;
+use recsys_testkit::sandbox::{BINARIES, Finished, Sandbox, bytes};
+use recsys_testkit::scope::SCOPE;
 use serde_json::{Value, json};
 
 const DAYS: &str = "--start 2026-01-01 --end 2026-01-03";
@@ -18,16 +19,10 @@ fn versions(current: &BTreeMap<Kind, String>) -> BTreeMap<Kind, String> {
 
 /// The same days on disk: all files written, and the current artifacts.
 fn on_disk() -> (BTreeMap<String, Vec<u8>>, BTreeMap<Kind, String>) {
-    let sandbox = Sandbox::new();
-    sandbox.copy("testdata/events/shop", "raw");
+    let sandbox = Sandbox::shop();
     sandbox.copy("testdata/catalog/shop.csv", "shop.csv");
-    let config = json!({
-        "out_dir": "out", "raw_events_dir": "raw", "catalog": {"path": "shop.csv"}, "artifact_kinds": Kind::ALL,
-    });
-    sandbox.write("config.json", config.to_string());
-    let mut command = sandbox.command("recsys-pipelines");
-    command.env("SOURCE_DATE_EPOCH", "1767400000").args(format!("run {SCOPE} {DAYS}").split_whitespace());
-    Finished::from(command.output().unwrap()).ok();
+    sandbox.configure(&json!({"catalog": {"path": "shop.csv"}, "artifact_kinds": Kind::ALL}));
+    sandbox.run_pinned("recsys-pipelines", &format!("run {SCOPE} {DAYS}"));
     let files = sandbox.snapshot("out");
     let files = bytes(&files).into_iter().map(|(name, bytes)| (format!("out/{name}"), bytes.to_vec()));
     let current = read_published(&sandbox.join("out/registry/current/demo/home/manifest.json")).unwrap();
@@ -41,7 +36,10 @@ fn portable(objects: &BTreeMap<String, Vec<u8>>) -> BTreeMap<&String, &Vec<u8>> 
 
 fn run(remote: &Remote, binary: &str, line: &str) -> Finished {
     let mut command = remote.command(binary);
-    command.env("SOURCE_DATE_EPOCH", "1767400000").args(line.split_whitespace());
+    command
+        .env("SOURCE_DATE_EPOCH", "1767400000")
+        .env("RECSYS_RUN_ID", "pinned")
+        .args(line.split_whitespace());
     let finished = Finished::from(command.output().unwrap());
     finished.ok();
     let left = std::fs::read_dir(remote.sandbox.path()).unwrap().count();
@@ -65,16 +63,7 @@ fn run_and_the_chain_of_jobs_need_no_disk_and_give_what_they_give_on_one() {
     assert!(up_to_date.stdout.contains("nothing to do"), "{up_to_date:?}");
 
     let chain = Remote::new();
-    for job in [
-        "job_ingest",
-        "job_validate",
-        "job_popularity",
-        "job_cooc",
-        "job_implicit",
-        "job_session_seq",
-        "job_content_sim",
-        "job_publish",
-    ] {
+    for job in &BINARIES[1..9] {
         run(&chain, job, &format!("{SCOPE} {DAYS}"));
     }
     assert_eq!(versions(&chain.published().unwrap()), current);

@@ -7,13 +7,11 @@ use std::fs;
 
 use recsys_testkit::generate::busy_day;
 use recsys_testkit::sandbox::{Finished, Sandbox};
+use recsys_testkit::scope::{MANIFEST, SCOPE};
 use serde_json::{Value, json};
 
-const SCOPE: &str = "--config config.json --tenant demo --surface home";
-const MANIFEST: &str = "out/registry/current/demo/home/manifest.json";
-
 /// 1 January 2100.
-const FAR_AWAY: &str = "4102444800";
+const FAR_AWAY: i64 = 4_102_444_800;
 
 /// A sandbox with three days of events.
 fn sandbox() -> Sandbox {
@@ -24,15 +22,16 @@ fn sandbox() -> Sandbox {
             busy_day(number, &day, 60, 10).iter().map(|exposure| exposure.line() + "\n").collect();
         sandbox.write(&format!("raw/demo/home/exposure.{day}.jsonl"), lines.concat());
     }
-    sandbox.write("config.json", json!({"out_dir": "out", "raw_events_dir": "raw"}).to_string());
+    sandbox.configure(&json!({}));
     sandbox
 }
 
-fn at(sandbox: &Sandbox, epoch: Option<&str>, line: &str) -> Finished {
-    let mut command = sandbox.command("recsys-pipelines");
-    command.args(line.split_whitespace()).args(SCOPE.split_whitespace());
-    command.envs(epoch.map(|epoch| ("SOURCE_DATE_EPOCH", epoch)));
-    command.output().unwrap().into()
+fn at(sandbox: &Sandbox, epoch: Option<i64>, line: &str) -> Finished {
+    let line = format!("{line} {SCOPE}");
+    match epoch {
+        Some(epoch) => sandbox.run_at(epoch, "recsys-pipelines", &line),
+        None => sandbox.run("recsys-pipelines", &line),
+    }
 }
 
 fn manifest(sandbox: &Sandbox) -> Value {
@@ -102,9 +101,9 @@ fn a_manifest_of_the_future_is_refused_by_every_command_and_followed_by_none() {
 fn clocks_may_differ_by_a_few_minutes() {
     let sandbox = sandbox();
     at(&sandbox, Some(FAR_AWAY), "run --start 2026-01-01").ok();
-    at(&sandbox, Some("4102444600"), "run --start 2026-01-02").ok();
+    at(&sandbox, Some(4_102_444_600), "run --start 2026-01-02").ok();
     assert_eq!(manifest(&sandbox)["updated_at"], "2100-01-01T00:00:00.000001Z", "it is followed");
-    at(&sandbox, Some("4102444000"), "status").fails(3, &["lies in the future"]);
+    at(&sandbox, Some(4_102_444_000), "status").fails(3, &["lies in the future"]);
 }
 
 /// A single publish is enough to know that a manifest existed.

@@ -9,14 +9,12 @@ use std::path::PathBuf;
 
 use recsys_core::artifact::Kind;
 use recsys_testkit::reader::read_published;
-use recsys_testkit::sandbox::{Finished, Sandbox, bytes, copy};
+use recsys_testkit::sandbox::{Sandbox, bytes, copy};
+use recsys_testkit::scope::{MANIFEST, SCOPE};
 use recsys_testkit::syscall::{
     CHANGING, FLUSHING, Fault, NAMING, run_with_fault, run_with_fault_at, run_with_fault_on,
 };
 use serde_json::json;
-
-const SCOPE: &str = "--config config.json --tenant demo --surface home";
-const MANIFEST: &str = "out/registry/current/demo/home/manifest.json";
 
 /// A pipeline that has published the first day; the second is next.
 struct Pipeline {
@@ -32,23 +30,15 @@ struct Pipeline {
 impl Pipeline {
     /// `run` of the second day, or its `job_publish` after the other jobs.
     fn new(binary: &'static str) -> Self {
-        let sandbox = Sandbox::new();
-        sandbox.copy("testdata/events/shop", "raw");
+        let sandbox = Sandbox::shop();
         // Absolute, so that faults can be tied to a path.
         let out = sandbox.join("out");
-        let config = json!({"out_dir": out, "raw_events_dir": "raw"});
-        sandbox.write("config.json", config.to_string());
-        let pinned = |binary: &str, line: &str| {
-            let mut command = sandbox.command(binary);
-            let output =
-                command.env("SOURCE_DATE_EPOCH", "1767400000").args(line.split_whitespace()).output();
-            Finished::from(output.unwrap()).ok();
-        };
-        pinned("recsys-pipelines", &format!("run {SCOPE} --start 2026-01-01"));
+        sandbox.configure(&json!({"out_dir": out}));
+        sandbox.run_pinned("recsys-pipelines", &format!("run {SCOPE} --start 2026-01-01"));
         let second = format!("{SCOPE} --start 2026-01-02");
         let line = if binary == "job_publish" {
             for job in ["job_ingest", "job_popularity", "job_cooc"] {
-                pinned(job, &second);
+                sandbox.run_pinned(job, &second);
             }
             second
         } else {
@@ -56,7 +46,7 @@ impl Pipeline {
         };
         let old = read_published(&sandbox.join(MANIFEST)).unwrap();
         copy(&sandbox.join("out"), &sandbox.join("before"));
-        pinned(binary, &line);
+        sandbox.run_pinned(binary, &line);
         let new = read_published(&sandbox.join(MANIFEST)).unwrap();
         assert_ne!(old, new);
         let (before, after) = (sandbox.snapshot("before"), sandbox.snapshot("out"));

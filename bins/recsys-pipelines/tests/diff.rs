@@ -10,10 +10,10 @@ use recsys_core::artifact::Kind;
 use recsys_testkit::golden::repository;
 use recsys_testkit::reader::read_published;
 use recsys_testkit::sandbox::{Finished, Sandbox};
+use recsys_testkit::scope::MANIFEST;
+use recsys_testkit::shop::SCOPE;
 use serde_json::{Value, json};
 
-const SCOPE: &str = "--tenant demo --surface home";
-const MANIFEST: &str = "out/registry/current/demo/home/manifest.json";
 const EVENT_KINDS: [Kind; 4] = [Kind::Popularity, Kind::Cooc, Kind::Implicit, Kind::SessionSeq];
 
 const CATALOGUE: &str = "item_id,tags\nboot,red|warm\nrope,long\nsock,warm\n";
@@ -165,14 +165,11 @@ impl Shop {
     }
 
     fn configure(&self, kinds: &[Kind]) {
-        let config = json!({
-            "out_dir": "out",
-            "raw_events_dir": "raw",
+        self.sandbox.configure(&json!({
             "artifact_kinds": kinds,
             "catalog": {"path": "catalogue.csv"},
             "validation": {"min_events": 0},
-        });
-        self.sandbox.write("config.json", config.to_string());
+        }));
     }
 
     fn run(&self, line: &str) -> Finished {

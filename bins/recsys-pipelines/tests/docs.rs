@@ -12,36 +12,9 @@ use recsys_testkit::console::run_page;
 use recsys_testkit::golden::repository;
 use recsys_testkit::postgres::Database;
 use recsys_testkit::s3::S3;
-use recsys_testkit::sandbox::{Sandbox, binaries};
+use recsys_testkit::sandbox::{BINARIES, Sandbox, binaries};
+use recsys_testkit::tree::files_with;
 use serde_json::Value;
-
-const BINARIES: [&str; 11] = [
-    "recsys-pipelines",
-    "job_ingest",
-    "job_validate",
-    "job_popularity",
-    "job_cooc",
-    "job_implicit",
-    "job_session_seq",
-    "job_content_sim",
-    "job_publish",
-    "job_db_signals",
-    "job_catalog",
-];
-
-fn pages(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(pages(&path));
-        } else if path.extension().is_some_and(|extension| extension == "md") {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
-}
 
 /// Runs a page in a folder that starts as a copy of a clone's files. `BUCKET_URL` names a bucket folder of its own;
 /// settings give the binaries access to it, and `AWS_*` variables other programs. A page that mentions `DATABASE_URL`
@@ -78,7 +51,7 @@ fn psql_is_there_for_the_pages_that_ask_a_database() {
 
 #[test]
 fn every_command_of_the_pages_does_what_its_page_shows() {
-    let commands: usize = pages(&repository().join("docs")).iter().map(|page| run(page)).sum();
+    let commands: usize = files_with(&repository().join("docs"), "md").iter().map(|page| run(page)).sum();
     assert!(commands > 20, "only {commands} commands were found");
 }
 
@@ -142,7 +115,7 @@ fn the_command_line_reference_is_what_the_programs_say() {
 
 #[test]
 fn every_link_leads_somewhere() {
-    let mut all = pages(&repository().join("docs"));
+    let mut all = files_with(&repository().join("docs"), "md");
     all.extend(
         ["README.md", "schemas/README.md", "testdata/README.md", "deploy/README.md"]
             .map(|page| repository().join(page)),
@@ -166,7 +139,7 @@ fn every_link_leads_somewhere() {
 #[test]
 fn a_page_takes_back_what_it_exports() {
     let mut exported = 0;
-    for page in pages(&repository().join("docs")) {
+    for page in files_with(&repository().join("docs"), "md") {
         let text = fs::read_to_string(&page).unwrap();
         let words_after = |command: &str| -> Vec<String> {
             let lines = text.lines().filter_map(|line| line.trim_start_matches("$ ").strip_prefix(command));
@@ -220,21 +193,9 @@ fn the_configuration_reference_knows_every_setting() {
 
 /// Rust files that end up in the binaries.
 fn sources() -> Vec<PathBuf> {
-    fn visit(folder: &Path, found: &mut Vec<PathBuf>) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                visit(&path, found);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                found.push(path);
-            }
-        }
-    }
-    let mut found = Vec::new();
-    for part in ["crates/recsys-core/src", "crates/recsys-job/src", "crates/recsys-postgres/src"] {
-        visit(&repository().join(part), &mut found);
-    }
-    visit(&repository().join("bins"), &mut found);
+    let parts = ["crates/recsys-core/src", "crates/recsys-job/src", "crates/recsys-postgres/src", "bins"];
+    let mut found: Vec<_> =
+        parts.iter().flat_map(|part| files_with(&repository().join(part), "rs")).collect();
     found.retain(|path| !path.components().any(|part| part.as_os_str() == "tests"));
     found
 }

@@ -23,7 +23,7 @@ fn folding() -> Sandbox {
         fs::create_dir_all(sandbox.join(format!("out/{folder}/demo"))).unwrap();
         symlink("demo", sandbox.join(format!("out/{folder}/Demo"))).unwrap();
     }
-    sandbox.write("config.json", json!({"out_dir": "out", "raw_events_dir": "raw"}).to_string());
+    sandbox.configure(&json!({}));
     sandbox
 }
 
@@ -65,8 +65,7 @@ fn a_folder_without_an_owner_gets_one_with_the_next_day() {
 #[test]
 fn a_day_without_events_claims_no_folder() {
     let sandbox = folding();
-    let config = json!({"out_dir": "out", "raw_events_dir": "raw", "validation": {"min_events": 0}});
-    sandbox.write("config.json", config.to_string());
+    sandbox.configure(&json!({"validation": {"min_events": 0}}));
     sandbox.run("job_ingest", &OTHER.replace("2026-01-01", "2026-01-05")).ok();
     assert!(!sandbox.join(OWNER).exists());
 }

@@ -4,9 +4,8 @@
 
 use recsys_testkit::reader::read_published;
 use recsys_testkit::sandbox::{Finished, Sandbox, bytes};
+use recsys_testkit::scope::SCOPE;
 use serde_json::json;
-
-const SCOPE: &str = "--config config.json --tenant demo --surface home";
 
 /// A sandbox for days with any number of items.
 struct Days(Sandbox);
@@ -19,11 +18,7 @@ impl Days {
     }
 
     fn configure(&self, validation: &serde_json::Value) {
-        let config = json!({
-            "out_dir": "out", "raw_events_dir": "raw", "artifact_kinds": ["popularity", "implicit"],
-            "validation": validation,
-        });
-        self.0.write("config.json", config.to_string());
+        self.0.configure(&json!({"artifact_kinds": ["popularity", "implicit"], "validation": validation}));
     }
 
     /// Writes a day on which each of `users` users was shown each of `items` items.

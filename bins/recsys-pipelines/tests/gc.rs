@@ -7,11 +7,12 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use recsys_testkit::generate::busy_day;
+use recsys_testkit::patience::{signal, wait_for_handlers};
 use recsys_testkit::place::Place;
 use recsys_testkit::sandbox::{Finished, Sandbox};
+use recsys_testkit::scope::SCOPE;
 use serde_json::{Value, json};
 
-const SCOPE: &str = "--config config.json --tenant demo --surface home";
 const DAYS: u32 = 8;
 
 /// The publisher's clock.
@@ -38,36 +39,34 @@ impl Shop {
             }
         }
         sandbox.write("raw/exposure.jsonl", raw);
-        let config = json!({
-            "out_dir": "out", "raw_events_dir": "raw",
+        sandbox.configure(&json!({
             "object_store_dir": place.root("objects"), "registry_dir": place.root("registry"),
-        });
-        sandbox.write("config.json", config.to_string());
+        }));
         let shop = Self { sandbox, place };
-        let mut command =
-            shop.command("recsys-pipelines", &format!("run {SCOPE} --start {} --end {}", day(1), day(DAYS)));
+        let line = format!("run {SCOPE} --start {} --end {}", day(1), day(DAYS));
+        let mut command = shop.place.command(&shop.sandbox, "recsys-pipelines", &line);
         Finished::from(command.env("SOURCE_DATE_EPOCH", LONG_AGO).output().unwrap()).ok();
         shop
     }
 
-    fn command(&self, binary: &str, line: &str) -> Command {
-        let mut command = self.sandbox.command(binary);
-        command.args(line.split_whitespace());
-        if let Place::Bucket(s3, _) = &self.place {
-            command.envs(s3.settings());
-        }
+    fn run(&self, line: &str) -> Finished {
+        self.place.command(&self.sandbox, "recsys-pipelines", line).output().unwrap().into()
+    }
+
+    /// A command long after, when everything is old.
+    fn later_command(&self, line: &str) -> Command {
+        let mut command = self.place.command(&self.sandbox, "recsys-pipelines", line);
+        command.env("SOURCE_DATE_EPOCH", "1830000000");
         command
     }
 
-    fn run(&self, line: &str) -> Finished {
-        self.command("recsys-pipelines", line).output().unwrap().into()
+    fn run_later(&self, line: &str) -> Finished {
+        self.later_command(line).output().unwrap().into()
     }
 
-    /// Runs `gc` long after, when everything is old; returns its document.
+    /// Runs `gc` long after; returns its document.
     fn later(&self, flags: &str) -> Value {
-        let mut command = self.command("recsys-pipelines", &format!("gc {SCOPE} {flags} --json"));
-        let output = Finished::from(command.env("SOURCE_DATE_EPOCH", "1830000000").output().unwrap());
-        serde_json::from_str(&output.ok().stdout).unwrap()
+        self.run_later(&format!("gc {SCOPE} {flags} --json")).ok().json()
     }
 
     /// Types and versions of the garbage in a document.
@@ -142,7 +141,7 @@ fn what_no_kept_manifest_names_goes(place: Place) {
     shop.run(&format!("verify {SCOPE}")).ok();
     // Deleted artifacts can be published again from the staged ones.
     let line = format!("{SCOPE} --start {} --allow-older-window", day(1));
-    Finished::from(shop.command("job_publish", &line).output().unwrap()).ok();
+    Finished::from(shop.place.command(&shop.sandbox, "job_publish", &line).output().unwrap()).ok();
     shop.run(&format!("verify {SCOPE}")).ok();
 }
 
@@ -198,8 +197,7 @@ fn blobs_of_another_environment_are_not_deleted() {
     let stored = other.stored();
     let gc = |config: &str, flags: &str| {
         let line = format!("gc --config {config} --tenant demo --surface home --keep 1 --delete {flags}");
-        let mut command = shop.command("recsys-pipelines", &line);
-        Finished::from(command.env("SOURCE_DATE_EPOCH", "1830000000").output().unwrap())
+        shop.run_later(&line)
     };
     let parts = ["which is not in the object store", "registry_dir and object_store_dir"];
     gc("mixed.json", "").fails(2, &parts);
@@ -230,8 +228,8 @@ fn held_by_another(shop: &Shop, renewals: u64) {
 }
 
 fn gc_command(shop: &Shop) -> Command {
-    let mut command = shop.command("recsys-pipelines", &format!("gc {SCOPE} --keep 1 --delete"));
-    command.env("SOURCE_DATE_EPOCH", "1830000000").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut command = shop.later_command(&format!("gc {SCOPE} --keep 1 --delete"));
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
@@ -268,9 +266,9 @@ fn a_wait_for_another_collection_ends_with_a_signal() {
     let shop = Shop::new(Place::disk());
     held_by_another(&shop, 0);
     let waiting = gc_command(&shop).spawn().unwrap();
+    wait_for_handlers(&waiting);
     std::thread::sleep(std::time::Duration::from_millis(700));
-    let sent = Command::new("kill").args(["-TERM", &waiting.id().to_string()]).status().unwrap();
-    assert!(sent.success());
+    signal(&waiting, "-TERM");
     Finished::from(waiting.wait_with_output().unwrap()).fails(1, &["stopped by SIGTERM"]);
 }
 
@@ -290,8 +288,7 @@ fn a_collection_that_is_told_to_stop() {
     while shop.stored().len() == before {
         std::thread::yield_now();
     }
-    let sent = Command::new("kill").args(["-TERM", &running.id().to_string()]).status().unwrap();
-    assert!(sent.success());
+    signal(&running, "-TERM");
     Finished::from(running.wait_with_output().unwrap()).fails(1, &["stopped by SIGTERM"]);
     assert!(shop.stored().len() > shop.named(1).len(), "it was stopped before its end");
     let claims = fs::read(format!("{registry}/gc/demo/home.json")).unwrap();
@@ -309,8 +306,7 @@ fn people_get_the_first_documents_and_programs_all() {
     for number in 0..300 {
         fs::write(format!("{records}/{number:064x}.json"), "{}").unwrap();
     }
-    let mut command = shop.command("recsys-pipelines", &format!("gc {SCOPE} --keep {DAYS}"));
-    let listed = Finished::from(command.env("SOURCE_DATE_EPOCH", "1830000000").output().unwrap());
+    let listed = shop.run_later(&format!("gc {SCOPE} --keep {DAYS}"));
     assert!(listed.ok().stdout.contains("... and 100 more; --json lists all\n300 documents"), "{listed:?}");
     assert_eq!(Shop::garbage(&shop.later(&format!("--keep {DAYS}"))).len(), 300);
 }
@@ -358,9 +354,7 @@ fn what_cannot_be_judged_is_refused() {
     entries.sort();
     fs::remove_file(&entries[DAYS as usize - 3]).unwrap();
     let stored = shop.stored();
-    let line = format!("gc {SCOPE} --keep 5 --delete");
-    let mut command = shop.command("recsys-pipelines", &line);
-    let finished = Finished::from(command.env("SOURCE_DATE_EPOCH", "1830000000").output().unwrap());
+    let finished = shop.run_later(&format!("gc {SCOPE} --keep 5 --delete"));
     finished.fails(3, &["the history of demo/home breaks off"]);
     assert_eq!(shop.stored(), stored);
     assert_eq!(shop.later("--keep 2 --delete")["scopes"][0]["kept_manifests"], 2);

@@ -14,9 +14,7 @@ fn publish_all(case: &Case) {
     // A case may be empty, and there is no earlier artifact to protect.
     let validation = json!({"min_events": 0});
     let limits = &case.limits_json;
-    let config =
-        json!({"out_dir": "out", "raw_events_dir": "raw", "limits": limits, "validation": validation});
-    sandbox.write("config.json", config.to_string());
+    sandbox.configure(&json!({"limits": limits, "validation": validation}));
 
     let mut common =
         format!("--config config.json --tenant {} --surface {}", case.scope.tenant, case.scope.surface);

@@ -8,10 +8,10 @@ use std::thread;
 
 use recsys_testkit::inbox::{Answer, Inbox, Request};
 use recsys_testkit::sandbox::{Finished, Sandbox};
+use recsys_testkit::shop::SCOPE;
 use serde_json::json;
 
 const TOKEN: &str = "a-session-token-that-nobody-else-may-see";
-const SCOPE: &str = "--tenant demo --surface home";
 
 /// A sandbox with a registry at `registry_dir` and short timeouts.
 fn sandbox(registry_dir: &str) -> Sandbox {

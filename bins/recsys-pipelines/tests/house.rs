@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use recsys_testkit::golden::repository;
+use recsys_testkit::tree::files_with;
 
 /// A module: its imports and its re-exports.
 #[derive(Debug, Default)]
@@ -19,7 +20,7 @@ struct Module {
 
 /// Modules of a crate by path, such as `storage::bucket`; `lib.rs` has the empty path.
 fn modules(source: &Path) -> BTreeMap<String, Module> {
-    let files = files(source);
+    let files = files_with(source, "rs");
     let names: BTreeSet<String> = files.iter().map(|file| path_of(source, file)).collect();
     let mut modules = BTreeMap::new();
     for file in &files {
@@ -49,19 +50,6 @@ fn modules(source: &Path) -> BTreeMap<String, Module> {
         modules.insert(own, module);
     }
     modules
-}
-
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files.extend(self::files(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
-        }
-    }
-    files
 }
 
 fn path_of(source: &Path, file: &Path) -> String {

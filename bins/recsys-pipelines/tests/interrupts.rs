@@ -10,19 +10,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use recsys_core::artifact::Kind;
+use recsys_testkit::patience::{end, signal, wait_for_handlers};
 use recsys_testkit::reader::read_published;
 use recsys_testkit::sandbox::{Finished, Sandbox, copy};
+use recsys_testkit::scope::{MANIFEST, SCOPE};
 use recsys_testkit::workload::Workload;
 use serde_json::json;
 
-const SCOPE: &str = "--config config.json --tenant demo --surface home";
-const MANIFEST: &str = "out/registry/current/demo/home/manifest.json";
 const RUN: &str = "run --start 2026-01-02 --end 2026-01-03";
-
-fn signal(child: &Child, name: &str) {
-    let sent = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
-    assert!(sent.success());
-}
 
 fn start(sandbox: &Sandbox, line: &str) -> Child {
     let mut command = sandbox.command("recsys-pipelines");
@@ -42,12 +37,11 @@ fn published(events: u64) -> Sandbox {
         let path = sandbox.write(&format!("raw/demo/home/exposure.{day}.jsonl"), "");
         Workload::reference(day.parse().unwrap(), events).write(&mut File::create(path).unwrap()).unwrap();
     }
-    let config = json!({
-        "out_dir": "out", "raw_events_dir": "raw", "resources": {"temp_dir": "temp"},
+    sandbox.configure(&json!({
+        "resources": {"temp_dir": "temp"},
         "artifact_kinds": ["popularity", "cooc", "implicit", "session_seq"],
         "limits": {"max_artifact_bytes": 0}, "metrics": {"file": "run.prom"},
-    });
-    sandbox.write("config.json", config.to_string());
+    }));
     finish(start(&sandbox, "run --start 2026-01-01")).ok();
     sandbox
 }
@@ -75,7 +69,7 @@ fn a_run_that_is_stopped_at_any_moment_is_whole() {
     copy(&sandbox.join("out"), &sandbox.join("before"));
     let begun = Instant::now();
     finish(start(&sandbox, RUN)).ok();
-    let took = begun.elapsed();
+    let mut took = begun.elapsed();
     let last = current();
     fs::remove_dir_all(sandbox.join("out")).unwrap();
     copy(&sandbox.join("before"), &sandbox.join("out"));
@@ -87,13 +81,14 @@ fn a_run_that_is_stopped_at_any_moment_is_whole() {
         fs::remove_dir_all(sandbox.join("out")).unwrap();
         copy(&sandbox.join("before"), &sandbox.join("out"));
         let run = start(&sandbox, RUN);
+        wait_for_handlers(&run);
         // Anywhere between the beginning and the end.
-        let after = took * (round * 7919 % 1000) / 1000;
-        thread::sleep(after);
+        thread::sleep(took * (round * 7919 % 1000) / 1000);
         signal(&run, if round % 3 == 0 { "-INT" } else { "-TERM" });
         let finished = finish(run);
         match finished.code {
-            Some(0) => {}
+            // Measured when the machine was slower.
+            Some(0) => took = took * 9 / 10,
             Some(1) => {
                 stopped += 1;
                 finished.fails(1, &["stopped by SIG", "at a safe point"]);
@@ -103,8 +98,6 @@ fn a_run_that_is_stopped_at_any_moment_is_whole() {
                 ));
                 assert!(leftovers(&sandbox).is_empty(), "round {round}: {:?}", leftovers(&sandbox));
             }
-            // The signal came before the handlers were installed.
-            None => assert!(after < took / 4, "round {round}: {finished:#?}"),
             _ => panic!("round {round}: {finished:#?}"),
         }
         let seen = current();
@@ -163,9 +156,10 @@ fn the_second_signal_ends_the_process_at_once() {
     sandbox.write("raw/README", "");
     let fifo = sandbox.join("raw/exposure.jsonl");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-    sandbox.write("config.json", json!({"out_dir": "out", "raw_events_dir": "raw"}).to_string());
+    sandbox.configure(&json!({}));
     for (name, number) in [("-TERM", 15), ("-INT", 2)] {
         let mut child = start(&sandbox, "run --start 2026-01-02");
+        wait_for_handlers(&child);
         thread::sleep(Duration::from_millis(300));
         signal(&child, name);
         thread::sleep(Duration::from_millis(300));
@@ -177,18 +171,11 @@ fn the_second_signal_ends_the_process_at_once() {
 
 /// Signals a job that waits for another process or a service, and waits until it has stopped.
 fn stop_waiting(mut child: Child) -> Finished {
+    wait_for_handlers(&child);
     thread::sleep(Duration::from_millis(500));
     assert!(child.try_wait().unwrap().is_none(), "it does not wait");
     signal(&child, "-TERM");
-    let begun = Instant::now();
-    while child.try_wait().unwrap().is_none() {
-        if begun.elapsed() > Duration::from_mins(1) {
-            child.kill().unwrap();
-            panic!("it waits on");
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
-    finish(child)
+    end(child)
 }
 
 #[test]

@@ -7,13 +7,6 @@ use serde_json::{Value, json};
 
 const SCOPE: &str = "--config config.json --tenant demo --surface home --start 2026-01-01";
 
-fn shop() -> Sandbox {
-    let sandbox = Sandbox::new();
-    sandbox.copy("testdata/events/shop", "raw");
-    sandbox.write("config.json", json!({"out_dir": "out", "raw_events_dir": "raw"}).to_string());
-    sandbox
-}
-
 fn run(sandbox: &Sandbox, binary: &str, line: &str, run_id: Option<&str>) -> Finished {
     let mut command = sandbox.command(binary);
     command.env("RUST_LOG", "info").args(line.split_whitespace()).args(SCOPE.split_whitespace());
@@ -29,7 +22,7 @@ fn lines(finished: &Finished) -> Vec<Value> {
 
 #[test]
 fn each_step_says_when_it_begins_and_what_it_has_done() {
-    let sandbox = shop();
+    let sandbox = Sandbox::shop();
     let said = lines(run(&sandbox, "recsys-pipelines", "run", None).ok());
     let of = |message: &str| {
         let of_steps = said.iter().filter(|line| line["message"] == message);
@@ -55,9 +48,8 @@ fn each_step_says_when_it_begins_and_what_it_has_done() {
 
 #[test]
 fn a_step_that_fails_says_so() {
-    let sandbox = shop();
-    let config = json!({"out_dir": "out", "raw_events_dir": "raw", "limits": {"max_users_per_run": 1}});
-    sandbox.write("config.json", config.to_string());
+    let sandbox = Sandbox::shop();
+    sandbox.configure(&json!({"limits": {"max_users_per_run": 1}}));
     let finished = run(&sandbox, "recsys-pipelines", "run --log-format json", None);
     assert_eq!(finished.code, Some(4));
     let said = lines(&finished);
@@ -68,7 +60,7 @@ fn a_step_that_fails_says_so() {
 
 #[test]
 fn all_lines_of_a_run_have_its_id() {
-    let sandbox = shop();
+    let sandbox = Sandbox::shop();
     let id = "scheduled__2026-01-01T00:00:00+00:00";
     for job in ["job_ingest", "job_validate", "job_popularity", "job_publish"] {
         let finished = run(&sandbox, job, "--log-format json", Some(id));
@@ -89,7 +81,7 @@ fn all_lines_of_a_run_have_its_id() {
 
 #[test]
 fn a_run_without_an_id_makes_one() {
-    let sandbox = shop();
+    let sandbox = Sandbox::shop();
     let made = |given| {
         let said = lines(run(&sandbox, "job_ingest", "", given).ok());
         let id = said[0]["run_id"].as_str().unwrap().to_owned();
@@ -102,7 +94,7 @@ fn a_run_without_an_id_makes_one() {
 
 #[test]
 fn an_id_that_would_break_a_line_is_refused() {
-    let sandbox = shop();
+    let sandbox = Sandbox::shop();
     for bad in ["a b", "a\nb", "a\u{1b}[2J", "\u{fc}", &"x".repeat(129)] {
         let finished = run(&sandbox, "job_ingest", "", Some(bad));
         finished.fails(2, &["RECSYS_RUN_ID must be at most 128 printable ASCII characters"]);

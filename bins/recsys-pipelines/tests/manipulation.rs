@@ -3,16 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
 use recsys_testkit::sandbox::{Finished, Sandbox};
+use recsys_testkit::scope::SCOPE;
 use serde_json::{Value, json};
-
-const SCOPE: &str = "--config config.json --tenant demo --surface home";
 
 fn configured(config: &Value) -> Sandbox {
     let sandbox = Sandbox::new();
-    let mut all =
-        json!({"out_dir": "out", "raw_events_dir": "raw", "artifact_kinds": ["popularity", "implicit"]});
+    let mut all = json!({"artifact_kinds": ["popularity", "implicit"]});
     all.as_object_mut().unwrap().extend(config.as_object().unwrap().clone());
-    sandbox.write("config.json", all.to_string());
+    sandbox.configure(&all);
     sandbox
 }
 

@@ -9,22 +9,14 @@ use std::process::{Command, Stdio};
 
 use recsys_testkit::inbox::{Answer, Inbox};
 use recsys_testkit::sandbox::{Finished, Sandbox};
+use recsys_testkit::scope::SCOPE;
 use serde_json::{Value, json};
-
-const SCOPE: &str = "--config config.json --tenant demo --surface home";
 
 /// The shop sample and a folder for metrics.
 fn shop(settings: &Value) -> Sandbox {
-    let sandbox = Sandbox::new();
-    sandbox.copy("testdata/events/shop", "raw");
-    configure(&sandbox, settings);
+    let sandbox = Sandbox::shop();
+    sandbox.configure(settings);
     sandbox
-}
-
-fn configure(sandbox: &Sandbox, settings: &Value) {
-    let mut config = json!({"out_dir": "out", "raw_events_dir": "raw"});
-    config.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
-    sandbox.write("config.json", config.to_string());
 }
 
 /// Value of the sample whose line begins with `sample`: name and labels, sorted by label.
@@ -152,7 +144,7 @@ fn fails(settings: &Value, code: i32, expected: &[(&str, (&str, &str))]) {
     };
     let (finished, before) = run("2026-01-01");
     finished.ok();
-    configure(&sandbox, settings);
+    sandbox.configure(settings);
     let (finished, text) = run("2026-01-02");
     assert_eq!(finished.code, Some(code), "{finished:#?}");
     promtool_accepts(&text);
@@ -197,7 +189,7 @@ fn exit_code_3_is_told_with_the_gate() {
     for (settings, invalid) in
         [(json!({"validation": {"max_invalid_ratio": 0.001}}), Some(1.0)), (json!({}), None)]
     {
-        configure(&sandbox, &settings);
+        sandbox.configure(&settings);
         sandbox.write("raw/demo/home/exposure.2026-01-05.jsonl", "nonsense\n");
         let line = format!("run {SCOPE} --start 2026-01-05 --metrics-file run.prom");
         assert_eq!(sandbox.run("recsys-pipelines", &line).code, Some(3));
@@ -265,7 +257,7 @@ fn status_tells_of_every_manifest() {
     let sandbox = shop(&json!({}));
     sandbox.run("recsys-pipelines", &format!("run {SCOPE} --start 2026-01-01")).ok();
     let other = "--config config.json --tenant demo --surface detail --start 2026-01-01";
-    configure(&sandbox, &json!({"validation": {"min_events": 0}}));
+    sandbox.configure(&json!({"validation": {"min_events": 0}}));
     sandbox.run("recsys-pipelines", &format!("run {other}")).ok();
     let gateway = Inbox::start(&[Answer::Status(202)]);
     let line = format!("status --config config.json --metrics-file s.prom --metrics-push {}", gateway.url());
@@ -310,7 +302,7 @@ fn metrics_are_pushed_to_the_group_of_binary_tenant_and_surface() {
     assert!(request.body.contains("recsys_run_last_success_timestamp_seconds{"));
 
     // After a failure, the last success is left to the gateway.
-    configure(&sandbox, &json!({"metrics": {"push": push}, "limits": {"max_events_per_run": 1}}));
+    sandbox.configure(&json!({"metrics": {"push": push}, "limits": {"max_events_per_run": 1}}));
     sandbox.run("job_ingest", &format!("{SCOPE} --start 2026-01-01")).fails(4, &["max_events_per_run"]);
     let [request] = &gateway.take()[..] else { panic!("not one request") };
     assert_eq!(value(&request.body, &format!("recsys_run_exit_code{labels}")), Some(4.0));
@@ -353,7 +345,7 @@ fn metrics_never_change_the_outcome() {
         assert!(!finished.stderr.contains("hunter2"), "{finished:#?}");
     }
     for metrics in [json!({"file": " "}), json!({"file": "s3://b/x"}), json!({"push": "http://u:p@h"})] {
-        configure(&sandbox, &json!({"metrics": metrics}));
+        sandbox.configure(&json!({"metrics": metrics}));
         sandbox.run("job_ingest", &format!("{SCOPE} --start 2026-01-01")).fails(2, &["setting metrics."]);
     }
 }

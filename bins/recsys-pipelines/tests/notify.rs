@@ -7,9 +7,9 @@ use std::process::Stdio;
 
 use recsys_testkit::inbox::{Answer, Inbox};
 use recsys_testkit::sandbox::{Finished, Sandbox};
+use recsys_testkit::scope::SCOPE;
 use serde_json::{Value, json};
 
-const SCOPE: &str = "--config config.json --tenant demo --surface home";
 const TOKEN: &str = "a-token-that-nobody-may-see";
 const FAILED: &str = "recsys_notify_failed{binary=\"recsys-pipelines\",surface=\"home\",tenant=\"demo\"}";
 
@@ -26,10 +26,7 @@ impl Shop {
     }
 
     fn configure(&self, notify: &Value) {
-        let config = json!({
-            "out_dir": "out", "raw_events_dir": "raw", "notify": notify, "metrics": {"file": "{binary}.prom"},
-        });
-        self.sandbox.write("config.json", config.to_string());
+        self.sandbox.configure(&json!({"notify": notify, "metrics": {"file": "{binary}.prom"}}));
     }
 
     fn command(&self, binary: &str, line: &str) -> Finished {
@@ -223,10 +220,7 @@ fn settings_that_cannot_work_are_refused_before_anything_is_done() {
 fn names_are_written_as_the_place_wants_them() {
     let inbox = Inbox::start(&[Answer::Status(200)]);
     let sandbox = Sandbox::new();
-    let config = json!({
-        "out_dir": "out", "raw_events_dir": "raw", "notify": settings(&inbox), "validation": {"min_events": 0},
-    });
-    sandbox.write("config.json", config.to_string());
+    sandbox.configure(&json!({"notify": settings(&inbox), "validation": {"min_events": 0}}));
     sandbox.write("raw/demo/home/exposure.2026-01-02.jsonl", "");
     let mut command = sandbox.command("recsys-pipelines");
     command.env("CACHE_TOKEN", TOKEN).args(["run", "--config", "config.json", "--start", "2026-01-01"]);

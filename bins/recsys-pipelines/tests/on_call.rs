@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use recsys_testkit::sandbox::{Finished, Sandbox};
-use recsys_testkit::shop::{MANIFEST, SCOPE, Shop};
+use recsys_testkit::scope::MANIFEST;
+use recsys_testkit::shop::{SCOPE, Shop};
 use serde_json::{Value, json};
 
 const CHECKPOINT: &str = "out/checkpoints/demo/home.json";
@@ -43,10 +44,8 @@ fn a_window_of_the_future_is_no_fresh_one() {
     let line = [line("s", "a"), line("s", "b"), line("t", "a"), line("t", "b")].concat();
     shop.0.write(&format!("raw/demo/home/exposure.{day}.jsonl"), line);
     // Built by a machine whose clock is ahead.
-    let ahead = "4102617600";
-    let arguments = format!("run {SCOPE} --start {day}");
-    let arguments: Vec<&str> = arguments.split_whitespace().collect();
-    shop.with(&[("SOURCE_DATE_EPOCH", ahead)], &arguments).ok();
+    let line = format!("run --config config.json {SCOPE} --start {day}");
+    shop.0.run_at(4_102_617_600, "recsys-pipelines", &line).ok();
     shop.run(&format!("rollback {SCOPE} --correct-time")).ok();
     for flags in ["", "--max-age 26h", "--max-window-age 26h"] {
         let status = shop.run(&format!("status {flags}"));
@@ -322,9 +321,7 @@ fn show_says_what_is_live() {
     shop.0.copy("testdata/catalog", "catalog");
     let kinds = ["popularity", "cooc", "implicit", "content_sim", "session_seq"];
     shop.0.write("catalog.csv", "item_id,tags\ntrail-shoe,run;shoe\n");
-    let config = json!({"out_dir": "out", "raw_events_dir": "raw", "artifact_kinds": kinds,
-        "catalog": {"path": "catalog.csv"}});
-    shop.0.write("config.json", config.to_string());
+    shop.0.configure(&json!({"artifact_kinds": kinds, "catalog": {"path": "catalog.csv"}}));
     shop.run(&format!("run {SCOPE} --start 2026-01-03")).ok();
     for kind in kinds {
         let shown = shop.run(&format!("show {kind} {SCOPE} --top 2"));

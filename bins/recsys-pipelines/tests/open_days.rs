@@ -5,14 +5,12 @@
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use recsys_testkit::sandbox::{Finished, Sandbox};
+use recsys_testkit::scope::SCOPE;
 use serde_json::{Value, json};
-
-const SCOPE: &str = "--config config.json --tenant demo --surface home";
 
 fn sandbox(validation: &Value) -> Sandbox {
     let sandbox = Sandbox::new();
-    let config = json!({"out_dir": "out", "raw_events_dir": "raw", "validation": validation});
-    sandbox.write("config.json", config.to_string());
+    sandbox.configure(&json!({"validation": validation}));
     sandbox
 }
 
@@ -74,11 +72,8 @@ fn a_day_that_has_not_ended_is_refused_and_never_moves_the_checkpoint() {
 fn an_open_day_can_be_tried_and_the_checkpoint_stays() {
     let sandbox = sandbox(&json!({}));
     // A clock pinned to a year in the future.
-    let at_noon = |line: &str| -> Finished {
-        let mut command = sandbox.command("recsys-pipelines");
-        command.args(["run"]).args(SCOPE.split(' ')).args(line.split(' '));
-        Finished::from(command.env("SOURCE_DATE_EPOCH", "2209032000").output().unwrap())
-    };
+    let at_noon =
+        |line: &str| sandbox.run_at(2_209_032_000, "recsys-pipelines", &format!("run {SCOPE} {line}"));
     for day in ["2039-12-31", "2040-01-01"] {
         write(&sandbox, day, &[event(&format!("{day}T10:00:00Z"), "A")]);
     }
@@ -94,10 +89,8 @@ fn an_open_day_can_be_tried_and_the_checkpoint_stays() {
 fn the_clock_of_reproducible_builds_does_not_open_the_past() {
     let sandbox = sandbox(&json!({}));
     write(&sandbox, "2026-01-01", &[event("2026-01-01T10:00:00Z", "A")]);
-    let mut command = sandbox.command("recsys-pipelines");
-    command.args(["run"]).args(SCOPE.split(' ')).args(["--start", "2026-01-01"]);
     // The first second of the day.
-    Finished::from(command.env("SOURCE_DATE_EPOCH", "1767225600").output().unwrap()).ok();
+    sandbox.run_at(1_767_225_600, "recsys-pipelines", &format!("run {SCOPE} --start 2026-01-01")).ok();
 }
 
 #[test]
@@ -105,14 +98,12 @@ fn a_day_can_be_counted_from_today() {
     let sandbox = sandbox(&json!({}));
     std::fs::create_dir_all(sandbox.join("raw/demo/home")).unwrap();
     let days = |start: &str, end: Option<&str>| -> Finished {
-        let mut command = sandbox.command("job_ingest");
-        command.args(SCOPE.split(' ')).args(["--json", "--start", start]);
-        command.args(end.iter().flat_map(|end| ["--end", end]));
+        let end = end.map(|end| format!("--end {end}")).unwrap_or_default();
         // Noon of 2026-02-01.
-        Finished::from(command.env("SOURCE_DATE_EPOCH", "1769947200").output().unwrap())
+        sandbox.run_at(1_769_947_200, "job_ingest", &format!("{SCOPE} --json --start {start} {end}"))
     };
     let named = |done: &Finished| -> Vec<String> {
-        let document: Value = serde_json::from_str(&done.ok().stdout).unwrap();
+        let document = done.ok().json();
         let days = document["days"].as_array().unwrap();
         days.iter().map(|day| day["canonical"]["day"].as_str().unwrap().to_owned()).collect()
     };

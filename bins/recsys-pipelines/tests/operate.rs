@@ -14,7 +14,8 @@ use jiff::{SignedDuration, Timestamp};
 use recsys_core::artifact::Kind;
 use recsys_testkit::reader::read_published;
 use recsys_testkit::sandbox::{Finished, Sandbox};
-use recsys_testkit::shop::{MANIFEST, SCOPE, Shop};
+use recsys_testkit::scope::MANIFEST;
+use recsys_testkit::shop::{SCOPE, Shop};
 use serde_json::{Value, json};
 
 fn current(shop: &Shop) -> BTreeMap<Kind, String> {
@@ -38,11 +39,9 @@ fn status_says_what_is_current_and_what_is_stale_or_missing() {
     shop.run("status --max-age 1d12h --tenant demo").ok();
 
     // A clock almost a day and a half later: the artifacts are a little older than the manifest.
-    let mut command = shop.0.command("recsys-pipelines");
     let updated: jiff::Timestamp = manifest["updated_at"].as_str().unwrap().parse().unwrap();
-    command.env("SOURCE_DATE_EPOCH", (updated.as_second() + 36 * 3600 - 1800).to_string());
     let line = "status --config config.json --max-age 26h";
-    let stale: Finished = command.args(line.split_whitespace()).output().unwrap().into();
+    let stale = shop.0.run_at(updated.as_second() + 36 * 3600 - 1800, "recsys-pipelines", line);
     assert!(stale.stdout.contains("stale"), "{stale:#?}");
     stale.fails(3, &["demo/home is stale"]);
     for kind in ["popularity", "cooc"] {

@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 
 use recsys_testkit::proxy::{Fault, Proxy};
-use recsys_testkit::remote::{Remote, SCOPE};
+use recsys_testkit::remote::Remote;
 use recsys_testkit::sandbox::Finished;
+use recsys_testkit::scope::SCOPE;
 use serde_json::{Value, json};
 
 const RUN: &str = "--start 2026-01-02";

@@ -6,17 +6,16 @@ use std::fmt::Write;
 use std::fs;
 
 use recsys_testkit::remote::Remote;
-use recsys_testkit::sandbox::{Finished, Sandbox, Snapshot, bytes};
+use recsys_testkit::sandbox::{Sandbox, Snapshot, bytes};
+use recsys_testkit::scope::SCOPE;
 use serde_json::{Value, json};
 
-const SCOPE: &str = "--config config.json --tenant demo --surface home";
 const DAYS: [&str; 3] = ["2026-01-01", "2026-01-02", "2026-01-03"];
 const CANONICAL: &str = "out/canonical/demo/home/outcomes";
 
 /// The shop sample, with a click or a conversion for some of its exposures.
 fn shop(extra: &Value) -> Sandbox {
-    let sandbox = Sandbox::new();
-    sandbox.copy("testdata/events/shop", "raw");
+    let sandbox = Sandbox::shop();
     for day in DAYS {
         let text = fs::read_to_string(sandbox.join(format!("raw/demo/home/exposure.{day}.jsonl"))).unwrap();
         let mut outcomes = String::new();
@@ -33,33 +32,17 @@ fn shop(extra: &Value) -> Sandbox {
 }
 
 fn configure(sandbox: &Sandbox, extra: &Value) {
-    let mut config = json!({
-        "out_dir": "out",
-        "raw_events_dir": "raw",
-        "artifact_kinds": ["popularity", "cooc", "implicit", "session_seq"],
-    });
+    let mut config = json!({"artifact_kinds": ["popularity", "cooc", "implicit", "session_seq"]});
     config.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-    sandbox.write("config.json", config.to_string());
+    sandbox.configure(&config);
 }
 
 fn weights(exposure: u64, click: u64, conversion: u64) -> Value {
     json!({"weights": {"exposure": exposure, "click": click, "conversion": conversion}})
 }
 
-/// Runs a binary with a pinned clock, since the output contains the time.
-fn run_pinned(sandbox: &Sandbox, binary: &str, line: &str) -> Finished {
-    let mut command = sandbox.command(binary);
-    command
-        .env("SOURCE_DATE_EPOCH", "1767400000")
-        .env("RECSYS_RUN_ID", "pinned")
-        .args(line.split_whitespace());
-    let finished = Finished::from(command.output().unwrap());
-    finished.ok();
-    finished
-}
-
 fn run(sandbox: &Sandbox, flags: &str) {
-    run_pinned(sandbox, "recsys-pipelines", &format!("run {SCOPE} {flags}"));
+    sandbox.run_pinned("recsys-pipelines", &format!("run {SCOPE} {flags}"));
 }
 
 /// Versions and source hashes of the staged artifacts of a kind.
@@ -96,11 +79,11 @@ fn run_and_the_chain_of_jobs_leave_the_same_files() {
                     continue;
                 }
                 for job in ["job_ingest", "job_validate"] {
-                    run_pinned(&sandbox, job, &format!("{SCOPE} --start {day}"));
+                    sandbox.run_pinned(job, &format!("{SCOPE} --start {day}"));
                 }
                 let builders = ["job_popularity", "job_cooc", "job_implicit", "job_session_seq"];
                 for job in builders.into_iter().chain(["job_publish"]) {
-                    run_pinned(&sandbox, job, &format!("{SCOPE} --start {day} {artifacts}"));
+                    sandbox.run_pinned(job, &format!("{SCOPE} --start {day} {artifacts}"));
                 }
             }
             // Only `run` writes a checkpoint.
@@ -128,7 +111,7 @@ fn by_default_outcomes_change_no_artifact_and_are_not_even_read() {
     // A builder that read this file would fail.
     sandbox.write(&format!("{CANONICAL}/2026-01-02.jsonl"), "broken\n");
     for job in ["job_popularity", "job_implicit"] {
-        run_pinned(&sandbox, job, &format!("{SCOPE} --start 2026-01-02"));
+        sandbox.run_pinned(job, &format!("{SCOPE} --start 2026-01-02"));
     }
     assert_eq!(kinds.map(|kind| built(&sandbox, kind)).to_vec(), with);
 
@@ -137,7 +120,7 @@ fn by_default_outcomes_change_no_artifact_and_are_not_even_read() {
         .run("job_popularity", &format!("{SCOPE} --start 2026-01-02"))
         .fails(3, &["outcomes/2026-01-02.jsonl:1:1: "]);
     for job in ["job_cooc", "job_session_seq"] {
-        run_pinned(&sandbox, job, &format!("{SCOPE} --start 2026-01-02"));
+        sandbox.run_pinned(job, &format!("{SCOPE} --start 2026-01-02"));
     }
 
     let without = shop(&json!({}));
@@ -180,7 +163,7 @@ fn the_source_of_weighted_artifacts_is_exposures_then_outcomes() {
 #[test]
 fn what_was_read_is_said() {
     let sandbox = shop(&json!({}));
-    let ingested = run_pinned(&sandbox, "job_ingest", &format!("{SCOPE} --start 2026-01-01"));
+    let ingested = sandbox.run_pinned("job_ingest", &format!("{SCOPE} --start 2026-01-01"));
     let lines: Vec<&str> = ingested.stdout.lines().filter(|line| line.starts_with("  outcomes")).collect();
     assert_eq!(lines.len(), 2, "{}", ingested.stdout);
     assert!(lines[0].contains("outcome.2026-01-01.jsonl: 34 lines, "), "{}", lines[0]);
@@ -194,7 +177,7 @@ fn what_was_read_is_said() {
         [format!("run {SCOPE} --start 2026-01-01 --json"), format!("{SCOPE} --start 2026-01-01 --json")]
     {
         let binary = if line.starts_with("run") { "recsys-pipelines" } else { "job_ingest" };
-        let document: Value = serde_json::from_str(&run_pinned(&sandbox, binary, &line).stdout).unwrap();
+        let document: Value = serde_json::from_str(&sandbox.run_pinned(binary, &line).stdout).unwrap();
         let outcomes = &document["days"][0]["outcomes"];
         assert_eq!(outcomes["source"]["lines"], 34);
         assert_eq!(outcomes["canonical"]["replaced"], "unchanged");
@@ -204,7 +187,7 @@ fn what_was_read_is_said() {
 
     // A day that never had outcomes is empty, and nothing is reported about it.
     fs::remove_file(sandbox.join("raw/demo/home/outcome.2026-01-02.jsonl")).unwrap();
-    let ingested = run_pinned(&sandbox, "job_ingest", &format!("{SCOPE} --start 2026-01-02"));
+    let ingested = sandbox.run_pinned("job_ingest", &format!("{SCOPE} --start 2026-01-02"));
     assert!(!ingested.stdout.contains("outcome"), "{}", ingested.stdout);
     assert!(!sandbox.join(format!("{CANONICAL}/2026-01-02.jsonl")).exists());
 }
@@ -213,7 +196,7 @@ fn what_was_read_is_said() {
 fn lost_outcomes_do_not_erase_those_of_before() {
     let sandbox = shop(&json!({}));
     let line = format!("{SCOPE} --start 2026-01-01");
-    run_pinned(&sandbox, "job_ingest", &line);
+    sandbox.run_pinned("job_ingest", &line);
     let before = sandbox.snapshot("out");
     let raw = "raw/demo/home/outcome.2026-01-01.jsonl";
     for text in [None, Some("\n")] {
@@ -232,7 +215,7 @@ fn lost_outcomes_do_not_erase_those_of_before() {
         assert_eq!(sandbox.snapshot("out"), before);
     }
     configure(&sandbox, &json!({"validation": {"min_events": 0}}));
-    let ingested = run_pinned(&sandbox, "job_ingest", &line);
+    let ingested = sandbox.run_pinned("job_ingest", &line);
     assert!(ingested.stdout.contains("outcomes/2026-01-01.jsonl: 0 events, 0 duplicates dropped, removed"));
     assert!(!sandbox.join(format!("{CANONICAL}/2026-01-01.jsonl")).exists());
 }
@@ -278,7 +261,7 @@ fn flat_outcomes_stand_beside_exposures_by_day() {
 #[test]
 fn outcomes_are_bounded_as_exposures_are() {
     let sandbox = shop(&json!({"limits": {"max_events_per_run": 98}}));
-    run_pinned(&sandbox, "job_ingest", &format!("{SCOPE} --start 2026-01-01"));
+    sandbox.run_pinned("job_ingest", &format!("{SCOPE} --start 2026-01-01"));
     let raw = "raw/demo/home/outcome.2026-01-01.jsonl";
     let line = r#"{"ts":"2026-01-01T08:00:00Z","tenant":"demo","surface":"home","item_id":"i","event_type":"click"}"#;
     sandbox.write(raw, format!("{line}\n").repeat(99));
@@ -361,13 +344,13 @@ fn bad_outcomes_are_set_aside_beside_bad_exposures() {
     let folder = "out/canonical/demo/home/quarantine";
     let good = fs::read_to_string(sandbox.join(outcomes)).unwrap();
     let good_exposures = fs::read(sandbox.join(exposures)).unwrap();
-    run_pinned(&sandbox, "job_ingest", &line);
+    sandbox.run_pinned("job_ingest", &line);
     let before = sandbox.snapshot(CANONICAL);
     for path in [exposures, outcomes] {
         let text = fs::read_to_string(sandbox.join(path)).unwrap();
         sandbox.write(path, format!("broken\n{text}"));
     }
-    let ingested = run_pinned(&sandbox, "job_ingest", &line);
+    let ingested = sandbox.run_pinned("job_ingest", &line);
     assert!(ingested.stdout.contains("quarantine/outcomes/2026-01-01.jsonl: 1 lines"), "{}", ingested.stdout);
     for (name, file) in [("2026-01-01.jsonl", "exposure"), ("outcomes/2026-01-01.jsonl", "outcome")] {
         let text = fs::read_to_string(sandbox.join(format!("{folder}/{name}"))).unwrap();
@@ -388,7 +371,7 @@ fn bad_outcomes_are_set_aside_beside_bad_exposures() {
     let others: Vec<&str> = good.lines().skip(1).collect();
     let more = others[0].replace("\"value\":", "\"value\":1");
     sandbox.write(outcomes, format!("{}\n{more}\n", others.join("\n")));
-    let ingested = run_pinned(&sandbox, "job_ingest", &line);
+    let ingested = sandbox.run_pinned("job_ingest", &line);
     assert!(ingested.stdout.contains("written (1 in, 1 out)"), "{}", ingested.stdout);
     assert!(!sandbox.join(format!("{folder}/outcomes/2026-01-01.jsonl")).exists());
 }

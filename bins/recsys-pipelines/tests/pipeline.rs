@@ -8,46 +8,30 @@ use std::io::Write;
 use recsys_core::artifact::Kind;
 use recsys_testkit::reader::read_published;
 use recsys_testkit::sandbox::{Sandbox, Snapshot, bytes};
+use recsys_testkit::scope::{MANIFEST, SCOPE};
 use serde_json::{Value, json};
-
-const SCOPE: &str = "--config config.json --tenant demo --surface home";
-const MANIFEST: &str = "out/registry/current/demo/home/manifest.json";
 
 /// The shop sample with all five kinds.
 fn shop(extra: &Value) -> Sandbox {
-    let sandbox = Sandbox::new();
-    sandbox.copy("testdata/events/shop", "raw");
+    let sandbox = Sandbox::shop();
     sandbox.copy("testdata/catalog/shop.csv", "shop.csv");
     let mut config = json!({
-        "out_dir": "out",
-        "raw_events_dir": "raw",
         "artifact_kinds": ["popularity", "cooc", "implicit", "content_sim", "session_seq"],
         "catalog": {"path": "shop.csv"},
     });
     config.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-    sandbox.write("config.json", config.to_string());
+    sandbox.configure(&config);
     sandbox
-}
-
-/// Runs a binary with a pinned clock, since the output contains the time.
-fn run_pinned(sandbox: &Sandbox, binary: &str, line: &str) {
-    let mut command = sandbox.command(binary);
-    command
-        .env("SOURCE_DATE_EPOCH", "1767400000")
-        .env("RECSYS_RUN_ID", "pinned")
-        .args(line.split_whitespace());
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{binary} {line}: {output:?}");
 }
 
 /// Processes a day with the separate jobs.
 fn chain(sandbox: &Sandbox, artifacts: &str, day: &str) {
     for job in ["job_ingest", "job_validate"] {
-        run_pinned(sandbox, job, &format!("{SCOPE} --start {day}"));
+        sandbox.run_pinned(job, &format!("{SCOPE} --start {day}"));
     }
     let builders = ["job_popularity", "job_cooc", "job_implicit", "job_session_seq", "job_content_sim"];
     for job in builders.into_iter().chain(["job_publish"]) {
-        run_pinned(sandbox, job, &format!("{SCOPE} --start {day} {artifacts}"));
+        sandbox.run_pinned(job, &format!("{SCOPE} --start {day} {artifacts}"));
     }
 }
 
@@ -66,7 +50,7 @@ fn run_and_the_chain_of_jobs_leave_the_same_files() {
                     chain(&sandbox, artifacts, day);
                 } else {
                     let line = format!("run {SCOPE} --start {day} {artifacts}");
-                    run_pinned(&sandbox, "recsys-pipelines", &line);
+                    sandbox.run_pinned("recsys-pipelines", &line);
                 }
             }
             // Only `run` writes a checkpoint.
@@ -221,7 +205,7 @@ fn tenants_in_one_flat_file_do_not_meet() {
             .replace("sku", &format!("{tenant}-sku"));
     }
     sandbox.write("raw/exposure.jsonl", &mixed);
-    sandbox.write("config.json", json!({"out_dir": "out", "raw_events_dir": "raw"}).to_string());
+    sandbox.configure(&json!({}));
     for tenant in ["demo", "other"] {
         let line =
             format!("run --config config.json --tenant {tenant} --surface home --start 2026-01-01 --json");

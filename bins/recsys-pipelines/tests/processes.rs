@@ -17,10 +17,7 @@ fn sandbox() -> Sandbox {
     });
     sandbox.write("raw/exposure.jsonl", format!("{event}\n"));
     sandbox.write("items.csv", "id,tags\ni,t\n");
-    let config = json!({
-        "out_dir": "out", "raw_events_dir": "raw",
-    });
-    sandbox.write("config.json", config.to_string());
+    sandbox.configure(&json!({}));
     sandbox
 }
 

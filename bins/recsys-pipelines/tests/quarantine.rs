@@ -8,27 +8,23 @@ use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use recsys_testkit::generate::plain_line;
 use recsys_testkit::pack::gz;
+use recsys_testkit::patience::wait_until;
 use recsys_testkit::sandbox::{Finished, Sandbox, bytes};
+use recsys_testkit::scope::SCOPE;
 use serde_json::{Value, json};
 
-const SCOPE: &str = "--config config.json --tenant demo --surface home";
 const DAY: &str = "2026-01-01";
 const RAW: &str = "raw/demo/home/exposure.2026-01-01.jsonl";
 const CANONICAL: &str = "out/canonical/demo/home/exposures/2026-01-01.jsonl";
 const QUARANTINE: &str = "out/canonical/demo/home/quarantine/2026-01-01.jsonl";
 
-fn good(day: &str, item: &str) -> String {
-    format!(
-        r#"{{"v":1,"ts":"{day}T08:00:00Z","tenant":"demo","surface":"home","session_id":"s","item_id":"{item}"}}"#
-    )
-}
-
 /// `count` good lines of the day.
 fn good_lines(count: usize) -> String {
-    (0..count).map(|number| good(DAY, &format!("i{}", number % 100)) + "\n").collect()
+    (0..count).map(|number| plain_line(DAY, &format!("i{}", number % 100)) + "\n").collect()
 }
 
 /// A sandbox with raw events.
@@ -77,15 +73,13 @@ impl Feed {
         let mut command = self.0.command("job_ingest");
         command.args(SCOPE.split(' ')).args(["--start", DAY]).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().unwrap();
-        let (descriptors, begun) = (format!("/proc/{}/fd", child.id()), Instant::now());
+        let descriptors = format!("/proc/{}/fd", child.id());
         let raw = fs::metadata(self.0.join(RAW)).unwrap().ino();
         let is_open = || {
             let entries = fs::read_dir(&descriptors).into_iter().flatten().flatten();
             entries.filter_map(|entry| fs::metadata(entry.path()).ok()).any(|file| file.ino() == raw)
         };
-        while !is_open() {
-            assert!(begun.elapsed() < Duration::from_mins(2), "it does not open the file");
-        }
+        wait_until("it does not open the file", is_open);
         child
     }
 }
@@ -96,7 +90,7 @@ fn finished(child: Child) -> Finished {
 
 /// Bad lines as producers write them, and the message expected after `file:line`.
 fn bad_lines() -> Vec<(Vec<u8>, &'static str)> {
-    let line = good(DAY, "A");
+    let line = plain_line(DAY, "A");
     let with = |from: &str, to: &str| line.replacen(from, to, 1).into_bytes();
     vec![
         (b"{\"v\":1,".to_vec(), ":7: EOF"),
@@ -130,7 +124,7 @@ fn strict_mode_names_the_line_and_quarantine_mode_sets_it_aside() {
     for (bad, said) in bad_lines() {
         let shown = String::from_utf8_lossy(&bad[..bad.len().min(100)]).into_owned();
         let lines = good_lines(3);
-        let (head, tail) = lines.split_at(good(DAY, "i0").len() + 1);
+        let (head, tail) = lines.split_at(plain_line(DAY, "i0").len() + 1);
         let raw = [b"\r\n", head.as_bytes(), &bad, b"\n", tail.as_bytes()].concat();
         for feed in [&strict, &lenient] {
             feed.0.write(RAW, &raw);
@@ -158,8 +152,8 @@ fn strict_mode_names_the_line_and_quarantine_mode_sets_it_aside() {
 #[test]
 fn two_files_of_a_day_of_which_one_is_bad() {
     let feed = Feed::new(0.5);
-    feed.0.write(RAW, good(DAY, "A") + "\n{\n" + &good(DAY, "B") + "\n");
-    feed.0.write(&format!("{RAW}.gz"), gz(good(DAY, "C") + "\r\n" + &good(DAY, "D") + "\n"));
+    feed.0.write(RAW, plain_line(DAY, "A") + "\n{\n" + &plain_line(DAY, "B") + "\n");
+    feed.0.write(&format!("{RAW}.gz"), gz(plain_line(DAY, "C") + "\r\n" + &plain_line(DAY, "D") + "\n"));
     let finished = feed.run();
     let file = QUARANTINE;
     assert!(finished.ok().stdout.contains(&format!("  quarantine   {file}: 1 lines, 20.00 % of those read")));
@@ -198,7 +192,7 @@ fn two_files_of_a_day_of_which_one_is_bad() {
     let mut after = feed.0.snapshot("out/canonical");
     after.remove("demo/home/exposures/2026-01-01.refused.jsonl").unwrap();
     assert_eq!(after, before);
-    feed.0.write(RAW, good(DAY, "A") + "\n\n" + &good(DAY, "B") + "\n");
+    feed.0.write(RAW, plain_line(DAY, "A") + "\n\n" + &plain_line(DAY, "B") + "\n");
     feed.ingest().ok();
     assert!(!feed.exists(QUARANTINE));
     assert_eq!(
@@ -213,7 +207,7 @@ fn too_many_bad_lines_are_refused_before_anything_else_changes() {
     feed.0.write(RAW, good_lines(3) + "bad\n");
     feed.run().ok();
     let before = feed.0.snapshot("out");
-    feed.0.write(RAW, good(DAY, "X") + "\nbad 1\n\n" + &good_lines(1) + "bad 2\n");
+    feed.0.write(RAW, plain_line(DAY, "X") + "\nbad 1\n\n" + &good_lines(1) + "bad 2\n");
     let parts = [
         "gate max_invalid_ratio refused 2026-01-01",
         "2 of 4 lines are invalid (50.0 %), more than 0.25",
@@ -322,7 +316,7 @@ fn reading_stops_when_the_bad_lines_take_more_than_they_may() {
 fn bad_lines_of_a_flat_file_belong_to_the_first_day_that_is_read() {
     let feed = Feed::new(0.5);
     let days = ["2026-01-01", "2026-01-02", "2026-01-03"];
-    let text: String = days.map(|day| good(day, "A") + "\nbad after " + day + "\n").concat();
+    let text: String = days.map(|day| plain_line(day, "A") + "\nbad after " + day + "\n").concat();
     feed.0.write("raw/exposure.jsonl", text);
     let ingest = |flags: &str| feed.0.run("job_ingest", &format!("{SCOPE} {flags}"));
     let kept = || -> Vec<(String, usize)> {
@@ -383,11 +377,11 @@ fn a_file_that_changes_while_it_is_read() {
             let shrunk = raw(&|file| file.set_len(length).unwrap());
             shrunk.fails(1, &["cannot read", RAW, "it became shorter while it was read"]);
         }
-        let half = raw(&|file| file.write_all(&good(DAY, "late").as_bytes()[..50]).unwrap());
+        let half = raw(&|file| file.write_all(&plain_line(DAY, "late").as_bytes()[..50]).unwrap());
         half.fails(1, &["cannot read", RAW, "somebody is writing it", "ended within a line"]);
         assert!(!feed.exists("out/canonical/demo"));
         // Lines added during the read are taken if they are complete.
-        raw(&|file| file.write_all((good(DAY, "late") + "\n").as_bytes()).unwrap()).ok();
+        raw(&|file| file.write_all((plain_line(DAY, "late") + "\n").as_bytes()).unwrap()).ok();
         assert!(feed.text(CANONICAL).contains("late"));
         assert!(!feed.exists(QUARANTINE));
     }

@@ -5,7 +5,6 @@
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, RandomState};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,10 +14,11 @@ use std::time::{Duration, Instant};
 use recsys_core::artifact::Kind;
 use recsys_core::domain::window::Day;
 use recsys_core::publish::{HistoryEntry, Manifest};
-use recsys_testkit::generate::{Random, busy_day};
+use recsys_testkit::generate::busy_day;
 use recsys_testkit::place::Place;
 use recsys_testkit::reader::read_published_at;
 use recsys_testkit::sandbox::{Finished, Sandbox, copy};
+use recsys_testkit::seed::random;
 use serde_json::{Value, json};
 
 const PUBLISHES: u32 = 25;
@@ -97,12 +97,7 @@ impl Race {
     }
 
     fn command(&self, binary: &str, line: &str) -> Command {
-        let mut command = self.sandbox.command(binary);
-        command.args(line.split_whitespace());
-        if let Place::Bucket(s3, _) = &self.place {
-            command.envs(s3.settings());
-        }
-        command
+        self.place.command(&self.sandbox, binary, line)
     }
 
     fn publish(&self, publisher: usize, number: u32) -> Command {
@@ -225,7 +220,7 @@ const KILLS: u32 = 3;
 
 fn race_with_kills(place: Place) {
     let race = Race::new(place);
-    let random = Mutex::new(Random(RandomState::new().hash_one(0)));
+    let random = Mutex::new(random());
     // Duration of an undisturbed publish, in microseconds, so that kills hit any moment of it.
     let duration = AtomicUsize::new(10_000);
     let killed = run_all(|publisher, number| {

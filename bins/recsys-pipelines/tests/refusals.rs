@@ -10,12 +10,11 @@ use std::process::Command;
 
 use recsys_testkit::reader::read_published;
 use recsys_testkit::sandbox::{Finished, Sandbox};
+use recsys_testkit::scope::{MANIFEST, SCOPE};
 use serde_json::{Value, json};
 
-const SCOPE: &str = "--config config.json --tenant demo --surface home";
 const DAY: &str = "--start 2026-01-02";
 const RAW: &str = "raw/demo/home/exposure.2026-01-02.jsonl";
-const MANIFEST: &str = "out/registry/current/demo/home/manifest.json";
 
 /// A pipeline that has published the first day of the shop; the second is next.
 struct Shop {
@@ -26,8 +25,7 @@ struct Shop {
 
 impl Shop {
     fn new() -> Self {
-        let sandbox = Sandbox::new();
-        sandbox.copy("testdata/events/shop", "raw");
+        let sandbox = Sandbox::shop();
         sandbox.copy("testdata/catalog/shop.csv", "shop.csv");
         let config = json!({
             "out_dir": "out",

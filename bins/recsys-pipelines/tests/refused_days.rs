@@ -26,11 +26,10 @@ impl Days {
     fn configure(&self, validation: &Value) {
         let mut all = json!({"max_volume_spike": 1, "lookback_days": 4});
         all.as_object_mut().unwrap().extend(validation.as_object().unwrap().clone());
-        let config = json!({
-            "out_dir": "out", "raw_events_dir": "raw", "artifact_kinds": ["popularity"],
+        self.0.configure(&json!({
+            "artifact_kinds": ["popularity"],
             "window_days": {"popularity": 4}, "validation": all,
-        });
-        self.0.write("config.json", config.to_string());
+        }));
     }
 
     /// Writes a day on which each user was shown ten items whose names begin with `item`, and an outcome.

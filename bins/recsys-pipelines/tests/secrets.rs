@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
 use recsys_testkit::proxy::{Fault, Proxy};
-use recsys_testkit::remote::{Remote, SCOPE};
+use recsys_testkit::remote::Remote;
 use recsys_testkit::sandbox::Sandbox;
+use recsys_testkit::scope::SCOPE;
 use serde_json::json;
 
 const TOKEN: &str = "a-session-token-that-nobody-may-see";

@@ -10,10 +10,9 @@ use std::path::Path;
 use std::process::Command;
 
 use recsys_testkit::sandbox::{Finished, Sandbox};
+use recsys_testkit::scope::MANIFEST;
+use recsys_testkit::shop::SCOPE;
 use serde_json::{Value, json};
-
-const SCOPE: &str = "--tenant demo --surface home";
-const MANIFEST: &str = "out/registry/current/demo/home/manifest.json";
 
 /// Things to put in place of a file, and the expected message.
 const STRANGE: [(&str, &str); 5] = [
@@ -31,7 +30,7 @@ fn published() -> Sandbox {
     sandbox.write("raw/README", "");
     let acme = fs::read_to_string(sandbox.join("raw/demo/home/exposure.2026-01-01.jsonl")).unwrap();
     sandbox.write("raw/acme/home/exposure.2026-01-01.jsonl", acme.replace("\"demo\"", "\"acme\""));
-    sandbox.write("config.json", json!({"out_dir": "out", "raw_events_dir": "raw"}).to_string());
+    sandbox.configure(&json!({}));
     for tenant in ["acme", "demo"] {
         bounded(&sandbox, &format!("run --tenant {tenant} --surface home --start 2026-01-01")).ok();
     }
@@ -211,8 +210,7 @@ fn what_is_planted_beside_documents_is_not_followed() {
 fn a_strange_note_of_what_was_told_stops_nothing() {
     let sandbox = published();
     let inbox = recsys_testkit::inbox::Inbox::start(&[recsys_testkit::inbox::Answer::Status(200)]);
-    let config = json!({"out_dir": "out", "raw_events_dir": "raw", "notify": {"url": inbox.url()}});
-    sandbox.write("config.json", config.to_string());
+    sandbox.configure(&json!({"notify": {"url": inbox.url()}}));
     for (what, said) in STRANGE {
         replace(&sandbox, &sandbox.join("out/registry/notified/demo/home.json"), what);
         let finished = bounded(&sandbox, &format!("run {SCOPE} --start 2026-01-01"));

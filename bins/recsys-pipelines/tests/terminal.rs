@@ -6,9 +6,8 @@ use std::fs;
 
 use recsys_core::publish::Manifest;
 use recsys_testkit::sandbox::Sandbox;
+use recsys_testkit::scope::SCOPE;
 use serde_json::{Value, json};
-
-const SCOPE: &str = "--config config.json --tenant demo --surface home";
 
 /// Clears the screen, with 7-bit and 8-bit sequences, and reorders text.
 const STRANGE: &str = "\u{1b}[2J\u{9b}2J\u{202e}dne\u{2066}";
@@ -26,7 +25,7 @@ fn assert_harmless(text: &str) {
 fn published() -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.copy("testdata/events/tiny", "raw");
-    sandbox.write("config.json", json!({"out_dir": "out", "raw_events_dir": "raw"}).to_string());
+    sandbox.configure(&json!({}));
     sandbox.run("recsys-pipelines", &format!("run {SCOPE} --start 2026-01-01")).ok();
     sandbox
 }

@@ -13,6 +13,7 @@ use recsys_core::input::catalog::{
     Catalog, CatalogError, CatalogFormat, CatalogRow, CatalogRows, FirstLines,
 };
 use recsys_core::input::lines::MAX_LINE_BYTES;
+use recsys_testkit::seed::cases;
 
 use CatalogFormat::{Csv, Jsonl};
 
@@ -690,7 +691,7 @@ fn a_price_is_as_long_as_postgres_takes() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(300))]
 
     /// The number's digits with the point `scale` digits from the right, once plainly and once with an exponent.
     #[test]

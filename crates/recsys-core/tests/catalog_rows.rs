@@ -9,6 +9,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use recsys_core::input::catalog::{CatalogError, CatalogFormat, CatalogRows};
+use recsys_testkit::seed::cases;
 use serde_json::Value;
 
 /// What is read of a row: line, item, tags, namespace, price.
@@ -258,7 +259,7 @@ fn without_marks(mut text: &[u8]) -> &[u8] {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(1500))]
 
     #[test]
     fn rows_of_csv_agree(text in csv_text(), piece in 1usize..40) {

@@ -14,16 +14,18 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use jiff::{SignedDuration, Timestamp};
-use published::{Shelf, candidates, publish, publish_with, publish_within, roll_back, scope};
+use published::{Shelf, candidates, publish, publish_with, publish_within, roll_back};
 use recsys_core::publish::{
     BlobError, ClaimsError, Collection, GarbageError, Keep, LeaseTimeouts, Options, PublishError,
     RegistryError, Remover, RollbackError, release, uptime,
 };
 use recsys_core::storage::{Condition, Store};
 use recsys_testkit::faulty::{FaultyStore, Plan, When};
+use recsys_testkit::patience::LIMIT;
 use recsys_testkit::place::Place;
 use recsys_testkit::proxy::{Fault, Proxy};
 use recsys_testkit::s3::S3;
+use recsys_testkit::scope::scope;
 use serde_json::{Value, json};
 
 /// Makes everything two hours old.
@@ -48,9 +50,9 @@ fn keep() -> Keep {
     Keep { manifests: 1, since, include_unrecorded: false }
 }
 
-/// Waits for no other collection for long.
+/// Does not take a silent collection for alive for long.
 fn remover() -> Remover {
-    let timeouts = LeaseTimeouts { wait: Duration::from_millis(600), silence: Duration::from_millis(300) };
+    let timeouts = LeaseTimeouts { wait: LIMIT, silence: Duration::from_millis(300) };
     Remover { by: "gc@host".to_owned(), now: Timestamp::now(), timeouts, uptime }
 }
 
@@ -164,8 +166,10 @@ fn a_publish_that_begins_in_the_middle_of_it() {
                     let options = Options { allow_older_window: true, ..Options::default() };
                     publish_with(&*shelf.store("objects"), &*shelf.store("registry"), &candidates(2), options)
                 });
-                // Until it is done, or waits.
-                thread::sleep(Duration::from_millis(40));
+                // Until it is done, or waits: that takes far longer than a publish.
+                (0..100)
+                    .take_while(|_| !publish.is_finished())
+                    .for_each(|_| thread::sleep(Duration::from_millis(5)));
                 *publishing.lock().unwrap() = Some(publish);
             }
         });
@@ -217,7 +221,8 @@ fn a_collection_that_was_killed() {
     shelf.publish(&candidates(4));
     let options = Options { allow_older_window: true, ..Options::default() };
     let again = || {
-        let (objects, timeouts) = (shelf.store("objects"), remover().timeouts);
+        let objects = shelf.store("objects");
+        let timeouts = LeaseTimeouts { wait: Duration::from_millis(300), ..LeaseTimeouts::default() };
         publish_within(&*objects, &*registry, &candidates(2), options.clone(), timeouts)
     };
     let refused = again().unwrap_err().to_string();
@@ -291,7 +296,7 @@ fn a_collection_that_is_running() {
     let document = json!({"v": 1, "running": running, "claims": []}).to_string();
     registry.put(CLAIMS, document.as_bytes(), Condition::Absent).unwrap();
     let found = Collection::find(&*registry, &*shelf.store("objects"), &scope(), keep()).unwrap();
-    let timeouts = LeaseTimeouts { silence: Duration::from_mins(1), ..remover().timeouts };
+    let timeouts = LeaseTimeouts { wait: Duration::from_millis(300), silence: LIMIT };
     let refused =
         found.remove(&*registry, &*shelf.store("objects"), &scope(), &Remover { timeouts, ..remover() });
     let message = refused.unwrap_err().to_string();

@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use published::{candidates, publish, publish_within, roll_back_within, scope};
+use published::{candidates, publish, publish_within, roll_back_within};
 use recsys_core::artifact::Kind;
 use recsys_core::publish::{
     BlobError, Candidate, Change, ClaimsError, Collection, GarbageError, HistoryEntry, Hold, Keep,
@@ -22,6 +22,7 @@ use recsys_core::publish::{
 use recsys_core::storage::Store;
 use recsys_core::storage::layout::{self, version_in};
 use recsys_testkit::interleave::{Contents, Process, Stores, explore};
+use recsys_testkit::scope::scope;
 
 /// Nobody waits, and any other collection looks dead.
 const NO_TIME: LeaseTimeouts = LeaseTimeouts { wait: Duration::ZERO, silence: Duration::ZERO };

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
 
-use common::{DAYS, budget, cases, day, files, key_for, layout, lines, payload, scope, text};
+use common::{DAYS, budget, day, files, key_for, layout, lines, payload, text};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -23,9 +23,12 @@ use recsys_core::domain::limit::{LimitExceeded, Limits, OversizedSessions};
 use recsys_core::domain::window::Window;
 use recsys_core::encoding::hash::{HashWriter, sha256};
 use recsys_core::input::catalog::{Catalog, CatalogError, CatalogFormat};
-use recsys_core::storage::{LocalStore, Replaced};
+use recsys_core::storage::Replaced;
 use recsys_core::table::events::{EventTable, TableError};
+use recsys_testkit::folder::Folder;
 use recsys_testkit::generate::{Random, busy_day};
+use recsys_testkit::scope::scope;
+use recsys_testkit::seed::cases;
 use serde_json::Value;
 
 // ---- JSON --------------------------------------------------------------------------------------------
@@ -634,8 +637,7 @@ proptest! {
     #[test]
     fn canonical_files_agree(lines in lines(), layout in layout(), budget in budget()) {
         let expected = read(&lines, &DAYS);
-        let root = tempfile::tempdir().unwrap();
-        let store = LocalStore::new(root.path()).unwrap();
+        let Folder { root, store } = Folder::new();
         let scope = scope();
         let canonical = Canonical::new(&store, &scope);
         let (days, _) = read_days(layout.files(&lines), &scope, day(DAYS[0]), day(DAYS[2]), &budget).unwrap();

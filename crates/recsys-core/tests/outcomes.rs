@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::num::NonZeroU64;
 
-use common::{DAYS, budget, cases, day, files, layout, lines, scope};
+use common::{DAYS, budget, day, files, layout, lines};
 use proptest::collection::vec;
 use proptest::option::weighted;
 use proptest::prelude::*;
@@ -27,8 +27,11 @@ use recsys_core::encoding::hash::{HashWriter, sha256};
 use recsys_core::input::catalog::Catalog;
 use recsys_core::input::lines::{LineFile, LinesError};
 use recsys_core::input::raw::Raw;
-use recsys_core::storage::{LocalStore, Replaced};
+use recsys_core::storage::Replaced;
 use recsys_core::table::events::{EventTable, TableError};
+use recsys_testkit::folder::Folder;
+use recsys_testkit::scope::scope;
+use recsys_testkit::seed::cases;
 use serde_json::{Map, Value, json};
 
 /// As a producer may write it, and as the canonical file has it.
@@ -221,8 +224,7 @@ proptest! {
         threads in 1..4usize,
     ) {
         let expected = naive_read(&lines);
-        let root = tempfile::tempdir().unwrap();
-        let store = LocalStore::new(root.path()).unwrap();
+        let Folder { root, store } = Folder::new();
         let scope = scope();
         let canonical = Canonical::new(&store, &scope).of(Stream::Outcomes);
         let days = read(one_layout.files(&lines), &Budget::default());
@@ -325,8 +327,7 @@ fn weights() -> impl Strategy<Value = Weights> {
 
 /// Events as their canonical lines.
 fn values(rows: &[&DayRows], segment: Option<&str>) -> Vec<Value> {
-    let root = tempfile::tempdir().unwrap();
-    let store = LocalStore::new(root.path()).unwrap();
+    let Folder { root, store } = Folder::new();
     let scope = scope();
     let canonical = Canonical::new(&store, &scope);
     let mut events = Vec::new();
@@ -518,8 +519,7 @@ fn canonical_form_worked_by_hand() {
         r#"{"v":1,"ts":"2026-01-01T08:00:00.5Z","tenant":"demo","surface":"home","session_id":"s","request_id":"r","item_id":"B","event_type":"conversion","value":15}"#,
         "\n",
     );
-    let root = tempfile::tempdir().unwrap();
-    let store = LocalStore::new(root.path()).unwrap();
+    let Folder { root, store } = Folder::new();
     let scope = scope();
     let days = read(files([text.as_bytes().to_vec()]), &Budget::default());
     assert_eq!((days[0].len(), days[0].duplicates), (3, 1));
@@ -570,8 +570,7 @@ fn the_first_bad_line_is_named() {
 
 #[test]
 fn raw_files_are_named_as_those_of_exposures() {
-    let root = tempfile::tempdir().unwrap();
-    let store = LocalStore::new(root.path()).unwrap();
+    let Folder { root, store } = Folder::new();
     let scope = scope();
     let names = |flat: bool| {
         let raw = Raw::new(&store, &scope).unwrap().of(Stream::Outcomes);

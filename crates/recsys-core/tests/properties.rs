@@ -4,11 +4,10 @@
 
 mod common;
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::fs;
+use std::path::PathBuf;
 
-use common::{DAYS, Layout, budget, cases, day, files, key_for, layout, lines, payload, scope, text};
+use common::{DAYS, Layout, budget, day, files, key_for, layout, lines, payload, text};
 use proptest::prelude::*;
 use recsys_core::artifact::item_list::ItemList;
 use recsys_core::artifact::{ArtifactKey, Draft, Inputs, ItemCount, Kind, Payload, version};
@@ -21,10 +20,13 @@ use recsys_core::encoding::hash::sha256;
 use recsys_core::input::catalog::Catalog;
 use recsys_core::input::event::Fault;
 use recsys_core::input::lines::{LineFile, for_each_line};
-use recsys_core::storage::LocalStore;
 use recsys_core::storage::Replaced;
 use recsys_core::table::events::EventTable;
+use recsys_testkit::folder::{Folder, age, is_old};
 use recsys_testkit::generate::{Exposure, Random, busy_day};
+use recsys_testkit::patience::LIMIT;
+use recsys_testkit::scope::scope;
+use recsys_testkit::seed::cases;
 use serde_json::Value;
 
 const EVENT_KINDS: [Kind; 4] = [Kind::Popularity, Kind::Cooc, Kind::Implicit, Kind::SessionSeq];
@@ -71,26 +73,18 @@ fn narrow() -> Limits {
 }
 
 /// A canonical folder of its own, and the paths of its files.
-struct Folder {
-    root: tempfile::TempDir,
-    store: LocalStore,
-}
+#[derive(Default)]
+struct Days(Folder);
 
-impl Folder {
-    fn new() -> Self {
-        let root = tempfile::tempdir().unwrap();
-        let store = LocalStore::new(root.path()).unwrap();
-        Self { root, store }
-    }
-
+impl Days {
     fn path(&self, day: &DayRows) -> PathBuf {
-        self.root.path().join(format!("demo/home/exposures/{}.jsonl", day.day))
+        self.0.path(&format!("demo/home/exposures/{}.jsonl", day.day))
     }
 
     /// Writes all days, in order.
     fn write(&self, days: &[DayRows]) -> Vec<Replaced> {
         let scope = scope();
-        let canonical = Canonical::new(&self.store, &scope);
+        let canonical = Canonical::new(&self.0.store, &scope);
         days.iter().map(|day| canonical.write(day).unwrap().commit().unwrap()).collect()
     }
 
@@ -98,17 +92,6 @@ impl Folder {
     fn bytes(&self, days: &[DayRows]) -> Vec<Option<Vec<u8>>> {
         days.iter().map(|day| fs::read(self.path(day)).ok()).collect()
     }
-}
-
-/// Makes a file look old, so that the time of a later write cannot be mistaken for it.
-fn age(path: &Path) -> SystemTime {
-    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-    File::options().write(true).open(path).unwrap().set_modified(long_ago).unwrap();
-    long_ago
-}
-
-fn modified(path: &Path) -> SystemTime {
-    fs::metadata(path).unwrap().modified().unwrap()
 }
 
 fn two_orders() -> impl Strategy<Value = (Vec<String>, Vec<String>)> {
@@ -129,7 +112,7 @@ proptest! {
     ) {
         let one = read(layout.files(&lines));
         let other = read(other_layout.files(&shuffled));
-        let (one_folder, other_folder) = (Folder::new(), Folder::new());
+        let (one_folder, other_folder) = (Days::default(), Days::default());
         prop_assert_eq!(one_folder.write(&one), other_folder.write(&other));
         prop_assert_eq!(one_folder.bytes(&one), other_folder.bytes(&other));
         for segment in [None, Some("new")] {
@@ -140,12 +123,14 @@ proptest! {
     #[test]
     fn ingesting_again_touches_nothing((lines, shuffled) in two_orders(), (layout, other) in two_layouts()) {
         let days = read(layout.files(&lines));
-        let folder = Folder::new();
+        let folder = Days::default();
         folder.write(&days);
         let bytes = folder.bytes(&days);
         let present: Vec<PathBuf> =
             days.iter().map(|day| folder.path(day)).filter(|path| path.exists()).collect();
-        let times: Vec<SystemTime> = present.iter().map(|path| age(path)).collect();
+        for path in &present {
+            age(path);
+        }
         let expected: Vec<Replaced> = bytes
             .iter()
             .map(|bytes| if bytes.is_some() { Replaced::Unchanged } else { Replaced::Empty })
@@ -156,7 +141,7 @@ proptest! {
 
         // Read back, the files are the same days with the same hash, and are written the same.
         let scope = scope();
-        let canonical = Canonical::new(&folder.store, &scope);
+        let canonical = Canonical::new(&folder.0.store, &scope);
         let mut loaded = Vec::new();
         for (day, bytes) in days.iter().zip(&bytes) {
             prop_assert_eq!(canonical.exists(day.day).unwrap(), bytes.is_some());
@@ -171,13 +156,13 @@ proptest! {
         }
         prop_assert_eq!(versions(&loaded, None, &narrow()), versions(&days, None, &narrow()));
         prop_assert_eq!(folder.bytes(&days), bytes);
-        prop_assert_eq!(present.iter().map(|path| modified(path)).collect::<Vec<_>>(), times);
+        prop_assert!(present.iter().all(|path| is_old(path)));
     }
 
     /// A day ingested anew has only the new events, and no file when there are none.
     #[test]
     fn a_day_is_replaced_as_a_whole(before in lines(), after in lines(), layout in layout()) {
-        let (folder, fresh) = (Folder::new(), Folder::new());
+        let (folder, fresh) = (Days::default(), Days::default());
         let before = read(layout.files(&before));
         folder.write(&before);
         let old = folder.bytes(&before);
@@ -246,7 +231,7 @@ proptest! {
         segment in proptest::sample::select(&[None, Some("new"), Some("unheard of")][..]),
     ) {
         let (expected, days) = (read(layout.files(&lines)), read_within(layout.files(&lines), &reading));
-        let (one, other) = (Folder::new(), Folder::new());
+        let (one, other) = (Days::default(), Days::default());
         prop_assert_eq!(one.write(&expected), other.write(&days));
         prop_assert_eq!(one.bytes(&expected), other.bytes(&days));
         let outline = |days: &[DayRows]| -> Vec<_> {
@@ -287,7 +272,7 @@ fn neither_the_number_of_threads_nor_the_budget_shows() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
             let days = read_within(files(contents.clone()), &budget);
-            let folder = Folder::new();
+            let folder = Days::default();
             folder.write(&days);
             let duplicates: Vec<u64> = days.iter().map(|day| day.duplicates).collect();
             let versions =
@@ -308,11 +293,11 @@ fn neither_the_number_of_threads_nor_the_budget_shows() {
 /// A canonical file that does not hold one day of one surface was not written by ingest.
 #[test]
 fn canonical_data_with_strangers_is_refused() {
-    let folder = Folder::new();
+    let folder = Days::default();
     let scope = scope();
-    let canonical = Canonical::new(&folder.store, &scope);
+    let canonical = Canonical::new(&folder.0.store, &scope);
     let mut events = busy_day(1, DAYS[1], 3, 3);
-    let path = folder.root.path().join(format!("demo/home/exposures/{}.jsonl", DAYS[1]));
+    let path = folder.0.path(&format!("demo/home/exposures/{}.jsonl", DAYS[1]));
     let write = |events: &[Exposure]| {
         let lines: Vec<String> = events.iter().map(|event| event.line() + "\n").collect();
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -398,7 +383,7 @@ fn a_panic_in_a_worker_ends_the_run() {
                 });
                 ended.send(std::panic::catch_unwind(run).is_err()).unwrap();
             });
-            assert_eq!(end.recv_timeout(Duration::from_secs(10)), Ok(true), "it hangs, or the panic is lost");
+            assert_eq!(end.recv_timeout(LIMIT), Ok(true), "it hangs, or the panic is lost");
         }
     }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use published::{Shelf, candidates, publish, roll_back, scope};
+use published::{Shelf, candidates, publish, roll_back};
 use recsys_core::artifact::Kind;
 use recsys_core::domain::limit::Limits;
 use recsys_core::encoding::hash::sha256;
@@ -20,6 +20,7 @@ use recsys_core::publish::{
 use recsys_core::storage::{Condition, Store, layout};
 use recsys_testkit::faulty::{FaultyStore, Plan};
 use recsys_testkit::place::Place;
+use recsys_testkit::scope::scope;
 
 #[test]
 fn a_record_describes_the_blob_that_is_there() {

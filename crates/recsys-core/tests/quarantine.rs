@@ -12,22 +12,19 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use recsys_core::canonical::{Canonical, Counts, Reader, read_days};
 use recsys_core::columnar::spill::Budget;
-use recsys_core::domain::id::{Scope, Surface, Tenant};
 use recsys_core::domain::window::Day;
 use recsys_core::input::lines::{LineError, LineFile, LinesError, MAX_KEPT_LINE_BYTES, MAX_LINE_BYTES};
 use recsys_core::input::quarantine::{Aside, Quarantine, SetAside};
-use recsys_core::storage::LocalStore;
 use recsys_core::storage::Replaced;
+use recsys_testkit::folder::Folder;
+use recsys_testkit::scope::scope;
+use recsys_testkit::seed::cases;
 use serde_json::Value;
 
 const DAY: &str = "2026-01-01";
 
 fn day() -> Day {
     DAY.parse().unwrap()
-}
-
-fn scope() -> Scope {
-    Scope { tenant: Tenant::new("demo").unwrap(), surface: Surface::new("home").unwrap() }
 }
 
 /// Files in memory, called `file 0` and so on.
@@ -79,26 +76,13 @@ struct Outcome {
     canonical: Option<Vec<u8>>,
 }
 
-/// Folders to write to.
-struct Folder {
-    root: tempfile::TempDir,
-    store: LocalStore,
+/// The file of the day.
+fn written(folder: &Folder, stream: &str) -> Option<Vec<u8>> {
+    fs::read(folder.path(&format!("demo/home/{stream}/{DAY}.jsonl"))).ok()
 }
 
-impl Folder {
-    fn new() -> Self {
-        let root = tempfile::tempdir().unwrap();
-        let store = LocalStore::new(root.path()).unwrap();
-        Self { root, store }
-    }
-
-    fn file(&self, folder: &str) -> Option<Vec<u8>> {
-        fs::read(self.root.path().join(format!("demo/home/{folder}/{DAY}.jsonl"))).ok()
-    }
-
-    fn replace(&self, bad: Option<&SetAside>) -> Replaced {
-        Quarantine::new(&self.store, &scope()).replace(day(), bad).unwrap()
-    }
+fn replace(folder: &Folder, bad: Option<&SetAside>) -> Replaced {
+    Quarantine::new(&folder.store, &scope()).replace(day(), bad).unwrap()
 }
 
 fn names(count: usize) -> Vec<String> {
@@ -114,14 +98,15 @@ fn set_aside(contents: &[Vec<u8>]) -> Result<(SetAside, Counts, Option<Vec<u8>>)
     let (mut gathered, counts) = reader.gather(files, day(), day())?;
     let rows = gathered.take(day()).unwrap().unwrap();
     Canonical::new(&folder.store, &scope).write(&rows).unwrap().commit().unwrap();
-    Ok((aside.finish(), counts, folder.file("exposures")))
+    Ok((aside.finish(), counts, written(&folder, "exposures")))
 }
 
 fn quarantined(contents: &[Vec<u8>]) -> Result<Outcome, LinesError> {
     let (bad, counts, canonical) = set_aside(contents)?;
     let folder = Folder::new();
-    folder.replace(Some(&bad));
-    let text = folder.file("quarantine").map(|bytes| String::from_utf8(bytes).unwrap()).unwrap_or_default();
+    replace(&folder, Some(&bad));
+    let text =
+        written(&folder, "quarantine").map(|bytes| String::from_utf8(bytes).unwrap()).unwrap_or_default();
     let kept: Vec<Kept> = text.lines().map(Kept::read).collect();
     assert_eq!(kept.len() as u64, bad.lines());
     Ok(Outcome { kept, counts, canonical })
@@ -137,7 +122,7 @@ fn strict(contents: &[Vec<u8>]) -> Result<Option<Vec<u8>>, FirstBad> {
     match read {
         Ok((days, _)) => {
             Canonical::new(&folder.store, &scope).write(&days[0]).unwrap().commit().unwrap();
-            Ok(folder.file("exposures"))
+            Ok(written(&folder, "exposures"))
         }
         Err(LinesError::Line(LineError { name, line, fault })) => {
             Err((name, line, fault.column.map(|column| column as u64), fault.reason))
@@ -416,17 +401,17 @@ fn neither_the_number_of_threads_nor_blocks_show() {
 fn a_quarantine_file_is_replaced_as_a_whole_and_goes_with_the_last_bad_line() {
     let bad = |text: &str| set_aside(&[text.into()]).unwrap().0;
     let folder = Folder::new();
-    assert_eq!(folder.replace(None), Replaced::Empty);
-    assert_eq!(folder.replace(Some(&bad("a\nb\n"))), Replaced::Written);
-    assert_eq!(folder.replace(Some(&bad("a\nb"))), Replaced::Unchanged);
-    assert_eq!(folder.replace(Some(&bad("\nb\n"))), Replaced::Written);
-    let text = String::from_utf8(folder.file("quarantine").unwrap()).unwrap();
+    assert_eq!(replace(&folder, None), Replaced::Empty);
+    assert_eq!(replace(&folder, Some(&bad("a\nb\n"))), Replaced::Written);
+    assert_eq!(replace(&folder, Some(&bad("a\nb"))), Replaced::Unchanged);
+    assert_eq!(replace(&folder, Some(&bad("\nb\n"))), Replaced::Written);
+    let text = String::from_utf8(written(&folder, "quarantine").unwrap()).unwrap();
     assert_eq!(
         text,
         "{\"file\":\"file 0\",\"line\":2,\"column\":1,\"byte_offset\":1,\"reason\":\"expected value\",\"text\":\"b\"}\n"
     );
-    assert_eq!(folder.replace(Some(&bad("\n"))), Replaced::Removed);
-    assert_eq!(folder.file("quarantine"), None);
+    assert_eq!(replace(&folder, Some(&bad("\n"))), Replaced::Removed);
+    assert_eq!(written(&folder, "quarantine"), None);
     let first = bad("\n\n{\n}\n");
     assert_eq!(first.first(), Some("file 0:3:1: EOF while parsing an object"));
 }
@@ -492,7 +477,7 @@ fn file() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(300))]
 
     /// Strict mode, line by line, is the judge of what is bad.
     #[test]

@@ -7,13 +7,16 @@ use std::path::{Path, PathBuf};
 
 use recsys_core::canonical::{Counts, read_days};
 use recsys_core::columnar::spill::Budget;
-use recsys_core::domain::id::{Scope, Surface, Tenant};
+use recsys_core::domain::id::Scope;
 use recsys_core::domain::window::Day;
 use recsys_core::input::event::Fault;
 use recsys_core::input::lines::{LineError, LineFile, LinesError, for_each_line};
 use recsys_core::input::raw::{Broken, Raw, RawError};
 use recsys_core::storage::LocalStore;
+use recsys_testkit::folder::Folder;
+use recsys_testkit::generate::plain_line;
 use recsys_testkit::pack::gz;
+use recsys_testkit::scope::scope;
 
 const DAY: &str = "2026-01-01";
 
@@ -22,9 +25,7 @@ fn day() -> Day {
 }
 
 fn line(item: &str) -> String {
-    format!(
-        r#"{{"v":1,"ts":"{DAY}T08:00:00Z","tenant":"demo","surface":"home","session_id":"s","item_id":"{item}"}}"#
-    ) + "\n"
+    plain_line(DAY, item) + "\n"
 }
 
 fn zst(text: impl AsRef<[u8]>) -> Vec<u8> {
@@ -32,24 +33,21 @@ fn zst(text: impl AsRef<[u8]>) -> Vec<u8> {
 }
 
 /// A raw folder.
-struct Folder {
-    root: tempfile::TempDir,
-    store: LocalStore,
+struct RawFolder {
+    folder: Folder,
     scope: Scope,
 }
 
-impl Folder {
+impl RawFolder {
     /// A folder that is not empty: an empty one is none.
     fn new() -> Self {
-        let root = tempfile::tempdir().unwrap();
-        fs::create_dir(root.path().join("nobody")).unwrap();
-        let store = LocalStore::new(root.path()).unwrap();
-        let scope = Scope { tenant: Tenant::new("demo").unwrap(), surface: Surface::new("home").unwrap() };
-        Self { root, store, scope }
+        let folder = Folder::new();
+        fs::create_dir(folder.path("nobody")).unwrap();
+        Self { folder, scope: scope() }
     }
 
     fn path(&self, key: &str) -> PathBuf {
-        self.root.path().join(key)
+        self.folder.path(key)
     }
 
     fn put(&self, key: &str, bytes: impl AsRef<[u8]>) {
@@ -63,7 +61,7 @@ impl Folder {
     }
 
     fn raw(&self) -> Raw<'_> {
-        Raw::new(&self.store, &self.scope).unwrap()
+        Raw::new(&self.folder.store, &self.scope).unwrap()
     }
 
     /// The flat files, or those of the day: what ingest takes.
@@ -96,7 +94,7 @@ fn names(files: &[LineFile]) -> Vec<&str> {
 
 #[test]
 fn a_missing_root_is_an_error() {
-    let folder = Folder::new();
+    let folder = RawFolder::new();
     let missing = folder.path("not here");
     let store = LocalStore::new(&missing).unwrap();
     let error = Raw::new(&store, &folder.scope).unwrap_err();
@@ -116,7 +114,7 @@ fn a_missing_root_is_an_error() {
 
 #[test]
 fn a_missing_day_has_no_files() {
-    let folder = Folder::new();
+    let folder = RawFolder::new();
     assert!(folder.raw().flat().unwrap().is_empty());
     assert!(folder.raw().day(day()).unwrap().is_empty());
     folder.put_day("jsonl", line("A"));
@@ -127,7 +125,7 @@ fn a_missing_day_has_no_files() {
 
 #[test]
 fn files_by_day_are_those_of_the_tenant_and_surface() {
-    let folder = Folder::new();
+    let folder = RawFolder::new();
     folder.put_day("jsonl", line("A"));
     folder.put(&format!("demo/cart/exposure.{DAY}.jsonl"), line("B"));
     folder.put(&format!("other/home/exposure.{DAY}.jsonl"), line("C"));
@@ -144,13 +142,13 @@ fn a_flat_file_wins_over_files_by_day() {
         ("exposure.jsonl.gz", gz(line("flat"))),
         ("exposure.jsonl.zst", zst(line("flat"))),
     ] {
-        let folder = Folder::new();
+        let folder = RawFolder::new();
         folder.put_day("jsonl", line("by day"));
         folder.put(name, bytes);
         assert_eq!(folder.lines().unwrap(), [line("flat").trim_end()], "{name}");
     }
     // Even an empty one: it is there.
-    let folder = Folder::new();
+    let folder = RawFolder::new();
     folder.put_day("jsonl", line("by day"));
     folder.put("exposure.jsonl", "");
     assert_eq!(folder.lines().unwrap(), [""; 0]);
@@ -159,7 +157,7 @@ fn a_flat_file_wins_over_files_by_day() {
 #[test]
 fn plain_and_compressed_files_are_read_together() {
     for stem in ["exposure".to_owned(), format!("demo/home/exposure.{DAY}")] {
-        let folder = Folder::new();
+        let folder = RawFolder::new();
         folder.put(&format!("{stem}.jsonl"), line("A"));
         folder.put(&format!("{stem}.jsonl.gz"), gz(line("B")));
         folder.put(&format!("{stem}.jsonl.zst"), zst(line("C")));
@@ -175,7 +173,7 @@ fn plain_and_compressed_files_are_read_together() {
 
 #[test]
 fn names_of_files_are_those_on_the_disk() {
-    let folder = Folder::new();
+    let folder = RawFolder::new();
     folder.put_day("jsonl", line("A"));
     folder.put_day("jsonl.gz", gz(line("B") + "{\n"));
     let files = folder.files().unwrap();
@@ -193,11 +191,11 @@ fn every_member_and_every_frame_is_read() {
     let parts = [head, "", tail];
     let expected: Vec<&str> = text.lines().collect();
 
-    let folder = Folder::new();
+    let folder = RawFolder::new();
     folder.put_day("jsonl.gz", parts.map(gz).concat());
     assert_eq!(folder.lines().unwrap(), expected);
 
-    let folder = Folder::new();
+    let folder = RawFolder::new();
     folder.put_day("jsonl.zst", parts.map(zst).concat());
     assert_eq!(folder.lines().unwrap(), expected);
     // A skippable frame, as parallel compressors write them, holds no data.
@@ -213,7 +211,7 @@ fn a_file_cut_short_is_unreadable_wherever_it_is_cut() {
     let gz = [gz(head), gz(tail)];
     let zst = [zst(head), zst(tail)];
     for (extension, parts) in [("jsonl.gz", gz), ("jsonl.zst", zst)] {
-        let folder = Folder::new();
+        let folder = RawFolder::new();
         let name = folder.path(&format!("demo/home/exposure.{DAY}.{extension}"));
         let whole = parts.concat();
         for end in 0..whole.len() {
@@ -230,7 +228,7 @@ fn a_file_cut_short_is_unreadable_wherever_it_is_cut() {
 #[test]
 fn damaged_and_misnamed_files_are_unreadable() {
     for extension in ["jsonl.gz", "jsonl.zst"] {
-        let folder = Folder::new();
+        let folder = RawFolder::new();
         let name = folder.path(&format!("demo/home/exposure.{DAY}.{extension}"));
         folder.put_day(extension, line("A"));
         assert!(folder.is_unreadable(&name), "plain text as {extension}");
@@ -240,7 +238,7 @@ fn damaged_and_misnamed_files_are_unreadable() {
         assert!(folder.is_unreadable(&name), "rubbish after {extension}");
     }
     // The checksum at the end of a gzip member is looked at.
-    let folder = Folder::new();
+    let folder = RawFolder::new();
     let mut wrong = gz(line("A"));
     let checksum = wrong.len() - 8;
     wrong[checksum] ^= 1;
@@ -288,7 +286,7 @@ fn only_an_early_end_may_heal() {
     ];
     let broken = broken.map(|(extension, bytes, told)| (extension, bytes, Some(told)));
     for (extension, bytes, told) in early.into_iter().chain(broken) {
-        let folder = Folder::new();
+        let folder = RawFolder::new();
         folder.put_day(extension, bytes);
         let Err(LinesError::Read { source, .. }) = folder.lines() else {
             panic!("{extension} {told:?} was read")
@@ -302,7 +300,7 @@ fn only_an_early_end_may_heal() {
 fn zeros_behind_a_gzip_member_are_padding_up_to_the_end() {
     for zeros in [1, 512, 100_000] {
         let padded = [gz(line("A")), gz(line("B")), vec![0; zeros]].concat();
-        let folder = Folder::new();
+        let folder = RawFolder::new();
         folder.put_day("jsonl.gz", &padded);
         assert_eq!(folder.lines().unwrap(), [line("A").trim_end(), line("B").trim_end()], "{zeros}");
         for more in [gz(line("C")), b"x".to_vec()] {
@@ -322,7 +320,7 @@ fn a_file_beside_its_copy_is_refused() {
     for stem in ["exposure".to_owned(), format!("demo/home/exposure.{DAY}")] {
         for copy in [&text, &longer, &edited, &marked] {
             for (extension, bytes) in [("gz", gz(copy)), ("zst", zst(copy))] {
-                let folder = Folder::new();
+                let folder = RawFolder::new();
                 folder.put(&format!("{stem}.jsonl"), &text);
                 folder.put(&format!("{stem}.jsonl.{extension}"), bytes);
                 let Err(error) = folder.files() else { panic!("{stem} beside its {extension} was taken") };
@@ -333,7 +331,7 @@ fn a_file_beside_its_copy_is_refused() {
             }
         }
     }
-    let folder = Folder::new();
+    let folder = RawFolder::new();
     folder.put_day("jsonl.gz", gz(&text));
     folder.put_day("jsonl.zst", zst(&text));
     assert!(matches!(folder.files(), Err(RawError::Copies { .. })));
@@ -343,7 +341,7 @@ fn a_file_beside_its_copy_is_refused() {
 #[test]
 fn parts_of_a_day_may_have_lines_in_common() {
     let part = |range: std::ops::Range<u32>| range.map(|item| line(&item.to_string())).collect::<String>();
-    let folder = Folder::new();
+    let folder = RawFolder::new();
     folder.put_day("jsonl", part(0..100));
     folder.put_day("jsonl.gz", gz(part(60..160)));
     folder.put_day("jsonl.zst", zst(""));
@@ -352,7 +350,7 @@ fn parts_of_a_day_may_have_lines_in_common() {
 
 #[test]
 fn an_unreadable_file_spoils_a_day_that_has_others() {
-    let folder = Folder::new();
+    let folder = RawFolder::new();
     folder.put_day("jsonl", line("A").repeat(10_000));
     let whole = gz(line("B").repeat(10_000));
     folder.put_day("jsonl.gz", &whole[..whole.len() - 1]);
@@ -364,7 +362,7 @@ fn an_unreadable_file_spoils_a_day_that_has_others() {
 fn a_folder_in_place_of_a_file_is_an_error() {
     for extension in ["jsonl", "jsonl.gz", "jsonl.zst"] {
         for stem in ["exposure".to_owned(), format!("demo/home/exposure.{DAY}")] {
-            let folder = Folder::new();
+            let folder = RawFolder::new();
             let path = folder.path(&format!("{stem}.{extension}"));
             fs::create_dir_all(&path).unwrap();
             let files = folder.files();
@@ -376,7 +374,7 @@ fn a_folder_in_place_of_a_file_is_an_error() {
 #[test]
 fn a_file_in_place_of_a_folder_is_an_error() {
     for key in ["demo", "demo/home"] {
-        let folder = Folder::new();
+        let folder = RawFolder::new();
         folder.put(key, "");
         assert!(folder.raw().flat().unwrap().is_empty());
         assert!(matches!(folder.raw().day(day()), Err(RawError::Store(_))), "{key}");
@@ -387,7 +385,7 @@ fn a_file_in_place_of_a_folder_is_an_error() {
 #[test]
 fn a_link_to_nothing_in_any_place_is_an_error() {
     for key in ["demo", "demo/home", &format!("demo/home/exposure.{DAY}.jsonl"), "exposure.jsonl"] {
-        let folder = Folder::new();
+        let folder = RawFolder::new();
         folder.put("other/file", "");
         let path = folder.path(key);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -400,7 +398,7 @@ fn a_link_to_nothing_in_any_place_is_an_error() {
         // A link to a folder that lacks the day is an empty day.
         if !key.ends_with("jsonl") {
             fs::remove_file(&path).unwrap();
-            std::os::unix::fs::symlink(folder.root.path().join("other"), &path).unwrap();
+            std::os::unix::fs::symlink(folder.path("other"), &path).unwrap();
             assert!(folder.files().unwrap().is_empty(), "{key}");
         }
     }
@@ -408,7 +406,7 @@ fn a_link_to_nothing_in_any_place_is_an_error() {
 
 #[test]
 fn a_link_to_itself_is_an_error() {
-    let folder = Folder::new();
+    let folder = RawFolder::new();
     fs::create_dir_all(folder.path("demo/home")).unwrap();
     let path = folder.path(&format!("demo/home/exposure.{DAY}.jsonl"));
     std::os::unix::fs::symlink(&path, &path).unwrap();
@@ -422,7 +420,7 @@ fn byte_order_marks_and_line_ends_do_not_count_in_compressed_files() {
     for (extension, bytes) in
         [("jsonl", text.clone().into_bytes()), ("jsonl.gz", gz(&text)), ("jsonl.zst", zst(&text))]
     {
-        let folder = Folder::new();
+        let folder = RawFolder::new();
         folder.put_day(extension, bytes);
         let expected = [line("A"), line("B"), line("C")];
         assert_eq!(folder.lines().unwrap(), expected.each_ref().map(|line| line.trim_end()), "{extension}");
@@ -432,13 +430,13 @@ fn byte_order_marks_and_line_ends_do_not_count_in_compressed_files() {
         assert_eq!(counts, Counts { lines: 3, ..Counts::default() });
     }
     // The mark begins each file, not only the first.
-    let folder = Folder::new();
+    let folder = RawFolder::new();
     folder.put_day("jsonl", format!("\u{feff}{}", line("A")));
     folder.put_day("jsonl.gz", gz(format!("\u{feff}{}", line("B"))));
     folder.put_day("jsonl.zst", zst("\u{feff}"));
     assert_eq!(folder.lines().unwrap(), [line("A").trim_end(), line("B").trim_end()]);
     // Anywhere else it is not skipped.
-    let folder = Folder::new();
+    let folder = RawFolder::new();
     folder.put_day("jsonl", format!("{}\u{feff}{}", line("A"), line("B")));
     let error =
         read_days(folder.files().unwrap(), &folder.scope, day(), day(), &Budget::default()).unwrap_err();

@@ -3,18 +3,18 @@
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
 use std::borrow::Cow;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use recsys_core::artifact::item_list::ItemList;
 use recsys_core::artifact::{ArtifactKey, Draft, Encoded, ItemCount, Kind, Payload};
-use recsys_core::domain::id::{Scope, Segment, Surface, Tenant};
+use recsys_core::domain::id::Segment;
 use recsys_core::domain::limit::Limits;
 use recsys_core::domain::window::Window;
 use recsys_core::encoding::hash::sha256;
 use recsys_core::staging::{Staged, Staging, StagingError};
-use recsys_core::storage::LocalStore;
+use recsys_testkit::folder::{Folder, age, is_old};
+use recsys_testkit::scope::scope;
 
 const NOON: &str = "2026-01-02T12:00:00Z";
 const EVENING: &str = "2026-01-02T20:00:00Z";
@@ -22,7 +22,7 @@ const EVENING: &str = "2026-01-02T20:00:00Z";
 fn key(segment: Option<&str>) -> ArtifactKey {
     ArtifactKey {
         kind: Kind::Popularity,
-        scope: Scope { tenant: Tenant::new("demo").unwrap(), surface: Surface::new("home").unwrap() },
+        scope: scope(),
         segment: segment.map(|segment| Segment::new(segment).unwrap()),
         window: Window::ending_with("2026-01-02".parse().unwrap(), 2).unwrap(),
     }
@@ -35,32 +35,25 @@ fn artifact(item: &str, source: &str, built_at: &str) -> Encoded {
     Draft::new(&key(None), &payload).finish(built_at, &sha256(source.as_bytes()))
 }
 
-struct Folder {
-    root: tempfile::TempDir,
-    store: LocalStore,
-}
+/// Where the artifacts are staged.
+#[derive(Default)]
+struct Stage(Folder);
 
-impl Folder {
-    fn new() -> Self {
-        let root = tempfile::tempdir().unwrap();
-        let store = LocalStore::new(root.path()).unwrap();
-        Self { root, store }
-    }
-
+impl Stage {
     /// Stages an artifact; returns what is current afterwards.
     fn put(&self, encoded: &Encoded) -> Staged {
-        let name = Staging::new(&self.store).put(&key(None), &encoded.version, &encoded.bytes).unwrap();
+        let name = Staging::new(&self.0.store).put(&key(None), &encoded.version, &encoded.bytes).unwrap();
         let current = self.current().unwrap().unwrap();
         assert_eq!(current.name, name);
         current
     }
 
     fn current(&self) -> Result<Option<Staged>, StagingError> {
-        Staging::new(&self.store).current(&key(None), &Limits::default())
+        Staging::new(&self.0.store).current(&key(None), &Limits::default())
     }
 
     fn path(&self, file: &str) -> PathBuf {
-        self.root.path().join("demo/home/_all/popularity/2026-01-01_2026-01-03").join(file)
+        self.0.path("demo/home/_all/popularity/2026-01-01_2026-01-03").join(file)
     }
 
     fn blob(&self, encoded: &Encoded) -> PathBuf {
@@ -85,20 +78,9 @@ impl Folder {
     }
 }
 
-/// Makes a file look old, so that the time of a later write cannot be mistaken for it.
-fn age(path: &Path) {
-    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-    File::options().write(true).open(path).unwrap().set_modified(long_ago).unwrap();
-}
-
-fn is_old(path: &Path) -> bool {
-    fs::metadata(path).unwrap().modified().unwrap()
-        < SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_001)
-}
-
 #[test]
 fn the_layout_is_the_one_that_jobs_exchange() {
-    let folder = Folder::new();
+    let folder = Stage::default();
     let built = artifact("A", "x", NOON);
     let staged = folder.put(&built);
     assert_eq!(fs::read(folder.blob(&built)).unwrap(), built.bytes);
@@ -109,9 +91,9 @@ fn the_layout_is_the_one_that_jobs_exchange() {
     assert_eq!(folder.current().unwrap().unwrap(), staged);
 
     let segment = key(Some("new"));
-    let staging = Staging::new(&folder.store);
+    let staging = Staging::new(&folder.0.store);
     assert!(staging.current(&segment, &Limits::default()).unwrap().is_none());
-    let name = folder.root.path().join("demo/home/new/popularity/2026-01-01_2026-01-03");
+    let name = folder.0.path("demo/home/new/popularity/2026-01-01_2026-01-03");
     assert_eq!(staging.name(&segment), name.display().to_string());
     let other = artifact("B", "x", NOON);
     staging.put(&segment, &other.version, &other.bytes).unwrap();
@@ -121,7 +103,7 @@ fn the_layout_is_the_one_that_jobs_exchange() {
 
 #[test]
 fn without_a_pointer_nothing_is_staged() {
-    let folder = Folder::new();
+    let folder = Stage::default();
     assert!(folder.current().unwrap().is_none());
     let built = artifact("A", "x", NOON);
     folder.put(&built);
@@ -133,7 +115,7 @@ fn without_a_pointer_nothing_is_staged() {
 
 #[test]
 fn a_pointer_that_holds_no_version_is_named() {
-    let folder = Folder::new();
+    let folder = Stage::default();
     let version = artifact("A", "x", NOON).version;
     for garbage in [
         Vec::new(),
@@ -166,7 +148,7 @@ fn a_pointer_that_holds_no_version_is_named() {
 
 #[test]
 fn a_pointer_to_nothing_names_both_files() {
-    let folder = Folder::new();
+    let folder = Stage::default();
     let built = artifact("A", "x", NOON);
     folder.put(&built);
     fs::remove_file(folder.blob(&built)).unwrap();
@@ -180,14 +162,14 @@ fn a_pointer_to_nothing_names_both_files() {
 
 #[test]
 fn a_pointer_that_cannot_be_read_is_not_a_missing_one() {
-    let folder = Folder::new();
+    let folder = Stage::default();
     fs::create_dir_all(folder.pointer()).unwrap();
     assert!(matches!(folder.current(), Err(StagingError::Store(_))));
 }
 
 #[test]
 fn staging_again_touches_nothing() {
-    let folder = Folder::new();
+    let folder = Stage::default();
     let built = artifact("A", "x", NOON);
     let first = folder.put(&built);
     age(&folder.blob(&built));
@@ -210,7 +192,7 @@ fn staging_again_touches_nothing() {
 /// The source is part of what an audit asks for, so a build from other data is written.
 #[test]
 fn the_same_content_from_another_source_is_written() {
-    let folder = Folder::new();
+    let folder = Stage::default();
     let (before, after) = (artifact("A", "x", NOON), artifact("A", "y", EVENING));
     assert_eq!(before.version, after.version);
     folder.put(&before);
@@ -220,7 +202,7 @@ fn the_same_content_from_another_source_is_written() {
 
 #[test]
 fn another_version_moves_the_pointer_and_keeps_the_old_artifact() {
-    let folder = Folder::new();
+    let folder = Stage::default();
     let (before, after) = (artifact("A", "x", NOON), artifact("B", "x", NOON));
     folder.put(&before);
     age(&folder.blob(&before));
@@ -235,7 +217,7 @@ fn another_version_moves_the_pointer_and_keeps_the_old_artifact() {
 
 #[test]
 fn a_damaged_artifact_of_the_same_name_is_replaced() {
-    let folder = Folder::new();
+    let folder = Stage::default();
     let built = artifact("A", "x", NOON);
     folder.put(&built);
     let text = String::from_utf8(built.bytes.clone()).unwrap();

@@ -9,73 +9,31 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Barrier;
 use std::thread;
-use std::time::{Duration, SystemTime};
 
 use recsys_core::storage::{Commit, Condition, LocalStore, MAX_DOCUMENT_BYTES, Store, Tag};
+use recsys_testkit::folder::{Folder, age, is_old};
+use recsys_testkit::tree::files_below;
 
-struct Folder {
-    root: tempfile::TempDir,
-    store: LocalStore,
+fn text(folder: &Folder, key: &str) -> String {
+    String::from_utf8(folder.store.read(key).unwrap().unwrap()).unwrap()
 }
 
-impl Folder {
-    fn new() -> Self {
-        let root = tempfile::tempdir().unwrap();
-        let store = LocalStore::new(root.path()).unwrap();
-        Self { root, store }
-    }
-
-    fn path(&self, key: &str) -> PathBuf {
-        self.root.path().join(key)
-    }
-
-    fn text(&self, key: &str) -> String {
-        String::from_utf8(self.store.read(key).unwrap().unwrap()).unwrap()
-    }
-
-    fn tag(&self, key: &str) -> Option<Tag> {
-        self.store.read_tagged(key).unwrap().map(|(_, tag)| tag)
-    }
-
-    /// Every file below the root but locks, with its bytes.
-    fn documents(&self) -> Vec<(PathBuf, Vec<u8>)> {
-        let mut found = Vec::new();
-        walk(self.root.path(), &mut found);
-        let is_lock = |path: &Path| path.extension().is_some_and(|extension| extension == "lock");
-        found.retain(|(path, _)| !is_lock(path));
-        found.sort();
-        found
-    }
-
-    fn scratch(&self) -> Vec<PathBuf> {
-        let Ok(entries) = fs::read_dir(self.path(".scratch")) else { return Vec::new() };
-        let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
-        paths.sort();
-        paths
-    }
+fn tag(folder: &Folder, key: &str) -> Option<Tag> {
+    folder.store.read_tagged(key).unwrap().map(|(_, tag)| tag)
 }
 
-fn walk(folder: &Path, found: &mut Vec<(PathBuf, Vec<u8>)>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            walk(&path, found);
-        } else {
-            let bytes = fs::read(&path).unwrap();
-            found.push((path, bytes));
-        }
-    }
+/// Every file below the root but locks, with its bytes.
+fn documents(folder: &Folder) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut paths = files_below(folder.root.path());
+    paths.retain(|path| path.extension().is_none_or(|extension| extension != "lock"));
+    paths.into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect()
 }
 
-/// Makes a file look old, so that the time of a later write cannot be mistaken for it.
-fn age(path: &Path) {
-    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-    File::options().write(true).open(path).unwrap().set_modified(long_ago).unwrap();
-}
-
-fn is_old(path: &Path) -> bool {
-    fs::metadata(path).unwrap().modified().unwrap()
-        < SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_001)
+fn scratch(folder: &Folder) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder.path(".scratch")) else { return Vec::new() };
+    let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
 }
 
 #[test]
@@ -83,10 +41,10 @@ fn what_is_put_can_be_read() {
     let folder = Folder::new();
     assert_eq!(folder.store.read("a").unwrap(), None);
     assert_eq!(folder.store.put("a", b"one", Condition::Always).unwrap(), Commit::Written);
-    assert_eq!(folder.text("a"), "one");
+    assert_eq!(text(&folder, "a"), "one");
     assert_eq!(folder.store.put("a", b"", Condition::Always).unwrap(), Commit::Written);
-    assert_eq!(folder.text("a"), "");
-    assert_eq!(folder.documents(), [(folder.path("a"), vec![])]);
+    assert_eq!(text(&folder, "a"), "");
+    assert_eq!(documents(&folder), [(folder.path("a"), vec![])]);
 }
 
 #[test]
@@ -142,7 +100,7 @@ fn always_with_the_same_bytes_touches_nothing() {
         assert!(!is_old(&folder.path("a")));
         assert_eq!(folder.store.read("a").unwrap().unwrap(), longer);
     }
-    assert!(folder.scratch().is_empty());
+    assert!(scratch(&folder).is_empty());
 }
 
 #[test]
@@ -152,7 +110,7 @@ fn absent_never_replaces() {
     age(&folder.path("a"));
     for bytes in [&b"two"[..], b"one", b""] {
         assert_eq!(folder.store.put("a", bytes, Condition::Absent).unwrap(), Commit::Refused);
-        assert_eq!(folder.text("a"), "one");
+        assert_eq!(text(&folder, "a"), "one");
         assert!(is_old(&folder.path("a")));
     }
     // Someone else is faster while the document is being written.
@@ -160,8 +118,8 @@ fn absent_never_replaces() {
     pending.write_all(b"slow").unwrap();
     folder.store.put("b", b"fast", Condition::Absent).unwrap();
     assert_eq!(pending.commit(Condition::Absent).unwrap(), Commit::Refused);
-    assert_eq!(folder.text("b"), "fast");
-    assert!(folder.scratch().is_empty());
+    assert_eq!(text(&folder, "b"), "fast");
+    assert!(scratch(&folder).is_empty());
 }
 
 #[test]
@@ -182,7 +140,7 @@ fn of_many_writers_one_creates_a_document() {
         });
         let winners: Vec<_> = results.iter().filter(|(commit, _)| *commit == Commit::Written).collect();
         assert_eq!(winners.len(), 1);
-        assert_eq!(folder.text(&key), winners[0].1);
+        assert_eq!(text(&folder, &key), winners[0].1);
     }
 }
 
@@ -192,26 +150,26 @@ fn still_refuses_when_the_document_has_changed() {
     let put = |bytes: &[u8], tag: &Option<Tag>| {
         folder.store.put("a/b", bytes, Condition::Still(tag.clone())).unwrap()
     };
-    let none = folder.tag("a/b");
+    let none = tag(&folder, "a/b");
     assert_eq!(none, None);
     assert_eq!(put(b"one", &none), Commit::Written);
-    let one = folder.tag("a/b");
+    let one = tag(&folder, "a/b");
     assert!(one.is_some());
     assert_eq!(put(b"two", &one), Commit::Written);
     age(&folder.path("a/b"));
     for stale in [&none, &one, &Some(Tag { etag: "no such".into(), version: None })] {
         assert_eq!(put(b"three", stale), Commit::Refused);
         assert_eq!(put(b"two", stale), Commit::Refused, "also with the bytes that are there");
-        assert_eq!(folder.text("a/b"), "two");
+        assert_eq!(text(&folder, "a/b"), "two");
         assert!(is_old(&folder.path("a/b")));
     }
     // A document that is gone is not in the state that was read.
-    let two = folder.tag("a/b");
+    let two = tag(&folder, "a/b");
     assert!(folder.store.remove("a/b").unwrap());
     assert_eq!(put(b"three", &two), Commit::Refused);
     assert_eq!(folder.store.read("a/b").unwrap(), None);
     assert_eq!(put(b"three", &None), Commit::Written);
-    let documents = folder.documents();
+    let documents = documents(&folder);
     assert_eq!(documents, [(folder.path("a/b"), b"three".to_vec())]);
 }
 
@@ -222,9 +180,9 @@ fn a_tag_names_the_bytes_it_was_read_with() {
     let (bytes, one) = folder.store.read_tagged("a").unwrap().unwrap();
     assert_eq!(bytes, b"one");
     folder.store.put("a", b"two", Condition::Always).unwrap();
-    assert_ne!(folder.tag("a").unwrap(), one);
+    assert_ne!(tag(&folder, "a").unwrap(), one);
     fs::write(folder.path("a"), "one, edited").unwrap();
-    assert_ne!(folder.tag("a").unwrap(), one);
+    assert_ne!(tag(&folder, "a").unwrap(), one);
 }
 
 /// Eight threads, each with a store of its own as separate processes have, count to fifty.
@@ -262,9 +220,9 @@ fn no_update_is_lost() {
         let writers: Vec<_> = (0..THREADS).map(|_| scope.spawn(count)).collect();
         writers.into_iter().map(|writer| writer.join().unwrap()).sum()
     });
-    assert_eq!(folder.text("counter"), (THREADS * TIMES).to_string());
+    assert_eq!(text(&folder, "counter"), (THREADS * TIMES).to_string());
     assert!(refused >= THREADS - 1, "all but one have lost the first round");
-    assert_eq!(folder.documents().len(), 1);
+    assert_eq!(documents(&folder).len(), 1);
 }
 
 #[test]
@@ -293,15 +251,15 @@ fn a_reader_sees_the_old_document_or_the_new_one() {
 fn a_write_that_is_dropped_leaves_nothing() {
     let folder = Folder::new();
     folder.store.put("a", b"old", Condition::Always).unwrap();
-    let before = folder.documents();
+    let before = documents(&folder);
     for key in ["a", "b", "new/folder/c"] {
         let mut pending = folder.store.begin(key).unwrap();
         pending.write_all(&vec![1; 200_000]).unwrap();
         pending.flush().unwrap();
-        assert_eq!(folder.text("a"), "old");
+        assert_eq!(text(&folder, "a"), "old");
         assert!(key == "a" || folder.store.read(key).unwrap().is_none());
         drop(pending);
-        assert_eq!(folder.documents(), before);
+        assert_eq!(documents(&folder), before);
     }
     assert!(!folder.path("new").exists());
 }
@@ -322,7 +280,7 @@ fn a_large_document_arrives_whole() {
         dropped.write_all(&piece).unwrap();
     }
     drop(dropped);
-    assert_eq!(folder.documents().len(), 1);
+    assert_eq!(documents(&folder).len(), 1);
 }
 
 #[test]
@@ -339,13 +297,13 @@ fn what_is_prepared_is_read_back_before_it_has_a_name() {
 
         let mut damaged = folder.store.prepare("b", &bytes).unwrap();
         assert!(damaged.has_arrived(&bytes).unwrap());
-        let [scratch] = &folder.scratch()[..] else { panic!("one file is being written") };
-        let file = File::options().write(true).open(scratch).unwrap();
+        let [path] = &scratch(&folder)[..] else { panic!("one file is being written") };
+        let file = File::options().write(true).open(path).unwrap();
         file.write_all_at(b"-", bytes.len() as u64 - 1).unwrap();
         let error = damaged.has_arrived(&bytes).unwrap_err();
         assert_eq!((error.action, error.source.kind()), ("read back", ErrorKind::InvalidData), "{error}");
         drop(damaged);
-        assert_eq!(folder.scratch(), [] as [PathBuf; 0]);
+        assert_eq!(scratch(&folder), [] as [PathBuf; 0]);
         folder.store.remove("a").unwrap();
     }
 }
@@ -375,9 +333,9 @@ fn remove_says_whether_there_was_a_document() {
     assert!(folder.store.remove("a/b").unwrap());
     assert!(!folder.store.remove("a/b").unwrap());
     assert!(!folder.store.remove("no/such").unwrap());
-    assert_eq!(folder.documents(), [(folder.path("a/c"), b"y".to_vec())]);
+    assert_eq!(documents(&folder), [(folder.path("a/c"), b"y".to_vec())]);
     assert!(folder.store.remove("a").is_err(), "a folder is not a document");
-    assert_eq!(folder.text("a/c"), "y");
+    assert_eq!(text(&folder, "a/c"), "y");
 }
 
 #[test]
@@ -452,21 +410,21 @@ fn what_a_dead_process_left_is_removed_and_what_a_live_one_writes_is_not() {
         Other::begin(folder.root.path()),
         Other::begin(folder.root.path()),
     );
-    assert_eq!(folder.scratch().len(), 3);
+    assert_eq!(scratch(&folder).len(), 3);
     dead.tell("die");
     let Other(mut killed) = killed;
     killed.kill().unwrap();
     killed.wait().unwrap();
-    assert_eq!(folder.scratch().len(), 3, "both have left something");
+    assert_eq!(scratch(&folder).len(), 3, "both have left something");
 
     // Looking is not writing.
     folder.store.read("from/another").unwrap();
-    assert_eq!(folder.scratch().len(), 3);
+    assert_eq!(scratch(&folder).len(), 3);
     folder.store.put("a", b"x", Condition::Always).unwrap();
-    assert_eq!(folder.scratch().len(), 1);
+    assert_eq!(scratch(&folder).len(), 1);
     live.tell("commit");
-    assert_eq!(folder.text("from/another"), "process");
-    assert!(folder.scratch().is_empty());
+    assert_eq!(text(&folder, "from/another"), "process");
+    assert!(scratch(&folder).is_empty());
 }
 
 #[test]
@@ -476,9 +434,9 @@ fn a_writer_of_the_same_process_is_alive_too() {
     pending.write_all(b"slow").unwrap();
     let other = LocalStore::new(folder.root.path()).unwrap();
     other.put("fast", b"fast", Condition::Always).unwrap();
-    assert_eq!(folder.scratch().len(), 1);
+    assert_eq!(scratch(&folder).len(), 1);
     assert_eq!(pending.commit(Condition::Still(None)).unwrap(), Commit::Written);
-    assert_eq!(folder.text("slow"), "slow");
+    assert_eq!(text(&folder, "slow"), "slow");
 }
 
 /// Many processes begin at once, and each sweeps first; none loses its file to another.
@@ -498,7 +456,7 @@ fn a_file_that_was_just_begun_is_not_swept_away() {
             });
         }
     });
-    assert_eq!(folder.documents().len(), 8 * 100);
+    assert_eq!(documents(&folder).len(), 8 * 100);
 }
 
 #[test]

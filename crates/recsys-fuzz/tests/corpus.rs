@@ -6,12 +6,12 @@ use std::fs;
 use std::path::PathBuf;
 
 use recsys_core::artifact::{DocumentError, Kind};
-use recsys_core::domain::id::{Scope, Surface, Tenant};
 use recsys_core::input::catalog::{CatalogFormat, CatalogRows};
 use recsys_core::input::event::{RawExposure, Rules};
 use recsys_core::publish::{HistoryEntry, Manifest, Record};
 use recsys_fuzz::TARGETS;
 use recsys_testkit::golden::repository;
+use recsys_testkit::scope::scope;
 
 /// The inputs that are kept for a target; at least one.
 fn kept(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
@@ -40,7 +40,7 @@ fn the_kept_inputs_get_to_every_reader() {
     let any =
         |target: &str, takes: &dyn Fn(&[u8]) -> bool| kept(target).iter().any(|(_, input)| takes(input));
 
-    let scope = Scope { tenant: Tenant::new("demo").unwrap(), surface: Surface::new("home").unwrap() };
+    let scope = scope();
     let is_event = |input: &[u8]| {
         let line = std::str::from_utf8(input).unwrap_or_default();
         RawExposure::parse(line).is_ok_and(|raw| matches!(raw.check(&Rules::new(&scope)), Ok(Some(_))))

@@ -50,6 +50,13 @@ impl Exposure {
     }
 }
 
+/// The line of an exposure of `demo/home` with no more than it must have, always in this order.
+pub fn plain_line(day: &str, item: &str) -> String {
+    format!(
+        r#"{{"v":1,"ts":"{day}T08:00:00Z","tenant":"demo","surface":"home","session_id":"s","item_id":"{item}"}}"#
+    )
+}
+
 /// A deterministic generator of pseudo-random numbers (`SplitMix64`).
 #[derive(Debug, Clone)]
 pub struct Random(pub u64);

@@ -4,11 +4,13 @@
 
 pub mod console;
 pub mod faulty;
+pub mod folder;
 pub mod generate;
 pub mod golden;
 pub mod inbox;
 pub mod interleave;
 pub mod pack;
+pub mod patience;
 pub mod place;
 pub mod postgres;
 pub mod proxy;
@@ -16,6 +18,9 @@ pub mod reader;
 pub mod remote;
 pub mod s3;
 pub mod sandbox;
+pub mod scope;
+pub mod seed;
 pub mod shop;
 pub mod syscall;
+pub mod tree;
 pub mod workload;

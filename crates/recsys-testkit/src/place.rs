@@ -1,11 +1,13 @@
 //! Places for stores in tests: on disk, in memory, or in a bucket of the test S3 server.
 
 use std::fs;
+use std::process::Command;
 
 use recsys_core::storage::{Patience, Roots, S3Settings, Store};
 use tempfile::TempDir;
 
 use crate::s3::S3;
+use crate::sandbox::Sandbox;
 
 /// A place used by a single test.
 #[derive(Debug)]
@@ -50,6 +52,16 @@ impl Place {
             _ => Vec::new(),
         };
         Roots::new(sections, Patience::default()).open(&self.root(name)).unwrap()
+    }
+
+    /// A command for a binary in `sandbox` that uses this place.
+    pub fn command(&self, sandbox: &Sandbox, binary: &str, line: &str) -> Command {
+        let mut command = sandbox.command(binary);
+        command.args(line.split_whitespace());
+        if let Self::Bucket(s3, _) = self {
+            command.envs(s3.settings());
+        }
+        command
     }
 
     /// Reads the document at a URI; on disk and in a bucket without the code under test.

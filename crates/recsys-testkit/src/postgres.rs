@@ -84,6 +84,44 @@ impl Database {
             on(&self.url(), async |connection| sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await);
         rows.unwrap_or_else(|error| panic!("{sql}: {error}")).iter().map(texts).collect()
     }
+
+    /// Rows of a query, values separated by blanks, `-` for null.
+    pub fn lines(&self, sql: &str) -> Vec<String> {
+        let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
+        let line = |row: Vec<Option<String>>| row.into_iter().map(text).collect::<Vec<_>>().join(" ");
+        self.rows(sql).into_iter().map(line).collect()
+    }
+}
+
+/// A session in the middle of a transaction, which is rolled back when this is dropped.
+#[derive(Debug)]
+pub struct Held {
+    runtime: Runtime,
+    connection: Option<PgConnection>,
+}
+
+impl Database {
+    /// Runs statements in a transaction that stays open.
+    pub fn hold(&self, sql: &str) -> Held {
+        let runtime = runtime();
+        let connection = runtime.block_on(async {
+            let options: PgConnectOptions = self.url().parse()?;
+            let mut connection = options.connect().await?;
+            sqlx::raw_sql(AssertSqlSafe(format!("begin; {sql}"))).execute(&mut connection).await?;
+            Ok::<_, sqlx::Error>(connection)
+        });
+        Held { connection: Some(connection.unwrap_or_else(|error| panic!("{sql}: {error}"))), runtime }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let rollback = "rollback";
+        if let Some(mut connection) = self.connection.take() {
+            // It may have been cut off by now.
+            let _ = self.runtime.block_on(async { sqlx::raw_sql(rollback).execute(&mut connection).await });
+        }
+    }
 }
 
 impl Drop for Database {

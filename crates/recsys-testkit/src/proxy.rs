@@ -370,6 +370,7 @@ fn answer(mut client: &TcpStream, method: &str, status: u16, body: &str) -> io::
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::patience::wait_until;
     use std::time::Instant;
 
     /// Head and body of a request.
@@ -598,10 +599,6 @@ mod tests {
         server.join().unwrap();
         // Finished connections are cleaned up.
         drop(slow);
-        let begin = Instant::now();
-        while !proxy.shared.sockets.lock().open.is_empty() {
-            assert!(begin.elapsed() < LINGER * 2);
-            thread::sleep(Duration::from_millis(10));
-        }
+        wait_until("connections stay open", || proxy.shared.sockets.lock().open.is_empty());
     }
 }

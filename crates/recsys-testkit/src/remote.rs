@@ -13,9 +13,6 @@ use crate::reader::read_published_at;
 use crate::s3::S3;
 use crate::sandbox::{Finished, Sandbox};
 
-/// Flags of every command on the sample.
-pub const SCOPE: &str = "--config config.json --tenant demo --surface home";
-
 /// The shop sample in a bucket, below a prefix used by a single test.
 #[derive(Debug)]
 pub struct Remote {

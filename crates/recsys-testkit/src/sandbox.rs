@@ -6,10 +6,27 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
-use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::patience::end;
+
+/// Every binary: the program, the jobs of a day in order, and the others.
+pub const BINARIES: [&str; 11] = [
+    "recsys-pipelines",
+    "job_ingest",
+    "job_validate",
+    "job_popularity",
+    "job_cooc",
+    "job_implicit",
+    "job_session_seq",
+    "job_content_sim",
+    "job_publish",
+    "job_db_signals",
+    "job_catalog",
+];
 
 /// Folder of the binaries; builds them first if they are out of date.
 pub fn binaries() -> &'static Path {
@@ -66,7 +83,7 @@ impl Finished {
 
     /// The JSON document on standard output, whatever the exit code.
     #[track_caller]
-    pub fn json(&self) -> serde_json::Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
     }
 
@@ -118,6 +135,13 @@ impl Sandbox {
         path
     }
 
+    /// Writes `config.json`: raw events in `raw`, output in `out`, and `settings`, which may say otherwise.
+    pub fn configure(&self, settings: &Value) {
+        let mut config = json!({"out_dir": "out", "raw_events_dir": "raw"});
+        config.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
+        self.write("config.json", config.to_string());
+    }
+
     /// Copies a file or folder of the repository.
     pub fn copy(&self, from: impl AsRef<Path>, to: &str) {
         copy(&crate::golden::repository().join(from), &self.join(to));
@@ -147,6 +171,21 @@ impl Sandbox {
         self.command(binary).args(line.split_whitespace()).output().unwrap().into()
     }
 
+    /// Runs a binary at a time, in seconds since 1970, with a run id of its own.
+    pub fn run_at(&self, epoch: i64, binary: &str, line: &str) -> Finished {
+        let mut command = self.command(binary);
+        command.env("SOURCE_DATE_EPOCH", epoch.to_string()).env("RECSYS_RUN_ID", "pinned");
+        command.args(line.split_whitespace()).output().unwrap().into()
+    }
+
+    /// Runs a binary successfully at a time that is the same in every run.
+    #[track_caller]
+    pub fn run_pinned(&self, binary: &str, line: &str) -> Finished {
+        let finished = self.run_at(1_767_400_000, binary, line);
+        finished.ok();
+        finished
+    }
+
     /// Runs a binary as a user without privileges, so that file modes apply.
     pub fn run_unprivileged(&self, binary: &str, line: &str) -> Finished {
         let root = fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
@@ -163,21 +202,11 @@ impl Sandbox {
         command.args(line.split_whitespace()).output().unwrap().into()
     }
 
-    /// Runs a binary and fails if it takes longer than a minute.
+    /// Runs a binary and fails if it does not end by itself.
     pub fn run_bounded(&self, binary: &str, line: &str, environment: &[(&str, &str)]) -> Finished {
         let mut command = self.command(binary);
         command.args(line.split_whitespace()).envs(environment.iter().copied());
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let begun = Instant::now();
-        while child.try_wait().unwrap().is_none() {
-            if begun.elapsed() > Duration::from_mins(1) {
-                child.kill().unwrap();
-                let _ = child.wait();
-                panic!("{binary} {line} does not come to an end");
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
-        child.wait_with_output().unwrap().into()
+        end(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
     }
 
     /// Runs a binary to its end; also returns its peak memory in bytes.

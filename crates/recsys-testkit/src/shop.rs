@@ -5,12 +5,10 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::sandbox::{Finished, Sandbox};
+use crate::scope::MANIFEST;
 
 /// Flags for the tenant and surface of the sample.
 pub const SCOPE: &str = "--tenant demo --surface home";
-
-/// Path of its manifest in the sandbox.
-pub const MANIFEST: &str = "out/registry/current/demo/home/manifest.json";
 
 /// A sandbox with three published days of the shop.
 #[derive(Debug)]
@@ -68,7 +66,7 @@ impl Sandbox {
     pub fn shop() -> Self {
         let sandbox = Self::new();
         sandbox.copy("testdata/events/shop", "raw");
-        sandbox.write("config.json", json!({"out_dir": "out", "raw_events_dir": "raw"}).to_string());
+        sandbox.configure(&json!({}));
         sandbox
     }
 }

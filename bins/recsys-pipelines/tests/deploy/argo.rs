@@ -216,26 +216,9 @@ fn eval(expression: &str, variables: &Variables) -> Expr {
     Environment::new().eval(expression, &context).unwrap_or_else(|error| panic!("{expression}: {error}"))
 }
 
-fn site() -> Site {
-    let site = Site::new(&plain(&documents("kubernetes/base/config.yaml")[0]["data"]["config.yaml"]));
-    site.upload_sample();
-    site
-}
-
-/// A site whose database has the pilot's tables and the tenant.
-fn site_with_tables() -> Site {
-    let site = site();
-    let command = ["recsys-pipelines", "db", "init"].map(str::to_owned).to_vec();
-    let env = BTreeMap::from([("RECSYS_PIPELINES__DB__DSN".to_owned(), String::new())]);
-    site.run(&Container { command, env }).ok();
-    site.database
-        .execute("insert into tenants (id, external_id, name) values (gen_random_uuid(), 'demo', 'Demo')");
-    site
-}
-
 #[test]
 fn the_dag_publishes_a_day_and_again_changes_nothing() {
-    let site = site_with_tables();
+    let site = Site::with_tables();
     let submit = || {
         let workflow = Workflow::new(&site, &[("db-signals", "true")]);
         assert_eq!(workflow.submit("run", "report"), Outcome::Succeeded, "{:?}", workflow.report);
@@ -264,7 +247,7 @@ fn the_dag_publishes_a_day_and_again_changes_nothing() {
 
 #[test]
 fn the_dag_takes_segment_and_window_and_leaves_postgres_alone() {
-    let site = site();
+    let site = Site::of_cluster();
     for day in ["2026-01-01", "2026-01-02"] {
         let parameters = [("segment", "new"), ("window", "2"), ("start", day), ("end", day)];
         let workflow = Workflow::new(&site, &parameters);
@@ -281,7 +264,7 @@ fn the_dag_takes_segment_and_window_and_leaves_postgres_alone() {
 
 #[test]
 fn what_depends_on_a_step_that_fails_does_not_start() {
-    let site = site_with_tables();
+    let site = Site::with_tables();
     site.break_binary("job_validate", "RECSYS_PIPELINES__VALIDATION__MIN_EVENTS", "1000");
     let workflow = Workflow::new(&site, &[("db-signals", "true")]);
     assert_eq!(workflow.submit("run", "report"), Outcome::Failed(3));
@@ -305,7 +288,7 @@ fn what_depends_on_a_step_that_fails_does_not_start() {
 
 #[test]
 fn daily_runs_yesterday_for_each_scope_and_one_that_fails_does_not_stop_the_others() {
-    let site = site();
+    let site = Site::of_cluster();
     let cron = document(CRON)["spec"]["workflowSpec"].clone();
     assert_eq!(cron["workflowTemplateRef"]["name"], document(TEMPLATE)["metadata"]["name"]);
     let scopes = r#"[{"tenant": "demo", "surface": "nowhere", "segment": "", "window": ""},
@@ -332,7 +315,7 @@ fn daily_runs_yesterday_for_each_scope_and_one_that_fails_does_not_stop_the_othe
 
 #[test]
 fn a_backfill_publishes_once_at_the_end() {
-    let site = site_with_tables();
+    let site = Site::with_tables();
     let days = [
         ("start", "2026-01-01"),
         ("end", "2026-01-03"),
@@ -363,7 +346,7 @@ fn a_backfill_publishes_once_at_the_end() {
     assert_eq!(site.state(), state);
 
     // If a day cannot be built, nothing is published.
-    let site = self::site();
+    let site = self::Site::of_cluster();
     site.break_binary("job_implicit", "RECSYS_PIPELINES__LIMITS__MAX_USERS_PER_RUN", "1");
     let workflow = Workflow::new(&site, &days);
     assert_eq!(workflow.submit("backfill", "report"), Outcome::Failed(4));

@@ -257,7 +257,7 @@ fn every_binary_is_a_service() {
         .filter(|service| is_job(service))
         .map(|service| container(service).command[0].clone())
         .collect();
-    for binary in crate::surface::BINARIES {
+    for binary in recsys_testkit::sandbox::BINARIES {
         assert!(commands.iter().any(|command| command == binary), "{binary}");
     }
 }

@@ -74,20 +74,9 @@ fn jobs() -> BTreeMap<String, Value> {
     jobs
 }
 
-fn site() -> Site {
-    let site = Site::new(&plain(&documents("kubernetes/base/config.yaml")[0]["data"]["config.yaml"]));
-    site.upload_sample();
-    let command = ["recsys-pipelines", "db", "init"].map(str::to_owned).to_vec();
-    let env = BTreeMap::from([("RECSYS_PIPELINES__DB__DSN".to_owned(), String::new())]);
-    site.run(&Container { command, env }).ok();
-    site.database
-        .execute("insert into tenants (id, external_id, name) values (gen_random_uuid(), 'demo', 'Demo')");
-    site
-}
-
 #[test]
 fn the_cron_job_catches_up_with_every_day_until_yesterday() {
-    let site = site();
+    let site = Site::with_tables();
     let pod = cron_pod();
     // 3 January, 03:00 UTC.
     let daily = container(&pod["containers"][0], &[("SOURCE_DATE_EPOCH", "1767409200")]);
@@ -102,7 +91,7 @@ fn the_cron_job_catches_up_with_every_day_until_yesterday() {
 
 #[test]
 fn the_one_shot_jobs_do_a_day_in_steps_and_the_backfill_does_a_range() {
-    let site = site();
+    let site = Site::with_tables();
     let jobs = jobs();
     let run = |name: &str, end: &str| {
         let outcome =
@@ -134,7 +123,7 @@ fn the_one_shot_jobs_do_a_day_in_steps_and_the_backfill_does_a_range() {
         .values()
         .map(|job| plain(&job["spec"]["template"]["spec"]["containers"][0]["command"][0]))
         .collect();
-    for binary in crate::surface::BINARIES {
+    for binary in recsys_testkit::sandbox::BINARIES {
         assert!(binaries.contains(&binary.to_owned()), "{binary}");
     }
 }
@@ -151,7 +140,7 @@ fn a_pod_runs_as_whatever_user_the_platform_assigns() {
             }
         }
     }
-    let site = site();
+    let site = Site::with_tables();
     site.user.set(1_000_690_000);
     let daily = container(&cron_pod()["containers"][0], &[("SOURCE_DATE_EPOCH", "1767322800")]);
     assert_eq!(site.step(&daily), Outcome::Succeeded);

@@ -16,6 +16,7 @@ use recsys_testkit::s3::S3;
 use recsys_testkit::sandbox::{Finished, Sandbox, Snapshot, binaries};
 
 use crate::Outcome;
+use crate::documents::{documents, plain};
 
 /// User of the image.
 const USER: u32 = 65532;
@@ -70,6 +71,24 @@ impl Site {
             log: RefCell::default(),
         };
         site.sandbox.write("etc/config.yaml", site.localized(config));
+        site
+    }
+
+    /// A site of the Kubernetes manifests, with the sample.
+    pub(crate) fn of_cluster() -> Self {
+        let site = Self::new(&plain(&documents("kubernetes/base/config.yaml")[0]["data"]["config.yaml"]));
+        site.upload_sample();
+        site
+    }
+
+    /// The same, whose database has the pilot's tables and the tenant.
+    pub(crate) fn with_tables() -> Self {
+        let site = Self::of_cluster();
+        let command = ["recsys-pipelines", "db", "init"].map(str::to_owned).to_vec();
+        let env = BTreeMap::from([("RECSYS_PIPELINES__DB__DSN".to_owned(), String::new())]);
+        site.run(&Container { command, env }).ok();
+        let insert = "insert into tenants (id, external_id, name) values (gen_random_uuid(), 'demo', 'Demo')";
+        site.database.execute(insert);
         site
     }
 

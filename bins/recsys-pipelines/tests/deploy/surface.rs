@@ -5,26 +5,11 @@ use std::fs;
 use std::process::Command;
 
 use recsys_testkit::golden::repository;
-use recsys_testkit::sandbox::{Finished, Sandbox, binaries};
+use recsys_testkit::sandbox::{BINARIES, Finished, Sandbox, binaries};
 use serde_json::Value;
 
 use crate::documents::{document, documents, files, objects, plain, strings, text};
 use crate::kubernetes::environment_of;
-
-/// Every binary of the image.
-pub(crate) const BINARIES: [&str; 11] = [
-    "recsys-pipelines",
-    "job_ingest",
-    "job_validate",
-    "job_popularity",
-    "job_cooc",
-    "job_implicit",
-    "job_session_seq",
-    "job_content_sim",
-    "job_publish",
-    "job_db_signals",
-    "job_catalog",
-];
 
 fn help(words: &[&str]) -> String {
     let output = Sandbox::new().command(words[0]).args(&words[1..]).arg("--help").output().unwrap();

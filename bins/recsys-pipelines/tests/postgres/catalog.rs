@@ -11,7 +11,7 @@ const CSV: &str = "Item_ID,Tags,Price,CreatedAt,Namespace\n\
     ,lost,1,,\n";
 
 fn items(pilot: &Pilot) -> Vec<String> {
-    pilot.lines("select namespace, item_id, tags, price, created_at from item_tags order by 1, 2")
+    pilot.database.lines("select namespace, item_id, tags, price, created_at from item_tags order by 1, 2")
 }
 
 fn run(pilot: &Pilot, flags: &str) -> serde_json::Value {
@@ -37,10 +37,10 @@ fn csv_and_json_lines_become_the_same_rows() {
 "#,
     );
     let traces = "select item_id, ctid, xmin, updated_at from item_tags order by 1";
-    let before = pilot.lines(traces);
+    let before = pilot.database.lines(traces);
     let report = run(&pilot, "--input catalog.jsonl --start 2026-01-01 --end 2026-01-02");
     assert_eq!(report["unchanged"], 2);
-    assert_eq!(pilot.lines(traces), before);
+    assert_eq!(pilot.database.lines(traces), before);
 }
 
 #[test]
@@ -59,7 +59,8 @@ fn pruning_removes_what_the_file_does_not_have_in_its_namespace_and_a_dry_run_no
     assert_eq!(run(&pilot, "--input small.csv")["deleted"], 0);
     assert_eq!(items(&pilot).len(), 4);
     assert_eq!(run(&pilot, "--input small.csv --prune")["deleted"], 1);
-    let left: Vec<String> = pilot.lines("select namespace, item_id, tags from item_tags order by 1, 2");
+    let left: Vec<String> =
+        pilot.database.lines("select namespace, item_id, tags from item_tags order by 1, 2");
     assert_eq!(left, ["cart A {red,shoes}", "cart C {green}", "home B {new}"]);
     // A file without rows for the namespace is taken for the wrong file.
     pilot.sandbox.write("empty.csv", "id,tags,namespace\nX,x,cart\n");
@@ -67,14 +68,14 @@ fn pruning_removes_what_the_file_does_not_have_in_its_namespace_and_a_dry_run_no
     pilot
         .run("job_catalog", &prune)
         .fails(3, &["empty.csv names no item of namespace home; nothing is pruned"]);
-    assert_eq!(pilot.lines("select count(*) from item_tags"), ["3"]);
+    assert_eq!(pilot.database.lines("select count(*) from item_tags"), ["3"]);
 }
 
 /// A missing column leaves the values alone; an empty field clears the value.
 #[test]
 fn a_column_that_the_file_does_not_have_is_left_alone_and_named() {
     let pilot = Pilot::new();
-    let prices = || pilot.lines("select item_id, tags, price from item_tags order by 1");
+    let prices = || pilot.database.lines("select item_id, tags, price from item_tags order by 1");
     pilot.sandbox.write("full.csv", "item_id,tags,price\nA,x|y,1.50\nB,z,2\n");
     assert_eq!(run(&pilot, "--input full.csv")["absent"], json!([{"column": "created_at"}]));
     let before = prices();
@@ -119,7 +120,7 @@ fn rows_that_a_quote_swallows_are_not_pruned() {
     let pilot = Pilot::new();
     pilot.sandbox.write("before.csv", "item_id,tags\nA,a\nB,b\nC,c\n");
     run(&pilot, "--input before.csv");
-    let before = pilot.lines("select item_id, tags from item_tags order by 1");
+    let before = pilot.database.lines("select item_id, tags from item_tags order by 1");
     pilot.sandbox.write("inches.csv", "item_id,tags\nA,\"12 inch\nB,b\nC,\"8 inch\n");
     for flags in ["", " --prune", " --prune --dry-run"] {
         pilot.run("job_catalog", &format!("{SCOPE} --input inches.csv{flags}")).fails(
@@ -127,7 +128,7 @@ fn rows_that_a_quote_swallows_are_not_pruned() {
             &["inches.csv:2: a quoted field of this row is closed on line 4, and more text follows"],
         );
     }
-    assert_eq!(pilot.lines("select item_id, tags from item_tags order by 1"), before);
+    assert_eq!(pilot.database.lines("select item_id, tags from item_tags order by 1"), before);
 }
 
 #[test]

@@ -108,7 +108,7 @@ fn what_writes_a_table_sees_all_of_its_rows() {
     guarded.run("job_ingest", DAY).ok();
     guarded.run("job_db_signals", DAY).ok();
     guarded.run("job_catalog", &catalog).ok();
-    let (signals, items) = (pilot.traces(), pilot.lines("select item_id, xmin from item_tags"));
+    let (signals, items) = (pilot.traces(), pilot.database.lines("select item_id, xmin from item_tags"));
     for table in ["item_popularity_daily", "item_tags"] {
         guarded.guard(table);
         guarded.show(table, "item_id = 'A'");
@@ -117,7 +117,10 @@ fn what_writes_a_table_sees_all_of_its_rows() {
         .run("job_db_signals", DAY)
         .fails(2, &["item_popularity_daily", "row-level security", "row_security"]);
     guarded.run("job_catalog", &catalog).fails(2, &["item_tags", "row-level security", "row_security"]);
-    assert_eq!((pilot.traces(), pilot.lines("select item_id, xmin from item_tags")), (signals, items));
+    assert_eq!(
+        (pilot.traces(), pilot.database.lines("select item_id, xmin from item_tags")),
+        (signals, items)
+    );
     // A policy that shows a tenant all of its own rows.
     pilot.database.execute("drop policy shown on item_popularity_daily; drop policy shown on item_tags");
     for table in ["item_popularity_daily", "item_tags"] {

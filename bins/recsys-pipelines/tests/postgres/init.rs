@@ -17,13 +17,13 @@ fn tables_are_created_once_and_a_dry_run_creates_none() {
     let init = "db init --config config.json";
     let dry = pilot.run("recsys-pipelines", &format!("{init} --dry-run"));
     assert_eq!(dry.ok().stdout.matches("missing").count(), 5, "{dry:?}");
-    assert_eq!(pilot.lines(tables), [""; 0]);
+    assert_eq!(pilot.database.lines(tables), [""; 0]);
     let states = |document: &serde_json::Value| -> Vec<String> {
         let tables = document["tables"].as_array().unwrap();
         tables.iter().map(|table| table["state"].as_str().unwrap().to_owned()).collect()
     };
     assert_eq!(states(&pilot.document("recsys-pipelines", init)), ["created"; 5]);
-    assert_eq!(pilot.lines(tables), TABLES);
+    assert_eq!(pilot.database.lines(tables), TABLES);
     assert_eq!(states(&pilot.document("recsys-pipelines", init)), ["present"; 5]);
 }
 
@@ -35,7 +35,8 @@ fn exposures_of_another_database_are_not_created_in_this_one() {
             json!({"postgres": {"dsn": "postgres://elsewhere/logs", "exposure_table": "logs.shown"}});
     });
     pilot.run("recsys-pipelines", "db init --config config.json").ok();
-    let tables = pilot.lines("select tablename from pg_tables where schemaname = 'public' order by 1");
+    let tables =
+        pilot.database.lines("select tablename from pg_tables where schemaname = 'public' order by 1");
     assert_eq!(tables, TABLES[1..]);
 }
 
@@ -57,5 +58,8 @@ fn a_table_of_another_shape_is_told_column_by_column() {
             "nothing was created",
         ],
     );
-    assert_eq!(pilot.lines("select tablename from pg_tables where schemaname = 'public'"), ["item_tags"]);
+    assert_eq!(
+        pilot.database.lines("select tablename from pg_tables where schemaname = 'public'"),
+        ["item_tags"]
+    );
 }

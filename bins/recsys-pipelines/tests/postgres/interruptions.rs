@@ -1,11 +1,13 @@
 //! Jobs that are killed, disconnected or stopped while they write.
 
-use std::hash::{BuildHasher, RandomState};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use recsys_testkit::patience::{end, signal, wait_until};
+use recsys_testkit::postgres::Held;
 use recsys_testkit::sandbox::Finished;
+use recsys_testkit::seed::random;
 use serde_json::json;
 
 use crate::signals::ingested;
@@ -40,7 +42,7 @@ fn a_job_that_is_killed_leaves_the_day_wholly_old_or_wholly_new() {
     pilot.run("job_db_signals", DAY).ok();
     let mut old = pilot.signals();
     assert!(old.len() > 50_000, "{}", old.len());
-    let mut killed = 0;
+    let (mut killed, mut random) = (0, random());
     for round in 0..10 {
         write_day(&pilot, 5 + round);
         // Measure the duration with a full write, and undo it by restoring the old rows.
@@ -54,10 +56,9 @@ fn a_job_that_is_killed_leaves_the_day_wholly_old_or_wholly_new() {
         // Restore the old rows; the next write has the same amount to do.
         pilot.database.execute("truncate item_popularity_daily; truncate item_covisit_daily");
         restore(&pilot, &old);
-        let part = u32::try_from(RandomState::new().hash_one(round) % 1000).unwrap();
         let mut job = spawn(&pilot);
         writes(&pilot);
-        thread::sleep(took * part / 1000);
+        thread::sleep(took.mul_f64(random.fraction()));
         job.kill().unwrap();
         let finished = job.wait_with_output().unwrap();
         killed += usize::from(!finished.status.success());
@@ -111,10 +112,7 @@ fn writes(pilot: &Pilot) {
          and backend_xid is not null",
         pilot.database.name()
     );
-    let begun = Instant::now();
-    while pilot.lines(&sessions).is_empty() {
-        assert!(begun.elapsed() < Duration::from_mins(1), "the job does not begin to write");
-    }
+    wait_until("the job does not begin to write", || !pilot.database.lines(&sessions).is_empty());
 }
 
 /// Waits until no session of a job is left.
@@ -123,54 +121,12 @@ fn settle(pilot: &Pilot) {
         "select 1 from pg_stat_activity where datname = '{}' and application_name = 'recsys-pipelines'",
         pilot.database.name()
     );
-    let begun = Instant::now();
-    while !pilot.lines(&sessions).is_empty() {
-        assert!(begun.elapsed() < Duration::from_mins(1), "a session of a killed job stays");
-        thread::sleep(Duration::from_millis(20));
-    }
+    wait_until("a session of a killed job stays", || pilot.database.lines(&sessions).is_empty());
 }
 
-/// A thread whose transaction holds a row that the job wants to change.
-struct Holder {
-    release: std::sync::mpsc::Sender<()>,
-    thread: Option<thread::JoinHandle<()>>,
-}
-
-impl Holder {
-    /// Locks the rows of an item; returns once they are locked.
-    fn new(pilot: &Pilot) -> Self {
-        let (release, released) = std::sync::mpsc::channel::<()>();
-        let (held, holds) = std::sync::mpsc::channel();
-        let url = pilot.database.url();
-        let thread = thread::spawn(move || {
-            let mut psql = std::process::Command::new("psql");
-            psql.args(["--quiet", "--no-psqlrc", "--tuples-only", &url]);
-            psql.stdin(Stdio::piped()).stdout(Stdio::piped());
-            let mut psql = psql.spawn().unwrap();
-            let mut input = psql.stdin.take().unwrap();
-            let sql = "begin; select 'held ' || count(*) from (select from item_covisit_daily for update) as rows;\n";
-            std::io::Write::write_all(&mut input, sql.as_bytes()).unwrap();
-            let mut line = String::new();
-            let mut output = std::io::BufReader::new(psql.stdout.take().unwrap());
-            while !line.contains("held") {
-                assert!(std::io::BufRead::read_line(&mut output, &mut line).unwrap() > 0, "{line}");
-            }
-            held.send(()).unwrap();
-            let _ = released.recv();
-            std::io::Write::write_all(&mut input, b"rollback;\n").unwrap();
-            drop(input);
-            psql.wait().unwrap();
-        });
-        holds.recv().unwrap();
-        Self { release, thread: Some(thread) }
-    }
-}
-
-impl Drop for Holder {
-    fn drop(&mut self) {
-        let _ = self.release.send(());
-        self.thread.take().unwrap().join().unwrap();
-    }
+/// Holds the rows that the job wants to change.
+fn hold(pilot: &Pilot) -> Held {
+    pilot.database.hold("select from item_covisit_daily for update")
 }
 
 /// Waits until the job waits for the rows; returns the process id of its session.
@@ -180,14 +136,12 @@ fn blocked(pilot: &Pilot) -> String {
          and wait_event_type = 'Lock' and query not like '%advisory%'",
         pilot.database.name()
     );
-    let begun = Instant::now();
-    loop {
-        if let [pid] = &pilot.lines(&sql)[..] {
-            return pid.clone();
-        }
-        assert!(begun.elapsed() < Duration::from_mins(1), "the job never waits for the rows");
-        thread::sleep(Duration::from_millis(20));
-    }
+    let mut found = Vec::new();
+    wait_until("the job never waits for the rows", || {
+        found = pilot.database.lines(&sql);
+        found.len() == 1
+    });
+    found.remove(0)
 }
 
 /// A pilot with written signals whose raw data has changed since.
@@ -203,7 +157,7 @@ fn changed() -> Pilot {
 fn a_job_that_is_killed_in_the_middle_of_its_merge_leaves_the_day_as_it_was() {
     let pilot = changed();
     let before = pilot.traces();
-    let holder = Holder::new(&pilot);
+    let holder = hold(&pilot);
     let mut job = spawn(&pilot);
     blocked(&pilot);
     job.kill().unwrap();
@@ -219,16 +173,11 @@ fn a_job_that_is_killed_in_the_middle_of_its_merge_leaves_the_day_as_it_was() {
 fn a_job_that_waits_for_rows_stops_when_it_is_asked_to() {
     let pilot = changed();
     let before = pilot.traces();
-    let holder = Holder::new(&pilot);
-    let mut job = spawn(&pilot);
+    let holder = hold(&pilot);
+    let job = spawn(&pilot);
     blocked(&pilot);
-    assert!(Command::new("kill").arg(job.id().to_string()).status().unwrap().success());
-    let begun = Instant::now();
-    while job.try_wait().unwrap().is_none() {
-        assert!(begun.elapsed() < Duration::from_mins(1), "it waits on");
-        thread::sleep(Duration::from_millis(20));
-    }
-    let finished = Finished::from(job.wait_with_output().unwrap());
+    signal(&job, "-TERM");
+    let finished = end(job);
     pilot.hides_password(&finished);
     finished.fails(1, &["stopped by SIGTERM: cannot write item_popularity_daily and item_covisit_daily"]);
     drop(holder);
@@ -240,7 +189,7 @@ fn a_job_that_waits_for_rows_stops_when_it_is_asked_to() {
 fn a_connection_that_is_cut_is_a_failure_that_may_be_tried_again() {
     let pilot = changed();
     let before = pilot.traces();
-    let holder = Holder::new(&pilot);
+    let holder = hold(&pilot);
     let job = spawn(&pilot);
     let session = blocked(&pilot);
     pilot.database.execute(&format!("select pg_terminate_backend({session})"));
@@ -258,7 +207,7 @@ fn a_connection_that_is_cut_is_a_failure_that_may_be_tried_again() {
 fn a_statement_that_takes_too_long_is_stopped() {
     let pilot = changed();
     let before = pilot.traces();
-    let holder = Holder::new(&pilot);
+    let holder = hold(&pilot);
     pilot.configure(|config| config["db"] = json!({"statement_timeout_s": 1}));
     pilot
         .run("job_db_signals", DAY)
@@ -271,7 +220,7 @@ fn a_statement_that_takes_too_long_is_stopped() {
 #[test]
 fn a_second_writer_waits_for_the_first() {
     let pilot = changed();
-    let holder = Holder::new(&pilot);
+    let holder = hold(&pilot);
     let first = spawn(&pilot);
     blocked(&pilot);
     let second = spawn(&pilot);
@@ -279,11 +228,7 @@ fn a_second_writer_waits_for_the_first() {
         "select 1 from pg_stat_activity where datname = '{}' and wait_event = 'advisory'",
         pilot.database.name()
     );
-    let begun = Instant::now();
-    while pilot.lines(&waits).is_empty() {
-        assert!(begun.elapsed() < Duration::from_mins(1), "the second writer does not wait");
-        thread::sleep(Duration::from_millis(20));
-    }
+    wait_until("the second writer does not wait", || !pilot.database.lines(&waits).is_empty());
     drop(holder);
     for job in [first, second] {
         Finished::from(job.wait_with_output().unwrap()).ok();

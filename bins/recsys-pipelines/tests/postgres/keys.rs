@@ -16,7 +16,7 @@ fn item_ids_may_be_text_without_case_or_a_domain() {
     pilot.sandbox.write("catalog.csv", "item_id,tags\nA,x\nB,y\n");
     let catalog = format!("{SCOPE} --input catalog.csv");
     pilot.run("job_catalog", &catalog).ok();
-    assert_eq!(pilot.lines("select item_id, tags from item_tags order by 1"), ["A {x}", "B {y}"]);
+    assert_eq!(pilot.database.lines("select item_id, tags from item_tags order by 1"), ["A {x}", "B {y}"]);
     // For a case-insensitive column these are the same item.
     pilot.sandbox.write("catalog.csv", "item_id,tags\nA,x\na,y\n");
     pilot.run("job_catalog", &catalog).fails(3, &["catalog.csv", "line 2"]);

@@ -19,12 +19,11 @@ use std::process::Command;
 
 use recsys_testkit::postgres::Database;
 use recsys_testkit::sandbox::{Finished, Sandbox};
+use recsys_testkit::scope::SCOPE;
 use serde_json::{Value, json};
 
 /// Id of the tenant `demo`.
 const DEMO: &str = "00000000-0000-0000-0000-00000000000a";
-
-const SCOPE: &str = "--config config.json --tenant demo --surface home";
 
 /// Flags for a run of one day.
 const DAY: &str = "--config config.json --tenant demo --surface home --start 2026-01-01";
@@ -110,16 +109,9 @@ impl Pilot {
         self.sandbox.write("raw/exposure.jsonl", lines);
     }
 
-    /// Rows of a query, values separated by blanks, `-` for null.
-    fn lines(&self, sql: &str) -> Vec<String> {
-        let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
-        let line = |row: Vec<Option<String>>| row.into_iter().map(text).collect::<Vec<_>>().join(" ");
-        self.database.rows(sql).into_iter().map(line).collect()
-    }
-
     /// All signals.
     fn signals(&self) -> Vec<String> {
-        self.lines(
+        self.database.lines(
             "select day, item_id, '', score from item_popularity_daily union all
              select day, item_id, neighbor_id, score from item_covisit_daily order by 1, 2, 3",
         )
@@ -127,7 +119,7 @@ impl Pilot {
 
     /// All signals, with the columns that change on every write.
     fn traces(&self) -> Vec<String> {
-        self.lines(
+        self.database.lines(
             "select day, item_id, '', ctid, xmin, updated_at from item_popularity_daily union all
              select day, item_id, neighbor_id, ctid, xmin, updated_at from item_covisit_daily order by 1, 2, 3",
         )

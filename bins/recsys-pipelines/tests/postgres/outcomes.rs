@@ -14,7 +14,7 @@ fn outcome(event_type: &str, item: &str) -> String {
 }
 
 fn popularity(pilot: &Pilot) -> Vec<String> {
-    pilot.lines("select item_id, score from item_popularity_daily order by score desc, item_id")
+    pilot.database.lines("select item_id, score from item_popularity_daily order by score desc, item_id")
 }
 
 #[test]
@@ -22,7 +22,9 @@ fn signals_are_what_weighted_artifacts_say() {
     let pilot = ingested();
     pilot.run("job_db_signals", DAY).ok();
     let pairs = || {
-        pilot.lines("select item_id, neighbor_id, score, ctid, xmin from item_covisit_daily order by 1, 2")
+        pilot
+            .database
+            .lines("select item_id, neighbor_id, score, ctid, xmin from item_covisit_daily order by 1, 2")
     };
     let before = pairs();
     pilot.sandbox.write("raw/outcome.jsonl", outcome("click", "D") + &outcome("conversion", "E"));

@@ -1,8 +1,8 @@
 //! A connection pool in transaction mode between jobs and server: each transaction may run in another session.
 
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
+use recsys_testkit::patience::wait_until;
 use recsys_testkit::sandbox::Finished;
 
 use crate::signals::ingested;
@@ -41,12 +41,10 @@ impl Pool {
         }
         command.arg("--quiet").arg(settings).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut pool = Self { process: command.spawn().unwrap(), port: own };
-        let begun = Instant::now();
-        while std::net::TcpStream::connect(("127.0.0.1", own)).is_err() {
+        wait_until("the pool does not answer", || {
             assert!(pool.process.try_wait().unwrap().is_none(), "the pool does not start");
-            assert!(begun.elapsed() < Duration::from_mins(1), "the pool does not answer");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+            std::net::TcpStream::connect(("127.0.0.1", own)).is_ok()
+        });
         pool
     }
 
@@ -90,7 +88,7 @@ fn jobs_get_along_with_a_pool_that_changes_sessions() {
             Finished::from(job.wait_with_output().unwrap()).ok();
         }
         assert_eq!(pilot.signals(), rows);
-        assert_eq!(pilot.lines("select item_id from item_tags order by 1"), ["A", "B"]);
+        assert_eq!(pilot.database.lines("select item_id from item_tags order by 1"), ["A", "B"]);
     }
     pilot.database.execute(&format!(
         "insert into exposure_events values ('{}', '2026-01-05T08:00:00Z', gen_random_uuid(), 'home', null, null, 's',

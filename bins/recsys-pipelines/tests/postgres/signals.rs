@@ -112,7 +112,7 @@ fn with_an_item_gone_exactly_its_rows_go() {
     );
     let all =
         "select (select count(*) from item_popularity_daily), (select count(*) from item_covisit_daily)";
-    assert_eq!(pilot.lines(all), ["8 24"]);
+    assert_eq!(pilot.database.lines(all), ["8 24"]);
     pilot.write_sessions(&[("s1", &["A", "B"][..]), ("s2", &["A", "B"]), ("s3", &["D"]), ("s4", &["D"])]);
     pilot.run("job_ingest", DAY).ok();
     let document = pilot.document("job_db_signals", DAY);
@@ -120,7 +120,7 @@ fn with_an_item_gone_exactly_its_rows_go() {
     assert_eq!(document["days"][0]["source"], "built");
     assert_eq!(written(&document["days"][0]), [0, 0, 1, 3]);
     assert_eq!(written(&document["days"][1]), [0, 0, 6, 2]);
-    assert_eq!(pilot.lines(all), ["7 18"]);
+    assert_eq!(pilot.database.lines(all), ["7 18"]);
     pilot.database.execute(
         "delete from item_popularity_daily where day <> '2026-01-01';
          delete from item_covisit_daily where namespace <> 'home' or tenant_id <> (select id from tenants where name = 'Demo')",
@@ -172,7 +172,7 @@ fn a_range_and_a_window_are_written_day_by_day() {
     pilot.run("job_db_signals", &format!("{range} --window-days 2")).ok();
     let popularity = "select day, item_id, score from item_popularity_daily order by 1, 2";
     assert_eq!(
-        pilot.lines(popularity),
+        pilot.database.lines(popularity),
         [
             "2026-01-01 A 1.000000",
             "2026-01-01 B 1.000000",
@@ -182,7 +182,7 @@ fn a_range_and_a_window_are_written_day_by_day() {
         ]
     );
     pilot.run("job_db_signals", &format!("{SCOPE} --start 2026-01-02")).ok();
-    assert_eq!(pilot.lines(popularity)[2..], ["2026-01-02 B 1.000000", "2026-01-02 C 1.000000"]);
+    assert_eq!(pilot.database.lines(popularity)[2..], ["2026-01-02 B 1.000000", "2026-01-02 C 1.000000"]);
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn run_writes_signals_when_a_database_is_configured() {
     pilot.run("recsys-pipelines", &run).ok();
     let counts =
         "select (select count(*) from item_popularity_daily), (select count(*) from item_covisit_daily)";
-    assert_eq!(pilot.lines(counts), ["4 0"]);
+    assert_eq!(pilot.database.lines(counts), ["4 0"]);
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn a_run_whose_signals_fail_is_not_done_and_heals() {
     pilot.database.execute("alter table item_covisit_daily rename to away");
     pilot.run("recsys-pipelines", &run).fails(2, &["\"item_covisit_daily\" does not exist"]);
     assert!(!checkpoint.exists());
-    assert_eq!(pilot.lines("select count(*) from item_popularity_daily"), ["0"]);
+    assert_eq!(pilot.database.lines("select count(*) from item_popularity_daily"), ["0"]);
     pilot.database.execute("alter table away rename to item_covisit_daily");
     pilot.run("recsys-pipelines", &run).ok();
     assert!(checkpoint.exists());
@@ -269,7 +269,7 @@ fn a_missing_tenant_is_created_when_that_is_asked_for() {
     pilot.run("job_db_signals", &day).ok();
     let rows =
         "select name, count(*) from tenants join item_popularity_daily on tenant_id = id group by name";
-    assert_eq!(pilot.lines(rows), ["new 4"]);
+    assert_eq!(pilot.database.lines(rows), ["new 4"]);
 }
 
 #[test]

@@ -95,6 +95,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use proptest::sample::select;
+    use recsys_testkit::seed::cases;
     use serde::Deserialize;
 
     /// A list of rows, mostly plain.
@@ -134,7 +135,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(cases(2000))]
 
         #[test]
         fn what_is_read_is_what_the_library_reads(rows in rows()) {

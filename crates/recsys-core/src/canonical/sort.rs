@@ -37,6 +37,7 @@ pub(super) fn sort(rows: &mut [Row], stream: Stream) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use recsys_testkit::seed::cases;
 
     fn rows(time: impl Strategy<Value = i64>) -> impl Strategy<Value = Vec<Row>> {
         let row =
@@ -55,7 +56,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(cases(24))]
 
         #[test]
         fn rows_are_in_order_however_they_are_spread(

@@ -344,6 +344,7 @@ fn start(text: &str) -> u128 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use recsys_testkit::seed::cases;
 
     fn interned(values: &[&str]) -> (Strings, Vec<u32>) {
         let mut interner = Interner::default();
@@ -359,6 +360,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn strings_that_wait_get_the_numbers_that_they_would_get_at_once(
             values in proptest::collection::vec("[ab]{0,4}|[a-z]{0,40}", 0..200),

@@ -227,6 +227,7 @@ pub(crate) fn readable(document: &impl Serialize) -> Vec<u8> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use recsys_testkit::seed::cases;
 
     fn text(value: &impl Serialize) -> String {
         String::from_utf8(to_vec(value)).unwrap()
@@ -258,6 +259,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn any_string_reads_back(value in any::<String>()) {
             let bytes = to_vec(&value);

@@ -18,16 +18,6 @@ use recsys_core::domain::window::{Day, Window};
 use recsys_core::input::lines::LineFile;
 use recsys_testkit::generate::Exposure;
 
-/// Settings of every test with random inputs.
-pub(crate) fn cases(cases: u32) -> ProptestConfig {
-    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
-}
-
-/// `demo/home`, whose events the lines below hold, among others.
-pub(crate) fn scope() -> Scope {
-    Scope { tenant: Tenant::new("demo").unwrap(), surface: Surface::new("home").unwrap() }
-}
-
 /// A day from `YYYY-MM-DD`.
 pub(crate) fn day(text: &str) -> Day {
     text.parse().unwrap()

@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use recsys_core::artifact::{ArtifactKey, Draft, Inputs, Kind};
 use recsys_core::canonical::{DayRows, read_days};
 use recsys_core::columnar::spill::Budget;
-use recsys_core::domain::id::{Scope, Surface, Tenant};
 use recsys_core::domain::limit::Limits;
 use recsys_core::domain::window::Window;
 use recsys_core::encoding::hash::sha256;
@@ -21,13 +20,10 @@ use recsys_core::storage::{Store, layout};
 use recsys_core::table::events::EventTable;
 use recsys_testkit::place::Place;
 use recsys_testkit::reader::read_published_at;
+use recsys_testkit::scope::scope;
 
 /// What a manifest names.
 pub(crate) type Pointers = BTreeMap<Kind, String>;
-
-pub(crate) fn scope() -> Scope {
-    Scope { tenant: Tenant::new("demo").unwrap(), surface: Surface::new("home").unwrap() }
-}
 
 /// The artifacts of a day on which as many sessions show A and B together as the day's number.
 pub(crate) fn candidates(day: u32) -> Vec<Candidate> {

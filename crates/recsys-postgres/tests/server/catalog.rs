@@ -6,7 +6,7 @@ use recsys_core::input::catalog::{CatalogError, Columns};
 use recsys_postgres::PostgresError;
 use recsys_testkit::postgres::Database;
 
-use crate::{DEMO, OTHER, assert_fails, lines, open, prepared};
+use crate::{DEMO, OTHER, assert_fails, open, prepared};
 
 fn row(line: u64, item_id: &str, tags: &[&str], price: Option<&str>, created_at: Option<&str>) -> ItemRow {
     ItemRow {
@@ -45,11 +45,11 @@ fn written(inserted: u64, updated: u64, deleted: u64, unchanged: u64) -> Written
 }
 
 fn table(database: &Database) -> Vec<String> {
-    lines(database, "select item_id, tags, price, created_at from item_tags order by 1, tenant_id, namespace")
+    database.lines("select item_id, tags, price, created_at from item_tags order by 1, tenant_id, namespace")
 }
 
 fn traces(database: &Database) -> Vec<String> {
-    lines(database, "select item_id, ctid, xmin, xmax, updated_at from item_tags order by 1, 2")
+    database.lines("select item_id, ctid, xmin, xmax, updated_at from item_tags order by 1, 2")
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn only_the_namespace_is_pruned() {
              ('{DEMO}', 'home', 'A', '{{}}'), ('{DEMO}', 'cart', 'A', '{{}}'), ('{OTHER}', 'home', 'A', '{{}}')"
     ));
     assert_eq!(write(&database, &demo, Obsolete::Remove, &[]).unwrap(), written(0, 0, 1, 0));
-    assert_eq!(lines(&database, "select namespace from item_tags order by 1"), ["cart", "home"]);
+    assert_eq!(database.lines("select namespace from item_tags order by 1"), ["cart", "home"]);
 }
 
 #[test]
@@ -188,16 +188,16 @@ fn a_dry_run_counts_and_changes_nothing() {
     let first = [row(2, "A", &["x"], None, None), row(3, "B", &[], None, None)];
     write(&database, &demo, Obsolete::Keep, &first).unwrap();
     let rows_with_time = "select item_id, tags, updated_at from item_tags order by 1";
-    let before = lines(&database, rows_with_time);
+    let before = database.lines(rows_with_time);
     let dry = CatalogTarget { mode: Mode::DryRun, ..target(&demo, Obsolete::Remove) };
     let rows = [row(2, "A", &["y"], None, None), row(3, "C", &[], None, None)];
     let mut connection = open(&database);
     assert_eq!(connection.write_catalog(dry, rows.iter().cloned().map(Ok)).unwrap(), written(1, 1, 1, 0));
-    assert_eq!(lines(&database, rows_with_time), before);
+    assert_eq!(database.lines(rows_with_time), before);
     // The connection is not in a transaction any more.
     let wet = CatalogTarget { mode: Mode::Write, ..dry };
     assert_eq!(connection.write_catalog(wet, rows.into_iter().map(Ok)).unwrap(), written(1, 1, 1, 0));
-    assert_eq!(lines(&database, "select item_id, tags from item_tags order by 1"), ["A {y}", "C {}"]);
+    assert_eq!(database.lines("select item_id, tags from item_tags order by 1"), ["A {y}", "C {}"]);
 }
 
 #[test]
@@ -226,5 +226,5 @@ fn rows_that_something_else_changes_on_their_way_are_no_success() {
         Class::Refused,
         &["1 rows were given for item_tags and 2 would be there"],
     );
-    assert_eq!(lines(&database, "select price from item_tags"), ["0", "0"]);
+    assert_eq!(database.lines("select price from item_tags"), ["0", "0"]);
 }

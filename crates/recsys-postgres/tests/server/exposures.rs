@@ -8,9 +8,11 @@ use recsys_core::domain::class::Class;
 use recsys_core::domain::window::Window;
 use recsys_core::input::event::{RawExposure, Rules};
 use recsys_postgres::PostgresError;
+use recsys_testkit::patience::wait_until;
 use recsys_testkit::postgres::Database;
+use recsys_testkit::scope::scope;
 
-use crate::{DEMO, OTHER, PATIENCE, assert_fails, day, lines, open, prepared, scope, try_open};
+use crate::{DEMO, OTHER, PATIENCE, assert_fails, cut_off, day, open, prepared, try_open};
 
 type Lines = Box<dyn Read + Send>;
 
@@ -203,14 +205,8 @@ fn a_reader_that_stops_early_lets_the_server_go() {
     drop(reader);
     let sessions = "select count(*) from pg_stat_activity where application_name = 'recsys-test'
         and datname = current_database()";
-    for _ in 0..100 {
-        if lines(&database, sessions) == ["0"] {
-            assert_eq!(tally.counts(), None);
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    panic!("the session is still there");
+    wait_until("the session is still there", || database.lines(sessions) == ["0"]);
+    assert_eq!(tally.counts(), None);
 }
 
 #[test]
@@ -220,10 +216,7 @@ fn a_reader_that_is_cut_off_or_too_slow_fails() {
     let mut rest = Vec::new();
     let (mut reader, tally) = begin(&database, &demo, PATIENCE, window("2026-01-01", 1)).unwrap();
     reader.read_exact(&mut [0; 100]).unwrap();
-    database.execute(
-        "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'recsys-test'
-         and datname = current_database()",
-    );
+    cut_off(&database);
     let error = reader.read_to_end(&mut rest).unwrap_err();
     assert_fails(&database, PostgresError::of(&error).unwrap(), Class::Transient, &["connection was cut"]);
     assert_eq!(tally.counts(), None);

@@ -14,11 +14,11 @@ use std::time::Duration;
 
 use recsys_core::database::{MissingTenant, Mode, Patience, RowSecurity, TableNames, TenantId};
 use recsys_core::domain::class::Class;
-use recsys_core::domain::id::{Scope, Surface, Tenant};
 use recsys_core::domain::window::Day;
 use recsys_core::storage::Secret;
 use recsys_postgres::{Connection, Dsn, PostgresError};
 use recsys_testkit::postgres::Database;
+use recsys_testkit::scope::scope;
 
 /// Of the tenant `demo`.
 const DEMO: &str = "00000000-0000-0000-0000-00000000000a";
@@ -34,10 +34,6 @@ fn try_open(url: &str, patience: Patience) -> Result<Connection, PostgresError> 
 
 fn open(database: &Database) -> Connection {
     try_open(&database.url(), PATIENCE).unwrap()
-}
-
-fn scope() -> Scope {
-    Scope { tenant: Tenant::new("demo").unwrap(), surface: Surface::new("home").unwrap() }
 }
 
 fn day(text: &str) -> Day {
@@ -56,11 +52,12 @@ fn prepared() -> (Database, TenantId) {
     (database, demo.unwrap())
 }
 
-/// The rows of a query, blanks between values and `-` for null.
-fn lines(database: &Database, sql: &str) -> Vec<String> {
-    let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
-    let line = |row: Vec<Option<String>>| row.into_iter().map(text).collect::<Vec<_>>().join(" ");
-    database.rows(sql).into_iter().map(line).collect()
+/// Ends the sessions of the crate.
+fn cut_off(database: &Database) {
+    database.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'recsys-test'
+         and datname = current_database()",
+    );
 }
 
 /// Asserts that an error is one line of this class, with all of `parts`, and without the password.

@@ -1,6 +1,7 @@
 //! Signals of a day, replaced.
 
 use std::sync::Barrier;
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use recsys_core::domain::class::Class;
 use recsys_postgres::{Connection, PostgresError};
 use recsys_testkit::postgres::Database;
 
-use crate::{DEMO, OTHER, PATIENCE, assert_fails, day, lines, open, prepared, try_open};
+use crate::{DEMO, OTHER, PATIENCE, assert_fails, cut_off, day, open, prepared, try_open};
 
 const DAY: &str = "2026-01-01";
 
@@ -43,8 +44,7 @@ fn written(inserted: u64, updated: u64, deleted: u64, unchanged: u64) -> Written
 }
 
 fn both(database: &Database) -> Vec<String> {
-    lines(
-        database,
+    database.lines(
         "select tenant_id, namespace, day, item_id, '', score from item_popularity_daily union all
          select tenant_id, namespace, day, item_id, neighbor_id, score from item_covisit_daily order by 1, 2, 3, 4, 5",
     )
@@ -52,8 +52,7 @@ fn both(database: &Database) -> Vec<String> {
 
 /// The rows with all that changes when they are written.
 fn traces(database: &Database) -> Vec<String> {
-    lines(
-        database,
+    database.lines(
         "select item_id, '', ctid, xmin, xmax, updated_at from item_popularity_daily union all
          select item_id, neighbor_id, ctid, xmin, xmax, updated_at from item_covisit_daily order by 1, 2, 3",
     )
@@ -178,16 +177,14 @@ fn two_writers_at_once_both_succeed_and_one_of_them_stays() {
                 assert_eq!((left.join().unwrap(), right.join().unwrap()), (Ok(()), Ok(())));
             });
             let wholly = |on: &str| {
-                lines(
-                    &database,
-                    &format!(
+                database
+                    .lines(&format!(
                         "select (select string_agg(distinct score::int::text, ',') || '/' || count(*)
                                  from item_popularity_daily where day = '{on}'),
                              (select string_agg(item_id || score::int, ',' order by item_id)
                                  from item_covisit_daily where day = '{on}')"
-                    ),
-                )
-                .remove(0)
+                    ))
+                    .remove(0)
             };
             let [left, right] = ["1/1500 p1,q1", "2/1500 q2,r2"];
             if on == also {
@@ -220,14 +217,10 @@ fn a_writer_that_is_cut_off_leaves_the_day_wholly_old_or_wholly_new() {
                 move || replace(&mut connection, demo, DAY, rows, &covisit)
             });
             thread::sleep(usual * round / 10);
-            database.execute(
-                "select pg_terminate_backend(pid) from pg_stat_activity
-                 where application_name = 'recsys-test' and datname = current_database()",
-            );
+            cut_off(&database);
             writer.join().unwrap()
         });
-        let state = lines(
-            &database,
+        let state = database.lines(
             "select string_agg(distinct score::int::text, ','), count(*),
                  (select string_agg(score::int::text, ',') from item_covisit_daily) from item_popularity_daily",
         );
@@ -283,7 +276,7 @@ fn what_does_not_fit_is_named_and_nothing_is_written() {
     // The connection is as good as new.
     let just_below = 999_999_999_999.999_9;
     replace(&mut connection, &demo, DAY, &[("big", just_below), ("small", 0.000_000_4)], &[]).unwrap();
-    let scores = lines(&database, "select score from item_popularity_daily order by 1");
+    let scores = database.lines("select score from item_popularity_daily order by 1");
     assert_eq!(scores, ["0.000000", "999999999999.999900"]);
 }
 
@@ -304,7 +297,7 @@ fn missing_tables_and_permissions_are_refused() {
     database.execute("drop table item_covisit_daily");
     let error = replace(&mut open(&database), &demo, DAY, &[("a", 1.0)], &[]).unwrap_err();
     assert_fails(&database, &error, Class::Usage, &["\"item_covisit_daily\" does not exist", "db init"]);
-    assert_eq!(lines(&database, "select count(*) from item_popularity_daily"), ["0"]);
+    assert_eq!(database.lines("select count(*) from item_popularity_daily"), ["0"]);
 }
 
 #[test]
@@ -312,9 +305,12 @@ fn who_waits_too_long_for_another_writer_says_so() {
     let (database, demo) = prepared();
     let patience = Patience { statement: Some(Duration::from_millis(300)), ..PATIENCE };
     let mut patient = try_open(&database.url(), patience).unwrap();
-    let slow = (0..2).map(|n| {
+    let (started, starts) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let slow = (0..2).map(move |n| {
         if n == 1 {
-            thread::sleep(Duration::from_secs(1));
+            started.send(()).unwrap();
+            let _ = released.recv();
         }
         ItemScore { item_id: ["a", "b"][n], score: 1.0 }
     });
@@ -326,9 +322,10 @@ fn who_waits_too_long_for_another_writer_says_so() {
             let signals = Signals { popularity: Some(Box::new(slow)), covisit: None };
             connection.replace_signals(target, signals)
         });
-        thread::sleep(Duration::from_millis(300));
+        starts.recv().unwrap();
         let error = replace(&mut patient, &demo, "2026-01-02", &[], &[]).unwrap_err();
         assert_fails(&database, &error, Class::Transient, &["statement timeout"]);
+        drop(release);
         writer.join().unwrap().unwrap();
     });
     assert!(replace(&mut patient, &demo, "2026-01-02", &[], &[]).is_ok());

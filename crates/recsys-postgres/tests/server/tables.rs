@@ -4,7 +4,7 @@ use recsys_core::database::{Mode, TableName, TableNames, TableState};
 use recsys_postgres::InitError;
 use recsys_testkit::postgres::Database;
 
-use crate::{lines, open};
+use crate::open;
 
 const NAMES: [&str; 5] =
     ["tenants", "item_tags", "item_popularity_daily", "item_covisit_daily", "exposure_events"];
@@ -16,8 +16,7 @@ fn init(database: &Database, names: &TableNames) -> Result<Vec<(String, TableSta
 
 /// All that is there, with the number of each table and index.
 fn schema(database: &Database) -> Vec<String> {
-    lines(
-        database,
+    database.lines(
         "select c.oid, relname, relkind, attname, format_type(atttypid, atttypmod), attnotnull,
              pg_get_expr(adbin, adrelid)
          from pg_class c join pg_attribute a on attrelid = c.oid and attnum > 0
@@ -34,7 +33,7 @@ fn what_is_missing_is_created_and_then_it_is_there() {
     let all = |state| NAMES.map(|name| (name.to_owned(), state));
     assert_eq!(init(&database, &names).unwrap(), all(TableState::Created));
     let before = schema(&database);
-    let indexes = lines(&database, "select indexdef from pg_indexes where schemaname = 'public' order by 1");
+    let indexes = database.lines("select indexdef from pg_indexes where schemaname = 'public' order by 1");
     let indexes: Vec<&str> = indexes.iter().map(|line| line.split_once(" ON public.").unwrap().1).collect();
     assert_eq!(
         indexes,

@@ -4,7 +4,7 @@ use recsys_core::database::{MissingTenant, TableName, TableNames};
 use recsys_core::domain::class::Class;
 use recsys_core::domain::id::Tenant;
 
-use crate::{DEMO, OTHER, assert_fails, lines, open, prepared};
+use crate::{DEMO, OTHER, assert_fails, open, prepared};
 
 fn tenant(name: &str) -> Tenant {
     Tenant::new(name).unwrap()
@@ -35,11 +35,11 @@ fn a_tenant_that_is_not_there_is_refused_or_created_once() {
         threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
     });
     assert!(ids.iter().all(|id| *id == ids[0]));
-    let rows = lines(&database, "select id, external_id, name, status from tenants where name = 'it''s'");
+    let rows = database.lines("select id, external_id, name, status from tenants where name = 'it''s'");
     assert_eq!(rows, [format!("{} it's it's active", ids[0].as_str())]);
     // What is there is never made twice.
     connection.tenant(&table, &tenant(DEMO), MissingTenant::Create).unwrap();
-    assert_eq!(lines(&database, "select count(*) from tenants"), ["3"]);
+    assert_eq!(database.lines("select count(*) from tenants"), ["3"]);
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn an_id_is_found_in_capitals_too_and_never_taken_for_a_new_name() {
     // The contract promises no default for the id.
     database.execute("alter table tenants alter column id drop default");
     connection.tenant(&table, &tenant("new"), MissingTenant::Create).unwrap();
-    assert_eq!(lines(&database, "select count(*) from tenants"), ["3"]);
+    assert_eq!(database.lines("select count(*) from tenants"), ["3"]);
 }
 
 #[test]

@@ -73,6 +73,7 @@ impl<R: Run> Eq for Front<R> {}
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use recsys_testkit::seed::cases;
 
     struct Numbers(std::vec::IntoIter<u8>, u8);
 
@@ -89,6 +90,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn a_merge_is_a_sort(runs: Vec<Vec<u8>>) {
             let mut expected = runs.concat();

@@ -209,10 +209,11 @@ impl Run for KeyRun {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use recsys_testkit::seed::cases;
     use std::collections::BTreeMap;
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(cases(60))]
 
         #[test]
         fn the_share_never_shows(

@@ -124,6 +124,7 @@ mod tests {
     use super::*;
     use crate::domain::id::{Scope, Surface, Tenant};
     use proptest::prelude::*;
+    use recsys_testkit::seed::cases;
 
     const GOOD: &str = r#"{"ts":"2026-01-01T08:00:00Z","tenant":" demo","surface":"home\t","item_id":" A\u0041 ","event_type":" click","value":2.50,"user_id":" ","request_id":null,"more":[{}]}"#;
 
@@ -175,6 +176,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn keys_compare_as_values_do(a in any::<f64>(), b in any::<f64>()) {
             prop_assume!(a.is_finite() && b.is_finite());

@@ -202,6 +202,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use proptest::sample::select;
+    use recsys_testkit::seed::cases;
 
     /// A line that is plain, or nearly.
     fn line() -> impl Strategy<Value = String> {
@@ -252,7 +253,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(cases(2000))]
 
         #[test]
         fn what_is_read_is_what_the_library_reads(line in line()) {

@@ -108,6 +108,7 @@ fn optional_range_in(line: &str, text: Option<&str>) -> Option<Option<Range<usiz
 mod tests {
     use proptest::prelude::*;
     use proptest::sample::select;
+    use recsys_testkit::seed::cases;
 
     use super::*;
     use crate::domain::id::{Scope, Surface, Tenant};
@@ -260,7 +261,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(cases(4000))]
 
         #[test]
         fn what_repeats_a_line_is_read_as_it_would_be_alone(
