@@ -332,3 +332,139 @@ pub fn one_line(error: &(dyn Error + 'static)) -> String {
     }
     line.replace(['\n', '\r'], " ")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
+    use recsys_core::domain::id::{Scope, Surface, Tenant};
+    use recsys_core::storage::StoreError;
+
+    use super::*;
+
+    macro_rules! names {
+        ([$($open:ident),*] [$($closed:ident),*]) => {
+            /// The errors whose class is known.
+            const KNOWN: &[&str] = &[$(stringify!($open),)* $(stringify!($closed),)*];
+        };
+    }
+
+    each_error!(names);
+
+    /// Errors that never end a job by themselves: another error holds them, they lie in an I/O error, or they are of flags.
+    const PARTS: &[&str] = &[
+        "Broken",
+        "DocumentError",
+        "Defect",
+        "IdError",
+        "IdentifierError",
+        "InitError",
+        "Interrupted",
+        "DsnError",
+        "NoFraction",
+        "NoShare",
+        "NotADocument",
+        "NotStarted",
+        "PostgresError",
+        "StoreError",
+        "UnknownKind",
+        "WindowTooLarge",
+    ];
+
+    /// The public error types of a crate, by the lines that derive them.
+    fn errors(folder: &Path, found: &mut BTreeSet<String>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                errors(&path, found);
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            for derived in text.split("thiserror::Error").skip(1) {
+                let of = derived.lines().find(|line| line.contains("struct ") || line.contains("enum "));
+                if let Some(name) = of.filter(|of| of.starts_with("pub ")).and_then(|of| of.split(' ').nth(2))
+                {
+                    let end = name.find(|it: char| !it.is_alphanumeric()).unwrap_or(name.len());
+                    found.insert(name[..end].to_owned());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_error_has_a_class_or_is_part_of_one_that_has() {
+        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let mut found = BTreeSet::new();
+        for own in ["recsys-core", "recsys-job", "recsys-postgres"] {
+            errors(&crates.join(own).join("src"), &mut found);
+        }
+        // It is written without the derive.
+        found.insert("Held".to_owned());
+        let known: BTreeSet<String> = KNOWN.iter().chain(PARTS).map(|name| (*name).to_owned()).collect();
+        assert_eq!(found, known);
+    }
+
+    #[test]
+    fn the_outermost_error_that_has_a_class_decides_and_else_the_cause() {
+        let store = |source| StoreError { action: "read", target: "x".to_owned(), source };
+        let lost = || store(io::Error::other("gone"));
+        let scope =
+            || Box::new(Scope { tenant: Tenant::new("a").unwrap(), surface: Surface::new("b").unwrap() });
+        let limit = || LimitExceeded { limit: "x", value: 2, max: 1, place: String::new(), alternative: "" };
+        let interrupted = || StoreError::from(Interrupted);
+        let cases: Vec<(anyhow::Error, Exit)> = vec![
+            (lost().into(), Exit::Failure),
+            (RegistryError::Store(lost()).into(), Exit::Failure),
+            (RegistryError::Contended("x".into()).into(), Exit::Failure),
+            (RegistryError::Broken("x".into()).into(), Exit::Usage),
+            (RegistryError::Lost { name: "x".into(), scope: scope() }.into(), Exit::Refused),
+            (RegistryError::Unknown { name: "x".into(), source: lost() }.into(), Exit::Failure),
+            // The same command again would go back one step more.
+            (
+                RollbackError::Registry(RegistryError::Unknown { name: "x".into(), source: lost() }).into(),
+                Exit::Refused,
+            ),
+            (RollbackError::NoManifest("x".into()).into(), Exit::Usage),
+            (PublishError::Vanished("x".into()).into(), Exit::Failure),
+            (GarbageError::NoManifest("x".into()).into(), Exit::Usage),
+            (ClaimsError::Contended("x".into()).into(), Exit::Failure),
+            (BlobError::Elsewhere { uri: "x".into(), root: "y".into() }.into(), Exit::Usage),
+            (StagingError::Pointer("x".into()).into(), Exit::Refused),
+            (StagingError::Limit(limit()).into(), Exit::Limit),
+            (CatalogError::Missing("x".into()).into(), Exit::Usage),
+            (CatalogError::NothingLeft { name: "x".into(), namespace: "y".into() }.into(), Exit::Refused),
+            (CountError::Limit(limit()).into(), Exit::Limit),
+            (CountError::Temporary(lost()).into(), Exit::Failure),
+            (limit().into(), Exit::Limit),
+            (RawError::MissingRoot("x".into()).into(), Exit::Usage),
+            (RootError::NoBucket("x".into()).into(), Exit::Usage),
+            (RootError::Runtime(io::Error::other("no threads")).into(), Exit::Failure),
+            (ConfigError::DsnMissing.into(), Exit::Usage),
+            (JobError::Stale("x".into()).into(), Exit::Refused),
+            (JobError::Usage("x".into()).into(), Exit::Usage),
+            (JobError::NothingStaged("x".into()).into(), Exit::Failure),
+            // What a process leaves when it is told to stop is no refusal.
+            (
+                RollbackError::Registry(RegistryError::Unknown { name: "x".into(), source: interrupted() })
+                    .into(),
+                Exit::Failure,
+            ),
+            (anyhow::Error::from(limit()).context("while it was built"), Exit::Limit),
+        ];
+        for (error, expected) in cases {
+            assert_eq!(exit(&error), expected, "{error:#}");
+        }
+    }
+
+    #[test]
+    fn each_cause_stands_in_the_line_once() {
+        let source = io::Error::other("connection\nreset");
+        let error = StoreError { action: "write", target: "x".to_owned(), source };
+        let error = RegistryError::Unknown { name: "m".to_owned(), source: error };
+        let line = "cannot tell whether m was changed; look at its `history` before anything is rolled back again: \
+                    cannot write x: connection reset";
+        assert_eq!(one_line(&error), line);
+    }
+}
