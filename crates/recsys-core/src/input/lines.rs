@@ -505,21 +505,29 @@ mod tests {
         let files =
             || vec![file("a", long.clone()), file("b", format!("x\n{long}!\n{long}!\n")), file("c", "!\n")];
         for _ in 0..5 {
-            assert_eq!(lines(files()).unwrap_err(), "b:2000002: bad");
+            assert_eq!(lines(files()).unwrap_err(), "b:2000002: bad; correct the line or take it out");
         }
     }
 
     #[test]
     fn a_line_that_is_not_utf8_is_named_with_its_column() {
         let bytes = b"good\n\nab\xff\n!\n";
-        assert_eq!(lines(vec![file("x", *bytes)]).unwrap_err(), "x:3:3: the line is not UTF-8");
-        assert_eq!(lines(vec![file("x", *b"!\nab\xff\n")]).unwrap_err(), "x:1: bad");
+        assert_eq!(
+            lines(vec![file("x", *bytes)]).unwrap_err(),
+            "x:3:3: the line is not UTF-8; correct the line or take it out"
+        );
+        assert_eq!(
+            lines(vec![file("x", *b"!\nab\xff\n")]).unwrap_err(),
+            "x:1: bad; correct the line or take it out"
+        );
     }
 
     #[test]
     fn an_endless_line_is_refused_wherever_it_begins() {
         let endless = "x".repeat(MAX_LINE_BYTES + 1);
-        let expected = format!("x:3: the line is longer than {MAX_LINE_BYTES} bytes; is a line end missing?");
+        let expected = format!(
+            "x:3: the line is longer than {MAX_LINE_BYTES} bytes; is a line end missing?; correct the line or take it out"
+        );
         assert_eq!(lines(vec![file("x", format!("a\nb\n{endless}"))]).unwrap_err(), expected);
         assert_eq!(lines(vec![file("x", format!("a\nb\n{endless}\nc\n"))]).unwrap_err(), expected);
         assert_eq!(lines(vec![file("x", format!("a\nb\n{}", endless.repeat(20)))]).unwrap_err(), expected);
