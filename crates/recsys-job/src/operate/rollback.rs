@@ -15,7 +15,7 @@ use crate::shell::output::Output;
 use crate::shell::run_id;
 use crate::watch::metrics::Run;
 use crate::watch::notify::Notifier;
-use crate::watch::report::Meter;
+use crate::watch::step::Meter;
 
 #[derive(Debug, Serialize)]
 struct RolledBack<'a> {

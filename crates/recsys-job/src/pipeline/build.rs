@@ -23,8 +23,7 @@ use crate::shell::cli::ArtifactArgs;
 use crate::shell::error::JobError;
 use crate::watch::metrics::{Artifact, Record};
 use crate::watch::progress::{Building, Progress};
-use crate::watch::report::{Counts, Report};
-use crate::watch::step::Step;
+use crate::watch::step::{Counts, Report, Step};
 
 /// A staged artifact.
 #[derive(Debug, Clone, Serialize)]

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::pipeline::context::{CatalogFile, Context};
 use crate::pipeline::database::Target;
-use crate::watch::report::Report;
+use crate::watch::step::Report;
 
 /// What became of a catalogue.
 #[derive(Debug, Clone, Serialize)]

@@ -21,7 +21,7 @@ use crate::shell::clock::Clock;
 use crate::shell::error::JobError;
 use crate::watch::metrics::Run;
 use crate::watch::notify::Notifier;
-use crate::watch::report::{Meter, Report};
+use crate::watch::step::{Meter, Report};
 
 /// Everything a job works with.
 #[derive(Debug)]

@@ -23,8 +23,7 @@ use crate::pipeline::{database, refused};
 use crate::shell::error::JobError;
 use crate::watch::metrics::{Events, Record};
 use crate::watch::progress::Progress;
-use crate::watch::report::{Counts as StepCounts, Report};
-use crate::watch::step::Step;
+use crate::watch::step::{Counts as StepCounts, Report, Step};
 
 /// What was found in a set of raw files.
 #[derive(Debug, Clone, Serialize)]

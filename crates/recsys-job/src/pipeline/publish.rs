@@ -22,8 +22,7 @@ use crate::shell::cli::PublishFlags;
 use crate::shell::error::JobError;
 use crate::shell::run_id;
 use crate::watch::metrics::{Artifact, Record};
-use crate::watch::report::{Counts, Meter, Report};
-use crate::watch::step::Step;
+use crate::watch::step::{Counts, Meter, Report, Step};
 
 /// What became of an artifact.
 #[derive(Debug, Clone, Serialize)]

@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::pipeline::context::Context;
 use crate::shell::error::one_line;
 use crate::watch::metrics::{Events, Record};
-use crate::watch::report::Report;
+use crate::watch::step::Report;
 
 /// The bad lines among those that were read.
 #[derive(Debug, Clone, Default, Serialize)]

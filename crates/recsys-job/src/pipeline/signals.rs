@@ -18,8 +18,7 @@ use crate::pipeline::database::Target;
 use crate::pipeline::window_hashes::WindowHashes;
 use crate::shell::cli::ArtifactArgs;
 use crate::shell::error::JobError;
-use crate::watch::report::{Counts, Report};
-use crate::watch::step::Step;
+use crate::watch::step::{Counts, Report, Step};
 
 /// The kinds that become rows.
 pub(crate) const KINDS: [Kind; 2] = [Kind::Popularity, Kind::Cooc];

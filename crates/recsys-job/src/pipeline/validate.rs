@@ -17,8 +17,7 @@ use crate::pipeline::ingest::SourceReport;
 use crate::pipeline::met;
 use crate::shell::error::{JobError, Known};
 use crate::watch::metrics::Record;
-use crate::watch::report::{Counts, Report};
-use crate::watch::step::Step;
+use crate::watch::step::{Counts, Report, Step};
 
 /// A day that passed its gates.
 #[derive(Debug, Clone, Serialize)]

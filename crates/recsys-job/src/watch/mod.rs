@@ -8,5 +8,4 @@ pub mod metrics;
 pub(crate) mod notify;
 mod post;
 pub(crate) mod progress;
-pub(crate) mod report;
 pub(crate) mod step;

@@ -19,7 +19,7 @@ use crate::shell::cli::StatusJob;
 use crate::shell::error::{JobError, is_interruption};
 use crate::shell::output::Output;
 use crate::watch::metrics::Run;
-use crate::watch::report::Meter;
+use crate::watch::step::Meter;
 
 /// Maximum number of surfaces named in the last line.
 const MOST_NAMES: usize = 3;

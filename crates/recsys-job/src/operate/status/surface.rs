@@ -15,7 +15,7 @@ use super::around::Around;
 use super::limits::Limits;
 use crate::watch::failure_note::FailureNote;
 use crate::watch::metrics::Record;
-use crate::watch::report::{Meter, Report};
+use crate::watch::step::{Meter, Report};
 
 /// State of a surface, worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -17,8 +17,7 @@ use crate::config::{ConfigError, NotifyRequest, NotifySettings};
 use crate::shell::error::one_line;
 use crate::watch::metrics::Record;
 use crate::watch::post::Post;
-use crate::watch::report::{Meter, Report};
-use crate::watch::step::Step;
+use crate::watch::step::{Meter, Report, Step};
 
 /// The last notification that arrived.
 #[derive(Debug, Serialize, Deserialize)]
