@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         "job_ingest" => start(
             "job_ingest",
             "Reads raw exposures and writes each day's canonical file, which every builder job reads",
-            |flags| jobs::ingest(flags, &Postgres),
+            |flags, run| jobs::ingest(flags, run, &Postgres),
         ),
         "job_validate" => start(
             "job_validate",
@@ -30,22 +30,22 @@ fn main() -> ExitCode {
         "job_popularity" => start(
             "job_popularity",
             "Counts how often each item was shown (from job_ingest's data) and stages the artifact for job_publish",
-            |flags| jobs::build_kind(Kind::Popularity, flags),
+            |flags, run| jobs::build_kind(Kind::Popularity, flags, run),
         ),
         "job_cooc" => start(
             "job_cooc",
             "Counts which items occur together in a session (from job_ingest's data) and stages the artifact for job_publish",
-            |flags| jobs::build_kind(Kind::Cooc, flags),
+            |flags, run| jobs::build_kind(Kind::Cooc, flags, run),
         ),
         "job_implicit" => start(
             "job_implicit",
             "Counts how often each user was shown each item (from job_ingest's data) and stages the artifact for job_publish",
-            |flags| jobs::build_kind(Kind::Implicit, flags),
+            |flags, run| jobs::build_kind(Kind::Implicit, flags, run),
         ),
         "job_session_seq" => start(
             "job_session_seq",
             "Counts what each user was shown after something else (from job_ingest's data) and stages the artifact for job_publish",
-            |flags| jobs::build_kind(Kind::SessionSeq, flags),
+            |flags, run| jobs::build_kind(Kind::SessionSeq, flags, run),
         ),
         "job_content_sim" => start(
             "job_content_sim",
@@ -60,17 +60,17 @@ fn main() -> ExitCode {
         "job_db_signals" => start(
             "job_db_signals",
             "Makes each day's rows of popularity and co-visitation in Postgres exactly those of its artifacts",
-            |flags| jobs::db_signals(flags, &Postgres),
+            |flags, run| jobs::db_signals(flags, run, &Postgres),
         ),
         "job_catalog" => start(
             "job_catalog",
             "Writes a catalogue's tags, prices and dates into the table item_tags of Postgres, in one transaction",
-            |flags| jobs::catalog(flags, &Postgres),
+            |flags, run| jobs::catalog(flags, run, &Postgres),
         ),
-        _ => {
-            start("recsys-pipelines", "Runs the pipeline: raw events in, a published manifest out", |flags| {
-                jobs::pipelines(flags, &Postgres)
-            })
-        }
+        _ => start(
+            "recsys-pipelines",
+            "Runs the pipeline: raw events in, a published manifest out",
+            |flags, run| jobs::pipelines(flags, run, &Postgres),
+        ),
     }
 }

@@ -19,7 +19,7 @@ use crate::watch::metrics::{self, Run};
 pub fn main<F: Flags>(
     name: &'static str,
     about: &'static str,
-    job: fn(&F) -> anyhow::Result<()>,
+    job: fn(&F, &Run) -> anyhow::Result<()>,
 ) -> ExitCode {
     let command = F::command().name(name).about(about).version(env!("CARGO_PKG_VERSION"));
     let help = if command.has_subcommands() { EXIT_CODES.to_owned() } else { with_example(name) };
@@ -38,7 +38,7 @@ pub fn main<F: Flags>(
         .and_then(|()| Ok(interrupt::watch().map_err(JobError::Signals)?))
         .and_then(|()| start_threads());
     let has_begun = begun.is_ok();
-    let outcome = begun.and_then(|()| job(&flags));
+    let outcome = begun.and_then(|()| job(&flags, &run));
     metrics::end(&run, common, &outcome);
     let line = outcome.as_ref().err().map(|error| without_credentials(&last_line(error)));
     if has_begun {

@@ -22,21 +22,22 @@ use crate::pipeline::ingest::{Ingest, IngestReport, Read, SourceReport, commit, 
 use crate::pipeline::outcomes::{OutcomeReport, Outcomes};
 use crate::pipeline::publish::{Publishing, check};
 use crate::pipeline::refused::{check_staged, keep_apart, put_back, remove_apart, remove_in_place, take_out};
-use crate::pipeline::run::run;
+use crate::pipeline::run;
 use crate::pipeline::signals::{self, warn_of_segment, write_signals};
 use crate::pipeline::summary::Summary;
 use crate::pipeline::validate::{Judged, judge, look, report_counts};
 use crate::pipeline::window_hashes::WindowHashes;
 use crate::shell::cli::{
     ArtifactArgs, BuildJob, CatalogJob, CatalogTableJob, ConfigCommand, DayJob, DbCommand, Pipelines,
-    PipelinesCommand, PublishJob, ScopeArgs, ValidateJob,
+    PipelinesCommand, PublishJob, ValidateJob,
 };
 use crate::shell::error::{JobError, one_line};
 use crate::shell::output::Output;
-use crate::watch::step::{Counts, Step};
+use crate::watch::metrics::Run;
+use crate::watch::step::Step;
 
 /// `job_ingest`: raw events → canonical data.
-pub fn ingest(flags: &DayJob, driver: &dyn Driver) -> anyhow::Result<()> {
+pub fn ingest(flags: &DayJob, run: &Run, driver: &dyn Driver) -> anyhow::Result<()> {
     #[derive(Serialize)]
     struct Ingested {
         source: Option<SourceReport>,
@@ -44,7 +45,7 @@ pub fn ingest(flags: &DayJob, driver: &dyn Driver) -> anyhow::Result<()> {
         /// None where the source has no outcomes.
         outcomes: Option<OutcomeReport>,
     }
-    let ctx = Context::new(&flags.common, &flags.scope)?;
+    let ctx = Context::new(run, &flags.common)?;
     ctx.check_canonical()?;
     let days = ctx.days(&flags.days)?;
     let output = Output::new(flags.common.json);
@@ -52,15 +53,14 @@ pub fn ingest(flags: &DayJob, driver: &dyn Driver) -> anyhow::Result<()> {
     let mut ingest = Ingest::open(&ctx, driver, &days)?;
     let mut outcomes = Outcomes::open(&ctx, &days)?;
     let done = days.into_iter().try_for_each(|day| {
-        let step = Step::begin(&ctx.scope, "ingest", Window::ending_with(day, 1)?)?;
+        let step = Step::begin(&ctx.meter, "ingest", Window::ending_with(day, 1)?)?;
         let read = ingest.read(day)?;
-        let counts = read.counts();
-        let Read { rows, source } = read;
+        let Read { rows, source } = &read;
         let outcomes = outcomes.read(day)?;
-        let (pending, pending_outcomes) = (ctx.canonical().write(&rows)?, outcomes.write()?);
+        let (pending, pending_outcomes) = (ctx.canonical().write(rows)?, outcomes.write()?);
         let hashes = DayHashes::pending(&pending, pending_outcomes.as_ref());
-        let dropped = dropped(&rows, source.as_ref());
-        let found = look(&ctx, &rows, outcomes.rows(), dropped)?;
+        let dropped = dropped(rows, source.as_ref());
+        let found = look(&ctx, rows, outcomes.rows(), dropped)?;
         let judged = Judged::new(&ctx, day, found.clone())?.of(&ctx, &hashes)?;
         let verdict = judged.verdict(&ctx, source.as_ref());
         let passed = verdict.is_ok();
@@ -73,7 +73,7 @@ pub fn ingest(flags: &DayJob, driver: &dyn Driver) -> anyhow::Result<()> {
             tracing::warn!("{}", one_line(refused.as_ref()));
         }
         let (canonical, outcomes) = if passed || rows.is_empty() {
-            let canonical = commit(&ctx, &rows, pending)?;
+            let canonical = commit(&ctx, rows, pending)?;
             report_counts(&ctx, day, &found, hashes)?;
             let outcomes = outcomes.commit(pending_outcomes)?;
             if passed {
@@ -83,18 +83,16 @@ pub fn ingest(flags: &DayJob, driver: &dyn Driver) -> anyhow::Result<()> {
             }
             (canonical, outcomes)
         } else {
-            keep_apart(&ctx, &rows, outcomes.rows(), &hashes)?;
+            keep_apart(&ctx, rows, outcomes.rows(), &hashes)?;
             judged.write(&ctx, hashes)?;
-            (IngestReport::kept_apart(&ctx, &rows), outcomes.kept_apart())
+            (IngestReport::kept_apart(&ctx, rows), outcomes.kept_apart())
         };
-        step.end(counts);
+        step.end(&read);
         output.line(format_args!("{} {day}", ctx.scope));
-        if let Some(source) = &source {
-            output.line(source);
-        }
+        output.lines(source);
         output.line(&canonical);
-        outcomes.iter().filter_map(OutcomeReport::line).for_each(|outcomes| output.line(outcomes));
-        document.days.push(Ingested { source, canonical, outcomes });
+        output.lines(outcomes.iter().filter_map(OutcomeReport::line));
+        document.days.push(Ingested { source: read.source, canonical, outcomes });
         Ok(())
     });
     output.end(&document, done)
@@ -102,8 +100,8 @@ pub fn ingest(flags: &DayJob, driver: &dyn Driver) -> anyhow::Result<()> {
 
 /// `job_validate`: quality gates over canonical data. What passes or is accepted is in its place afterwards, and what does
 /// not is kept apart.
-pub fn validate_days(flags: &ValidateJob) -> anyhow::Result<()> {
-    let ctx = Context::new(&flags.common, &flags.scope)?;
+pub fn validate_days(flags: &ValidateJob, run: &Run) -> anyhow::Result<()> {
+    let ctx = Context::new(run, &flags.common)?;
     ctx.check_canonical()?;
     let output = Output::new(flags.common.json);
     let mut document = Summary::new(&ctx);
@@ -160,8 +158,8 @@ pub fn validate_days(flags: &ValidateJob) -> anyhow::Result<()> {
 }
 
 /// `job_popularity`, `job_cooc`, `job_implicit`, `job_session_seq`: canonical data → staged artifacts.
-pub fn build_kind(kind: Kind, flags: &BuildJob) -> anyhow::Result<()> {
-    let ctx = Context::new(&flags.common, &flags.scope)?;
+pub fn build_kind(kind: Kind, flags: &BuildJob, run: &Run) -> anyhow::Result<()> {
+    let ctx = Context::new(run, &flags.common)?;
     ctx.check_canonical()?;
     let days = ctx.days(&flags.days)?;
     let catalog = Catalog::default();
@@ -170,8 +168,8 @@ pub fn build_kind(kind: Kind, flags: &BuildJob) -> anyhow::Result<()> {
 }
 
 /// `job_content_sim`: catalogue → staged artifacts.
-pub fn content_sim(flags: &CatalogJob) -> anyhow::Result<()> {
-    let ctx = Context::new(&flags.common, &flags.scope)?;
+pub fn content_sim(flags: &CatalogJob, run: &Run) -> anyhow::Result<()> {
+    let ctx = Context::new(run, &flags.common)?;
     ctx.check_canonical()?;
     let days = ctx.days(&flags.days)?;
     let catalog = ctx.catalog(flags.input.as_deref(), flags.format)?;
@@ -189,9 +187,7 @@ fn build_and_stage(ctx: &Context, plan: &Plan<'_>, days: Vec<Day>, output: Outpu
             let report = stage(ctx, &key, &encoded.bytes, report)?;
             output.line(format_args!("{} {day}", ctx.scope));
             output.line(&report);
-            if let Some(notes) = report.notes() {
-                output.line(notes);
-            }
+            output.lines(report.notes());
             document.days.push(report);
         }
         Ok(())
@@ -212,8 +208,8 @@ fn range(ctx: &Context, args: &ArtifactArgs, days: &[Day]) -> anyhow::Result<Opt
 ///
 /// Every kind that is staged is published. A kind that the configuration lists and nobody has staged keeps
 /// what the manifest names, with a warning.
-pub fn publish_staged(flags: &PublishJob) -> anyhow::Result<()> {
-    let ctx = Context::for_publishing(&flags.common, &flags.scope)?;
+pub fn publish_staged(flags: &PublishJob, run: &Run) -> anyhow::Result<()> {
+    let ctx = Context::for_publishing(run, &flags.common)?;
     let days = ctx.days(&flags.days)?;
     ctx.published.check_disks()?;
     let mut publishing = Publishing::begin(&ctx, &flags.publish, range(&ctx, &flags.artifacts, &days)?);
@@ -248,7 +244,7 @@ pub fn publish_staged(flags: &PublishJob) -> anyhow::Result<()> {
     let mut document = Summary::new(&ctx);
     let report = publishing.finish()?;
     output.line(&ctx.scope);
-    report.artifacts.iter().for_each(|artifact| output.line(artifact));
+    output.lines(&report.artifacts);
     output.line(&report);
     let outcome = report.held(&ctx);
     document.days.push(report);
@@ -256,8 +252,8 @@ pub fn publish_staged(flags: &PublishJob) -> anyhow::Result<()> {
 }
 
 /// `job_db_signals`: artifacts → the rows of each day in the database.
-pub fn db_signals(flags: &BuildJob, driver: &dyn Driver) -> anyhow::Result<()> {
-    let ctx = Context::new(&flags.common, &flags.scope)?;
+pub fn db_signals(flags: &BuildJob, run: &Run, driver: &dyn Driver) -> anyhow::Result<()> {
+    let ctx = Context::new(run, &flags.common)?;
     ctx.check_canonical()?;
     let days = ctx.days(&flags.days)?;
     let target = Target::required(&ctx, driver)?;
@@ -269,9 +265,7 @@ pub fn db_signals(flags: &BuildJob, driver: &dyn Driver) -> anyhow::Result<()> {
     let done = days.into_iter().try_for_each(|day| {
         let reports = write_signals(&ctx, &target, &flags.artifacts, &signals::KINDS, day)?;
         output.line(format_args!("{} {day}", ctx.scope));
-        for report in &reports {
-            output.line(report);
-        }
+        output.lines(&reports);
         document.days.extend(reports);
         Ok(())
     });
@@ -279,29 +273,27 @@ pub fn db_signals(flags: &BuildJob, driver: &dyn Driver) -> anyhow::Result<()> {
 }
 
 /// `job_catalog`: a catalogue → its rows in the database.
-pub fn catalog(flags: &CatalogTableJob, driver: &dyn Driver) -> anyhow::Result<()> {
-    let namespace = flags.namespace.clone().or_else(|| flags.surface.clone());
-    let surface = namespace.ok_or_else(|| JobError::Usage("give --surface or --namespace".to_owned()))?;
-    let ctx = Context::new(&flags.common, &ScopeArgs { tenant: flags.tenant.clone(), surface })?;
+pub fn catalog(flags: &CatalogTableJob, run: &Run, driver: &dyn Driver) -> anyhow::Result<()> {
+    let ctx = Context::new(run, &flags.common)?;
     let target = Target::required(&ctx, driver)?;
     let file = ctx.open_catalog(flags.input.as_deref(), flags.format)?;
     let obsolete = if flags.prune { Obsolete::Remove } else { Obsolete::Keep };
     let mode = if flags.dry_run { Mode::DryRun } else { Mode::Write };
-    let step = Step::begin(&ctx.scope, "catalog", "")?;
+    let step = Step::begin(&ctx.meter, "catalog", "")?;
     let report = write_catalog(&ctx, &target, file, obsolete, mode)?;
-    step.end(Counts::default());
+    step.end(&report);
     let output = Output::new(flags.common.json);
     output.line(&report);
     output.end(&report, Ok(()))
 }
 
 /// The commands of `recsys-pipelines`.
-pub fn pipelines(flags: &Pipelines, driver: &dyn Driver) -> anyhow::Result<()> {
+pub fn pipelines(flags: &Pipelines, run: &Run, driver: &dyn Driver) -> anyhow::Result<()> {
     match &flags.command {
-        PipelinesCommand::Run(flags) => run(flags, driver),
-        PipelinesCommand::Status(flags) => operate::status(flags),
+        PipelinesCommand::Run(flags) => run::run(flags, run, driver),
+        PipelinesCommand::Status(flags) => operate::status(flags, run),
         PipelinesCommand::History(flags) => operate::history(flags),
-        PipelinesCommand::Rollback(flags) => operate::rollback(flags),
+        PipelinesCommand::Rollback(flags) => operate::rollback(flags, run),
         PipelinesCommand::Release(flags) => operate::release(flags),
         PipelinesCommand::Show(flags) => operate::show(flags),
         PipelinesCommand::Verify(flags) => operate::verify(flags),

@@ -9,12 +9,13 @@ use serde::Serialize;
 
 use super::Operator;
 use crate::pipeline::context::by;
-use crate::pipeline::publish::note_windows;
+use crate::pipeline::publish::measure_current;
 use crate::shell::cli::RollbackJob;
 use crate::shell::output::Output;
 use crate::shell::run_id;
-use crate::watch::metrics;
+use crate::watch::metrics::Run;
 use crate::watch::notify::Notifier;
+use crate::watch::step::Meter;
 
 #[derive(Debug, Serialize)]
 struct RolledBack<'a> {
@@ -40,12 +41,13 @@ struct Move<'a> {
 }
 
 /// `recsys-pipelines rollback`.
-pub(crate) fn rollback(flags: &RollbackJob) -> anyhow::Result<()> {
+pub(crate) fn rollback(flags: &RollbackJob, run: &Run) -> anyhow::Result<()> {
     let operator = Operator::new(&flags.common)?;
     let (registry, scope) = (operator.registry(), flags.scope.scope());
     let registry = if flags.correct_time { Registry::new(&*operator.published.registry) } else { registry };
+    let meter = Meter::new(run, scope.clone());
     // Resolve the notification's secrets first, so that a missing one fails before anything changes.
-    let notifier = Notifier::configured(&operator.config.notify, &scope)?;
+    let notifier = Notifier::configured(&operator.config.notify, &meter)?;
     let target = match &flags.to {
         Some(hash) => Target::Hash(hash.clone()),
         None if flags.correct_time => Target::Steps(0),
@@ -81,8 +83,7 @@ pub(crate) fn rollback(flags: &RollbackJob) -> anyhow::Result<()> {
         })?
     };
     if let Some(manifest) = current.as_ref().or(plan.from.as_ref()) {
-        metrics::record(|record| record.set_manifest(&scope, manifest.updated_at));
-        note_windows(&registry, &scope, manifest, &[]);
+        measure_current(&registry, &meter, manifest, &[]);
         if let (Some(notifier), false) = (&notifier, flags.dry_run) {
             notifier.tell(&*operator.published.registry, manifest);
         }

@@ -21,9 +21,9 @@ use crate::pipeline::refused;
 use crate::pipeline::window_hashes::{WindowHash, WindowHashes, streams};
 use crate::shell::cli::ArtifactArgs;
 use crate::shell::error::JobError;
-use crate::watch::metrics::{self, Artifact};
+use crate::watch::metrics::{Artifact, Record};
 use crate::watch::progress::{Building, Progress};
-use crate::watch::step::{Counts, Step};
+use crate::watch::step::{Counts, Report, Step};
 
 /// A staged artifact.
 #[derive(Debug, Clone, Serialize)]
@@ -54,15 +54,6 @@ impl ArtifactReport {
         Planned { key: key.clone(), version: self.version.clone(), rows, bytes: self.bytes }
     }
 
-    /// Notes the artifact for the metrics of the process.
-    fn note(&self) {
-        let Self { kind, rows: items, bytes, skipped_sessions, .. } = *self;
-        // The other kinds skip none.
-        let skipped_sessions = (kind == Kind::Cooc).then_some(skipped_sessions);
-        let artifact = Artifact { items, bytes, skipped_sessions };
-        metrics::record(|record| record.set_artifact(kind, artifact));
-    }
-
     /// What is unusual about the artifact, as a line of the summary.
     pub(crate) fn notes(&self) -> Option<String> {
         let mut notes = Vec::new();
@@ -76,6 +67,15 @@ impl ArtifactReport {
             notes.push(format!("built without what a gate refused of {}", ranges(&self.refused_days)));
         }
         (!notes.is_empty()).then(|| format!("  {:<12} {}", self.kind, notes.join(", ")))
+    }
+}
+
+impl Report for ArtifactReport {
+    fn measure(&self, record: &mut Record) {
+        let Self { kind, rows: items, bytes, skipped_sessions, .. } = *self;
+        // The other kinds skip none.
+        let skipped_sessions = (kind == Kind::Cooc).then_some(skipped_sessions);
+        record.set_artifact(kind, Artifact { items, bytes, skipped_sessions });
     }
 }
 
@@ -264,6 +264,13 @@ pub(crate) struct BuiltArtifact {
     skipped_sessions: u64,
 }
 
+impl Report for [BuiltArtifact] {
+    fn counts(&self) -> Counts {
+        let rows = self.iter().map(|artifact| artifact.draft.rows).sum();
+        Counts { artifacts: Some(self.len() as u64), rows: Some(rows), ..Counts::default() }
+    }
+}
+
 /// Builds the artifacts of a day. Kinds with the same window share one table.
 pub(crate) fn build(
     ctx: &Context,
@@ -277,14 +284,13 @@ pub(crate) fn build(
         by_window.entry(key.window).or_default().push(key);
     }
     // All end with the same day, so the first is the widest.
-    let step = by_window.keys().next().map(|widest| Step::begin(&ctx.scope, "build", widest)).transpose()?;
+    let step = by_window.keys().next().map(|widest| Step::begin(&ctx.meter, "build", widest)).transpose()?;
     let mut artifacts: Vec<BuiltArtifact> = Vec::new();
     for (window, keys) in by_window {
         artifacts.extend(build_window(ctx, plan, days, window, &keys)?);
     }
     if let Some(step) = step {
-        let rows = artifacts.iter().map(|artifact| artifact.draft.rows).sum();
-        step.end(Counts { artifacts: Some(artifacts.len() as u64), rows: Some(rows), ..Counts::default() });
+        step.end(&artifacts[..]);
     }
     artifacts.sort_by_key(|artifact| plan.kinds.iter().position(|kind| *kind == artifact.key.kind));
     Ok(artifacts)
@@ -403,7 +409,7 @@ pub(crate) fn complete(
             refused_days,
             skipped_sessions,
         };
-        report.note();
+        ctx.meter.add(&report);
         documents.push(Document { key, encoded, report });
     }
     Ok(documents)

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::pipeline::context::{CatalogFile, Context};
 use crate::pipeline::database::Target;
+use crate::watch::step::Report;
 
 /// What became of a catalogue.
 #[derive(Debug, Clone, Serialize)]
@@ -37,6 +38,8 @@ struct RowCounts {
     /// Rows that name no item, which are left out.
     rows_without_id: u64,
 }
+
+impl Report for CatalogReport {}
 
 impl fmt::Display for CatalogReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

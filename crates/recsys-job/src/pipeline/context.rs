@@ -7,6 +7,7 @@ use recsys_core::canonical::Canonical;
 use recsys_core::columnar::spill::Budget;
 use recsys_core::domain::id::Scope;
 use recsys_core::domain::limit::Limit;
+use recsys_core::domain::stream::Stream;
 use recsys_core::domain::window::Day;
 use recsys_core::gate::day_report::Reports;
 use recsys_core::input::catalog::{Catalog, CatalogError, CatalogFormat};
@@ -15,17 +16,19 @@ use recsys_core::staging::Staging;
 use recsys_core::storage::{Roots, Store, Unconditional};
 
 use crate::config::{Concurrency, Config, ConfigError};
-use crate::shell::cli::{CommonArgs, DayArgs, ScopeArgs};
+use crate::shell::cli::{CommonArgs, DayArgs};
 use crate::shell::clock::Clock;
 use crate::shell::error::JobError;
-use crate::watch::metrics;
+use crate::watch::metrics::Run;
 use crate::watch::notify::Notifier;
+use crate::watch::step::{Meter, Report};
 
 /// Everything a job works with.
 #[derive(Debug)]
 pub struct Context {
     pub(crate) config: Config,
     pub(crate) scope: Scope,
+    pub(crate) meter: Meter,
     /// The memory that events and counts may take.
     pub(crate) budget: Budget,
     pub(crate) clock: Clock,
@@ -99,12 +102,17 @@ pub(crate) struct CatalogFile<'a> {
 
 impl Context {
     /// Reads the configuration and names the stores. Nothing is created yet.
-    pub fn new(common: &CommonArgs, scope: &ScopeArgs) -> anyhow::Result<Self> {
+    pub(crate) fn new(run: &Run, common: &CommonArgs) -> anyhow::Result<Self> {
+        // Every other job has a flag that is required.
+        let no_scope = || JobError::Usage("give --surface or --namespace".to_owned());
+        let scope = run.scope.clone().ok_or_else(no_scope)?;
         let config = Config::load(common.config.as_deref())?;
-        metrics::record(|record| record.watch_limits(&config.limits));
+        let meter = Meter::new(run, scope.clone());
+        meter.update(|record| record.limits = Some(config.limits.clone()));
         let roots = config.roots();
         Ok(Self {
-            scope: Scope { tenant: scope.tenant.clone(), surface: scope.surface.clone() },
+            scope,
+            meter,
             clock: Clock::from_env()?,
             budget: config.budget(),
             canonical: roots.open(&config.canonical_dir())?,
@@ -119,10 +127,17 @@ impl Context {
     }
 
     /// The same for a job that publishes: it knows whom to tell of it, before it has done anything.
-    pub(crate) fn for_publishing(common: &CommonArgs, scope: &ScopeArgs) -> anyhow::Result<Self> {
-        let mut ctx = Self::new(common, scope)?;
-        ctx.notifier = Notifier::configured(&ctx.config.notify, &ctx.scope)?;
+    pub(crate) fn for_publishing(run: &Run, common: &CommonArgs) -> anyhow::Result<Self> {
+        let mut ctx = Self::new(run, common)?;
+        ctx.notifier = Notifier::configured(&ctx.config.notify, &ctx.meter)?;
         Ok(ctx)
+    }
+
+    /// Takes in a part of what a step reports of a stream. The metrics are of exposures only.
+    pub(crate) fn measure(&self, stream: Stream, report: &impl Report) {
+        if stream == Stream::Exposures {
+            self.meter.add(report);
+        }
     }
 
     /// The days from `start` to `end`, both inclusive; just `start` without an end. One that has not ended is refused unless

@@ -21,9 +21,9 @@ use crate::pipeline::context::Context;
 use crate::pipeline::quarantine::{self, QuarantineReport, aside, is_strict, quarantine};
 use crate::pipeline::{database, refused};
 use crate::shell::error::JobError;
-use crate::watch::metrics::{self, Events};
+use crate::watch::metrics::{Events, Record};
 use crate::watch::progress::Progress;
-use crate::watch::step::{Counts as StepCounts, Step};
+use crate::watch::step::{Counts as StepCounts, Report, Step};
 
 /// What was found in a set of raw files.
 #[derive(Debug, Clone, Serialize)]
@@ -76,12 +76,6 @@ impl SourceReport {
         days.chain(more).collect::<Vec<_>>().join(", ")
     }
 
-    /// What the files hold besides the events that are taken.
-    fn counts(&self) -> StepCounts {
-        let (foreign, invalid) = (Some(self.foreign), Some(self.invalid.lines()));
-        StepCounts { invalid, foreign, ..StepCounts::default() }
-    }
-
     /// Whether there were events of other days.
     pub(crate) fn has_outside(&self) -> bool {
         self.outside > 0
@@ -114,6 +108,18 @@ impl SourceReport {
     }
 }
 
+/// What the files hold besides the events that are taken. The bad lines are measured on their own.
+impl Report for SourceReport {
+    fn counts(&self) -> StepCounts {
+        let (foreign, invalid) = (Some(self.foreign), Some(self.invalid.lines()));
+        StepCounts { invalid, foreign, ..StepCounts::default() }
+    }
+
+    fn measure(&self, record: &mut Record) {
+        record.add_events(Events { foreign: self.foreign, ..Events::default() });
+    }
+}
+
 impl fmt::Display for SourceReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "  read         {}", self.described())
@@ -139,6 +145,13 @@ pub(crate) struct IngestReport {
 impl fmt::Display for IngestReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "  canonical    {}", self.became())
+    }
+}
+
+impl Report for IngestReport {
+    fn measure(&self, record: &mut Record) {
+        let Self { events: kept, duplicates: duplicate, .. } = *self;
+        record.add_events(Events { kept, duplicate, ..Events::default() });
     }
 }
 
@@ -179,10 +192,10 @@ pub(crate) struct Read {
     pub(crate) source: Option<SourceReport>,
 }
 
-impl Read {
-    /// What was found, for the log.
-    pub(crate) fn counts(&self) -> StepCounts {
-        let read = self.source.as_ref().map(SourceReport::counts).unwrap_or_default();
+/// Its parts are measured as they come: what was read counts even if the day fails.
+impl Report for Read {
+    fn counts(&self) -> StepCounts {
+        let read = self.source.as_ref().map(Report::counts).unwrap_or_default();
         let (events, duplicates) = (Some(self.rows.len() as u64), Some(self.rows.duplicates));
         StepCounts { events, duplicates, ..read }
     }
@@ -213,6 +226,12 @@ struct Flat {
     source: Option<SourceReport>,
     /// So are bad lines: of which day they are nobody can tell.
     bad: Option<SetAside>,
+}
+
+impl Report for Flat {
+    fn counts(&self) -> StepCounts {
+        self.source.as_ref().map(Report::counts).unwrap_or_default()
+    }
 }
 
 impl<'a> Ingest<'a> {
@@ -252,10 +271,11 @@ impl<'a> Ingest<'a> {
             }
         }
         let aside = aside(ctx, &raw, &files);
-        let step = Step::begin(&ctx.scope, "ingest", format_args!("{first}_{}", last.next()?))?;
+        let step = Step::begin(&ctx.meter, "ingest", format_args!("{first}_{}", last.next()?))?;
         let (days, source, bad) = read(ctx, stream, &progress, files, (first, last), aside)?;
-        step.end(source.counts());
-        Ok(Self { ctx, stream, source: Source::Flat(Box::new(Flat { days, source: Some(source), bad })) })
+        let flat = Flat { days, source: Some(source), bad };
+        step.end(&flat);
+        Ok(Self { ctx, stream, source: Source::Flat(Box::new(flat)) })
     }
 
     /// Reads one of the days, puts its bad lines into quarantine and checks that it may replace what is there. A day that
@@ -296,9 +316,8 @@ impl<'a> Ingest<'a> {
             source.invalid = report;
         }
         let rows = rows.ok_or_else(|| JobError::Usage(format!("day {day} is not one of those opened")))?;
-        if let (Stream::Exposures, Some(SourceReport { foreign, .. })) = (self.stream, &source) {
-            let foreign = *foreign;
-            metrics::record(|record| record.add_events(Events { foreign, ..Events::default() }));
+        if let Some(source) = &source {
+            self.ctx.measure(self.stream, source);
         }
         let Config { limits, validation, .. } = &self.ctx.config;
         limits.check(Limit::EventsPerRun, rows.len()).map_err(|exceeded| match self.stream {
@@ -358,11 +377,9 @@ pub(crate) fn commit(ctx: &Context, rows: &DayRows, pending: PendingDay<'_>) -> 
 
     let Changes { entered, left } = changes.unwrap_or(Changes { entered: events, left: 0 });
     tracing::info!(%day, stream = rows.stream.as_str(), events, duplicates, entered, left, "ingested");
-    if rows.stream == Stream::Exposures {
-        let new = Events { kept: events, duplicate: duplicates, ..Events::default() };
-        metrics::record(|record| record.add_events(new));
-    }
-    Ok(IngestReport { day, events, duplicates, canonical: canonical.name(day), replaced, changes })
+    let report = IngestReport { day, events, duplicates, canonical: canonical.name(day), replaced, changes };
+    ctx.measure(rows.stream, &report);
+    Ok(report)
 }
 
 fn read(

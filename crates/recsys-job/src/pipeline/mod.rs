@@ -1,7 +1,7 @@
 //! The way from raw events to what is current: ingest, validate, build, stage, publish.
 //!
-//! `run` is all of it; each job is a slice of it. Each step returns a report that can be printed or serialized. Nothing here
-//! reads a flag that is not handed to it, or ends the process.
+//! `run` is all of it; each job is a slice of it. Each step ends with one report, which makes its log line, its line for
+//! people, its JSON and its metrics. Nothing here reads a flag that is not handed to it, or ends the process.
 
 pub(crate) mod build;
 pub(crate) mod catalog;

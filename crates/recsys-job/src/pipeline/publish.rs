@@ -7,7 +7,6 @@ use std::sync::mpsc::Receiver;
 
 use parking_lot::Mutex;
 use recsys_core::artifact::{ArtifactKey, Kind};
-use recsys_core::domain::id::Scope;
 use recsys_core::domain::window::Window;
 use recsys_core::publish::{
     Candidate, Fate, Held, Holds, Manifest, Options, Planned, Published, Publisher, Registry, Stored,
@@ -22,8 +21,8 @@ use crate::pipeline::context::{Context, by};
 use crate::shell::cli::PublishFlags;
 use crate::shell::error::JobError;
 use crate::shell::run_id;
-use crate::watch::metrics::{self, Artifact};
-use crate::watch::step::{Counts, Step};
+use crate::watch::metrics::{Artifact, Record};
+use crate::watch::step::{Counts, Meter, Report, Step};
 
 /// What became of an artifact.
 #[derive(Debug, Clone, Serialize)]
@@ -32,6 +31,8 @@ pub(crate) struct FateReport {
     window: Window,
     version: String,
     rows: u64,
+    #[serde(skip)]
+    bytes: u64,
     fate: Fate,
 }
 
@@ -61,9 +62,33 @@ pub(crate) struct PublishReport {
 }
 
 impl PublishReport {
+    /// The artifacts that are current now.
+    fn current(&self) -> impl Iterator<Item = &FateReport> {
+        let is_current = |fate| matches!(fate, Fate::Published | Fate::AlreadyCurrent);
+        self.artifacts.iter().filter(move |artifact| is_current(artifact.fate))
+    }
+
     /// Refuses where an operator holds what would have become current.
     pub(crate) fn held(&self, ctx: &Context) -> anyhow::Result<()> {
         check_held(ctx, self.held.clone())
+    }
+}
+
+impl Report for PublishReport {
+    fn counts(&self) -> Counts {
+        Counts {
+            artifacts: Some(self.current().count() as u64),
+            rows: Some(self.current().map(|artifact| artifact.rows).sum()),
+            bytes: Some(self.current().map(|artifact| artifact.bytes).sum()),
+            ..Counts::default()
+        }
+    }
+
+    fn measure(&self, record: &mut Record) {
+        for &FateReport { kind, window, rows: items, bytes, .. } in self.current() {
+            record.set_artifact(kind, Artifact { items, bytes, skipped_sessions: None });
+            record.windows.insert(kind, window);
+        }
     }
 }
 
@@ -128,7 +153,7 @@ impl<'a> Publishing<'a> {
     /// Begins to publish artifacts of `window`.
     pub(crate) fn begin(ctx: &'a Context, flags: &PublishFlags, window: Option<Window>) -> Self {
         let window = window.map(|window| window.to_string()).unwrap_or_default();
-        let step = Step::go_on(&ctx.scope, "publish", window);
+        let step = Step::go_on(&ctx.meter, "publish", window);
         let validation = &ctx.config.validation;
         let top_change = |most| TopChange { most, of: validation.top_items.get() as usize };
         let options = Options {
@@ -191,63 +216,36 @@ impl<'a> Publishing<'a> {
         interrupt::check()?;
         let Published { fates, manifest, swapped, current, held } =
             self.publisher.finish(&ctx.scope, &self.stored)?;
-        self.step.end(note(&ctx.scope, &self.stored, &fates));
+        let artifacts = self.stored.into_iter().zip(fates).map(|(stored, fate)| {
+            let Planned { key: ArtifactKey { kind, window, .. }, version, rows, bytes } = stored.planned;
+            FateReport { kind, window, version, rows: rows as u64, bytes, fate }
+        });
+        let report = PublishReport { artifacts: artifacts.collect(), manifest, swapped, held };
+        self.step.end(&report);
         if let Some(current) = &current {
-            metrics::record(|record| record.set_manifest(&ctx.scope, current.updated_at));
-            let known = self.stored.iter().map(|stored| stored.planned.key.kind);
-            let known: Vec<Kind> =
-                known.zip(&fates).filter(|(_, fate)| is_current(**fate)).map(|(kind, _)| kind).collect();
             let registry = Registry::new(&*ctx.published.registry);
-            note_windows(&registry, &ctx.scope, current, &known);
+            let known: Vec<Kind> = report.current().map(|artifact| artifact.kind).collect();
+            measure_current(&registry, &ctx.meter, current, &known);
             if let Some(notifier) = &ctx.notifier {
                 notifier.tell(&*ctx.published.registry, current);
             }
         }
-        let artifacts = self.stored.into_iter().zip(fates).map(|(stored, fate)| {
-            let Stored { planned: Planned { key, version, rows, .. }, .. } = stored;
-            let ArtifactKey { kind, window, .. } = key;
-            if fate == Fate::OlderWindow {
-                tracing::warn!(%kind, %window, "kept aside: the current artifact is of a newer window");
-            }
-            FateReport { kind, window, version, rows: rows as u64, fate }
-        });
-        let report = PublishReport { artifacts: artifacts.collect(), manifest, swapped, held };
+        let older = report.artifacts.iter().filter(|artifact| artifact.fate == Fate::OlderWindow);
+        for FateReport { kind, window, .. } in older {
+            tracing::warn!(%kind, %window, "kept aside: the current artifact is of a newer window");
+        }
         tracing::info!(manifest = %report.manifest, swapped, "published");
         Ok(report)
     }
 }
 
-/// Notes the windows of all that a manifest names, except those of kinds that are known already. What nobody can read is
-/// left out.
-pub(crate) fn note_windows(registry: &Registry<'_>, scope: &Scope, manifest: &Manifest, known: &[Kind]) {
+/// Measures a manifest and the windows of all that it names, except those of kinds that are known already. What nobody
+/// can read is left out.
+pub(crate) fn measure_current(registry: &Registry<'_>, meter: &Meter, manifest: &Manifest, known: &[Kind]) {
+    meter.add(manifest);
     for (kind, uri) in manifest.current.iter().filter(|(kind, _)| !known.contains(kind)) {
-        if let Ok(Some(found)) = registry.record(scope, *kind, version_in(uri)) {
-            metrics::record(|record| record.set_window(scope, *kind, found.window));
+        if let Ok(Some(found)) = registry.record(&meter.scope, *kind, version_in(uri)) {
+            meter.add(&found);
         }
-    }
-}
-
-fn is_current(fate: Fate) -> bool {
-    matches!(fate, Fate::Published | Fate::AlreadyCurrent)
-}
-
-/// Notes the artifacts that are current now, and counts them.
-fn note(scope: &Scope, stored: &[Stored], fates: &[Fate]) -> Counts {
-    let current = || {
-        let current = stored.iter().zip(fates).filter(|(_, fate)| is_current(**fate));
-        current.map(|(stored, _)| &stored.planned)
-    };
-    for Planned { key, rows, bytes, .. } in current() {
-        let artifact = Artifact { items: *rows as u64, bytes: *bytes, skipped_sessions: None };
-        metrics::record(|record| {
-            record.set_artifact(key.kind, artifact);
-            record.set_window(scope, key.kind, key.window);
-        });
-    }
-    Counts {
-        artifacts: Some(current().count() as u64),
-        rows: Some(current().map(|planned| planned.rows as u64).sum()),
-        bytes: Some(current().map(|planned| planned.bytes).sum()),
-        ..Counts::default()
     }
 }

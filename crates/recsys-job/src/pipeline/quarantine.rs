@@ -15,7 +15,8 @@ use serde::Serialize;
 
 use crate::pipeline::context::Context;
 use crate::shell::error::one_line;
-use crate::watch::metrics::{self, Events};
+use crate::watch::metrics::{Events, Record};
+use crate::watch::step::Report;
 
 /// The bad lines among those that were read.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -47,6 +48,12 @@ impl fmt::Display for QuarantineReport {
         let Self { invalid, invalid_ratio, quarantine } = self;
         let Some(file) = quarantine else { return Ok(()) };
         write!(f, "\n  quarantine   {file}: {invalid} lines, {:.2} % of those read", invalid_ratio * 100.0)
+    }
+}
+
+impl Report for QuarantineReport {
+    fn measure(&self, record: &mut Record) {
+        record.add_events(Events { invalid: self.invalid, ..Events::default() });
     }
 }
 
@@ -82,15 +89,9 @@ pub(crate) fn stopped(ctx: &Context, stream: Stream, day: Day, at: Stop, bad: &S
         return error.into();
     }
     let (Stop { name, line, why }, invalid) = (at, bad.lines());
-    note(stream, invalid);
+    ctx.measure(stream, &QuarantineReport { invalid, ..QuarantineReport::default() });
     let (quarantine, first) = (files.name(day), bad.first().unwrap_or_default().to_owned());
     Stopped { day, name, line, why, invalid, quarantine, first }.into()
-}
-
-fn note(stream: Stream, invalid: u64) {
-    if stream == Stream::Exposures {
-        metrics::record(|record| record.add_events(Events { invalid, ..Events::default() }));
-    }
 }
 
 /// Removes the quarantine file of a day that has no bad line any more. Nothing is built from it, so that one that stays is
@@ -128,12 +129,13 @@ pub(crate) fn quarantine(
     };
     files.replace(day, Some(&bad))?;
     let (invalid, invalid_ratio, quarantine) = (bad.lines(), ratio(bad.lines(), lines), files.name(day));
-    note(stream, invalid);
+    let report = QuarantineReport { invalid, invalid_ratio, quarantine: Some(quarantine.clone()) };
+    ctx.measure(stream, &report);
     let max = ctx.config.validation.max_invalid_ratio;
     if invalid_ratio > max.into() {
         let first = bad.first().unwrap_or_default().to_owned();
         return Err(TooManyInvalid { day, invalid, lines, max: max.into(), quarantine, first }.into());
     }
     tracing::warn!(%day, invalid, lines, invalid_ratio, quarantine, "invalid lines are set aside");
-    Ok(QuarantineReport { invalid, invalid_ratio, quarantine: Some(quarantine) })
+    Ok(report)
 }

@@ -33,10 +33,11 @@ use crate::pipeline::validate::{ValidateReport, judge, look};
 use crate::shell::cli::{DayArgs, PublishFlags, RunJob};
 use crate::shell::error::JobError;
 use crate::shell::output::Output;
+use crate::watch::metrics::Run;
 use crate::watch::step::Step;
 
 /// `recsys-pipelines run`.
-pub(crate) fn run(flags: &RunJob, driver: &dyn Driver) -> anyhow::Result<()> {
+pub(crate) fn run(flags: &RunJob, run: &Run, driver: &dyn Driver) -> anyhow::Result<()> {
     #[derive(Serialize)]
     struct Ran {
         day: Day,
@@ -51,7 +52,7 @@ pub(crate) fn run(flags: &RunJob, driver: &dyn Driver) -> anyhow::Result<()> {
         #[serde(skip_serializing_if = "Vec::is_empty")]
         signals: Vec<SignalReport>,
     }
-    let ctx = Context::for_publishing(&flags.common, &flags.scope)?;
+    let ctx = Context::for_publishing(run, &flags.common)?;
     let output = Output::new(flags.common.json);
     let mut document = Summary::new(&ctx);
     // A checkpoint that cannot be read stops the run before it has done anything.
@@ -81,9 +82,9 @@ pub(crate) fn run(flags: &RunJob, driver: &dyn Driver) -> anyhow::Result<()> {
     let mut held = None;
     let done = days.into_iter().try_for_each(|day| -> anyhow::Result<()> {
         drop(loaded.take_before(plan.first_day(&ctx, day)?));
-        let step = Step::begin(&ctx.scope, "ingest", Window::ending_with(day, 1)?)?;
+        let step = Step::begin(&ctx.meter, "ingest", Window::ending_with(day, 1)?)?;
         let (read, of_outcomes) = (ingest.read(day)?, outcomes.read(day)?);
-        step.end(read.counts());
+        step.end(&read);
         let Read { rows, source } = read;
         let events = DayEvents { rows, source: source.as_ref(), outcomes: &of_outcomes };
         let RanDay { in_place, artifacts, published } =
@@ -101,30 +102,16 @@ pub(crate) fn run(flags: &RunJob, driver: &dyn Driver) -> anyhow::Result<()> {
         }
 
         output.line(format_args!("{} {day}", ctx.scope));
-        if let Some(source) = &source {
-            output.line(source);
-        }
+        output.lines(&source);
         output.line(&canonical);
-        if validated.past.lookback_days > 0 {
-            output.line(&validated);
-        }
-        outcomes.iter().filter_map(OutcomeReport::line).for_each(|outcomes| output.line(outcomes));
-        published.artifacts.iter().for_each(|artifact| output.line(artifact));
-        artifacts.iter().filter_map(ArtifactReport::notes).for_each(|notes| output.line(notes));
+        output.lines(Some(&validated).filter(|validated| validated.past.lookback_days > 0));
+        output.lines(outcomes.iter().filter_map(OutcomeReport::line));
+        output.lines(&published.artifacts);
+        output.lines(artifacts.iter().filter_map(ArtifactReport::notes));
         output.line(&published);
-        for report in &signals {
-            output.line(report);
-        }
-        document.days.push(Ran {
-            day,
-            source,
-            canonical,
-            validated,
-            outcomes,
-            artifacts,
-            published,
-            signals,
-        });
+        output.lines(&signals);
+        let ran = Ran { day, source, canonical, validated, outcomes, artifacts, published, signals };
+        document.days.push(ran);
         Ok(())
     });
     // The days before the one that failed are published, whatever became of it.

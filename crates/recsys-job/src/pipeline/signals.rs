@@ -18,7 +18,7 @@ use crate::pipeline::database::Target;
 use crate::pipeline::window_hashes::WindowHashes;
 use crate::shell::cli::ArtifactArgs;
 use crate::shell::error::JobError;
-use crate::watch::step::{Counts, Step};
+use crate::watch::step::{Counts, Report, Step};
 
 /// The kinds that become rows.
 pub(crate) const KINDS: [Kind; 2] = [Kind::Popularity, Kind::Cooc];
@@ -33,6 +33,12 @@ pub(crate) struct SignalReport {
     source: ArtifactSource,
     #[serde(flatten)]
     written: Written,
+}
+
+impl Report for [SignalReport] {
+    fn counts(&self) -> Counts {
+        Counts { artifacts: Some(self.len() as u64), ..Counts::default() }
+    }
 }
 
 impl fmt::Display for SignalReport {
@@ -77,7 +83,7 @@ pub(crate) fn write_signals(
     kinds: &[Kind],
     day: Day,
 ) -> anyhow::Result<Vec<SignalReport>> {
-    let step = Step::begin(&ctx.scope, "signals", Window::ending_with(day, 1)?)?;
+    let step = Step::begin(&ctx.meter, "signals", Window::ending_with(day, 1)?)?;
     let found = artifacts(ctx, args, kinds, day)?;
     let artifacts = found.iter().map(|Found { key, bytes, .. }| {
         let name = || format!("{} of {}", key.kind, key.window);
@@ -125,7 +131,7 @@ pub(crate) fn write_signals(
     for SignalReport { kind, version, written, .. } in &reports {
         tracing::info!(%day, %kind, version, %written, "signals written");
     }
-    step.end(Counts { artifacts: Some(reports.len() as u64), ..Counts::default() });
+    step.end(&reports[..]);
     Ok(reports)
 }
 

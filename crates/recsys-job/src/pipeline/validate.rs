@@ -2,23 +2,22 @@
 
 use std::fmt;
 
+use recsys_core::canonical::DayRows;
 use recsys_core::domain::window::{Day, Window};
 use recsys_core::gate::day_report::{Accepted, DayReport, Verdict};
 use recsys_core::gate::{Check, DayCounts, Delivered, Dropped, Found, Past, Validation};
 use recsys_core::threads::interrupt;
 use serde::Serialize;
 
+use crate::config::Config;
+use crate::pipeline::build::no_table;
 use crate::pipeline::context::{Context, by};
+use crate::pipeline::day_hashes::DayHashes;
 use crate::pipeline::ingest::SourceReport;
 use crate::pipeline::met;
 use crate::shell::error::{JobError, Known};
-use crate::watch::metrics;
-use crate::watch::step::{Counts, Step};
-use recsys_core::canonical::DayRows;
-
-use crate::config::Config;
-use crate::pipeline::build::no_table;
-use crate::pipeline::day_hashes::DayHashes;
+use crate::watch::metrics::Record;
+use crate::watch::step::{Counts, Report, Step};
 
 /// A day that passed its gates.
 #[derive(Debug, Clone, Serialize)]
@@ -94,12 +93,21 @@ pub(crate) struct Judged {
 
 /// Judges a day as a step of its own.
 pub(crate) fn judge(ctx: &Context, day: Day, found: Found) -> anyhow::Result<Judged> {
-    let step = Step::begin(&ctx.scope, "validate", Window::ending_with(day, 1)?)?;
+    let step = Step::begin(&ctx.meter, "validate", Window::ending_with(day, 1)?)?;
     let judged = Judged::new(ctx, day, found)?;
-    let Found { counts, dropped: Dropped { duplicates, .. }, .. } = judged.found;
-    metrics::record(|record| record.set_volume(&counts, &judged.past));
-    step.end(Counts { events: Some(counts.events), duplicates, ..Counts::default() });
+    step.end(&judged);
     Ok(judged)
+}
+
+impl Report for Judged {
+    fn counts(&self) -> Counts {
+        let Found { counts, dropped: Dropped { duplicates, .. }, .. } = self.found;
+        Counts { events: Some(counts.events), duplicates, ..Counts::default() }
+    }
+
+    fn measure(&self, record: &mut Record) {
+        record.set_volume(&self.found.counts, &self.past);
+    }
 }
 
 impl Judged {

@@ -28,6 +28,11 @@ impl Output {
         }
     }
 
+    /// Prints a line for each report; ignored in JSON mode.
+    pub(crate) fn lines<L: Display>(&self, lines: impl IntoIterator<Item = L>) {
+        lines.into_iter().for_each(|line| self.line(line));
+    }
+
     /// Ends the output; in JSON mode, prints the document, even after a failure. Returns the outcome of the job, or the
     /// write error if the job succeeded.
     pub(crate) fn end(self, document: &impl Serialize, outcome: anyhow::Result<()>) -> anyhow::Result<()> {

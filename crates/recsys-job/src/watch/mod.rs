@@ -1,5 +1,5 @@
-//! What operators and monitoring see of a run: metrics, notifications, progress, log lines of steps, the note of a
-//! failure.
+//! What operators and monitoring see of a run: metrics, notifications, progress, reports of steps and their log lines,
+//! the note of a failure.
 //!
 //! Nothing here changes what a run does or how it ends.
 

@@ -1,12 +1,16 @@
-//! Steps of a job: a log line at the beginning of each, and one at its end with the duration.
+//! Steps of a job: a log line at the beginning of each, and one at its end with the duration and what the step reports.
+//! The metrics come from the same reports.
 
 use std::fmt::Display;
+use std::sync::Arc;
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use recsys_core::domain::id::Scope;
+use recsys_core::publish::{self, Manifest};
 use recsys_core::threads::interrupt::{self, Interrupted};
 
-use crate::watch::metrics;
+use crate::watch::metrics::{Record, Records, Run};
 
 /// Names of steps in logs and metrics.
 pub(crate) const STEPS: [&str; 7] =
@@ -24,11 +28,58 @@ pub(crate) struct Counts {
     pub(crate) bytes: Option<u64>,
 }
 
+/// What a step did, or a part of it. People see its `Display`, and `--json` its `Serialize`.
+pub(crate) trait Report {
+    /// Amounts for the log line at the end of the step.
+    fn counts(&self) -> Counts {
+        Counts::default()
+    }
+
+    /// Puts what it says into the metrics of its scope.
+    fn measure(&self, _record: &mut Record) {}
+}
+
+/// A manifest that is current.
+impl Report for Manifest {
+    fn measure(&self, record: &mut Record) {
+        record.manifest_updated = Some(self.updated_at);
+    }
+}
+
+/// The record of an artifact that is current.
+impl Report for publish::Record {
+    fn measure(&self, record: &mut Record) {
+        record.windows.insert(self.kind, self.window);
+    }
+}
+
+/// The metrics of one scope in the run.
+#[derive(Debug, Clone)]
+pub(crate) struct Meter {
+    pub(crate) scope: Scope,
+    records: Arc<Mutex<Records>>,
+}
+
+impl Meter {
+    pub(crate) fn new(run: &Run, scope: Scope) -> Self {
+        Self { scope, records: Arc::clone(&run.records) }
+    }
+
+    /// Takes in a report that ends no step of its own.
+    pub(crate) fn add(&self, report: &(impl Report + ?Sized)) {
+        self.update(|record| report.measure(record));
+    }
+
+    pub(crate) fn update(&self, note: impl FnOnce(&mut Record)) {
+        note(self.records.lock().entry(self.scope.clone()).or_default());
+    }
+}
+
 /// A running step. Dropping it without [`Step::end`] marks it as failed.
 #[derive(Debug)]
 pub(crate) struct Step {
     name: &'static str,
-    scope: Scope,
+    meter: Meter,
     window: String,
     begun: Instant,
     done: Option<Counts>,
@@ -37,38 +88,34 @@ pub(crate) struct Step {
 impl Step {
     /// Begins a step, unless the process was asked to stop.
     pub(crate) fn begin(
-        scope: &Scope,
+        meter: &Meter,
         name: &'static str,
         window: impl Display,
     ) -> Result<Self, Interrupted> {
         interrupt::check()?;
-        Ok(Self::go_on(scope, name, window))
+        Ok(Self::go_on(meter, name, window))
     }
 
     /// Begins a step that follows up on finished work, even if the process was asked to stop.
-    pub(crate) fn go_on(scope: &Scope, name: &'static str, window: impl Display) -> Self {
+    pub(crate) fn go_on(meter: &Meter, name: &'static str, window: impl Display) -> Self {
         debug_assert!(STEPS.contains(&name), "{name}");
-        let step = Self {
-            name,
-            scope: scope.clone(),
-            window: window.to_string(),
-            begun: Instant::now(),
-            done: None,
-        };
-        let Self { name, scope: Scope { tenant, surface }, window, .. } = &step;
-        tracing::info!(step = *name, %tenant, %surface, window, "step begins");
-        step
+        let window = window.to_string();
+        let Scope { tenant, surface } = &meter.scope;
+        tracing::info!(step = name, %tenant, %surface, window, "step begins");
+        Self { name, meter: meter.clone(), window, begun: Instant::now(), done: None }
     }
 
     /// Ends the step successfully.
-    pub(crate) fn end(mut self, counts: Counts) {
-        self.done = Some(counts);
+    pub(crate) fn end(mut self, report: &(impl Report + ?Sized)) {
+        self.done = Some(report.counts());
+        self.meter.add(report);
     }
 }
 
 impl Drop for Step {
     fn drop(&mut self) {
-        let Self { name, scope: Scope { tenant, surface }, window, begun, done } = self;
+        let Self { name, meter, window, begun, done } = self;
+        let Scope { tenant, surface } = &meter.scope;
         let took = begun.elapsed();
         let outcome = if done.is_some() { "done" } else { "failed" };
         let Counts { events, duplicates, invalid, foreign, artifacts, rows, bytes } =
@@ -77,6 +124,6 @@ impl Drop for Step {
             step = *name, %tenant, %surface, window, outcome, seconds = took.as_secs_f64(),
             events, duplicates, invalid, foreign, artifacts, rows, bytes, "step ends"
         );
-        metrics::record(|record| record.add_step(name, took));
+        meter.update(|record| record.add_step(name, took));
     }
 }

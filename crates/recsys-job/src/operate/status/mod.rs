@@ -18,6 +18,8 @@ use super::{Failure, Failures, Operator};
 use crate::shell::cli::StatusJob;
 use crate::shell::error::{JobError, is_interruption};
 use crate::shell::output::Output;
+use crate::watch::metrics::Run;
+use crate::watch::step::Meter;
 
 /// Maximum number of surfaces named in the last line.
 const MOST_NAMES: usize = 3;
@@ -34,16 +36,18 @@ struct Status {
 }
 
 /// `recsys-pipelines status`.
-pub(crate) fn status(flags: &StatusJob) -> anyhow::Result<()> {
+pub(crate) fn status(flags: &StatusJob, run: &Run) -> anyhow::Result<()> {
     let operator = Operator::new(&flags.common)?;
     let limits = Limits { age: flags.max_age, window_age: flags.max_window_age };
     let is_named = flags.filter.scope().is_some();
     let around = Around::open(&operator);
     // The registry does not know a surface whose first run failed.
     let scopes = operator.scopes(&flags.filter, around.failed())?;
-    let looked = parallel::try_map(&scopes, |scope| match surface(&operator, &around, scope, limits) {
-        Err(error) if is_interruption(&error) => Err(error),
-        found => Ok((scope, found)),
+    let looked = parallel::try_map(&scopes, |scope| {
+        match surface(&operator, &around, &Meter::new(run, scope.clone()), limits) {
+            Err(error) if is_interruption(&error) => Err(error),
+            found => Ok((scope, found)),
+        }
     })?;
     let (mut manifests, mut failures) = (Vec::new(), Failures::default());
     for (scope, found) in looked {

@@ -14,7 +14,8 @@ use super::super::{Operator, age};
 use super::around::Around;
 use super::limits::Limits;
 use crate::watch::failure_note::FailureNote;
-use crate::watch::metrics;
+use crate::watch::metrics::Record;
+use crate::watch::step::{Meter, Report};
 
 /// State of a surface, worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -106,20 +107,29 @@ impl SurfaceStatus {
     }
 }
 
-/// Reads the status of `scope`.
+impl Report for KindStatus {
+    fn measure(&self, record: &mut Record) {
+        record.windows.insert(self.kind, self.window);
+    }
+}
+
+/// Reads the status of the scope of `meter`.
 pub(super) fn surface(
     operator: &Operator,
     around: &Around,
-    scope: &Scope,
+    meter: &Meter,
     limits: Limits,
 ) -> anyhow::Result<SurfaceStatus> {
+    let scope = &meter.scope;
     let manifest = operator.registry().current(scope)?;
     let mut kinds = Vec::new();
     for (kind, uri) in manifest.iter().flat_map(|manifest| &manifest.current) {
-        kinds.push(kind_status(operator, scope, *kind, uri, limits)?);
+        let status = kind_status(operator, scope, *kind, uri, limits)?;
+        meter.add(&status);
+        kinds.push(status);
     }
     if let Some(manifest) = &manifest {
-        metrics::record(|record| record.set_manifest(scope, manifest.updated_at));
+        meter.add(manifest);
     }
     let wanted = operator.config.artifact_kinds.iter();
     let missing = wanted.filter(|kind| kinds.iter().all(|current| current.kind != **kind)).copied().collect();
@@ -184,7 +194,6 @@ fn kind_status(
     let built_at: Timestamp = built_at.parse().unwrap_or(Timestamp::UNIX_EPOCH);
     let ended = Timestamp::from_nanosecond(key.window.end().start_ns().into()).unwrap_or(Timestamp::MAX);
     let (own_age, lag) = (age(now, built_at), age(now, ended));
-    metrics::record(|record| record.set_window(scope, kind, key.window));
     Ok(KindStatus {
         kind,
         window: key.window,

@@ -1,8 +1,8 @@
 //! Metrics of a process in Prometheus text format, written to a file or a Pushgateway when it ends, whatever the
 //! outcome.
 //!
-//! A process runs once, so all metrics are gauges of that run. Values are collected in a global record and become
-//! samples at the end. Nothing here changes the exit code.
+//! A process runs once, so all metrics are gauges of that run. Values are collected in the run, by the scope they are
+//! of, and become samples at the end. Nothing here changes the exit code.
 
 mod failure;
 mod file;
@@ -10,25 +10,16 @@ mod push;
 mod record;
 mod samples;
 
-use std::sync::LazyLock;
-
-use parking_lot::Mutex;
 use recsys_core::domain::id::Scope;
 
+pub use record::Run;
 pub use samples::METRICS;
 
-pub(crate) use record::{Artifact, Events, Record, Run};
+pub(crate) use record::{Artifact, Events, Record, Records};
 
 use crate::config::{Config, MetricsSettings};
 use crate::shell::cli::CommonArgs;
 use crate::shell::error::one_line;
-
-static RECORD: LazyLock<Mutex<Record>> = LazyLock::new(Mutex::default);
-
-/// Updates the record of this process.
-pub(crate) fn record(note: impl FnOnce(&mut Record)) {
-    note(&mut RECORD.lock());
-}
 
 /// Writes and pushes the metrics of a process that is about to end. Failures are only warnings.
 pub(crate) fn end(run: &Run, common: &CommonArgs, outcome: &anyhow::Result<()>) {
@@ -37,8 +28,7 @@ pub(crate) fn end(run: &Run, common: &CommonArgs, outcome: &anyhow::Result<()>) 
         return;
     }
     let ended = run.ended(outcome);
-    let record = RECORD.lock();
-    let samples = samples::of(run, &record, &ended);
+    let samples = samples::of(run, &ended);
     if let Some(template) = file {
         let path = file_name(&template, run);
         if let Err(error) = file::write(&path, samples.clone(), run, &ended) {

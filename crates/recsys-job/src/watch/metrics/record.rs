@@ -1,9 +1,11 @@
 //! Facts about a process: its identity, its work, its outcome.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use recsys_core::artifact::Kind;
 use recsys_core::domain::id::Scope;
 use recsys_core::domain::limit::Limits;
@@ -14,9 +16,9 @@ use super::failure::{exceeded_limit, failed_gates};
 use crate::shell::clock;
 use crate::shell::error::exit;
 
-/// Identity of a process.
+/// Identity of a process, and the record of its work.
 #[derive(Debug)]
-pub(crate) struct Run {
+pub struct Run {
     /// Name of the binary; for an operator's command, with the command.
     pub(crate) binary: String,
     /// The scope, if the process works on exactly one.
@@ -25,6 +27,7 @@ pub(crate) struct Run {
     pub(crate) is_job: bool,
     pub(crate) start: Timestamp,
     begun: Instant,
+    pub(crate) records: Arc<Mutex<Records>>,
 }
 
 /// Outcome of a process.
@@ -46,6 +49,7 @@ impl Run {
             is_job: command.is_none(),
             start: clock::wall(),
             begun: Instant::now(),
+            records: Arc::default(),
         }
     }
 
@@ -79,18 +83,22 @@ pub(crate) struct Artifact {
     pub(crate) skipped_sessions: Option<u64>,
 }
 
-/// Work of a process so far.
+/// Work of a process so far, by scope.
+pub(crate) type Records = BTreeMap<Scope, Record>;
+
+/// Work on one scope so far.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
     pub(super) steps: BTreeMap<&'static str, Duration>,
     pub(super) events: Option<Events>,
     pub(super) artifacts: BTreeMap<Kind, Artifact>,
-    pub(super) manifests: BTreeMap<Scope, Timestamp>,
+    /// When the current manifest was updated.
+    pub(crate) manifest_updated: Option<Timestamp>,
     /// Windows of the current artifacts.
-    pub(super) windows: BTreeMap<(Scope, Kind), Window>,
-
+    pub(crate) windows: BTreeMap<Kind, Window>,
     pub(super) volume_ratios: BTreeMap<&'static str, f64>,
-    pub(super) limits: Option<Limits>,
+    /// Limits, which track their own usage.
+    pub(crate) limits: Option<Limits>,
     pub(super) notify_failed: Option<bool>,
 }
 
@@ -117,16 +125,6 @@ impl Record {
         self.artifacts.insert(kind, Artifact { skipped_sessions, ..artifact });
     }
 
-    /// Sets the time of the current manifest.
-    pub(crate) fn set_manifest(&mut self, scope: &Scope, updated_at: Timestamp) {
-        self.manifests.insert(scope.clone(), updated_at);
-    }
-
-    /// Sets the window of the current artifact of a kind.
-    pub(crate) fn set_window(&mut self, scope: &Scope, kind: Kind, window: Window) {
-        self.windows.insert((scope.clone(), kind), window);
-    }
-
     /// Sets the ratios of a day to the median of the days before, if there are enough of them.
     #[allow(clippy::cast_precision_loss, reason = "a ratio needs no more than 53 bits")]
     pub(crate) fn set_volume(&mut self, counts: &DayCounts, past: &Past) {
@@ -140,11 +138,6 @@ impl Record {
         ];
         let known = measures.into_iter().filter(|(_, _, median)| *median > 0.0);
         self.volume_ratios.extend(known.map(|(measure, count, median)| (measure, count as f64 / median)));
-    }
-
-    /// Keeps the limits, which track their own usage.
-    pub(crate) fn watch_limits(&mut self, limits: &Limits) {
-        self.limits = Some(limits.clone());
     }
 
     /// Records whether a notification failed; one failure among several counts.

@@ -71,7 +71,16 @@ impl Sample {
 }
 
 /// All samples of a finished run.
-pub(super) fn of(run: &Run, record: &Record, ended: &Ended) -> Vec<Sample> {
+pub(super) fn of(run: &Run, ended: &Ended) -> Vec<Sample> {
+    let mut samples = of_process(run, ended);
+    for (scope, record) in &*run.records.lock() {
+        of_scope(scope, record, &mut samples);
+    }
+    samples
+}
+
+/// How the process ended.
+fn of_process(run: &Run, ended: &Ended) -> Vec<Sample> {
     let mut samples = Vec::new();
     let mut add = |name, label, value| {
         samples.push(Sample { name, scope: run.scope.clone(), label, value });
@@ -85,6 +94,26 @@ pub(super) fn of(run: &Run, record: &Record, ended: &Ended) -> Vec<Sample> {
     if success {
         add(LAST_SUCCESS, None, seconds(ended.end));
     }
+    if run.is_job {
+        for gate in GATES {
+            let failed = ended.failed_gates.contains(&gate);
+            add("recsys_gate_failed", Some(("gate", gate)), truth(failed));
+        }
+        let limits = || Limit::ALL.iter().map(|limit| limit.as_str());
+        let cut = ended.exceeded_limit.filter(|limit| limits().all(|known| known != *limit));
+        for limit in limits().chain(cut) {
+            let exceeded = ended.exceeded_limit == Some(limit);
+            add("recsys_limit_exceeded", Some(("limit", limit)), truth(exceeded));
+        }
+    }
+    samples
+}
+
+/// What was done for one scope.
+fn of_scope(scope: &Scope, record: &Record, samples: &mut Vec<Sample>) {
+    let mut add = |name, label, value| {
+        samples.push(Sample { name, scope: Some(scope.clone()), label, value });
+    };
     for (step, took) in &record.steps {
         add("recsys_step_duration_seconds", Some(("step", step)), took.as_secs_f64());
     }
@@ -102,18 +131,6 @@ pub(super) fn of(run: &Run, record: &Record, ended: &Ended) -> Vec<Sample> {
             add("recsys_artifact_skipped_sessions", label, number(*skipped));
         }
     }
-    if run.is_job {
-        for gate in GATES {
-            let failed = ended.failed_gates.contains(&gate);
-            add("recsys_gate_failed", Some(("gate", gate)), truth(failed));
-        }
-        let limits = || Limit::ALL.iter().map(|limit| limit.as_str());
-        let cut = ended.exceeded_limit.filter(|limit| limits().all(|known| known != *limit));
-        for limit in limits().chain(cut) {
-            let exceeded = ended.exceeded_limit == Some(limit);
-            add("recsys_limit_exceeded", Some(("limit", limit)), truth(exceeded));
-        }
-    }
     if let Some(limits) = &record.limits {
         for limit in Limit::ALL {
             if let (Some(seen), Some(max)) = (limits.usage.greatest(*limit), limits.max_of(*limit)) {
@@ -128,15 +145,12 @@ pub(super) fn of(run: &Run, record: &Record, ended: &Ended) -> Vec<Sample> {
     if let Some(failed) = record.notify_failed {
         add("recsys_notify_failed", None, truth(failed));
     }
-    for (scope, updated_at) in &record.manifests {
-        let (name, scope) = (MANIFEST_UPDATED, Some(scope.clone()));
-        samples.push(Sample { name, scope, label: None, value: seconds(*updated_at) });
+    if let Some(updated_at) = record.manifest_updated {
+        add(MANIFEST_UPDATED, None, seconds(updated_at));
     }
-    for ((scope, kind), window) in &record.windows {
-        samples.push(window_end(Some(scope.clone()), *kind, nanoseconds(window.end().start_ns())));
+    for (kind, window) in &record.windows {
+        add(WINDOW_END, Some(("kind", kind.as_str())), nanoseconds(window.end().start_ns()));
     }
-
-    samples
 }
 
 /// End of the window of a kind's current artifact.

@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{ConfigError, NotifyRequest, NotifySettings};
 use crate::shell::error::one_line;
-use crate::watch::metrics;
+use crate::watch::metrics::Record;
 use crate::watch::post::Post;
-use crate::watch::step::{Counts, Step};
+use crate::watch::step::{Meter, Report, Step};
 
 /// The last notification that arrived.
 #[derive(Debug, Serialize, Deserialize)]
@@ -28,32 +28,44 @@ struct Notified {
     manifest: String,
 }
 
+/// A notification that was sent.
+struct Sent {
+    failed: bool,
+}
+
+impl Report for Sent {
+    fn measure(&self, record: &mut Record) {
+        record.add_notification(self.failed);
+    }
+}
+
 /// Sends the notifications of one scope, with all secrets resolved.
 pub(crate) struct Notifier {
     post: Post,
-    scope: Scope,
+    meter: Meter,
 }
 
 /// Shows the scope only; the request may hold secrets anywhere.
 impl fmt::Debug for Notifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Notifier({})", self.scope)
+        write!(f, "Notifier({})", self.meter.scope)
     }
 }
 
 impl Notifier {
     /// The notifier, if the settings have a URL. Resolves every environment variable that they name.
-    pub(crate) fn configured(settings: &NotifySettings, scope: &Scope) -> Result<Option<Self>, ConfigError> {
-        let request = settings.request((scope.tenant.as_str(), scope.surface.as_str()))?;
+    pub(crate) fn configured(settings: &NotifySettings, meter: &Meter) -> Result<Option<Self>, ConfigError> {
+        let Scope { tenant, surface } = &meter.scope;
+        let request = settings.request((tenant.as_str(), surface.as_str()))?;
         Ok(request.map(|NotifyRequest { url, headers, body, timeout }| {
             let post = Post { to: "the service of notify.url", url, headers, body, timeout };
-            Self { post, scope: scope.clone() }
+            Self { post, meter: meter.clone() }
         }))
     }
 
     /// Announces `current`, unless it was announced before.
     pub(crate) fn tell(&self, registry: &dyn Store, current: &Manifest) {
-        let key = layout::notified(&self.scope);
+        let key = layout::notified(&self.meter.scope);
         let told = Notified { v: 1, manifest: current.hash() };
         match last_told(registry, &key) {
             Ok(last) if last.as_ref() == Some(&told.manifest) => return,
@@ -61,17 +73,18 @@ impl Notifier {
             // Announcing twice is better than not at all.
             Err(error) => tracing::warn!(error = one_line(&error), "cannot tell what was notified of before"),
         }
-        let step = Step::go_on(&self.scope, "notify", &told.manifest[..12]);
+        let step = Step::go_on(&self.meter, "notify", &told.manifest[..12]);
         let sent = self.post.send();
-        metrics::record(|record| record.add_notification(sent.is_err()));
+        let report = Sent { failed: sent.is_err() };
         if let Err(error) = sent {
+            self.meter.add(&report);
             tracing::warn!(
                 error = one_line(&error),
                 "the service of notify.url was not notified; the next publish tries again"
             );
             return;
         }
-        step.end(Counts::default());
+        step.end(&report);
         let mut bytes = serde_json::to_vec(&told).unwrap_or_default();
         bytes.push(b'\n');
         if let Err(error) = registry.put(&key, &bytes, Condition::Always) {
