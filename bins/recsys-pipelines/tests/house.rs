@@ -249,3 +249,16 @@ fn every_room_says_what_it_is_for() {
         }
     }
 }
+
+/// The tables of the page on the architecture.
+#[test]
+fn the_page_on_the_house_lists_its_rooms_in_their_order() {
+    let page = fs::read_to_string(repository().join("docs/explanation/architecture.md")).unwrap();
+    for source in sources() {
+        let places =
+            rooms(&source).into_iter().map(|room| page.find(&format!("| `{room}`")).map(|at| (at, room)));
+        let listed: Option<Vec<(usize, String)>> = places.collect();
+        let Some(listed) = listed else { panic!("{}: a room is not on the page", source.display()) };
+        assert!(listed.is_sorted(), "{listed:?}");
+    }
+}

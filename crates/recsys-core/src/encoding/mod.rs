@@ -1,6 +1,7 @@
 //! Byte encodings: canonical JSON, timestamps, hashes.
 //!
-//! Equal values give equal bytes on every machine. This module reads no files and does not know what documents mean.
+//! Equal values give equal bytes on every machine, and bytes that are not well formed are refused. This module reads no
+//! files and does not know what documents mean.
 
 pub mod hash;
 pub mod json;
