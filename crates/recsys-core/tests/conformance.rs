@@ -75,6 +75,26 @@ fn documents_come_back_as_they_were_written(place: &Place) {
     assert_eq!(store.read("a/b").unwrap(), None);
 }
 
+fn a_part_of_a_document_is_read_alone(place: &Place) {
+    let content: Vec<u8> = (0..=250).cycle().take(100_000).collect();
+    let check = |store: Box<dyn Store>| {
+        assert_eq!(store.get_range("a/b", 0, 1).unwrap(), None);
+        assert_eq!(store.get_range("a/b", 0, 0).unwrap(), None);
+        store.put("a/b", &content, Condition::Always).unwrap();
+        let size = store.look("a/b").unwrap().unwrap().bytes;
+        for (offset, length) in [(0, size), (0, 1), (99_000, 1_000), (size - 1, 1), (70_000, 10), (5, 0)] {
+            let part = &content[usize::try_from(offset).unwrap()..][..usize::try_from(length).unwrap()];
+            assert_eq!(store.get_range("a/b", offset, length).unwrap().unwrap(), part, "{offset} {length}");
+        }
+        for (offset, length) in [(0, size + 1), (size - 1, 2), (size, 1), (size + 1, 5), (1, u64::MAX)] {
+            assert!(store.get_range("a/b", offset, length).is_err(), "{offset} {length}");
+        }
+    };
+    check(place.store("root"));
+    // The same where the store knows nothing better than to read from the start.
+    check(Box::new(CarelessStore(place.store("root2"))));
+}
+
 fn names_are_taken_as_they_are(place: &Place) {
     for root in ["root", "a b/%41/é"] {
         let store = place.store(root);
@@ -297,6 +317,7 @@ macro_rules! everywhere {
 everywhere! {
     what_is_not_there_is_none_and_no_failure
     documents_come_back_as_they_were_written
+    a_part_of_a_document_is_read_alone
     names_are_taken_as_they_are
     a_listing_is_of_one_folder_and_all_below_it
     long_listings_are_whole

@@ -5,21 +5,25 @@
 mod common;
 
 use std::fs;
+use std::io;
 use std::path::PathBuf;
+use std::vec;
 
 use common::{DAYS, Layout, budget, day, files, key_for, layout, lines, payload, text};
 use proptest::prelude::*;
 use recsys_core::artifact::item_list::ItemList;
 use recsys_core::artifact::{ArtifactKey, Draft, Inputs, ItemCount, Kind, Payload, version};
-use recsys_core::canonical::{Canonical, CanonicalError, DayRows, read_days};
+use recsys_core::canonical::{Canonical, CanonicalError, DayRows, Reader, read_days};
 use recsys_core::columnar::spill::Budget;
 use recsys_core::domain::id::Segment;
 use recsys_core::domain::limit::{Limits, OversizedSessions};
 use recsys_core::domain::window::Window;
 use recsys_core::encoding::hash::sha256;
+use recsys_core::encoding::timestamp;
 use recsys_core::input::catalog::Catalog;
-use recsys_core::input::event::Fault;
-use recsys_core::input::lines::{LineFile, for_each_line};
+use recsys_core::input::event::{Fault, Unchecked};
+use recsys_core::input::lines::{LineFile, LinesError, for_each_line};
+use recsys_core::input::source::{EventBatch, Source};
 use recsys_core::storage::Replaced;
 use recsys_core::table::events::EventTable;
 use recsys_testkit::folder::{Folder, age, is_old};
@@ -91,6 +95,46 @@ impl Days {
     /// The bytes of all days; `None` where there is no file.
     fn bytes(&self, days: &[DayRows]) -> Vec<Option<Vec<u8>>> {
         days.iter().map(|day| fs::read(self.path(day)).ok()).collect()
+    }
+}
+
+/// The events of lines as a source, which breaks off where they end if it is told to.
+struct Batches {
+    lines: vec::IntoIter<String>,
+    size: usize,
+    breaks_off: bool,
+}
+
+impl Batches {
+    fn new(lines: &[String], size: usize) -> Self {
+        Self { lines: Vec::from(lines).into_iter(), size, breaks_off: false }
+    }
+}
+
+impl Source for Batches {
+    fn name(&self) -> &'static str {
+        "events"
+    }
+
+    fn next_batch(&mut self, batch: &mut EventBatch) -> io::Result<bool> {
+        batch.clear();
+        for line in self.lines.by_ref().take(self.size) {
+            let event: Value = serde_json::from_str(&line).unwrap();
+            let text = |field: &str| event[field].as_str();
+            batch.push(&Unchecked {
+                ts: timestamp::parse(text("ts").unwrap().trim()).unwrap(),
+                tenant: text("tenant"),
+                surface: text("surface"),
+                segment: text("segment"),
+                user_id: text("user_id"),
+                session_id: text("session_id"),
+                request_id: text("request_id"),
+                item_id: text("item_id"),
+                rank: event["rank"].as_i64(),
+            });
+        }
+        let is_end = batch.events().len() == 0;
+        if is_end && self.breaks_off { Err(io::Error::other("gone")) } else { Ok(!is_end) }
     }
 }
 
@@ -247,6 +291,54 @@ proptest! {
             prop_assert_eq!(&expected, &versions_within(&aside, segment, &limits, &building));
         }
     }
+}
+
+proptest! {
+    #![proptest_config(cases(150))]
+
+    #[test]
+    fn the_source_does_not_show(lines in lines(), layout in layout(), size in 1..8usize, budget in budget()) {
+        let (scope, [first, last]) = (scope(), [DAYS[0], DAYS[2]].map(day));
+        let reader = Reader::new(&scope, &budget);
+        let (expected, counted) = reader.days(layout.files(&lines), first, last).unwrap();
+        let (mut gathered, counts) = reader.gather_from(&mut Batches::new(&lines, size), first, last).unwrap();
+        prop_assert_eq!(counted, counts);
+        let days: Vec<DayRows> = DAYS.map(|date| gathered.take(day(date)).unwrap().unwrap()).into();
+        let (one, other) = (Days::default(), Days::default());
+        prop_assert_eq!(one.write(&expected), other.write(&days));
+        prop_assert_eq!(one.bytes(&expected), other.bytes(&days));
+    }
+}
+
+#[test]
+fn the_first_bad_event_of_a_source_is_reported_as_that_of_a_file() {
+    let good: Vec<String> = busy_day(1, DAYS[0], 500, 100).iter().map(Exposure::line).collect();
+    let (scope, budget, day) = (scope(), Budget::default(), day(DAYS[0]));
+    let reader = Reader::new(&scope, &budget);
+    let error = |mut source: Batches| reader.gather_from(&mut source, day, day).unwrap_err();
+    for (field, bad) in
+        [("item_id", "é".repeat(300)), ("session_id", " ".to_owned()), ("tenant", String::new())]
+    {
+        let mut lines = good.clone();
+        for number in [300, 301, 400] {
+            let mut event: Value = serde_json::from_str(&lines[number]).unwrap();
+            event[field] = bad.clone().into();
+            lines[number] = event.to_string();
+        }
+        let file = LineFile::new("events", io::Cursor::new(lines.join("\n")));
+        let expected = reader.gather(vec![file], day, day).unwrap_err().to_string();
+        assert!(expected.starts_with("events:301: field"), "{expected}");
+        for size in [1, 7, 1000] {
+            assert_eq!(
+                error(Batches { breaks_off: true, ..Batches::new(&lines, size) }).to_string(),
+                expected
+            );
+        }
+    }
+    let broken = error(Batches { breaks_off: true, ..Batches::new(&good, 7) });
+    assert!(
+        matches!(broken, LinesError::Read { name, source } if name == "events" && source.to_string() == "gone")
+    );
 }
 
 /// Lines of several blocks, so that every thread gets some.

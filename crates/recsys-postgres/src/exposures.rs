@@ -1,11 +1,11 @@
-//! Streams exposures from the database as canonical input lines.
+//! Streams exposures from the database.
 //!
 //! A single statement reads all of them, hence from one snapshot: concurrent inserts are not seen, not even in part.
-//! A thread encodes rows as lines and sends them through a bounded queue; if it is full, the server has to wait.
-//! Memory holds a few chunks, whatever the number of rows.
+//! A thread turns rows into events and sends them through a bounded queue; if it is full, the server has to wait.
+//! Memory holds a few batches, whatever the number of rows.
 
 use std::borrow::Cow;
-use std::io::{self, Read};
+use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
@@ -13,9 +13,10 @@ use futures_util::TryStreamExt;
 use recsys_core::database::{DatabaseError, ExposureCounts, ExposureQuery, Exposures, Tally};
 use recsys_core::domain::id::Scope;
 use recsys_core::encoding::timestamp;
-use recsys_core::input::lines::{LineFile, MAX_LINE_BYTES};
-
-use serde::{Deserialize, Serialize};
+use recsys_core::input::event::Unchecked;
+use recsys_core::input::lines::MAX_LINE_BYTES;
+use recsys_core::input::source::{EventBatch, Source};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use sqlx::postgres::PgRow;
 use sqlx::{Connection as _, Row};
@@ -23,10 +24,11 @@ use sqlx::{Connection as _, Row};
 use crate::connection::{Connection, query, within};
 use crate::fault::{PostgresError, Problem};
 
-const CHUNK_BYTES: usize = 1 << 16;
+/// A batch of this size is sent.
+const BATCH_BYTES: usize = 1 << 17;
 
 /// Capacity of the queue.
-const CHUNKS_WAITING: usize = 8;
+const BATCHES_WAITING: usize = 8;
 
 impl Connection {
     /// Begins to read exposures. Fails at once if the table cannot be read; a malformed row is only reported when it
@@ -50,7 +52,7 @@ impl Connection {
                 self.execute(&format!("{sql} limit 0"), &parameters.each_ref().map(String::as_str))
             })
             .map_err(|problem| self.error(action.clone(), problem))?;
-        let (sender, receiver) = sync_channel(CHUNKS_WAITING);
+        let (sender, receiver) = sync_channel(BATCHES_WAITING);
         let scope = query.scope.clone();
         let (asked, server) = (action.clone(), self.server().to_owned());
         let pump = move || pump(self, &sql, &parameters, &scope, &action, &sender);
@@ -59,14 +61,14 @@ impl Connection {
             return Err(PostgresError { action: asked, server, problem });
         }
         let tally = Tally::default();
-        let reader = ExposureReader { pieces: receiver, chunk: Vec::new(), at: 0, tally: tally.clone() };
-        Ok(Exposures { lines: LineFile::new(query.table.to_string(), reader), tally })
+        let source = ExposureSource { name: query.table.to_string(), pieces: receiver, tally: tally.clone() };
+        Ok(Exposures { source: Box::new(source), tally })
     }
 }
 
 /// An element of the queue.
 enum Piece {
-    Lines(Vec<u8>),
+    Events(EventBatch),
     End(Result<ExposureCounts, PostgresError>),
 }
 
@@ -102,17 +104,17 @@ fn pump(
     let server = connection.server().to_owned();
     let (mut session, runtime) = connection.into_parts();
     let mut pumped = || -> Result<ExposureCounts, Stop> {
-        let mut encoder = Encoder { scope, counts: ExposureCounts::default(), chunk: Vec::new() };
+        let mut events = Events { scope, counts: ExposureCounts::default(), batch: EventBatch::default() };
         let mut rows = query(sql, &parameters.each_ref().map(String::as_str)).fetch(&mut session);
         while let Some(row) = runtime.block_on(within(limit, rows.try_next()))? {
-            encoder.add(&row)?;
-            if encoder.chunk.len() >= CHUNK_BYTES {
-                let lines = std::mem::replace(&mut encoder.chunk, Vec::with_capacity(CHUNK_BYTES * 2));
-                queue.send(Piece::Lines(lines)).map_err(|_| Abandoned)?;
+            events.add(&row)?;
+            if events.batch.bytes() >= BATCH_BYTES {
+                let batch = std::mem::take(&mut events.batch);
+                queue.send(Piece::Events(batch)).map_err(|_| Abandoned)?;
             }
         }
-        queue.send(Piece::Lines(encoder.chunk)).map_err(|_| Abandoned)?;
-        Ok(encoder.counts)
+        queue.send(Piece::Events(events.batch)).map_err(|_| Abandoned)?;
+        Ok(events.counts)
     };
     let end = match pumped() {
         Ok(counts) => Ok(counts),
@@ -125,25 +127,6 @@ fn pump(
         let _ = runtime.block_on(within(limit, session.close()));
     }
     let _ = queue.send(Piece::End(end));
-}
-
-/// An exposure as a canonical input line.
-#[derive(Serialize)]
-struct Line<'a> {
-    v: u8,
-    ts: &'a str,
-    tenant: &'a str,
-    surface: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    segment: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user_id: Option<&'a str>,
-    session_id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    request_id: Option<&'a str>,
-    item_id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rank: Option<i64>,
 }
 
 /// An element of `response.items[]`.
@@ -217,95 +200,86 @@ fn element(index: usize, item: &str) -> Result<Shown<'_>, String> {
     Ok(Shown { item_id, rank })
 }
 
-struct Encoder<'a> {
+/// The events of rows, on their way into the queue.
+struct Events<'a> {
     scope: &'a Scope,
     counts: ExposureCounts,
-    chunk: Vec<u8>,
+    batch: EventBatch,
 }
 
-impl Encoder<'_> {
+impl Events<'_> {
     fn add(&mut self, row: &PgRow) -> Result<(), Problem> {
         let text = |column| row.try_get::<Option<&str>, usize>(column);
         let microseconds: i64 = row.try_get(0)?;
-        let (request_id, segment, user_id) = (text(1)?, text(2)?, text(3)?);
+        // Does not saturate: the window only has days within the nanosecond range.
+        let ts = microseconds.saturating_mul(1000);
+        let (request_id, segment, user_id, session_id) = (text(1)?, text(2)?, text(3)?, text(4)?);
         self.counts.rows += 1;
-        let Some(session_id) = text(4)?.filter(|session| !session.trim().is_empty()) else {
+        if session_id.is_none_or(|session| session.trim().is_empty()) {
             self.counts.without_session += 1;
             return Ok(());
-        };
-        let ts = written(microseconds)?;
-        let malformed = |reason: String| Problem::Exposure {
-            ts: ts.clone(),
-            request_id: request_id.unwrap_or("unknown").to_owned(),
-            reason,
+        }
+        let malformed = |reason: String| match written(ts) {
+            Ok(ts) => {
+                Problem::Exposure { ts, request_id: request_id.unwrap_or("unknown").to_owned(), reason }
+            }
+            Err(error) => Problem::Answer(error.to_string()),
         };
         let items = shown(text(5)?.unwrap_or("null")).map_err(malformed)?;
         if items.is_empty() {
             self.counts.without_items += 1;
         }
-        for (index, Shown { item_id, rank }) in items.into_iter().enumerate() {
-            let start = self.chunk.len();
-            let line = Line {
-                v: 1,
-                ts: &ts,
-                tenant: self.scope.tenant.as_str(),
-                surface: self.scope.surface.as_str(),
+        for (index, Shown { item_id, rank }) in items.iter().enumerate() {
+            let event = Unchecked {
+                ts,
+                tenant: Some(self.scope.tenant.as_str()),
+                surface: Some(self.scope.surface.as_str()),
                 segment,
-                user_id: user_id.filter(|user| !user.is_empty()),
+                user_id,
                 session_id,
                 request_id,
-                item_id: &item_id,
-                rank,
+                item_id: Some(item_id),
+                rank: *rank,
             };
-            serde_json::to_writer(&mut self.chunk, &line)
-                .map_err(|error| Problem::Answer(error.to_string()))?;
-            if self.chunk.len() - start > MAX_LINE_BYTES {
+            if event.bytes() > MAX_LINE_BYTES {
                 let reason =
                     format!("response.items[{index}] makes an event of more than {MAX_LINE_BYTES} bytes");
                 return Err(malformed(reason));
             }
-            self.chunk.push(b'\n');
+            self.batch.push(&event);
             self.counts.events += 1;
         }
         Ok(())
     }
 }
 
-fn written(microseconds: i64) -> Result<String, Problem> {
+fn written(ts: i64) -> io::Result<String> {
     let mut text = Vec::new();
-    // Does not saturate: the window only has days within the nanosecond range.
-    timestamp::write(microseconds.saturating_mul(1000), &mut text)
-        .map_err(|error| Problem::Answer(error.to_string()))?;
+    timestamp::write(ts, &mut text)?;
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-struct ExposureReader {
+struct ExposureSource {
+    name: String,
     pieces: Receiver<Piece>,
-    chunk: Vec<u8>,
-    /// Bytes of the chunk read so far.
-    at: usize,
     tally: Tally,
 }
 
-impl Read for ExposureReader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.at == self.chunk.len() {
-            if self.tally.counts().is_some() {
-                return Ok(0);
+impl Source for ExposureSource {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn next_batch(&mut self, batch: &mut EventBatch) -> io::Result<bool> {
+        match self.pieces.recv() {
+            Ok(Piece::Events(events)) => *batch = events,
+            Ok(Piece::End(Ok(counts))) => {
+                self.tally.set(counts);
+                return Ok(false);
             }
-            match self.pieces.recv() {
-                Ok(Piece::Lines(lines)) => (self.chunk, self.at) = (lines, 0),
-                Ok(Piece::End(Ok(counts))) => {
-                    self.tally.set(counts);
-                }
-                Ok(Piece::End(Err(error))) => return Err(io::Error::other(DatabaseError::from(error))),
-                Err(_) => return Err(io::Error::other("the thread that reads exposures has ended early")),
-            }
+            Ok(Piece::End(Err(error))) => return Err(io::Error::other(DatabaseError::from(error))),
+            Err(_) => return Err(io::Error::other("the thread that reads exposures has ended early")),
         }
-        let rest = &self.chunk[self.at..];
-        let taken = rest.len().min(buffer.len());
-        buffer[..taken].copy_from_slice(&rest[..taken]);
-        self.at += taken;
-        Ok(taken)
+        Ok(true)
     }
 }

@@ -1,4 +1,4 @@
-//! Turns lines into the events of each day, sorted and without repeated deliveries.
+//! Turns lines, or the events of a source, into the events of each day, sorted and without repeated deliveries.
 //!
 //! Each thread collects the events of each day as rows of integers, with its own dictionaries. A thread that exceeds
 //! its share of the budget writes sorted runs to the temporary file. If any thread did, the rest is written, too, and
@@ -19,9 +19,10 @@ use super::sort::sort;
 use crate::columnar::dictionary::{BatchInterner, Dictionary, Strings, union};
 use crate::domain::id::Scope;
 use crate::domain::stream::Stream;
-use crate::input::event::{Exposure, LastLine, RawExposure, RawOutcome, Rules};
+use crate::input::event::{Exposure, LastLine, RawExposure, RawOutcome, Rules, Unchecked};
 use crate::input::lines::{LineFile, LinesError, for_each_good_line};
 use crate::input::quarantine::Aside;
+use crate::input::source::{Source, for_each_event};
 use crate::input::stop::Stop;
 
 use crate::columnar::spill::Budget;
@@ -242,6 +243,10 @@ impl Worker<'_> {
         }
     }
 
+    fn event(&mut self, event: &Unchecked<'_>, times: &Range<i64>) -> Result<(), Stop> {
+        self.take(self.reader.rules.check(event)?, times)
+    }
+
     /// Takes the event of a good line; bad lines are counted where they are set aside.
     fn take(&mut self, event: Option<Exposure<'_>>, times: &Range<i64>) -> Result<(), Stop> {
         self.counts.lines += 1;
@@ -329,28 +334,57 @@ impl<'a> Reader<'a> {
         first: Day,
         last: Day,
     ) -> Result<(Gathered, Counts), LinesError> {
-        let Reader { stream, budget, aside, .. } = *self;
         let times = first.start_ns()..last.end_ns();
-        let threads = budget.reading_threads();
-        let worker = || Worker {
+        let threads = self.budget.reading_threads();
+        let work = |worker: &mut Worker<'_>, line: &str| worker.line(line, &times);
+        let workers = for_each_good_line(files, threads, self.aside, || self.worker(threads), work)?;
+        self.gathered(workers, first, last)
+    }
+
+    /// Like [`gather`](Self::gather), of the exposures of a source. The first one that breaks a rule is an error in any
+    /// case.
+    pub fn gather_from(
+        &self,
+        source: &mut dyn Source,
+        first: Day,
+        last: Day,
+    ) -> Result<(Gathered, Counts), LinesError> {
+        let reader = Self { stream: Stream::Exposures, aside: None, ..*self };
+        let times = first.start_ns()..last.end_ns();
+        let threads = reader.budget.reading_threads();
+        let work = |worker: &mut Worker<'_>, event: &Unchecked<'_>| worker.event(event, &times);
+        let workers = for_each_event(source, threads, || reader.worker(threads), work)?;
+        reader.gathered(workers, first, last)
+    }
+
+    fn worker(&self, threads: usize) -> Worker<'_> {
+        Worker {
             reader: self,
-            share: budget.events_of(stream) / threads,
+            share: self.budget.events_of(self.stream) / threads,
             last: LastLine::default(),
             days: Vec::new(),
             runs: Vec::new(),
             counts: Counts::default(),
             outside: Outside::default(),
             unlooked: 0,
-        };
-        let work = |worker: &mut Worker<'_>, line: &str| worker.line(line, &times);
-        let mut workers = for_each_good_line(files, threads, aside, worker, work)?;
+        }
+    }
+
+    /// Puts together what the workers have read of the days `first` to `last`.
+    fn gathered(
+        &self,
+        mut workers: Vec<Worker<'_>>,
+        first: Day,
+        last: Day,
+    ) -> Result<(Gathered, Counts), LinesError> {
+        let Reader { stream, budget, aside, .. } = *self;
         // From here on, the budget is for the days as they are taken. Workers spill one after the other, so that at
         // most one shard at a time is sorted in memory.
         if workers.iter().any(|worker| !worker.runs.is_empty()) {
             workers.iter_mut().try_for_each(Worker::spill_all)?;
         }
 
-        let count = usize::try_from((times.end - times.start) / Day::NS).unwrap_or_default();
+        let count = usize::try_from((last.end_ns() - first.start_ns()) / Day::NS).unwrap_or_default();
         let mut days: Vec<_> = (0..count).map(|_| Some(Parts::default())).collect();
         let mut counts = Counts { lines: aside.map_or(0, Aside::lines), ..Counts::default() };
         for worker in workers {

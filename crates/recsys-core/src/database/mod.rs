@@ -20,7 +20,7 @@ use crate::domain::class::Class;
 use crate::domain::id::{Scope, Tenant};
 use crate::domain::window::{Day, Window};
 use crate::input::catalog::{CatalogError, Columns};
-use crate::input::lines::LineFile;
+use crate::input::source::Source;
 use crate::storage::Secret;
 
 /// Connects to one make of database server.
@@ -165,7 +165,7 @@ pub struct ExposureQuery<'a> {
     pub table: &'a TableName,
     /// The id of the tenant.
     pub tenant: &'a TenantId,
-    /// Tenant and surface. The lines carry the tenant's name.
+    /// Tenant and surface. The events carry the tenant's name.
     pub scope: &'a Scope,
     /// The days to read.
     pub window: Window,
@@ -176,7 +176,7 @@ pub struct ExposureQuery<'a> {
 pub struct ExposureCounts {
     /// All rows of the query.
     pub rows: u64,
-    /// Lines produced: one for each item of a row.
+    /// Events produced: one for each item of a row.
     pub events: u64,
     /// Rows that were skipped because they have no session.
     pub without_session: u64,
@@ -186,15 +186,15 @@ pub struct ExposureCounts {
 
 /// Exposures that are being read from a database.
 pub struct Exposures {
-    /// The lines, in the order of time and request id. If reading fails, [`DatabaseError::of`] finds the error.
-    pub lines: LineFile,
-    /// The counts, available after the last line.
+    /// The events, in the order of time and request id. If reading fails, [`DatabaseError::of`] finds the error.
+    pub source: Box<dyn Source>,
+    /// The counts, available after the last event.
     pub tally: Tally,
 }
 
 impl fmt::Debug for Exposures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Exposures").field("name", &self.lines.name).field("tally", &self.tally).finish()
+        f.debug_struct("Exposures").field("name", &self.source.name()).field("tally", &self.tally).finish()
     }
 }
 
@@ -203,14 +203,13 @@ impl fmt::Debug for Exposures {
 pub struct Tally(Arc<OnceLock<ExposureCounts>>);
 
 impl Tally {
-    /// The counts; `None` until the last line has been read.
+    /// The counts; `None` until the last event has been read.
     pub fn counts(&self) -> Option<ExposureCounts> {
         self.0.get().copied()
     }
 
     /// Sets the counts. Only the first call has an effect.
     pub fn set(&self, counts: ExposureCounts) {
-        // A reader that is called again at its end sets the same counts again.
         let _ = self.0.set(counts);
     }
 }

@@ -18,8 +18,8 @@ use futures_util::{Stream, TryStreamExt};
 use jiff::Timestamp;
 use object_store::path::Path;
 use object_store::{
-    Error, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutPayload,
-    UpdateVersion, WriteMultipart,
+    Error, GetOptions, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions,
+    PutPayload, UpdateVersion, WriteMultipart,
 };
 use tempfile::SpooledTempFile;
 use tokio::runtime::Runtime;
@@ -28,7 +28,7 @@ use crate::threads::interrupt::{self, Interrupted};
 use crate::threads::parallel::{self, NotStarted};
 use crate::threads::silence::Silence;
 
-use super::document::{check_size, read_at_most};
+use super::document::{check_size, read_at_most, read_exactly};
 use super::fault::MIN_BYTES_PER_SECOND;
 use super::{
     BucketFault, Commit, Condition, Conditions, Listed, MAX_DOCUMENT_BYTES, Patience, Pending, PendingWrite,
@@ -207,8 +207,12 @@ impl BucketStore {
 
     /// Starts reading a document.
     fn get(&self, key: &str) -> Result<Option<GetResult>, StoreError> {
+        self.get_part(key, GetOptions::default())
+    }
+
+    fn get_part(&self, key: &str, part: GetOptions) -> Result<Option<GetResult>, StoreError> {
         let path = self.path(key)?;
-        match self.wait(self.store.get(&path)) {
+        match self.wait(self.store.get_opts(&path, part)) {
             Ok(result) => Ok(Some(result)),
             Err(error @ Error::NotFound { .. }) => {
                 let fault = BucketFault::new(self.service(), &error);
@@ -366,6 +370,17 @@ impl Store for BucketStore {
     fn read_at_most(&self, key: &str, most: u64) -> Result<Option<Vec<u8>>, StoreError> {
         let Some(result) = self.get(key)? else { return Ok(None) };
         self.read_whole(key, result, most).map(Some)
+    }
+
+    fn get_range(&self, key: &str, offset: u64, length: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        if length == 0 {
+            // Services do not take an empty range.
+            return Ok(self.look(key)?.map(|_| Vec::new()));
+        }
+        let part = GetOptions::new().with_range(Some(offset..offset.saturating_add(length)));
+        let Some(result) = self.get_part(key, part)? else { return Ok(None) };
+        let bytes = read_exactly(self.reader(result), length);
+        bytes.map(Some).map_err(|source| self.error("read", key, source))
     }
 
     fn begin(&self, key: &str) -> Result<Box<dyn PendingWrite + '_>, StoreError> {

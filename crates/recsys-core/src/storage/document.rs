@@ -69,6 +69,17 @@ pub(super) fn read_at_most(reader: impl Read, most: u64) -> io::Result<Vec<u8>> 
     Ok(bytes)
 }
 
+/// Reads `length` bytes. Memory is only taken for bytes that arrive.
+pub(super) fn read_exactly(reader: impl Read, length: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader.take(length).read_to_end(&mut bytes)?;
+    if (bytes.len() as u64) < length {
+        let problem = format!("it ends within the {length} bytes that were asked for");
+        return Err(io::Error::new(ErrorKind::UnexpectedEof, problem));
+    }
+    Ok(bytes)
+}
+
 /// Opens a regular file for reading; `None` if nothing is there. Anything else is an error at once.
 pub(super) fn open_regular(path: &Path) -> io::Result<Option<File>> {
     let found = match fs::metadata(path) {

@@ -9,7 +9,7 @@
 //! kernel releases the lock when its holder dies.
 
 use std::fs::{self, File, Permissions, TryLockError};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Once, OnceLock};
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tempfile::NamedTempFile;
 
-use super::document::{check_size, open_beside, open_regular, read_at_most};
+use super::document::{check_size, open_beside, open_regular, read_at_most, read_exactly};
 use super::hard_links::{NoHardLinks, has_links};
 use super::large_file::{self, LargeFile};
 use super::watched_file::WatchedFile;
@@ -199,6 +199,14 @@ impl Store for LocalStore {
         let path = self.path(key);
         let bytes = read(&path, most).map_err(failed("read", &path))?;
         bytes.map_or_else(|| check_missing(&path, "file").map(|()| None), |bytes| Ok(Some(bytes)))
+    }
+
+    fn get_range(&self, key: &str, offset: u64, length: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let path = self.path(key);
+        let file = open_regular(&path).map_err(failed("open", &path))?;
+        let Some(mut file) = file else { return check_missing(&path, "file").map(|()| None) };
+        let bytes = file.seek(SeekFrom::Start(offset)).and_then(|_| read_exactly(file, length));
+        bytes.map(Some).map_err(failed("read", &path))
     }
 
     fn read_tagged(&self, key: &str) -> Result<Option<(Vec<u8>, Tag)>, StoreError> {

@@ -257,6 +257,16 @@ pub trait Store: Debug + Send + Sync {
         }
     }
 
+    /// Reads `length` bytes from `offset` on; [`look`](Self::look) gives the size of the document. A range that reaches
+    /// beyond the end is an error. Stores override it to avoid reading what comes before.
+    fn get_range(&self, key: &str, offset: u64, length: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(mut reader) = self.open(key)? else { return Ok(None) };
+        io::copy(&mut reader.by_ref().take(offset), &mut io::sink())
+            .and_then(|_| document::read_exactly(reader, length))
+            .map(Some)
+            .map_err(|source| StoreError { action: "read", target: self.name(key), source })
+    }
+
     /// Whether a document holds exactly `bytes`; compared without a second copy in memory.
     fn holds(&self, key: &str, bytes: &[u8]) -> Result<bool, StoreError> {
         let Some(reader) = self.open(key)? else { return Ok(false) };

@@ -38,6 +38,10 @@ impl Store for Unconditional {
         self.0.read_at_most(key, most)
     }
 
+    fn get_range(&self, key: &str, offset: u64, length: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.get_range(key, offset, length)
+    }
+
     fn begin(&self, key: &str) -> Result<Box<dyn PendingWrite + '_>, StoreError> {
         Ok(Box::new(Unchecked { store: self, key: key.to_owned(), pending: self.0.begin(key)? }))
     }

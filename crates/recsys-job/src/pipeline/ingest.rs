@@ -303,11 +303,9 @@ impl<'a> Ingest<'a> {
                 (days.take(day)?, Some(source.of_a_day(day)), bad)
             }
             Source::Table(driver) => {
-                let Exposures { lines, tally } = exposures(self.ctx, *driver, day)?;
                 // A row is not a line that a producer wrote: one that is malformed is an error in any case.
-                let (mut days, source, _) =
-                    read(self.ctx, self.stream, &Progress::begin(), vec![lines], (day, day), None)?;
-                (days.take(day)?, Some(SourceReport { table: tally.counts(), ..source }), None)
+                let (mut days, source) = read_table(self.ctx, *driver, day)?;
+                (days.take(day)?, Some(source), None)
             }
         };
         let lines = source.as_ref().map_or(0, |source| source.lines);
@@ -399,18 +397,32 @@ fn read(
         );
     }
     let files = files.into_iter().map(|file| progress.count_lines(file)).collect();
-    let rules = Rules { scope: &ctx.scope, max_id_bytes: ctx.config.limits.max_id_bytes };
-    let reader = Reader { stream, rules, budget: &ctx.budget, aside: aside.as_ref() };
+    let reader = Reader { stream, rules: rules(ctx), budget: &ctx.budget, aside: aside.as_ref() };
     match (reader.gather(files, first, last), aside) {
         (Ok((days, counts)), aside) => Ok((days, SourceReport::new(names, counts), aside.map(Aside::finish))),
         (Err(LinesError::Hopeless { name, line, why }), Some(aside)) => {
             let at = quarantine::Stop { name, line, why };
             Err(quarantine::stopped(ctx, stream, first, at, &aside.finish()))
         }
-        // A database says by itself what it was asked for.
-        (Err(LinesError::Read { source, .. }), _) if DatabaseError::of(&source).is_some() => Err(source
-            .downcast::<DatabaseError>()
-            .map_or_else(|source| LinesError::Read { name: names.concat(), source }.into(), Into::into)),
         (Err(error), _) => Err(error.into()),
     }
+}
+
+fn rules(ctx: &Context) -> Rules<'_> {
+    Rules { scope: &ctx.scope, max_id_bytes: ctx.config.limits.max_id_bytes }
+}
+
+fn read_table(ctx: &Context, driver: &dyn Driver, day: Day) -> anyhow::Result<(Gathered, SourceReport)> {
+    let Exposures { source, tally } = exposures(ctx, driver, day)?;
+    let (name, progress) = (source.name().to_owned(), Progress::begin());
+    let reader = Reader { rules: rules(ctx), ..Reader::new(&ctx.scope, &ctx.budget) };
+    let gathered = reader.gather_from(&mut progress.count_events(source), day, day);
+    let (days, counts) = gathered.map_err(|error| match error {
+        // A database says by itself what it was asked for.
+        LinesError::Read { source, name } => source
+            .downcast::<DatabaseError>()
+            .map_or_else(|source| LinesError::Read { name, source }.into(), anyhow::Error::from),
+        error => error.into(),
+    })?;
+    Ok((days, SourceReport { table: tally.counts(), ..SourceReport::new(vec![name], counts) }))
 }

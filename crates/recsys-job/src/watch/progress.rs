@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use recsys_core::artifact::Kind;
 use recsys_core::input::lines::LineFile;
+use recsys_core::input::source::{EventBatch, Source};
 use recsys_core::storage::{Conditions, Listed, Pending, PendingWrite, Store, StoreError, Tag};
 
 /// Delay before the bar appears.
@@ -103,6 +104,31 @@ impl Progress {
         let LineFile { name, reader, bytes } = file;
         let reader = Counting { reader, seen: Arc::clone(&self.seen), count: count_lines };
         LineFile { name, reader: Box::new(reader), bytes }
+    }
+
+    /// Wraps a source; counts its events.
+    pub(crate) fn count_events(&self, source: Box<dyn Source>) -> CountingSource {
+        CountingSource { source, seen: Arc::clone(&self.seen) }
+    }
+}
+
+/// A source that counts its events.
+pub(crate) struct CountingSource {
+    source: Box<dyn Source>,
+    seen: Arc<Seen>,
+}
+
+impl Source for CountingSource {
+    fn name(&self) -> &str {
+        self.source.name()
+    }
+
+    fn next_batch(&mut self, batch: &mut EventBatch) -> io::Result<bool> {
+        let is_read = self.source.next_batch(batch)?;
+        if is_read {
+            self.seen.lines.fetch_add(batch.events().len() as u64, Ordering::Relaxed);
+        }
+        Ok(is_read)
     }
 }
 
@@ -225,6 +251,11 @@ impl Store for Watched<'_> {
 
     fn read_tagged(&self, key: &str) -> Result<Option<(Vec<u8>, Tag)>, StoreError> {
         self.store.read_tagged(key)
+    }
+
+    fn get_range(&self, key: &str, offset: u64, length: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let bytes = self.store.get_range(key, offset, length)?;
+        Ok(bytes.inspect(|bytes| (self.count)(&self.seen, bytes)))
     }
 
     fn begin(&self, key: &str) -> Result<Box<dyn PendingWrite + '_>, StoreError> {

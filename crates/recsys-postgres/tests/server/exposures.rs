@@ -1,20 +1,20 @@
 //! Exposures, streamed.
 
-use std::io::{self, Read};
+use std::io;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use recsys_core::database::{ExposureCounts, ExposureQuery, Patience, TableName, Tally, TenantId};
 use recsys_core::domain::class::Class;
 use recsys_core::domain::window::Window;
-use recsys_core::input::event::{RawExposure, Rules};
+use recsys_core::input::event::Unchecked;
+use recsys_core::input::source::{EventBatch, Source};
 use recsys_postgres::PostgresError;
 use recsys_testkit::patience::wait_until;
 use recsys_testkit::postgres::Database;
 use recsys_testkit::scope::scope;
 
 use crate::{DEMO, OTHER, PATIENCE, assert_fails, cut_off, day, open, prepared, try_open};
-
-type Lines = Box<dyn Read + Send>;
 
 fn window(last: &str, days: u32) -> Window {
     Window::ending_with(day(last), days).unwrap()
@@ -25,21 +25,35 @@ fn begin(
     tenant: &TenantId,
     patience: Patience,
     window: Window,
-) -> Result<(Lines, Tally), PostgresError> {
+) -> Result<(Box<dyn Source>, Tally), PostgresError> {
     let table = TableName::known("exposure_events");
     let query = ExposureQuery { table: &table, tenant, scope: &scope(), window };
     let exposures = try_open(&database.url(), patience)?.exposures(query)?;
-    assert_eq!(exposures.lines.name, "exposure_events");
-    Ok((exposures.lines.reader, exposures.tally))
+    assert_eq!(exposures.source.name(), "exposure_events");
+    Ok((exposures.source, exposures.tally))
 }
 
-fn read(database: &Database, tenant: &TenantId, window: Window) -> io::Result<(String, ExposureCounts)> {
-    let (mut reader, tally) = begin(database, tenant, PATIENCE, window).unwrap();
+/// The events that are left, each as text.
+fn rest(source: &mut dyn Source) -> io::Result<Vec<String>> {
+    let (mut events, mut batch) = (Vec::new(), EventBatch::default());
+    while source.next_batch(&mut batch)? {
+        events.extend(batch.events().map(|event| {
+            let Unchecked { ts, tenant, surface, segment, user_id, session_id, .. } = event;
+            let time = Timestamp::from_nanosecond(ts.into()).unwrap();
+            assert_eq!((tenant, surface), (Some("demo"), Some("home")));
+            let Unchecked { request_id, item_id, rank, .. } = event;
+            let texts = [segment, user_id, session_id, request_id, item_id];
+            format!("{time} {} {rank:?}", texts.map(|text| format!("{text:?}")).join(" "))
+        }));
+    }
+    Ok(events)
+}
+
+fn read(database: &Database, tenant: &TenantId, window: Window) -> io::Result<(Vec<String>, ExposureCounts)> {
+    let (mut source, tally) = begin(database, tenant, PATIENCE, window).unwrap();
     assert_eq!(tally.counts(), None);
-    let mut text = String::new();
-    reader.read_to_string(&mut text)?;
-    assert_eq!(reader.read(&mut [0])?, 0);
-    Ok((text, tally.counts().unwrap()))
+    let events = rest(&mut *source)?;
+    Ok((events, tally.counts().unwrap()))
 }
 
 fn insert(database: &Database, rows: &str) {
@@ -54,7 +68,7 @@ fn shown(response: &str) -> String {
 }
 
 #[test]
-fn rows_become_lines_of_canonical_input() {
+fn rows_become_events() {
     let (database, demo) = prepared();
     let request = |n: u32| format!("00000000-0000-0000-0000-00000000000{n}");
     let [one, two, three, four] = [1, 2, 3, 4].map(request);
@@ -77,32 +91,22 @@ fn rows_become_lines_of_canonical_input() {
                ('{OTHER}', '2026-01-01T06:00:00Z', '{one}', 'home', null, null, 's1', '{{"items": [{{"item_id": "X"}}]}}')"#
         ),
     );
-    let start = r#"{"v":1,"ts":"2026-01-01T00:00:00Z","tenant":"demo","surface":"home","#;
+    let midnight = "2026-01-01T00:00:00Z";
     let expected = [
-        format!(r#"{start}"session_id":"s1","request_id":"{one}","item_id":"C"}}"#),
+        format!(r#"{midnight} None None Some("s1") Some("{one}") Some("C") None"#),
+        format!(r#"{midnight} Some("") Some("") Some(" s1 ") Some("{two}") Some("say \"ö\"\n") Some(7)"#),
+        format!(r#"{midnight} Some("") Some("") Some(" s1 ") Some("{two}") Some("B") None"#),
         format!(
-            r#"{start}"segment":"","session_id":" s1 ","request_id":"{two}","item_id":"say \"ö\"\n","rank":7}}"#
-        ),
-        format!(r#"{start}"segment":"","session_id":" s1 ","request_id":"{two}","item_id":"B"}}"#),
-        format!(
-            r#"{},"segment":"vip","user_id":"00abff","session_id":"s2","request_id":"{four}","item_id":"A","rank":0}}"#,
-            r#"{"v":1,"ts":"2026-01-01T23:59:59.999999Z","tenant":"demo","surface":"home""#
+            r#"2026-01-01T23:59:59.999999Z Some("vip") Some("00abff") Some("s2") Some("{four}") Some("A") Some(0)"#
         ),
     ];
-    let (text, counts) = read(&database, &demo, window("2026-01-01", 1)).unwrap();
-    assert_eq!(text.lines().collect::<Vec<_>>(), expected);
+    let (events, counts) = read(&database, &demo, window("2026-01-01", 1)).unwrap();
+    assert_eq!(events, expected);
     assert_eq!(counts, ExposureCounts { rows: 8, events: 4, without_session: 2, without_items: 3 });
-    for line in text.lines() {
-        let event = RawExposure::parse(line).unwrap();
-        assert_eq!(
-            event.check(&Rules::new(&scope())).unwrap().unwrap().segment,
-            line.contains("vip").then_some("vip")
-        );
-    }
     let (_, counts) = read(&database, &demo, window("2026-01-02", 3)).unwrap();
     assert_eq!((counts.rows, counts.events), (10, 6));
-    let (text, counts) = read(&database, &demo, window("2026-02-01", 1)).unwrap();
-    assert_eq!((text.as_str(), counts), ("", ExposureCounts::default()));
+    let none = read(&database, &demo, window("2026-02-01", 1)).unwrap();
+    assert_eq!(none, (Vec::new(), ExposureCounts::default()));
 }
 
 #[test]
@@ -152,6 +156,14 @@ fn many(database: &Database, rows: u32) {
     ));
 }
 
+/// A source of the day of which one batch was read.
+fn begun(database: &Database, demo: &TenantId, patience: Patience) -> (Box<dyn Source>, Tally, EventBatch) {
+    let (mut source, tally) = begin(database, demo, patience, window("2026-01-01", 1)).unwrap();
+    let mut batch = EventBatch::default();
+    assert!(source.next_batch(&mut batch).unwrap());
+    (source, tally, batch)
+}
+
 /// A figure of this process, in KiB.
 fn memory(what: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -163,9 +175,7 @@ fn memory(what: &str) -> u64 {
 fn what_is_inserted_meanwhile_is_not_seen_and_little_is_in_memory() {
     let (database, demo) = prepared();
     many(&database, 200_000);
-    let (mut reader, tally) = begin(&database, &demo, PATIENCE, window("2026-01-01", 1)).unwrap();
-    let mut first = [0; 1000];
-    reader.read_exact(&mut first).unwrap();
+    let (mut source, tally, mut batch) = begun(&database, &demo, PATIENCE);
     let before = memory("VmRSS");
     // It is far from its end: the queue is short.
     database.execute(&format!(
@@ -175,18 +185,13 @@ fn what_is_inserted_meanwhile_is_not_seen_and_little_is_in_memory() {
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!(tally.counts(), None);
     let (mut events, mut late, mut most) = (0, 0, 0);
-    let mut buffer = vec![0; 1 << 20];
-    let text = first.as_slice().chain(reader);
-    let mut lines = io::BufReader::new(text);
     loop {
-        let read = lines.read(&mut buffer).unwrap();
-        if read == 0 {
+        events += batch.events().len();
+        late += batch.events().filter(|event| event.item_id == Some("late")).count();
+        most = most.max(memory("VmRSS"));
+        if !source.next_batch(&mut batch).unwrap() {
             break;
         }
-        let text = String::from_utf8_lossy(&buffer[..read]);
-        events += text.matches('\n').count();
-        late += text.matches("\"late\"").count();
-        most = most.max(memory("VmRSS"));
     }
     assert_eq!((events, late), (200_000, 0));
     let counts = ExposureCounts { rows: 200_000, events: 200_000, without_session: 0, without_items: 0 };
@@ -197,12 +202,11 @@ fn what_is_inserted_meanwhile_is_not_seen_and_little_is_in_memory() {
 }
 
 #[test]
-fn a_reader_that_stops_early_lets_the_server_go() {
+fn a_source_that_stops_early_lets_the_server_go() {
     let (database, demo) = prepared();
     many(&database, 50_000);
-    let (mut reader, tally) = begin(&database, &demo, PATIENCE, window("2026-01-01", 1)).unwrap();
-    reader.read_exact(&mut [0; 100]).unwrap();
-    drop(reader);
+    let (source, tally, _) = begun(&database, &demo, PATIENCE);
+    drop(source);
     let sessions = "select count(*) from pg_stat_activity where application_name = 'recsys-test'
         and datname = current_database()";
     wait_until("the session is still there", || database.lines(sessions) == ["0"]);
@@ -210,28 +214,25 @@ fn a_reader_that_stops_early_lets_the_server_go() {
 }
 
 #[test]
-fn a_reader_that_is_cut_off_or_too_slow_fails() {
+fn a_source_that_is_cut_off_or_too_slow_fails() {
     let (database, demo) = prepared();
     many(&database, 50_000);
-    let mut rest = Vec::new();
-    let (mut reader, tally) = begin(&database, &demo, PATIENCE, window("2026-01-01", 1)).unwrap();
-    reader.read_exact(&mut [0; 100]).unwrap();
+    let (mut source, tally, _) = begun(&database, &demo, PATIENCE);
     cut_off(&database);
-    let error = reader.read_to_end(&mut rest).unwrap_err();
+    let error = rest(&mut *source).unwrap_err();
     assert_fails(&database, PostgresError::of(&error).unwrap(), Class::Transient, &["connection was cut"]);
     assert_eq!(tally.counts(), None);
 
     let patience = Patience { statement: Some(Duration::from_secs(1)), ..PATIENCE };
-    let (mut reader, _) = begin(&database, &demo, patience, window("2026-01-01", 1)).unwrap();
-    reader.read_exact(&mut [0; 100]).unwrap();
+    let (mut source, ..) = begun(&database, &demo, patience);
     std::thread::sleep(Duration::from_millis(1500));
-    let error = reader.read_to_end(&mut rest).unwrap_err();
+    let error = rest(&mut *source).unwrap_err();
     let parts = ["cannot read exposure_events in", "statement timeout", "statement_timeout_s"];
     assert_fails(&database, PostgresError::of(&error).unwrap(), Class::Transient, &parts);
 }
 
 #[test]
-fn a_table_that_cannot_be_read_is_found_out_before_the_first_line() {
+fn a_table_that_cannot_be_read_is_found_out_before_the_first_event() {
     let (database, demo) = prepared();
     let table = "logs.events".parse::<TableName>().unwrap();
     let query =
@@ -253,12 +254,10 @@ fn what_is_not_known_of_a_response_does_not_matter_however_odd_it_is() {
     );
     database.execute("alter table exposure_events alter column response type json");
     insert(&database, &shown(&response));
-    let (text, counts) = read(&database, &demo, window("2026-01-01", 1)).unwrap();
+    let (events, counts) = read(&database, &demo, window("2026-01-01", 1)).unwrap();
     assert_eq!(counts.events, 2);
-    assert!(
-        text.contains(r#""item_id":"AB""#) && text.contains(r#""item_id":"C","rank":9223372036854775807"#),
-        "{text}"
-    );
+    assert!(events[0].ends_with(r#"Some("AB") None"#), "{events:?}");
+    assert!(events[1].ends_with(r#"Some("C") Some(9223372036854775807)"#), "{events:?}");
 }
 
 #[test]

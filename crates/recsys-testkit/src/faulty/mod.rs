@@ -140,6 +140,10 @@ impl Store for FaultyStore {
         self.plan.run(key, || self.inner.read_tagged(key))
     }
 
+    fn get_range(&self, key: &str, offset: u64, length: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        self.plan.run(key, || self.inner.get_range(key, offset, length))
+    }
+
     fn begin(&self, key: &str) -> Result<Box<dyn PendingWrite + '_>, StoreError> {
         let inner = self.plan.run(key, || self.inner.begin(key))?;
         Ok(Box::new(FaultyWrite { inner, key: key.to_owned(), plan: Arc::clone(&self.plan) }))

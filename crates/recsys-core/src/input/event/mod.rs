@@ -39,6 +39,50 @@ pub struct Exposure<'a> {
     pub rank: Option<i64>,
 }
 
+/// An exposure as an input holds it: text is neither trimmed nor checked. Blank text means the same as absent text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unchecked<'a> {
+    /// Nanoseconds since 1970-01-01T00:00:00Z.
+    pub ts: i64,
+    /// The tenant.
+    pub tenant: Option<&'a str>,
+    /// The surface.
+    pub surface: Option<&'a str>,
+    /// The segment of the surface.
+    pub segment: Option<&'a str>,
+    /// The user.
+    pub user_id: Option<&'a str>,
+    /// The session.
+    pub session_id: Option<&'a str>,
+    /// The request that delivered the slate.
+    pub request_id: Option<&'a str>,
+    /// The item that was shown.
+    pub item_id: Option<&'a str>,
+    /// The position of the item in the slate.
+    pub rank: Option<i64>,
+}
+
+/// Something of each text of an [`Unchecked`].
+pub(crate) type Texts<T> = [Option<T>; 7];
+
+impl<'a> Unchecked<'a> {
+    /// All texts, in the order that [`new`](Self::new) takes them in.
+    pub(crate) fn texts(&self) -> Texts<&'a str> {
+        let Self { tenant, surface, segment, user_id, session_id, request_id, item_id, .. } = *self;
+        [tenant, surface, segment, user_id, session_id, request_id, item_id]
+    }
+
+    pub(crate) fn new(ts: i64, rank: Option<i64>, texts: Texts<&'a str>) -> Self {
+        let [tenant, surface, segment, user_id, session_id, request_id, item_id] = texts;
+        Self { ts, tenant, surface, segment, user_id, session_id, request_id, item_id, rank }
+    }
+
+    /// Length of all texts together, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.texts().into_iter().flatten().map(str::len).sum()
+    }
+}
+
 /// A fault of a line, with its position if the JSON is broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
@@ -89,11 +133,43 @@ impl<'a> Rules<'a> {
         Self { scope, max_id_bytes: Limits::MAX_ID_BYTES }
     }
 
-    fn required_id<'t>(&self, field: &str, text: Option<&'t Text<'_>>) -> Result<&'t str, Fault> {
+    /// Checks an exposure. `None` for one of another tenant or surface.
+    pub fn check<'t>(&self, event: &Unchecked<'t>) -> Result<Option<Exposure<'t>>, Fault> {
+        let is_own = self.is_own(event.tenant, event.surface)?;
+        is_own.then(|| self.exposure(event)).transpose()
+    }
+
+    /// Whether an event is of this tenant and surface.
+    ///
+    /// Foreign events are only checked for version, tenant and surface: other mistakes of another tenant's producer are
+    /// not this tenant's failure, as long as the event can be parsed.
+    fn is_own(&self, tenant: Option<&str>, surface: Option<&str>) -> Result<bool, Fault> {
+        let (tenant, surface) = (required("tenant", tenant)?, required("surface", surface)?);
+        Ok(tenant == self.scope.tenant.as_str() && surface == self.scope.surface.as_str())
+    }
+
+    /// Checks an exposure of this tenant and surface.
+    fn exposure<'t>(&self, event: &Unchecked<'t>) -> Result<Exposure<'t>, Fault> {
+        let Unchecked { ts, rank, .. } = *event;
+        if let Some(rank @ ..0) = rank {
+            return Err(Fault::new(format!("field `rank` is {rank}; it must be 0 or more")));
+        }
+        Ok(Exposure {
+            ts,
+            session_id: self.required_id("session_id", event.session_id)?,
+            item_id: self.required_id("item_id", event.item_id)?,
+            user_id: self.optional_id("user_id", event.user_id)?,
+            request_id: self.optional_id("request_id", event.request_id)?,
+            segment: self.optional_id("segment", event.segment)?,
+            rank,
+        })
+    }
+
+    fn required_id<'t>(&self, field: &str, text: Option<&'t str>) -> Result<&'t str, Fault> {
         self.id(field, required(field, text)?)
     }
 
-    fn optional_id<'t>(&self, field: &str, text: Option<&'t Text<'_>>) -> Result<Option<&'t str>, Fault> {
+    fn optional_id<'t>(&self, field: &str, text: Option<&'t str>) -> Result<Option<&'t str>, Fault> {
         optional(text).map(|text| self.id(field, text)).transpose()
     }
 
@@ -150,13 +226,13 @@ const FIELDS: [(&str, Type); 10] = [
     ("rank", Type::Whole),
 ];
 
-fn required<'a>(field: &str, text: Option<&'a Text<'_>>) -> Result<&'a str, Fault> {
-    let text = trimmed(text.ok_or_else(|| Fault::new(format!("field `{field}` is missing")))?);
+fn required<'a>(field: &str, text: Option<&'a str>) -> Result<&'a str, Fault> {
+    let text = trim(text.ok_or_else(|| Fault::new(format!("field `{field}` is missing")))?);
     if text.is_empty() { Err(Fault::new(format!("field `{field}` is empty"))) } else { Ok(text) }
 }
 
-fn trimmed<'a>(text: &'a Text<'_>) -> &'a str {
-    trim(&text.0)
+fn text<'a>(field: Option<&'a Text<'_>>) -> Option<&'a str> {
+    field.map(|text| &*text.0)
 }
 
 fn trim(text: &str) -> &str {
@@ -167,28 +243,13 @@ fn trim(text: &str) -> &str {
     }
 }
 
-fn optional<'a>(text: Option<&'a Text<'_>>) -> Option<&'a str> {
-    text.map(trimmed).filter(|text| !text.is_empty())
+fn optional(text: Option<&str>) -> Option<&str> {
+    text.map(trim).filter(|text| !text.is_empty())
 }
 
-/// The `ts` of an event of `scope`; `None` for an event of another tenant or surface.
-///
-/// Foreign events are only checked for version, tenant and surface: other mistakes of another tenant's producer are
-/// not this tenant's failure, as long as the line can be parsed.
-fn own_ts(
-    scope: &Scope,
-    tenant: Option<&Text<'_>>,
-    surface: Option<&Text<'_>>,
-    ts: Option<&Text<'_>>,
-) -> Result<Option<i64>, Fault> {
-    let tenant = required("tenant", tenant)?;
-    let surface = required("surface", surface)?;
-    if tenant != scope.tenant.as_str() || surface != scope.surface.as_str() {
-        return Ok(None);
-    }
+fn time(ts: Option<&str>) -> Result<i64, Fault> {
     let ts = required("ts", ts)?;
-    let parsed = timestamp::parse(ts);
-    parsed.map(Some).map_err(|reason| Fault::new(format!("field `ts`: {ts:?} {reason}")))
+    timestamp::parse(ts).map_err(|reason| Fault::new(format!("field `ts`: {ts:?} {reason}")))
 }
 
 fn unknown_version(v: i64) -> Fault {
@@ -211,21 +272,22 @@ impl<'a> RawExposure<'a> {
             Some(v) => return Err(unknown_version(v)),
             None => return Err(Fault::new("field `v` is missing")),
         }
-        let (tenant, surface, ts) = (self.tenant.as_ref(), self.surface.as_ref(), self.ts.as_ref());
-        let Some(ts) = own_ts(rules.scope, tenant, surface, ts)? else { return Ok(None) };
-
-        if let Some(rank @ ..0) = self.rank {
-            return Err(Fault::new(format!("field `rank` is {rank}; it must be 0 or more")));
+        let (tenant, surface) = (text(self.tenant.as_ref()), text(self.surface.as_ref()));
+        if !rules.is_own(tenant, surface)? {
+            return Ok(None);
         }
-        Ok(Some(Exposure {
-            ts,
-            session_id: rules.required_id("session_id", self.session_id.as_ref())?,
-            item_id: rules.required_id("item_id", self.item_id.as_ref())?,
-            user_id: rules.optional_id("user_id", self.user_id.as_ref())?,
-            request_id: rules.optional_id("request_id", self.request_id.as_ref())?,
-            segment: rules.optional_id("segment", self.segment.as_ref())?,
+        let event = Unchecked {
+            ts: time(text(self.ts.as_ref()))?,
+            tenant,
+            surface,
+            segment: text(self.segment.as_ref()),
+            user_id: text(self.user_id.as_ref()),
+            session_id: text(self.session_id.as_ref()),
+            request_id: text(self.request_id.as_ref()),
+            item_id: text(self.item_id.as_ref()),
             rank: self.rank,
-        }))
+        };
+        rules.exposure(&event).map(Some)
     }
 }
 

@@ -6,7 +6,7 @@
 
 use serde::Deserialize;
 
-use super::{Exposure, Fault, Rules, Type, fault, own_ts, required, unknown_version};
+use super::{Exposure, Fault, Rules, Type, fault, required, text, time, unknown_version};
 use crate::encoding::json::{self, Text};
 
 /// The type of an outcome.
@@ -78,11 +78,12 @@ impl<'a> RawOutcome<'a> {
         if let Some(v) = self.v.filter(|v| *v != 1) {
             return Err(unknown_version(v));
         }
-        let (tenant, surface, ts) = (self.tenant.as_ref(), self.surface.as_ref(), self.ts.as_ref());
-        let Some(ts) = own_ts(rules.scope, tenant, surface, ts)? else { return Ok(None) };
-
-        let item_id = rules.required_id("item_id", self.item_id.as_ref())?;
-        let event_type = match required("event_type", self.event_type.as_ref())? {
+        if !rules.is_own(text(self.tenant.as_ref()), text(self.surface.as_ref()))? {
+            return Ok(None);
+        }
+        let ts = time(text(self.ts.as_ref()))?;
+        let item_id = rules.required_id("item_id", text(self.item_id.as_ref()))?;
+        let event_type = match required("event_type", text(self.event_type.as_ref()))? {
             "click" => OutcomeType::Click,
             "conversion" => OutcomeType::Conversion,
             other => {
@@ -92,10 +93,10 @@ impl<'a> RawOutcome<'a> {
         };
         Ok(Some(Exposure {
             ts,
-            session_id: rules.optional_id("session_id", self.session_id.as_ref())?.unwrap_or_default(),
+            session_id: rules.optional_id("session_id", text(self.session_id.as_ref()))?.unwrap_or_default(),
             item_id,
-            user_id: rules.optional_id("user_id", self.user_id.as_ref())?,
-            request_id: rules.optional_id("request_id", self.request_id.as_ref())?,
+            user_id: rules.optional_id("user_id", text(self.user_id.as_ref()))?,
+            request_id: rules.optional_id("request_id", text(self.request_id.as_ref()))?,
             segment: Some(event_type.as_str()),
             rank: Some(value_key(self.value)),
         }))

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::plain::{Cursor, is_plain};
-use super::{Exposure, RawExposure, Rules, trim, trimmed};
+use super::{Exposure, RawExposure, Rules, text, trim};
 use crate::encoding::timestamp;
 
 /// The last fully parsed line, up to the text of its item. All lines must be checked against the same rules.
@@ -48,7 +48,7 @@ impl LastLine {
                 rest.last_rank().map(|_| Rank::AfterItem)?
             };
             let fields = Fields {
-                ts: range_in(line, trimmed(raw.ts.as_ref()?))?,
+                ts: range_in(line, trim(text(raw.ts.as_ref())?))?,
                 session_id: range_in(line, event.session_id)?,
                 user_id: optional_range_in(line, event.user_id)?,
                 request_id: optional_range_in(line, event.request_id)?,
