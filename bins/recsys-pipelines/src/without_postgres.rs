@@ -1,6 +1,6 @@
 //! Stands in for the Postgres driver in builds without it: it refuses every DSN.
 
-use recsys_core::database::{Database, DatabaseError, Driver, Patience, RowSecurity};
+use recsys_core::database::{Database, DatabaseError, Driver, RowSecurity, Timeouts};
 use recsys_core::domain::class::Class;
 use recsys_core::storage::Secret;
 
@@ -32,7 +32,7 @@ impl Driver for Postgres {
         &self,
         _: &Secret,
         _: &str,
-        _: Patience,
+        _: Timeouts,
         _: RowSecurity,
     ) -> Result<Box<dyn Database>, DatabaseError> {
         Err(DatabaseError::new(Class::Usage, NotBuilt))

@@ -92,7 +92,7 @@ impl<'a> Staging<'a> {
         // In another layout it may be larger than `bytes`; if it is more than four times as large, it is replaced
         // unread.
         let most = 4 * bytes.len() as u64;
-        if self.store.look(file)?.is_none_or(|old| old.bytes > most) {
+        if self.store.stat(file)?.is_none_or(|old| old.bytes > most) {
             return Ok(false);
         }
         Ok(self.store.read_at_most(file, most)?.is_some_and(|old| same_build(key, &old, bytes)))
@@ -111,7 +111,7 @@ impl<'a> Staging<'a> {
         let name = self.store.name(&file);
         let dangling =
             || StagingError::Dangling { pointer: self.store.name(&pointer), artifact: name.clone() };
-        let bytes = self.store.look(&file)?.ok_or_else(dangling)?.bytes;
+        let bytes = self.store.stat(&file)?.ok_or_else(dangling)?.bytes;
         limits
             .check_artifact_bytes(usize::try_from(bytes).unwrap_or(usize::MAX))
             .map_err(|exceeded| exceeded.in_place(&name))?;

@@ -44,7 +44,7 @@ fn what_is_not_there_is_none_and_no_failure(place: &Place) {
     assert_eq!(store.read_tagged("a/b").unwrap(), None);
     assert!(!store.holds("a/b", b"").unwrap());
     assert!(!store.remove("a/b").unwrap());
-    assert_eq!(store.look("a/b").unwrap(), None);
+    assert_eq!(store.stat("a/b").unwrap(), None);
     assert_eq!(store.list("").unwrap(), []);
     assert_eq!(store.list("a").unwrap(), []);
     store.put("a/b", b"", Condition::Always).unwrap();
@@ -65,7 +65,7 @@ fn documents_come_back_as_they_were_written(place: &Place) {
         assert!(!store.holds("a/b", &[content, b"x"].concat()).unwrap());
         let listed = store.list("").unwrap();
         assert_eq!((listed.len(), listed[0].bytes), (1, content.len() as u64));
-        assert_eq!(store.look("a/b").unwrap().as_ref(), listed.first());
+        assert_eq!(store.stat("a/b").unwrap().as_ref(), listed.first());
     }
     let mut flipped = long;
     flipped[99_999] = 8;
@@ -81,7 +81,7 @@ fn a_part_of_a_document_is_read_alone(place: &Place) {
         assert_eq!(store.get_range("a/b", 0, 1).unwrap(), None);
         assert_eq!(store.get_range("a/b", 0, 0).unwrap(), None);
         store.put("a/b", &content, Condition::Always).unwrap();
-        let size = store.look("a/b").unwrap().unwrap().bytes;
+        let size = store.stat("a/b").unwrap().unwrap().bytes;
         for (offset, length) in [(0, size), (0, 1), (99_000, 1_000), (size - 1, 1), (70_000, 10), (5, 0)] {
             let part = &content[usize::try_from(offset).unwrap()..][..usize::try_from(length).unwrap()];
             assert_eq!(store.get_range("a/b", offset, length).unwrap().unwrap(), part, "{offset} {length}");

@@ -9,7 +9,7 @@ mod published;
 use std::sync::Arc;
 
 use published::{Pointers, Shelf, candidates, publish, roll_back};
-use recsys_core::publish::{Candidate, Fate, PublishError, RegistryError, RollbackError};
+use recsys_core::publish::{Candidate, PublishError, PublishOutcome, RegistryError, RollbackError};
 use recsys_core::storage::Store;
 use recsys_testkit::faulty::{CarelessStore, FaultyStore, Plan, StaleStore, When};
 use recsys_testkit::place::Place;
@@ -171,6 +171,6 @@ fn a_store_that_ignores_conditions_is_refused_before_anything_is_written() {
     assert!(matches!(refused, Err(RollbackError::Registry(RegistryError::Unconditional(_)))), "{refused:?}");
     // What changes nothing needs no condition.
     let unchanged = publish(&careless("objects"), &careless("registry"), &candidates(2)).unwrap();
-    assert_eq!(unchanged.fates, [Fate::AlreadyCurrent; 2]);
+    assert_eq!(unchanged.fates, [PublishOutcome::AlreadyCurrent; 2]);
     assert_eq!(shelf.chain().len(), 2);
 }

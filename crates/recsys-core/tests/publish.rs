@@ -14,7 +14,7 @@ use recsys_core::artifact::Kind;
 use recsys_core::domain::limit::Limits;
 use recsys_core::encoding::hash::sha256;
 use recsys_core::publish::{
-    Candidate, Change, Fate, LeaseTimeouts, PublishError, Reason, Record, Registry, RegistryError,
+    Candidate, Change, LeaseTimeouts, PublishError, PublishOutcome, Reason, Record, Registry, RegistryError,
     RollbackError, RollbackPlan, Target,
 };
 use recsys_core::storage::{Condition, Store, layout};
@@ -53,10 +53,10 @@ fn a_record_describes_the_blob_that_is_there() {
 fn publishing_twice_and_publishing_an_older_day_swap_nothing() {
     let shelf = Shelf(Place::disk());
     assert_eq!(shelf.seen(), None);
-    assert_eq!(shelf.publish(&candidates(2)).fates, [Fate::Published; 2]);
+    assert_eq!(shelf.publish(&candidates(2)).fates, [PublishOutcome::Published; 2]);
     let newest = shelf.seen();
-    assert_eq!(shelf.publish(&candidates(2)).fates, [Fate::AlreadyCurrent; 2]);
-    assert_eq!(shelf.publish(&candidates(1)).fates, [Fate::OlderWindow; 2]);
+    assert_eq!(shelf.publish(&candidates(2)).fates, [PublishOutcome::AlreadyCurrent; 2]);
+    assert_eq!(shelf.publish(&candidates(1)).fates, [PublishOutcome::OlderWindow; 2]);
     assert_eq!(shelf.seen(), newest);
     assert_eq!(shelf.chain().len(), 1);
 }
@@ -66,7 +66,7 @@ fn of_several_days_the_newest_becomes_current_in_whatever_order_they_come() {
     let shelf = Shelf(Place::disk());
     let all = [candidates(2), candidates(3), candidates(1)].concat();
     let fates = shelf.publish(&all).fates;
-    let (published, superseded) = (Fate::Published, Fate::Superseded);
+    let (published, superseded) = (PublishOutcome::Published, PublishOutcome::Superseded);
     assert_eq!(fates, [superseded, superseded, published, published, superseded, superseded]);
     assert_eq!(shelf.chain().len(), 1);
 }
@@ -196,13 +196,13 @@ fn a_registry_without_history_is_adopted_and_what_it_serves_stays() {
         let registry = shelf.store("registry");
         let history = Registry::new(&*registry).history(&scope(), 10).unwrap();
         assert_eq!(history.iter().map(|entry| entry.reason).collect::<Vec<_>>(), [Reason::Adopt]);
-        assert_eq!(shelf.publish(&candidates(2)).fates, [Fate::AlreadyCurrent; 2]);
-        assert_eq!(shelf.publish(&candidates(1)).fates, [Fate::OlderWindow; 2]);
+        assert_eq!(shelf.publish(&candidates(2)).fates, [PublishOutcome::AlreadyCurrent; 2]);
+        assert_eq!(shelf.publish(&candidates(1)).fates, [PublishOutcome::OlderWindow; 2]);
         assert_eq!(shelf.store("registry").read(&layout::manifest(&scope())).unwrap(), text);
 
         // One kind moves; the other one stays what it was.
         let [popularity, cooc] = [candidates(3).swap_remove(0), candidates(3).swap_remove(1)];
-        assert_eq!(shelf.publish(&[popularity]).fates, [Fate::Published]);
+        assert_eq!(shelf.publish(&[popularity]).fates, [PublishOutcome::Published]);
         let after = shelf.seen().unwrap();
         assert_eq!(after[&Kind::Cooc], before[&Kind::Cooc]);
         assert_ne!(after[&Kind::Popularity], before[&Kind::Popularity]);
@@ -215,7 +215,7 @@ fn a_registry_without_history_is_adopted_and_what_it_serves_stays() {
         roll_back(&*shelf.store("objects"), &*shelf.store("registry"), &first).unwrap().unwrap();
         assert_eq!(shelf.seen().unwrap(), before);
         assert_eq!(shelf.chain(), [before.clone(), after, before]);
-        assert_eq!(shelf.publish(&[cooc]).fates, [Fate::Published]);
+        assert_eq!(shelf.publish(&[cooc]).fates, [PublishOutcome::Published]);
     }
 }
 
@@ -354,7 +354,7 @@ fn a_first_publish_that_others_overtake_is_no_lost_manifest() {
         if plan.count() <= number {
             break;
         }
-        assert_eq!(published.unwrap().fates, [Fate::Published; 2], "before operation {number}");
+        assert_eq!(published.unwrap().fates, [PublishOutcome::Published; 2], "before operation {number}");
         overtaken += usize::from(shelf.chain().len() == 3);
     }
     assert!(overtaken > 5, "{overtaken}");

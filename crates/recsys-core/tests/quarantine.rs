@@ -14,7 +14,7 @@ use recsys_core::canonical::{Canonical, Counts, Reader, read_days};
 use recsys_core::columnar::spill::Budget;
 use recsys_core::domain::window::Day;
 use recsys_core::input::lines::{LineError, LineFile, LinesError, MAX_KEPT_LINE_BYTES, MAX_LINE_BYTES};
-use recsys_core::input::quarantine::{Aside, Quarantine, SetAside};
+use recsys_core::input::quarantine::{BadLineWriter, BadLines, Quarantine};
 use recsys_core::storage::Replaced;
 use recsys_testkit::folder::Folder;
 use recsys_testkit::scope::scope;
@@ -81,7 +81,7 @@ fn written(folder: &Folder, stream: &str) -> Option<Vec<u8>> {
     fs::read(folder.path(&format!("demo/home/{stream}/{DAY}.jsonl"))).ok()
 }
 
-fn replace(folder: &Folder, bad: Option<&SetAside>) -> Replaced {
+fn replace(folder: &Folder, bad: Option<&BadLines>) -> Replaced {
     Quarantine::new(&folder.store, &scope()).replace(day(), bad).unwrap()
 }
 
@@ -89,9 +89,9 @@ fn names(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("file {number}")).collect()
 }
 
-fn set_aside(contents: &[Vec<u8>]) -> Result<(SetAside, Counts, Option<Vec<u8>>), LinesError> {
+fn set_aside(contents: &[Vec<u8>]) -> Result<(BadLines, Counts, Option<Vec<u8>>), LinesError> {
     let (scope, folder) = (scope(), Folder::new());
-    let aside = Aside::new(names(contents.len()), &Budget::default());
+    let aside = BadLineWriter::new(names(contents.len()), &Budget::default());
     let files = files(contents);
     let budget = Budget::default();
     let reader = Reader { aside: Some(&aside), ..Reader::new(&scope, &budget) };
@@ -429,7 +429,7 @@ fn a_file_that_breaks_off_is_an_error_and_not_a_bad_line() {
     }
     for content in [&b"bad\nbad\n"[..], b"bad", b""] {
         let file = LineFile::new("x", BreaksOff(content));
-        let aside = Aside::new(names(1), &Budget::default());
+        let aside = BadLineWriter::new(names(1), &Budget::default());
         let (scope, budget) = (scope(), Budget::default());
         let reader = Reader { aside: Some(&aside), ..Reader::new(&scope, &budget) };
         let error = reader.gather(vec![file], day(), day()).unwrap_err();

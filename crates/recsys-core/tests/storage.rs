@@ -503,7 +503,7 @@ fn a_link_to_nothing_is_no_absence_in_any_place_and_for_any_reader() {
             ("open_input", store.open_input(key).map(drop)),
             ("read", store.read(key).map(drop)),
             ("read_tagged", store.read_tagged(key).map(drop)),
-            ("look", store.look(key).map(drop)),
+            ("look", store.stat(key).map(drop)),
             ("holds", store.holds(key, b"x").map(drop)),
             ("list", store.list("").map(drop)),
             ("list below", store.list("a/b").map(drop)),

@@ -10,7 +10,7 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Row};
 use tokio::runtime::Runtime;
 
-use recsys_core::database::{Mode, Patience, RowSecurity};
+use recsys_core::database::{Mode, RowSecurity, Timeouts};
 use recsys_core::threads::interrupt::{self, Interrupted};
 use recsys_core::threads::silence::Silence;
 
@@ -51,7 +51,7 @@ impl Connection {
     pub fn open(
         dsn: &Dsn,
         application: &str,
-        patience: Patience,
+        patience: Timeouts,
         row_security: RowSecurity,
     ) -> Result<Self, PostgresError> {
         let server = dsn.server().to_owned();

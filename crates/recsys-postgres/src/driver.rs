@@ -2,8 +2,8 @@
 
 use recsys_core::database::{
     CatalogTarget, CatalogWriteError, Database, DatabaseError, Driver, ExposureQuery, Exposures, ItemRow,
-    MissingTenant, Mode, Patience, RowSecurity, SignalTarget, Signals, SignalsWritten, TableName, TableNames,
-    TableState, TenantId, Written,
+    MissingTenant, Mode, RowSecurity, SignalTarget, Signals, SignalsWritten, TableName, TableNames,
+    TableState, TenantId, Timeouts, Written,
 };
 use recsys_core::domain::class::Class;
 use recsys_core::domain::id::Tenant;
@@ -28,7 +28,7 @@ impl Driver for Postgres {
         &self,
         dsn: &Secret,
         application: &str,
-        patience: Patience,
+        patience: Timeouts,
         row_security: RowSecurity,
     ) -> Result<Box<dyn Database>, DatabaseError> {
         Ok(Box::new(Connection::open(&Dsn::parse(dsn)?, application, patience, row_security)?))

@@ -372,7 +372,7 @@ impl Store for SharedStore {
         self.is_done(Operation::Remove(self.full(key)))
     }
 
-    fn look(&self, key: &str) -> Result<Option<Listed>, StoreError> {
+    fn stat(&self, key: &str) -> Result<Option<Listed>, StoreError> {
         let listed = |document: Document| Listed {
             key: key.to_owned(),
             bytes: document.bytes.len() as u64,

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use recsys_core::storage::{Patience, Roots, S3Settings, Store};
+use recsys_core::storage::{Roots, S3Settings, Store, Timeouts};
 use tempfile::TempDir;
 
 use crate::s3::S3;
@@ -51,7 +51,7 @@ impl Place {
             Self::Bucket(s3, _) => vec![section(s3)],
             _ => Vec::new(),
         };
-        Roots::new(sections, Patience::default()).open(&self.root(name)).unwrap()
+        Roots::new(sections, Timeouts::default()).open(&self.root(name)).unwrap()
     }
 
     /// A command for a binary in `sandbox` that uses this place.

@@ -2,9 +2,9 @@
 
 use serde::Deserialize;
 
+use super::document_reader::Plain;
 use super::encode::Encode;
 use super::outline::{Outline, RowsOf};
-use super::plain::Plain;
 use crate::columnar::spill::Budget;
 use crate::counts::CountError;
 use crate::domain::limit::{LimitExceeded, Limits};

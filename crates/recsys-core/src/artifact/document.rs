@@ -7,10 +7,10 @@ use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::content::{Build, Built, Content, Inputs};
+use super::document_reader;
 use super::encode::{Encode, Encoder};
 use super::key::ArtifactKey;
 use super::kind::Kind;
-use super::plain;
 use crate::counts::CountError;
 use crate::domain::id::{Scope, Segment, Surface, Tenant};
 use crate::domain::limit::Limits;
@@ -184,7 +184,7 @@ pub(super) fn read<'a, P: Content<'a>>(bytes: &'a [u8]) -> serde_json::Result<Wi
     };
     // `split` cuts out the first list of that name. It is the content if the rest has an empty list in the content field.
     // Otherwise the list was nested deeper, and the library parses the document or explains the error.
-    if let Some((rows, rest)) = plain::split(text, P::FIELD)
+    if let Some((rows, rest)) = document_reader::split(text, P::FIELD)
         && let Ok(rest) =
             Fields::<Vec<IgnoredAny>>::new(P::FIELD).read(serde_json::Deserializer::from_str(&rest))
         && rest.payload.is_empty()

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use super::content::{Content, Defect};
+use super::document_reader::{Cursor, Plain};
 use super::encode::Encode;
 use super::outline::{Items, Outline, RowsOf, Weight};
-use super::plain::{Cursor, Plain};
 use super::ranking::{check_ranked, keep_best};
 use crate::columnar::dictionary::Dictionary;
 use crate::domain::limit::{Cut, Limits};

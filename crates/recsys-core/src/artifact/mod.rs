@@ -13,12 +13,12 @@ pub mod user_lists;
 
 mod content;
 mod document;
+mod document_reader;
 mod encode;
 mod key;
 mod kind;
 mod kinds;
 mod payload;
-mod plain;
 mod ranking;
 
 pub use content::{Built, Defect, Inputs, Source};

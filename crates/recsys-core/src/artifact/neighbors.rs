@@ -6,10 +6,10 @@ use std::cmp::Reverse;
 use serde::Deserialize;
 
 use super::content::{Content, Defect};
+use super::document_reader::{Cursor, Plain};
 use super::encode::{Encode, push_rows};
 use super::item_list::{ItemCount, item_count};
 use super::outline::{Items, Outline, RowsOf, Weight};
-use super::plain::{Cursor, Plain};
 use super::ranking::{best, check_ranked, check_sorted};
 use crate::columnar::dictionary::Dictionary;
 use crate::counts::Pairs;

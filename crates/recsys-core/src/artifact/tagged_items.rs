@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use super::content::{Content, Defect};
+use super::document_reader::{Cursor, Plain};
 use super::encode::Encode;
 use super::outline::{Items, Outline, RowsOf};
-use super::plain::{Cursor, Plain};
 use super::ranking::check_sorted;
 use crate::domain::limit::{Limit, Limits};
 use crate::encoding::json;

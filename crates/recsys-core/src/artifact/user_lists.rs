@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use super::content::{Content, Defect};
+use super::document_reader::{Cursor, Plain};
 use super::encode::{Encode, push_rows};
 use super::outline::{Items, Outline, RowsOf, Weight};
-use super::plain::{Cursor, Plain};
 use super::ranking::{best, check_ranked, check_sorted};
 use crate::domain::limit::{Cut, Limit, Limits};
 use crate::encoding::json;

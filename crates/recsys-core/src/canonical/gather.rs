@@ -21,7 +21,7 @@ use crate::domain::id::Scope;
 use crate::domain::stream::Stream;
 use crate::input::event::{Exposure, LastLine, RawExposure, RawOutcome, Rules, Unchecked};
 use crate::input::lines::{LineFile, LinesError, for_each_good_line};
-use crate::input::quarantine::Aside;
+use crate::input::quarantine::BadLineWriter;
 use crate::input::source::{Source, for_each_event};
 use crate::input::stop::Stop;
 
@@ -198,7 +198,7 @@ pub struct Reader<'a> {
     /// The memory budget for events.
     pub budget: &'a Budget,
     /// Collects lines that break a rule; without it, the first one is an error.
-    pub aside: Option<&'a Aside>,
+    pub aside: Option<&'a BadLineWriter>,
 }
 
 /// The state of one reading thread.
@@ -386,7 +386,7 @@ impl<'a> Reader<'a> {
 
         let count = usize::try_from((last.end_ns() - first.start_ns()) / Day::NS).unwrap_or_default();
         let mut days: Vec<_> = (0..count).map(|_| Some(Parts::default())).collect();
-        let mut counts = Counts { lines: aside.map_or(0, Aside::lines), ..Counts::default() };
+        let mut counts = Counts { lines: aside.map_or(0, BadLineWriter::lines), ..Counts::default() };
         for worker in workers {
             counts.lines += worker.counts.lines;
             counts.foreign += worker.counts.foreign;

@@ -157,7 +157,7 @@ impl<'a> Canonical<'a> {
 
     /// Creates an empty file for a day, unless the day has a file.
     pub fn mark(&self, day: Day) -> Result<(), StoreError> {
-        if self.store.look(&self.key(day))?.is_none() {
+        if self.store.stat(&self.key(day))?.is_none() {
             self.store.put(&self.key(day), b"", Condition::Always)?;
         }
         Ok(())
@@ -165,7 +165,7 @@ impl<'a> Canonical<'a> {
 
     /// Removes a day's file if it is empty.
     pub fn unmark(&self, day: Day) -> Result<(), StoreError> {
-        if self.store.look(&self.key(day))?.is_some_and(|file| file.bytes == 0) {
+        if self.store.stat(&self.key(day))?.is_some_and(|file| file.bytes == 0) {
             self.store.remove(&self.key(day))?;
         }
         Ok(())

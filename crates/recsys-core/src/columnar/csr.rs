@@ -1,16 +1,16 @@
-//! Groups of ids (compressed sparse rows), such as the items of each user.
+//! Csr of ids (compressed sparse rows), such as the items of each user.
 //!
 //! The groups are concatenated in one allocation. Their sizes are counted first, so each id is written once, directly
 //! to its place, and nothing is sorted.
 
-/// Groups of ids, numbered from 0.
+/// Csr of ids, numbered from 0.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Groups {
+pub(crate) struct Csr {
     starts: Vec<usize>,
     ids: Vec<u32>,
 }
 
-impl Groups {
+impl Csr {
     /// Memory use in bytes of `groups` groups with `ids` ids in total.
     pub(crate) fn bytes(groups: usize, ids: usize) -> usize {
         groups * size_of::<usize>() + ids * size_of::<u32>()
@@ -58,8 +58,8 @@ mod tests {
 
     use super::*;
 
-    fn groups(count: usize, batches: &[(&[u32], &[u32])]) -> Groups {
-        let made = Groups::new(count, |take| {
+    fn groups(count: usize, batches: &[(&[u32], &[u32])]) -> Csr {
+        let made = Csr::new(count, |take| {
             for (groups, ids) in batches {
                 take(groups, ids);
             }

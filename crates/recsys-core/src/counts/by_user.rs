@@ -1,7 +1,7 @@
 //! Rows of users: a row for every user of a table, in their order, also where nothing was counted.
 
 use crate::columnar::counter::Counter;
-use crate::columnar::csr::Groups;
+use crate::columnar::csr::Csr;
 use crate::columnar::dictionary::number;
 use crate::columnar::pair::{high, low};
 use crate::columnar::spill::{Counted, Entry};
@@ -18,7 +18,7 @@ impl<R, F: Fn(u32, Vec<(u32, u64)>) -> R + Sync> MakeRow<R> for F {}
 /// Makes the rows of events that are grouped by user; `counted` says which of a user's events count.
 pub(super) fn grouped<R>(
     events: &EventTable,
-    items_of_users: &Groups,
+    items_of_users: &Csr,
     counted: fn(&[u32]) -> &[u32],
     make: impl MakeRow<R>,
     sink: &mut impl Sink<R>,

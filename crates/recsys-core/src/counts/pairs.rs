@@ -17,7 +17,7 @@ use rayon::prelude::*;
 use super::CountError;
 use super::sessions::{Marginals, Sessions, for_each_chunk};
 use crate::columnar::counter::Counter;
-use crate::columnar::csr::Groups;
+use crate::columnar::csr::Csr;
 use crate::columnar::pair::{high, low, pair};
 use crate::columnar::spill::{Blocks, Budget, Counted, RunWriter};
 use crate::domain::limit::Limits;
@@ -41,7 +41,7 @@ enum Rows {
 }
 
 impl Pairs {
-    /// Groups the events by session, and counts what cannot be counted later for want of memory. Pairs in fewer than
+    /// Csr the events by session, and counts what cannot be counted later for want of memory. Pairs in fewer than
     /// `min_cooc_support` sessions are not counted.
     pub(crate) fn new(events: &EventTable, budget: &Budget, limits: &Limits) -> Result<Self, CountError> {
         let items = events.items.len();
@@ -93,7 +93,7 @@ impl Pairs {
 struct Relation {
     sessions: Sessions,
     /// Where the sessions of each item begin.
-    sessions_of: Groups,
+    sessions_of: Csr,
     items: usize,
 }
 
@@ -107,7 +107,7 @@ const BATCH_ROWS: usize = 16;
 
 impl Relation {
     fn new(sessions: Sessions, items: usize) -> Self {
-        let sessions_of = Groups::new(items, |take| {
+        let sessions_of = Csr::new(items, |take| {
             let mut same = Vec::new();
             for (session, items) in sessions.iter() {
                 same.clear();

@@ -1,7 +1,7 @@
 //! The distinct items of sessions, and in how many sessions each item is.
 
 use super::CountError;
-use crate::columnar::csr::Groups;
+use crate::columnar::csr::Csr;
 use crate::columnar::dictionary::number;
 use crate::columnar::pair::{high, low, pair};
 use crate::columnar::spill::{Budget, Tally};
@@ -109,8 +109,8 @@ fn for_each_session(
     // What is made of the sessions is in memory together with what they are made from.
     let share = budget.session_pairs() / 2;
     let mut items = Vec::new();
-    if Groups::bytes(events.sessions.len(), events.len()) <= share {
-        let groups = Groups::new(events.sessions.len(), |take| {
+    if Csr::bytes(events.sessions.len(), events.len()) <= share {
+        let groups = Csr::new(events.sessions.len(), |take| {
             events.for_each(|events| {
                 take(events.session, events.item);
                 Ok::<_, StoreError>(())

@@ -33,7 +33,7 @@ pub trait Driver: fmt::Debug + Sync {
         &self,
         dsn: &Secret,
         application: &str,
-        patience: Patience,
+        patience: Timeouts,
         row_security: RowSecurity,
     ) -> Result<Box<dyn Database>, DatabaseError>;
 }
@@ -102,7 +102,7 @@ impl DatabaseError {
 
 /// How long to wait for a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
+pub struct Timeouts {
     /// How long to retry a connection. Only a server that is down, starting or full is tried again, never a wrong
     /// password.
     pub connect: Duration,

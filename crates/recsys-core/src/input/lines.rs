@@ -20,7 +20,7 @@ use crate::columnar::spill::BudgetExceeded;
 use crate::domain::class::Class;
 use crate::input::event::Fault;
 use crate::input::magic::not_text;
-use crate::input::quarantine::{Aside, Hopeless, Place, Seen, Stretch};
+use crate::input::quarantine::{BadLineWriter, Chunk, Hopeless, Place, Seen};
 use crate::input::stop::Stop;
 use crate::storage::StoreError;
 use crate::threads::interrupt;
@@ -168,7 +168,7 @@ pub fn for_each_line<S: Send, E: Into<Stop>>(
 pub fn for_each_good_line<S: Send, E: Into<Stop>>(
     files: Vec<LineFile>,
     threads: usize,
-    aside: Option<&Aside>,
+    aside: Option<&BadLineWriter>,
     init: impl Fn() -> S + Sync,
     work: impl Fn(&mut S, &str) -> Result<(), E> + Sync,
 ) -> Result<Vec<S>, LinesError> {
@@ -190,8 +190,9 @@ pub fn for_each_good_line<S: Send, E: Into<Stop>>(
     }
     let hopeless = earliest.hopeless.into_inner();
     // If all input has been read, all bad lines are set aside, and the gate judges their share.
-    let is_final =
-        |why: &Hopeless| matches!(why, Hopeless::Bytes { .. }) || !aside.is_some_and(Aside::has_seen_all);
+    let is_final = |why: &Hopeless| {
+        matches!(why, Hopeless::Bytes { .. }) || !aside.is_some_and(BadLineWriter::has_seen_all)
+    };
     if let Some(why) = hopeless.filter(is_final) {
         let Place { file, line, .. } = reached;
         return Err(LinesError::Hopeless { name: names[file].clone(), line, why });
@@ -206,7 +207,7 @@ struct Blocks<'a> {
     /// Start of the next block.
     reached: Place,
     earliest: &'a Earliest,
-    aside: Option<&'a Aside>,
+    aside: Option<&'a BadLineWriter>,
 }
 
 /// The file being read.
@@ -251,7 +252,7 @@ impl OpenFile {
         &mut self,
         bytes: &mut Vec<u8>,
         earliest: &Earliest,
-        aside: Option<&Aside>,
+        aside: Option<&BadLineWriter>,
     ) -> io::Result<Option<Place>> {
         /// With this many bytes and no line end, the line is too long even without a byte order mark and a `\r`.
         const TOO_LONG: usize = MAX_LINE_BYTES + MARK.len() + 1;
@@ -311,7 +312,7 @@ fn read_long_line(reader: &mut impl Read, bytes: &mut Vec<u8>) -> io::Result<Opt
     Ok(None)
 }
 
-fn set_long_line_aside(aside: &Aside, mut place: Place, bytes: &[u8]) -> Result<(), Stop> {
+fn set_long_line_aside(aside: &BadLineWriter, mut place: Place, bytes: &[u8]) -> Result<(), Stop> {
     let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     let line = without_mark(&mut place, line);
     let mut stretch = aside.stretch(place.file, place.line);
@@ -353,7 +354,7 @@ fn worker<S, E: Into<Stop>>(
     mut state: S,
     blocks: &Mutex<Blocks<'_>>,
     earliest: &Earliest,
-    aside: Option<&Aside>,
+    aside: Option<&BadLineWriter>,
     work: &impl Fn(&mut S, &str) -> Result<(), E>,
 ) -> Result<S, LinesError> {
     let mut bytes = Vec::with_capacity(2 * BLOCK_BYTES);
@@ -371,7 +372,7 @@ fn work_through<S, E: Into<Stop>>(
     start: Place,
     bytes: &[u8],
     state: &mut S,
-    aside: Option<&Aside>,
+    aside: Option<&BadLineWriter>,
     work: &impl Fn(&mut S, &str) -> Result<(), E>,
 ) -> Result<(), (u64, Stop)> {
     let mut place = start;
@@ -436,13 +437,13 @@ fn work_on_line<S, E: Into<Stop>>(
 /// Handles the bad lines of a block.
 struct BadLines<'a> {
     /// `None` if the first bad line stops the work.
-    aside: Option<&'a Aside>,
+    aside: Option<&'a BadLineWriter>,
     start: Place,
-    stretch: Option<Stretch<'a>>,
+    stretch: Option<Chunk<'a>>,
 }
 
 impl BadLines<'_> {
-    /// Sets the line aside if there is an [`Aside`] and the line is at fault; otherwise returns `stop`.
+    /// Sets the line aside if there is an [`BadLineWriter`] and the line is at fault; otherwise returns `stop`.
     fn take(&mut self, place: Place, line: &[u8], stop: Stop) -> Result<(), Stop> {
         let stop = match stop {
             Stop::Fault(fault) if place.byte_offset == 0 => Stop::Fault(of_file(line, fault)),

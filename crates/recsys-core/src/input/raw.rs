@@ -136,7 +136,7 @@ impl<'a> Raw<'a> {
         for key in keys {
             if let Some(reader) = open_decompressed(self.store, &key, self.window)? {
                 let is_measured = self.is_measured && key.ends_with(".jsonl");
-                let listed = if is_measured { self.store.look(&key)? } else { None };
+                let listed = if is_measured { self.store.stat(&key)? } else { None };
                 let bytes = listed.map(|listed| listed.bytes);
                 files.push(LineFile { name: self.store.name(&key), reader, bytes });
             }

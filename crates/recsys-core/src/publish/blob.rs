@@ -161,7 +161,7 @@ fn key(objects: &dyn Store, scope: &Scope, kind: Kind, uri: &str) -> Result<Stri
 
 /// Checks that there is a blob at a URI, without reading it.
 pub(super) fn is_there(objects: &dyn Store, scope: &Scope, kind: Kind, uri: &str) -> Result<(), BlobError> {
-    match objects.look(&key(objects, scope, kind, uri)?)? {
+    match objects.stat(&key(objects, scope, kind, uri)?)? {
         Some(_) => Ok(()),
         None => Err(missing(scope, kind, uri)),
     }

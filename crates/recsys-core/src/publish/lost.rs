@@ -51,7 +51,7 @@ impl Registry<'_> {
     /// Refuses to start afresh if a manifest was lost. The note of a first swap shows that, and so does an entry that
     /// follows another one. Entries left by first publishes that failed follow none.
     pub(super) fn check_first(&self, scope: &Scope) -> Result<(), RegistryError> {
-        let has_begun = self.store().look(&layout::begun(scope))?.is_some();
+        let has_begun = self.store().stat(&layout::begun(scope))?.is_some();
         for key in self.entry_keys(scope)?.iter().rev() {
             if has_begun || self.entry(scope, key)?.is_some_and(|entry| entry.previous.is_some()) {
                 return Err(RegistryError::Lost { name: self.name(scope), scope: Box::new(scope.clone()) });

@@ -17,7 +17,7 @@
 //! so two publishers of different kinds both succeed.
 
 mod blob;
-mod candidate;
+mod checked;
 mod claims;
 mod compare_and_swap;
 mod format;
@@ -36,7 +36,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 pub use blob::{Blob, BlobBytes, BlobError, Of, read_blob};
-pub use candidate::{Candidate, Planned, Stored, Unfit};
+pub use checked::{Candidate, Planned, Stored, Unfit};
 pub use claims::{Abandoned, ClaimsError, LeaseTimeouts, Remover, release, uptime};
 pub use format::V1;
 pub use garbage::{Collection, Garbage, GarbageError, GarbageType, Keep};
@@ -232,7 +232,7 @@ enum Stage {
 /// Outcome of publishing one artifact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Fate {
+pub enum PublishOutcome {
     /// The manifest names it now.
     Published,
     /// The manifest named it already.
@@ -249,14 +249,14 @@ pub enum Fate {
 #[derive(Debug, Clone)]
 pub struct Published {
     /// The fate of each candidate, in the order given.
-    pub fates: Vec<Fate>,
+    pub fates: Vec<PublishOutcome>,
     /// Name of the manifest in messages.
     pub manifest: String,
     /// Whether the manifest was swapped.
     pub swapped: bool,
     /// The manifest that is current now, if any.
     pub current: Option<Manifest>,
-    /// The holds on the kinds whose fate is [`Fate::Held`].
+    /// The holds on the kinds whose fate is [`PublishOutcome::Held`].
     pub held: Holds,
 }
 
@@ -310,7 +310,7 @@ impl Publisher<'_> {
         let (current, _) = Registry::new(self.registry).at(self.horizon).manifest(scope)?.unzip();
         let holds = Registry::new(self.registry).holds(scope)?;
         let (_, fates) = self.judge(scope, current.as_ref(), &holds, planned, Stage::Plan)?;
-        if fates.contains(&Fate::Published) {
+        if fates.contains(&PublishOutcome::Published) {
             Registry::new(self.registry).check_store()?;
         }
         Ok(())
@@ -342,7 +342,7 @@ impl Publisher<'_> {
         };
         if commit == Commit::Written
             && is_known
-            && self.objects.look(&key)?.is_some_and(|listed| listed.bytes == planned.bytes)
+            && self.objects.stat(&key)?.is_some_and(|listed| listed.bytes == planned.bytes)
         {
             return Ok(Stored { planned, build: candidate.build.clone() });
         }
@@ -393,7 +393,7 @@ impl Publisher<'_> {
 
     /// The error to report if a document that was written or found is gone.
     fn vanished(store: &dyn Store, key: &str) -> Result<Option<PublishError>, StoreError> {
-        Ok(store.look(key)?.is_none().then(|| PublishError::Vanished(store.uri(key))))
+        Ok(store.stat(key)?.is_none().then(|| PublishError::Vanished(store.uri(key))))
     }
 
     /// The key of a kind's current artifact: from its record, or else from the blob itself.
@@ -416,7 +416,7 @@ impl Publisher<'_> {
         holds: &Holds,
         candidates: impl IntoIterator<Item = &'p Planned>,
         stage: Stage,
-    ) -> Result<(BTreeMap<Kind, String>, Vec<Fate>), PublishError> {
+    ) -> Result<(BTreeMap<Kind, String>, Vec<PublishOutcome>), PublishError> {
         let none = BTreeMap::new();
         let old = current.map_or(&none, |manifest| &manifest.current);
         let mut pointers = old.clone();
@@ -424,7 +424,7 @@ impl Publisher<'_> {
         // The newest candidate of each kind, with its index.
         let mut newest: BTreeMap<Kind, (usize, &Planned)> = BTreeMap::new();
         for (number, candidate) in candidates.into_iter().enumerate() {
-            fates.push(Fate::Superseded);
+            fates.push(PublishOutcome::Superseded);
             let entry = newest.entry(candidate.key.kind).or_insert((number, candidate));
             if candidate.key.window.end() >= entry.1.key.window.end() {
                 *entry = (number, candidate);
@@ -433,16 +433,16 @@ impl Publisher<'_> {
         for (kind, (number, candidate)) in newest {
             let uri = self.uri(candidate);
             fates[number] = match old.get(&kind) {
-                Some(old) if *old == uri => Fate::AlreadyCurrent,
-                _ if holds.contains_key(&kind) => Fate::Held,
+                Some(old) if *old == uri => PublishOutcome::AlreadyCurrent,
+                _ if holds.contains_key(&kind) => PublishOutcome::Held,
                 Some(old) => self.judge_move(scope, candidate, old, stage)?,
                 // Any event gives popularity a row; the other kinds may be empty.
                 None if candidate.rows == 0 && kind == Kind::Popularity && !self.options.allow_empty => {
                     return Err(PublishError::EmptyFirst { kind, scope: Box::new(scope.clone()) });
                 }
-                None => Fate::Published,
+                None => PublishOutcome::Published,
             };
-            if fates[number] == Fate::Published {
+            if fates[number] == PublishOutcome::Published {
                 pointers.insert(kind, uri);
             }
         }
@@ -456,11 +456,11 @@ impl Publisher<'_> {
         candidate: &Planned,
         old: &str,
         stage: Stage,
-    ) -> Result<Fate, PublishError> {
+    ) -> Result<PublishOutcome, PublishError> {
         let kind = candidate.key.kind;
         let Some(current) = self.current_key(scope, kind, old)? else {
             if self.options.allow_older_window {
-                return Ok(Fate::Published);
+                return Ok(PublishOutcome::Published);
             }
             return Err(PublishError::UnknownCurrent { kind, uri: old.to_owned() });
         };
@@ -472,7 +472,7 @@ impl Publisher<'_> {
             });
         }
         if candidate.key.window.end() < current.window.end() && !self.options.allow_older_window {
-            return Ok(Fate::OlderWindow);
+            return Ok(PublishOutcome::OlderWindow);
         }
         if candidate.rows == 0 && !self.options.allow_empty && self.has_rows(scope, kind, old)? {
             return Err(PublishError::Empty { kind });
@@ -489,7 +489,7 @@ impl Publisher<'_> {
         if let Some(allowed) = self.options.max_top_change.filter(|_| comparable) {
             self.judge_top(scope, candidate, old, allowed)?;
         }
-        Ok(Fate::Published)
+        Ok(PublishOutcome::Published)
     }
 
     /// Refuses an artifact if too many of its first items differ from those of the current one.
@@ -588,12 +588,12 @@ impl Publisher<'_> {
                 planned
                     .clone()
                     .zip(&judged)
-                    .any(|(planned, fate)| (planned.key.kind, *fate) == (*kind, Fate::Held))
+                    .any(|(planned, fate)| (planned.key.kind, *fate) == (*kind, PublishOutcome::Held))
             };
             held.retain(|kind, _| is_held(kind));
             fates = judged;
             seen = current.cloned();
-            Ok::<_, PublishError>(fates.contains(&Fate::Published).then_some(pointers))
+            Ok::<_, PublishError>(fates.contains(&PublishOutcome::Published).then_some(pointers))
         };
         let confirm = |manifest: &Manifest| {
             let planned = candidates.iter().map(|stored| &stored.planned);

@@ -438,7 +438,7 @@ impl<'a> Registry<'a> {
     /// Makes sure that the current manifest has a history entry. It has none if something else wrote it.
     fn adopt(&self, scope: &Scope, current: &Manifest) -> Result<(), RegistryError> {
         let entry = adoption(scope, current.clone(), &[]);
-        if self.store.look(&entry.key(scope))?.is_some() {
+        if self.store.stat(&entry.key(scope))?.is_some() {
             return Ok(());
         }
         let keys = self.store.list(&layout::history(scope))?;

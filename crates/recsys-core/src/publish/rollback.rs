@@ -248,7 +248,7 @@ fn gone(
         Err(gone) => return Ok(Some(RollbackError::Blob(gone))),
     }
     let record = layout::record(scope, kind, version_in(uri));
-    Ok(registry.look(&record)?.is_none().then(|| RollbackError::Vanished(registry.name(&record))))
+    Ok(registry.stat(&record)?.is_none().then(|| RollbackError::Vanished(registry.name(&record))))
 }
 
 fn steps_back(

@@ -31,8 +31,8 @@ use crate::threads::silence::Silence;
 use super::document::{check_size, read_at_most, read_exactly};
 use super::fault::MIN_BYTES_PER_SECOND;
 use super::{
-    BucketFault, Commit, Condition, Conditions, Listed, MAX_DOCUMENT_BYTES, Patience, Pending, PendingWrite,
-    Problem, Store, StoreError, Tag, probe, same_content,
+    BucketFault, Commit, Condition, Conditions, Listed, MAX_DOCUMENT_BYTES, Pending, PendingWrite, Problem,
+    Store, StoreError, Tag, Timeouts, probe, same_content,
 };
 
 /// A document larger than this is uploaded in parts of this size.
@@ -92,7 +92,7 @@ pub(super) struct Waiter {
     /// Name of the service in messages, such as its endpoint.
     service: String,
     runtime: &'static Runtime,
-    patience: Patience,
+    patience: Timeouts,
     /// Time limit for the first answer, if shorter than the usual one.
     first_answer: Option<Duration>,
     state: Arc<State>,
@@ -108,7 +108,7 @@ struct State {
 impl Waiter {
     pub(super) fn new(
         service: String,
-        patience: Patience,
+        patience: Timeouts,
         first_answer: Option<Duration>,
     ) -> io::Result<Self> {
         Ok(Self { service, runtime: runtime()?, patience, first_answer, state: Arc::default() })
@@ -375,7 +375,7 @@ impl Store for BucketStore {
     fn get_range(&self, key: &str, offset: u64, length: u64) -> Result<Option<Vec<u8>>, StoreError> {
         if length == 0 {
             // Services do not take an empty range.
-            return Ok(self.look(key)?.map(|_| Vec::new()));
+            return Ok(self.stat(key)?.map(|_| Vec::new()));
         }
         let part = GetOptions::new().with_range(Some(offset..offset.saturating_add(length)));
         let Some(result) = self.get_part(key, part)? else { return Ok(None) };
@@ -390,7 +390,7 @@ impl Store for BucketStore {
 
     fn remove(&self, key: &str) -> Result<bool, StoreError> {
         // S3 reports no error when the object does not exist.
-        if self.look(key)?.is_none() {
+        if self.stat(key)?.is_none() {
             return Ok(false);
         }
         let path = self.path(key)?;
@@ -405,7 +405,7 @@ impl Store for BucketStore {
         }
     }
 
-    fn look(&self, key: &str) -> Result<Option<Listed>, StoreError> {
+    fn stat(&self, key: &str) -> Result<Option<Listed>, StoreError> {
         match self.wait(self.store.head(&self.path(key)?)) {
             Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(self.failed("look at", key)(error)),
@@ -613,7 +613,7 @@ mod tests {
     fn store(max_keys: usize) -> BucketStore {
         let folder = Path::from("root");
         let store = Arc::new(InMemory::new());
-        let waiter = Waiter::new("memory".into(), Patience::default(), None).unwrap();
+        let waiter = Waiter::new("memory".into(), Timeouts::default(), None).unwrap();
         let store = BucketStore::new(store.clone(), store, waiter, "memory://b".into(), folder);
         BucketStore { max_keys, ..store }
     }

@@ -229,7 +229,7 @@ impl Store for LocalStore {
         Ok(Box::new(LocalWrite { target, file: LargeFile::new(self.scratch_file()?) }))
     }
 
-    fn look(&self, key: &str) -> Result<Option<Listed>, StoreError> {
+    fn stat(&self, key: &str) -> Result<Option<Listed>, StoreError> {
         look(&self.path(key), key)
     }
 

@@ -16,12 +16,12 @@ mod hard_links;
 mod large_file;
 pub mod layout;
 mod local;
-mod patience;
 mod probe;
 mod replaced;
 mod root;
 mod s3;
 mod secret;
+mod timeouts;
 mod unconditional;
 mod watched_file;
 
@@ -40,12 +40,12 @@ use hard_links::NoHardLinks;
 pub use document::{MAX_ARTIFACT_BYTES, MAX_DOCUMENT_BYTES, NotADocument};
 pub use fault::{BucketFault, Problem};
 pub use local::LocalStore;
-pub use patience::Patience;
 pub use probe::probe;
 pub use replaced::Replaced;
 pub use root::{RootError, Roots};
 pub use s3::S3Settings;
 pub use secret::{HIDDEN, Secret};
+pub use timeouts::Timeouts;
 pub use unconditional::{Unconditional, create_after_look};
 
 /// A failed store operation: action, target and cause.
@@ -217,7 +217,7 @@ pub trait Store: Debug + Send + Sync {
     fn remove(&self, key: &str) -> Result<bool, StoreError>;
 
     /// Size and age of a document, without reading it.
-    fn look(&self, key: &str) -> Result<Option<Listed>, StoreError>;
+    fn stat(&self, key: &str) -> Result<Option<Listed>, StoreError>;
 
     /// All documents below `folder`, in the byte order of their keys.
     fn list(&self, folder: &str) -> Result<Vec<Listed>, StoreError>;

@@ -18,8 +18,8 @@ use parking_lot::Mutex;
 use url::Url;
 
 #[cfg(feature = "http")]
-use super::patience::MAX_PAUSE;
-use super::{LocalStore, Patience, S3Settings, Store, StoreError};
+use super::timeouts::MAX_PAUSE;
+use super::{LocalStore, S3Settings, Store, StoreError, Timeouts};
 #[cfg(feature = "http")]
 use super::{
     bucket::{BucketStore, Waiter},
@@ -98,7 +98,7 @@ pub struct Roots {
     #[cfg(feature = "http")]
     sections: Vec<S3Settings>,
     #[cfg(feature = "http")]
-    patience: Patience,
+    patience: Timeouts,
     /// The time within which a service must answer for the first time.
     #[cfg(feature = "http")]
     first_answer: Option<Duration>,
@@ -122,26 +122,26 @@ impl Roots {
     /// Opens roots with the `s3` sections of the configuration. A bucket uses the section that names it, or else the
     /// last one; what the section leaves open comes from the `AWS_*` variables.
     #[cfg(feature = "http")]
-    pub fn new(sections: Vec<S3Settings>, patience: Patience) -> Self {
+    pub fn new(sections: Vec<S3Settings>, patience: Timeouts) -> Self {
         Self { sections, patience, first_answer: None, clients: Mutex::default() }
     }
 
     /// The same with the shorter timeouts of an operator's command.
     #[cfg(feature = "http")]
-    pub fn for_operator(sections: Vec<S3Settings>, patience: Patience) -> Self {
+    pub fn for_operator(sections: Vec<S3Settings>, patience: Timeouts) -> Self {
         let first_answer = Some(Duration::from_secs(patience.operator_timeout_s.into()));
         Self { first_answer, ..Self::new(sections, patience.of_operator()) }
     }
 
     /// Opens local folders only: a binary without bucket support does not need the sections.
     #[cfg(not(feature = "http"))]
-    pub fn new(_sections: Vec<S3Settings>, _patience: Patience) -> Self {
+    pub fn new(_sections: Vec<S3Settings>, _patience: Timeouts) -> Self {
         Self {}
     }
 
     /// The same; local folders have no timeouts.
     #[cfg(not(feature = "http"))]
-    pub fn for_operator(sections: Vec<S3Settings>, patience: Patience) -> Self {
+    pub fn for_operator(sections: Vec<S3Settings>, patience: Timeouts) -> Self {
         Self::new(sections, patience)
     }
 

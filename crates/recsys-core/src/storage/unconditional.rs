@@ -54,8 +54,8 @@ impl Store for Unconditional {
         self.0.remove(key)
     }
 
-    fn look(&self, key: &str) -> Result<Option<Listed>, StoreError> {
-        self.0.look(key)
+    fn stat(&self, key: &str) -> Result<Option<Listed>, StoreError> {
+        self.0.stat(key)
     }
 
     fn list(&self, folder: &str) -> Result<Vec<Listed>, StoreError> {
@@ -79,7 +79,7 @@ impl Store for Unconditional {
 /// Writes a document that does not exist yet, on a server without conditional writes. Another writer may come in
 /// between, so it is only for documents that every writer writes alike.
 pub fn create_after_look(store: &dyn Store, key: &str, bytes: &[u8]) -> Result<Commit, StoreError> {
-    if store.look(key)?.is_some() {
+    if store.stat(key)?.is_some() {
         return Ok(Commit::Refused);
     }
     store.put(key, bytes, Condition::Always)
@@ -110,7 +110,7 @@ impl<P: Pending + ?Sized> Pending for Unchecked<'_, P> {
         let holds = match condition {
             Condition::Always => return self.pending.commit(Condition::Always),
             // Checked without reading the document, which may be an artifact.
-            Condition::Absent | Condition::Still(None) => self.store.look(&self.key)?.is_none(),
+            Condition::Absent | Condition::Still(None) => self.store.stat(&self.key)?.is_none(),
             Condition::Still(Some(tag)) => {
                 self.store.read_tagged(&self.key)?.is_some_and(|(_, current)| current == tag)
             }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::canonical::{Columns, DayRows, Names};
-use crate::columnar::csr::Groups;
+use crate::columnar::csr::Csr;
 use crate::columnar::dictionary::{Dictionary, Strings, union};
 use crate::domain::class::Class;
 use crate::domain::id::Segment;
@@ -34,7 +34,7 @@ pub struct EventTable {
     weighed: Option<Box<EventTable>>,
     /// The maximum that the events of one user count for one item.
     pub(crate) cap: Option<NonZeroU64>,
-    items_of_users: Mutex<Option<Arc<Groups>>>,
+    items_of_users: Mutex<Option<Arc<Csr>>>,
 }
 
 /// The events of one day with one weight.
@@ -44,9 +44,9 @@ struct Part {
     wanted: Wanted,
     weight: u64,
     /// `None` if the table has no sessions.
-    sessions: Option<Way>,
-    items: Way,
-    users: Way,
+    sessions: Option<IdMap>,
+    items: IdMap,
+    users: IdMap,
 }
 
 /// Why the table of a window cannot be built.
@@ -159,21 +159,21 @@ impl EventTable {
             let parts = chosen.iter().zip(&used).map(|(part, used)| (dictionary(&part.day.names), ids(used)));
             one_dictionary(&parts.collect::<Vec<_>>())
         };
-        let (sessions, session_ways) = match of_sessions {
+        let (sessions, session_maps) = match of_sessions {
             Sessions::Count => {
-                let (sessions, ways) = column(|names| &names.sessions, |used| used.sessions.as_deref());
-                (sessions, ways.into_iter().map(Some).collect())
+                let (sessions, maps) = column(|names| &names.sessions, |used| used.sessions.as_deref());
+                (sessions, maps.into_iter().map(Some).collect())
             }
             Sessions::Ignore => (Arc::default(), chosen.iter().map(|_| None).collect::<Vec<_>>()),
         };
         limits.check(Limit::SessionsPerRun, sessions.len())?;
-        let (items, item_ways) = column(|names| &names.items, |used| used.items.as_deref());
+        let (items, item_maps) = column(|names| &names.items, |used| used.items.as_deref());
         limits.check(Limit::DistinctItemsPerRun, items.len())?;
-        let (users, user_ways) = column(|names| &names.users, |used| used.users.as_deref());
+        let (users, user_maps) = column(|names| &names.users, |used| used.users.as_deref());
         limits.check(Limit::UsersPerRun, users.len())?;
 
-        let ways = session_ways.into_iter().zip(item_ways).zip(user_ways);
-        let parts = chosen.into_iter().zip(ways).map(|(part, ((sessions, items), users))| {
+        let maps = session_maps.into_iter().zip(item_maps).zip(user_maps);
+        let parts = chosen.into_iter().zip(maps).map(|(part, ((sessions, items), users))| {
             let Chosen { day, wanted, weight } = part;
             Part { rows: day.clone(), wanted, weight, sessions, items, users }
         });
@@ -192,16 +192,16 @@ impl EventTable {
     /// The items of each user's events, in order; group 0 holds the events without a user, group `id + 1` those of
     /// user `id`. Built on first use and kept, because several kinds need them. `None` if they would take more than
     /// `share` bytes.
-    pub(crate) fn items_of_users(&self, share: usize) -> Result<Option<Arc<Groups>>, StoreError> {
+    pub(crate) fn items_of_users(&self, share: usize) -> Result<Option<Arc<Csr>>, StoreError> {
         let count = self.users.len() + 1;
         // Counts per item are 32-bit.
-        if Groups::bytes(count, self.len) > share || u32::try_from(self.len).is_err() {
+        if Csr::bytes(count, self.len) > share || u32::try_from(self.len).is_err() {
             return Ok(None);
         }
         let mut made = self.items_of_users.lock();
         let groups = match &*made {
             Some(groups) => groups,
-            None => made.insert(Arc::new(Groups::new(count, |take| {
+            None => made.insert(Arc::new(Csr::new(count, |take| {
                 self.for_each(|events| {
                     take(events.user, events.item);
                     Ok::<_, StoreError>(())
@@ -229,10 +229,10 @@ impl EventTable {
                 user.clear();
                 for row in day.wanted.rows(columns.segment) {
                     if let Some(sessions) = &day.sessions {
-                        session.push(sessions.lead(columns.session[row]));
+                        session.push(sessions.map(columns.session[row]));
                     }
-                    item.push(day.items.lead(columns.item[row]));
-                    user.push(columns.user[row].checked_sub(1).map_or(0, |id| day.users.lead(id) + 1));
+                    item.push(day.items.map(columns.item[row]));
+                    user.push(columns.user[row].checked_sub(1).map_or(0, |id| day.users.map(id) + 1));
                 }
                 take(Events { weight, session: &session, item: &item, user: &user })
             })
@@ -242,8 +242,8 @@ impl EventTable {
 
 impl Part {
     fn is_as_it_is(&self) -> bool {
-        let ways = self.sessions.iter().chain([&self.items, &self.users]);
-        matches!(self.wanted, Wanted::All) && ways.into_iter().all(|way| matches!(way, Way::Same))
+        let maps = self.sessions.iter().chain([&self.items, &self.users]);
+        matches!(self.wanted, Wanted::All) && maps.into_iter().all(|map| matches!(map, IdMap::Same))
     }
 }
 
@@ -354,14 +354,14 @@ impl Used {
 
 /// Maps ids of a day to ids of the window.
 #[derive(Debug)]
-enum Way {
+enum IdMap {
     Same,
     /// Indexed by old id. Entries of ids that no wanted row uses are meaningless.
     Other(Vec<u32>),
 }
 
-impl Way {
-    fn lead(&self, id: u32) -> u32 {
+impl IdMap {
+    fn map(&self, id: u32) -> u32 {
         match self {
             Self::Same => id,
             Self::Other(ids) => ids[id as usize],
@@ -370,9 +370,9 @@ impl Way {
 }
 
 /// Merges the used strings of all parts into one dictionary. Returns it with the id map of each part.
-fn one_dictionary(parts: &[(&Arc<Dictionary>, Option<&[u32]>)]) -> (Arc<Dictionary>, Vec<Way>) {
+fn one_dictionary(parts: &[(&Arc<Dictionary>, Option<&[u32]>)]) -> (Arc<Dictionary>, Vec<IdMap>) {
     if let [(dictionary, None)] = parts {
-        return (Arc::clone(dictionary), vec![Way::Same]);
+        return (Arc::clone(dictionary), vec![IdMap::Same]);
     }
     let selected: Vec<Arc<Dictionary>> = parts
         .iter()
@@ -380,13 +380,13 @@ fn one_dictionary(parts: &[(&Arc<Dictionary>, Option<&[u32]>)]) -> (Arc<Dictiona
         .collect();
     let strings: Vec<&Strings> = selected.iter().map(|dictionary| dictionary.strings()).collect();
     let (dictionary, from_selected) = union(&strings);
-    let ways = parts.iter().zip(from_selected).map(|((all, used), ids)| {
-        let Some(used) = used else { return Way::Other(ids) };
+    let maps = parts.iter().zip(from_selected).map(|((all, used), ids)| {
+        let Some(used) = used else { return IdMap::Other(ids) };
         let mut from_all = vec![0; all.len()];
         for (old, new) in used.iter().zip(ids) {
             from_all[*old as usize] = new;
         }
-        Way::Other(from_all)
+        IdMap::Other(from_all)
     });
-    (Arc::new(dictionary), ways.collect())
+    (Arc::new(dictionary), maps.collect())
 }

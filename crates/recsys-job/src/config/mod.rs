@@ -26,7 +26,7 @@ use recsys_core::domain::weights::Weights;
 use recsys_core::gate::Validation;
 use recsys_core::input::catalog::CatalogFormat;
 use recsys_core::publish::LeaseTimeouts;
-use recsys_core::storage::{Patience, Roots, S3Settings, Secret};
+use recsys_core::storage::{Roots, S3Settings, Secret, Timeouts};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use address::parse_gateway;
@@ -63,7 +63,7 @@ pub struct Config {
     /// How manifests are swapped, and how long to wait for `gc`.
     pub registry: RegistrySettings,
     /// Timeouts for requests to services.
-    pub storage: Patience,
+    pub storage: Timeouts,
     /// The kinds that `run` builds; at least one, and none twice.
     pub artifact_kinds: Vec<Kind>,
     /// Window length in days, per kind; 1 unless set.
@@ -269,7 +269,7 @@ impl Default for Config {
             raw_source: RawSource::default(),
             object_store: ObjectStore::default(),
             registry: RegistrySettings::default(),
-            storage: Patience::default(),
+            storage: Timeouts::default(),
             artifact_kinds: vec![Kind::Popularity, Kind::Cooc],
             window_days: BTreeMap::new(),
             weights: Weights::default(),
@@ -312,9 +312,9 @@ impl Config {
     }
 
     /// Timeouts for connections and statements of `db`.
-    pub(crate) fn database_patience(&self) -> database::Patience {
+    pub(crate) fn database_patience(&self) -> database::Timeouts {
         let seconds = |seconds: u32| Duration::from_secs(seconds.into());
-        database::Patience {
+        database::Timeouts {
             connect: seconds(self.storage.retry_timeout_s),
             statement: Some(seconds(self.db.statement_timeout_s)),
         }

@@ -11,7 +11,7 @@ use recsys_core::domain::window::{Day, Window};
 use recsys_core::gate::{Dropped, Refused};
 use recsys_core::input::event::Rules;
 use recsys_core::input::lines::{LineFile, LinesError};
-use recsys_core::input::quarantine::{Aside, SetAside};
+use recsys_core::input::quarantine::{BadLineWriter, BadLines};
 use recsys_core::input::raw::Raw;
 use recsys_core::storage::{Replaced, Store};
 use serde::Serialize;
@@ -225,7 +225,7 @@ struct Flat {
     /// Reported with the first day.
     source: Option<SourceReport>,
     /// So are bad lines: of which day they are nobody can tell.
-    bad: Option<SetAside>,
+    bad: Option<BadLines>,
 }
 
 impl Report for Flat {
@@ -386,8 +386,8 @@ fn read(
     progress: &Progress,
     files: Vec<LineFile>,
     (first, last): (Day, Day),
-    aside: Option<Aside>,
-) -> anyhow::Result<(Gathered, SourceReport, Option<SetAside>)> {
+    aside: Option<BadLineWriter>,
+) -> anyhow::Result<(Gathered, SourceReport, Option<BadLines>)> {
     let names: Vec<String> = files.iter().map(|file| file.name.clone()).collect();
     if names.len() > 1 {
         let files = names.join(", ");
@@ -399,7 +399,9 @@ fn read(
     let files = files.into_iter().map(|file| progress.count_lines(file)).collect();
     let reader = Reader { stream, rules: rules(ctx), budget: &ctx.budget, aside: aside.as_ref() };
     match (reader.gather(files, first, last), aside) {
-        (Ok((days, counts)), aside) => Ok((days, SourceReport::new(names, counts), aside.map(Aside::finish))),
+        (Ok((days, counts)), aside) => {
+            Ok((days, SourceReport::new(names, counts), aside.map(BadLineWriter::finish)))
+        }
         (Err(LinesError::Hopeless { name, line, why }), Some(aside)) => {
             let at = quarantine::Stop { name, line, why };
             Err(quarantine::stopped(ctx, stream, first, at, &aside.finish()))

@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 use recsys_core::artifact::{ArtifactKey, Kind};
 use recsys_core::domain::window::Window;
 use recsys_core::publish::{
-    Candidate, Fate, Held, Holds, Manifest, Options, Planned, Published, Publisher, Registry, Stored,
-    TopChange, Unfit,
+    Candidate, Held, Holds, Manifest, Options, Planned, PublishOutcome, Published, Publisher, Registry,
+    Stored, TopChange, Unfit,
 };
 use recsys_core::staging::Staged;
 use recsys_core::storage::layout::version_in;
@@ -26,24 +26,24 @@ use crate::watch::step::{Counts, Meter, Report, Step};
 
 /// What became of an artifact.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct FateReport {
+pub(crate) struct OutcomeOfKind {
     kind: Kind,
     window: Window,
     version: String,
     rows: u64,
     #[serde(skip)]
     bytes: u64,
-    fate: Fate,
+    fate: PublishOutcome,
 }
 
-impl fmt::Display for FateReport {
+impl fmt::Display for OutcomeOfKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let fate = match self.fate {
-            Fate::Published => "published",
-            Fate::AlreadyCurrent => "already current",
-            Fate::OlderWindow => "kept aside: the current one is of a newer window",
-            Fate::Superseded => "kept aside: a newer window is published with it",
-            Fate::Held => "kept aside: an operator holds what is current",
+            PublishOutcome::Published => "published",
+            PublishOutcome::AlreadyCurrent => "already current",
+            PublishOutcome::OlderWindow => "kept aside: the current one is of a newer window",
+            PublishOutcome::Superseded => "kept aside: a newer window is published with it",
+            PublishOutcome::Held => "kept aside: an operator holds what is current",
         };
         let Self { kind, window, version, rows, .. } = self;
         write!(f, "  {kind:<12} {window}, {rows} rows, {version:.12}: {fate}")
@@ -53,7 +53,7 @@ impl fmt::Display for FateReport {
 /// What a publish did.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct PublishReport {
-    pub(crate) artifacts: Vec<FateReport>,
+    pub(crate) artifacts: Vec<OutcomeOfKind>,
     manifest: String,
     swapped: bool,
     /// Kinds that are kept where they are.
@@ -63,8 +63,8 @@ pub(crate) struct PublishReport {
 
 impl PublishReport {
     /// The artifacts that are current now.
-    fn current(&self) -> impl Iterator<Item = &FateReport> {
-        let is_current = |fate| matches!(fate, Fate::Published | Fate::AlreadyCurrent);
+    fn current(&self) -> impl Iterator<Item = &OutcomeOfKind> {
+        let is_current = |fate| matches!(fate, PublishOutcome::Published | PublishOutcome::AlreadyCurrent);
         self.artifacts.iter().filter(move |artifact| is_current(artifact.fate))
     }
 
@@ -85,7 +85,7 @@ impl Report for PublishReport {
     }
 
     fn measure(&self, record: &mut Record) {
-        for &FateReport { kind, window, rows: items, bytes, .. } in self.current() {
+        for &OutcomeOfKind { kind, window, rows: items, bytes, .. } in self.current() {
             record.set_artifact(kind, Artifact { items, bytes, skipped_sessions: None });
             record.windows.insert(kind, window);
         }
@@ -218,7 +218,7 @@ impl<'a> Publishing<'a> {
             self.publisher.finish(&ctx.scope, &self.stored)?;
         let artifacts = self.stored.into_iter().zip(fates).map(|(stored, fate)| {
             let Planned { key: ArtifactKey { kind, window, .. }, version, rows, bytes } = stored.planned;
-            FateReport { kind, window, version, rows: rows as u64, bytes, fate }
+            OutcomeOfKind { kind, window, version, rows: rows as u64, bytes, fate }
         });
         let report = PublishReport { artifacts: artifacts.collect(), manifest, swapped, held };
         self.step.end(&report);
@@ -230,8 +230,8 @@ impl<'a> Publishing<'a> {
                 notifier.tell(&*ctx.published.registry, current);
             }
         }
-        let older = report.artifacts.iter().filter(|artifact| artifact.fate == Fate::OlderWindow);
-        for FateReport { kind, window, .. } in older {
+        let older = report.artifacts.iter().filter(|artifact| artifact.fate == PublishOutcome::OlderWindow);
+        for OutcomeOfKind { kind, window, .. } in older {
             tracing::warn!(%kind, %window, "kept aside: the current artifact is of a newer window");
         }
         tracing::info!(manifest = %report.manifest, swapped, "published");

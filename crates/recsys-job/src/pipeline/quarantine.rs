@@ -6,7 +6,7 @@ use recsys_core::domain::stream::Stream;
 use recsys_core::domain::window::Day;
 use recsys_core::input::lines::LineFile;
 use recsys_core::input::quarantine::{
-    Aside, Bounds, Hopeless, Quarantine, SetAside, Stopped, TooManyInvalid, ratio,
+    BadLineWriter, BadLines, Bounds, Hopeless, Quarantine, Stopped, TooManyInvalid, ratio,
 };
 use recsys_core::input::raw::Raw;
 use recsys_core::storage::Replaced;
@@ -58,7 +58,7 @@ impl Report for QuarantineReport {
 }
 
 /// Where the bad lines of `files` go while they are read; none when the first of them is to stop the job.
-pub(crate) fn aside(ctx: &Context, raw: &Raw<'_>, files: &[LineFile]) -> Option<Aside> {
+pub(crate) fn aside(ctx: &Context, raw: &Raw<'_>, files: &[LineFile]) -> Option<BadLineWriter> {
     if is_strict(ctx) {
         return None;
     }
@@ -66,7 +66,7 @@ pub(crate) fn aside(ctx: &Context, raw: &Raw<'_>, files: &[LineFile]) -> Option<
     let bounds =
         Bounds { max_bytes: validation.max_quarantine_bytes, max_ratio: validation.max_invalid_ratio.into() };
     let names = files.iter().map(|file| raw.below_root(&file.name).to_owned()).collect();
-    Some(Aside::new(names, &ctx.budget).within(bounds))
+    Some(BadLineWriter::new(names, &ctx.budget).within(bounds))
 }
 
 /// Whether the first bad line stops the job.
@@ -83,7 +83,7 @@ pub(crate) struct Stop {
 
 /// Puts the bad lines that were read until reading was stopped in place of those that the quarantine file of `day` held
 /// before: they are what has to be looked at now.
-pub(crate) fn stopped(ctx: &Context, stream: Stream, day: Day, at: Stop, bad: &SetAside) -> anyhow::Error {
+pub(crate) fn stopped(ctx: &Context, stream: Stream, day: Day, at: Stop, bad: &BadLines) -> anyhow::Error {
     let files = Quarantine::new(&*ctx.canonical, &ctx.scope).of(stream);
     if let Err(error) = files.replace(day, Some(bad)) {
         return error.into();
@@ -121,7 +121,7 @@ pub(crate) fn quarantine(
     stream: Stream,
     day: Day,
     lines: u64,
-    bad: Option<SetAside>,
+    bad: Option<BadLines>,
 ) -> anyhow::Result<QuarantineReport> {
     let files = Quarantine::new(&*ctx.canonical, &ctx.scope).of(stream);
     let Some(bad) = bad.filter(|bad| bad.lines() > 0) else {

@@ -222,7 +222,7 @@ impl Watched<'_> {
     fn counting(&self, key: &str, reader: Option<Box<dyn Read + Send>>) -> Option<Box<dyn Read + Send>> {
         let reader = reader?;
         // A document whose size is unknown is still read.
-        let bytes = self.store.look(key).ok().flatten().map_or(0, |listed| listed.bytes);
+        let bytes = self.store.stat(key).ok().flatten().map_or(0, |listed| listed.bytes);
         self.seen.total_bytes.fetch_add(bytes, Ordering::Relaxed);
         Some(Box::new(Counting { reader, seen: Arc::clone(&self.seen), count: self.count }))
     }
@@ -270,8 +270,8 @@ impl Store for Watched<'_> {
         self.store.remove(key)
     }
 
-    fn look(&self, key: &str) -> Result<Option<Listed>, StoreError> {
-        self.store.look(key)
+    fn stat(&self, key: &str) -> Result<Option<Listed>, StoreError> {
+        self.store.stat(key)
     }
 
     fn list(&self, folder: &str) -> Result<Vec<Listed>, StoreError> {

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use recsys_core::database::{MissingTenant, Patience, TableNames};
+use recsys_core::database::{MissingTenant, TableNames, Timeouts};
 use recsys_core::domain::class::Class;
 use recsys_testkit::patience::LIMIT;
 use recsys_testkit::postgres::Database;
@@ -22,7 +22,7 @@ fn with_password(url: &str, password: &str) -> String {
 fn a_wrong_password_is_refused_at_once() {
     let database = Database::new();
     let begun = Instant::now();
-    let patience = Patience { connect: Duration::from_mins(1), statement: None };
+    let patience = Timeouts { connect: Duration::from_mins(1), statement: None };
     let error = try_open(&with_password(&database.url(), "hunter2"), patience).unwrap_err();
     assert!(begun.elapsed() < patience.connect, "it was tried again");
     let server = format!("cannot connect to database {:?} at 127.0.0.1:", database.name());
@@ -49,7 +49,7 @@ fn a_server_that_is_down_is_tried_again_as_long_as_is_said() {
     let url = format!("postgres://u:hunter2@{free}/shop");
     for seconds in [0, 1] {
         let begun = Instant::now();
-        let patience = Patience { connect: Duration::from_secs(seconds), statement: None };
+        let patience = Timeouts { connect: Duration::from_secs(seconds), statement: None };
         let error = try_open(&url, patience).unwrap_err();
         assert!((patience.connect..LIMIT).contains(&begun.elapsed()));
         let server = format!("database \"shop\" at {free}: nobody answers");
@@ -73,7 +73,7 @@ fn a_server_that_comes_up_is_found() {
         std::thread::spawn(move || std::io::copy(&mut one, &mut other));
         let _ = std::io::copy(&mut &server, &mut &client);
     });
-    let patience = Patience { connect: LIMIT, statement: None };
+    let patience = Timeouts { connect: LIMIT, statement: None };
     assert!(try_open(&url, patience).is_ok());
 }
 
@@ -82,7 +82,7 @@ fn a_server_that_says_nothing_is_given_up() {
     let database = Database::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("postgres://u:hunter2@{}/d?connect_timeout=1", listener.local_addr().unwrap());
-    let patience = Patience { connect: Duration::ZERO, statement: None };
+    let patience = Timeouts { connect: Duration::ZERO, statement: None };
     let error = try_open(&url, patience).unwrap_err();
     assert_fails(&database, &error, Class::Transient, &["no answer within 1 s"]);
 }
@@ -97,7 +97,7 @@ fn something_else_than_postgres_is_one_line() {
             let _ = client.unwrap().write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
         }
     });
-    let patience = Patience { connect: Duration::ZERO, statement: None };
+    let patience = Timeouts { connect: Duration::ZERO, statement: None };
     assert_fails(&database, &try_open(&url, patience).unwrap_err(), Class::Transient, &["database \"d\""]);
 }
 
@@ -130,7 +130,7 @@ fn the_server_knows_who_is_there() {
 #[test]
 fn a_statement_ends_with_its_time() {
     let (database, _) = prepared();
-    let patience = Patience { statement: Some(Duration::from_millis(300)), ..PATIENCE };
+    let patience = Timeouts { statement: Some(Duration::from_millis(300)), ..PATIENCE };
     let mut connection = try_open(&database.url(), patience).unwrap();
     let tenants = TableNames::default().tenants;
     // Somebody else holds the table.

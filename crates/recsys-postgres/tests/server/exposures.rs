@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use recsys_core::database::{ExposureCounts, ExposureQuery, Patience, TableName, Tally, TenantId};
+use recsys_core::database::{ExposureCounts, ExposureQuery, TableName, Tally, TenantId, Timeouts};
 use recsys_core::domain::class::Class;
 use recsys_core::domain::window::Window;
 use recsys_core::input::event::Unchecked;
@@ -23,7 +23,7 @@ fn window(last: &str, days: u32) -> Window {
 fn begin(
     database: &Database,
     tenant: &TenantId,
-    patience: Patience,
+    patience: Timeouts,
     window: Window,
 ) -> Result<(Box<dyn Source>, Tally), PostgresError> {
     let table = TableName::known("exposure_events");
@@ -157,7 +157,7 @@ fn many(database: &Database, rows: u32) {
 }
 
 /// A source of the day of which one batch was read.
-fn begun(database: &Database, demo: &TenantId, patience: Patience) -> (Box<dyn Source>, Tally, EventBatch) {
+fn begun(database: &Database, demo: &TenantId, patience: Timeouts) -> (Box<dyn Source>, Tally, EventBatch) {
     let (mut source, tally) = begin(database, demo, patience, window("2026-01-01", 1)).unwrap();
     let mut batch = EventBatch::default();
     assert!(source.next_batch(&mut batch).unwrap());
@@ -223,7 +223,7 @@ fn a_source_that_is_cut_off_or_too_slow_fails() {
     assert_fails(&database, PostgresError::of(&error).unwrap(), Class::Transient, &["connection was cut"]);
     assert_eq!(tally.counts(), None);
 
-    let patience = Patience { statement: Some(Duration::from_secs(1)), ..PATIENCE };
+    let patience = Timeouts { statement: Some(Duration::from_secs(1)), ..PATIENCE };
     let (mut source, ..) = begun(&database, &demo, patience);
     std::thread::sleep(Duration::from_millis(1500));
     let error = rest(&mut *source).unwrap_err();

@@ -12,7 +12,7 @@ mod tls;
 
 use std::time::Duration;
 
-use recsys_core::database::{MissingTenant, Mode, Patience, RowSecurity, TableNames, TenantId};
+use recsys_core::database::{MissingTenant, Mode, RowSecurity, TableNames, TenantId, Timeouts};
 use recsys_core::domain::class::Class;
 use recsys_core::domain::window::Day;
 use recsys_core::storage::Secret;
@@ -25,9 +25,9 @@ const DEMO: &str = "00000000-0000-0000-0000-00000000000a";
 /// Of another one.
 const OTHER: &str = "00000000-0000-0000-0000-00000000000b";
 
-const PATIENCE: Patience = Patience { connect: Duration::from_secs(5), statement: None };
+const PATIENCE: Timeouts = Timeouts { connect: Duration::from_secs(5), statement: None };
 
-fn try_open(url: &str, patience: Patience) -> Result<Connection, PostgresError> {
+fn try_open(url: &str, patience: Timeouts) -> Result<Connection, PostgresError> {
     let dsn = Dsn::parse(&Secret::from(url.to_owned())).unwrap();
     Connection::open(&dsn, "recsys-test", patience, RowSecurity::Refuse)
 }

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use recsys_core::database::{
-    Emptying, ItemScore, PairScore, Patience, SignalTarget, Signals, SignalsWritten, TenantId, Written,
+    Emptying, ItemScore, PairScore, SignalTarget, Signals, SignalsWritten, TenantId, Timeouts, Written,
 };
 use recsys_core::domain::class::Class;
 use recsys_postgres::{Connection, PostgresError};
@@ -303,7 +303,7 @@ fn missing_tables_and_permissions_are_refused() {
 #[test]
 fn who_waits_too_long_for_another_writer_says_so() {
     let (database, demo) = prepared();
-    let patience = Patience { statement: Some(Duration::from_millis(300)), ..PATIENCE };
+    let patience = Timeouts { statement: Some(Duration::from_millis(300)), ..PATIENCE };
     let mut patient = try_open(&database.url(), patience).unwrap();
     let (started, starts) = mpsc::channel();
     let (release, released) = mpsc::channel::<()>();

@@ -1,6 +1,6 @@
 //! Stores that fail on command, ignore conditions, or serve stale reads.
 
-mod careless;
+mod ignores_conditions;
 mod stale;
 
 use std::fmt;
@@ -12,7 +12,7 @@ use recsys_core::storage::{
     Commit, Condition, Conditions, Listed, Pending, PendingWrite, Store, StoreError, Tag,
 };
 
-pub use careless::CarelessStore;
+pub use ignores_conditions::CarelessStore;
 pub use stale::StaleStore;
 
 /// Moment at which an operation fails.
@@ -149,8 +149,8 @@ impl Store for FaultyStore {
         Ok(Box::new(FaultyWrite { inner, key: key.to_owned(), plan: Arc::clone(&self.plan) }))
     }
 
-    fn look(&self, key: &str) -> Result<Option<Listed>, StoreError> {
-        self.plan.run(key, || self.inner.look(key))
+    fn stat(&self, key: &str) -> Result<Option<Listed>, StoreError> {
+        self.plan.run(key, || self.inner.stat(key))
     }
 
     fn list(&self, folder: &str) -> Result<Vec<Listed>, StoreError> {

@@ -64,8 +64,8 @@ impl Store for StaleStore {
         Ok(Box::new(StaleWrite { store: self, key: key.to_owned(), inner: self.inner.begin(key)? }))
     }
 
-    fn look(&self, key: &str) -> Result<Option<Listed>, StoreError> {
-        self.inner.look(key)
+    fn stat(&self, key: &str) -> Result<Option<Listed>, StoreError> {
+        self.inner.stat(key)
     }
 
     fn list(&self, folder: &str) -> Result<Vec<Listed>, StoreError> {

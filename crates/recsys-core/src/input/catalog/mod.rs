@@ -3,6 +3,7 @@
 //! [`CatalogRows`] reads row by row, in memory that does not grow with the file; [`Catalog`] holds what `content_sim`
 //! needs.
 
+mod bom;
 mod columns;
 mod created_at;
 mod error;
@@ -11,7 +12,6 @@ mod format;
 mod header;
 mod json_lines;
 mod json_row;
-mod marks;
 mod price;
 mod quotes;
 mod records;

@@ -5,10 +5,10 @@ use std::io::Read;
 
 use jiff::Timestamp;
 
+use super::bom::{Unmarked, unmarked};
 use super::header::{Header, similar_to_namespace};
 use super::json_lines::JsonLines;
 use super::json_row::{self, JsonRow};
-use super::marks::{Unmarked, unmarked};
 use super::records::{Record, Records};
 use super::shown::Shown;
 use super::{AbsentColumn, CatalogError, CatalogFormat, Columns, created_at, price};

@@ -4,14 +4,14 @@
 //! a line that breaks a rule becomes a [`Fault`] that names the rule.
 
 mod diagnosis;
+mod fast_line;
 mod outcome;
-mod plain;
-mod repeat;
+mod same_as_last;
 
 pub(crate) use diagnosis::{Type, fault};
 pub(crate) use outcome::value_of;
 pub use outcome::{OutcomeType, RawOutcome};
-pub use repeat::LastLine;
+pub use same_as_last::LastLine;
 
 use serde::Deserialize;
 
@@ -259,7 +259,7 @@ fn unknown_version(v: i64) -> Fault {
 impl<'a> RawExposure<'a> {
     /// Parses the JSON of one line.
     pub fn parse(line: &'a str) -> Result<Self, Fault> {
-        match plain::parse(line) {
+        match fast_line::parse(line) {
             Some(raw) => Ok(raw),
             None => serde_json::from_str(line).map_err(|error| fault(line, &error, &FIELDS)),
         }

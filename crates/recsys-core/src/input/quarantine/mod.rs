@@ -1,14 +1,14 @@
 //! Keeps bad input instead of dropping it: a file per day holds the lines that break a rule.
 //!
-//! Bad lines are collected in [`Aside`] while files are read, and then replace the day's quarantine file as a whole.
+//! Bad lines are collected in [`BadLineWriter`] while files are read, and then replace the day's quarantine file as a whole.
 //! The same input gives the same bytes, and a day without bad lines has no such file.
 
-mod aside;
+mod bad_lines;
 mod hopeless;
 mod line;
 
-pub(crate) use aside::Stretch;
-pub use aside::{Aside, SetAside};
+pub(crate) use bad_lines::Chunk;
+pub use bad_lines::{BadLineWriter, BadLines};
 pub(crate) use hopeless::Seen;
 pub use hopeless::{Bounds, Hopeless};
 
@@ -128,7 +128,7 @@ impl<'a> Quarantine<'a> {
     }
 
     /// Replaces the quarantine file of a day with these lines, or removes it if there are none.
-    pub fn replace(&self, day: Day, lines: Option<&SetAside>) -> Result<Replaced, StoreError> {
+    pub fn replace(&self, day: Day, lines: Option<&BadLines>) -> Result<Replaced, StoreError> {
         let key = self.key(day);
         let Some(lines) = lines.filter(|lines| lines.lines() > 0) else {
             return Ok(if self.store.remove(&key)? { Replaced::Removed } else { Replaced::Empty });

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::plain::{Cursor, is_plain};
+use super::fast_line::{Cursor, is_plain};
 use super::{Exposure, RawExposure, Rules, text, trim};
 use crate::encoding::timestamp;
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// How long to wait for services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Patience {
+pub struct Timeouts {
     /// Seconds after which a request without an answer fails.
     pub timeout_s: u32,
     /// Seconds during which a failed request is retried.
@@ -19,7 +19,7 @@ pub struct Patience {
 /// The longest pause before a request is tried again.
 pub(super) const MAX_PAUSE: Duration = Duration::from_secs(5);
 
-impl Patience {
+impl Timeouts {
     /// Shortens retries for an operator at a terminal: the last retry begins before the first answer is overdue.
     #[must_use]
     pub fn of_operator(self) -> Self {
@@ -29,7 +29,7 @@ impl Patience {
 }
 
 #[cfg(feature = "http")]
-impl Patience {
+impl Timeouts {
     pub(super) fn timeout(self) -> Duration {
         Duration::from_secs(self.timeout_s.into())
     }
@@ -46,7 +46,7 @@ impl Patience {
     }
 }
 
-impl Default for Patience {
+impl Default for Timeouts {
     fn default() -> Self {
         Self { timeout_s: 30, retry_timeout_s: 60, operator_timeout_s: 15 }
     }

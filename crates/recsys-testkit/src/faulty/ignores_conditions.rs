@@ -35,8 +35,8 @@ impl Store for CarelessStore {
         Ok(Box::new(CarelessWrite(self.0.begin(key)?)))
     }
 
-    fn look(&self, key: &str) -> Result<Option<Listed>, StoreError> {
-        self.0.look(key)
+    fn stat(&self, key: &str) -> Result<Option<Listed>, StoreError> {
+        self.0.stat(key)
     }
 
     fn list(&self, folder: &str) -> Result<Vec<Listed>, StoreError> {

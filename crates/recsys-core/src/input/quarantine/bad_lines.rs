@@ -22,7 +22,7 @@ const BLOCK_BYTES: usize = 1 << 18;
 
 /// Collects bad lines while files are read.
 #[derive(Debug)]
-pub struct Aside {
+pub struct BadLineWriter {
     budget: Budget,
     /// The names of the files as used in the quarantine file.
     files: Vec<String>,
@@ -57,7 +57,7 @@ struct Piece {
     part: u32,
 }
 
-impl Aside {
+impl BadLineWriter {
     /// Collects the bad lines of `files`, given by their names in the quarantine file.
     pub fn new(files: Vec<String>, budget: &Budget) -> Self {
         Self { budget: budget.clone(), files, bounds: Bounds::default(), state: Mutex::default() }
@@ -91,10 +91,10 @@ impl Aside {
     }
 
     /// Begins a stretch of a file. Each must begin at a different line.
-    pub(crate) fn stretch(&self, file: usize, line: u64) -> Stretch<'_> {
+    pub(crate) fn stretch(&self, file: usize, line: u64) -> Chunk<'_> {
         let bytes_before = self.state().bytes;
         let piece = Piece { file, line, part: 0 };
-        Stretch { aside: self, piece, bytes: Vec::new(), bytes_before, lines: 0 }
+        Chunk { aside: self, piece, bytes: Vec::new(), bytes_before, lines: 0 }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -102,17 +102,17 @@ impl Aside {
     }
 
     /// The bad lines in the order of files and lines.
-    pub fn finish(self) -> SetAside {
+    pub fn finish(self) -> BadLines {
         let State { blocks, pieces, lines, first, .. } = self.state.into_inner();
         let mut order: Vec<usize> = (0..pieces.len()).collect();
         order.sort_unstable_by_key(|number| pieces[*number]);
-        SetAside { blocks: blocks.map(BlockWriter::finish), order, lines, first: first.map(|(_, text)| text) }
+        BadLines { blocks: blocks.map(BlockWriter::finish), order, lines, first: first.map(|(_, text)| text) }
     }
 }
 
 /// The bad lines of a stretch of a file, written in order by one thread.
-pub(crate) struct Stretch<'a> {
-    aside: &'a Aside,
+pub(crate) struct Chunk<'a> {
+    aside: &'a BadLineWriter,
     piece: Piece,
     bytes: Vec<u8>,
     /// Bytes written to blocks by all threads, as of this stretch's start or last block.
@@ -120,7 +120,7 @@ pub(crate) struct Stretch<'a> {
     lines: u64,
 }
 
-impl Stretch<'_> {
+impl Chunk<'_> {
     /// Sets a line aside, without its line feed.
     ///
     /// # Errors
@@ -146,7 +146,7 @@ impl Stretch<'_> {
 
     /// Fails when the blocks and the current buffer exceed the byte limit.
     fn check(&mut self) -> Result<(), Stop> {
-        let Aside { bounds: Bounds { max_bytes, .. }, .. } = *self.aside;
+        let BadLineWriter { bounds: Bounds { max_bytes, .. }, .. } = *self.aside;
         if self.bytes_before + self.bytes.len() as u64 <= max_bytes {
             return Ok(());
         }
@@ -199,7 +199,7 @@ impl Stretch<'_> {
 }
 
 /// Splits lines of any length into blocks.
-impl Write for Stretch<'_> {
+impl Write for Chunk<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let taken = bytes.len().min(BLOCK_BYTES - self.bytes.len());
         self.bytes.extend_from_slice(&bytes[..taken]);
@@ -215,20 +215,20 @@ impl Write for Stretch<'_> {
 }
 
 /// The bad lines of the files, in the form of the quarantine file.
-pub struct SetAside {
+pub struct BadLines {
     blocks: Option<Blocks>,
     order: Vec<usize>,
     lines: u64,
     first: Option<String>,
 }
 
-impl std::fmt::Debug for SetAside {
+impl std::fmt::Debug for BadLines {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SetAside").field("lines", &self.lines).finish_non_exhaustive()
+        f.debug_struct("BadLines").field("lines", &self.lines).finish_non_exhaustive()
     }
 }
 
-impl SetAside {
+impl BadLines {
     /// Number of bad lines.
     pub fn lines(&self) -> u64 {
         self.lines
