@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use recsys_core::artifact::Kind;
-use recsys_job::{jobs, main as start};
+use recsys_job::{commands, jobs, main as start};
 #[cfg(feature = "postgres")]
 use recsys_postgres::Postgres;
 #[cfg(not(feature = "postgres"))]
@@ -70,7 +70,7 @@ fn main() -> ExitCode {
         _ => start(
             "recsys-pipelines",
             "Runs the pipeline: raw events in, a published manifest out",
-            |flags, run| jobs::pipelines(flags, run, &Postgres),
+            |flags, run| commands::pipelines(flags, run, &Postgres),
         ),
     }
 }

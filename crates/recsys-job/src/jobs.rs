@@ -12,7 +12,6 @@ use recsys_core::publish::Planned;
 use recsys_core::threads::parallel;
 use serde::Serialize;
 
-use crate::operate;
 use crate::pipeline::build::{Days, Document, Plan, artifact_key, build, complete, stage};
 use crate::pipeline::catalog::write_catalog;
 use crate::pipeline::context::Context;
@@ -22,14 +21,12 @@ use crate::pipeline::ingest::{Ingest, IngestReport, Read, SourceReport, commit, 
 use crate::pipeline::outcomes::{OutcomeReport, Outcomes};
 use crate::pipeline::publish::{Publishing, check};
 use crate::pipeline::refused::{check_staged, keep_apart, put_back, remove_apart, remove_in_place, take_out};
-use crate::pipeline::run;
 use crate::pipeline::signals::{self, warn_of_segment, write_signals};
 use crate::pipeline::summary::Summary;
 use crate::pipeline::validate::{Judged, judge, look, report_counts};
 use crate::pipeline::window_hashes::WindowHashes;
 use crate::shell::cli::{
-    ArtifactArgs, BuildJob, CatalogJob, CatalogTableJob, ConfigCommand, DayJob, DbCommand, Pipelines,
-    PipelinesCommand, PublishJob, ValidateJob,
+    ArtifactArgs, BuildJob, CatalogJob, CatalogTableJob, DayJob, PublishJob, ValidateJob,
 };
 use crate::shell::error::{JobError, one_line};
 use crate::shell::output::Output;
@@ -285,22 +282,4 @@ pub fn catalog(flags: &CatalogTableJob, run: &Run, driver: &dyn Driver) -> anyho
     let output = Output::new(flags.common.json);
     output.line(&report);
     output.end(&report, Ok(()))
-}
-
-/// The commands of `recsys-pipelines`.
-pub fn pipelines(flags: &Pipelines, run: &Run, driver: &dyn Driver) -> anyhow::Result<()> {
-    match &flags.command {
-        PipelinesCommand::Run(flags) => run::run(flags, run, driver),
-        PipelinesCommand::Status(flags) => operate::status(flags, run),
-        PipelinesCommand::History(flags) => operate::history(flags),
-        PipelinesCommand::Rollback(flags) => operate::rollback(flags, run),
-        PipelinesCommand::Release(flags) => operate::release(flags),
-        PipelinesCommand::Show(flags) => operate::show(flags),
-        PipelinesCommand::Verify(flags) => operate::verify(flags),
-        PipelinesCommand::Gc(flags) => operate::gc(flags),
-        PipelinesCommand::Diff(flags) => operate::diff(flags),
-        PipelinesCommand::Config(ConfigCommand::Show(flags)) => operate::show_config(flags),
-        PipelinesCommand::Config(ConfigCommand::Check(flags)) => operate::check(flags, driver),
-        PipelinesCommand::Db(DbCommand::Init(flags)) => operate::db_init(flags, driver),
-    }
 }

@@ -15,6 +15,8 @@ mod operate;
 
 pub mod jobs;
 
+pub mod commands;
+
 mod entry;
 
 pub use entry::main;

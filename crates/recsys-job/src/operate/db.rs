@@ -1,13 +1,52 @@
 //! `db init`: creates the tables for a pilot.
 
 use recsys_core::database::{Driver, Mode, TableName, TableNames, TableState};
+use recsys_core::domain::id::Scope;
 use serde::Serialize;
 
 use super::table;
 use crate::config::{Config, ConfigError};
 use crate::pipeline::database::connect;
-use crate::shell::cli::DbInitJob;
+use crate::shell::cli::{CommandFlags, CommonArgs, EXIT_CODES};
 use crate::shell::output::Output;
+
+/// The commands of `recsys-pipelines db`.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub(crate) enum DbCommand {
+    /// Create the tables that are missing in the database of `db.dsn`
+    ///
+    /// For pilots: a real installation has its tables already. What is there is compared and never altered; if
+    /// a table is not what it must be, nothing is created and exit code 2 names every column.
+    #[command(after_help = EXIT_CODES)]
+    Init(DbInitJob),
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct DbInitJob {
+    /// Say what is missing, and create nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+impl CommandFlags for DbCommand {
+    fn common(&self) -> &CommonArgs {
+        let Self::Init(flags) = self;
+        &flags.common
+    }
+
+    fn scope(&self) -> Option<Scope> {
+        None
+    }
+}
+
+/// `recsys-pipelines db`.
+pub(crate) fn db(command: &DbCommand, driver: &dyn Driver) -> anyhow::Result<()> {
+    let DbCommand::Init(flags) = command;
+    init(flags, driver)
+}
 
 #[derive(Debug, Serialize)]
 struct Initialised {
@@ -23,7 +62,7 @@ struct TableReport {
 }
 
 /// `recsys-pipelines db init`.
-pub(crate) fn db_init(flags: &DbInitJob, driver: &dyn Driver) -> anyhow::Result<()> {
+fn init(flags: &DbInitJob, driver: &dyn Driver) -> anyhow::Result<()> {
     let mut config = Config::load(flags.common.config.as_deref())?;
     config.storage = config.storage.of_operator();
     let dsn = config.db.dsn.as_ref().ok_or(ConfigError::DsnMissing)?;

@@ -1,6 +1,8 @@
 //! `diff`: changes between two manifests, by kind.
 
+use clap::Args;
 use std::fmt::{self, Display};
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 use recsys_core::artifact::compare::{ItemChanges, Listed, Mover, Overlap, RowChanges, compare, overlaps};
@@ -14,9 +16,49 @@ use recsys_core::threads::parallel;
 use serde::Serialize;
 
 use super::Operator;
-use crate::shell::cli::DiffJob;
+use crate::shell::cli::{CommandFlags, CommonArgs, ScopeArgs};
 use crate::shell::error::JobError;
 use crate::shell::output::Output;
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DiffJob {
+    #[command(flatten)]
+    pub(super) scope: ScopeArgs,
+
+    /// The manifest before, by the beginning of its hash; `history` lists them [default: the one before --to]
+    #[arg(long, value_name = "HASH")]
+    pub(super) from: Option<String>,
+
+    /// The manifest after, by the beginning of its hash [default: the current one]
+    #[arg(long, value_name = "HASH")]
+    pub(super) to: Option<String>,
+
+    /// Compare what is current with what is current in the registry of this configuration file; environment variables
+    /// count for both
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "to"])]
+    pub(super) against: Option<PathBuf>,
+
+    /// Only this kind
+    #[arg(long)]
+    pub(super) kind: Option<Kind>,
+
+    /// Name at most so many items of each list; all are counted
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(super) top: usize,
+
+    #[command(flatten)]
+    pub(super) common: CommonArgs,
+}
+
+impl CommandFlags for DiffJob {
+    fn common(&self) -> &CommonArgs {
+        &self.common
+    }
+
+    fn scope(&self) -> Option<Scope> {
+        Some(self.scope.scope())
+    }
+}
 
 #[derive(Debug, Serialize)]
 struct Diff<'a> {

@@ -1,6 +1,8 @@
 //! `gc`: finds, and optionally deletes, artifacts that the kept history does not name.
 
+use clap::Args;
 use std::iter;
+use std::num::NonZeroUsize;
 
 use jiff::{SignedDuration, Timestamp};
 use recsys_core::domain::id::Scope;
@@ -13,10 +15,49 @@ use serde::{Serialize, Serializer};
 
 use super::{Failure, Failures, Operator, age, readable, table};
 use crate::pipeline::context::by;
-use crate::shell::cli::GcJob;
+use crate::shell::cli::{CommandFlags, CommonArgs, ScopeFilter, parse_age, parse_count};
 use crate::shell::clock;
 use crate::shell::error::JobError;
 use crate::shell::output::Output;
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct GcJob {
+    #[command(flatten)]
+    pub(super) filter: ScopeFilter,
+
+    /// Keep what was written or current in this time, such as 30d; at least 1h
+    #[arg(long, value_name = "AGE", default_value = "30d", value_parser = parse_age)]
+    pub(super) older_than: SignedDuration,
+
+    /// Keep what the newest N manifests of each tenant and surface name
+    #[arg(long, value_name = "N", default_value = "10", value_parser = parse_count::<NonZeroUsize>)]
+    pub(super) keep: NonZeroUsize,
+
+    /// Delete what is listed; without it, nothing changes
+    #[arg(long)]
+    pub(super) delete: bool,
+
+    /// Take old blobs without a record for garbage, however many there are
+    #[arg(long)]
+    pub(super) include_unrecorded: bool,
+
+    /// Give up the claims of collections that began longer ago than this, such as 24h, and were killed
+    #[arg(long, value_name = "AGE", value_parser = parse_age)]
+    pub(super) release_claims: Option<SignedDuration>,
+
+    #[command(flatten)]
+    pub(super) common: CommonArgs,
+}
+
+impl CommandFlags for GcJob {
+    fn common(&self) -> &CommonArgs {
+        &self.common
+    }
+
+    fn scope(&self) -> Option<Scope> {
+        self.filter.scope()
+    }
+}
 
 /// Longer than any publish takes from its first blob to its swap.
 const LEAST_AGE: SignedDuration = SignedDuration::from_hours(1);

@@ -1,6 +1,8 @@
 //! `history`: all past manifests of a surface, newest first.
 
+use clap::Args;
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 
 use jiff::Timestamp;
 use recsys_core::artifact::Kind;
@@ -12,8 +14,31 @@ use recsys_core::threads::parallel;
 use serde::Serialize;
 
 use super::{Operator, table};
-use crate::shell::cli::HistoryJob;
+use crate::shell::cli::{CommandFlags, CommonArgs, ScopeArgs, parse_count};
 use crate::shell::output::Output;
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct HistoryJob {
+    #[command(flatten)]
+    pub(super) scope: ScopeArgs,
+
+    /// Show at most so many entries
+    #[arg(long, value_name = "N", default_value = "20", value_parser = parse_count::<NonZeroUsize>)]
+    pub(super) limit: NonZeroUsize,
+
+    #[command(flatten)]
+    pub(super) common: CommonArgs,
+}
+
+impl CommandFlags for HistoryJob {
+    fn common(&self) -> &CommonArgs {
+        &self.common
+    }
+
+    fn scope(&self) -> Option<Scope> {
+        Some(self.scope.scope())
+    }
+}
 
 #[derive(Debug, Serialize)]
 struct History {

@@ -25,16 +25,16 @@ use recsys_core::publish::{BlobBytes, HistoryEntry, Manifest, Registry, Registry
 use recsys_core::storage::layout::version_in;
 use serde::Serialize;
 
-pub(crate) use db::db_init;
-pub(crate) use diff::diff;
-pub(crate) use gc::gc;
-pub(crate) use history::history;
-pub(crate) use release::release;
-pub(crate) use rollback::rollback;
-pub(crate) use settings::{check, show as show_config};
-pub(crate) use show::show;
-pub(crate) use status::status;
-pub(crate) use verify::verify;
+pub(crate) use db::{DbCommand, db};
+pub(crate) use diff::{DiffJob, diff};
+pub(crate) use gc::{GcJob, gc};
+pub(crate) use history::{HistoryJob, history};
+pub(crate) use release::{ReleaseJob, release};
+pub(crate) use rollback::{RollbackJob, rollback};
+pub(crate) use settings::{ConfigCommand, config};
+pub(crate) use show::{ShowJob, show};
+pub(crate) use status::{StatusJob, status};
+pub(crate) use verify::{VerifyJob, verify};
 
 use self::table::table;
 use crate::config::Config;

@@ -1,12 +1,37 @@
 //! `release`: ends a hold.
 
+use clap::Args;
 use recsys_core::artifact::Kind;
+use recsys_core::domain::id::Scope;
 use recsys_core::publish::{Holds, describe};
 use serde::Serialize;
 
 use super::Operator;
-use crate::shell::cli::ReleaseJob;
+use crate::shell::cli::{CommandFlags, CommonArgs, ScopeArgs};
 use crate::shell::output::Output;
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ReleaseJob {
+    #[command(flatten)]
+    pub(super) scope: ScopeArgs,
+
+    /// Release only this kind
+    #[arg(long)]
+    pub(super) kind: Option<Kind>,
+
+    #[command(flatten)]
+    pub(super) common: CommonArgs,
+}
+
+impl CommandFlags for ReleaseJob {
+    fn common(&self) -> &CommonArgs {
+        &self.common
+    }
+
+    fn scope(&self) -> Option<Scope> {
+        Some(self.scope.scope())
+    }
+}
 
 #[derive(Debug, Serialize)]
 struct Document<'a> {

@@ -1,6 +1,8 @@
 //! `rollback`: restores pointers of an earlier manifest.
 
+use clap::Args;
 use recsys_core::artifact::Kind;
+use recsys_core::domain::id::Scope;
 use recsys_core::publish::{
     Change, Hold, Holds, Manifest, Reason, Registry, RollbackError, RollbackPlan, Target, describe,
 };
@@ -10,12 +12,59 @@ use serde::Serialize;
 use super::Operator;
 use crate::pipeline::context::by;
 use crate::pipeline::publish::measure_current;
-use crate::shell::cli::RollbackJob;
+use crate::shell::cli::{CommandFlags, CommonArgs, ScopeArgs, parse_reason};
 use crate::shell::output::Output;
 use crate::shell::run_id;
 use crate::watch::metrics::Run;
 use crate::watch::notify::Notifier;
 use crate::watch::step::Meter;
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RollbackJob {
+    #[command(flatten)]
+    pub(super) scope: ScopeArgs,
+
+    /// So many manifests back; with --kind, so many changes of that kind
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "to")]
+    pub(super) steps: usize,
+
+    /// Back to the manifest whose hash begins so; `history` lists them
+    #[arg(long, value_name = "HASH")]
+    pub(super) to: Option<String>,
+
+    /// Move only this kind; the others stay
+    #[arg(long)]
+    pub(super) kind: Option<Kind>,
+
+    /// Keep what is current, and give the manifest the present time; for one that a wrong clock has written
+    #[arg(long, conflicts_with_all = ["steps", "to", "kind"])]
+    pub(super) correct_time: bool,
+
+    /// Let no publish move what is rolled back until `release`; with --kind only that kind
+    #[arg(long)]
+    pub(super) hold: bool,
+
+    /// Why, in a few words that the history keeps
+    #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
+    pub(super) reason: Option<String>,
+
+    /// Check everything and say what would change, and change nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+
+    #[command(flatten)]
+    pub(super) common: CommonArgs,
+}
+
+impl CommandFlags for RollbackJob {
+    fn common(&self) -> &CommonArgs {
+        &self.common
+    }
+
+    fn scope(&self) -> Option<Scope> {
+        Some(self.scope.scope())
+    }
+}
 
 #[derive(Debug, Serialize)]
 struct RolledBack<'a> {

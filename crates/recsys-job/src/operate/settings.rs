@@ -1,5 +1,6 @@
 //! `config show` and `config check`: the effective configuration, and the origin of each value.
 
+use recsys_core::domain::id::Scope;
 use std::collections::BTreeMap;
 
 use recsys_core::artifact::Kind;
@@ -10,8 +11,42 @@ use serde_json::Value;
 use super::table;
 use crate::config::{Config, ConfigError};
 use crate::pipeline::database;
-use crate::shell::cli::ConfigJob;
+use crate::shell::cli::{CommandFlags, CommonArgs};
 use crate::shell::output::Output;
+
+/// The commands of `recsys-pipelines config`.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print every setting, its value, and where the value came from
+    Show(ConfigJob),
+    /// Check the configuration; exit code 2 says what is wrong with it
+    Check(ConfigJob),
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ConfigJob {
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+impl CommandFlags for ConfigCommand {
+    fn common(&self) -> &CommonArgs {
+        let (Self::Show(flags) | Self::Check(flags)) = self;
+        &flags.common
+    }
+
+    fn scope(&self) -> Option<Scope> {
+        None
+    }
+}
+
+/// `recsys-pipelines config`.
+pub(crate) fn config(command: &ConfigCommand, driver: &dyn Driver) -> anyhow::Result<()> {
+    match command {
+        ConfigCommand::Show(flags) => show(flags),
+        ConfigCommand::Check(flags) => check(flags, driver),
+    }
+}
 
 #[derive(Debug, Serialize)]
 struct Setting {
@@ -21,7 +56,7 @@ struct Setting {
 }
 
 /// `recsys-pipelines config show`.
-pub(crate) fn show(flags: &ConfigJob) -> anyhow::Result<()> {
+fn show(flags: &ConfigJob) -> anyhow::Result<()> {
     let (config, origins) = Config::load_with_origins(flags.common.config.as_deref())?;
     let mut settings = BTreeMap::new();
     flatten("", config.to_value(), &mut |key, value| {
@@ -38,7 +73,7 @@ pub(crate) fn show(flags: &ConfigJob) -> anyhow::Result<()> {
 }
 
 /// `recsys-pipelines config check`.
-pub(crate) fn check(flags: &ConfigJob, driver: &dyn Driver) -> anyhow::Result<()> {
+fn check(flags: &ConfigJob, driver: &dyn Driver) -> anyhow::Result<()> {
     let config = Config::load(flags.common.config.as_deref())?;
     database::check(&config, driver)?;
     config.notify.check_environment()?;

@@ -1,17 +1,55 @@
 //! `show`: the contents of a current artifact.
 
+use clap::Args;
 use recsys_core::artifact::outline::Items;
 use recsys_core::artifact::user_lists::UserItems;
 use recsys_core::artifact::{Artifact, ItemCount, Kind, Payload};
+use recsys_core::domain::id::Scope;
 use recsys_core::domain::id::Segment;
 use recsys_core::domain::window::Window;
 use recsys_core::publish::BlobBytes;
 use serde::Serialize;
+use std::num::NonZeroUsize;
 
 use super::{Operator, table};
-use crate::shell::cli::ShowJob;
+use crate::shell::cli::{CommandFlags, CommonArgs, ScopeArgs, parse_count};
 use crate::shell::error::JobError;
 use crate::shell::output::Output;
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ShowJob {
+    /// What to show: popularity, cooc, implicit, `content_sim` or `session_seq`
+    #[arg(value_name = "KIND")]
+    pub(super) kind: Kind,
+
+    #[command(flatten)]
+    pub(super) scope: ScopeArgs,
+
+    /// Only this item: its neighbours in cooc, its tags in `content_sim`, its place in popularity
+    #[arg(long, value_name = "ID", conflicts_with = "user")]
+    pub(super) item: Option<String>,
+
+    /// Only this user, in implicit and `session_seq`
+    #[arg(long, value_name = "ID")]
+    pub(super) user: Option<String>,
+
+    /// Show at most so many
+    #[arg(long, value_name = "N", default_value = "20", value_parser = parse_count::<NonZeroUsize>)]
+    pub(super) top: NonZeroUsize,
+
+    #[command(flatten)]
+    pub(super) common: CommonArgs,
+}
+
+impl CommandFlags for ShowJob {
+    fn common(&self) -> &CommonArgs {
+        &self.common
+    }
+
+    fn scope(&self) -> Option<Scope> {
+        Some(self.scope.scope())
+    }
+}
 
 #[derive(Debug, Serialize)]
 struct Shown<'a> {

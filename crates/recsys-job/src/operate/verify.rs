@@ -1,5 +1,6 @@
 //! `verify`: re-reads and re-hashes every blob that a manifest names.
 
+use clap::Args;
 use recsys_core::artifact::Kind;
 use recsys_core::domain::id::Scope;
 use recsys_core::publish::BlobError;
@@ -7,9 +8,28 @@ use recsys_core::threads::parallel;
 use serde::Serialize;
 
 use super::{Failure, Failures, Operator, table};
-use crate::shell::cli::VerifyJob;
+use crate::shell::cli::{CommandFlags, CommonArgs, ScopeFilter};
 use crate::shell::error::{Exit, JobError, exit, is_interruption, one_line};
 use crate::shell::output::Output;
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct VerifyJob {
+    #[command(flatten)]
+    pub(super) filter: ScopeFilter,
+
+    #[command(flatten)]
+    pub(super) common: CommonArgs,
+}
+
+impl CommandFlags for VerifyJob {
+    fn common(&self) -> &CommonArgs {
+        &self.common
+    }
+
+    fn scope(&self) -> Option<Scope> {
+        self.filter.scope()
+    }
+}
 
 #[derive(Debug, Serialize)]
 struct Verified {

@@ -5,6 +5,8 @@ mod limits;
 mod print;
 mod surface;
 
+use clap::Args;
+use jiff::SignedDuration;
 use std::collections::BTreeMap;
 
 use recsys_core::domain::id::Scope;
@@ -15,11 +17,48 @@ use self::around::Around;
 use self::limits::Limits;
 use self::surface::{State, SurfaceStatus, surface};
 use super::{Failure, Failures, Operator};
-use crate::shell::cli::StatusJob;
+use crate::shell::cli::{CommandFlags, CommonArgs, ScopeFilter, parse_age};
 use crate::shell::error::{JobError, is_interruption};
 use crate::shell::output::Output;
 use crate::watch::metrics::Run;
 use crate::watch::step::Meter;
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StatusJob {
+    #[command(flatten)]
+    pub(super) filter: ScopeFilter,
+
+    /// Exit with code 3 when an artifact was built longer ago than this, such as 26h, or a kind of
+    /// `artifact_kinds` is missing
+    #[arg(long, value_name = "AGE", value_parser = parse_age)]
+    pub(super) max_age: Option<SignedDuration>,
+
+    /// Exit with code 3 when the window of an artifact ended longer ago than this, such as 50h, or a kind of
+    /// `artifact_kinds` is missing
+    #[arg(long, value_name = "AGE", value_parser = parse_age)]
+    pub(super) max_window_age: Option<SignedDuration>,
+
+    /// Show only tenants and surfaces with which something is wrong
+    #[arg(long)]
+    pub(super) problems: bool,
+
+    /// Show a line for each kind, with its window and version
+    #[arg(long)]
+    pub(super) kinds: bool,
+
+    #[command(flatten)]
+    pub(super) common: CommonArgs,
+}
+
+impl CommandFlags for StatusJob {
+    fn common(&self) -> &CommonArgs {
+        &self.common
+    }
+
+    fn scope(&self) -> Option<Scope> {
+        self.filter.scope()
+    }
+}
 
 /// Maximum number of surfaces named in the last line.
 const MOST_NAMES: usize = 3;

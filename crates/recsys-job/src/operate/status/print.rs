@@ -8,9 +8,9 @@ use recsys_core::domain::window::{Day, ranges};
 use recsys_core::publish::{describe, is_from_the_future};
 
 use super::super::{self as operate, Failure, readable};
+use super::StatusJob;
 use super::limits::Limits;
 use super::surface::{KindStatus, State, SurfaceStatus};
-use crate::shell::cli::StatusJob;
 use crate::shell::clock;
 use crate::shell::output::Output;
 

@@ -113,7 +113,7 @@ pub(super) fn parse_day(text: &str) -> Result<Day, String> {
     Day::of(today).and_then(|today| today.plus(-i64::from(before))).map_err(|error| error.to_string())
 }
 
-pub(super) fn parse_count<N: FromStr>(text: &str) -> Result<N, String> {
+pub(crate) fn parse_count<N: FromStr>(text: &str) -> Result<N, String> {
     text.parse().map_err(|_| "it must be a whole number of 1 or more".to_owned())
 }
 
@@ -154,7 +154,7 @@ pub struct PublishFlags {
 const MAX_REASON: usize = 500;
 
 /// Parses a reason: a single line of text.
-pub(super) fn parse_reason(text: &str) -> Result<String, String> {
+pub(crate) fn parse_reason(text: &str) -> Result<String, String> {
     let text = text.trim();
     if text.is_empty() || text.chars().any(char::is_control) || text.chars().count() > MAX_REASON {
         return Err(format!("a reason is one line of 1 to {MAX_REASON} characters"));
