@@ -322,7 +322,7 @@ fn canonical_data_with_strangers_is_refused() {
     }
     write(&events);
     fs::write(&path, &fs::read(&path).unwrap()[..100]).unwrap();
-    assert!(matches!(canonical.load(day(DAYS[1]), &Budget::default()), Err(CanonicalError::Lines(_))));
+    assert!(matches!(canonical.load(day(DAYS[1]), &Budget::default()), Err(CanonicalError::Line(_))));
 }
 
 /// An event is an object, as the contract has it; a list of the fields in some order is not.
