@@ -1,13 +1,14 @@
 //! Opens roots as the configuration names them: by a path or the URL of a bucket.
 
 use std::io;
-use std::time::Duration;
 #[cfg(feature = "http")]
 use std::{
     collections::BTreeMap,
     sync::{Arc, LazyLock},
+    time::Duration,
 };
 
+#[cfg(feature = "http")]
 use object_store::{
     BackoffConfig, ClientOptions, ObjectStore, RetryConfig, aws::AmazonS3Builder,
     azure::MicrosoftAzureBuilder, gcp::GoogleCloudStorageBuilder, memory::InMemory, path::Path,
