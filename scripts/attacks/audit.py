@@ -2,10 +2,9 @@
 """Reads a registry and its object store from outside, by the contract alone, and lists what is wrong with them.
 
     audit.py --registry DIR_OR_URL --objects DIR_OR_URL [--keep N]
-    audit.py --self-test
 
-Exit code 0: nothing is wrong. 3: something is; each violation is a line. The self-test damages good data in every way
-that the audit knows, and fails when one of them is not found.
+Exit code 0: nothing is wrong. 3: something is; each violation is a line. `damage.py` checks the audit itself: it damages
+good data in every way that the audit knows, and fails when one of them is not found.
 
 An audit of documents that change while it reads may see what nobody else could: run it when nothing else runs, or use
 `Audit.current`, which reads as the online service does.
@@ -303,12 +302,7 @@ def main() -> int:
         metavar="TENANT/SURFACE",
         help="where publishes were given --allow-older-window",
     )
-    parser.add_argument("--self-test", action="store_true", help="whether every kind of damage is found")
     arguments = parser.parse_args()
-    if arguments.self_test:
-        import damage
-
-        return damage.main()
     if not arguments.registry or not arguments.objects:
         parser.error("--registry and --objects are needed")
     registry, objects = stores.open_store(arguments.registry), stores.open_store(arguments.objects)

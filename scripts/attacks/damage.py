@@ -1,9 +1,11 @@
+#!/usr/bin/env python3
 """Whether the audit finds what it looks for: good data, damaged in every way that it knows.
 
 An audit that cannot fail proves nothing, so each damage says which words must be in what is found.
 """
 
 import pathlib
+import sys
 import tempfile
 from collections.abc import Callable
 from datetime import timedelta
@@ -261,3 +263,7 @@ def main() -> int:
         print(failure)
     print(f"audit: {len(DAMAGES)} kinds of damage, {len(failures)} failures of the audit itself")
     return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

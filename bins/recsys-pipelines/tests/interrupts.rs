@@ -175,7 +175,7 @@ fn stop_waiting(mut child: Child) -> Finished {
     thread::sleep(Duration::from_millis(500));
     assert!(child.try_wait().unwrap().is_none(), "it does not wait");
     signal(&child, "-TERM");
-    end(child)
+    end(child).into()
 }
 
 #[test]

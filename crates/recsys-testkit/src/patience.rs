@@ -1,11 +1,9 @@
 //! Waiting for processes. The limit is no measure of speed: it ends a test that would hang for ever.
 
 use std::fs;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Output};
 use std::thread;
 use std::time::{Duration, Instant};
-
-use crate::sandbox::Finished;
 
 /// Far longer than anything takes on the slowest machine.
 pub const LIMIT: Duration = Duration::from_mins(5);
@@ -46,10 +44,10 @@ pub fn signal(child: &Child, name: &str) {
 
 /// Waits for the end of a process; kills it and panics if that does not come.
 #[track_caller]
-pub fn end(mut child: Child) -> Finished {
+pub fn end(mut child: Child) -> Output {
     if !holds_in_time(|| child.try_wait().unwrap().is_some()) {
         child.kill().unwrap();
         panic!("it does not come to an end: {:#?}", child.wait_with_output());
     }
-    child.wait_with_output().unwrap().into()
+    child.wait_with_output().unwrap()
 }

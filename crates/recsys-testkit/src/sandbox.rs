@@ -210,7 +210,7 @@ impl Sandbox {
     pub fn run_bounded(&self, binary: &str, line: &str, environment: &[(&str, &str)]) -> Finished {
         let mut command = self.command(binary);
         command.args(line.split_whitespace()).envs(environment.iter().copied());
-        end(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+        end(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()).into()
     }
 
     /// Runs a binary to its end; also returns its peak memory in bytes.

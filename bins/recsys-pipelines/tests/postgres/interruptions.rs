@@ -177,7 +177,7 @@ fn a_job_that_waits_for_rows_stops_when_it_is_asked_to() {
     let job = spawn(&pilot);
     blocked(&pilot);
     signal(&job, "-TERM");
-    let finished = end(job);
+    let finished = Finished::from(end(job));
     pilot.hides_password(&finished);
     finished.fails(1, &["stopped by SIGTERM: cannot write item_popularity_daily and item_covisit_daily"]);
     drop(holder);
