@@ -19,6 +19,10 @@ build:
 test:
     ./scripts/test
 
+# The tests alone, or some of them: just suites -p recsys-core
+suites *flags="--workspace --locked":
+    ./scripts/with-services ./scripts/suites {{flags}}
+
 # Run a command with the servers the tests need: just with-services cargo test -p recsys-testkit
 with-services +command:
     ./scripts/with-services {{command}}

@@ -7,6 +7,8 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
+use std::thread;
 
 use recsys_testkit::console::run_page;
 use recsys_testkit::golden::repository;
@@ -15,6 +17,9 @@ use recsys_testkit::s3::S3;
 use recsys_testkit::sandbox::{BINARIES, Sandbox, binaries};
 use recsys_testkit::tree::files_with;
 use serde_json::Value;
+
+/// Their servers and delays are waited for, more than they compute.
+const PAGES_AT_A_TIME: usize = 4;
 
 /// Runs a page in a folder that starts as a copy of a clone's files. `BUCKET_URL` names a bucket folder of its own;
 /// settings give the binaries access to it, and `AWS_*` variables other programs. A page that mentions `DATABASE_URL`
@@ -51,7 +56,27 @@ fn psql_is_there_for_the_pages_that_ask_a_database() {
 
 #[test]
 fn every_command_of_the_pages_does_what_its_page_shows() {
-    let commands: usize = files_with(&repository().join("docs"), "md").iter().map(|page| run(page)).sum();
+    // The last pages, the tutorials, take longest and begin.
+    let pages = Mutex::new(files_with(&repository().join("docs"), "md"));
+    let next = || pages.lock().unwrap().pop();
+    let work = || {
+        let (mut commands, mut failures) = (0, Vec::new());
+        while let Some(page) = next() {
+            match std::panic::catch_unwind(|| run(&page)) {
+                Ok(count) => commands += count,
+                // The message is printed already; it names the line.
+                Err(_) => failures.push(page),
+            }
+        }
+        (commands, failures)
+    };
+    let done: Vec<(usize, Vec<PathBuf>)> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..PAGES_AT_A_TIME).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().map(|worker| worker.join().unwrap()).collect()
+    });
+    let failures: Vec<&PathBuf> = done.iter().flat_map(|(_, failures)| failures).collect();
+    assert!(failures.is_empty(), "pages that do not show what happens, see above: {failures:#?}");
+    let commands: usize = done.iter().map(|(commands, _)| commands).sum();
     assert!(commands > 20, "only {commands} commands were found");
 }
 

@@ -80,6 +80,41 @@ fn a_run_that_fails_ends_with_each_step_each_test_and_how_to_run_it_again() {
     assert_eq!(last_lines(finished.ok(), 1), ["1 passed, 0 failed"]);
 }
 
+/// `scripts/suites` is told of like cargo.
+#[test]
+fn suites_that_run_side_by_side_are_counted_and_named_too() {
+    let sandbox = Sandbox::new();
+    small_crate(&sandbox, "2");
+    sandbox.write("tests/weeks.rs", "#[test]\nfn this() { std::process::abort() }\n");
+    let suites = repository().join("scripts/suites");
+    let suites = suites.display();
+    let finished = run_steps(&sandbox, &[&format!("step {suites} --workspace --offline")]);
+    assert_eq!(finished.code, Some(101), "{finished:#?}");
+    let kinds = "--offline -p small --test kinds -- --exact cooc";
+    let weeks = "--offline -p small --test weeks";
+    // Its own summary, and that of the steps.
+    for program in ["scripts/with-services cargo test", &suites.to_string()] {
+        let lines = [
+            format!("\n  cooc\n    again: {program} {kinds}\n"),
+            format!(
+                "\n  -p small --test weeks: it ended before its tests did\n    again: {program} {weeks}\n"
+            ),
+        ];
+        for lines in lines {
+            assert!(finished.stdout.contains(&lines), "{lines} is not in {}", finished.stdout);
+        }
+    }
+    assert_eq!(last_lines(&finished, 1), ["3 passed, 1 failed"], "{}", finished.stdout);
+    assert!(sandbox.join("target/suites.json").exists());
+
+    // The printed command runs exactly that test.
+    let finished = run_steps(&sandbox, &[&format!("step {suites} {kinds}")]);
+    assert_eq!(last_lines(&finished, 1), ["0 passed, 1 failed"], "{finished:#?}");
+    small_crate(&sandbox, "1");
+    let finished = run_steps(&sandbox, &[&format!("step {suites} {kinds}")]);
+    assert_eq!(last_lines(finished.ok(), 1), ["1 passed, 0 failed"]);
+}
+
 #[test]
 fn tests_that_died_and_steps_without_which_there_are_no_others_are_named_too() {
     let sandbox = Sandbox::new();
