@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use super::field::{Field, Place};
+use super::field::Field;
 use super::row::Row;
 use super::rows::{Batch, DayRows};
 use crate::domain::id::Scope;
@@ -29,10 +29,6 @@ const TEXT_BYTES: usize = 3 << 16;
 /// Buffers queued between two threads. There are many because a thread gets its turn only every few milliseconds while
 /// builders keep all cores busy.
 const TEXTS: usize = 32;
-
-/// Rows whose strings are prefetched together. Neighbours in time have nothing else in common, so most strings are cache
-/// misses; the processor overlaps many misses if they are requested together.
-const ROWS_AHEAD: usize = 64;
 
 /// The encoded strings that the lines of a day consist of.
 struct Fields<'a> {
@@ -62,34 +58,6 @@ impl<'a> Fields<'a> {
             users: Field::new(names.users.strings()),
             segments: Field::new(names.segments.strings()),
         }
-    }
-}
-
-/// Where the strings of a row are.
-struct Places {
-    session: Place,
-    request: Place,
-    item: Place,
-    user: Place,
-}
-
-impl Places {
-    fn new(fields: &Fields<'_>, requests: &Field<'_>, row: &Row) -> Self {
-        let optional =
-            |field: &Field<'_>, id: u32| id.checked_sub(1).map_or(Place::NONE, |id| field.place(id));
-        Self {
-            session: fields.sessions.place(row.session),
-            request: optional(requests, row.request),
-            item: fields.items.place(row.item),
-            user: optional(&fields.users, row.user),
-        }
-    }
-
-    fn fetch(&self, fields: &Fields<'_>, requests: &Field<'_>) {
-        fields.sessions.fetch(&self.session);
-        requests.fetch(&self.request);
-        fields.items.fetch(&self.item);
-        fields.users.fetch(&self.user);
     }
 }
 
@@ -159,20 +127,12 @@ fn make_lines(
     let mut out = Vec::new();
     day.for_each_batch(|Batch { rows, requests }| {
         let requests = Field::new(requests);
-        let mut places: Vec<Places> = Vec::with_capacity(ROWS_AHEAD);
-        rows.chunks(ROWS_AHEAD).try_for_each(|rows| {
-            places.clear();
-            places.extend(rows.iter().map(|row| Places::new(&fields, &requests, row)));
-            for places in &places {
-                places.fetch(&fields, &requests);
-            }
-            let written = rows.iter().zip(&places).try_for_each(|(row, places)| {
-                write_start(&fields, row, &mut start, &mut out)?;
-                match fields.stream {
-                    Stream::Exposures => write_exposure(&fields, &requests, row, places, &mut out),
-                    Stream::Outcomes => write_outcome(&fields, &requests, row, places, &mut out),
-                }
-            });
+        rows.iter().try_for_each(|row| {
+            let written =
+                write_start(&fields, row, &mut start, &mut out).and_then(|()| match fields.stream {
+                    Stream::Exposures => write_exposure(&fields, &requests, row, &mut out),
+                    Stream::Outcomes => write_outcome(&fields, &requests, row, &mut out),
+                });
             written.map_err(|source| {
                 let target = format!("an event of {}", day.day);
                 StoreError { action: "write", target, source }
@@ -201,24 +161,18 @@ fn write_start(fields: &Fields<'_>, row: &Row, start: &mut Start, out: &mut Vec<
     Ok(())
 }
 
-fn write_exposure(
-    fields: &Fields<'_>,
-    requests: &Field<'_>,
-    row: &Row,
-    places: &Places,
-    out: &mut Vec<u8>,
-) -> io::Result<()> {
+fn write_exposure(fields: &Fields<'_>, requests: &Field<'_>, row: &Row, out: &mut Vec<u8>) -> io::Result<()> {
     if row.segment > 0 {
-        fields.segments.write(b",\"segment\":\"", &fields.segments.place(row.segment - 1), out);
+        fields.segments.write(b",\"segment\":\"", row.segment - 1, out);
     }
     if row.user > 0 {
-        fields.users.write(b",\"user_id\":\"", &places.user, out);
+        fields.users.write(b",\"user_id\":\"", row.user - 1, out);
     }
-    fields.sessions.write(b",\"session_id\":\"", &places.session, out);
+    fields.sessions.write(b",\"session_id\":\"", row.session, out);
     if row.request > 0 {
-        requests.write(b",\"request_id\":\"", &places.request, out);
+        requests.write(b",\"request_id\":\"", row.request - 1, out);
     }
-    fields.items.write(b",\"item_id\":\"", &places.item, out);
+    fields.items.write(b",\"item_id\":\"", row.item, out);
     if row.rank >= 0 {
         out.extend_from_slice(b",\"rank\":");
         json::write(&{ row.rank }, &mut *out)?;
@@ -227,24 +181,18 @@ fn write_exposure(
     Ok(())
 }
 
-fn write_outcome(
-    fields: &Fields<'_>,
-    requests: &Field<'_>,
-    row: &Row,
-    places: &Places,
-    out: &mut Vec<u8>,
-) -> io::Result<()> {
+fn write_outcome(fields: &Fields<'_>, requests: &Field<'_>, row: &Row, out: &mut Vec<u8>) -> io::Result<()> {
     if row.user > 0 {
-        fields.users.write(b",\"user_id\":\"", &places.user, out);
+        fields.users.write(b",\"user_id\":\"", row.user - 1, out);
     }
-    if !fields.sessions.is_empty(fields.sessions.text(&places.session)) {
-        fields.sessions.write(b",\"session_id\":\"", &places.session, out);
+    if !fields.sessions.is_empty(row.session) {
+        fields.sessions.write(b",\"session_id\":\"", row.session, out);
     }
     if row.request > 0 {
-        requests.write(b",\"request_id\":\"", &places.request, out);
+        requests.write(b",\"request_id\":\"", row.request - 1, out);
     }
-    fields.items.write(b",\"item_id\":\"", &places.item, out);
-    fields.segments.write(b",\"event_type\":\"", &fields.segments.place(row.segment - 1), out);
+    fields.items.write(b",\"item_id\":\"", row.item, out);
+    fields.segments.write(b",\"event_type\":\"", row.segment - 1, out);
     if let Some(value) = value_of(row.rank) {
         out.extend_from_slice(b",\"value\":");
         json::write(&value, &mut *out)?;

@@ -3,7 +3,6 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use super::field::Place;
 use super::row::{Columns, Row};
 use super::row_file::RowFile;
 use crate::columnar::dictionary::{Dictionary, Strings};
@@ -77,10 +76,7 @@ impl DayRows {
     /// Memory use of the events in bytes; 0 if they are in temporary files.
     pub fn bytes_in_memory(&self) -> usize {
         match &*self.rows {
-            // Writing the day also takes a `Place` for each request.
-            Rows::Memory { rows, requests } => {
-                size_of_val(&rows[..]) + requests.bytes() + requests.len() * size_of::<Place>()
-            }
+            Rows::Memory { rows, requests } => size_of_val(&rows[..]) + requests.bytes(),
             Rows::File(_) => 0,
         }
     }
