@@ -41,7 +41,7 @@ enum Rows {
 }
 
 impl Pairs {
-    /// Csr the events by session, and counts what cannot be counted later for want of memory. Pairs in fewer than
+    /// Groups the events by session, and counts what cannot be counted later for want of memory. Pairs in fewer than
     /// `min_cooc_support` sessions are not counted.
     pub(crate) fn new(events: &EventTable, budget: &Budget, limits: &Limits) -> Result<Self, CountError> {
         let items = events.items.len();
