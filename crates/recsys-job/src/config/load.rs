@@ -77,8 +77,8 @@ fn read(path: &Path) -> io::Result<String> {
 fn with_environment(mut layers: Figment) -> Result<Figment, ConfigError> {
     let defaults = defaults();
     for (name, text) in std::env::vars_os() {
-        let name = name.to_string_lossy().to_ascii_uppercase();
-        let Some(key) = name.strip_prefix(ENV_PREFIX) else { continue };
+        let (name, upper) = (name.to_string_lossy(), name.to_string_lossy().to_ascii_uppercase());
+        let Some(key) = upper.strip_prefix(ENV_PREFIX) else { continue };
         let key = key.to_ascii_lowercase().replace("__", ".");
         if key.split('.').any(str::is_empty) {
             return Err(ConfigError::variable(&name, "the name of a key is missing between its underscores"));
@@ -92,7 +92,7 @@ fn with_environment(mut layers: Figment) -> Result<Figment, ConfigError> {
             let Ok(parsed) = text.parse();
             value = parsed;
         }
-        layers = with(layers, &format!("environment variable {name}"), Serialized::default(&key, value))?;
+        layers = with(layers, &format!("environment variable {upper}"), Serialized::default(&key, value))?;
     }
     Ok(layers)
 }
