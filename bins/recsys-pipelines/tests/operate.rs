@@ -252,6 +252,28 @@ fn the_environment_sets_what_has_no_default() {
         .fails(2, &["RECSYS_PIPELINES__VALIDATION__MAX_SESSION_EVENTS", "max_session_events", "\"many\""]);
 }
 
+/// They are a map: their names are not settings, and may hold what else separates keys.
+#[test]
+fn headers_have_an_origin_of_their_own() {
+    let shop = Shop::new();
+    let headers = json!({"X.Shop": "a", "x-day": "b"});
+    let config = json!({"window_days": {}, "notify": {"url": "http://cache", "headers": headers}});
+    shop.0.write("config.json", config.to_string());
+    let mut command = shop.0.command("recsys-pipelines");
+    // Text that looks like a number.
+    command.env("RECSYS_PIPELINES__NOTIFY__HEADERS__X-DAY", "2026");
+    let output = command.args(["config", "show", "--config", "config.json", "--json"]).output().unwrap();
+    let settings: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for (key, origin) in [
+        ("window_days", "config file config.json"),
+        ("notify.headers.X.Shop", "config file config.json"),
+        ("notify.headers.x-day", "environment variable RECSYS_PIPELINES__NOTIFY__HEADERS__X-DAY"),
+        ("notify.body", "default"),
+    ] {
+        assert_eq!(settings[key]["origin"], origin, "{key}");
+    }
+}
+
 #[test]
 fn a_tenant_that_is_broken_does_not_hide_the_others() {
     let shop = Shop::new();

@@ -7,12 +7,14 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use snapbox::{Assert, IntoData};
+
 /// A command of a page and its expected output.
 #[derive(Debug)]
 struct Step {
     line: usize,
     command: String,
-    expected: Vec<String>,
+    expected: String,
 }
 
 fn steps(page: &str) -> Vec<Step> {
@@ -22,41 +24,13 @@ fn steps(page: &str) -> Vec<Step> {
         if line.starts_with("```") {
             inside = line.trim_end() == "```console";
         } else if let (true, Some(command)) = (inside, line.strip_prefix("$ ")) {
-            steps.push(Step { line: number + 1, command: command.to_owned(), expected: Vec::new() });
+            steps.push(Step { line: number + 1, command: command.to_owned(), expected: String::new() });
         } else if inside {
-            steps.last_mut().expect("a block begins with a command").expected.push(line.to_owned());
+            let expected = &mut steps.last_mut().expect("a block begins with a command").expected;
+            expected.extend([line, "\n"]);
         }
     }
     steps
-}
-
-/// Whether a line of output matches a line of the page.
-fn line_matches(pattern: &str, line: &str) -> bool {
-    let mut parts = pattern.split("[..]");
-    let Some(mut rest) = line.strip_prefix(parts.next().unwrap_or_default()) else { return false };
-    let mut last = None;
-    for part in parts {
-        let Some(at) = rest.find(part) else { return false };
-        rest = &rest[at + part.len()..];
-        last = Some(part);
-    }
-    match last {
-        None => rest.is_empty(),
-        Some(part) => part.is_empty() || line.ends_with(part),
-    }
-}
-
-fn matches(expected: &[String], actual: &[&str]) -> bool {
-    match (expected, actual) {
-        ([], actual) => actual.is_empty(),
-        ([any, rest @ ..], actual) if any == "..." => {
-            (0..=actual.len()).any(|skipped| matches(rest, &actual[skipped..]))
-        }
-        ([pattern, expected @ ..], [line, actual @ ..]) => {
-            line_matches(pattern, line) && matches(expected, actual)
-        }
-        (_, []) => false,
-    }
 }
 
 /// Runs every command of `page` in `folder`, in order, after applying `prepare` to it; returns the number of commands.
@@ -72,14 +46,13 @@ pub fn run_page(page: &Path, folder: &Path, prepare: impl Fn(&mut Command)) -> u
         bash.current_dir(folder).args(["-c", &format!("exec 2>&1\n{command}")]);
         prepare(&mut bash);
         let output = bash.output().unwrap();
-        let stdout = String::from_utf8_lossy(&output.stdout);
-        let actual: Vec<&str> = stdout.lines().collect();
         assert!(output.status.success(), "{place}\nfails: {output:#?}");
-        assert!(
-            matches(expected, &actual),
-            "{place}\nprints:\n{stdout}\nthe page says:\n{}",
-            expected.join("\n")
-        );
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        // Each line with its end, also the last one.
+        let actual: String = stdout.lines().flat_map(|line| [line, "\n"]).collect();
+        let compared =
+            Assert::new().normalize_paths(false).try_eq(None, actual.into_data(), expected.into_data());
+        compared.unwrap_or_else(|error| panic!("{place}\n{error}"));
     }
     steps.len()
 }
@@ -89,25 +62,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_stand_for_text_and_lines() {
-        assert!(line_matches("a[..]c", "abbc"));
-        assert!(line_matches("[..]", ""));
-        assert!(line_matches("[..]c", "ccc"));
-        assert!(!line_matches("a[..]c", "abbcd"));
-        assert!(!line_matches("abc", "abcd"));
-        let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
-        assert!(matches(&lines(&["a", "...", "d"]), &["a", "b", "c", "d"]));
-        assert!(!matches(&lines(&["a", "...", "d"]), &["a", "b", "c"]));
-        assert!(!matches(&lines(&["a"]), &["a", "b"]));
-        assert!(matches(&[], &[]));
-    }
-
-    #[test]
     fn a_page_is_its_console_blocks() {
         let page = "x\n```sh\n$ no\n```\n```console\n$ one\nout\n$ two\n```\n$ no\n";
         let steps = steps(page);
-        assert_eq!(steps.len(), 2);
-        assert_eq!((steps[0].command.as_str(), steps[0].expected.len(), steps[0].line), ("one", 1, 6));
-        assert_eq!(steps[1].command, "two");
+        let steps: Vec<_> = steps.iter().map(|step| (step.line, &*step.command, &*step.expected)).collect();
+        assert_eq!(steps, [(6, "one", "out\n"), (8, "two", "")]);
+    }
+
+    #[test]
+    fn what_a_page_shows_is_compared_with_what_is_printed() {
+        let folder = tempfile::tempdir().unwrap();
+        let page = folder.path().join("page.md");
+        for (shown, is_right) in [
+            ("one\ntwo\nthree\n", true),
+            ("one\n...\nth[..]\n", true),
+            ("...\n", true),
+            ("one\ntwo\n", false),
+            ("one\n...\ntwo\n", false),
+            ("one\n[..]\nthree[..]x\n", false),
+            ("", false),
+        ] {
+            fs::write(&page, format!("```console\n$ printf 'one\\ntwo\\nthree'\n{shown}```\n")).unwrap();
+            let run = std::panic::catch_unwind(|| run_page(&page, folder.path(), |_| ()));
+            assert_eq!(run.is_ok(), is_right, "{shown}");
+        }
     }
 }

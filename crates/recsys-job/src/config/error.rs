@@ -41,14 +41,6 @@ pub enum ConfigError {
         /// Problem with the value, as the end of a sentence.
         problem: &'static str,
     },
-    /// The settings of a bucket are incomplete or contradict each other.
-    #[error("setting {key}: {problem}")]
-    S3 {
-        /// Name of the section.
-        key: &'static str,
-        /// Problem with the section.
-        problem: &'static str,
-    },
     /// A folder or URL cannot be opened.
     #[error("setting {key}")]
     Root {
@@ -79,6 +71,16 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
+    /// The value of the setting `key` has a wrong form.
+    pub(super) fn setting(key: &str, problem: impl Into<String>) -> Self {
+        Self::Invalid { origin: format!("setting {key}"), problem: problem.into() }
+    }
+
+    /// The environment variable `name` cannot be read as a setting.
+    pub(super) fn variable(name: &str, problem: impl Into<String>) -> Self {
+        Self::Invalid { origin: format!("environment variable {name}"), problem: problem.into() }
+    }
+
     /// What can be done about it.
     pub(crate) fn class(&self) -> Class {
         match self {
@@ -86,4 +88,9 @@ impl ConfigError {
             _ => Class::Usage,
         }
     }
+}
+
+/// Refuses the setting `key` if its value is wrong.
+pub(super) fn refuse(is_wrong: bool, key: &'static str, problem: &'static str) -> Result<(), ConfigError> {
+    if is_wrong { Err(ConfigError::Value { key, problem }) } else { Ok(()) }
 }

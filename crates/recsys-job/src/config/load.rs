@@ -1,15 +1,13 @@
 //! Reads the configuration and explains what is wrong with it.
 
-use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 
 use figment::error::{Actual, Kind as FigmentKind};
-use figment::providers::{Env, Format, Serialized, Toml};
-use figment::value::{Dict, Value};
-use figment::{Figment, Provider};
+use figment::providers::{Format, Serialized, Toml};
+use figment::value::{Dict, Map, Value};
+use figment::{Figment, Metadata, Profile, Provider};
 use recsys_core::encoding::json::expected_in_words;
 use recsys_core::storage::{LocalStore, Store};
 
@@ -21,29 +19,45 @@ use super::{Config, look_alike};
 impl Config {
     /// Reads the file, if one is given, and the environment.
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
-        Ok(Self::load_with_origins(path)?.0)
+        Ok(Self::load_with_layers(path)?.0)
     }
 
-    /// Like [`Self::load`]; also returns the origin of every setting that is not a default.
-    pub fn load_with_origins(path: Option<&Path>) -> Result<(Self, BTreeMap<String, String>), ConfigError> {
-        let mut origins = BTreeMap::new();
+    /// Like [`Self::load`]; also returns the layers. The metadata of every value that is not a default names its origin.
+    pub(crate) fn load_with_layers(path: Option<&Path>) -> Result<(Self, Figment), ConfigError> {
         let mut layers = Figment::new();
         if let Some(path) = path {
             let text = read(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
             let origin = format!("config file {}", path.display());
             layers = match path.extension().and_then(OsStr::to_str) {
-                Some("json") => with(layers, Json::string(&text), &origin)?,
-                Some("yaml" | "yml") => with(layers, Yaml::string(&text), &origin)?,
-                Some("toml") => with(layers, Toml::string(&text), &origin)?,
+                Some("json") => with(layers, &origin, Json::string(&text))?,
+                Some("yaml" | "yml") => with(layers, &origin, Yaml::string(&text))?,
+                Some("toml") => with(layers, &origin, Toml::string(&text))?,
                 _ => return Err(ConfigError::Format(path.to_owned())),
             };
-            note_origins(&layers, &origin, &mut origins);
         }
         look_alike::check()?;
-        layers = with_environment(layers, &mut origins)?;
-        let config: Self = layers.extract().map_err(|error| invalid("configuration", &error))?;
+        layers = with_environment(layers)?;
+        let config: Self = layers.extract().map_err(|error| invalid(&error))?;
         config.check()?;
-        Ok((config, origins))
+        Ok((config, layers))
+    }
+}
+
+/// The defaults as figment sees them: they tell sections from values, and text from numbers.
+fn defaults() -> Value {
+    Value::serialize(Config::default()).unwrap_or_else(|_| Dict::new().into())
+}
+
+/// A layer and the name of its origin.
+struct Layer<P>(String, P);
+
+impl<P: Provider> Provider for Layer<P> {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.0.clone())
+    }
+
+    fn data(&self) -> figment::error::Result<Map<Profile, Dict>> {
+        self.1.data()
     }
 }
 
@@ -58,111 +72,73 @@ fn read(path: &Path) -> io::Result<String> {
 
 /// Adds each environment variable as a layer of its own.
 ///
-/// If the setting is a string, the value stays text even if it looks like a number. Otherwise it is parsed as a number,
+/// If the setting takes text, the value stays text even if it looks like a number. Otherwise it is parsed as a number,
 /// boolean or list.
-fn with_environment(
-    mut layers: Figment,
-    origins: &mut BTreeMap<String, String>,
-) -> Result<Figment, ConfigError> {
-    for (name, value) in std::env::vars_os() {
-        let Some(name) = name.to_str().filter(|name| name.starts_with(ENV_PREFIX)) else { continue };
-        let problem = if name[ENV_PREFIX.len()..].split("__").any(str::is_empty) {
-            "the name of a key is missing between its underscores"
-        } else if value.to_str().is_none() {
-            "the value is not UTF-8"
-        } else {
-            continue;
-        };
-        let origin = format!("environment variable {name}");
-        return Err(ConfigError::Invalid { origin, problem: problem.to_owned() });
-    }
-    let defaults = Figment::from(Serialized::defaults(Config::default()));
-    for (key, text) in Env::prefixed(ENV_PREFIX).split("__").iter() {
-        let key = key.as_str();
-        let origin = format!("environment variable {ENV_PREFIX}{}", key.replace('.', "__").to_uppercase());
-        let parsed = || text.parse().unwrap_or_else(|never: Infallible| match never {});
-        let fits = |value: &Value| Figment::from((key, value.clone())).extract::<Config>().is_ok();
-        let text = Value::from(text.as_str());
-        let value = match defaults.find_value(key) {
-            Ok(Value::String(..)) => text,
-            // No default to tell the type by: use text if the setting accepts text.
-            Ok(Value::Empty(..)) if fits(&text) => text,
-            _ => parsed(),
-        };
-
-        layers = with(layers, (key, value), &origin)?;
-        origins.insert(key.to_owned(), origin);
+fn with_environment(mut layers: Figment) -> Result<Figment, ConfigError> {
+    let defaults = defaults();
+    for (name, text) in std::env::vars_os() {
+        let (name, upper) = (name.to_string_lossy(), name.to_string_lossy().to_ascii_uppercase());
+        let Some(key) = upper.strip_prefix(ENV_PREFIX) else { continue };
+        let key = key.to_ascii_lowercase().replace("__", ".");
+        if key.split('.').any(str::is_empty) {
+            return Err(ConfigError::variable(&name, "the name of a key is missing between its underscores"));
+        }
+        let text = text.to_str().ok_or_else(|| ConfigError::variable(&name, "the value is not UTF-8"))?;
+        let mut value = Value::from(text);
+        // A default of text is enough: what is wrong with another text is for the setting to say.
+        let takes_text = matches!(defaults.find_ref(&key), Some(Value::String(..)))
+            || Figment::from(Serialized::default(&key, &value)).extract::<Config>().is_ok();
+        if !takes_text {
+            let Ok(parsed) = text.parse();
+            value = parsed;
+        }
+        layers = with(layers, &format!("environment variable {upper}"), Serialized::default(&key, value))?;
     }
     Ok(layers)
 }
 
-/// Records `origin` for every setting in `layer`.
-fn note_origins(layer: &Figment, origin: &str, origins: &mut BTreeMap<String, String>) {
-    fn note(prefix: &str, dict: &Dict, origin: &str, origins: &mut BTreeMap<String, String>) {
-        for (name, value) in dict {
-            let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-            match value {
-                Value::Dict(_, fields) => note(&key, fields, origin, origins),
-                _ => drop(origins.insert(key, origin.to_owned())),
-            }
-        }
+/// Adds a layer. What it makes of the configuration must be valid: a later layer must not hide an error of this one.
+fn with(layers: Figment, origin: &str, layer: impl Provider) -> Result<Figment, ConfigError> {
+    let layers = layers.merge(Layer(origin.to_owned(), layer));
+    // The empty path is the whole of it.
+    if let Ok(all) = layers.find_value("")
+        && let Some(key) = not_a_section("", &all, &defaults())
+    {
+        let problem = format!("{key} must be a section with keys of its own");
+        return Err(ConfigError::Invalid { origin: origin.to_owned(), problem });
     }
-    for dict in layer.data().unwrap_or_default().values() {
-        note("", dict, origin, origins);
-    }
-}
-
-/// Adds a layer. It is validated on its own first, so that an error can name its origin.
-fn with(layers: Figment, layer: impl Provider, origin: &str) -> Result<Figment, ConfigError> {
-    let alone = Figment::from(layer);
-    let defaults = Figment::from(Serialized::defaults(Config::default()));
-    for dict in alone.data().unwrap_or_default().values() {
-        if let Some(key) = not_a_section("", dict, &defaults) {
-            let problem = format!("{key} must be a section with keys of its own");
-            return Err(ConfigError::Invalid { origin: origin.to_owned(), problem });
-        }
-    }
-    alone.extract::<Config>().map_err(|error| invalid(origin, &error))?;
-    Ok(layers.merge(alone))
+    layers.extract::<Config>().map_err(|error| invalid(&error))?;
+    Ok(layers)
 }
 
 /// Finds a key that should be a section but is not. Serde would read a list as the section's fields in order, and an
 /// error about a bad value would quote it, secret or not.
-fn not_a_section(prefix: &str, dict: &Dict, defaults: &Figment) -> Option<String> {
-    dict.iter().find_map(|(name, value)| {
-        let key = format!("{prefix}{name}");
-        match (defaults.find_value(&key), value.as_dict()) {
-            (Ok(Value::Dict(..)), Some(dict)) => not_a_section(&format!("{key}."), dict, defaults),
-            (Ok(Value::Dict(..)), None) => Some(key),
-            _ => None,
-        }
+fn not_a_section(key: &str, value: &Value, default: &Value) -> Option<String> {
+    let defaults = default.as_dict()?;
+    let Some(fields) = value.as_dict() else { return Some(key.to_owned()) };
+    fields.iter().find_map(|(name, value)| {
+        let key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+        not_a_section(&key, value, defaults.get(name)?)
     })
 }
 
-fn invalid(origin: &str, error: &figment::Error) -> ConfigError {
-    let key = |name: &str| {
-        let mut path = error.path.clone();
-        if path.last().is_none_or(|last| last != name) {
-            path.push(name.to_owned());
-        }
-        path.join(".")
-    };
+/// The error in the words of an operator, with the origin that the metadata name.
+fn invalid(error: &figment::Error) -> ConfigError {
+    let key = error.path.join(".");
     let problem = match &error.kind {
         FigmentKind::UnknownField(name, expected) => {
-            format!("unknown key `{}`{}", key(name), suggestion(name, expected))
+            format!("unknown key `{key}`{}", suggestion(name, expected))
         }
         FigmentKind::UnknownVariant(name, expected) => {
-            let place = error.path.join(".");
-            format!("{place}: unknown value `{name}`{}", suggestion(name, expected))
+            format!("{key}: unknown value `{name}`{}", suggestion(name, expected))
         }
         FigmentKind::InvalidType(found, expected) | FigmentKind::InvalidValue(found, expected) => {
-            let place = error.path.join(".");
-            let place = if place.is_empty() { "it" } else { &place };
-            format!("{place} is {}; it must be {}", found_in_words(found), expected_in_words(expected))
+            format!("{key} is {}; it must be {}", found_in_words(found), expected_in_words(expected))
         }
-        kind if error.path.is_empty() => without_excerpt(&kind.to_string()),
-        kind => format!("{}: {kind}", error.path.join(".")),
+        kind if key.is_empty() => without_excerpt(&kind.to_string()),
+        kind => format!("{key}: {kind}"),
     };
+    let origin = error.metadata.as_ref().map_or("configuration", |layer| &layer.name);
     ConfigError::Invalid { origin: origin.to_owned(), problem }
 }
 

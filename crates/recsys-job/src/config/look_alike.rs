@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use figment::providers::Serialized;
-use figment::value::{Dict, Value};
-use figment::{Figment, Provider};
+use serde_json::Value;
 
 use super::Config;
 use super::error::{ConfigError, ENV_PREFIX};
@@ -18,11 +16,8 @@ const TYPOS: usize = 2;
 /// Rejects variables that would be settings with the right case, separators and spelling of the prefix; they would be
 /// ignored silently. Other variables with a similar prefix are left alone: Kubernetes sets some for each service.
 pub(super) fn check() -> Result<(), ConfigError> {
-    let defaults = Figment::from(Serialized::defaults(Config::default()));
-    let mut known = Vec::new();
-    for dict in defaults.data().unwrap_or_default().values() {
-        collect("", dict, &mut known);
-    }
+    let known: Vec<_> =
+        Config::default().settings().iter().map(|(path, value)| variable(path, value)).collect();
     let mut names = BTreeMap::new();
     for (name, _) in std::env::vars_os() {
         let Some(name) = name.to_str() else { continue };
@@ -30,26 +25,19 @@ pub(super) fn check() -> Result<(), ConfigError> {
             && let Some(other) = names.insert(name.to_uppercase(), name.to_owned())
         {
             let problem = format!("it is the same setting as {other}, and both are set; keep one of them");
-            return Err(ConfigError::Invalid { origin: format!("environment variable {name}"), problem });
+            return Err(ConfigError::variable(name, problem));
         }
         if let Some(meant) = meant(name, &known) {
-            let problem = format!("it is not read; did you mean {meant}?");
-            return Err(ConfigError::Invalid { origin: format!("environment variable {name}"), problem });
+            return Err(ConfigError::variable(name, format!("it is not read; did you mean {meant}?")));
         }
     }
     Ok(())
 }
 
-/// Collects the names of settings as in variables, without the prefix. A map with free keys ends in `__`.
-fn collect(prefix: &str, dict: &Dict, names: &mut Vec<String>) {
-    for (name, value) in dict {
-        let name = format!("{prefix}{}", name.to_uppercase());
-        match value {
-            Value::Dict(_, fields) if fields.is_empty() => names.push(format!("{name}__")),
-            Value::Dict(_, fields) => collect(&format!("{name}__"), fields, names),
-            _ => names.push(name),
-        }
-    }
+/// The name of a setting's variable, without the prefix. A map with free keys ends in `__`.
+fn variable(path: &[String], value: &Value) -> String {
+    let end = if value.is_object() { "__" } else { "" };
+    path.join("__").to_uppercase() + end
 }
 
 /// The setting that `name` was meant to be: one with the same letters and digits.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::address::parse_gateway;
-use super::error::ConfigError;
+use super::error::{ConfigError, refuse};
 
 /// Destinations of the metrics. Metrics never change what a job does.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,11 +17,12 @@ pub struct MetricsSettings {
 
 impl MetricsSettings {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        if self.file.as_ref().is_some_and(|file| file.trim().is_empty() || file.contains("://")) {
-            let problem = "must be the path of a file; give one or leave it out";
-            return Err(ConfigError::Value { key: "metrics.file", problem });
+        let is_no_path = |file: &String| file.trim().is_empty() || file.contains("://");
+        let problem = "must be the path of a file; give one or leave it out";
+        refuse(self.file.as_ref().is_some_and(is_no_path), "metrics.file", problem)?;
+        match self.push.as_deref().map(parse_gateway) {
+            Some(Err(problem)) => Err(ConfigError::Value { key: "metrics.push", problem }),
+            _ => Ok(()),
         }
-        let problem = self.push.as_ref().and_then(|push| parse_gateway(push).err());
-        problem.map_or(Ok(()), |problem| Err(ConfigError::Value { key: "metrics.push", problem }))
     }
 }

@@ -28,9 +28,11 @@ use recsys_core::input::catalog::CatalogFormat;
 use recsys_core::publish::LeaseTimeouts;
 use recsys_core::storage::{Roots, S3Settings, Secret, Timeouts};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 pub(crate) use address::parse_gateway;
 pub use error::ConfigError;
+use error::refuse;
 pub use metrics::MetricsSettings;
 pub(crate) use notify::NotifyRequest;
 pub use notify::{NotifySettings, SecretUrl};
@@ -383,8 +385,8 @@ impl Config {
         }
     }
 
-    /// All settings with their values, and the effective path of every folder that is not set.
-    pub(crate) fn to_value(&self) -> serde_json::Value {
+    /// Path and value of every setting, with the effective path of every folder that is not set.
+    pub(crate) fn settings(&self) -> Vec<(Vec<String>, Value)> {
         let mut effective = self.clone();
         effective.canonical_dir = Some(self.canonical_dir());
         effective.checkpoint_dir = Some(self.checkpoint_dir());
@@ -392,7 +394,7 @@ impl Config {
         effective.object_store_dir = self.object_store_dir().ok();
         effective.registry_dir = Some(self.registry_dir());
         effective.resources.temp_dir = Some(self.temp_dir().display().to_string());
-        serde_json::to_value(effective).unwrap_or_default()
+        settings(&[], serde_json::to_value(effective).unwrap_or_default())
     }
 
     /// Opener for folders and buckets, with the credentials and timeouts of this configuration.
@@ -406,47 +408,77 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        if self.validation.lookback_days > Validation::MAX_LOOKBACK_DAYS {
-            let (key, problem) = ("validation.lookback_days", "must be at most 366");
-            return Err(ConfigError::Value { key, problem });
-        }
-
         let Validation { max_volume_drop, max_volume_spike, max_artifact_change, lookback_days, .. } =
             self.validation;
-        for (key, share) in
-            [("max_volume_spike", max_volume_spike), ("max_artifact_change", max_artifact_change)]
-        {
+        refuse(
+            lookback_days > Validation::MAX_LOOKBACK_DAYS,
+            "validation.lookback_days",
+            "must be at most 366",
+        )?;
+        for (key, share) in [
+            ("validation.max_volume_spike", max_volume_spike),
+            ("validation.max_artifact_change", max_artifact_change),
+        ] {
             if let Some(share) = share.map(f64::from).filter(|share| *share > MOST_GROWTH) {
-                let origin = format!("setting validation.{key}");
                 let problem = format!(
                     "{share} lets a number grow to {} times what it was; at most {MOST_GROWTH}, and {share} % is {}",
                     share + 1.0,
                     share / 100.0
                 );
-                return Err(ConfigError::Invalid { origin, problem });
+                return Err(ConfigError::setting(key, problem));
             }
         }
-        if lookback_days == 0 && (max_volume_drop.is_some() || max_volume_spike.is_some()) {
-            let key = "validation.lookback_days";
-            let problem = "is 0, with which max_volume_drop and max_volume_spike refuse nothing; take some days, or leave these out";
-            return Err(ConfigError::Value { key, problem });
-        }
+        refuse(
+            lookback_days == 0 && (max_volume_drop.is_some() || max_volume_spike.is_some()),
+            "validation.lookback_days",
+            "is 0, with which max_volume_drop and max_volume_spike refuse nothing; take some days, or leave these out",
+        )?;
+        self.check_places()?;
+        refuse(
+            self.resources.memory_bytes < Budget::LEAST_BYTES,
+            "resources.memory_bytes",
+            "must be at least 67108864 (64 MiB)",
+        )?;
+        refuse(
+            self.resources.temp_dir.as_ref().is_some_and(|dir| dir.trim().is_empty() || dir.contains("://")),
+            "resources.temp_dir",
+            "must be a path: what is put there is too much to send over a network",
+        )?;
+        refuse(self.storage.timeout_s == 0, "storage.timeout_s", "must be at least 1")?;
+        refuse(self.storage.operator_timeout_s == 0, "storage.operator_timeout_s", "must be at least 1")?;
+        refuse(
+            f64::from(self.validation.max_invalid_ratio) > 1.0,
+            "validation.max_invalid_ratio",
+            "must be at most 1, which is every line",
+        )?;
+        refuse(self.limits.max_id_bytes == 0, "limits.max_id_bytes", "must be at least 1")?;
+        let Weights { exposure, click, conversion, .. } = self.weights;
+        refuse([exposure, click, conversion] == [0, 0, 0], "weights", "are all 0; then nothing counts")?;
+        self.metrics.check()?;
+        self.notify.check()?;
+        let kinds = &self.artifact_kinds;
+        refuse(kinds.is_empty(), "artifact_kinds", "is empty; name at least one kind")?;
+        let is_repeated = (1..kinds.len()).any(|at| kinds[..at].contains(&kinds[at]));
+        refuse(is_repeated, "artifact_kinds", "names a kind twice")
+    }
 
+    /// Checks the settings of folders and files.
+    fn check_places(&self) -> Result<(), ConfigError> {
         for (key, s3) in [("raw_source.s3", &self.raw_source.s3), ("object_store.s3", &self.object_store.s3)]
         {
-            s3.check().map_err(|problem| ConfigError::S3 { key, problem })?;
+            s3.check().map_err(|problem| ConfigError::setting(key, problem))?;
         }
-        let raw_dir = self.raw_dir();
-        if let Err(error @ ConfigError::Value { .. }) = raw_dir {
-            return Err(error);
-        }
+        let raw_dir = match self.raw_dir() {
+            Err(error @ ConfigError::Value { .. }) => return Err(error),
+            raw_dir => raw_dir.ok(),
+        };
         let roots = self.roots();
         // Check every folder setting, even one that another overrides: none may hold a secret.
         let dirs = [
             ("out_dir", Some(self.out_dir.clone()), None),
             ("raw_events_dir", self.raw_events_dir.clone(), None),
             ("raw_source.dir", self.raw_source.dir.clone(), None),
-            ("raw_source", raw_dir.ok(), self.raw_section()),
+            ("raw_source", raw_dir, self.raw_section()),
             ("canonical_dir", Some(self.canonical_dir()), None),
             ("checkpoint_dir", Some(self.checkpoint_dir()), None),
             ("artifacts_dir", Some(self.artifacts_dir()), None),
@@ -455,59 +487,29 @@ impl Config {
             ("object_store", Some(self.object_store_dir()?), self.object_section()),
             ("registry_dir", Some(self.registry_dir()), None),
         ];
+        let is_empty = "is empty; give a path or leave it out";
         for (key, dir, section) in dirs {
             let Some(dir) = dir else { continue };
-            if dir.trim().is_empty() {
-                return Err(ConfigError::Value { key, problem: "is empty; give a path or leave it out" });
-            }
+            refuse(dir.trim().is_empty(), key, is_empty)?;
             roots.open_with(&dir, section).map_err(|source| ConfigError::Root { key, source })?;
         }
         if let Some(path) = &self.catalog.path {
             let key = "catalog.path";
-            if path.trim().is_empty() {
-                return Err(ConfigError::Value { key, problem: "is empty; give a path or leave it out" });
-            }
+            refuse(path.trim().is_empty(), key, is_empty)?;
             roots.open_document(path).map_err(|source| ConfigError::Root { key, source })?;
         }
-        if self.resources.memory_bytes < Budget::LEAST_BYTES {
-            let problem = "must be at least 67108864 (64 MiB)";
-            return Err(ConfigError::Value { key: "resources.memory_bytes", problem });
-        }
-        if let Some(dir) = &self.resources.temp_dir
-            && (dir.trim().is_empty() || dir.contains("://"))
-        {
-            let problem = "must be a path: what is put there is too much to send over a network";
-            return Err(ConfigError::Value { key: "resources.temp_dir", problem });
-        }
-        if self.storage.timeout_s == 0 {
-            return Err(ConfigError::Value { key: "storage.timeout_s", problem: "must be at least 1" });
-        }
-        if self.storage.operator_timeout_s == 0 {
-            let problem = "must be at least 1";
-            return Err(ConfigError::Value { key: "storage.operator_timeout_s", problem });
-        }
-        if f64::from(self.validation.max_invalid_ratio) > 1.0 {
-            let problem = "must be at most 1, which is every line";
-            return Err(ConfigError::Value { key: "validation.max_invalid_ratio", problem });
-        }
-        if self.limits.max_id_bytes == 0 {
-            return Err(ConfigError::Value { key: "limits.max_id_bytes", problem: "must be at least 1" });
-        }
-        let Weights { exposure, click, conversion, .. } = self.weights;
-        if [exposure, click, conversion] == [0, 0, 0] {
-            return Err(ConfigError::Value { key: "weights", problem: "are all 0; then nothing counts" });
-        }
-        self.metrics.check()?;
-        self.notify.check()?;
-        if self.artifact_kinds.is_empty() {
-            let problem = "is empty; name at least one kind";
-            return Err(ConfigError::Value { key: "artifact_kinds", problem });
-        }
-        let kinds = &self.artifact_kinds;
-        if (1..kinds.len()).any(|at| kinds[..at].contains(&kinds[at])) {
-            return Err(ConfigError::Value { key: "artifact_kinds", problem: "names a kind twice" });
-        }
         Ok(())
+    }
+}
+
+/// The settings of a section, with their paths. A map without entries is a setting.
+fn settings(path: &[String], value: Value) -> Vec<(Vec<String>, Value)> {
+    match value {
+        Value::Object(fields) if !fields.is_empty() => {
+            let below = fields.into_iter().map(|(name, value)| settings(&[path, &[name]].concat(), value));
+            below.flatten().collect()
+        }
+        value => vec![(path.to_owned(), value)],
     }
 }
 

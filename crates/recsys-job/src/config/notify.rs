@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use url::Url;
 
 use super::address::parse_url;
-use super::error::ConfigError;
+use super::error::{ConfigError, refuse};
 use super::template::Template;
 
 /// A request to the serving side after a swap. `{tenant}` and `{surface}` are filled in, and `${NAME}` from the
@@ -54,12 +54,10 @@ impl NotifySettings {
     pub(crate) fn request(&self, of: (&str, &str)) -> Result<Option<NotifyRequest>, ConfigError> {
         let Some(url) = &self.url else { return Ok(None) };
         let fill = |key: &str, text: &str, escape| {
-            let invalid =
-                |problem: String| ConfigError::Invalid { origin: format!("setting {key}"), problem };
-            let template = Template::parse(text).map_err(|problem| invalid(problem.to_owned()))?;
-            template.fill(of, escape, |name| {
-                std::env::var(name)
-                    .map_err(|_| invalid(format!("environment variable {name} is not set, or not UTF-8")))
+            template(key, text)?.fill(of, escape, |name| {
+                std::env::var(name).map_err(|_| {
+                    ConfigError::setting(key, format!("environment variable {name} is not set, or not UTF-8"))
+                })
             })
         };
         let filled = fill("notify.url", url.reveal(), escape_for_url)?;
@@ -82,49 +80,42 @@ impl NotifySettings {
 
     /// Checks everything that does not depend on environment variables.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        let template = |key: &str, text: &str| match Template::parse(text) {
-            Ok(_) => Ok(()),
-            Err(problem) => {
-                Err(ConfigError::Invalid { origin: format!("setting {key}"), problem: problem.to_owned() })
-            }
-        };
         let url = self.url.as_ref().map(SecretUrl::reveal);
         let body = self.body.as_ref().map(Secret::reveal);
         for (key, text) in [("notify.url", url), ("notify.body", body)] {
-            text.map_or(Ok(()), |text| template(key, text))?;
+            text.map(|text| template(key, text)).transpose()?;
         }
         for (name, value) in &self.headers {
             let key = format!("notify.headers.{name}");
             template(&key, value.reveal())?;
             header(&key, name, "")?;
         }
-        if self.timeout_s == 0 {
-            return Err(ConfigError::Value { key: "notify.timeout_s", problem: "must be at least 1" });
-        }
+        refuse(self.timeout_s == 0, "notify.timeout_s", "must be at least 1")?;
         match url {
-            Some(url) if !url.contains("${") => {
-                // A placeholder may stand in the host, where braces would not parse.
-                let problem = parse_url(&url.replace(['{', '}'], "")).err();
-                problem.map_or(Ok(()), |problem| Err(ConfigError::Value { key: "notify.url", problem }))
-            }
+            // A placeholder may stand in the host, where braces would not parse.
+            Some(url) if !url.contains("${") => match parse_url(&url.replace(['{', '}'], "")) {
+                Ok(_) => Ok(()),
+                Err(problem) => Err(ConfigError::Value { key: "notify.url", problem }),
+            },
             Some(_) => Ok(()),
-            None if self.headers.is_empty() && self.body.is_none() => Ok(()),
             None => {
-                Err(ConfigError::Value { key: "notify.url", problem: "is missing, and what to send is not" })
+                let has_more = !self.headers.is_empty() || self.body.is_some();
+                refuse(has_more, "notify.url", "is missing, and what to send is not")
             }
         }
     }
 }
 
+fn template<'a>(key: &str, text: &'a str) -> Result<Template<'a>, ConfigError> {
+    Template::parse(text).map_err(|problem| ConfigError::setting(key, problem))
+}
+
 fn header(key: &str, name: &str, value: &str) -> Result<(HeaderName, HeaderValue), ConfigError> {
-    let invalid = |problem: &str| ConfigError::Invalid {
-        origin: format!("setting {key}"),
-        problem: problem.to_owned(),
-    };
-    let name =
-        HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid("is no name of an HTTP header"))?;
-    let mut value = HeaderValue::from_str(value)
-        .map_err(|_| invalid("has a value that no HTTP header can have, such as a line end"))?;
+    let name = HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| ConfigError::setting(key, "is no name of an HTTP header"))?;
+    let mut value = HeaderValue::from_str(value).map_err(|_| {
+        ConfigError::setting(key, "has a value that no HTTP header can have, such as a line end")
+    })?;
     // `http` hides the value in debug output.
     value.set_sensitive(true);
     Ok((name, value))

@@ -57,12 +57,16 @@ struct Setting {
 
 /// `recsys-pipelines config show`.
 fn show(flags: &ConfigJob) -> anyhow::Result<()> {
-    let (config, origins) = Config::load_with_origins(flags.common.config.as_deref())?;
+    let (config, layers) = Config::load_with_layers(flags.common.config.as_deref())?;
+    // The empty path is the whole of it. By name, not by path: the name of a header may hold a dot.
+    let set = layers.find_value("")?;
     let mut settings = BTreeMap::new();
-    flatten("", config.to_value(), &mut |key, value| {
-        let origin = origins.get(key).cloned().unwrap_or_else(|| "default".to_owned());
-        settings.insert(key.to_owned(), Setting { value, origin });
-    });
+    for (path, value) in config.settings() {
+        let set = path.iter().try_fold(&set, |section, name| section.as_dict()?.get(name));
+        let layer = set.and_then(|set| layers.get_metadata(set.tag()));
+        let origin = layer.map_or("default", |layer| &layer.name).to_owned();
+        settings.insert(path.join("."), Setting { value, origin });
+    }
     let output = Output::new(flags.common.json);
     let mut table = table(["SETTING", "VALUE", "ORIGIN"]);
     for (key, Setting { value, origin }) in &settings {
@@ -83,16 +87,4 @@ fn check(flags: &ConfigJob, driver: &dyn Driver) -> anyhow::Result<()> {
     let output = Output::new(flags.common.json);
     output.line("the configuration is valid");
     output.end(&serde_json::json!({"valid": true}), Ok(()))
-}
-
-fn flatten(prefix: &str, value: Value, visit: &mut impl FnMut(&str, Value)) {
-    match value {
-        Value::Object(fields) if !fields.is_empty() => {
-            for (name, value) in fields {
-                let key = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
-                flatten(&key, value, visit);
-            }
-        }
-        value => visit(prefix, value),
-    }
 }
