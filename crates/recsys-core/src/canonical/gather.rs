@@ -20,7 +20,7 @@ use crate::columnar::dictionary::{BatchInterner, Dictionary, Strings, union};
 use crate::domain::id::Scope;
 use crate::domain::stream::Stream;
 use crate::input::event::{Exposure, LastLine, RawExposure, RawOutcome, Rules, Unchecked};
-use crate::input::lines::{LineFile, LinesError, for_each_good_line};
+use crate::input::lines::{LineFile, LinesError, for_each_line};
 use crate::input::quarantine::BadLineWriter;
 use crate::input::source::{Source, for_each_event};
 use crate::input::stop::Stop;
@@ -337,7 +337,7 @@ impl<'a> Reader<'a> {
         let times = first.start_ns()..last.end_ns();
         let threads = self.budget.reading_threads();
         let work = |worker: &mut Worker<'_>, line: &str| worker.line(line, &times);
-        let workers = for_each_good_line(files, threads, self.aside, || self.worker(threads), work)?;
+        let workers = for_each_line(files, threads, self.aside, || self.worker(threads), work)?;
         self.gathered(workers, first, last)
     }
 

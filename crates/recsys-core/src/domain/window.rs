@@ -1,6 +1,6 @@
 //! UTC days and half-open windows of them.
 
-use crate::domain::class::Class;
+use crate::domain::class::class;
 use crate::encoding::json;
 use std::fmt;
 use std::str::FromStr;
@@ -27,12 +27,7 @@ pub enum DayError {
     Range(String),
 }
 
-impl DayError {
-    /// What can be done about it.
-    pub fn class(&self) -> Class {
-        Class::Usage
-    }
-}
+class!(DayError => Usage);
 
 impl Day {
     /// The length of a day in nanoseconds.

@@ -17,7 +17,7 @@ pub use volume::{DayCounts, Medians, Past};
 
 use crate::canonical::DayRows;
 use crate::columnar::spill::Budget;
-use crate::domain::class::Class;
+use crate::domain::class::class;
 use crate::domain::limit::Limits;
 use crate::domain::share::{Fraction, Share};
 use crate::domain::weights::Weights;
@@ -296,12 +296,7 @@ pub enum Refused {
     },
 }
 
-impl Refused {
-    /// What can be done about it.
-    pub fn class(&self) -> Class {
-        Class::Refused
-    }
-}
+class!(Refused => Refused);
 
 /// Events that were delivered but are not in the canonical data of a day; `None` if not known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

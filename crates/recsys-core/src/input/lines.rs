@@ -8,7 +8,6 @@
 //! The error is always the first bad line in file order, whichever thread finds one first. Alternatively, all bad lines
 //! are set aside and reading goes on.
 
-use std::fmt;
 use std::io::{self, Read};
 use std::iter::Enumerate;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -100,7 +99,8 @@ impl LinesError {
 }
 
 /// A line that breaks a rule.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{name}:{line}{}: {}", column(.fault), .fault.reason)]
 pub struct LineError {
     /// The name of the file.
     pub name: String,
@@ -108,13 +108,6 @@ pub struct LineError {
     pub line: u64,
     /// The broken rule, and its column if known.
     pub fault: Fault,
-}
-
-impl fmt::Display for LineError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, line, fault } = self;
-        write!(f, "{name}:{line}{}: {}", column(fault), fault.reason)
-    }
 }
 
 fn column(fault: &Fault) -> String {
@@ -133,39 +126,23 @@ struct Earliest {
 impl Earliest {
     fn report(&self, file: usize, line: u64, stop: Stop) {
         match stop {
-            Stop::Fault(fault) => self.report_fault(file, line, fault),
-            Stop::Temporary(error) => {
-                *self.temporary.lock() = Some(error);
-                self.failed.store(true, Ordering::Relaxed);
+            Stop::Fault(fault) => {
+                let mut slot = self.fault.lock();
+                if slot.as_ref().is_none_or(|(f, l, _)| (file, line) < (*f, *l)) {
+                    *slot = Some((file, line, fault));
+                }
             }
-            Stop::Hopeless(why) => {
-                *self.hopeless.lock() = Some(why);
-                self.failed.store(true, Ordering::Relaxed);
-            }
-        }
-    }
-
-    fn report_fault(&self, file: usize, line: u64, fault: Fault) {
-        let mut slot = self.fault.lock();
-        if slot.as_ref().is_none_or(|(f, l, _)| (file, line) < (*f, *l)) {
-            *slot = Some((file, line, fault));
+            Stop::Temporary(error) => *self.temporary.lock() = Some(error),
+            Stop::Hopeless(why) => *self.hopeless.lock() = Some(why),
         }
         self.failed.store(true, Ordering::Relaxed);
     }
 }
 
-/// Calls `work` on all threads with every non-blank line, without its line end; returns the workers' states.
+/// Calls `work` on up to `threads` threads with every non-blank line, without its line end; returns the workers' states.
+/// With `aside`, lines that break a rule are set aside and skipped; only a line longer than [`MAX_KEPT_LINE_BYTES`] is
+/// still an error.
 pub fn for_each_line<S: Send, E: Into<Stop>>(
-    files: Vec<LineFile>,
-    init: impl Fn() -> S + Sync,
-    work: impl Fn(&mut S, &str) -> Result<(), E> + Sync,
-) -> Result<Vec<S>, LinesError> {
-    for_each_good_line(files, rayon::current_num_threads(), None, init, work)
-}
-
-/// Like [`for_each_line`], on up to `threads` threads. With `aside`, lines that break a rule are set aside and skipped;
-/// only a line longer than [`MAX_KEPT_LINE_BYTES`] is still an error.
-pub fn for_each_good_line<S: Send, E: Into<Stop>>(
     files: Vec<LineFile>,
     threads: usize,
     aside: Option<&BadLineWriter>,
@@ -277,12 +254,12 @@ impl OpenFile {
             }
             if bytes.len() > TOO_LONG {
                 let Some(aside) = aside else {
-                    earliest.report_fault(start.file, start.line, too_long_at(start, bytes));
+                    earliest.report(start.file, start.line, too_long_at(start, bytes).into());
                     continue;
                 };
                 // Read here, under the lock, so that at most one such line is in memory.
                 let Some(end) = read_long_line(reader, bytes)? else {
-                    earliest.report_fault(start.file, start.line, too_long_to_keep());
+                    earliest.report(start.file, start.line, too_long_to_keep().into());
                     continue;
                 };
                 if let Err(stop) = set_long_line_aside(aside, *start, &bytes[..end]) {
@@ -484,7 +461,7 @@ mod tests {
             seen.push(line.to_owned());
             Ok(())
         };
-        let mut all: Vec<_> = for_each_line(files, Vec::new, work)
+        let mut all: Vec<_> = for_each_line(files, rayon::current_num_threads(), None, Vec::new, work)
             .map_err(|error| error.to_string())?
             .into_iter()
             .flatten()

@@ -100,36 +100,19 @@ pub enum Problem {
 impl Problem {
     /// Whether it will be the same next time, until a setting or policy changes.
     pub fn is_refusal(&self) -> bool {
-        match self {
-            Self::NoBucket
-            | Self::Credentials(_)
-            | Self::NoCredentials
-            | Self::Denied(_)
-            | Self::Forbidden(_)
-            | Self::Closed(_)
-            | Self::Archived(_)
-            | Self::NoChecksum(_)
-            | Self::Unsupported(_)
-            | Self::Stripped(_)
-            | Self::Region(_)
-            | Self::Clock(_)
-            | Self::StrangeKey(_)
-            | Self::Redirect(_)
-            | Self::Endless(_)
-            | Self::NotHttp(_)
-            | Self::Tls(_) => true,
+        let may_pass = matches!(
+            self,
             Self::Full(_)
-            | Self::Unreachable(_)
-            | Self::Timeout
-            | Self::Slow
-            | Self::BrokenOff(_)
-            | Self::NotABucket(_)
-            | Self::Answer(_) => false,
-        }
+                | Self::Unreachable(_)
+                | Self::Timeout
+                | Self::Slow
+                | Self::BrokenOff(_)
+                | Self::NotABucket(_)
+                | Self::Answer(_)
+        );
+        !may_pass
     }
-}
 
-impl Problem {
     /// Whether the request was certainly not carried out and may be repeated. The error of a gateway, such as 502 or
     /// 504, leaves that open.
     pub(super) fn is_undone(&self) -> bool {
@@ -389,7 +372,6 @@ pub(super) fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 fn answer(text: &str, code: &str) -> String {
     let status = status(text);
     let message = element(text, "Message").unwrap_or_default();
-    let parts: Vec<&str> =
-        [status.unwrap_or_default(), code, message].into_iter().filter(|part| !part.is_empty()).collect();
-    parts.join(" ")
+    let parts = [status.unwrap_or_default(), code, message];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
 }

@@ -16,13 +16,15 @@ mod hard_links;
 mod large_file;
 pub mod layout;
 mod local;
+mod pass_on;
 mod probe;
-mod replaced;
 mod root;
 mod s3;
 mod secret;
 mod timeouts;
 mod unconditional;
+#[cfg(feature = "http")]
+mod waiter;
 mod watched_file;
 
 use std::error::Error;
@@ -41,7 +43,6 @@ pub use document::{MAX_ARTIFACT_BYTES, MAX_DOCUMENT_BYTES, NotADocument};
 pub use fault::{BucketFault, Problem};
 pub use local::LocalStore;
 pub use probe::probe;
-pub use replaced::Replaced;
 pub use root::{RootError, Roots};
 pub use s3::S3Settings;
 pub use secret::{HIDDEN, Secret};
@@ -170,6 +171,31 @@ pub enum Commit {
     Refused,
 }
 
+/// The outcome of writing a day's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Replaced {
+    /// The new bytes are in place.
+    Written,
+    /// The file held the same bytes already and was not touched.
+    Unchanged,
+    /// The day has no events any more; its file was removed.
+    Removed,
+    /// The day has no events and had no file.
+    Empty,
+    /// A gate refused the new bytes. They are kept apart; the file is unchanged.
+    Refused,
+}
+
+impl From<Commit> for Replaced {
+    fn from(commit: Commit) -> Self {
+        match commit {
+            Commit::Unchanged => Self::Unchanged,
+            Commit::Written | Commit::Refused => Self::Written,
+        }
+    }
+}
+
 /// A document that is not visible yet. Dropping it discards it.
 pub trait Pending: Send {
     /// Finishes writing and, if the store can read the document back before it is visible, compares it with `bytes`.
@@ -251,10 +277,8 @@ pub trait Store: Debug + Send + Sync {
     /// Reads a whole document of at most `most` bytes. A larger one is an error and is never held in memory.
     fn read_at_most(&self, key: &str, most: u64) -> Result<Option<Vec<u8>>, StoreError> {
         let Some(reader) = self.open(key)? else { return Ok(None) };
-        match document::read_at_most(reader, most) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(source) => Err(StoreError { action: "read", target: self.name(key), source }),
-        }
+        let failed = |source| StoreError { action: "read", target: self.name(key), source };
+        document::read_at_most(reader, most).map(Some).map_err(failed)
     }
 
     /// Reads `length` bytes from `offset` on; [`look`](Self::look) gives the size of the document. A range that reaches
@@ -270,21 +294,15 @@ pub trait Store: Debug + Send + Sync {
     /// Whether a document holds exactly `bytes`; compared without a second copy in memory.
     fn holds(&self, key: &str, bytes: &[u8]) -> Result<bool, StoreError> {
         let Some(reader) = self.open(key)? else { return Ok(false) };
-        same_content(bytes, reader).map_err(|source| StoreError {
-            action: "read",
-            target: self.name(key),
-            source,
-        })
+        let failed = |source| StoreError { action: "read", target: self.name(key), source };
+        same_content(bytes, reader).map_err(failed)
     }
 
     /// Prepares the write of a whole document, as far as possible before it becomes visible.
     fn prepare<'a>(&'a self, key: &str, bytes: &'a [u8]) -> Result<Box<dyn Pending + 'a>, StoreError> {
         let mut pending = self.begin(key)?;
-        pending.write_all(bytes).map_err(|source| StoreError {
-            action: "write",
-            target: self.name(key),
-            source,
-        })?;
+        let failed = |source| StoreError { action: "write", target: self.name(key), source };
+        pending.write_all(bytes).map_err(failed)?;
         Ok(pending)
     }
 

@@ -22,10 +22,7 @@ use url::Url;
 use super::timeouts::MAX_PAUSE;
 use super::{LocalStore, S3Settings, Store, StoreError, Timeouts};
 #[cfg(feature = "http")]
-use super::{
-    bucket::{BucketStore, Waiter},
-    connector::SameHost,
-};
+use super::{bucket::BucketStore, connector::SameHost, waiter::Waiter};
 use crate::domain::class::Class;
 
 /// Why a root cannot be used.

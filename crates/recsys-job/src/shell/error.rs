@@ -363,6 +363,8 @@ mod tests {
         "InitError",
         "Interrupted",
         "DsnError",
+        "Hopeless",
+        "LineError",
         "NoFraction",
         "NoShare",
         "NotADocument",

@@ -90,9 +90,7 @@ impl CatalogError {
             Self::Limit(_) | Self::Memory(_) => Some(Class::Limit),
         }
     }
-}
 
-impl CatalogError {
     pub(super) fn read(name: &str, source: io::Error) -> Self {
         Self::Store(StoreError { action: "read", target: name.to_owned(), source })
     }

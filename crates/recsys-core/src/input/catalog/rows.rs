@@ -143,7 +143,7 @@ impl<R: Read> CatalogRows<R> {
             Source::Jsonl(lines) => {
                 let Some((line, text)) = lines.next(name)? else { return Ok(None) };
                 let bad = |reason: String| CatalogError::row(name, line, reason);
-                let row = JsonRow::parse(text).map_err(bad)?;
+                let row: JsonRow<'_> = json_row::parse(text).map_err(bad)?;
                 let Text(item_id) =
                     row.item_id.ok_or_else(|| bad("field `item_id` is missing".to_owned()))?;
                 if self.names.is_empty() {
@@ -210,11 +210,7 @@ impl CatalogRow<'_> {
     /// [`CatalogError::Row`] when it is not a decimal number, is too long for Postgres (more than 131,072 digits before the
     /// point or 16,383 after it), or is given twice.
     pub fn price(&self) -> Result<Option<String>, CatalogError> {
-        let text = match &self.rest {
-            Rest::Csv(header, record) => self.csv_field(header, *record, &header.price)?,
-            Rest::Json(line) => json_row::price(line).map_err(|reason| self.bad(reason))?,
-        };
-        self.given("price", &text, price::normalised)
+        self.parsed("price", |header| &header.price, json_row::price, price::normalised)
     }
 
     /// When the item was created: an RFC 3339 timestamp, or a date such as `2026-01-01`, taken as midnight UTC.
@@ -223,11 +219,7 @@ impl CatalogRow<'_> {
     /// # Errors
     /// [`CatalogError::Row`] when it is neither, lies in the last hours of the year 9999, or is given twice.
     pub fn created_at(&self) -> Result<Option<Timestamp>, CatalogError> {
-        let text = match &self.rest {
-            Rest::Csv(header, record) => self.csv_field(header, *record, &header.created_at)?,
-            Rest::Json(line) => json_row::created_at(line).map_err(|reason| self.bad(reason))?,
-        };
-        self.given("created_at", &text, created_at::parse)
+        self.parsed("created_at", |header| &header.created_at, json_row::created_at, created_at::parse)
     }
 
     /// The name of the file in messages.
@@ -235,24 +227,21 @@ impl CatalogRow<'_> {
         self.name
     }
 
-    fn csv_field<'b>(
-        &self,
-        header: &Header,
-        record: Record<'b>,
-        column: &Result<Option<usize>, String>,
-    ) -> Result<Cow<'b, str>, CatalogError> {
-        match column {
-            Ok(column) => Ok(Cow::Borrowed(column.map_or("", |at| record.field(at)))),
-            Err(reason) => Err(CatalogError::row(self.name, header.line, reason)),
-        }
-    }
-
-    fn given<T>(
+    /// The value of a field, which is in a `column` of a CSV file and where `json` finds it in a line of JSON.
+    fn parsed<T>(
         &self,
         field: &str,
-        text: &str,
-        parse: impl FnOnce(&str) -> Result<T, &'static str>,
+        column: fn(&Header) -> &Result<Option<usize>, String>,
+        json: fn(&str) -> Result<Cow<'_, str>, String>,
+        parse: fn(&str) -> Result<T, &'static str>,
     ) -> Result<Option<T>, CatalogError> {
+        let text = match &self.rest {
+            Rest::Csv(header, record) => match column(header) {
+                Ok(column) => Cow::Borrowed(column.map_or("", |at| record.field(at))),
+                Err(reason) => return Err(CatalogError::row(self.name, header.line, reason)),
+            },
+            Rest::Json(line) => json(line).map_err(|reason| self.bad(reason))?,
+        };
         let text = text.trim();
         if text.is_empty() {
             return Ok(None);
