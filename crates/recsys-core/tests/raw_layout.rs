@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use recsys_core::canonical::{Counts, read_days};
+use recsys_core::canonical::Counts;
 use recsys_core::columnar::spill::Budget;
 use recsys_core::domain::id::Scope;
 use recsys_core::domain::window::Day;
@@ -13,6 +13,7 @@ use recsys_core::input::event::Fault;
 use recsys_core::input::lines::{LineError, LineFile, LinesError, for_each_line};
 use recsys_core::input::raw::{Broken, Raw, RawError};
 use recsys_core::storage::LocalStore;
+use recsys_testkit::days::read_days;
 use recsys_testkit::folder::Folder;
 use recsys_testkit::generate::plain_line;
 use recsys_testkit::pack::gz;
@@ -76,7 +77,9 @@ impl RawFolder {
             taken.push(line.to_owned());
             Ok::<_, Fault>(())
         };
-        let mut lines = for_each_line(self.files().unwrap(), Vec::new, take)?.concat();
+        let mut lines =
+            for_each_line(self.files().unwrap(), rayon::current_num_threads(), None, Vec::new, take)?
+                .concat();
         lines.sort();
         Ok(lines)
     }

@@ -20,7 +20,7 @@ use std::io::{self, BufReader, Write};
 use std::sync::Arc;
 
 pub use changes::Changes;
-pub use gather::{Counts, Gathered, Reader, read_days};
+pub use gather::{Counts, Gathered, Reader};
 pub(crate) use row::Columns;
 pub use rows::DayRows;
 pub(crate) use rows::Names;
@@ -248,11 +248,8 @@ impl<'a> Canonical<'a> {
             let key = self.key(day);
             if let Some(reader) = self.store.open(&key)? {
                 let mut own = HashWriter::default();
-                io::copy(&mut TeeReader { reader, copy: &mut own }, hash).map_err(|source| StoreError {
-                    action: "read",
-                    target: self.store.name(&key),
-                    source,
-                })?;
+                let failed = |source| StoreError { action: "read", target: self.store.name(&key), source };
+                io::copy(&mut TeeReader { reader, copy: &mut own }, hash).map_err(failed)?;
                 days.insert(day, own.finish());
             }
         }

@@ -7,7 +7,7 @@
 mod seed;
 
 use std::cmp::Ordering;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
@@ -239,25 +239,16 @@ impl BatchInterner {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Dictionary(Strings);
 
+/// The strings, in byte order.
+impl Deref for Dictionary {
+    type Target = Strings;
+
+    fn deref(&self) -> &Strings {
+        &self.0
+    }
+}
+
 impl Dictionary {
-    /// Number of strings.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether there are no strings.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The string with the id `id`.
-    ///
-    /// # Panics
-    /// When there is no such string.
-    pub fn get(&self, id: u32) -> &str {
-        self.0.get(id)
-    }
-
     /// The id of `value`, if present.
     pub fn find(&self, value: &str) -> Option<u32> {
         let (mut low, mut high) = (0, self.len());
@@ -284,7 +275,7 @@ impl Dictionary {
 
     /// The strings, in byte order.
     pub fn strings(&self) -> &Strings {
-        &self.0
+        self
     }
 
     /// The strings with these ids, which must be ascending.

@@ -54,7 +54,7 @@ macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $what:literal, reserved: $reserved:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
+        #[serde(try_from = "String")]
         pub struct $name(String);
 
         impl $name {
@@ -88,12 +88,6 @@ macro_rules! id {
             type Error = IdError;
             fn try_from(value: String) -> Result<Self, IdError> {
                 Self::new(value)
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(id: $name) -> Self {
-                id.0
             }
         }
     };

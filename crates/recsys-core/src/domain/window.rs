@@ -68,9 +68,8 @@ impl Day {
 
     /// The start of the day, in nanoseconds since 1970-01-01T00:00:00Z.
     pub fn start_ns(self) -> i64 {
-        const NS_PER_DAY: i64 = 86_400_000_000_000;
         let days = (self.0 - date(1970, 1, 1)).get_days();
-        i64::from(days) * NS_PER_DAY
+        i64::from(days) * Self::NS
     }
 
     /// The end of the day (exclusive), in nanoseconds since 1970-01-01T00:00:00Z.

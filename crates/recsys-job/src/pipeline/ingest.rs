@@ -426,5 +426,5 @@ fn read_table(ctx: &Context, driver: &dyn Driver, day: Day) -> anyhow::Result<(G
             .map_or_else(|source| LinesError::Read { name, source }.into(), anyhow::Error::from),
         error => error.into(),
     })?;
-    Ok((days, SourceReport { table: tally.counts(), ..SourceReport::new(vec![name], counts) }))
+    Ok((days, SourceReport { table: tally.get().copied(), ..SourceReport::new(vec![name], counts) }))
 }

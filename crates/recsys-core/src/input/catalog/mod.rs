@@ -12,7 +12,6 @@ mod format;
 mod header;
 mod json_lines;
 mod json_row;
-mod price;
 mod quotes;
 mod records;
 mod rows;

@@ -11,9 +11,10 @@ use super::json_lines::JsonLines;
 use super::json_row::{self, JsonRow};
 use super::records::{Record, Records};
 use super::shown::Shown;
-use super::{AbsentColumn, CatalogError, CatalogFormat, Columns, created_at, price};
+use super::{AbsentColumn, CatalogError, CatalogFormat, Columns, created_at};
 use crate::columnar::dictionary::Interner;
 use crate::domain::limit::{Limit, LimitExceeded, Limits};
+use crate::encoding::decimal;
 use crate::encoding::json::Text;
 use crate::input::event::id_of_length;
 
@@ -210,7 +211,7 @@ impl CatalogRow<'_> {
     /// [`CatalogError::Row`] when it is not a decimal number, is too long for Postgres (more than 131,072 digits before the
     /// point or 16,383 after it), or is given twice.
     pub fn price(&self) -> Result<Option<String>, CatalogError> {
-        self.parsed("price", |header| &header.price, json_row::price, price::normalised)
+        self.parsed("price", |header| &header.price, json_row::price, decimal::plain)
     }
 
     /// When the item was created: an RFC 3339 timestamp, or a date such as `2026-01-01`, taken as midnight UTC.
