@@ -449,7 +449,7 @@ fn compare(
 fn exceeded(error: CountError) -> LimitExceeded {
     match error {
         CountError::Limit(exceeded) => exceeded,
-        CountError::Temporary(error) => panic!("{error}"),
+        error => panic!("{error}"),
     }
 }
 

@@ -338,7 +338,7 @@ fn the_first_bad_event_of_a_source_is_reported_as_that_of_a_file() {
     }
     let broken = error(Batches { breaks_off: true, ..Batches::new(&good, 7) });
     assert!(
-        matches!(broken, LinesError::Read { name, source } if name == "events" && source.to_string() == "gone")
+        matches!(broken, LinesError::Store(error) if error.target == "events" && error.source.to_string() == "gone")
     );
 }
 

@@ -12,7 +12,7 @@ use recsys_core::domain::window::Day;
 use recsys_core::input::event::Fault;
 use recsys_core::input::lines::{LineError, LineFile, LinesError, for_each_line};
 use recsys_core::input::raw::{Broken, Raw, RawError};
-use recsys_core::storage::LocalStore;
+use recsys_core::storage::{LocalStore, StoreError};
 use recsys_testkit::days::read_days;
 use recsys_testkit::folder::Folder;
 use recsys_testkit::generate::plain_line;
@@ -87,7 +87,7 @@ impl RawFolder {
     /// Whether the files cannot be read to their ends, and the one that is to blame is named.
     fn is_unreadable(&self, name: &Path) -> bool {
         let read = read_days(self.files().unwrap(), &self.scope, day(), day(), &Budget::default());
-        matches!(read, Err(LinesError::Read { name: named, .. }) if Path::new(&named) == name)
+        matches!(read, Err(LinesError::Store(error)) if Path::new(&error.target) == name)
     }
 }
 
@@ -291,7 +291,7 @@ fn only_an_early_end_may_heal() {
     for (extension, bytes, told) in early.into_iter().chain(broken) {
         let folder = RawFolder::new();
         folder.put_day(extension, bytes);
-        let Err(LinesError::Read { source, .. }) = folder.lines() else {
+        let Err(LinesError::Store(StoreError { source, .. })) = folder.lines() else {
             panic!("{extension} {told:?} was read")
         };
         assert_eq!(Broken::is_cause(&source), told.is_some(), "{extension} {told:?}: {source}");

@@ -15,18 +15,16 @@ use super::row::Row;
 use super::rows::{DayRows, Names, Rows};
 use super::runs::{DiskRun, merge};
 use super::sort::sort;
-
 use crate::columnar::dictionary::{BatchInterner, Dictionary, Strings, union};
+use crate::columnar::spill::Budget;
 use crate::domain::id::Scope;
 use crate::domain::stream::Stream;
+use crate::domain::window::Day;
 use crate::input::event::{Exposure, LastLine, RawExposure, RawOutcome, Rules, Unchecked};
 use crate::input::lines::{LineFile, LinesError, for_each_line};
 use crate::input::quarantine::BadLineWriter;
 use crate::input::source::{Source, for_each_event};
 use crate::input::stop::Stop;
-
-use crate::columnar::spill::Budget;
-use crate::domain::window::Day;
 use crate::storage::StoreError;
 
 /// What a set of files held besides the events that were taken.
@@ -271,11 +269,6 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Writes the events of all days to the temporary file.
-    fn spill_all(&mut self) -> Result<(), StoreError> {
-        (0..self.days.len()).try_for_each(|day| self.spill(day))
-    }
-
     fn spill(&mut self, day: usize) -> Result<(), StoreError> {
         let shard = std::mem::take(&mut self.days[day]);
         if !shard.rows.is_empty() {
@@ -364,7 +357,9 @@ impl<'a> Reader<'a> {
         // From here on, the budget is for the days as they are taken. Workers spill one after the other, so that at
         // most one shard at a time is sorted in memory.
         if workers.iter().any(|worker| !worker.runs.is_empty()) {
-            workers.iter_mut().try_for_each(Worker::spill_all)?;
+            for worker in &mut workers {
+                (0..worker.days.len()).try_for_each(|day| worker.spill(day))?;
+            }
         }
 
         let count = usize::try_from((last.end_ns() - first.start_ns()) / Day::NS).unwrap_or_default();

@@ -44,11 +44,6 @@ impl Strings {
         value.len() + size_of::<usize>()
     }
 
-    /// Memory use in bytes, including spare capacity.
-    fn capacity_bytes(&self) -> usize {
-        self.text.capacity() + self.ends.capacity() * size_of::<usize>()
-    }
-
     /// Whether no string needs an escape in compact JSON.
     pub(crate) fn are_plain(&self) -> bool {
         json::is_plain(&self.text)
@@ -219,11 +214,12 @@ impl BatchInterner {
         ids
     }
 
-    /// Approximate memory use in bytes.
+    /// Approximate memory use in bytes, with spare capacity.
     pub(crate) fn bytes(&self) -> usize {
         let Self { interner, waiting, looks, places, ids } = self;
         interner.bytes()
-            + waiting.capacity_bytes()
+            + waiting.text.capacity()
+            + waiting.ends.capacity() * size_of::<usize>()
             + looks.capacity() * size_of::<(u32, Option<u32>)>()
             + places.capacity() * size_of::<Range<usize>>()
             + ids.capacity() * size_of::<u32>()

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use crate::encoding::json;
 
 /// The longest identifier in bytes. Postgres truncates longer ones, and would find another table.
 const MAX_BYTES: usize = 63;
@@ -70,17 +70,7 @@ impl FromStr for TableName {
     }
 }
 
-impl Serialize for TableName {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for TableName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
+json::text!(TableName);
 
 fn is_identifier(part: &str) -> bool {
     part.len() <= MAX_BYTES

@@ -144,6 +144,25 @@ macro_rules! object {
 }
 pub(crate) use object;
 
+/// Implements `Serialize` and `Deserialize` for a type by its text, which `Display` writes and `FromStr` reads.
+macro_rules! text {
+    ($name:ident) => {
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <String as serde::Deserialize>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+pub(crate) use text;
+
 /// Bytes that may begin an escaped character; 0xe2 begins U+2028 and U+2029, among others.
 const IS_SPECIAL: [bool; 256] = {
     let mut special = [false; 256];

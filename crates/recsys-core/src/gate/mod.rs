@@ -192,15 +192,9 @@ pub enum Number {
     Share(f64),
 }
 
-impl From<Share> for Number {
-    fn from(share: Share) -> Self {
+impl<S: Into<f64>> From<S> for Number {
+    fn from(share: S) -> Self {
         Self::Share(share.into())
-    }
-}
-
-impl From<Fraction> for Number {
-    fn from(fraction: Fraction) -> Self {
-        Self::Share(fraction.into())
     }
 }
 

@@ -57,21 +57,12 @@ impl LineFile {
 /// Why reading or processing the lines failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LinesError {
-    /// The file could not be read to its end.
-    #[error("cannot read {name}")]
-    Read {
-        /// The name of the file.
-        name: String,
-        /// The underlying I/O error.
-        #[source]
-        source: io::Error,
-    },
     /// A line breaks a rule.
     #[error("{0}{advice}", advice = if .0.fault.is_of_file { "" } else { "; correct the line or take it out" })]
     Line(LineError),
-    /// A temporary file could not be written.
+    /// The file could not be read to its end, or a temporary file could not be written.
     #[error(transparent)]
-    Temporary(#[from] StoreError),
+    Store(#[from] StoreError),
     /// So many lines break a rule that reading on is pointless.
     #[error("reading was stopped at {name}:{line}, because {why}")]
     Hopeless {
@@ -91,7 +82,7 @@ impl LinesError {
     /// What can be done about it.
     pub fn class(&self) -> Option<Class> {
         match self {
-            Self::Read { .. } | Self::Temporary(_) => None,
+            Self::Store(_) => None,
             Self::Line(_) | Self::Hopeless { .. } => Some(Class::Refused),
             Self::Memory(_) => Some(Class::Limit),
         }
@@ -100,7 +91,7 @@ impl LinesError {
 
 /// A line that breaks a rule.
 #[derive(Debug, thiserror::Error)]
-#[error("{name}:{line}{}: {}", column(.fault), .fault.reason)]
+#[error("{name}:{line}{}: {}", .fault.column.map(|column| format!(":{column}")).unwrap_or_default(), .fault.reason)]
 pub struct LineError {
     /// The name of the file.
     pub name: String,
@@ -108,10 +99,6 @@ pub struct LineError {
     pub line: u64,
     /// The broken rule, and its column if known.
     pub fault: Fault,
-}
-
-fn column(fault: &Fault) -> String {
-    fault.column.map(|column| format!(":{column}")).unwrap_or_default()
 }
 
 /// What ends the work: the earliest bad line so far, or an error that is not a line's fault.
@@ -156,7 +143,17 @@ pub fn for_each_line<S: Send, E: Into<Stop>>(
     }
     let (files, reached) = (files.into_iter().enumerate(), Place { file: 0, line: 1, byte_offset: 0 });
     let blocks = Mutex::new(Blocks { files, open: None, reached, earliest: &earliest, aside });
-    let states = on_threads(threads, || worker(init(), &blocks, &earliest, aside, &work));
+    let worker = || -> Result<S, LinesError> {
+        let (mut state, mut bytes) = (init(), Vec::with_capacity(2 * BLOCK_BYTES));
+        loop {
+            let next = blocks.lock().next(&mut bytes)?;
+            let Some(start) = next else { return Ok(state) };
+            if let Err((line, stop)) = work_through(start, &bytes, &mut state, aside, &work) {
+                earliest.report(start.file, line, stop);
+            }
+        }
+    };
+    let states = on_threads(threads, worker);
     let Blocks { reached, .. } = blocks.into_inner();
     let fault = earliest.fault.into_inner();
     if let Some((file, line, fault)) = fault {
@@ -207,7 +204,8 @@ impl Blocks<'_> {
             }
             let Some(open) = &mut self.open else { continue };
             let read = open.next(bytes, self.earliest, self.aside);
-            match read.map_err(|source| LinesError::Read { name: open.file.name.clone(), source }) {
+            match read.map_err(|source| StoreError { action: "read", target: open.file.name.clone(), source })
+            {
                 Ok(Some(start)) => {
                     self.reached = open.start;
                     return Ok(Some(start));
@@ -215,7 +213,7 @@ impl Blocks<'_> {
                 Ok(None) => self.open = None,
                 Err(error) => {
                     self.earliest.failed.store(true, Ordering::Relaxed);
-                    return Err(error);
+                    return Err(error.into());
                 }
             }
         }
@@ -325,23 +323,6 @@ fn too_long_to_keep() -> Fault {
     Fault::new(format!(
         "the line is longer than {MAX_KEPT_LINE_BYTES} bytes, too long even to be set aside; is a line end missing?"
     ))
-}
-
-fn worker<S, E: Into<Stop>>(
-    mut state: S,
-    blocks: &Mutex<Blocks<'_>>,
-    earliest: &Earliest,
-    aside: Option<&BadLineWriter>,
-    work: &impl Fn(&mut S, &str) -> Result<(), E>,
-) -> Result<S, LinesError> {
-    let mut bytes = Vec::with_capacity(2 * BLOCK_BYTES);
-    loop {
-        let next = blocks.lock().next(&mut bytes)?;
-        let Some(start) = next else { return Ok(state) };
-        if let Err((line, stop)) = work_through(start, &bytes, &mut state, aside, work) {
-            earliest.report(start.file, line, stop);
-        }
-    }
 }
 
 /// Processes a block; without `aside` only up to its first bad line. An error comes with its line number.
@@ -531,12 +512,13 @@ mod tests {
 
     #[test]
     fn an_interruption_is_known_below_other_errors() {
-        let read = LinesError::Read { name: "a".into(), source: Interrupted.into() };
-        let store = LinesError::Temporary(Interrupted.into());
+        let failed = |source| LinesError::Store(StoreError { action: "read", target: "a".into(), source });
+        let read = failed(Interrupted.into());
+        let store = LinesError::Store(Interrupted.into());
         let nested = io::Error::other(StoreError::from(Interrupted));
         let is_cause = interrupt::is_cause;
         assert!(is_cause(&Interrupted) && is_cause(&read) && is_cause(&store) && is_cause(&nested));
-        let other = LinesError::Read { name: "a".into(), source: io::ErrorKind::Interrupted.into() };
+        let other = failed(io::ErrorKind::Interrupted.into());
         assert!(!is_cause(&other));
     }
 }

@@ -4,7 +4,6 @@
 //! `outcome`. `.jsonl.gz` and `.jsonl.zst` are read next to it or instead of it, because producers may split a day
 //! over several files. A missing day is an empty day; a file that cannot be read is an error.
 
-mod cause;
 mod compressed;
 mod copies;
 mod gzip;

@@ -198,23 +198,17 @@ impl BucketStore {
         // Parts are sent by tasks, which need the context of the runtime.
         let _context = self.waiter.runtime.enter();
         let mut part = Vec::with_capacity(PART_BYTES);
-        let sent = loop {
-            if let Err(interrupted) = interrupt::check() {
-                break Err(self.error("write", key, interrupted.into()));
-            }
+        let mut send = || loop {
+            interrupt::check().map_err(|interrupted| self.error("write", key, interrupted.into()))?;
             part.clear();
-            match Read::take(&mut *file, PART_BYTES as u64).read_to_end(&mut part) {
-                Err(error) => break Err(self.error("read the temporary copy of", key, error)),
-                Ok(0) => break Ok(()),
-                Ok(_) => {}
+            let read = Read::take(&mut *file, PART_BYTES as u64).read_to_end(&mut part);
+            if read.map_err(|error| self.error("read the temporary copy of", key, error))? == 0 {
+                return Ok(());
             }
-            let room = self.wait(upload.wait_for_capacity(PARTS_AT_ONCE));
-            if let Err(error) = room {
-                break Err(failed(error));
-            }
+            self.wait(upload.wait_for_capacity(PARTS_AT_ONCE)).map_err(&failed)?;
             upload.write(&part);
         };
-        if let Err(error) = sent {
+        if let Err(error) = send() {
             // Parts that cannot be discarded either are left to the bucket's own rules.
             let _ = self.wait(upload.abort());
             return Err(error);
@@ -484,7 +478,7 @@ mod tests {
     fn store(max_keys: usize) -> BucketStore {
         let folder = Path::from("root");
         let store = Arc::new(InMemory::new());
-        let waiter = Waiter::new("memory".into(), Timeouts::default(), None).unwrap();
+        let waiter = Waiter::new("memory".into(), Timeouts::default()).unwrap();
         let store = BucketStore::new(store.clone(), store, waiter, "memory://b".into(), folder);
         BucketStore { max_keys, ..store }
     }

@@ -441,10 +441,8 @@ fn place(file: NamedTempFile, target: &Path, condition: &Condition) -> Result<Co
 const LOCK_LOOK: Duration = Duration::from_millis(5);
 
 fn lock(target: &Path) -> Result<File, StoreError> {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(target.file_name().unwrap_or_default());
-    name.push(".lock");
-    let path = target.with_file_name(name);
+    let name = target.file_name().unwrap_or_default().display();
+    let path = target.with_file_name(format!(".{name}.lock"));
     let file = open_beside(&path).map_err(failed("open", &path))?;
     let (began, mut is_told) = (Instant::now(), false);
     // Polls, because a blocking wait in the kernel does not end on a request to stop.

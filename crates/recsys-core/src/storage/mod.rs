@@ -77,45 +77,40 @@ impl From<NotStarted> for StoreError {
 impl StoreError {
     /// Whether the service refused and will refuse again until a setting or policy changes.
     pub fn is_refusal(&self) -> bool {
-        is_refusal(&self.source)
+        class_of(&self.source) == Some(Class::Usage)
     }
 
     /// Whether the service does not support the request; nothing was done.
     pub fn is_unsupported(&self) -> bool {
-        fault(&self.source).is_some_and(|fault| matches!(fault.problem, Problem::Unsupported(_)))
+        cause(&self.source)
+            .is_some_and(|fault: &BucketFault| matches!(fault.problem, Problem::Unsupported(_)))
     }
 
     /// Whether a request without an answer may still take effect.
     pub fn may_still_happen(&self) -> bool {
         let is_open = |fault: &BucketFault| !fault.problem.is_refusal() && !fault.problem.is_undone();
-        interrupt::is_cause(&self.source) || fault(&self.source).is_some_and(is_open)
+        interrupt::is_cause(&self.source) || cause(&self.source).is_some_and(is_open)
     }
 
     /// Whether the store answers but holds something that cannot be such a document: an operator must restore it.
     pub fn is_defect(&self) -> bool {
-        is_defect(&self.source)
+        class_of(&self.source) == Some(Class::Refused)
     }
-}
-
-/// Whether a read failed because the file cannot be a document, as [`StoreError::is_defect`].
-pub fn is_defect(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<NotADocument>)
-}
-
-/// Whether a read or write was refused for good, as [`StoreError::is_refusal`].
-pub fn is_refusal(error: &io::Error) -> bool {
-    fault(error).is_some_and(|fault| fault.problem.is_refusal())
-        || error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<NoHardLinks>)
 }
 
 /// The class of a failed read or write, as far as a store knows it: `None` may heal, or is for others to tell.
 pub fn class_of(error: &io::Error) -> Option<Class> {
-    if is_refusal(error) { Some(Class::Usage) } else { is_defect(error).then_some(Class::Refused) }
+    let is_refusal = |fault: &BucketFault| fault.problem.is_refusal();
+    if cause::<NoHardLinks>(error).is_some() || cause(error).is_some_and(is_refusal) {
+        return Some(Class::Usage);
+    }
+    cause::<NotADocument>(error).map(|_| Class::Refused)
 }
 
-/// The fault of a bucket service inside an I/O error.
-fn fault(error: &io::Error) -> Option<&BucketFault> {
-    error.get_ref().and_then(|inner| inner.downcast_ref())
+/// The cause of type `E`, directly in `error` or below a [`StoreError`].
+pub(crate) fn cause<E: Error + 'static>(error: &io::Error) -> Option<&E> {
+    let inner = error.get_ref()?;
+    inner.downcast_ref().or_else(|| cause(&inner.downcast_ref::<StoreError>()?.source))
 }
 
 /// Identifies one state of a document; equal tags mean that its content has not changed.

@@ -49,8 +49,6 @@ pub(super) struct Waiter {
     pub(super) service: String,
     pub(super) runtime: &'static Runtime,
     pub(super) patience: Timeouts,
-    /// Time limit for the first answer, if shorter than the usual one.
-    first_answer: Option<Duration>,
     state: Arc<State>,
 }
 
@@ -62,12 +60,8 @@ struct State {
 }
 
 impl Waiter {
-    pub(super) fn new(
-        service: String,
-        patience: Timeouts,
-        first_answer: Option<Duration>,
-    ) -> io::Result<Self> {
-        Ok(Self { service, runtime: runtime()?, patience, first_answer, state: Arc::default() })
+    pub(super) fn new(service: String, patience: Timeouts) -> io::Result<Self> {
+        Ok(Self { service, runtime: runtime()?, patience, state: Arc::default() })
     }
 
     /// A fault of the service as an I/O error.
@@ -116,7 +110,7 @@ impl Waiter {
         answer: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
         let State { silence, has_answered } = &*self.state;
-        let first = self.first_answer.filter(|_| !has_answered.load(Ordering::Relaxed));
+        let first = self.patience.first_answer.filter(|_| !has_answered.load(Ordering::Relaxed));
         let longest = first.map_or(longest, |first| first.min(longest));
         let answer = silence.told(&self.service, longest, within(longest, answer)).await;
         // Other errors, such as that something does not exist, are answers of the service.

@@ -6,16 +6,18 @@ use std::io::Read;
 use jiff::Timestamp;
 
 use super::bom::{Unmarked, unmarked};
+use super::columns::is_similar;
+use super::error::Shown;
 use super::header::{Header, similar_to_namespace};
 use super::json_lines::JsonLines;
 use super::json_row::{self, JsonRow};
 use super::records::{Record, Records};
-use super::shown::Shown;
-use super::{AbsentColumn, CatalogError, CatalogFormat, Columns, created_at};
+use super::{AbsentColumn, CatalogError, CatalogFormat, Columns};
 use crate::columnar::dictionary::Interner;
 use crate::domain::limit::{Limit, LimitExceeded, Limits};
 use crate::encoding::decimal;
 use crate::encoding::json::Text;
+use crate::encoding::timestamp;
 use crate::input::event::id_of_length;
 
 /// An iterator-like reader of a catalogue.
@@ -58,6 +60,21 @@ pub struct CatalogRow<'a> {
 enum Rest<'a> {
     Csv(&'a Header, Record<'a>),
     Json(&'a str),
+}
+
+/// Parses an RFC 3339 timestamp, or a date as midnight UTC.
+///
+/// # Errors
+/// The predicate of an error message, such as "is neither a date …".
+fn created_at(text: &str) -> Result<Timestamp, &'static str> {
+    let shape = text.bytes().map(|b| if b.is_ascii_digit() { b'd' } else { b });
+    let time = if shape.eq(*b"dddd-dd-dd") {
+        timestamp::instant(&format!("{text}T00:00:00Z"))
+    } else {
+        timestamp::instant(text)
+    };
+    let expected = "is neither a date such as 2026-01-01 nor a timestamp such as 2026-01-01T08:00:00Z";
+    time.map_err(|_| expected)?.ok_or("is later than 9999-12-30T22:00:00Z, where the calendar ends here")
 }
 
 /// Whether a field contains a line break.
@@ -104,7 +121,9 @@ impl<R: Read> CatalogRows<R> {
 
     /// A missing column, with a similar name from the header or the first row if there is one.
     pub fn absent(&self, column: &'static str) -> AbsentColumn {
-        AbsentColumn::new(column, &self.names)
+        // In JSON Lines, the exact name may occur with `null` in every row, so it does not count as similar.
+        let similar = self.names.iter().find(|name| *name != column && is_similar(name, column)).cloned();
+        AbsentColumn { column, similar }
     }
 
     /// The next row, or `None` at the end of the file.
@@ -220,7 +239,7 @@ impl CatalogRow<'_> {
     /// # Errors
     /// [`CatalogError::Row`] when it is neither, lies in the last hours of the year 9999, or is given twice.
     pub fn created_at(&self) -> Result<Option<Timestamp>, CatalogError> {
-        self.parsed("created_at", |header| &header.created_at, json_row::created_at, created_at::parse)
+        self.parsed("created_at", |header| &header.created_at, json_row::created_at, created_at)
     }
 
     /// The name of the file in messages.

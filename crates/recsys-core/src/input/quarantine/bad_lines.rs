@@ -51,15 +51,10 @@ struct Piece {
 }
 
 impl BadLineWriter {
-    /// Collects the bad lines of `files`, given by their names in the quarantine file.
-    pub fn new(files: Vec<String>, budget: &Budget) -> Self {
-        Self { budget: budget.clone(), files, bounds: Bounds::default(), state: Mutex::default() }
-    }
-
-    /// Stops reading once the bad lines exceed `bounds`.
-    #[must_use]
-    pub fn within(self, bounds: Bounds) -> Self {
-        Self { bounds, ..self }
+    /// Collects the bad lines of `files`, given by their names in the quarantine file. Stops reading once they exceed
+    /// `bounds`.
+    pub fn new(files: Vec<String>, budget: &Budget, bounds: Bounds) -> Self {
+        Self { budget: budget.clone(), files, bounds, state: Mutex::default() }
     }
 
     /// Sets the number of bytes that will be read, if known.

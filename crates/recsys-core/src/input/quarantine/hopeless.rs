@@ -11,13 +11,6 @@ pub struct Bounds {
     pub max_ratio: Share,
 }
 
-/// No limits.
-impl Default for Bounds {
-    fn default() -> Self {
-        Self { max_bytes: u64::MAX, max_ratio: Share::MAX }
-    }
-}
-
 /// The limit that bad lines have exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 pub enum Hopeless {

@@ -97,15 +97,9 @@ pub struct Quarantine<'a> {
 }
 
 impl<'a> Quarantine<'a> {
-    /// The quarantine files for exposures of `scope`; `store` is that of canonical data.
-    pub fn new(store: &'a dyn Store, scope: &'a Scope) -> Self {
-        Self { store, scope, stream: Stream::Exposures }
-    }
-
-    /// The files of `stream` in the same place.
-    #[must_use]
-    pub fn of(self, stream: Stream) -> Self {
-        Self { stream, ..self }
+    /// The quarantine files for the events of `scope` in `stream`; `store` is that of canonical data.
+    pub fn new(store: &'a dyn Store, scope: &'a Scope, stream: Stream) -> Self {
+        Self { store, scope, stream }
     }
 
     fn key(&self, day: Day) -> String {
