@@ -7,16 +7,14 @@
 
 mod by_user;
 mod items;
-mod next_items;
 mod pairs;
 mod sessions;
 mod user_items;
 
 pub(crate) use items::items;
-pub(crate) use next_items::next_items;
 pub(crate) use pairs::Pairs;
 pub use sessions::Marginals;
-pub(crate) use user_items::user_items;
+pub(crate) use user_items::{next_items, user_items};
 
 /// Why nothing was counted: for the reasons that a table cannot be built.
 pub use crate::table::events::TableError as CountError;

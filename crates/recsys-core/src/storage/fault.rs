@@ -254,7 +254,9 @@ fn problem(error: &object_store::Error) -> Problem {
         code if UNDONE.contains(&code) || PASSING.contains(&code) => return Problem::Answer(answer),
         "InvalidObjectState" | "BlobArchived" | "BlobBeingRehydrated" => return Problem::Archived(answer),
         "NotImplemented" | "MethodNotAllowed" => return Problem::Unsupported(answer),
-        "InvalidRequest" if asks_for_checksum(&answer) => return Problem::NoChecksum(answer),
+        "InvalidRequest" if answer.contains("Content-MD5") || answer.contains("x-amz-checksum") => {
+            return Problem::NoChecksum(answer);
+        }
         "RequestTimeTooSkewed" => return Problem::Clock(answer),
         "AuthorizationHeaderMalformed" | "PermanentRedirect" | "IllegalLocationConstraintException" => {
             return Problem::Region(answer);
@@ -285,6 +287,9 @@ fn problem(error: &object_store::Error) -> Problem {
     if status.is_some_and(|status| status.starts_with('3')) {
         return Problem::Redirect(answer);
     }
+    let is_tls = ["certificate", "corrupt message", "handshake"].iter().any(|part| innermost.contains(part));
+    // Hyper could not parse the answer.
+    let is_not_http = innermost.starts_with("invalid HTTP") && innermost.ends_with("parsed");
     let http = chain(error).find_map(|error| error.downcast_ref::<HttpError>());
     match (status, http.map(HttpError::kind)) {
         (Some("401"), _) => Problem::Credentials(answer),
@@ -294,24 +299,13 @@ fn problem(error: &object_store::Error) -> Problem {
         (Some("507"), _) => Problem::Full(answer),
         (Some("404"), _) if !MISSING.contains(&code) => Problem::NotABucket(answer),
         (_, Some(HttpErrorKind::Timeout)) => Problem::Timeout,
-        (_, Some(HttpErrorKind::Connect)) if is_tls(&innermost) => Problem::Tls(innermost),
+        (_, Some(HttpErrorKind::Connect)) if is_tls => Problem::Tls(innermost),
         (_, Some(HttpErrorKind::Connect)) => Problem::Unreachable(innermost),
-        (_, Some(_)) if is_not_http(&innermost) => Problem::NotHttp(innermost),
+        (_, Some(_)) if is_not_http => Problem::NotHttp(innermost),
         (_, Some(_)) => Problem::BrokenOff(innermost),
         _ if answer.is_empty() => Problem::Answer(innermost),
         _ => Problem::Answer(answer),
     }
-}
-
-#[cfg(feature = "http")]
-fn is_tls(cause: &str) -> bool {
-    ["certificate", "corrupt message", "handshake"].iter().any(|part| cause.contains(part))
-}
-
-/// Whether hyper could not parse the answer.
-#[cfg(feature = "http")]
-fn is_not_http(cause: &str) -> bool {
-    cause.starts_with("invalid HTTP") && cause.ends_with("parsed")
 }
 
 /// Codes for credentials that are not accepted.
@@ -346,11 +340,6 @@ const FULL: [&str; 5] = [
     "XMinioAdminBucketQuotaExceeded",
     "XMinioStorageFull",
 ];
-
-/// Whether an answer asks for a checksum of the written data.
-fn asks_for_checksum(answer: &str) -> bool {
-    answer.contains("Content-MD5") || answer.contains("x-amz-checksum")
-}
 
 /// Codes for a missing object. A proxy or another web server answers 404 without one of these.
 const MISSING: [&str; 3] = ["NoSuchKey", "BlobNotFound", "ResourceNotFound"];

@@ -103,8 +103,12 @@ pub(crate) fn history(flags: &HistoryJob) -> anyhow::Result<()> {
         ]);
     }
     output.line(table.trim_fmt());
-    let document =
-        History { tenant: scope.tenant.into(), surface: scope.surface.into(), lost: lost.is_some(), entries };
+    let document = History {
+        tenant: scope.tenant.to_string(),
+        surface: scope.surface.to_string(),
+        lost: lost.is_some(),
+        entries,
+    };
     output.end(&document, lost.map_or(Ok(()), Err))
 }
 

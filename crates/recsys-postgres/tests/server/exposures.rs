@@ -237,11 +237,11 @@ fn a_table_that_cannot_be_read_is_found_out_before_the_first_event() {
     let table = "logs.events".parse::<TableName>().unwrap();
     let query =
         ExposureQuery { table: &table, tenant: &demo, scope: &scope(), window: window("2026-01-01", 1) };
-    let error = open(&database).exposures(query).unwrap_err();
+    let error = open(&database).exposures(query).err().unwrap();
     let parts = ["cannot read logs.events in", "relation \"logs.events\" does not exist"];
     assert_fails(&database, &error, Class::Usage, &parts);
     database.execute("create schema logs; create table logs.events (tenant_id uuid)");
-    let error = open(&database).exposures(query).unwrap_err();
+    let error = open(&database).exposures(query).err().unwrap();
     assert_fails(&database, &error, Class::Usage, &["not what it must be: column", "does not exist"]);
 }
 

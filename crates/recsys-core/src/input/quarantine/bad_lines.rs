@@ -199,6 +199,7 @@ impl Write for Chunk<'_> {
 }
 
 /// The bad lines of the files, in the form of the quarantine file.
+#[derive(Debug)]
 pub struct BadLines {
     blocks: Option<Blocks>,
     order: Vec<usize>,
