@@ -6,12 +6,13 @@ use std::fs::File;
 use std::io::BufReader;
 
 use recsys_core::artifact::{ArtifactKey, Draft, Inputs};
-use recsys_core::canonical::{DayRows, read_days};
+use recsys_core::canonical::DayRows;
 use recsys_core::columnar::spill::Budget;
 use recsys_core::encoding::hash::sha256;
 use recsys_core::input::catalog::{Catalog, CatalogFormat};
 use recsys_core::input::lines::LineFile;
 use recsys_core::table::events::EventTable;
+use recsys_testkit::days::read_days;
 use recsys_testkit::golden::{Case, cases};
 
 fn build_all(case: &Case) {

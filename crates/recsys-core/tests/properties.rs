@@ -13,7 +13,7 @@ use common::{DAYS, Layout, budget, day, files, key_for, layout, lines, payload, 
 use proptest::prelude::*;
 use recsys_core::artifact::item_list::ItemList;
 use recsys_core::artifact::{ArtifactKey, Draft, Inputs, ItemCount, Kind, Payload, version};
-use recsys_core::canonical::{Canonical, CanonicalError, DayRows, Reader, read_days};
+use recsys_core::canonical::{Canonical, CanonicalError, DayRows, Reader};
 use recsys_core::columnar::spill::Budget;
 use recsys_core::domain::id::Segment;
 use recsys_core::domain::limit::{Limits, OversizedSessions};
@@ -26,6 +26,7 @@ use recsys_core::input::lines::{LineFile, LinesError, for_each_line};
 use recsys_core::input::source::{EventBatch, Source};
 use recsys_core::storage::Replaced;
 use recsys_core::table::events::EventTable;
+use recsys_testkit::days::read_days;
 use recsys_testkit::folder::{Folder, age, is_old};
 use recsys_testkit::generate::{Exposure, Random, busy_day};
 use recsys_testkit::patience::LIMIT;
@@ -337,7 +338,7 @@ fn the_first_bad_event_of_a_source_is_reported_as_that_of_a_file() {
     }
     let broken = error(Batches { breaks_off: true, ..Batches::new(&good, 7) });
     assert!(
-        matches!(broken, LinesError::Read { name, source } if name == "events" && source.to_string() == "gone")
+        matches!(broken, LinesError::Store(error) if error.target == "events" && error.source.to_string() == "gone")
     );
 }
 
@@ -471,7 +472,8 @@ fn a_panic_in_a_worker_ends_the_run() {
                         assert!(!is_bad, "on purpose");
                         Ok(())
                     };
-                    pool.install(|| for_each_line(lines, || (), work)).unwrap();
+                    pool.install(|| for_each_line(lines, rayon::current_num_threads(), None, || (), work))
+                        .unwrap();
                 });
                 ended.send(std::panic::catch_unwind(run).is_err()).unwrap();
             });

@@ -10,12 +10,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use recsys_core::canonical::{Canonical, Counts, Reader, read_days};
+use recsys_core::canonical::{Canonical, Counts, Reader};
 use recsys_core::columnar::spill::Budget;
+use recsys_core::domain::stream::Stream;
 use recsys_core::domain::window::Day;
 use recsys_core::input::lines::{LineError, LineFile, LinesError, MAX_KEPT_LINE_BYTES, MAX_LINE_BYTES};
-use recsys_core::input::quarantine::{BadLineWriter, BadLines, Quarantine};
+use recsys_core::input::quarantine::{BadLineWriter, BadLines, Bounds, Quarantine};
 use recsys_core::storage::Replaced;
+use recsys_testkit::days::read_days;
 use recsys_testkit::folder::Folder;
 use recsys_testkit::scope::scope;
 use recsys_testkit::seed::cases;
@@ -82,16 +84,20 @@ fn written(folder: &Folder, stream: &str) -> Option<Vec<u8>> {
 }
 
 fn replace(folder: &Folder, bad: Option<&BadLines>) -> Replaced {
-    Quarantine::new(&folder.store, &scope()).replace(day(), bad).unwrap()
+    Quarantine::new(&folder.store, &scope(), Stream::Exposures).replace(day(), bad).unwrap()
 }
 
 fn names(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("file {number}")).collect()
 }
 
+fn no_bounds() -> Bounds {
+    Bounds { max_bytes: u64::MAX, max_ratio: f64::MAX.try_into().unwrap() }
+}
+
 fn set_aside(contents: &[Vec<u8>]) -> Result<(BadLines, Counts, Option<Vec<u8>>), LinesError> {
     let (scope, folder) = (scope(), Folder::new());
-    let aside = BadLineWriter::new(names(contents.len()), &Budget::default());
+    let aside = BadLineWriter::new(names(contents.len()), &Budget::default(), no_bounds());
     let files = files(contents);
     let budget = Budget::default();
     let reader = Reader { aside: Some(&aside), ..Reader::new(&scope, &budget) };
@@ -429,11 +435,11 @@ fn a_file_that_breaks_off_is_an_error_and_not_a_bad_line() {
     }
     for content in [&b"bad\nbad\n"[..], b"bad", b""] {
         let file = LineFile::new("x", BreaksOff(content));
-        let aside = BadLineWriter::new(names(1), &Budget::default());
+        let aside = BadLineWriter::new(names(1), &Budget::default(), no_bounds());
         let (scope, budget) = (scope(), Budget::default());
         let reader = Reader { aside: Some(&aside), ..Reader::new(&scope, &budget) };
         let error = reader.gather(vec![file], day(), day()).unwrap_err();
-        assert!(matches!(error, LinesError::Read { .. }), "{error}");
+        assert!(matches!(error, LinesError::Store(_)), "{error}");
     }
 }
 

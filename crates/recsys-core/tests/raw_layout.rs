@@ -5,14 +5,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use recsys_core::canonical::{Counts, read_days};
+use recsys_core::canonical::Counts;
 use recsys_core::columnar::spill::Budget;
 use recsys_core::domain::id::Scope;
 use recsys_core::domain::window::Day;
 use recsys_core::input::event::Fault;
 use recsys_core::input::lines::{LineError, LineFile, LinesError, for_each_line};
 use recsys_core::input::raw::{Broken, Raw, RawError};
-use recsys_core::storage::LocalStore;
+use recsys_core::storage::{LocalStore, StoreError};
+use recsys_testkit::days::read_days;
 use recsys_testkit::folder::Folder;
 use recsys_testkit::generate::plain_line;
 use recsys_testkit::pack::gz;
@@ -76,7 +77,9 @@ impl RawFolder {
             taken.push(line.to_owned());
             Ok::<_, Fault>(())
         };
-        let mut lines = for_each_line(self.files().unwrap(), Vec::new, take)?.concat();
+        let mut lines =
+            for_each_line(self.files().unwrap(), rayon::current_num_threads(), None, Vec::new, take)?
+                .concat();
         lines.sort();
         Ok(lines)
     }
@@ -84,7 +87,7 @@ impl RawFolder {
     /// Whether the files cannot be read to their ends, and the one that is to blame is named.
     fn is_unreadable(&self, name: &Path) -> bool {
         let read = read_days(self.files().unwrap(), &self.scope, day(), day(), &Budget::default());
-        matches!(read, Err(LinesError::Read { name: named, .. }) if Path::new(&named) == name)
+        matches!(read, Err(LinesError::Store(error)) if Path::new(&error.target) == name)
     }
 }
 
@@ -288,7 +291,7 @@ fn only_an_early_end_may_heal() {
     for (extension, bytes, told) in early.into_iter().chain(broken) {
         let folder = RawFolder::new();
         folder.put_day(extension, bytes);
-        let Err(LinesError::Read { source, .. }) = folder.lines() else {
+        let Err(LinesError::Store(StoreError { source, .. })) = folder.lines() else {
             panic!("{extension} {told:?} was read")
         };
         assert_eq!(Broken::is_cause(&source), told.is_some(), "{extension} {told:?}: {source}");

@@ -78,8 +78,8 @@ fn merge(
     // Columns that the file lacks keep their values.
     let tags = if columns.get().tags { "i.tags" } else { "t.tags" };
     let price = if columns.get().price { "i.price" } else { "t.price" };
-    let whose = [target.tenant.as_str(), target.namespace];
-    let timed = [target.tenant.as_str(), target.namespace, &time];
+    let whose = [target.tenant.0.as_str(), target.namespace];
+    let timed = [target.tenant.0.as_str(), target.namespace, &time];
     let of_the_namespace = "t.tenant_id = $1::uuid and t.namespace = $2";
     let deleted = match target.obsolete {
         Obsolete::Keep => 0,

@@ -45,7 +45,7 @@ impl Connection {
         let midnight = |day| format!("{day}T00:00:00Z");
         let [start, end] = [query.window.start(), query.window.end()].map(midnight);
         let surface = query.scope.surface.to_string();
-        let parameters = [query.tenant.as_str().to_owned(), surface, start, end];
+        let parameters = [query.tenant.0.clone(), surface, start, end];
         let action = format!("read {} in", query.table);
         self.begin("isolation level repeatable read, read only")
             .and_then(|()| {
@@ -274,7 +274,7 @@ impl Source for ExposureSource {
         match self.pieces.recv() {
             Ok(Piece::Events(events)) => *batch = events,
             Ok(Piece::End(Ok(counts))) => {
-                self.tally.set(counts);
+                let _ = self.tally.set(counts);
                 return Ok(false);
             }
             Ok(Piece::End(Err(error))) => return Err(io::Error::other(DatabaseError::from(error))),

@@ -17,7 +17,7 @@ impl Connection {
     ) -> Result<(), Problem> {
         let sql = "select pg_advisory_xact_lock(
             hashtextextended(concat_ws('/', 'recsys-pipelines', $1, $2, $3::regclass::oid), 0))::text";
-        self.rows(sql, &[tenant.as_str(), namespace, &table.quoted()])?;
+        self.rows(sql, &[&tenant.0, namespace, &table.quoted()])?;
         Ok(())
     }
 

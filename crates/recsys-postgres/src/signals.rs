@@ -115,8 +115,8 @@ impl Merge<'_> {
         let given = copy_rows(connection, &incoming, rows.map(Ok::<R, Problem>), write)?;
         connection.before_merge(&incoming)?;
         let day = target.day.to_string();
-        let whose = [target.tenant.as_str(), target.namespace, &day];
-        let timed = [target.tenant.as_str(), target.namespace, &day, time];
+        let whose = [target.tenant.0.as_str(), target.namespace, &day];
+        let timed = [target.tenant.0.as_str(), target.namespace, &day, time];
         let of_the_day = "t.tenant_id = $1::uuid and t.namespace = $2 and t.day = $3::date";
         let count = format!("select count(*)::text from {table} t where {of_the_day}");
         let same_key: Vec<String> = keys.iter().map(|key| format!("i.{key} = t.{key}")).collect();

@@ -52,7 +52,7 @@ impl Connection {
         );
         let mut ids = self.rows(&sql, &[tenant])?.into_iter().flatten().flatten();
         match (ids.next(), ids.next()) {
-            (id, None) => Ok(id.map(TenantId::new)),
+            (id, None) => Ok(id.map(TenantId)),
             _ => Err(Problem::AmbiguousTenant { tenant: tenant.to_owned(), table: table.to_string() }),
         }
     }

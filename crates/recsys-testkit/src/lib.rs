@@ -3,6 +3,7 @@
 #![allow(clippy::missing_panics_doc, clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
 pub mod console;
+pub mod days;
 pub mod faulty;
 pub mod folder;
 pub mod generate;

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use recsys_core::artifact::{ArtifactKey, Draft, Encoded, Inputs, Kind, Payload, version};
-use recsys_core::canonical::{Canonical, DayRows, read_days};
+use recsys_core::canonical::{Canonical, DayRows};
 use recsys_core::columnar::spill::Budget;
 use recsys_core::domain::id::{Scope, Surface, Tenant};
 use recsys_core::domain::limit::Limits;
@@ -14,6 +14,7 @@ use recsys_core::input::lines::{LineFile, for_each_line};
 use recsys_core::input::stop::Stop;
 use recsys_core::storage::LocalStore;
 use recsys_core::table::events::EventTable;
+use recsys_testkit::days::read_days;
 
 static BUDGET: LazyLock<Budget> = LazyLock::new(Budget::default);
 
@@ -47,7 +48,10 @@ pub(crate) fn parse_all(text: &'static [u8], scope: &Scope) -> u64 {
         *events += u64::from(parse(line, scope));
         Ok::<_, Stop>(())
     };
-    for_each_line(file(text), u64::default, work).expect("good lines").into_iter().sum()
+    for_each_line(file(text), rayon::current_num_threads(), None, u64::default, work)
+        .expect("good lines")
+        .into_iter()
+        .sum()
 }
 
 /// The events of the day in canonical order.

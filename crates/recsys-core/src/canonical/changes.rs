@@ -19,22 +19,16 @@ pub struct Changes {
     pub left: u64,
 }
 
-/// The lines of one moment.
-#[derive(Debug, Default)]
-struct Moment {
-    /// Nanoseconds since 1970; `None` before the first line, and for lines without a valid time.
-    ts: Option<i64>,
-    /// The hashes of the lines.
-    lines: Vec<u64>,
-}
-
 /// Compares a sequence of lines with those of a file.
 pub(super) struct Comparison<R> {
     old: R,
     /// The next line of the file; empty at its end.
     next: Vec<u8>,
     next_ts: Option<i64>,
-    new: Moment,
+    /// The moment of the last line that was added; `None` before the first line, and for lines without a valid time.
+    new_ts: Option<i64>,
+    /// The hashes of the lines of that moment.
+    new: Vec<u64>,
     /// Hashes of the file's lines of the same moment; a reused buffer.
     same: Vec<u64>,
     hash: Hash,
@@ -47,7 +41,8 @@ impl<R: BufRead> Comparison<R> {
             old,
             next: Vec::new(),
             next_ts: None,
-            new: Moment::default(),
+            new_ts: None,
+            new: Vec::new(),
             same: Vec::new(),
             hash: Hash::default(),
             changes: Changes::default(),
@@ -61,11 +56,11 @@ impl<R: BufRead> Comparison<R> {
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
             // Most lines have the time of the line before.
             let ts = time_of(line);
-            if ts != self.new.ts {
+            if ts != self.new_ts {
                 self.settle()?;
-                self.new.ts = ts;
+                self.new_ts = ts;
             }
-            self.new.lines.push(self.hash.of_bytes(line));
+            self.new.push(self.hash.of_bytes(line));
         }
         Ok(())
     }
@@ -82,26 +77,26 @@ impl<R: BufRead> Comparison<R> {
 
     /// Compares the current moment, which is now complete.
     fn settle(&mut self) -> io::Result<()> {
-        if self.new.lines.is_empty() {
+        if self.new.is_empty() {
             return Ok(());
         }
-        while !self.next.is_empty() && self.next_ts < self.new.ts {
+        while !self.next.is_empty() && self.next_ts < self.new_ts {
             self.changes.left += 1;
             self.advance()?;
         }
         self.same.clear();
-        while !self.next.is_empty() && self.next_ts == self.new.ts {
+        while !self.next.is_empty() && self.next_ts == self.new_ts {
             self.same.push(self.hash.of_bytes(&self.next));
             self.advance()?;
         }
-        if self.same != self.new.lines {
+        if self.same != self.new {
             self.same.sort_unstable();
-            self.new.lines.sort_unstable();
-            let common = common(&self.same, &self.new.lines);
+            self.new.sort_unstable();
+            let common = common(&self.same, &self.new);
             self.changes.left += self.same.len() as u64 - common;
-            self.changes.entered += self.new.lines.len() as u64 - common;
+            self.changes.entered += self.new.len() as u64 - common;
         }
-        self.new.lines.clear();
+        self.new.clear();
         Ok(())
     }
 

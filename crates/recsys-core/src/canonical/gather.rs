@@ -15,18 +15,16 @@ use super::row::Row;
 use super::rows::{DayRows, Names, Rows};
 use super::runs::{DiskRun, merge};
 use super::sort::sort;
-
 use crate::columnar::dictionary::{BatchInterner, Dictionary, Strings, union};
+use crate::columnar::spill::Budget;
 use crate::domain::id::Scope;
 use crate::domain::stream::Stream;
+use crate::domain::window::Day;
 use crate::input::event::{Exposure, LastLine, RawExposure, RawOutcome, Rules, Unchecked};
-use crate::input::lines::{LineFile, LinesError, for_each_good_line};
+use crate::input::lines::{LineFile, LinesError, for_each_line};
 use crate::input::quarantine::BadLineWriter;
 use crate::input::source::{Source, for_each_event};
 use crate::input::stop::Stop;
-
-use crate::columnar::spill::Budget;
-use crate::domain::window::Day;
 use crate::storage::StoreError;
 
 /// What a set of files held besides the events that were taken.
@@ -86,11 +84,8 @@ struct Shard {
     rows: Vec<Row>,
     /// Number of rows with final ids. The rows after it hold positions in the interners' waiting lists.
     settled: usize,
-    sessions: BatchInterner,
-    requests: BatchInterner,
-    items: BatchInterner,
-    users: BatchInterner,
-    segments: BatchInterner,
+    /// Of sessions, requests, items, users and segments.
+    strings: [BatchInterner; 5],
 }
 
 /// Rows whose ids are looked up together.
@@ -101,14 +96,15 @@ impl Shard {
         fn place(interner: &mut BatchInterner, text: Option<&str>) -> u32 {
             text.map_or(0, |text| interner.wait(text) + 1)
         }
+        let [sessions, requests, items, users, segments] = &mut self.strings;
         self.rows.push(Row {
             time,
-            session: self.sessions.wait(event.session_id),
-            request: place(&mut self.requests, event.request_id),
+            session: sessions.wait(event.session_id),
+            request: place(requests, event.request_id),
             rank: event.rank.unwrap_or(-1),
-            item: self.items.wait(event.item_id),
-            user: place(&mut self.users, event.user_id),
-            segment: place(&mut self.segments, event.segment),
+            item: items.wait(event.item_id),
+            user: place(users, event.user_id),
+            segment: place(segments, event.segment),
         });
         if self.rows.len() - self.settled == ROWS_AT_A_TIME {
             self.settle();
@@ -116,37 +112,29 @@ impl Shard {
     }
 
     fn settle(&mut self) {
-        let (sessions, requests, items) =
-            (self.sessions.settle(), self.requests.settle(), self.items.settle());
-        let (users, segments) = (self.users.settle(), self.segments.settle());
+        let ids = self.strings.each_mut().map(BatchInterner::settle);
         for row in &mut self.rows[self.settled..] {
-            *row = row.renumbered(sessions, requests, items, users, segments);
+            *row = row.renumbered(&ids);
         }
         self.settled = self.rows.len();
     }
 
     /// Approximate memory use in bytes.
     fn bytes(&self) -> usize {
-        let Self { rows, settled: _, sessions, requests, items, users, segments } = self;
-        let strings = [sessions, requests, items, users, segments];
-        size_of_val(&rows[..]) + strings.iter().map(|interner| interner.bytes()).sum::<usize>()
+        size_of_val(&self.rows[..]) + self.strings.iter().map(BatchInterner::bytes).sum::<usize>()
     }
 }
 
 /// Merges the dictionaries of the shards and sorts their rows in the order of `stream`.
 fn sorted(stream: Stream, shards: Vec<Shard>) -> (Names, Vec<Row>, Strings) {
     let mut shard_rows = Vec::new();
-    let (mut sessions, mut requests, mut items, mut users, mut segments) =
-        (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut strings: [Vec<Strings>; 5] = Default::default();
     for mut shard in shards {
         shard.settle();
         shard_rows.push(shard.rows);
-        sessions.push(shard.sessions.into_strings());
-        requests.push(shard.requests.into_strings());
-        items.push(shard.items.into_strings());
-        users.push(shard.users.into_strings());
-        segments.push(shard.segments.into_strings());
+        strings.iter_mut().zip(shard.strings).for_each(|(all, own)| all.push(own.into_strings()));
     }
+    let [sessions, requests, items, users, segments] = strings;
     let ((sessions, session_ids), (requests, request_ids)) =
         rayon::join(|| one_dictionary(sessions), || one_dictionary(requests));
     let ((items, item_ids), (users, user_ids)) =
@@ -155,15 +143,8 @@ fn sorted(stream: Stream, shards: Vec<Shard>) -> (Names, Vec<Row>, Strings) {
 
     let mut rows = Vec::new();
     for (shard, mut shard_rows) in shard_rows.into_iter().enumerate() {
-        let renumbered = |row: &Row| {
-            row.renumbered(
-                &session_ids[shard],
-                &request_ids[shard],
-                &item_ids[shard],
-                &user_ids[shard],
-                &segment_ids[shard],
-            )
-        };
+        let ids = [&session_ids, &request_ids, &item_ids, &user_ids, &segment_ids].map(|ids| &ids[shard][..]);
+        let renumbered = |row: &Row| row.renumbered(&ids);
         if rows.is_empty() {
             shard_rows.par_iter_mut().for_each(|row| *row = renumbered(row));
             rows = shard_rows;
@@ -189,7 +170,7 @@ fn one_dictionary(parts: Vec<Strings>) -> (Dictionary, Vec<Vec<u32>>) {
 }
 
 /// How to read events.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Reader<'a> {
     /// The kind of events in the lines.
     pub stream: Stream,
@@ -288,11 +269,6 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Writes the events of all days to the temporary file.
-    fn spill_all(&mut self) -> Result<(), StoreError> {
-        (0..self.days.len()).try_for_each(|day| self.spill(day))
-    }
-
     fn spill(&mut self, day: usize) -> Result<(), StoreError> {
         let shard = std::mem::take(&mut self.days[day]);
         if !shard.rows.is_empty() {
@@ -337,7 +313,7 @@ impl<'a> Reader<'a> {
         let times = first.start_ns()..last.end_ns();
         let threads = self.budget.reading_threads();
         let work = |worker: &mut Worker<'_>, line: &str| worker.line(line, &times);
-        let workers = for_each_good_line(files, threads, self.aside, || self.worker(threads), work)?;
+        let workers = for_each_line(files, threads, self.aside, || self.worker(threads), work)?;
         self.gathered(workers, first, last)
     }
 
@@ -381,7 +357,9 @@ impl<'a> Reader<'a> {
         // From here on, the budget is for the days as they are taken. Workers spill one after the other, so that at
         // most one shard at a time is sorted in memory.
         if workers.iter().any(|worker| !worker.runs.is_empty()) {
-            workers.iter_mut().try_for_each(Worker::spill_all)?;
+            for worker in &mut workers {
+                (0..worker.days.len()).try_for_each(|day| worker.spill(day))?;
+            }
         }
 
         let count = usize::try_from((last.end_ns() - first.start_ns()) / Day::NS).unwrap_or_default();
@@ -442,15 +420,4 @@ impl Gathered {
             merge(self.stream, &self.budget, &format!("the distinct strings of {day}"), runs)?;
         Ok(Some(DayRows::new(self.stream, day, duplicates, names, Rows::File(rows))))
     }
-}
-
-/// Reads the exposures of the days `first` to `last` with the default rules.
-pub fn read_days(
-    files: Vec<LineFile>,
-    scope: &Scope,
-    first: Day,
-    last: Day,
-    budget: &Budget,
-) -> Result<(Vec<DayRows>, Counts), LinesError> {
-    Reader::new(scope, budget).days(files, first, last)
 }

@@ -20,7 +20,7 @@ use std::io::{self, BufReader, Write};
 use std::sync::Arc;
 
 pub use changes::Changes;
-pub use gather::{Counts, Gathered, Reader, read_days};
+pub use gather::{Counts, Gathered, Reader};
 pub(crate) use row::Columns;
 pub use rows::DayRows;
 pub(crate) use rows::Names;
@@ -214,8 +214,11 @@ impl<'a> Canonical<'a> {
     pub fn load(&self, day: Day, budget: &Budget) -> Result<Option<(DayRows, String)>, CanonicalError> {
         let Some(reader) = self.store.open(&self.key(day))? else { return Ok(None) };
         let name = self.name(day);
-        let hash = SharedHash::default();
-        let file = LineFile::new(&name, TeeReader { reader, copy: hash.clone() });
+        // The file is read on other threads.
+        let hash = Arc::new(Mutex::new(HashWriter::default()));
+        let of_reader = Arc::clone(&hash);
+        let copy = move |bytes: &[u8]| of_reader.lock().update(bytes);
+        let file = LineFile::new(&name, TeeReader { reader, copy });
         let rules = Rules { scope: self.scope, max_id_bytes: self.max_id_bytes };
         let lines = Reader { stream: self.stream, rules, budget, aside: None };
         let (mut days, counts) = lines.days(vec![file], day, day)?;
@@ -223,7 +226,7 @@ impl<'a> Canonical<'a> {
         if count > 0 {
             return Err(CanonicalError::Strangers { name, count });
         }
-        let hash = hash.0.lock().clone().finish();
+        let hash = hash.lock().clone().finish();
         Ok(days.pop().map(|rows| (rows, hash)))
     }
 
@@ -248,11 +251,9 @@ impl<'a> Canonical<'a> {
             let key = self.key(day);
             if let Some(reader) = self.store.open(&key)? {
                 let mut own = HashWriter::default();
-                io::copy(&mut TeeReader { reader, copy: &mut own }, hash).map_err(|source| StoreError {
-                    action: "read",
-                    target: self.store.name(&key),
-                    source,
-                })?;
+                let failed = |source| StoreError { action: "read", target: self.store.name(&key), source };
+                io::copy(&mut TeeReader { reader, copy: |bytes: &[u8]| own.update(bytes) }, hash)
+                    .map_err(failed)?;
                 days.insert(day, own.finish());
             }
         }
@@ -283,19 +284,5 @@ impl PendingDay<'_> {
         };
         let replaced = pending.commit(Condition::Always)?.into();
         Ok(if self.is_refused { Replaced::Refused } else { replaced })
-    }
-}
-
-/// A hash shared with a reader on another thread.
-#[derive(Clone, Default)]
-struct SharedHash(Arc<Mutex<HashWriter>>);
-
-impl Write for SharedHash {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

@@ -84,7 +84,7 @@ impl DayRows {
     /// Memory use of the day's distinct strings in bytes, wherever its events are.
     pub fn strings_bytes(&self) -> usize {
         let Names { sessions, items, users, segments } = &*self.names;
-        [sessions, items, users, segments].into_iter().map(|names| names.strings().bytes()).sum()
+        [sessions, items, users, segments].into_iter().map(|names| names.bytes()).sum()
     }
 
     /// The same day, with its events in a temporary file.
@@ -146,15 +146,8 @@ impl DayRows {
 }
 
 impl Row {
-    /// Replaces each id by the entry of its table.
-    pub(super) fn renumbered(
-        &self,
-        sessions: &[u32],
-        requests: &[u32],
-        items: &[u32],
-        users: &[u32],
-        segments: &[u32],
-    ) -> Self {
+    /// Replaces each id by the entry of its table: of sessions, requests, items, users and segments.
+    pub(super) fn renumbered(&self, [sessions, requests, items, users, segments]: &[&[u32]; 5]) -> Self {
         let optional = |ids: &[u32], id: u32| if id == 0 { 0 } else { ids[id as usize - 1] + 1 };
         Self {
             session: sessions[self.session as usize],

@@ -26,10 +26,8 @@ const RUN_BYTES: usize = 1 << 21;
 #[derive(Debug)]
 pub(super) struct DiskRun {
     rows: RowFile,
-    sessions: Blocks,
-    items: Blocks,
-    users: Blocks,
-    segments: Blocks,
+    /// Of sessions, items, users and segments.
+    strings: [Blocks; 4],
 }
 
 impl DiskRun {
@@ -46,13 +44,9 @@ impl DiskRun {
     }
 
     fn new(budget: &Budget, names: &Names, rows: RowFile) -> Result<Self, StoreError> {
-        Ok(Self {
-            rows,
-            sessions: write_strings(budget, names.sessions.strings())?,
-            items: write_strings(budget, names.items.strings())?,
-            users: write_strings(budget, names.users.strings())?,
-            segments: write_strings(budget, names.segments.strings())?,
-        })
+        let Names { sessions, items, users, segments } = names;
+        let write = |strings| write_strings(budget, strings);
+        Ok(Self { rows, strings: [write(sessions)?, write(items)?, write(users)?, write(segments)?] })
     }
 }
 
@@ -87,24 +81,22 @@ fn merge_once(
     mut held: Held<'_>,
     runs: Vec<DiskRun>,
 ) -> Result<(RowFile, Names, u64), LinesError> {
-    let (mut rows, mut sessions, mut items, mut users, mut segments) =
-        (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut files = Vec::new();
+    let mut strings: [Vec<Blocks>; 4] = Default::default();
     for run in runs {
-        rows.push(run.rows);
-        sessions.push(run.sessions);
-        items.push(run.items);
-        users.push(run.users);
-        segments.push(run.segments);
+        files.push(run.rows);
+        strings.iter_mut().zip(run.strings).for_each(|(all, own)| all.push(own));
     }
+    let [sessions, items, users, segments] = strings;
     let (sessions, session_ids) = merge_strings(sessions, &mut held)?;
     let (items, item_ids) = merge_strings(items, &mut held)?;
     let (users, user_ids) = merge_strings(users, &mut held)?;
     let (segments, segment_ids) = merge_strings(segments, &mut held)?;
     let names = Names { sessions, items, users, segments };
     let ids = session_ids.into_iter().zip(item_ids).zip(user_ids).zip(segment_ids);
-    let runs = rows.into_iter().zip(ids).map(|(file, (((sessions, items), users), segments))| {
+    let runs = files.into_iter().zip(ids).map(|(file, (((sessions, items), users), segments))| {
         let block = file.block();
-        RowRun { stream, file, next_block: 0, block, at: 0, sessions, items, users, segments }
+        RowRun { stream, file, next_block: 0, block, at: 0, ids: [sessions, items, users, segments] }
     });
     let mut merge = Merge::new(runs.collect())?;
     let mut merged = RowFile::create(budget);
@@ -141,10 +133,8 @@ struct RowRun {
     block: RowBlock,
     /// Index of the front row, plus one.
     at: usize,
-    sessions: Vec<u32>,
-    items: Vec<u32>,
-    users: Vec<u32>,
-    segments: Vec<u32>,
+    /// The new ids of its sessions, items, users and segments.
+    ids: [Vec<u32>; 4],
 }
 
 impl RowRun {
@@ -174,11 +164,12 @@ impl Run for RowRun {
             self.next_block += 1;
             self.at = 0;
             let optional = |ids: &[u32], id: u32| if id == 0 { 0 } else { ids[id as usize - 1] + 1 };
+            let [sessions, items, users, segments] = &self.ids;
             for row in &mut self.block.rows {
-                row.session = self.sessions[row.session as usize];
-                row.item = self.items[row.item as usize];
-                row.user = optional(&self.users, row.user);
-                row.segment = optional(&self.segments, row.segment);
+                row.session = sessions[row.session as usize];
+                row.item = items[row.item as usize];
+                row.user = optional(users, row.user);
+                row.segment = optional(segments, row.segment);
             }
         }
         self.at += 1;

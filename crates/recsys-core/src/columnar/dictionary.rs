@@ -7,7 +7,7 @@
 mod seed;
 
 use std::cmp::Ordering;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
@@ -42,11 +42,6 @@ impl Strings {
     /// Memory use of one more string in bytes.
     pub(crate) fn bytes_of(value: &str) -> usize {
         value.len() + size_of::<usize>()
-    }
-
-    /// Memory use in bytes, including spare capacity.
-    fn capacity_bytes(&self) -> usize {
-        self.text.capacity() + self.ends.capacity() * size_of::<usize>()
     }
 
     /// Whether no string needs an escape in compact JSON.
@@ -219,11 +214,12 @@ impl BatchInterner {
         ids
     }
 
-    /// Approximate memory use in bytes.
+    /// Approximate memory use in bytes, with spare capacity.
     pub(crate) fn bytes(&self) -> usize {
         let Self { interner, waiting, looks, places, ids } = self;
         interner.bytes()
-            + waiting.capacity_bytes()
+            + waiting.text.capacity()
+            + waiting.ends.capacity() * size_of::<usize>()
             + looks.capacity() * size_of::<(u32, Option<u32>)>()
             + places.capacity() * size_of::<Range<usize>>()
             + ids.capacity() * size_of::<u32>()
@@ -239,25 +235,16 @@ impl BatchInterner {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Dictionary(Strings);
 
+/// The strings, in byte order.
+impl Deref for Dictionary {
+    type Target = Strings;
+
+    fn deref(&self) -> &Strings {
+        &self.0
+    }
+}
+
 impl Dictionary {
-    /// Number of strings.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether there are no strings.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The string with the id `id`.
-    ///
-    /// # Panics
-    /// When there is no such string.
-    pub fn get(&self, id: u32) -> &str {
-        self.0.get(id)
-    }
-
     /// The id of `value`, if present.
     pub fn find(&self, value: &str) -> Option<u32> {
         let (mut low, mut high) = (0, self.len());
@@ -284,7 +271,7 @@ impl Dictionary {
 
     /// The strings, in byte order.
     pub fn strings(&self) -> &Strings {
-        &self.0
+        self
     }
 
     /// The strings with these ids, which must be ascending.

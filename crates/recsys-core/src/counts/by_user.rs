@@ -43,7 +43,10 @@ pub(super) fn tallied<R, E: Entry>(
     sink: &mut impl Sink<R>,
 ) -> Result<(), StoreError> {
     let most = events.cap.map_or(u64::MAX, std::num::NonZeroU64::get);
-    let mut rows = Rows { make, sink, first: 0, counts: Vec::new(), ends: Vec::new() };
+    let take = |rows: &[(u32, &[(u32, u64)])]| {
+        ordered::map(rows, |(user, counts)| make(*user, counts.to_vec()), sink);
+    };
+    let mut rows = Rows { take, first: 0, counts: Vec::new(), ends: Vec::new() };
     counted.for_each(|pair, count| {
         rows.end_before(high(pair));
         rows.counts.push((low(pair), count.min(most)));
@@ -55,9 +58,9 @@ pub(super) fn tallied<R, E: Entry>(
 }
 
 /// Users whose rows are still to be made.
-struct Rows<'a, M, S> {
-    make: M,
-    sink: &'a mut S,
+struct Rows<T> {
+    /// Makes the rows of users with these counts.
+    take: T,
     /// The first of them.
     first: u32,
     /// Their counts, one user after the other; at the end those of a user who may have more.
@@ -66,13 +69,9 @@ struct Rows<'a, M, S> {
     ends: Vec<usize>,
 }
 
-impl<M, S> Rows<'_, M, S> {
+impl<T: FnMut(&[(u32, &[(u32, u64)])])> Rows<T> {
     /// Ends the rows of all users before `user`.
-    fn end_before<R>(&mut self, user: u32)
-    where
-        M: MakeRow<R>,
-        S: Sink<R>,
-    {
+    fn end_before(&mut self, user: u32) {
         while self.first + number(self.ends.len()) < user {
             self.ends.push(self.counts.len());
             if self.counts.len().max(self.ends.len()) >= COUNTS_AT_A_TIME {
@@ -81,16 +80,12 @@ impl<M, S> Rows<'_, M, S> {
         }
     }
 
-    fn hand_over<R>(&mut self)
-    where
-        M: MakeRow<R>,
-        S: Sink<R>,
-    {
+    fn hand_over(&mut self) {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         let rows = (self.first..).zip(starts.zip(&self.ends));
         let rows: Vec<(u32, &[(u32, u64)])> =
             rows.map(|(user, (start, end))| (user, &self.counts[start..*end])).collect();
-        ordered::map(&rows, |(user, counts)| (self.make)(*user, counts.to_vec()), self.sink);
+        (self.take)(&rows);
         self.first += number(self.ends.len());
         self.counts.clear();
         self.ends.clear();

@@ -7,38 +7,14 @@
 
 mod by_user;
 mod items;
-mod next_items;
 mod pairs;
 mod sessions;
 mod user_items;
 
 pub(crate) use items::items;
-pub(crate) use next_items::next_items;
 pub(crate) use pairs::Pairs;
 pub use sessions::Marginals;
-pub(crate) use user_items::user_items;
+pub(crate) use user_items::{next_items, user_items};
 
-use crate::domain::class::Class;
-use crate::domain::limit::LimitExceeded;
-use crate::storage::StoreError;
-
-/// Why nothing was counted.
-#[derive(Debug, thiserror::Error)]
-pub enum CountError {
-    /// The events hold more than the limits allow.
-    #[error(transparent)]
-    Limit(#[from] LimitExceeded),
-    /// A temporary file cannot be written or read.
-    #[error(transparent)]
-    Temporary(#[from] StoreError),
-}
-
-impl CountError {
-    /// What can be done about it.
-    pub fn class(&self) -> Option<Class> {
-        match self {
-            Self::Limit(_) => Some(Class::Limit),
-            Self::Temporary(_) => None,
-        }
-    }
-}
+/// Why nothing was counted: for the reasons that a table cannot be built.
+pub use crate::table::events::TableError as CountError;

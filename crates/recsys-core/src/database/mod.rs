@@ -124,19 +124,7 @@ pub enum RowSecurity {
 
 /// The id of a tenant, as rows of other tables refer to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TenantId(String);
-
-impl TenantId {
-    /// Wraps an id from the table of tenants.
-    pub fn new(id: String) -> Self {
-        Self(id)
-    }
-
-    /// The id as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
+pub struct TenantId(pub String);
 
 /// What to do if a tenant does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -192,27 +180,8 @@ pub struct Exposures {
     pub tally: Tally,
 }
 
-impl fmt::Debug for Exposures {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Exposures").field("name", &self.source.name()).field("tally", &self.tally).finish()
-    }
-}
-
-/// The shared counts of an [`Exposures`] reader.
-#[derive(Debug, Clone, Default)]
-pub struct Tally(Arc<OnceLock<ExposureCounts>>);
-
-impl Tally {
-    /// The counts; `None` until the last event has been read.
-    pub fn counts(&self) -> Option<ExposureCounts> {
-        self.0.get().copied()
-    }
-
-    /// Sets the counts. Only the first call has an effect.
-    pub fn set(&self, counts: ExposureCounts) {
-        let _ = self.0.set(counts);
-    }
-}
+/// The shared counts of an [`Exposures`] reader, set once the last event has been read.
+pub type Tally = Arc<OnceLock<ExposureCounts>>;
 
 /// Where signals are written.
 #[derive(Debug, Clone, Copy)]

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use crate::encoding::json;
 
 /// The longest identifier in bytes. Postgres truncates longer ones, and would find another table.
 const MAX_BYTES: usize = 63;
@@ -16,10 +16,7 @@ const MAX_BYTES: usize = 63;
 /// always quoted and so case-sensitive: `Events` is not `events`. Names that need quotes for another reason, such as
 /// blanks, are refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TableName {
-    schema: Option<String>,
-    table: String,
-}
+pub struct TableName(String);
 
 /// The text is not a valid table name.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -32,25 +29,20 @@ pub struct IdentifierError(String);
 impl TableName {
     /// The quoted name, for use in a statement.
     pub fn quoted(&self) -> String {
-        match &self.schema {
-            Some(schema) => format!("\"{schema}\".\"{}\"", self.table),
-            None => format!("\"{}\"", self.table),
-        }
+        // No part holds a dot.
+        format!("\"{}\"", self.0.replace('.', "\".\""))
     }
 
     /// A fixed name from the code, which needs no check.
     pub fn known(table: &'static str) -> Self {
-        Self { schema: None, table: table.to_owned() }
+        Self(table.to_owned())
     }
 }
 
 /// Shows the name as it was given, without quotes.
 impl fmt::Display for TableName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.schema {
-            Some(schema) => write!(f, "{schema}.{}", self.table),
-            None => f.write_str(&self.table),
-        }
+        f.write_str(&self.0)
     }
 }
 
@@ -58,29 +50,12 @@ impl FromStr for TableName {
     type Err = IdentifierError;
 
     fn from_str(name: &str) -> Result<Self, IdentifierError> {
-        let (schema, table) = match name.split_once('.') {
-            Some((schema, table)) => (Some(schema), table),
-            None => (None, name),
-        };
-        if schema.into_iter().chain([table]).all(is_identifier) {
-            Ok(Self { schema: schema.map(str::to_owned), table: table.to_owned() })
-        } else {
-            Err(IdentifierError(name.to_owned()))
-        }
+        let is_name = name.split('.').count() <= 2 && name.split('.').all(is_identifier);
+        if is_name { Ok(Self(name.to_owned())) } else { Err(IdentifierError(name.to_owned())) }
     }
 }
 
-impl Serialize for TableName {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for TableName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
+json::text!(TableName);
 
 fn is_identifier(part: &str) -> bool {
     part.len() <= MAX_BYTES

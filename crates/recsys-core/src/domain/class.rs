@@ -13,3 +13,16 @@ pub enum Class {
     /// A limit was exceeded: it must be raised, or the data looked into.
     Limit,
 }
+
+/// Gives an error that is always of one class its method `class`.
+macro_rules! class {
+    ($error:ty => $class:ident) => {
+        impl $error {
+            /// What can be done about it.
+            pub fn class(&self) -> $crate::domain::class::Class {
+                $crate::domain::class::Class::$class
+            }
+        }
+    };
+}
+pub(crate) use class;

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use crate::encoding::json;
 
 /// Maximum length of a name in bytes; every file system accepts a path segment of this length.
 pub const MAX_ID_BYTES: usize = 200;
@@ -50,11 +50,10 @@ fn check(what: &'static str, reserved: Option<&str>, value: &str) -> Result<(), 
     Err(IdError { what, value: value.to_owned(), reason })
 }
 
-macro_rules! id {
-    ($(#[$doc:meta])* $name:ident, $what:literal, reserved: $reserved:expr) => {
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident = $what:literal, reserved: $reserved:expr;)*) => {$(
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(String);
 
         impl $name {
@@ -84,39 +83,18 @@ macro_rules! id {
             }
         }
 
-        impl TryFrom<String> for $name {
-            type Error = IdError;
-            fn try_from(value: String) -> Result<Self, IdError> {
-                Self::new(value)
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(id: $name) -> Self {
-                id.0
-            }
-        }
-    };
+        json::text!($name);
+    )*};
 }
 
-id!(
+ids! {
     /// The owner of data. Data of one tenant never reaches another.
-    Tenant,
-    "tenant",
-    reserved: None
-);
-id!(
+    Tenant = "tenant", reserved: None;
     /// A place where recommendations are shown, such as `home`.
-    Surface,
-    "surface",
-    reserved: None
-);
-id!(
+    Surface = "surface", reserved: None;
     /// An optional slice of a surface.
-    Segment,
-    "segment",
-    reserved: Some(NO_SEGMENT)
-);
+    Segment = "segment", reserved: Some(NO_SEGMENT);
+}
 
 /// The tenant and surface a job works for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

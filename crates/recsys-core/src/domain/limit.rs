@@ -5,7 +5,7 @@
 
 mod usage;
 
-use crate::domain::class::Class;
+use crate::domain::class::class;
 use serde::{Deserialize, Serialize};
 
 pub use usage::Usage;
@@ -102,12 +102,7 @@ pub struct LimitExceeded {
     pub alternative: &'static str,
 }
 
-impl LimitExceeded {
-    /// What can be done about it.
-    pub fn class(&self) -> Class {
-        Class::Limit
-    }
-}
+class!(LimitExceeded => Limit);
 
 impl LimitExceeded {
     /// Adds a place that contains those already given.

@@ -9,11 +9,6 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "f64", into = "f64")]
 pub struct Share(f64);
 
-impl Share {
-    /// Larger than any ratio it is compared with.
-    pub(crate) const MAX: Self = Self(f64::MAX);
-}
-
 /// Valid because no share is `NaN`.
 impl Eq for Share {}
 

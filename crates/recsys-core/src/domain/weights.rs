@@ -1,6 +1,6 @@
 //! The weights of events in weighted counts.
 
-use crate::domain::class::Class;
+use crate::domain::class::class;
 use std::num::NonZeroU64;
 
 use serde::{Deserialize, Serialize};
@@ -54,12 +54,7 @@ pub struct TooHeavy {
     pub sum: u128,
 }
 
-impl TooHeavy {
-    /// What can be done about it.
-    pub fn class(&self) -> Class {
-        Class::Limit
-    }
-}
+class!(TooHeavy => Limit);
 
 /// Checks the total of pairs of event count and weight.
 pub(crate) fn check_sum(events: impl Iterator<Item = (usize, u64)>) -> Result<(), TooHeavy> {

@@ -1,6 +1,6 @@
 //! UTC days and half-open windows of them.
 
-use crate::domain::class::Class;
+use crate::domain::class::class;
 use crate::encoding::json;
 use std::fmt;
 use std::str::FromStr;
@@ -27,12 +27,7 @@ pub enum DayError {
     Range(String),
 }
 
-impl DayError {
-    /// What can be done about it.
-    pub fn class(&self) -> Class {
-        Class::Usage
-    }
-}
+class!(DayError => Usage);
 
 impl Day {
     /// The length of a day in nanoseconds.
@@ -73,9 +68,8 @@ impl Day {
 
     /// The start of the day, in nanoseconds since 1970-01-01T00:00:00Z.
     pub fn start_ns(self) -> i64 {
-        const NS_PER_DAY: i64 = 86_400_000_000_000;
         let days = (self.0 - date(1970, 1, 1)).get_days();
-        i64::from(days) * NS_PER_DAY
+        i64::from(days) * Self::NS
     }
 
     /// The end of the day (exclusive), in nanoseconds since 1970-01-01T00:00:00Z.
@@ -104,18 +98,7 @@ impl FromStr for Day {
     }
 }
 
-impl Serialize for Day {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Day {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
+json::text!(Day);
 
 /// Formats sorted days, with consecutive ones as ranges such as `2026-01-01..2026-01-31`.
 pub fn ranges(days: &[Day]) -> String {

@@ -52,17 +52,17 @@ impl Write for HashWriter {
     }
 }
 
-/// A reader that also writes everything it reads to `copy`, such as a hash.
-pub(crate) struct TeeReader<R, W> {
+/// A reader that also hands everything it reads to `copy`, for a hash.
+pub(crate) struct TeeReader<R, C> {
     pub(crate) reader: R,
-    pub(crate) copy: W,
+    pub(crate) copy: C,
 }
 
-impl<R: Read, W: Write> Read for TeeReader<R, W> {
+impl<R: Read, C: FnMut(&[u8])> Read for TeeReader<R, C> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         interrupt::check()?;
         let read = self.reader.read(buffer)?;
-        self.copy.write_all(&buffer[..read])?;
+        (self.copy)(&buffer[..read]);
         Ok(read)
     }
 }

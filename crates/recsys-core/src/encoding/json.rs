@@ -11,6 +11,8 @@ use std::io::{self, Write};
 use serde::{Deserialize, Serialize};
 use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 
+use super::decimal;
+
 /// Text that borrows from its source unless it contains escapes.
 ///
 /// A newtype, because serde always copies for `Option<Cow<str>>`.
@@ -95,7 +97,11 @@ impl Formatter for Compact {
         // library does not.
         let mut shortest = Vec::new();
         CompactFormatter.write_f64(&mut shortest, value)?;
-        out.write_all(&without_exponent(&shortest))
+        if memchr::memchr(b'e', &shortest).is_none() && !shortest.ends_with(b".0") {
+            return out.write_all(&shortest);
+        }
+        let shortest = std::str::from_utf8(&shortest).map_err(io::Error::other)?;
+        out.write_all(decimal::plain(shortest).map_err(io::Error::other)?.as_bytes())
     }
 }
 
@@ -138,33 +144,24 @@ macro_rules! object {
 }
 pub(crate) use object;
 
-/// Expands a decimal such as `-1.5e-7` or `1.0` to `-0.00000015` or `1`.
-fn without_exponent(number: &[u8]) -> Vec<u8> {
-    let (mantissa, exponent) = match memchr::memchr(b'e', number) {
-        Some(at) => {
-            (&number[..at], std::str::from_utf8(&number[at + 1..]).map_or(0, |e| e.parse().unwrap_or(0)))
+/// Implements `Serialize` and `Deserialize` for a type by its text, which `Display` writes and `FromStr` reads.
+macro_rules! text {
+    ($name:ident) => {
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
         }
-        None => (number, 0i32),
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <String as serde::Deserialize>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
     };
-    let (sign, mantissa) = mantissa.split_at(usize::from(mantissa.starts_with(b"-")));
-    let point = memchr::memchr(b'.', mantissa).unwrap_or(mantissa.len());
-    let fraction = mantissa.get(point + 1..).unwrap_or_default();
-    let fraction = if fraction == b"0" { b"" } else { fraction };
-    let mut digits = [&mantissa[..point], fraction].concat();
-    // Position of the point among the digits.
-    let mut point = i32::try_from(point).unwrap_or(0) + exponent;
-    while point <= 0 {
-        digits.insert(0, b'0');
-        point += 1;
-    }
-    let point = usize::try_from(point).unwrap_or(0);
-    if digits.len() < point {
-        digits.resize(point, b'0');
-    }
-    let (whole, fraction) = digits.split_at(point);
-    let dot: &[u8] = if fraction.is_empty() { b"" } else { b"." };
-    [sign, whole, dot, fraction].concat()
 }
+pub(crate) use text;
 
 /// Bytes that may begin an escaped character; 0xe2 begins U+2028 and U+2029, among others.
 const IS_SPECIAL: [bool; 256] = {

@@ -17,7 +17,7 @@ pub use volume::{DayCounts, Medians, Past};
 
 use crate::canonical::DayRows;
 use crate::columnar::spill::Budget;
-use crate::domain::class::Class;
+use crate::domain::class::class;
 use crate::domain::limit::Limits;
 use crate::domain::share::{Fraction, Share};
 use crate::domain::weights::Weights;
@@ -192,15 +192,9 @@ pub enum Number {
     Share(f64),
 }
 
-impl From<Share> for Number {
-    fn from(share: Share) -> Self {
+impl<S: Into<f64>> From<S> for Number {
+    fn from(share: S) -> Self {
         Self::Share(share.into())
-    }
-}
-
-impl From<Fraction> for Number {
-    fn from(fraction: Fraction) -> Self {
-        Self::Share(fraction.into())
     }
 }
 
@@ -233,6 +227,12 @@ pub struct Check {
     pub allowed: Number,
     /// Whether the value is within the limit.
     pub passed: bool,
+}
+
+impl Check {
+    fn new(gate: Gate, of: Subject, value: Number, allowed: Number, passed: bool) -> Self {
+        Self { gate, of, item: None, value, median: None, allowed, passed }
+    }
 }
 
 impl fmt::Display for Check {
@@ -296,12 +296,7 @@ pub enum Refused {
     },
 }
 
-impl Refused {
-    /// What can be done about it.
-    pub fn class(&self) -> Class {
-        Class::Refused
-    }
-}
+class!(Refused => Refused);
 
 /// Events that were delivered but are not in the canonical data of a day; `None` if not known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -355,16 +350,7 @@ impl Validation {
     /// Compares the figures of a day with the settings and with its past.
     pub fn judge(&self, found: &Found, past: &Past) -> Vec<Check> {
         let Found { counts, dropped: Dropped { duplicates, outside }, of_one } = found;
-        let check = |gate, of, value, allowed, passed| Check {
-            gate,
-            of,
-            item: None,
-            value,
-            median: None,
-            allowed,
-            passed,
-        };
-        let mut checks = vec![check(
+        let mut checks = vec![Check::new(
             Gate::MinEvents,
             Subject::Events,
             Number::Count(counts.events),
@@ -376,16 +362,11 @@ impl Validation {
             let (Some(most), Some(few), true) = (most, part, all > 0) else { return };
             #[allow(clippy::cast_precision_loss, reason = "a share needs no more than 53 bits")]
             let share = few as f64 / all as f64;
-            checks.push(check(gate, of, Number::Share(share), most.into(), share <= f64::from(most)));
+            checks.push(Check::new(gate, of, Number::Share(share), most.into(), share <= f64::from(most)));
         };
         let delivered = counts.events + duplicates.unwrap_or(0);
-        share(
-            Gate::MaxDuplicateShare,
-            Subject::DuplicateShare,
-            self.max_duplicate_share,
-            *duplicates,
-            delivered,
-        );
+        let most = self.max_duplicate_share;
+        share(Gate::MaxDuplicateShare, Subject::DuplicateShare, most, *duplicates, delivered);
         let read = delivered + outside.unwrap_or(0);
         share(Gate::MaxOutsideShare, Subject::OutsideShare, self.max_outside_share, *outside, read);
         let guests = Some(counts.guest_events);
@@ -393,11 +374,11 @@ impl Validation {
         checks.extend(self.max_session_events.map(|most| {
             let largest = counts.largest_session;
             let (value, allowed) = (Number::Count(largest), Number::Count(most));
-            check(Gate::MaxSessionEvents, Subject::LargestSession, value, allowed, largest <= most)
+            Check::new(Gate::MaxSessionEvents, Subject::LargestSession, value, allowed, largest <= most)
         }));
         checks.extend(of_one.iter().zip(self.max_share_of_one.into_iter().cycle()).map(|(one, most)| {
             let (value, passed) = (Number::Share(one.share), one.share <= f64::from(most));
-            let found = check(Gate::MaxShareOfOne, one.of, value, most.into(), passed);
+            let found = Check::new(Gate::MaxShareOfOne, one.of, value, most.into(), passed);
             Check { item: Some(one.item.clone()), ..found }
         }));
         checks

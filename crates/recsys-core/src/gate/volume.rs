@@ -149,15 +149,8 @@ impl Validation {
             for (gate, most, change) in gates {
                 let Some(most) = most else { continue };
                 let passed = change <= f64::from(most);
-                checks.push(Check {
-                    gate,
-                    of,
-                    item: None,
-                    value: Number::Count(value),
-                    median: Some(median),
-                    allowed: most.into(),
-                    passed,
-                });
+                let check = Check::new(gate, of, Number::Count(value), most.into(), passed);
+                checks.push(Check { median: Some(median), ..check });
             }
         }
         checks

@@ -8,7 +8,6 @@
 //! The error is always the first bad line in file order, whichever thread finds one first. Alternatively, all bad lines
 //! are set aside and reading goes on.
 
-use std::fmt;
 use std::io::{self, Read};
 use std::iter::Enumerate;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -58,21 +57,12 @@ impl LineFile {
 /// Why reading or processing the lines failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LinesError {
-    /// The file could not be read to its end.
-    #[error("cannot read {name}")]
-    Read {
-        /// The name of the file.
-        name: String,
-        /// The underlying I/O error.
-        #[source]
-        source: io::Error,
-    },
     /// A line breaks a rule.
     #[error("{0}{advice}", advice = if .0.fault.is_of_file { "" } else { "; correct the line or take it out" })]
     Line(LineError),
-    /// A temporary file could not be written.
+    /// The file could not be read to its end, or a temporary file could not be written.
     #[error(transparent)]
-    Temporary(#[from] StoreError),
+    Store(#[from] StoreError),
     /// So many lines break a rule that reading on is pointless.
     #[error("reading was stopped at {name}:{line}, because {why}")]
     Hopeless {
@@ -92,7 +82,7 @@ impl LinesError {
     /// What can be done about it.
     pub fn class(&self) -> Option<Class> {
         match self {
-            Self::Read { .. } | Self::Temporary(_) => None,
+            Self::Store(_) => None,
             Self::Line(_) | Self::Hopeless { .. } => Some(Class::Refused),
             Self::Memory(_) => Some(Class::Limit),
         }
@@ -100,7 +90,8 @@ impl LinesError {
 }
 
 /// A line that breaks a rule.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{name}:{line}{}: {}", .fault.column.map(|column| format!(":{column}")).unwrap_or_default(), .fault.reason)]
 pub struct LineError {
     /// The name of the file.
     pub name: String,
@@ -108,17 +99,6 @@ pub struct LineError {
     pub line: u64,
     /// The broken rule, and its column if known.
     pub fault: Fault,
-}
-
-impl fmt::Display for LineError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, line, fault } = self;
-        write!(f, "{name}:{line}{}: {}", column(fault), fault.reason)
-    }
-}
-
-fn column(fault: &Fault) -> String {
-    fault.column.map(|column| format!(":{column}")).unwrap_or_default()
 }
 
 /// What ends the work: the earliest bad line so far, or an error that is not a line's fault.
@@ -133,39 +113,23 @@ struct Earliest {
 impl Earliest {
     fn report(&self, file: usize, line: u64, stop: Stop) {
         match stop {
-            Stop::Fault(fault) => self.report_fault(file, line, fault),
-            Stop::Temporary(error) => {
-                *self.temporary.lock() = Some(error);
-                self.failed.store(true, Ordering::Relaxed);
+            Stop::Fault(fault) => {
+                let mut slot = self.fault.lock();
+                if slot.as_ref().is_none_or(|(f, l, _)| (file, line) < (*f, *l)) {
+                    *slot = Some((file, line, fault));
+                }
             }
-            Stop::Hopeless(why) => {
-                *self.hopeless.lock() = Some(why);
-                self.failed.store(true, Ordering::Relaxed);
-            }
-        }
-    }
-
-    fn report_fault(&self, file: usize, line: u64, fault: Fault) {
-        let mut slot = self.fault.lock();
-        if slot.as_ref().is_none_or(|(f, l, _)| (file, line) < (*f, *l)) {
-            *slot = Some((file, line, fault));
+            Stop::Temporary(error) => *self.temporary.lock() = Some(error),
+            Stop::Hopeless(why) => *self.hopeless.lock() = Some(why),
         }
         self.failed.store(true, Ordering::Relaxed);
     }
 }
 
-/// Calls `work` on all threads with every non-blank line, without its line end; returns the workers' states.
+/// Calls `work` on up to `threads` threads with every non-blank line, without its line end; returns the workers' states.
+/// With `aside`, lines that break a rule are set aside and skipped; only a line longer than [`MAX_KEPT_LINE_BYTES`] is
+/// still an error.
 pub fn for_each_line<S: Send, E: Into<Stop>>(
-    files: Vec<LineFile>,
-    init: impl Fn() -> S + Sync,
-    work: impl Fn(&mut S, &str) -> Result<(), E> + Sync,
-) -> Result<Vec<S>, LinesError> {
-    for_each_good_line(files, rayon::current_num_threads(), None, init, work)
-}
-
-/// Like [`for_each_line`], on up to `threads` threads. With `aside`, lines that break a rule are set aside and skipped;
-/// only a line longer than [`MAX_KEPT_LINE_BYTES`] is still an error.
-pub fn for_each_good_line<S: Send, E: Into<Stop>>(
     files: Vec<LineFile>,
     threads: usize,
     aside: Option<&BadLineWriter>,
@@ -179,7 +143,17 @@ pub fn for_each_good_line<S: Send, E: Into<Stop>>(
     }
     let (files, reached) = (files.into_iter().enumerate(), Place { file: 0, line: 1, byte_offset: 0 });
     let blocks = Mutex::new(Blocks { files, open: None, reached, earliest: &earliest, aside });
-    let states = on_threads(threads, || worker(init(), &blocks, &earliest, aside, &work));
+    let worker = || -> Result<S, LinesError> {
+        let (mut state, mut bytes) = (init(), Vec::with_capacity(2 * BLOCK_BYTES));
+        loop {
+            let next = blocks.lock().next(&mut bytes)?;
+            let Some(start) = next else { return Ok(state) };
+            if let Err((line, stop)) = work_through(start, &bytes, &mut state, aside, &work) {
+                earliest.report(start.file, line, stop);
+            }
+        }
+    };
+    let states = on_threads(threads, worker);
     let Blocks { reached, .. } = blocks.into_inner();
     let fault = earliest.fault.into_inner();
     if let Some((file, line, fault)) = fault {
@@ -230,7 +204,8 @@ impl Blocks<'_> {
             }
             let Some(open) = &mut self.open else { continue };
             let read = open.next(bytes, self.earliest, self.aside);
-            match read.map_err(|source| LinesError::Read { name: open.file.name.clone(), source }) {
+            match read.map_err(|source| StoreError { action: "read", target: open.file.name.clone(), source })
+            {
                 Ok(Some(start)) => {
                     self.reached = open.start;
                     return Ok(Some(start));
@@ -238,7 +213,7 @@ impl Blocks<'_> {
                 Ok(None) => self.open = None,
                 Err(error) => {
                     self.earliest.failed.store(true, Ordering::Relaxed);
-                    return Err(error);
+                    return Err(error.into());
                 }
             }
         }
@@ -277,12 +252,12 @@ impl OpenFile {
             }
             if bytes.len() > TOO_LONG {
                 let Some(aside) = aside else {
-                    earliest.report_fault(start.file, start.line, too_long_at(start, bytes));
+                    earliest.report(start.file, start.line, too_long_at(start, bytes).into());
                     continue;
                 };
                 // Read here, under the lock, so that at most one such line is in memory.
                 let Some(end) = read_long_line(reader, bytes)? else {
-                    earliest.report_fault(start.file, start.line, too_long_to_keep());
+                    earliest.report(start.file, start.line, too_long_to_keep().into());
                     continue;
                 };
                 if let Err(stop) = set_long_line_aside(aside, *start, &bytes[..end]) {
@@ -348,23 +323,6 @@ fn too_long_to_keep() -> Fault {
     Fault::new(format!(
         "the line is longer than {MAX_KEPT_LINE_BYTES} bytes, too long even to be set aside; is a line end missing?"
     ))
-}
-
-fn worker<S, E: Into<Stop>>(
-    mut state: S,
-    blocks: &Mutex<Blocks<'_>>,
-    earliest: &Earliest,
-    aside: Option<&BadLineWriter>,
-    work: &impl Fn(&mut S, &str) -> Result<(), E>,
-) -> Result<S, LinesError> {
-    let mut bytes = Vec::with_capacity(2 * BLOCK_BYTES);
-    loop {
-        let next = blocks.lock().next(&mut bytes)?;
-        let Some(start) = next else { return Ok(state) };
-        if let Err((line, stop)) = work_through(start, &bytes, &mut state, aside, work) {
-            earliest.report(start.file, line, stop);
-        }
-    }
 }
 
 /// Processes a block; without `aside` only up to its first bad line. An error comes with its line number.
@@ -484,7 +442,7 @@ mod tests {
             seen.push(line.to_owned());
             Ok(())
         };
-        let mut all: Vec<_> = for_each_line(files, Vec::new, work)
+        let mut all: Vec<_> = for_each_line(files, rayon::current_num_threads(), None, Vec::new, work)
             .map_err(|error| error.to_string())?
             .into_iter()
             .flatten()
@@ -554,12 +512,13 @@ mod tests {
 
     #[test]
     fn an_interruption_is_known_below_other_errors() {
-        let read = LinesError::Read { name: "a".into(), source: Interrupted.into() };
-        let store = LinesError::Temporary(Interrupted.into());
+        let failed = |source| LinesError::Store(StoreError { action: "read", target: "a".into(), source });
+        let read = failed(Interrupted.into());
+        let store = LinesError::Store(Interrupted.into());
         let nested = io::Error::other(StoreError::from(Interrupted));
         let is_cause = interrupt::is_cause;
         assert!(is_cause(&Interrupted) && is_cause(&read) && is_cause(&store) && is_cause(&nested));
-        let other = LinesError::Read { name: "a".into(), source: io::ErrorKind::Interrupted.into() };
+        let other = failed(io::ErrorKind::Interrupted.into());
         assert!(!is_cause(&other));
     }
 }

@@ -4,7 +4,6 @@
 //! `outcome`. `.jsonl.gz` and `.jsonl.zst` are read next to it or instead of it, because producers may split a day
 //! over several files. A missing day is an empty day; a file that cannot be read is an error.
 
-mod cause;
 mod compressed;
 mod copies;
 mod gzip;
@@ -79,17 +78,11 @@ pub struct Raw<'a> {
 impl<'a> Raw<'a> {
     /// The exposures of `scope` in `store`; the root of the store must exist.
     pub fn new(store: &'a dyn Store, scope: &'a Scope) -> Result<Self, RawError> {
-        if store.root_exists()? {
-            Ok(Self {
-                store,
-                scope,
-                stream: Stream::Exposures,
-                window: MaxWindow::default(),
-                is_measured: false,
-            })
-        } else {
-            Err(RawError::MissingRoot(store.name("").trim_end_matches('/').to_owned()))
+        if !store.root_exists()? {
+            return Err(RawError::MissingRoot(store.name("").trim_end_matches('/').to_owned()));
         }
+        let (stream, window) = (Stream::Exposures, MaxWindow::default());
+        Ok(Self { store, scope, stream, window, is_measured: false })
     }
 
     /// The events of `stream` in the same place.

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use crate::input::event::{Texts, Unchecked};
 use crate::input::lines::{LineError, LinesError};
 use crate::input::stop::Stop;
+use crate::storage::StoreError;
 use crate::threads::interrupt;
 use crate::threads::parallel::on_threads;
 
@@ -92,7 +93,7 @@ pub(crate) fn for_each_event<S: Send>(
         let (source, number) = &mut *reading.lock();
         let Some(first) = number.take() else { return Ok(None) };
         let read = interrupt::check().map_err(io::Error::from).and_then(|()| source.next_batch(batch));
-        let failed = |source| (first, LinesError::Read { name: name.clone(), source });
+        let failed = |source| (first, StoreError { action: "read", target: name.clone(), source }.into());
         *number = read.map_err(failed)?.then(|| first + batch.rows.len() as u64);
         Ok(number.map(|_| first))
     };

@@ -1,15 +1,11 @@
 //! A root in a bucket of S3, Google Cloud Storage or Azure, or in memory.
 //!
-//! The rest of the crate is synchronous; this module waits for the network. A document in memory is written by one
-//! request; a streamed one is first spooled to an unnamed temporary file and, if large, uploaded in parts that become
-//! visible together. The service checks the conditions of writes.
+//! A document in memory is written by one request; a streamed one is first spooled to an unnamed temporary file and, if
+//! large, uploaded in parts that become visible together. The service checks the conditions of writes.
 
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, OnceLock};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use backon::{BlockingRetryable, ExponentialBuilder};
@@ -22,30 +18,21 @@ use object_store::{
     PutPayload, UpdateVersion, WriteMultipart,
 };
 use tempfile::SpooledTempFile;
-use tokio::runtime::Runtime;
-
-use crate::threads::interrupt::{self, Interrupted};
-use crate::threads::parallel::{self, NotStarted};
-use crate::threads::silence::Silence;
 
 use super::document::{check_size, read_at_most, read_exactly};
 use super::fault::MIN_BYTES_PER_SECOND;
+use super::waiter::Waiter;
 use super::{
     BucketFault, Commit, Condition, Conditions, Listed, MAX_DOCUMENT_BYTES, Pending, PendingWrite, Problem,
-    Store, StoreError, Tag, Timeouts, probe, same_content,
+    Store, StoreError, Tag, probe, same_content,
 };
+use crate::threads::interrupt;
 
 /// A document larger than this is uploaded in parts of this size.
 const PART_BYTES: usize = 8 << 20;
 
 /// Parts in flight at a time.
 const PARTS_AT_ONCE: usize = 4;
-
-/// Threads of the network runtime.
-const RUNTIME_THREADS: usize = 2;
-
-/// Time limit for these threads to start.
-const LONGEST_START: Duration = Duration::from_secs(10);
 
 /// Largest listing. No root of this project has a tenth as many keys.
 const MAX_KEYS: usize = 2_000_000;
@@ -65,110 +52,6 @@ pub(super) struct BucketStore {
     conditions: OnceLock<Conditions>,
 }
 
-/// The network runtime, for all buckets of the process.
-fn runtime() -> io::Result<&'static Runtime> {
-    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    if let Some(runtime) = RUNTIME.get() {
-        return Ok(runtime);
-    }
-    parallel::can_start(RUNTIME_THREADS + 1).map_err(io::Error::other)?;
-    // If another process takes the last free thread in the meantime, the library panics, and then waits for ever for
-    // the threads it has started. So it is built in a thread of its own, with a time limit.
-    let (send, receive) = sync_channel(1);
-    let build = move || {
-        let mut builder = tokio::runtime::Builder::new_multi_thread();
-        let _ = send.send(builder.worker_threads(RUNTIME_THREADS).enable_all().build());
-    };
-    let not_started = |error| io::Error::other(NotStarted(error));
-    thread::Builder::new().spawn(build).map_err(not_started)?;
-    let runtime =
-        receive.recv_timeout(LONGEST_START).map_err(|error| not_started(io::Error::other(error)))??;
-    Ok(RUNTIME.get_or_init(|| runtime))
-}
-
-/// Waits for the answers of a service.
-#[derive(Debug, Clone)]
-pub(super) struct Waiter {
-    /// Name of the service in messages, such as its endpoint.
-    service: String,
-    runtime: &'static Runtime,
-    patience: Timeouts,
-    /// Time limit for the first answer, if shorter than the usual one.
-    first_answer: Option<Duration>,
-    state: Arc<State>,
-}
-
-/// State of a service, shared by all its waiters.
-#[derive(Debug, Default)]
-struct State {
-    silence: Silence,
-    has_answered: AtomicBool,
-}
-
-impl Waiter {
-    pub(super) fn new(
-        service: String,
-        patience: Timeouts,
-        first_answer: Option<Duration>,
-    ) -> io::Result<Self> {
-        Ok(Self { service, runtime: runtime()?, patience, first_answer, state: Arc::default() })
-    }
-
-    /// Name of the service in messages.
-    pub(super) fn service(&self) -> &str {
-        &self.service
-    }
-
-    /// Waits for an answer, at most `longest`, unless the process is asked to stop meanwhile.
-    fn wait<T>(&self, longest: Duration, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        self.wait_for_all(self.within(longest, answer))
-    }
-
-    /// Waits for the answers to many requests, each of which has its own time limit.
-    fn wait_for_all<T>(&self, answers: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let stopped = |interrupted| Error::Generic { store: "bucket", source: Box::new(interrupted) };
-        self.runtime.block_on(interrupt::or_stop(answers)).map_err(stopped).flatten()
-    }
-
-    /// Waits for an answer even if the process is asked to stop.
-    fn wait_uninterrupted<T>(&self, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        self.runtime.block_on(self.within(self.patience.of_request(), answer))
-    }
-
-    /// The answer, if it comes within `longest`. Reports a long silence and notes the first answer.
-    async fn within<T>(
-        &self,
-        longest: Duration,
-        answer: impl Future<Output = Result<T, Error>>,
-    ) -> Result<T, Error> {
-        let State { silence, has_answered } = &*self.state;
-        let first = self.first_answer.filter(|_| !has_answered.load(Ordering::Relaxed));
-        let longest = first.map_or(longest, |first| first.min(longest));
-        let answer = silence.told(&self.service, longest, within(longest, answer)).await;
-        // Other errors, such as that something does not exist, are answers of the service.
-        if !matches!(answer, Err(Error::Generic { .. })) {
-            silence.end();
-            has_answered.store(true, Ordering::Relaxed);
-        }
-        answer
-    }
-}
-
-/// The answer, if it is complete within `longest`. A service that sends a byte now and then would meet every other
-/// timeout.
-async fn within<T>(longest: Duration, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let late = |elapsed| Error::Generic { store: "bucket", source: Box::new(elapsed) };
-    tokio::time::timeout(longest, answer).await.map_err(late).flatten()
-}
-
-/// A service's error as an I/O error, for readers and writers.
-fn io_error(service: &str, error: &Error) -> io::Error {
-    if interrupt::is_cause(error) {
-        return Interrupted.into();
-    }
-    io::Error::other(BucketFault::new(service, error))
-}
-
 impl BucketStore {
     pub(super) fn new(
         store: Arc<dyn ObjectStore>,
@@ -185,12 +68,8 @@ impl BucketStore {
         self.waiter.wait(self.waiter.patience.of_request(), answer)
     }
 
-    fn service(&self) -> &str {
-        self.waiter.service()
-    }
-
     fn failed<'a>(&'a self, action: &'static str, key: &'a str) -> impl Fn(Error) -> StoreError + 'a {
-        move |error| self.error(action, key, io_error(self.service(), &error))
+        move |error| self.error(action, key, self.waiter.io_error(&error))
     }
 
     fn error(&self, action: &'static str, key: &str, source: io::Error) -> StoreError {
@@ -215,7 +94,7 @@ impl BucketStore {
         match self.wait(self.store.get_opts(&path, part)) {
             Ok(result) => Ok(Some(result)),
             Err(error @ Error::NotFound { .. }) => {
-                let fault = BucketFault::new(self.service(), &error);
+                let fault = BucketFault::new(&self.waiter.service, &error);
                 // Neither a missing bucket nor another server's 404 is a missing document.
                 if matches!(fault.problem, Problem::NoBucket | Problem::NotABucket(_)) {
                     return Err(self.error("read", key, io::Error::other(fault)));
@@ -238,6 +117,19 @@ impl BucketStore {
         let (stream, chunk) = (result.into_stream(), Bytes::new());
         let pace = Pace::new(self.waiter.patience.of_answer());
         ObjectReader { stream, chunk, pace, waiter: self.waiter.clone() }
+    }
+
+    /// Whether a document has the content that `expected` yields, of `length` bytes.
+    fn is_same(
+        &self,
+        action: &'static str,
+        key: &str,
+        length: u64,
+        expected: impl Read,
+    ) -> Result<bool, StoreError> {
+        let result = self.get(key)?.filter(|result| result.meta.size == length);
+        let Some(result) = result else { return Ok(false) };
+        same_content(expected, self.reader(result)).map_err(|source| self.error(action, key, source))
     }
 
     /// Writes the whole document in one request.
@@ -306,23 +198,17 @@ impl BucketStore {
         // Parts are sent by tasks, which need the context of the runtime.
         let _context = self.waiter.runtime.enter();
         let mut part = Vec::with_capacity(PART_BYTES);
-        let sent = loop {
-            if let Err(interrupted) = interrupt::check() {
-                break Err(self.error("write", key, interrupted.into()));
-            }
+        let mut send = || loop {
+            interrupt::check().map_err(|interrupted| self.error("write", key, interrupted.into()))?;
             part.clear();
-            match Read::take(&mut *file, PART_BYTES as u64).read_to_end(&mut part) {
-                Err(error) => break Err(self.error("read the temporary copy of", key, error)),
-                Ok(0) => break Ok(()),
-                Ok(_) => {}
+            let read = Read::take(&mut *file, PART_BYTES as u64).read_to_end(&mut part);
+            if read.map_err(|error| self.error("read the temporary copy of", key, error))? == 0 {
+                return Ok(());
             }
-            let room = self.wait(upload.wait_for_capacity(PARTS_AT_ONCE));
-            if let Err(error) = room {
-                break Err(failed(error));
-            }
+            self.wait(upload.wait_for_capacity(PARTS_AT_ONCE)).map_err(&failed)?;
             upload.write(&part);
         };
-        if let Err(error) = sent {
+        if let Err(error) = send() {
             // Parts that cannot be discarded either are left to the bucket's own rules.
             let _ = self.wait(upload.abort());
             return Err(error);
@@ -359,9 +245,8 @@ impl Store for BucketStore {
         let Some(result) = self.get(key)? else { return Ok(None) };
         let version = result.meta.version.clone();
         let Some(etag) = result.meta.e_tag.clone() else {
-            let fault = Problem::Answer("without an ETag, which conditional writes need".to_owned());
-            let fault = BucketFault { service: self.service().to_owned(), problem: fault };
-            return Err(self.error("read", key, io::Error::other(fault)));
+            let problem = Problem::Answer("without an ETag, which conditional writes need".to_owned());
+            return Err(self.error("read", key, self.waiter.fault(problem)));
         };
         let bytes = self.read_whole(key, result, MAX_DOCUMENT_BYTES)?;
         Ok(Some((bytes, Tag { etag, version })))
@@ -397,7 +282,7 @@ impl Store for BucketStore {
         let delete = || self.wait(self.once.delete(&path));
         // A request without an answer is not repeated: both could arrive much later, when the object has been written
         // again.
-        let is_undone = |error: &Error| BucketFault::new(self.service(), error).problem.is_undone();
+        let is_undone = |error: &Error| BucketFault::new(&self.waiter.service, error).problem.is_undone();
         let delays = ExponentialBuilder::default().with_jitter().with_min_delay(Duration::from_millis(100));
         match delete.retry(delays.with_max_times(6)).when(is_undone).call() {
             Err(Error::NotFound { .. }) => Ok(false),
@@ -420,13 +305,9 @@ impl Store for BucketStore {
     fn list_after(&self, folder: &str, after: &str) -> Result<Vec<Listed>, StoreError> {
         let path = self.path(folder)?;
         let after = (!after.is_empty()).then(|| self.path(after)).transpose()?;
-        let found = self.list_all(&path, after.as_ref());
-        let found = self.waiter.wait_for_all(found);
+        let found = self.waiter.wait_for_all(self.list_all(&path, after.as_ref()));
         let found = found.map_err(self.failed("list", folder))?;
-        let mut found = found.map_err(|problem| {
-            let fault = BucketFault { service: self.service().to_owned(), problem };
-            self.error("list", folder, io::Error::other(fault))
-        })?;
+        let mut found = found.map_err(|problem| self.error("list", folder, self.waiter.fault(problem)))?;
         found.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(found)
     }
@@ -450,11 +331,7 @@ impl Store for BucketStore {
     }
 
     fn holds(&self, key: &str, bytes: &[u8]) -> Result<bool, StoreError> {
-        let Some(result) = self.get(key)? else { return Ok(false) };
-        if result.meta.size != bytes.len() as u64 {
-            return Ok(false);
-        }
-        same_content(bytes, self.reader(result)).map_err(|source| self.error("read", key, source))
+        self.is_same("read", key, bytes.len() as u64, bytes)
     }
 
     /// A document in memory is sent by one request, on commit.
@@ -509,14 +386,12 @@ impl Read for ObjectReader {
             match self.waiter.wait(self.waiter.patience.of_request(), self.stream.try_next()) {
                 Ok(Some(chunk)) => {
                     if !self.pace.keeps_up(asked.elapsed(), chunk.len()) {
-                        let service = self.waiter.service().to_owned();
-                        let fault = BucketFault { service, problem: Problem::Slow };
-                        return Err(io::Error::other(fault));
+                        return Err(self.waiter.fault(Problem::Slow));
                     }
                     self.chunk = chunk;
                 }
                 Ok(None) => return Ok(0),
-                Err(error) => return Err(io_error(self.waiter.service(), &error)),
+                Err(error) => return Err(self.waiter.io_error(&error)),
             }
         }
         let taken = self.chunk.split_to(buffer.len().min(self.chunk.len()));
@@ -567,20 +442,9 @@ impl Write for BucketWrite<'_> {
 }
 
 impl BucketWrite<'_> {
-    /// Whether the document already holds these bytes.
-    fn is_there(&mut self) -> Result<bool, StoreError> {
-        let Some(result) = self.store.get(&self.key)? else { return Ok(false) };
-        if result.meta.size != self.bytes {
-            return Ok(false);
-        }
-        same_content(&mut self.file, self.store.reader(result))
-            .map_err(|source| self.store.error("compare", &self.key, source))
-    }
-
     fn rewind(&mut self) -> Result<(), StoreError> {
-        let rewound = self.file.seek(SeekFrom::Start(0));
-        rewound.map_err(|source| self.store.error("read the temporary copy of", &self.key, source))?;
-        Ok(())
+        let rewound = self.file.rewind();
+        rewound.map_err(|source| self.store.error("read the temporary copy of", &self.key, source))
     }
 }
 
@@ -588,7 +452,7 @@ impl Pending for BucketWrite<'_> {
     fn commit(mut self: Box<Self>, condition: Condition) -> Result<Commit, StoreError> {
         self.rewind()?;
         if condition == Condition::Always {
-            if self.is_there()? {
+            if self.store.is_same("compare", &self.key, self.bytes, &mut self.file)? {
                 return Ok(Commit::Unchanged);
             }
             self.rewind()?;
@@ -609,11 +473,12 @@ mod tests {
     use object_store::memory::InMemory;
 
     use super::*;
+    use crate::storage::Timeouts;
 
     fn store(max_keys: usize) -> BucketStore {
         let folder = Path::from("root");
         let store = Arc::new(InMemory::new());
-        let waiter = Waiter::new("memory".into(), Timeouts::default(), None).unwrap();
+        let waiter = Waiter::new("memory".into(), Timeouts::default()).unwrap();
         let store = BucketStore::new(store.clone(), store, waiter, "memory://b".into(), folder);
         BucketStore { max_keys, ..store }
     }

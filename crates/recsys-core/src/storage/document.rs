@@ -80,24 +80,24 @@ pub(super) fn read_exactly(reader: impl Read, length: u64) -> io::Result<Vec<u8>
     Ok(bytes)
 }
 
+/// What was found; `None` if nothing is there.
+pub(super) fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        result => result.map(Some),
+    }
+}
+
 /// Opens a regular file for reading; `None` if nothing is there. Anything else is an error at once.
 pub(super) fn open_regular(path: &Path) -> io::Result<Option<File>> {
-    let found = match fs::metadata(path) {
-        Ok(found) => found,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
+    let Some(metadata) = found(fs::metadata(path))? else { return Ok(None) };
     // Opening a device or socket can have side effects, or fail with a misleading error.
-    check_regular(&found)?;
+    check_regular(&metadata)?;
     // Non-blocking: it may have become a pipe since.
-    match File::options().read(true).custom_flags(flags(OFlags::NONBLOCK)).open(path) {
-        Ok(file) => {
-            check_regular(&file.metadata()?)?;
-            Ok(Some(file))
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+    let opened = File::options().read(true).custom_flags(flags(OFlags::NONBLOCK)).open(path);
+    let Some(file) = found(opened)? else { return Ok(None) };
+    check_regular(&file.metadata()?)?;
+    Ok(Some(file))
 }
 
 /// Opens or creates an empty file beside documents, such as a lock. A link planted in its place is an error.

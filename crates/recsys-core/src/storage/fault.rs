@@ -100,36 +100,19 @@ pub enum Problem {
 impl Problem {
     /// Whether it will be the same next time, until a setting or policy changes.
     pub fn is_refusal(&self) -> bool {
-        match self {
-            Self::NoBucket
-            | Self::Credentials(_)
-            | Self::NoCredentials
-            | Self::Denied(_)
-            | Self::Forbidden(_)
-            | Self::Closed(_)
-            | Self::Archived(_)
-            | Self::NoChecksum(_)
-            | Self::Unsupported(_)
-            | Self::Stripped(_)
-            | Self::Region(_)
-            | Self::Clock(_)
-            | Self::StrangeKey(_)
-            | Self::Redirect(_)
-            | Self::Endless(_)
-            | Self::NotHttp(_)
-            | Self::Tls(_) => true,
+        let may_pass = matches!(
+            self,
             Self::Full(_)
-            | Self::Unreachable(_)
-            | Self::Timeout
-            | Self::Slow
-            | Self::BrokenOff(_)
-            | Self::NotABucket(_)
-            | Self::Answer(_) => false,
-        }
+                | Self::Unreachable(_)
+                | Self::Timeout
+                | Self::Slow
+                | Self::BrokenOff(_)
+                | Self::NotABucket(_)
+                | Self::Answer(_)
+        );
+        !may_pass
     }
-}
 
-impl Problem {
     /// Whether the request was certainly not carried out and may be repeated. The error of a gateway, such as 502 or
     /// 504, leaves that open.
     pub(super) fn is_undone(&self) -> bool {
@@ -271,7 +254,9 @@ fn problem(error: &object_store::Error) -> Problem {
         code if UNDONE.contains(&code) || PASSING.contains(&code) => return Problem::Answer(answer),
         "InvalidObjectState" | "BlobArchived" | "BlobBeingRehydrated" => return Problem::Archived(answer),
         "NotImplemented" | "MethodNotAllowed" => return Problem::Unsupported(answer),
-        "InvalidRequest" if asks_for_checksum(&answer) => return Problem::NoChecksum(answer),
+        "InvalidRequest" if answer.contains("Content-MD5") || answer.contains("x-amz-checksum") => {
+            return Problem::NoChecksum(answer);
+        }
         "RequestTimeTooSkewed" => return Problem::Clock(answer),
         "AuthorizationHeaderMalformed" | "PermanentRedirect" | "IllegalLocationConstraintException" => {
             return Problem::Region(answer);
@@ -302,6 +287,9 @@ fn problem(error: &object_store::Error) -> Problem {
     if status.is_some_and(|status| status.starts_with('3')) {
         return Problem::Redirect(answer);
     }
+    let is_tls = ["certificate", "corrupt message", "handshake"].iter().any(|part| innermost.contains(part));
+    // Hyper could not parse the answer.
+    let is_not_http = innermost.starts_with("invalid HTTP") && innermost.ends_with("parsed");
     let http = chain(error).find_map(|error| error.downcast_ref::<HttpError>());
     match (status, http.map(HttpError::kind)) {
         (Some("401"), _) => Problem::Credentials(answer),
@@ -311,24 +299,13 @@ fn problem(error: &object_store::Error) -> Problem {
         (Some("507"), _) => Problem::Full(answer),
         (Some("404"), _) if !MISSING.contains(&code) => Problem::NotABucket(answer),
         (_, Some(HttpErrorKind::Timeout)) => Problem::Timeout,
-        (_, Some(HttpErrorKind::Connect)) if is_tls(&innermost) => Problem::Tls(innermost),
+        (_, Some(HttpErrorKind::Connect)) if is_tls => Problem::Tls(innermost),
         (_, Some(HttpErrorKind::Connect)) => Problem::Unreachable(innermost),
-        (_, Some(_)) if is_not_http(&innermost) => Problem::NotHttp(innermost),
+        (_, Some(_)) if is_not_http => Problem::NotHttp(innermost),
         (_, Some(_)) => Problem::BrokenOff(innermost),
         _ if answer.is_empty() => Problem::Answer(innermost),
         _ => Problem::Answer(answer),
     }
-}
-
-#[cfg(feature = "http")]
-fn is_tls(cause: &str) -> bool {
-    ["certificate", "corrupt message", "handshake"].iter().any(|part| cause.contains(part))
-}
-
-/// Whether hyper could not parse the answer.
-#[cfg(feature = "http")]
-fn is_not_http(cause: &str) -> bool {
-    cause.starts_with("invalid HTTP") && cause.ends_with("parsed")
 }
 
 /// Codes for credentials that are not accepted.
@@ -364,11 +341,6 @@ const FULL: [&str; 5] = [
     "XMinioStorageFull",
 ];
 
-/// Whether an answer asks for a checksum of the written data.
-fn asks_for_checksum(answer: &str) -> bool {
-    answer.contains("Content-MD5") || answer.contains("x-amz-checksum")
-}
-
 /// Codes for a missing object. A proxy or another web server answers 404 without one of these.
 const MISSING: [&str; 3] = ["NoSuchKey", "BlobNotFound", "ResourceNotFound"];
 
@@ -389,7 +361,6 @@ pub(super) fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 fn answer(text: &str, code: &str) -> String {
     let status = status(text);
     let message = element(text, "Message").unwrap_or_default();
-    let parts: Vec<&str> =
-        [status.unwrap_or_default(), code, message].into_iter().filter(|part| !part.is_empty()).collect();
-    parts.join(" ")
+    let parts = [status.unwrap_or_default(), code, message];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
 }

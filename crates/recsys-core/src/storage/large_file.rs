@@ -8,6 +8,8 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+
 use crate::threads::interrupt;
 
 /// Bytes per write or read; a multiple of [`ALIGNMENT`].
@@ -148,10 +150,7 @@ pub(super) fn holds(mut file: File, bytes: &[u8]) -> io::Result<bool> {
 }
 
 /// Returns whether the file system accepted the change.
-#[cfg(target_os = "linux")]
 fn set_direct(file: &impl AsFd, on: bool) -> bool {
-    use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-
     let set = |mut flags: OFlags| {
         flags.set(OFlags::DIRECT, on);
         fcntl_setfl(file, flags)
@@ -159,12 +158,6 @@ fn set_direct(file: &impl AsFd, on: bool) -> bool {
     fcntl_getfl(file).and_then(set).is_ok()
 }
 
-#[cfg(not(target_os = "linux"))]
-fn set_direct(_: &impl AsFd, _: bool) -> bool {
-    false
-}
-
-#[cfg(target_os = "linux")]
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -207,7 +200,7 @@ mod tests {
     }
 
     fn is_direct(file: &File) -> bool {
-        rustix::fs::fcntl_getfl(file).unwrap().contains(rustix::fs::OFlags::DIRECT)
+        fcntl_getfl(file).unwrap().contains(OFlags::DIRECT)
     }
 
     /// Writes `length` bytes to a file in `folder`; returns how many bypassed the cache.

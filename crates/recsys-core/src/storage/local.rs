@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tempfile::NamedTempFile;
 
-use super::document::{check_size, open_beside, open_regular, read_at_most, read_exactly};
+use super::document::{check_size, found, open_beside, open_regular, read_at_most, read_exactly};
 use super::hard_links::{NoHardLinks, has_links};
 use super::large_file::{self, LargeFile};
 use super::watched_file::WatchedFile;
@@ -124,14 +124,6 @@ fn create_folder(folder: &Path) -> Result<(), StoreError> {
     sync_folder(parent)
 }
 
-fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
 fn same_bytes(a: &Path, b: &Path) -> io::Result<bool> {
     let Some(b) = open_regular(b)? else { return Ok(false) };
     let a = File::open(a)?;
@@ -149,10 +141,6 @@ fn tag(bytes: &[u8]) -> Tag {
     Tag { etag: sha256(bytes), version: None }
 }
 
-fn current_tag(path: &Path) -> io::Result<Option<Tag>> {
-    Ok(read(path, MAX_DOCUMENT_BYTES)?.map(|bytes| tag(&bytes)))
-}
-
 impl Store for LocalStore {
     fn uri(&self, key: &str) -> String {
         format!("file://{}", self.root.join(key).display())
@@ -167,8 +155,7 @@ impl Store for LocalStore {
             Ok(mut entries) => Ok(entries.next().transpose().map_err(failed("list", &self.shown))?.is_some()),
             // The folder may be entered but not listed.
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                let metadata = fs::metadata(&self.root).map_err(failed("look at", &self.shown))?;
-                Ok(metadata.is_dir())
+                fs::metadata(&self.root).map_err(failed("look at", &self.shown)).map(|found| found.is_dir())
             }
             Err(error) if error.kind() == ErrorKind::NotADirectory => Ok(false),
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -252,12 +239,8 @@ impl Store for LocalStore {
         let mut names = Vec::new();
         for entry in entries {
             let entry = entry.map_err(failed("list", &path))?;
-            if let Ok(name) = entry.file_name().into_string()
-                && name != SCRATCH
-                && entry.path().is_dir()
-            {
-                names.push(name);
-            }
+            let name = entry.file_name().into_string();
+            names.extend(name.ok().filter(|name| name != SCRATCH && entry.path().is_dir()));
         }
         names.sort();
         Ok(names)
@@ -304,12 +287,9 @@ fn check_missing(path: &Path, what: &str) -> Result<(), StoreError> {
     // With a trailing slash, the name of a link would mean the folder behind it.
     let path = path.components().as_path();
     for place in path.ancestors() {
-        let is_link = match fs::symlink_metadata(place) {
-            Ok(metadata) => metadata.is_symlink(),
-            Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            Err(error) => return Err(failed("look at", place)(error)),
-        };
-        if is_link && found(fs::metadata(place)).map_err(failed("look at", place))?.is_none() {
+        let metadata = found(fs::symlink_metadata(place)).map_err(failed("look at", place))?;
+        let Some(metadata) = metadata else { continue };
+        if metadata.is_symlink() && found(fs::metadata(place)).map_err(failed("look at", place))?.is_none() {
             let problem = if place == path {
                 format!("it is a link to a {what} that does not exist")
             } else {
@@ -421,8 +401,8 @@ impl Pending for LocalWrite {
             Condition::Absent if target.exists() => Commit::Refused,
             Condition::Still(tag) => {
                 _lock = Some(lock(&target)?);
-                let current = current_tag(&target).map_err(failed("read", &target))?;
-                if current == *tag { Commit::Written } else { Commit::Refused }
+                let current = read(&target, MAX_DOCUMENT_BYTES).map_err(failed("read", &target))?;
+                if current.map(|bytes| self::tag(&bytes)) == *tag { Commit::Written } else { Commit::Refused }
             }
             Condition::Always | Condition::Absent => Commit::Written,
         };
@@ -461,10 +441,8 @@ fn place(file: NamedTempFile, target: &Path, condition: &Condition) -> Result<Co
 const LOCK_LOOK: Duration = Duration::from_millis(5);
 
 fn lock(target: &Path) -> Result<File, StoreError> {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(target.file_name().unwrap_or_default());
-    name.push(".lock");
-    let path = target.with_file_name(name);
+    let name = target.file_name().unwrap_or_default().display();
+    let path = target.with_file_name(format!(".{name}.lock"));
     let file = open_beside(&path).map_err(failed("open", &path))?;
     let (began, mut is_told) = (Instant::now(), false);
     // Polls, because a blocking wait in the kernel does not end on a request to stop.

@@ -16,13 +16,15 @@ mod hard_links;
 mod large_file;
 pub mod layout;
 mod local;
+mod pass_on;
 mod probe;
-mod replaced;
 mod root;
 mod s3;
 mod secret;
 mod timeouts;
 mod unconditional;
+#[cfg(feature = "http")]
+mod waiter;
 mod watched_file;
 
 use std::error::Error;
@@ -41,7 +43,6 @@ pub use document::{MAX_ARTIFACT_BYTES, MAX_DOCUMENT_BYTES, NotADocument};
 pub use fault::{BucketFault, Problem};
 pub use local::LocalStore;
 pub use probe::probe;
-pub use replaced::Replaced;
 pub use root::{RootError, Roots};
 pub use s3::S3Settings;
 pub use secret::{HIDDEN, Secret};
@@ -76,45 +77,40 @@ impl From<NotStarted> for StoreError {
 impl StoreError {
     /// Whether the service refused and will refuse again until a setting or policy changes.
     pub fn is_refusal(&self) -> bool {
-        is_refusal(&self.source)
+        class_of(&self.source) == Some(Class::Usage)
     }
 
     /// Whether the service does not support the request; nothing was done.
     pub fn is_unsupported(&self) -> bool {
-        fault(&self.source).is_some_and(|fault| matches!(fault.problem, Problem::Unsupported(_)))
+        cause(&self.source)
+            .is_some_and(|fault: &BucketFault| matches!(fault.problem, Problem::Unsupported(_)))
     }
 
     /// Whether a request without an answer may still take effect.
     pub fn may_still_happen(&self) -> bool {
         let is_open = |fault: &BucketFault| !fault.problem.is_refusal() && !fault.problem.is_undone();
-        interrupt::is_cause(&self.source) || fault(&self.source).is_some_and(is_open)
+        interrupt::is_cause(&self.source) || cause(&self.source).is_some_and(is_open)
     }
 
     /// Whether the store answers but holds something that cannot be such a document: an operator must restore it.
     pub fn is_defect(&self) -> bool {
-        is_defect(&self.source)
+        class_of(&self.source) == Some(Class::Refused)
     }
-}
-
-/// Whether a read failed because the file cannot be a document, as [`StoreError::is_defect`].
-pub fn is_defect(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<NotADocument>)
-}
-
-/// Whether a read or write was refused for good, as [`StoreError::is_refusal`].
-pub fn is_refusal(error: &io::Error) -> bool {
-    fault(error).is_some_and(|fault| fault.problem.is_refusal())
-        || error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<NoHardLinks>)
 }
 
 /// The class of a failed read or write, as far as a store knows it: `None` may heal, or is for others to tell.
 pub fn class_of(error: &io::Error) -> Option<Class> {
-    if is_refusal(error) { Some(Class::Usage) } else { is_defect(error).then_some(Class::Refused) }
+    let is_refusal = |fault: &BucketFault| fault.problem.is_refusal();
+    if cause::<NoHardLinks>(error).is_some() || cause(error).is_some_and(is_refusal) {
+        return Some(Class::Usage);
+    }
+    cause::<NotADocument>(error).map(|_| Class::Refused)
 }
 
-/// The fault of a bucket service inside an I/O error.
-fn fault(error: &io::Error) -> Option<&BucketFault> {
-    error.get_ref().and_then(|inner| inner.downcast_ref())
+/// The cause of type `E`, directly in `error` or below a [`StoreError`].
+pub(crate) fn cause<E: Error + 'static>(error: &io::Error) -> Option<&E> {
+    let inner = error.get_ref()?;
+    inner.downcast_ref().or_else(|| cause(&inner.downcast_ref::<StoreError>()?.source))
 }
 
 /// Identifies one state of a document; equal tags mean that its content has not changed.
@@ -168,6 +164,31 @@ pub enum Commit {
     Unchanged,
     /// The condition did not hold; nothing was touched.
     Refused,
+}
+
+/// The outcome of writing a day's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Replaced {
+    /// The new bytes are in place.
+    Written,
+    /// The file held the same bytes already and was not touched.
+    Unchanged,
+    /// The day has no events any more; its file was removed.
+    Removed,
+    /// The day has no events and had no file.
+    Empty,
+    /// A gate refused the new bytes. They are kept apart; the file is unchanged.
+    Refused,
+}
+
+impl From<Commit> for Replaced {
+    fn from(commit: Commit) -> Self {
+        match commit {
+            Commit::Unchanged => Self::Unchanged,
+            Commit::Written | Commit::Refused => Self::Written,
+        }
+    }
 }
 
 /// A document that is not visible yet. Dropping it discards it.
@@ -251,10 +272,8 @@ pub trait Store: Debug + Send + Sync {
     /// Reads a whole document of at most `most` bytes. A larger one is an error and is never held in memory.
     fn read_at_most(&self, key: &str, most: u64) -> Result<Option<Vec<u8>>, StoreError> {
         let Some(reader) = self.open(key)? else { return Ok(None) };
-        match document::read_at_most(reader, most) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(source) => Err(StoreError { action: "read", target: self.name(key), source }),
-        }
+        let failed = |source| StoreError { action: "read", target: self.name(key), source };
+        document::read_at_most(reader, most).map(Some).map_err(failed)
     }
 
     /// Reads `length` bytes from `offset` on; [`look`](Self::look) gives the size of the document. A range that reaches
@@ -270,21 +289,15 @@ pub trait Store: Debug + Send + Sync {
     /// Whether a document holds exactly `bytes`; compared without a second copy in memory.
     fn holds(&self, key: &str, bytes: &[u8]) -> Result<bool, StoreError> {
         let Some(reader) = self.open(key)? else { return Ok(false) };
-        same_content(bytes, reader).map_err(|source| StoreError {
-            action: "read",
-            target: self.name(key),
-            source,
-        })
+        let failed = |source| StoreError { action: "read", target: self.name(key), source };
+        same_content(bytes, reader).map_err(failed)
     }
 
     /// Prepares the write of a whole document, as far as possible before it becomes visible.
     fn prepare<'a>(&'a self, key: &str, bytes: &'a [u8]) -> Result<Box<dyn Pending + 'a>, StoreError> {
         let mut pending = self.begin(key)?;
-        pending.write_all(bytes).map_err(|source| StoreError {
-            action: "write",
-            target: self.name(key),
-            source,
-        })?;
+        let failed = |source| StoreError { action: "write", target: self.name(key), source };
+        pending.write_all(bytes).map_err(failed)?;
         Ok(pending)
     }
 

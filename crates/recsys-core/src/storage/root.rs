@@ -22,10 +22,7 @@ use url::Url;
 use super::timeouts::MAX_PAUSE;
 use super::{LocalStore, S3Settings, Store, StoreError, Timeouts};
 #[cfg(feature = "http")]
-use super::{
-    bucket::{BucketStore, Waiter},
-    connector::SameHost,
-};
+use super::{bucket::BucketStore, connector::SameHost, waiter::Waiter};
 use crate::domain::class::Class;
 
 /// Why a root cannot be used.
@@ -100,9 +97,6 @@ pub struct Roots {
     sections: Vec<S3Settings>,
     #[cfg(feature = "http")]
     patience: Timeouts,
-    /// The time within which a service must answer for the first time.
-    #[cfg(feature = "http")]
-    first_answer: Option<Duration>,
     #[cfg(feature = "http")]
     clients: Mutex<Vec<Client>>,
 }
@@ -124,26 +118,13 @@ impl Roots {
     /// last one; what the section leaves open comes from the `AWS_*` variables.
     #[cfg(feature = "http")]
     pub fn new(sections: Vec<S3Settings>, patience: Timeouts) -> Self {
-        Self { sections, patience, first_answer: None, clients: Mutex::default() }
-    }
-
-    /// The same with the shorter timeouts of an operator's command.
-    #[cfg(feature = "http")]
-    pub fn for_operator(sections: Vec<S3Settings>, patience: Timeouts) -> Self {
-        let first_answer = Some(Duration::from_secs(patience.operator_timeout_s.into()));
-        Self { first_answer, ..Self::new(sections, patience.of_operator()) }
+        Self { sections, patience, clients: Mutex::default() }
     }
 
     /// Opens local folders only: a binary without bucket support does not need the sections.
     #[cfg(not(feature = "http"))]
     pub fn new(_sections: Vec<S3Settings>, _patience: Timeouts) -> Self {
         Self {}
-    }
-
-    /// The same; local folders have no timeouts.
-    #[cfg(not(feature = "http"))]
-    pub fn for_operator(sections: Vec<S3Settings>, patience: Timeouts) -> Self {
-        Self::new(sections, patience)
     }
 
     /// Opens the root at a path or URL. Creates nothing and sends no request.
@@ -203,8 +184,7 @@ impl Roots {
             let (store, service) = self.connect(scheme, &name, &bucket, &section, retries.clone())?;
             let once = RetryConfig { max_retries: 0, ..retries };
             let (once, _) = self.connect(scheme, &name, &bucket, &section, once)?;
-            let waiter =
-                Waiter::new(service, self.patience, self.first_answer).map_err(RootError::Runtime)?;
+            let waiter = Waiter::new(service, self.patience).map_err(RootError::Runtime)?;
             clients.push(Client { bucket: bucket.clone(), section: section.clone(), store, once, waiter });
             clients.len() - 1
         };

@@ -41,6 +41,15 @@ impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Text;
 
+        /// The library's own method would quote the value in its message.
+        macro_rules! hidden {
+            ($visit:ident: $type:ty) => {
+                fn $visit<E: Error>(self, _: $type) -> Result<Secret, E> {
+                    Err(E::invalid_type(Unexpected::Other("something else"), &self))
+                }
+            };
+        }
+
         impl Visitor<'_> for Text {
             type Value = Secret;
 
@@ -52,33 +61,12 @@ impl<'de> Deserialize<'de> for Secret {
                 Ok(Secret(text.to_owned()))
             }
 
-            fn visit_bool<E: Error>(self, _: bool) -> Result<Secret, E> {
-                Err(hidden(&self))
-            }
-
-            fn visit_i64<E: Error>(self, _: i64) -> Result<Secret, E> {
-                Err(hidden(&self))
-            }
-
-            fn visit_i128<E: Error>(self, _: i128) -> Result<Secret, E> {
-                Err(hidden(&self))
-            }
-
-            fn visit_u64<E: Error>(self, _: u64) -> Result<Secret, E> {
-                Err(hidden(&self))
-            }
-
-            fn visit_u128<E: Error>(self, _: u128) -> Result<Secret, E> {
-                Err(hidden(&self))
-            }
-
-            fn visit_f64<E: Error>(self, _: f64) -> Result<Secret, E> {
-                Err(hidden(&self))
-            }
-        }
-
-        fn hidden<E: Error>(expected: &Text) -> E {
-            E::invalid_type(Unexpected::Other("something else"), expected)
+            hidden!(visit_bool: bool);
+            hidden!(visit_i64: i64);
+            hidden!(visit_i128: i128);
+            hidden!(visit_u64: u64);
+            hidden!(visit_u128: u128);
+            hidden!(visit_f64: f64);
         }
 
         // Not `deserialize_str`: its own message about a number would repeat the number.

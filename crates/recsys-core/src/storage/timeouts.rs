@@ -14,17 +14,21 @@ pub struct Timeouts {
     pub retry_timeout_s: u32,
     /// Seconds within which a service must first answer an operator's command.
     pub operator_timeout_s: u32,
+    /// Time limit for the first answer of a service, if shorter than the usual one.
+    #[serde(skip)]
+    pub first_answer: Option<Duration>,
 }
 
 /// The longest pause before a request is tried again.
 pub(super) const MAX_PAUSE: Duration = Duration::from_secs(5);
 
 impl Timeouts {
-    /// Shortens retries for an operator at a terminal: the last retry begins before the first answer is overdue.
+    /// Shortens the waits for an operator at a terminal: the last retry begins before the first answer is overdue.
     #[must_use]
     pub fn of_operator(self) -> Self {
         let most = self.operator_timeout_s.saturating_sub(u32::try_from(MAX_PAUSE.as_secs()).unwrap_or(0));
-        Self { retry_timeout_s: self.retry_timeout_s.min(most), ..self }
+        let first_answer = Some(Duration::from_secs(self.operator_timeout_s.into()));
+        Self { retry_timeout_s: self.retry_timeout_s.min(most), first_answer, ..self }
     }
 }
 
@@ -48,6 +52,6 @@ impl Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { timeout_s: 30, retry_timeout_s: 60, operator_timeout_s: 15 }
+        Self { timeout_s: 30, retry_timeout_s: 60, operator_timeout_s: 15, first_answer: None }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use super::{Commit, Condition, Conditions, Listed, Pending, PendingWrite, Store, StoreError, Tag};
+use super::{Commit, Condition, Conditions, Listed, Pending, PendingWrite, Store, StoreError};
 
 /// Checks a condition, then writes without one. If another writer comes in between, the last one wins. It is for
 /// servers without conditional writes, when the operator knows that there is only one publisher at a time.
@@ -10,28 +10,10 @@ use super::{Commit, Condition, Conditions, Listed, Pending, PendingWrite, Store,
 pub struct Unconditional(pub Box<dyn Store>);
 
 impl Store for Unconditional {
-    fn uri(&self, key: &str) -> String {
-        self.0.uri(key)
-    }
-
-    fn name(&self, key: &str) -> String {
-        self.0.name(key)
-    }
-
-    fn root_exists(&self) -> Result<bool, StoreError> {
-        self.0.root_exists()
-    }
-
-    fn open(&self, key: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
-        self.0.open(key)
-    }
+    crate::pass_on!(0: uri name root_exists open read_tagged remove stat list);
 
     fn open_input(&self, key: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
         self.0.open_input(key)
-    }
-
-    fn read_tagged(&self, key: &str) -> Result<Option<(Vec<u8>, Tag)>, StoreError> {
-        self.0.read_tagged(key)
     }
 
     fn read_at_most(&self, key: &str, most: u64) -> Result<Option<Vec<u8>>, StoreError> {
@@ -48,18 +30,6 @@ impl Store for Unconditional {
 
     fn prepare<'a>(&'a self, key: &str, bytes: &'a [u8]) -> Result<Box<dyn Pending + 'a>, StoreError> {
         Ok(Box::new(Unchecked { store: self, key: key.to_owned(), pending: self.0.prepare(key, bytes)? }))
-    }
-
-    fn remove(&self, key: &str) -> Result<bool, StoreError> {
-        self.0.remove(key)
-    }
-
-    fn stat(&self, key: &str) -> Result<Option<Listed>, StoreError> {
-        self.0.stat(key)
-    }
-
-    fn list(&self, folder: &str) -> Result<Vec<Listed>, StoreError> {
-        self.0.list(folder)
     }
 
     fn list_after(&self, folder: &str, after: &str) -> Result<Vec<Listed>, StoreError> {

@@ -49,7 +49,7 @@ struct Part {
     users: IdMap,
 }
 
-/// Why the table of a window cannot be built.
+/// Why the table of a window cannot be built, or counted.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
     /// The window exceeds a limit.
@@ -58,7 +58,7 @@ pub enum TableError {
     /// The total weight is too large to be counted exactly.
     #[error(transparent)]
     Heavy(#[from] TooHeavy),
-    /// A temporary file cannot be read.
+    /// A temporary file cannot be written or read.
     #[error(transparent)]
     Temporary(#[from] StoreError),
 }

@@ -16,7 +16,7 @@ use std::fs;
 use proptest::prelude::*;
 use proptest::sample::select;
 use recsys_core::artifact::{ArtifactKey, Draft, Inputs, Kind};
-use recsys_core::canonical::{Canonical, DayRows, read_days};
+use recsys_core::canonical::{Canonical, DayRows};
 use recsys_core::columnar::spill::Budget;
 use recsys_core::counts::CountError;
 use recsys_core::domain::id::Segment;
@@ -26,6 +26,7 @@ use recsys_core::encoding::hash::{HashWriter, sha256};
 use recsys_core::input::catalog::Catalog;
 use recsys_core::storage::Replaced;
 use recsys_core::table::events::{EventTable, TableError};
+use recsys_testkit::days::read_days;
 use recsys_testkit::folder::Folder;
 use recsys_testkit::generate::{Random, busy_day};
 use recsys_testkit::scope::scope;
@@ -86,7 +87,7 @@ fn compare(
 fn exceeded(error: CountError) -> LimitExceeded {
     match error {
         CountError::Limit(exceeded) => exceeded,
-        CountError::Temporary(error) => panic!("{error}"),
+        error => panic!("{error}"),
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::Cursor;
 
 use jiff::Timestamp;
 use recsys_core::artifact::{ArtifactKey, Draft, Inputs, Kind};
-use recsys_core::canonical::{DayRows, read_days};
+use recsys_core::canonical::DayRows;
 use recsys_core::columnar::spill::Budget;
 use recsys_core::domain::limit::Limits;
 use recsys_core::domain::window::Window;
@@ -18,6 +18,7 @@ use recsys_core::publish::{
 };
 use recsys_core::storage::{Store, layout};
 use recsys_core::table::events::EventTable;
+use recsys_testkit::days::read_days;
 use recsys_testkit::place::Place;
 use recsys_testkit::reader::read_published_at;
 use recsys_testkit::scope::scope;

@@ -404,7 +404,8 @@ impl Config {
 
     /// Like [`Self::roots`], with the shorter timeout for operators' commands.
     pub(crate) fn operator_roots(&self) -> Roots {
-        Roots::for_operator(vec![self.raw_source.s3.clone(), self.object_store.s3.clone()], self.storage)
+        let patience = self.storage.of_operator();
+        Roots::new(vec![self.raw_source.s3.clone(), self.object_store.s3.clone()], patience)
     }
 
     fn check(&self) -> Result<(), ConfigError> {

@@ -103,8 +103,8 @@ pub(crate) fn history(flags: &HistoryJob) -> anyhow::Result<()> {
         ]);
     }
     output.line(table.trim_fmt());
-    let document =
-        History { tenant: scope.tenant.into(), surface: scope.surface.into(), lost: lost.is_some(), entries };
+    let (tenant, surface) = (scope.tenant.to_string(), scope.surface.to_string());
+    let document = History { tenant, surface, lost: lost.is_some(), entries };
     output.end(&document, lost.map_or(Ok(()), Err))
 }
 

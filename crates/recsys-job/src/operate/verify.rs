@@ -76,7 +76,7 @@ pub(crate) fn verify(flags: &VerifyJob) -> anyhow::Result<()> {
             // An unreachable store or a broken record says nothing about the blob.
             Err(error) => return Ok(Err((scope, error))),
         };
-        let (tenant, surface) = (scope.tenant.into(), scope.surface.into());
+        let (tenant, surface) = (scope.tenant.to_string(), scope.surface.to_string());
         Ok(Ok(VerifiedBlob { tenant, surface, kind, uri, bytes, problem }))
     })?;
     let mut blobs = Vec::new();

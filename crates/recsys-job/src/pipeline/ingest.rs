@@ -13,7 +13,7 @@ use recsys_core::input::event::Rules;
 use recsys_core::input::lines::{LineFile, LinesError};
 use recsys_core::input::quarantine::{BadLineWriter, BadLines};
 use recsys_core::input::raw::Raw;
-use recsys_core::storage::{Replaced, Store};
+use recsys_core::storage::{Replaced, Store, StoreError};
 use serde::Serialize;
 
 use crate::config::{Config, PostgresSource, RawType};
@@ -421,10 +421,10 @@ fn read_table(ctx: &Context, driver: &dyn Driver, day: Day) -> anyhow::Result<(G
     let gathered = reader.gather_from(&mut progress.count_events(source), day, day);
     let (days, counts) = gathered.map_err(|error| match error {
         // A database says by itself what it was asked for.
-        LinesError::Read { source, name } => source
+        LinesError::Store(StoreError { action, target, source }) => source
             .downcast::<DatabaseError>()
-            .map_or_else(|source| LinesError::Read { name, source }.into(), anyhow::Error::from),
+            .map_or_else(|source| StoreError { action, target, source }.into(), anyhow::Error::from),
         error => error.into(),
     })?;
-    Ok((days, SourceReport { table: tally.counts(), ..SourceReport::new(vec![name], counts) }))
+    Ok((days, SourceReport { table: tally.get().copied(), ..SourceReport::new(vec![name], counts) }))
 }

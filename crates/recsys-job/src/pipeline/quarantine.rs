@@ -66,7 +66,7 @@ pub(crate) fn aside(ctx: &Context, raw: &Raw<'_>, files: &[LineFile]) -> Option<
     let bounds =
         Bounds { max_bytes: validation.max_quarantine_bytes, max_ratio: validation.max_invalid_ratio.into() };
     let names = files.iter().map(|file| raw.below_root(&file.name).to_owned()).collect();
-    Some(BadLineWriter::new(names, &ctx.budget).within(bounds))
+    Some(BadLineWriter::new(names, &ctx.budget, bounds))
 }
 
 /// Whether the first bad line stops the job.
@@ -84,7 +84,7 @@ pub(crate) struct Stop {
 /// Puts the bad lines that were read until reading was stopped in place of those that the quarantine file of `day` held
 /// before: they are what has to be looked at now.
 pub(crate) fn stopped(ctx: &Context, stream: Stream, day: Day, at: Stop, bad: &BadLines) -> anyhow::Error {
-    let files = Quarantine::new(&*ctx.canonical, &ctx.scope).of(stream);
+    let files = Quarantine::new(&*ctx.canonical, &ctx.scope, stream);
     if let Err(error) = files.replace(day, Some(bad)) {
         return error.into();
     }
@@ -123,7 +123,7 @@ pub(crate) fn quarantine(
     lines: u64,
     bad: Option<BadLines>,
 ) -> anyhow::Result<QuarantineReport> {
-    let files = Quarantine::new(&*ctx.canonical, &ctx.scope).of(stream);
+    let files = Quarantine::new(&*ctx.canonical, &ctx.scope, stream);
     let Some(bad) = bad.filter(|bad| bad.lines() > 0) else {
         return remove(&files, day).map(|()| QuarantineReport::default());
     };

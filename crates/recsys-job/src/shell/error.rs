@@ -9,7 +9,6 @@ use std::{fmt, io};
 use recsys_core::artifact::Kind;
 use recsys_core::canonical::CanonicalError;
 use recsys_core::columnar::spill::BudgetExceeded;
-use recsys_core::counts::CountError;
 use recsys_core::database::{CatalogWriteError, DatabaseError};
 use recsys_core::domain::class::Class;
 use recsys_core::domain::limit::LimitExceeded;
@@ -295,7 +294,7 @@ pub(crate) fn is_interruption(error: &anyhow::Error) -> bool {
 macro_rules! each_error {
     ($with:ident) => {
         $with! {
-            [CanonicalError, CatalogError, CatalogWriteError, CountError, GarbageError, BlobError, ClaimsError,
+            [CanonicalError, CatalogError, CatalogWriteError, GarbageError, BlobError, ClaimsError,
              LinesError, PublishError, RawError, RegistryError, RollbackError, StagingError, TableError]
             [BudgetExceeded, ConfigError, DatabaseError, DayError, Held, JobError, LimitExceeded, LookupError, Refused, RootError,
              Stopped, TooHeavy, TooManyInvalid, Unfit]
@@ -363,6 +362,8 @@ mod tests {
         "InitError",
         "Interrupted",
         "DsnError",
+        "Hopeless",
+        "LineError",
         "NoFraction",
         "NoShare",
         "NotADocument",
@@ -435,8 +436,8 @@ mod tests {
             (StagingError::Limit(limit()).into(), Exit::Limit),
             (CatalogError::Missing("x".into()).into(), Exit::Usage),
             (CatalogError::NothingLeft { name: "x".into(), namespace: "y".into() }.into(), Exit::Refused),
-            (CountError::Limit(limit()).into(), Exit::Limit),
-            (CountError::Temporary(lost()).into(), Exit::Failure),
+            (TableError::Limit(limit()).into(), Exit::Limit),
+            (TableError::Temporary(lost()).into(), Exit::Failure),
             (limit().into(), Exit::Limit),
             (RawError::MissingRoot("x".into()).into(), Exit::Usage),
             (RootError::NoBucket("x".into()).into(), Exit::Usage),

@@ -14,7 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use recsys_core::artifact::Kind;
 use recsys_core::input::lines::LineFile;
 use recsys_core::input::source::{EventBatch, Source};
-use recsys_core::storage::{Conditions, Listed, Pending, PendingWrite, Store, StoreError, Tag};
+use recsys_core::storage::{Pending, PendingWrite, Store, StoreError};
 
 /// Delay before the bar appears.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -229,28 +229,14 @@ impl Watched<'_> {
 }
 
 impl Store for Watched<'_> {
+    recsys_core::pass_on!(store: uri name root_exists read_tagged remove stat list conditions);
+
     fn open(&self, key: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
         Ok(self.counting(key, self.store.open(key)?))
     }
 
     fn open_input(&self, key: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
         Ok(self.counting(key, self.store.open_input(key)?))
-    }
-
-    fn uri(&self, key: &str) -> String {
-        self.store.uri(key)
-    }
-
-    fn name(&self, key: &str) -> String {
-        self.store.name(key)
-    }
-
-    fn root_exists(&self) -> Result<bool, StoreError> {
-        self.store.root_exists()
-    }
-
-    fn read_tagged(&self, key: &str) -> Result<Option<(Vec<u8>, Tag)>, StoreError> {
-        self.store.read_tagged(key)
     }
 
     fn get_range(&self, key: &str, offset: u64, length: u64) -> Result<Option<Vec<u8>>, StoreError> {
@@ -264,21 +250,5 @@ impl Store for Watched<'_> {
 
     fn prepare<'a>(&'a self, key: &str, bytes: &'a [u8]) -> Result<Box<dyn Pending + 'a>, StoreError> {
         self.store.prepare(key, bytes)
-    }
-
-    fn remove(&self, key: &str) -> Result<bool, StoreError> {
-        self.store.remove(key)
-    }
-
-    fn stat(&self, key: &str) -> Result<Option<Listed>, StoreError> {
-        self.store.stat(key)
-    }
-
-    fn list(&self, folder: &str) -> Result<Vec<Listed>, StoreError> {
-        self.store.list(folder)
-    }
-
-    fn conditions(&self) -> Result<Conditions, StoreError> {
-        self.store.conditions()
     }
 }

@@ -51,9 +51,9 @@ fn rest(source: &mut dyn Source) -> io::Result<Vec<String>> {
 
 fn read(database: &Database, tenant: &TenantId, window: Window) -> io::Result<(Vec<String>, ExposureCounts)> {
     let (mut source, tally) = begin(database, tenant, PATIENCE, window).unwrap();
-    assert_eq!(tally.counts(), None);
+    assert_eq!(tally.get(), None);
     let events = rest(&mut *source)?;
-    Ok((events, tally.counts().unwrap()))
+    Ok((events, *tally.get().unwrap()))
 }
 
 fn insert(database: &Database, rows: &str) {
@@ -183,7 +183,7 @@ fn what_is_inserted_meanwhile_is_not_seen_and_little_is_in_memory() {
              'late', '{{\"items\": [{{\"item_id\": \"late\"}}]}}' from generate_series(1, 100)"
     ));
     std::thread::sleep(Duration::from_millis(500));
-    assert_eq!(tally.counts(), None);
+    assert_eq!(tally.get(), None);
     let (mut events, mut late, mut most) = (0, 0, 0);
     loop {
         events += batch.events().len();
@@ -195,7 +195,7 @@ fn what_is_inserted_meanwhile_is_not_seen_and_little_is_in_memory() {
     }
     assert_eq!((events, late), (200_000, 0));
     let counts = ExposureCounts { rows: 200_000, events: 200_000, without_session: 0, without_items: 0 };
-    assert_eq!(tally.counts(), Some(counts));
+    assert_eq!(tally.get(), Some(&counts));
     // All rows are 100 MB. Other tests are part of the same process.
     assert!(most < before + 50_000, "{before} KiB became {most} KiB");
     assert_eq!(read(&database, &demo, window("2026-01-01", 1)).unwrap().1.rows, 200_100);
@@ -210,7 +210,7 @@ fn a_source_that_stops_early_lets_the_server_go() {
     let sessions = "select count(*) from pg_stat_activity where application_name = 'recsys-test'
         and datname = current_database()";
     wait_until("the session is still there", || database.lines(sessions) == ["0"]);
-    assert_eq!(tally.counts(), None);
+    assert_eq!(tally.get(), None);
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn a_source_that_is_cut_off_or_too_slow_fails() {
     cut_off(&database);
     let error = rest(&mut *source).unwrap_err();
     assert_fails(&database, PostgresError::of(&error).unwrap(), Class::Transient, &["connection was cut"]);
-    assert_eq!(tally.counts(), None);
+    assert_eq!(tally.get(), None);
 
     let patience = Timeouts { statement: Some(Duration::from_secs(1)), ..PATIENCE };
     let (mut source, ..) = begun(&database, &demo, patience);
@@ -237,11 +237,11 @@ fn a_table_that_cannot_be_read_is_found_out_before_the_first_event() {
     let table = "logs.events".parse::<TableName>().unwrap();
     let query =
         ExposureQuery { table: &table, tenant: &demo, scope: &scope(), window: window("2026-01-01", 1) };
-    let error = open(&database).exposures(query).unwrap_err();
+    let error = open(&database).exposures(query).err().unwrap();
     let parts = ["cannot read logs.events in", "relation \"logs.events\" does not exist"];
     assert_fails(&database, &error, Class::Usage, &parts);
     database.execute("create schema logs; create table logs.events (tenant_id uuid)");
-    let error = open(&database).exposures(query).unwrap_err();
+    let error = open(&database).exposures(query).err().unwrap();
     assert_fails(&database, &error, Class::Usage, &["not what it must be: column", "does not exist"]);
 }
 

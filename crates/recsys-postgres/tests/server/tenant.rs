@@ -14,7 +14,7 @@ fn tenant(name: &str) -> Tenant {
 fn a_tenant_is_found_by_either_name() {
     let (database, demo) = prepared();
     let (mut connection, table) = (open(&database), TableNames::default().tenants);
-    assert_eq!(demo.as_str(), DEMO);
+    assert_eq!(demo.0, DEMO);
     let by_id = connection.tenant(&table, &tenant(DEMO), MissingTenant::Refuse).unwrap();
     assert_eq!(by_id, demo);
 }
@@ -36,7 +36,7 @@ fn a_tenant_that_is_not_there_is_refused_or_created_once() {
     });
     assert!(ids.iter().all(|id| *id == ids[0]));
     let rows = database.lines("select id, external_id, name, status from tenants where name = 'it''s'");
-    assert_eq!(rows, [format!("{} it's it's active", ids[0].as_str())]);
+    assert_eq!(rows, [format!("{} it's it's active", ids[0].0)]);
     // What is there is never made twice.
     connection.tenant(&table, &tenant(DEMO), MissingTenant::Create).unwrap();
     assert_eq!(database.lines("select count(*) from tenants"), ["3"]);
@@ -82,7 +82,7 @@ fn the_table_is_the_one_that_is_named() {
     let table: TableName = "Crm.Customers".parse().unwrap();
     let mut connection = open(&database);
     let id = connection.tenant(&table, &tenant("demo"), MissingTenant::Refuse).unwrap();
-    assert_eq!(id.as_str(), "00000000-0000-0000-0000-0000000000cc");
+    assert_eq!(id.0, "00000000-0000-0000-0000-0000000000cc");
     for missing in ["crm.Customers", "Crm.customers", "nowhere"] {
         let error = connection.tenant(&missing.parse().unwrap(), &tenant("demo"), MissingTenant::Refuse);
         assert_fails(&database, &error.unwrap_err(), Class::Usage, &[missing, "does not exist", "db init"]);

@@ -1,54 +1,22 @@
 //! A store that accepts conditional writes and ignores the condition, as some servers do.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 
-use recsys_core::storage::{
-    Commit, Condition, Conditions, Listed, Pending, PendingWrite, Store, StoreError, Tag, probe,
-};
+use recsys_core::storage::{Commit, Condition, Conditions, Pending, PendingWrite, Store, StoreError, probe};
 
 /// A store that writes whatever the condition says.
 #[derive(Debug)]
 pub struct CarelessStore(pub Box<dyn Store>);
 
 impl Store for CarelessStore {
-    fn uri(&self, key: &str) -> String {
-        self.0.uri(key)
-    }
-
-    fn name(&self, key: &str) -> String {
-        self.0.name(key)
-    }
-
-    fn root_exists(&self) -> Result<bool, StoreError> {
-        self.0.root_exists()
-    }
-
-    fn open(&self, key: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
-        self.0.open(key)
-    }
-
-    fn read_tagged(&self, key: &str) -> Result<Option<(Vec<u8>, Tag)>, StoreError> {
-        self.0.read_tagged(key)
-    }
+    recsys_core::pass_on!(0: uri name root_exists open read_tagged remove stat list);
 
     fn begin(&self, key: &str) -> Result<Box<dyn PendingWrite + '_>, StoreError> {
         Ok(Box::new(CarelessWrite(self.0.begin(key)?)))
     }
 
-    fn stat(&self, key: &str) -> Result<Option<Listed>, StoreError> {
-        self.0.stat(key)
-    }
-
-    fn list(&self, folder: &str) -> Result<Vec<Listed>, StoreError> {
-        self.0.list(folder)
-    }
-
     fn conditions(&self) -> Result<Conditions, StoreError> {
         probe(self)
-    }
-
-    fn remove(&self, key: &str) -> Result<bool, StoreError> {
-        self.0.remove(key)
     }
 }
 

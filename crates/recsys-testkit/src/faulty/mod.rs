@@ -110,13 +110,7 @@ pub struct FaultyStore {
 }
 
 impl Store for FaultyStore {
-    fn uri(&self, key: &str) -> String {
-        self.inner.uri(key)
-    }
-
-    fn name(&self, key: &str) -> String {
-        self.inner.name(key)
-    }
+    recsys_core::pass_on!(inner: uri name);
 
     fn root_exists(&self) -> Result<bool, StoreError> {
         self.plan.run("root", || self.inner.root_exists())

@@ -4,9 +4,7 @@ use std::collections::HashMap;
 use std::io::{self, Cursor, Read, Write};
 
 use parking_lot::Mutex;
-use recsys_core::storage::{
-    Commit, Condition, Conditions, Listed, Pending, PendingWrite, Store, StoreError, Tag,
-};
+use recsys_core::storage::{Commit, Condition, Pending, PendingWrite, Store, StoreError, Tag};
 
 type State = Option<(Vec<u8>, Tag)>;
 
@@ -34,17 +32,7 @@ impl StaleStore {
 }
 
 impl Store for StaleStore {
-    fn uri(&self, key: &str) -> String {
-        self.inner.uri(key)
-    }
-
-    fn name(&self, key: &str) -> String {
-        self.inner.name(key)
-    }
-
-    fn root_exists(&self) -> Result<bool, StoreError> {
-        self.inner.root_exists()
-    }
+    recsys_core::pass_on!(inner: uri name root_exists remove stat list conditions);
 
     fn open(&self, key: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
         match self.late_state(key) {
@@ -62,22 +50,6 @@ impl Store for StaleStore {
 
     fn begin(&self, key: &str) -> Result<Box<dyn PendingWrite + '_>, StoreError> {
         Ok(Box::new(StaleWrite { store: self, key: key.to_owned(), inner: self.inner.begin(key)? }))
-    }
-
-    fn stat(&self, key: &str) -> Result<Option<Listed>, StoreError> {
-        self.inner.stat(key)
-    }
-
-    fn list(&self, folder: &str) -> Result<Vec<Listed>, StoreError> {
-        self.inner.list(folder)
-    }
-
-    fn conditions(&self) -> Result<Conditions, StoreError> {
-        self.inner.conditions()
-    }
-
-    fn remove(&self, key: &str) -> Result<bool, StoreError> {
-        self.inner.remove(key)
     }
 }
 

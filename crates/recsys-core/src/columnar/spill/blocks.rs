@@ -43,7 +43,11 @@ impl BlockWriter {
         let written = (|| {
             let compressor = match compressor {
                 Some(compressor) => compressor,
-                none => none.insert(new_compressor()?),
+                none => {
+                    let mut new = Compressor::new(LEVEL)?;
+                    new.set_parameter(CParameter::ChecksumFlag(true))?;
+                    none.insert(new)
+                }
             };
             let unpacked_bytes = u32::try_from(bytes.len()).map_err(io::Error::other)?;
             Ok(Block { packed: file.write(&compressor.compress(bytes)?)?, unpacked_bytes })
@@ -56,12 +60,6 @@ impl BlockWriter {
         self.blocks.index.shrink_to_fit();
         self.blocks
     }
-}
-
-fn new_compressor() -> io::Result<Compressor<'static>> {
-    let mut compressor = Compressor::new(LEVEL)?;
-    compressor.set_parameter(CParameter::ChecksumFlag(true))?;
-    Ok(compressor)
 }
 
 /// Blocks that can be read. Their space is given back when they are dropped.

@@ -1,7 +1,7 @@
 //! What must be in memory as a whole, and does not fit.
 
 use super::Budget;
-use crate::domain::class::Class;
+use crate::domain::class::class;
 
 /// Something that cannot be put into a temporary file takes more memory than the budget leaves for it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,12 +20,7 @@ pub struct BudgetExceeded {
     pub memory_bytes: u64,
 }
 
-impl BudgetExceeded {
-    /// What can be done about it.
-    pub fn class(&self) -> Class {
-        Class::Limit
-    }
-}
+class!(BudgetExceeded => Limit);
 
 /// Something that grows, and the share of the budget that it may take.
 #[derive(Debug)]

@@ -133,7 +133,8 @@ impl<E: Entry> Counted<E> {
             Self::Memory(entries) => return sums(&entries).try_for_each(|(key, count)| take(key, count)),
             Self::Runs(runs) => runs,
         };
-        let mut merge = Merge::new(runs.into_iter().map(KeyRun::new).collect())?;
+        let run = |blocks| KeyRun { entries: Entries::new(blocks), key: 0, count: 0 };
+        let mut merge = Merge::new(runs.into_iter().map(run).collect())?;
         let Some((_, run)) = merge.front() else { return Ok(()) };
         let (mut key, mut count) = (run.key, 0);
         while let Some((_, run)) = merge.front() {
@@ -183,12 +184,6 @@ struct KeyRun {
     entries: Entries,
     key: u64,
     count: u64,
-}
-
-impl KeyRun {
-    fn new(blocks: Blocks) -> Self {
-        Self { entries: Entries::new(blocks), key: 0, count: 0 }
-    }
 }
 
 impl Run for KeyRun {

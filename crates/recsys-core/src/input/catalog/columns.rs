@@ -46,14 +46,6 @@ pub struct AbsentColumn {
     pub similar: Option<String>,
 }
 
-impl AbsentColumn {
-    pub(super) fn new(column: &'static str, names: &[String]) -> Self {
-        // In JSON Lines, the exact name may occur with `null` in every row, so it does not count as similar.
-        let similar = names.iter().find(|name| *name != column && is_similar(name, column)).cloned();
-        Self { column, similar }
-    }
-}
-
 impl fmt::Display for AbsentColumn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { column, similar } = self;

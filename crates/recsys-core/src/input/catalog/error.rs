@@ -1,6 +1,6 @@
 //! Why a catalogue is refused.
 
-use std::io;
+use std::{fmt, io};
 
 use super::AbsentColumn;
 use crate::columnar::spill::BudgetExceeded;
@@ -90,14 +90,25 @@ impl CatalogError {
             Self::Limit(_) | Self::Memory(_) => Some(Class::Limit),
         }
     }
-}
 
-impl CatalogError {
     pub(super) fn read(name: &str, source: io::Error) -> Self {
         Self::Store(StoreError { action: "read", target: name.to_owned(), source })
     }
 
     pub(super) fn row(name: &str, line: u64, reason: impl Into<String>) -> Self {
         Self::Row { name: name.to_owned(), line, reason: reason.into() }
+    }
+}
+
+/// Displays a field in quotes, cut after 40 characters.
+pub(super) struct Shown<'a>(pub(super) &'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const LENGTH: usize = 40;
+        match self.0.char_indices().nth(LENGTH) {
+            Some((at, _)) => write!(f, "{:?}…", &self.0[..at]),
+            None => write!(f, "{:?}", self.0),
+        }
     }
 }

@@ -2,8 +2,8 @@
 
 use super::CatalogError;
 use super::columns::is_similar;
+use super::error::Shown;
 use super::records::Record;
-use super::shown::Shown;
 
 /// The columns of a catalogue, as indexes from 0.
 #[derive(Debug)]

@@ -28,23 +28,13 @@ json::object!(JsonRow<'a>);
 const FIELDS: [(&str, Type); 4] =
     [("item_id", Type::Text), ("tags", Type::Texts), ("namespace", Type::Text), ("created_at", Type::Text)];
 
-impl<'a> JsonRow<'a> {
-    /// Parses a line, without its price and date.
-    ///
-    /// # Errors
-    /// A message with the fault and its column.
-    pub(super) fn parse(line: &'a str) -> Result<Self, String> {
-        parse(line)
-    }
-}
-
 #[derive(Deserialize)]
 struct Price<'a> {
     #[serde(borrow)]
     price: Option<&'a RawValue>,
 }
 
-/// The price in a row that [`JsonRow::parse`] accepted, as written: a number keeps all its digits. Empty if absent.
+/// The price in a row that is a good [`JsonRow`], as written: a number keeps all its digits. Empty if absent.
 pub(super) fn price(line: &str) -> Result<Cow<'_, str>, String> {
     let Price { price: Some(price) } = parse(line)? else { return Ok(Cow::Borrowed("")) };
     match price.get().as_bytes().first() {
@@ -60,7 +50,7 @@ struct CreatedAt<'a> {
     created_at: Option<Text<'a>>,
 }
 
-/// The date in a row that [`JsonRow::parse`] accepted, as written. Empty if absent.
+/// The date in a row that is a good [`JsonRow`], as written. Empty if absent.
 pub(super) fn created_at(line: &str) -> Result<Cow<'_, str>, String> {
     let CreatedAt { created_at } = parse(line)?;
     Ok(created_at.map(|Text(time)| time).unwrap_or_default())
@@ -72,7 +62,7 @@ struct Presence {
     created_at: Option<IgnoredAny>,
 }
 
-/// Whether a row that [`JsonRow::parse`] accepted has a price, and a date.
+/// Whether a row that is a good [`JsonRow`] has a price, and a date.
 pub(super) fn has(line: &str) -> Result<(bool, bool), String> {
     let Presence { price, created_at } = parse(line)?;
     Ok((price.is_some(), created_at.is_some()))
@@ -84,7 +74,11 @@ pub(super) fn fields(line: &str) -> Result<Vec<String>, String> {
     Ok(fields.into_keys().collect())
 }
 
-fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, String> {
+/// Parses a line, or a value of it.
+///
+/// # Errors
+/// A message with the fault and its column.
+pub(super) fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, String> {
     serde_json::from_str(json).map_err(|error| {
         let Fault { reason, .. } = fault(json, &error, &FIELDS);
         format!("{reason} (column {})", error.column())

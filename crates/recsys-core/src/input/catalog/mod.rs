@@ -5,18 +5,15 @@
 
 mod bom;
 mod columns;
-mod created_at;
 mod error;
 mod first_lines;
 mod format;
 mod header;
 mod json_lines;
 mod json_row;
-mod price;
 mod quotes;
 mod records;
 mod rows;
-mod shown;
 
 use std::io::Read;
 
@@ -81,7 +78,8 @@ impl Catalog {
         let what = format!("the items of {name}");
         let mut held = budget.catalogue(&what);
         let mut first_lines = FirstLines::default();
-        let mut source = TeeReader { reader, copy: HashWriter::default() };
+        let mut hash = HashWriter::default();
+        let mut source = TeeReader { reader, copy: |bytes: &[u8]| hash.update(bytes) };
         let mut rows = CatalogRows::open(name, format, &mut source)?;
         while let Some(row) = rows.next_row()? {
             catalog.rows += 1;
@@ -103,7 +101,7 @@ impl Catalog {
         let says_nothing = format == CatalogFormat::Jsonl && catalog.rows == 0;
         catalog.without_tags = (!rows.has_tags() && !says_nothing).then(|| rows.absent("tags"));
         catalog.items.sort_unstable_by(|a, b| a.item_id.cmp(&b.item_id));
-        catalog.source_hash = source.copy.finish();
+        catalog.source_hash = hash.finish();
         Ok(catalog)
     }
 }

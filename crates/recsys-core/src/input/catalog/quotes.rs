@@ -6,9 +6,9 @@
 
 use memchr::memchr;
 
-/// Parser state.
+/// Tracks quotes across the chunks of a record: where in a field the last chunk has ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum At {
+pub(super) enum Quotes {
     /// Before the first byte of a field.
     #[default]
     Start,
@@ -22,38 +22,32 @@ enum At {
     Closed,
 }
 
-/// Tracks quotes across the chunks of a record.
-#[derive(Debug, Default)]
-pub(super) struct Quotes {
-    at: At,
-}
-
 impl Quotes {
     /// Scans the next chunk. Returns the position of the first stray byte behind a closing quote; do not call it
     /// again after that.
     pub(super) fn stray_text(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut next = 0;
         while let Some(byte) = bytes.get(next) {
-            self.at = match (self.at, byte) {
-                (At::Quoted, _) => match memchr(b'"', &bytes[next..]) {
+            *self = match (*self, byte) {
+                (Self::Quoted, _) => match memchr(b'"', &bytes[next..]) {
                     None => return None,
                     Some(before) => {
                         next += before;
-                        At::Quote
+                        Self::Quote
                     }
                 },
-                (At::Unquoted, _) => match bytes[next..].iter().position(|byte| ends_field(*byte)) {
+                (Self::Unquoted, _) => match bytes[next..].iter().position(|byte| ends_field(*byte)) {
                     None => return None,
                     Some(before) => {
                         next += before;
-                        At::Start
+                        Self::Start
                     }
                 },
-                (At::Start | At::Quote, b'"') => At::Quoted,
-                (At::Start | At::Quote | At::Closed, byte) if ends_field(*byte) => At::Start,
-                (At::Start, _) => At::Unquoted,
-                (At::Quote | At::Closed, b' ' | b'\t') => At::Closed,
-                (At::Quote | At::Closed, _) => return Some(next),
+                (Self::Start | Self::Quote, b'"') => Self::Quoted,
+                (Self::Start | Self::Quote | Self::Closed, byte) if ends_field(*byte) => Self::Start,
+                (Self::Start, _) => Self::Unquoted,
+                (Self::Quote | Self::Closed, b' ' | b'\t') => Self::Closed,
+                (Self::Quote | Self::Closed, _) => return Some(next),
             };
             next += 1;
         }

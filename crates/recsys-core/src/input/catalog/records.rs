@@ -146,12 +146,10 @@ impl<R: Read> Records<R> {
 
 /// The buffered input, refilled if empty; empty at the end of the file.
 fn fill<'a, R: Read>(reader: &'a mut BufReader<R>, name: &str) -> Result<&'a [u8], CatalogError> {
-    loop {
-        match reader.fill_buf() {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(CatalogError::read(name, error)),
-            // Fetched again: the borrow checker does not let the first result leave the loop.
-            Ok(_) => return Ok(reader.buffer()),
+    while let Err(error) = reader.fill_buf() {
+        if error.kind() != ErrorKind::Interrupted {
+            return Err(CatalogError::read(name, error));
         }
     }
+    Ok(reader.buffer())
 }

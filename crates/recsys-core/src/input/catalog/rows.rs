@@ -6,15 +6,18 @@ use std::io::Read;
 use jiff::Timestamp;
 
 use super::bom::{Unmarked, unmarked};
+use super::columns::is_similar;
+use super::error::Shown;
 use super::header::{Header, similar_to_namespace};
 use super::json_lines::JsonLines;
 use super::json_row::{self, JsonRow};
 use super::records::{Record, Records};
-use super::shown::Shown;
-use super::{AbsentColumn, CatalogError, CatalogFormat, Columns, created_at, price};
+use super::{AbsentColumn, CatalogError, CatalogFormat, Columns};
 use crate::columnar::dictionary::Interner;
 use crate::domain::limit::{Limit, LimitExceeded, Limits};
+use crate::encoding::decimal;
 use crate::encoding::json::Text;
+use crate::encoding::timestamp;
 use crate::input::event::id_of_length;
 
 /// An iterator-like reader of a catalogue.
@@ -57,6 +60,21 @@ pub struct CatalogRow<'a> {
 enum Rest<'a> {
     Csv(&'a Header, Record<'a>),
     Json(&'a str),
+}
+
+/// Parses an RFC 3339 timestamp, or a date as midnight UTC.
+///
+/// # Errors
+/// The predicate of an error message, such as "is neither a date …".
+fn created_at(text: &str) -> Result<Timestamp, &'static str> {
+    let shape = text.bytes().map(|b| if b.is_ascii_digit() { b'd' } else { b });
+    let time = if shape.eq(*b"dddd-dd-dd") {
+        timestamp::instant(&format!("{text}T00:00:00Z"))
+    } else {
+        timestamp::instant(text)
+    };
+    let expected = "is neither a date such as 2026-01-01 nor a timestamp such as 2026-01-01T08:00:00Z";
+    time.map_err(|_| expected)?.ok_or("is later than 9999-12-30T22:00:00Z, where the calendar ends here")
 }
 
 /// Whether a field contains a line break.
@@ -103,7 +121,9 @@ impl<R: Read> CatalogRows<R> {
 
     /// A missing column, with a similar name from the header or the first row if there is one.
     pub fn absent(&self, column: &'static str) -> AbsentColumn {
-        AbsentColumn::new(column, &self.names)
+        // In JSON Lines, the exact name may occur with `null` in every row, so it does not count as similar.
+        let similar = self.names.iter().find(|name| *name != column && is_similar(name, column)).cloned();
+        AbsentColumn { column, similar }
     }
 
     /// The next row, or `None` at the end of the file.
@@ -143,7 +163,7 @@ impl<R: Read> CatalogRows<R> {
             Source::Jsonl(lines) => {
                 let Some((line, text)) = lines.next(name)? else { return Ok(None) };
                 let bad = |reason: String| CatalogError::row(name, line, reason);
-                let row = JsonRow::parse(text).map_err(bad)?;
+                let row: JsonRow<'_> = json_row::parse(text).map_err(bad)?;
                 let Text(item_id) =
                     row.item_id.ok_or_else(|| bad("field `item_id` is missing".to_owned()))?;
                 if self.names.is_empty() {
@@ -210,11 +230,7 @@ impl CatalogRow<'_> {
     /// [`CatalogError::Row`] when it is not a decimal number, is too long for Postgres (more than 131,072 digits before the
     /// point or 16,383 after it), or is given twice.
     pub fn price(&self) -> Result<Option<String>, CatalogError> {
-        let text = match &self.rest {
-            Rest::Csv(header, record) => self.csv_field(header, *record, &header.price)?,
-            Rest::Json(line) => json_row::price(line).map_err(|reason| self.bad(reason))?,
-        };
-        self.given("price", &text, price::normalised)
+        self.parsed("price", |header| &header.price, json_row::price, decimal::plain)
     }
 
     /// When the item was created: an RFC 3339 timestamp, or a date such as `2026-01-01`, taken as midnight UTC.
@@ -223,11 +239,7 @@ impl CatalogRow<'_> {
     /// # Errors
     /// [`CatalogError::Row`] when it is neither, lies in the last hours of the year 9999, or is given twice.
     pub fn created_at(&self) -> Result<Option<Timestamp>, CatalogError> {
-        let text = match &self.rest {
-            Rest::Csv(header, record) => self.csv_field(header, *record, &header.created_at)?,
-            Rest::Json(line) => json_row::created_at(line).map_err(|reason| self.bad(reason))?,
-        };
-        self.given("created_at", &text, created_at::parse)
+        self.parsed("created_at", |header| &header.created_at, json_row::created_at, created_at)
     }
 
     /// The name of the file in messages.
@@ -235,24 +247,21 @@ impl CatalogRow<'_> {
         self.name
     }
 
-    fn csv_field<'b>(
-        &self,
-        header: &Header,
-        record: Record<'b>,
-        column: &Result<Option<usize>, String>,
-    ) -> Result<Cow<'b, str>, CatalogError> {
-        match column {
-            Ok(column) => Ok(Cow::Borrowed(column.map_or("", |at| record.field(at)))),
-            Err(reason) => Err(CatalogError::row(self.name, header.line, reason)),
-        }
-    }
-
-    fn given<T>(
+    /// The value of a field, which is in a `column` of a CSV file and where `json` finds it in a line of JSON.
+    fn parsed<T>(
         &self,
         field: &str,
-        text: &str,
-        parse: impl FnOnce(&str) -> Result<T, &'static str>,
+        column: fn(&Header) -> &Result<Option<usize>, String>,
+        json: fn(&str) -> Result<Cow<'_, str>, String>,
+        parse: fn(&str) -> Result<T, &'static str>,
     ) -> Result<Option<T>, CatalogError> {
+        let text = match &self.rest {
+            Rest::Csv(header, record) => match column(header) {
+                Ok(column) => Cow::Borrowed(column.map_or("", |at| record.field(at))),
+                Err(reason) => return Err(CatalogError::row(self.name, header.line, reason)),
+            },
+            Rest::Json(line) => json(line).map_err(|reason| self.bad(reason))?,
+        };
         let text = text.trim();
         if text.is_empty() {
             return Ok(None);

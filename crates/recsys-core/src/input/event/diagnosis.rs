@@ -23,15 +23,13 @@ pub(crate) enum Type {
 
 impl Type {
     fn takes(self, value: &str) -> bool {
-        // For errors inside a string, the library's own message is the best.
-        let is_of_type = |error: &serde_json::Error| !error.is_data();
+        fn is_of_type<'a, T: Deserialize<'a>>(value: &'a str) -> bool {
+            // For errors inside a string, the library's own message is the best.
+            serde_json::from_str::<Option<T>>(value).err().is_none_or(|error| !error.is_data())
+        }
         match self {
-            Self::Text => {
-                serde_json::from_str::<Option<Text<'_>>>(value).err().is_none_or(|error| is_of_type(&error))
-            }
-            Self::Texts => serde_json::from_str::<Option<Vec<Text<'_>>>>(value)
-                .err()
-                .is_none_or(|error| is_of_type(&error)),
+            Self::Text => is_of_type::<Text<'_>>(value),
+            Self::Texts => is_of_type::<Vec<Text<'_>>>(value),
             Self::Whole => serde_json::from_str::<Option<i64>>(value).is_ok(),
             Self::Number => serde_json::from_str::<Option<f64>>(value).is_ok(),
         }

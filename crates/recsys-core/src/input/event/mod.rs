@@ -187,44 +187,32 @@ pub(crate) fn id_of_length<'t>(field: &str, text: &'t str, max: usize) -> Result
     Err(format!("field `{field}` is {length} bytes long; limits.max_id_bytes allows {max}"))
 }
 
-/// An exposure as parsed, unchecked. `null` is the same as an absent field.
-#[derive(Debug, Default, Deserialize)]
-#[serde(remote = "Self")]
-pub struct RawExposure<'a> {
-    v: Option<i64>,
-    #[serde(borrow)]
-    ts: Option<Text<'a>>,
-    #[serde(borrow)]
-    tenant: Option<Text<'a>>,
-    #[serde(borrow)]
-    surface: Option<Text<'a>>,
-    #[serde(borrow)]
-    segment: Option<Text<'a>>,
-    #[serde(borrow)]
-    user_id: Option<Text<'a>>,
-    #[serde(borrow)]
-    session_id: Option<Text<'a>>,
-    #[serde(borrow)]
-    request_id: Option<Text<'a>>,
-    #[serde(borrow)]
-    item_id: Option<Text<'a>>,
-    rank: Option<i64>,
+/// Declares an event as it is parsed, unchecked, and the types of its fields for [`fault`]. `null` is the same as an absent
+/// field.
+macro_rules! raw_event {
+    ($(#[$doc:meta])* $name:ident { $($text:ident,)* } { $($number:ident: $rust:ty = $json:ident,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(remote = "Self")]
+        pub struct $name<'a> {
+            $(#[serde(borrow)] $text: Option<Text<'a>>,)*
+            $($number: Option<$rust>,)*
+        }
+
+        json::object!($name<'a>);
+
+        const FIELDS: &[(&str, Type)] =
+            &[$((stringify!($text), Type::Text),)* $((stringify!($number), Type::$json),)*];
+    };
 }
+use raw_event;
 
-json::object!(RawExposure<'a>);
-
-const FIELDS: [(&str, Type); 10] = [
-    ("v", Type::Whole),
-    ("ts", Type::Text),
-    ("tenant", Type::Text),
-    ("surface", Type::Text),
-    ("segment", Type::Text),
-    ("user_id", Type::Text),
-    ("session_id", Type::Text),
-    ("request_id", Type::Text),
-    ("item_id", Type::Text),
-    ("rank", Type::Whole),
-];
+raw_event! {
+    /// An exposure as parsed, unchecked.
+    RawExposure
+    { ts, tenant, surface, segment, user_id, session_id, request_id, item_id, }
+    { v: i64 = Whole, rank: i64 = Whole, }
+}
 
 fn required<'a>(field: &str, text: Option<&'a str>) -> Result<&'a str, Fault> {
     let text = trim(text.ok_or_else(|| Fault::new(format!("field `{field}` is missing")))?);
@@ -261,7 +249,7 @@ impl<'a> RawExposure<'a> {
     pub fn parse(line: &'a str) -> Result<Self, Fault> {
         match fast_line::parse(line) {
             Some(raw) => Ok(raw),
-            None => serde_json::from_str(line).map_err(|error| fault(line, &error, &FIELDS)),
+            None => serde_json::from_str(line).map_err(|error| fault(line, &error, FIELDS)),
         }
     }
 

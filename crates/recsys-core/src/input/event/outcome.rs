@@ -6,7 +6,7 @@
 
 use serde::Deserialize;
 
-use super::{Exposure, Fault, Rules, Type, fault, required, text, time, unknown_version};
+use super::{Exposure, Fault, Rules, Type, fault, raw_event, required, text, time, unknown_version};
 use crate::encoding::json::{self, Text};
 
 /// The type of an outcome.
@@ -28,49 +28,17 @@ impl OutcomeType {
     }
 }
 
-/// An outcome as parsed, unchecked. `null` is the same as an absent field.
-#[derive(Debug, Default, Deserialize)]
-#[serde(remote = "Self")]
-pub struct RawOutcome<'a> {
-    v: Option<i64>,
-    #[serde(borrow)]
-    ts: Option<Text<'a>>,
-    #[serde(borrow)]
-    tenant: Option<Text<'a>>,
-    #[serde(borrow)]
-    surface: Option<Text<'a>>,
-    #[serde(borrow)]
-    user_id: Option<Text<'a>>,
-    #[serde(borrow)]
-    session_id: Option<Text<'a>>,
-    #[serde(borrow)]
-    request_id: Option<Text<'a>>,
-    #[serde(borrow)]
-    item_id: Option<Text<'a>>,
-    #[serde(borrow)]
-    event_type: Option<Text<'a>>,
-    value: Option<f64>,
+raw_event! {
+    /// An outcome as parsed, unchecked.
+    RawOutcome
+    { ts, tenant, surface, user_id, session_id, request_id, item_id, event_type, }
+    { v: i64 = Whole, value: f64 = Number, }
 }
-
-json::object!(RawOutcome<'a>);
-
-const FIELDS: [(&str, Type); 10] = [
-    ("v", Type::Whole),
-    ("ts", Type::Text),
-    ("tenant", Type::Text),
-    ("surface", Type::Text),
-    ("user_id", Type::Text),
-    ("session_id", Type::Text),
-    ("request_id", Type::Text),
-    ("item_id", Type::Text),
-    ("event_type", Type::Text),
-    ("value", Type::Number),
-];
 
 impl<'a> RawOutcome<'a> {
     /// Parses the JSON of one line.
     pub fn parse(line: &'a str) -> Result<Self, Fault> {
-        serde_json::from_str(line).map_err(|error| fault(line, &error, &FIELDS))
+        serde_json::from_str(line).map_err(|error| fault(line, &error, FIELDS))
     }
 
     /// Checks the event against the rules. `None` for an event of another tenant or surface.

@@ -6,7 +6,7 @@
 
 use std::io::{self, Write};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use super::hopeless::{Bounds, Hopeless, Progress, Seen};
 use super::line::BadLine;
@@ -21,7 +21,6 @@ use crate::storage::StoreError;
 const BLOCK_BYTES: usize = 1 << 18;
 
 /// Collects bad lines while files are read.
-#[derive(Debug)]
 pub struct BadLineWriter {
     budget: Budget,
     /// The names of the files as used in the quarantine file.
@@ -43,12 +42,6 @@ struct State {
     first: Option<(Place, String)>,
 }
 
-impl std::fmt::Debug for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("State").field("lines", &self.lines).finish_non_exhaustive()
-    }
-}
-
 /// A part of a stretch, which begins at a line of a file. The derived order is that of the quarantine file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Piece {
@@ -58,47 +51,38 @@ struct Piece {
 }
 
 impl BadLineWriter {
-    /// Collects the bad lines of `files`, given by their names in the quarantine file.
-    pub fn new(files: Vec<String>, budget: &Budget) -> Self {
-        Self { budget: budget.clone(), files, bounds: Bounds::default(), state: Mutex::default() }
-    }
-
-    /// Stops reading once the bad lines exceed `bounds`.
-    #[must_use]
-    pub fn within(self, bounds: Bounds) -> Self {
-        Self { bounds, ..self }
+    /// Collects the bad lines of `files`, given by their names in the quarantine file. Stops reading once they exceed
+    /// `bounds`.
+    pub fn new(files: Vec<String>, budget: &Budget, bounds: Bounds) -> Self {
+        Self { budget: budget.clone(), files, bounds, state: Mutex::default() }
     }
 
     /// Sets the number of bytes that will be read, if known.
     pub(crate) fn expect(&self, bytes: Option<u64>) {
-        self.state().progress.total_bytes = bytes;
+        self.state.lock().progress.total_bytes = bytes;
     }
 
     /// Whether all input has been read. `false` if the length of a file is unknown.
     pub(crate) fn has_seen_all(&self) -> bool {
-        let Progress { total_bytes, seen } = &self.state().progress;
+        let Progress { total_bytes, seen } = &self.state.lock().progress;
         *total_bytes == Some(seen.bytes)
     }
 
     /// Counts a stretch without bad lines.
     pub(crate) fn note(&self, seen: Seen) {
-        self.state().progress.add(seen);
+        self.state.lock().progress.add(seen);
     }
 
     /// Number of lines set aside.
     pub fn lines(&self) -> u64 {
-        self.state().lines
+        self.state.lock().lines
     }
 
     /// Begins a stretch of a file. Each must begin at a different line.
     pub(crate) fn stretch(&self, file: usize, line: u64) -> Chunk<'_> {
-        let bytes_before = self.state().bytes;
+        let bytes_before = self.state.lock().bytes;
         let piece = Piece { file, line, part: 0 };
         Chunk { aside: self, piece, bytes: Vec::new(), bytes_before, lines: 0 }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
     }
 
     /// The bad lines in the order of files and lines.
@@ -129,7 +113,7 @@ impl Chunk<'_> {
         let aside = self.aside;
         let file = aside.files.get(place.file).map_or("", String::as_str);
         if self.lines == 0 {
-            let mut state = aside.state();
+            let mut state = aside.state.lock();
             if state.first.as_ref().is_none_or(|(first, _)| place < *first) {
                 let column = fault.column.map(|column| format!(":{column}")).unwrap_or_default();
                 state.first = Some((place, format!("{file}:{}{column}: {}", place.line, fault.reason)));
@@ -151,13 +135,13 @@ impl Chunk<'_> {
             return Ok(());
         }
         self.write_block()?;
-        let mut state = self.aside.state();
+        let mut state = self.aside.state.lock();
         state.lines += std::mem::take(&mut self.lines);
         Err(Stop::Hopeless(Hopeless::Bytes { max_bytes }))
     }
 
     fn write_block(&mut self) -> Result<(), StoreError> {
-        let mut state = self.aside.state();
+        let mut state = self.aside.state.lock();
         let blocks = match &mut state.blocks {
             Some(blocks) => blocks,
             none => none.insert(BlockWriter::new(&self.aside.budget)),
@@ -179,7 +163,7 @@ impl Chunk<'_> {
         if !self.bytes.is_empty() {
             self.write_block()?;
         }
-        let mut state = self.aside.state();
+        let mut state = self.aside.state.lock();
         state.lines += self.lines;
         state.progress.add(seen);
         // Other threads may have written blocks since this stretch began.
@@ -215,17 +199,12 @@ impl Write for Chunk<'_> {
 }
 
 /// The bad lines of the files, in the form of the quarantine file.
+#[derive(Debug)]
 pub struct BadLines {
     blocks: Option<Blocks>,
     order: Vec<usize>,
     lines: u64,
     first: Option<String>,
-}
-
-impl std::fmt::Debug for BadLines {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BadLines").field("lines", &self.lines).finish_non_exhaustive()
-    }
 }
 
 impl BadLines {

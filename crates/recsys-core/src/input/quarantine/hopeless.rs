@@ -1,7 +1,5 @@
 //! Decides when to stop reading because the day will be refused whatever follows.
 
-use std::fmt;
-
 use crate::domain::share::Share;
 
 /// Limits on bad lines.
@@ -13,22 +11,17 @@ pub struct Bounds {
     pub max_ratio: Share,
 }
 
-/// No limits.
-impl Default for Bounds {
-    fn default() -> Self {
-        Self { max_bytes: u64::MAX, max_ratio: Share::MAX }
-    }
-}
-
 /// The limit that bad lines have exceeded.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 pub enum Hopeless {
     /// The bad lines take more bytes than allowed.
+    #[error("the invalid lines take more than {max_bytes} bytes")]
     Bytes {
         /// The allowed bytes.
         max_bytes: u64,
     },
     /// So many lines are bad that the rest cannot bring the share down to the limit.
+    #[error("{invalid} of {lines} lines are invalid, and the rest cannot bring that down to {max}")]
     Ratio {
         /// Number of bad lines so far.
         invalid: u64,
@@ -45,20 +38,6 @@ impl Hopeless {
         match self {
             Self::Bytes { .. } => "max_quarantine_bytes",
             Self::Ratio { .. } => "max_invalid_ratio",
-        }
-    }
-}
-
-impl fmt::Display for Hopeless {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bytes { max_bytes } => write!(f, "the invalid lines take more than {max_bytes} bytes"),
-            Self::Ratio { invalid, lines, max } => {
-                write!(
-                    f,
-                    "{invalid} of {lines} lines are invalid, and the rest cannot bring that down to {max}"
-                )
-            }
         }
     }
 }

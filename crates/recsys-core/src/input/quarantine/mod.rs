@@ -12,7 +12,7 @@ pub use bad_lines::{BadLineWriter, BadLines};
 pub(crate) use hopeless::Seen;
 pub use hopeless::{Bounds, Hopeless};
 
-use crate::domain::class::Class;
+use crate::domain::class::class;
 use crate::domain::id::Scope;
 use crate::domain::share::Share;
 use crate::domain::stream::Stream;
@@ -53,12 +53,7 @@ pub struct TooManyInvalid {
     pub first: String,
 }
 
-impl TooManyInvalid {
-    /// What can be done about it.
-    pub fn class(&self) -> Class {
-        Class::Refused
-    }
-}
+class!(TooManyInvalid => Refused);
 
 /// Reading was stopped because too many lines of a day are bad.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -85,12 +80,7 @@ pub struct Stopped {
     pub first: String,
 }
 
-impl Stopped {
-    /// What can be done about it.
-    pub fn class(&self) -> Class {
-        Class::Refused
-    }
-}
+class!(Stopped => Refused);
 
 /// The share of `lines` that is invalid.
 #[allow(clippy::cast_precision_loss, reason = "a share needs no more than 53 bits")]
@@ -107,15 +97,9 @@ pub struct Quarantine<'a> {
 }
 
 impl<'a> Quarantine<'a> {
-    /// The quarantine files for exposures of `scope`; `store` is that of canonical data.
-    pub fn new(store: &'a dyn Store, scope: &'a Scope) -> Self {
-        Self { store, scope, stream: Stream::Exposures }
-    }
-
-    /// The files of `stream` in the same place.
-    #[must_use]
-    pub fn of(self, stream: Stream) -> Self {
-        Self { stream, ..self }
+    /// The quarantine files for the events of `scope` in `stream`; `store` is that of canonical data.
+    pub fn new(store: &'a dyn Store, scope: &'a Scope, stream: Stream) -> Self {
+        Self { store, scope, stream }
     }
 
     fn key(&self, day: Day) -> String {

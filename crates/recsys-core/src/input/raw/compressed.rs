@@ -6,11 +6,10 @@ use std::ffi::OsStr;
 use std::io::{self, Cursor, ErrorKind, Read};
 use std::path::Path;
 
-use super::cause::cause;
 use super::gzip::Members;
 use super::zstd_window::{MaxWindow, WindowTooLarge};
 use crate::input::magic::not_text;
-use crate::storage::{Store, StoreError};
+use crate::storage::{Store, StoreError, cause};
 
 /// A permanent defect of a compressed file: reading it again would fail again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -4,8 +4,8 @@
 
 use std::io::{self, BufReader, Read};
 
-use super::cause::cause;
 use crate::columnar::spill::Budget;
+use crate::storage::cause;
 
 /// The largest window allowed, as a power of two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

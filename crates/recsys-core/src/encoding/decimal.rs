@@ -1,4 +1,4 @@
-//! Normalises a price to a plain decimal, exact to the last digit.
+//! Plain decimals, exact to the last digit.
 
 /// Maximum digits before the point in Postgres' `numeric`.
 const MAX_WHOLE: i64 = 131_072;
@@ -14,7 +14,7 @@ const MAX_FRACTION: i64 = 16_383;
 ///
 /// # Errors
 /// The predicate of an error message, such as "is not a decimal number …".
-pub(super) fn normalised(text: &str) -> Result<String, &'static str> {
+pub(crate) fn plain(text: &str) -> Result<String, &'static str> {
     const EXPECTED: &str = "is not a decimal number such as 1234.50";
     const TOO_LONG: &str = "has more than 131072 digits before the point or 16383 after it";
     let (minus, unsigned) = match text.strip_prefix('-') {
