@@ -9,7 +9,7 @@ use crate::operate::{
     VerifyJob, config, db, diff, gc, history, release, rollback, show, status, verify,
 };
 use crate::pipeline::run;
-use crate::shell::cli::{CommandFlags, CommonArgs, EXIT_CODES, Flags, RunJob};
+use crate::shell::cli::{CommonArgs, EXIT_CODES, Flags, RunJob};
 use crate::watch::metrics::Run;
 
 /// Flags of `recsys-pipelines`.
@@ -35,7 +35,7 @@ macro_rules! commands {
             }
 
             fn scope(&self) -> Option<Scope> {
-                match &self.command { $(Command::$variant(flags) => CommandFlags::scope(flags),)* }
+                match &self.command { $(Command::$variant(flags) => flags.scope(),)* }
             }
 
             fn command_name(&self) -> Option<&'static str> {

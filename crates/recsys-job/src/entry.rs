@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::Parser;
 use clap::error::ErrorKind;
 use recsys_core::threads::parallel::NotStarted;
 use serde_json::json;
@@ -16,7 +17,7 @@ use crate::watch::failure_note;
 use crate::watch::metrics::{self, Run};
 
 /// Runs a job: reads its flags, sets up logs, calls it, and turns a failure into one line and an exit code.
-pub fn main<F: Flags>(
+pub fn main<F: Flags + Parser>(
     name: &'static str,
     about: &'static str,
     job: fn(&F, &Run) -> anyhow::Result<()>,
@@ -35,7 +36,7 @@ pub fn main<F: Flags>(
     let mut run_id = None;
     let begun = run_id::begin()
         .and_then(|id| logging::init(common.log_format, run_id.insert(id).clone()))
-        .and_then(|()| Ok(interrupt::watch().map_err(JobError::Signals)?))
+        .and_then(|()| Ok(interrupt::watch().map_err(|error| JobError::Io("watch for signals", error))?))
         .and_then(|()| start_threads());
     let has_begun = begun.is_ok();
     let outcome = begun.and_then(|()| job(&flags, &run));

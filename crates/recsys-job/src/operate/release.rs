@@ -7,7 +7,7 @@ use recsys_core::publish::{Holds, describe};
 use serde::Serialize;
 
 use super::Operator;
-use crate::shell::cli::{CommandFlags, CommonArgs, ScopeArgs};
+use crate::shell::cli::{CommonArgs, ScopeArgs};
 use crate::shell::output::Output;
 
 #[derive(Debug, Clone, Args)]
@@ -23,20 +23,10 @@ pub(crate) struct ReleaseJob {
     pub(super) common: CommonArgs,
 }
 
-impl CommandFlags for ReleaseJob {
-    fn common(&self) -> &CommonArgs {
-        &self.common
-    }
-
-    fn scope(&self) -> Option<Scope> {
-        Some(self.scope.scope())
-    }
-}
-
 #[derive(Debug, Serialize)]
 struct Document<'a> {
-    tenant: &'a str,
-    surface: &'a str,
+    #[serde(flatten)]
+    scope: &'a Scope,
     /// Holds that were released.
     released: Holds,
     /// Holds that remain.
@@ -61,6 +51,5 @@ pub(crate) fn release(flags: &ReleaseJob) -> anyhow::Result<()> {
         output.line(format_args!("{scope}: released: {}", describe(&released)));
         output.line("the next publish goes forward again");
     }
-    let (tenant, surface) = (scope.tenant.as_str(), scope.surface.as_str());
-    output.end(&Document { tenant, surface, released, holds }, Ok(()))
+    output.end(&Document { scope: &scope, released, holds }, Ok(()))
 }

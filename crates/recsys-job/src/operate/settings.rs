@@ -1,6 +1,5 @@
 //! `config show` and `config check`: the effective configuration, and the origin of each value.
 
-use recsys_core::domain::id::Scope;
 use std::collections::BTreeMap;
 
 use recsys_core::artifact::Kind;
@@ -11,32 +10,22 @@ use serde_json::Value;
 use super::table;
 use crate::config::{Config, ConfigError};
 use crate::pipeline::database;
-use crate::shell::cli::{CommandFlags, CommonArgs};
+use crate::shell::cli::{CommonArgs, Flags};
 use crate::shell::output::Output;
 
 /// The commands of `recsys-pipelines config`.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Print every setting, its value, and where the value came from
-    Show(ConfigJob),
+    Show(CommonArgs),
     /// Check the configuration; exit code 2 says what is wrong with it
-    Check(ConfigJob),
+    Check(CommonArgs),
 }
 
-#[derive(Debug, Clone, clap::Args)]
-pub(crate) struct ConfigJob {
-    #[command(flatten)]
-    common: CommonArgs,
-}
-
-impl CommandFlags for ConfigCommand {
+impl Flags for ConfigCommand {
     fn common(&self) -> &CommonArgs {
         let (Self::Show(flags) | Self::Check(flags)) = self;
-        &flags.common
-    }
-
-    fn scope(&self) -> Option<Scope> {
-        None
+        flags
     }
 }
 
@@ -56,14 +45,14 @@ struct Setting {
 }
 
 /// `recsys-pipelines config show`.
-fn show(flags: &ConfigJob) -> anyhow::Result<()> {
-    let (config, origins) = Config::load_with_origins(flags.common.config.as_deref())?;
+fn show(flags: &CommonArgs) -> anyhow::Result<()> {
+    let (config, origins) = Config::load_with_origins(flags.config.as_deref())?;
     let mut settings = BTreeMap::new();
     flatten("", config.to_value(), &mut |key, value| {
         let origin = origins.get(key).cloned().unwrap_or_else(|| "default".to_owned());
         settings.insert(key.to_owned(), Setting { value, origin });
     });
-    let output = Output::new(flags.common.json);
+    let output = Output::new(flags.json);
     let mut table = table(["SETTING", "VALUE", "ORIGIN"]);
     for (key, Setting { value, origin }) in &settings {
         table.add_row([key, &value.to_string(), origin]);
@@ -73,14 +62,14 @@ fn show(flags: &ConfigJob) -> anyhow::Result<()> {
 }
 
 /// `recsys-pipelines config check`.
-fn check(flags: &ConfigJob, driver: &dyn Driver) -> anyhow::Result<()> {
-    let config = Config::load(flags.common.config.as_deref())?;
+fn check(flags: &CommonArgs, driver: &dyn Driver) -> anyhow::Result<()> {
+    let config = Config::load(flags.config.as_deref())?;
     database::check(&config, driver)?;
     config.notify.check_environment()?;
     if config.artifact_kinds.contains(&Kind::ContentSim) && config.catalog.path.is_none() {
         return Err(ConfigError::CatalogMissing.into());
     }
-    let output = Output::new(flags.common.json);
+    let output = Output::new(flags.json);
     output.line("the configuration is valid");
     output.end(&serde_json::json!({"valid": true}), Ok(()))
 }

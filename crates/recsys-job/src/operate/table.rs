@@ -1,6 +1,7 @@
 //! Tables on standard output.
 
 use comfy_table::presets;
+use recsys_core::domain::id::Scope;
 
 use crate::shell::visible;
 
@@ -19,6 +20,12 @@ pub(super) fn table<const N: usize>(header: [&str; N]) -> Table {
 impl Table {
     pub(super) fn add_row<const N: usize>(&mut self, cells: [&str; N]) {
         self.0.add_row(cells.map(visible::line));
+    }
+
+    /// Adds a row that begins with a tenant and surface.
+    pub(super) fn add_row_of<const N: usize>(&mut self, scope: &Scope, cells: [&str; N]) {
+        let names = [scope.tenant.as_str(), scope.surface.as_str()];
+        self.0.add_row(names.into_iter().chain(cells).map(visible::line));
     }
 
     /// The rendered table, without trailing blanks.

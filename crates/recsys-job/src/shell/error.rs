@@ -15,7 +15,6 @@ use recsys_core::domain::class::Class;
 use recsys_core::domain::limit::LimitExceeded;
 use recsys_core::domain::weights::TooHeavy;
 use recsys_core::domain::window::{Day, DayError, Window, ranges};
-use recsys_core::encoding::json::error_in_words;
 use recsys_core::gate::Refused;
 use recsys_core::input::catalog::CatalogError;
 use recsys_core::input::lines::LinesError;
@@ -35,7 +34,7 @@ use crate::config::ConfigError;
 /// Why a job failed.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
-    /// Flags that make no sense together.
+    /// Flags that make no sense together, or that name what is not there.
     #[error("{0}")]
     Usage(String),
     /// The same of a day without one event, where the raw events are of others.
@@ -54,9 +53,9 @@ pub enum JobError {
         /// What they add up to.
         source: TooHeavy,
     },
-    /// Standard output cannot be written.
-    #[error("cannot write to standard output")]
-    Output(#[source] std::io::Error),
+    /// Standard output cannot be written, or the like.
+    #[error("cannot {0}")]
+    Io(&'static str, #[source] io::Error),
     /// A day was ingested again while a window that holds it was built.
     #[error("the canonical data of {0} changed while it was built from; run the job again")]
     Changed(Day),
@@ -123,28 +122,6 @@ pub enum JobError {
         /// What is wrong with it.
         problem: Unfit,
     },
-    /// There is nothing where the registry should be.
-    #[error("registry {0} does not exist or is empty; set registry_dir or out_dir")]
-    NoRegistry(String),
-    /// A filter that lets nothing through.
-    #[error("no manifest in registry {registry} is of that tenant or surface{known}")]
-    NothingMatches {
-        /// The registry.
-        registry: String,
-        /// What there is.
-        known: Known,
-    },
-    /// There is nothing to show.
-    #[error("{name} does not exist; nothing was published there{known}")]
-    NoHistory {
-        /// The manifest.
-        name: String,
-        /// What there is.
-        known: Known,
-    },
-    /// The artifact has no such item or user.
-    #[error("{0}")]
-    NotListed(String),
     /// The checkpoint knows of a publish, and the registry does not.
     #[error(
         "{checkpoint} says that {day} was published, and {manifest} does not exist: is registry_dir the one it was \
@@ -158,46 +135,9 @@ pub enum JobError {
         /// The manifest.
         manifest: String,
     },
-    /// The chain of the history ends before the manifest that is asked for.
-    #[error("the manifest before {0:.12} is not in the history any more; name another one with --from")]
-    Gap(String),
-    /// Neither of two manifests names a kind.
-    #[error("neither manifest names {0}; nothing to compare")]
-    NoKind(Kind),
-    /// Something is older than it may be, or missing.
+    /// What is there is not good enough: stale, damaged or wrong.
     #[error("{0}")]
-    Stale(String),
-    /// A published blob is missing or damaged.
-    #[error("{0}")]
-    Damaged(String),
-    /// Signals cannot be watched.
-    #[error("cannot watch for signals")]
-    Signals(#[source] std::io::Error),
-    /// The checkpoint is of a day that has not come.
-    #[error(
-        "checkpoint {name} says that {day} was published, which lies in the future: it is {today} here; correct the \
-         clock, or write the last day published into it, as {{\"day\":\"{today}\"}}"
-    )]
-    FutureCheckpoint {
-        /// The file.
-        name: String,
-        /// Its day.
-        day: Day,
-        /// The day here.
-        today: Day,
-    },
-    /// The checkpoint cannot be read.
-    #[error(
-        "checkpoint {name} is not a checkpoint: {}; write the last day published into it, as {{\"day\":\"2026-01-31\"}}, \
-         or remove it and say with --start where to begin",
-        error_in_words(problem)
-    )]
-    Checkpoint {
-        /// The file.
-        name: String,
-        /// Where it departs from its schema.
-        problem: serde_json::Error,
-    },
+    Refused(String),
 }
 
 /// Tenants and surfaces that there are, for whoever has asked for another one.
@@ -232,28 +172,16 @@ impl JobError {
     /// What can be done about it.
     fn class(&self) -> Class {
         match self {
-            Self::NothingStaged(_) | Self::Output(_) | Self::Signals(_) | Self::Changed(_) => {
-                Class::Transient
-            }
-            Self::Usage(_)
-            | Self::NoRegistry(_)
-            | Self::NoHistory { .. }
-            | Self::NothingMatches { .. }
-            | Self::NotListed(_)
-            | Self::Gap(_)
-            | Self::NoKind(_)
-            | Self::NotIngested(_) => Class::Usage,
+            Self::NothingStaged(_) | Self::Io(..) | Self::Changed(_) => Class::Transient,
+            Self::Usage(_) | Self::NotIngested(_) => Class::Usage,
             Self::OpenDay(_)
             | Self::FutureDay(_)
             | Self::RefusedDays { .. }
             | Self::NotTaken(_)
             | Self::BuiltBefore { .. }
             | Self::NotMet { .. }
-            | Self::Checkpoint { .. }
-            | Self::FutureCheckpoint { .. }
             | Self::NotPublished { .. }
-            | Self::Stale(_)
-            | Self::Damaged(_) => Class::Refused,
+            | Self::Refused(_) => Class::Refused,
             Self::Unfit { problem, .. } => problem.class(),
             Self::Heavy { .. } => Class::Limit,
         }
@@ -442,7 +370,7 @@ mod tests {
             (RootError::NoBucket("x".into()).into(), Exit::Usage),
             (RootError::Runtime(io::Error::other("no threads")).into(), Exit::Failure),
             (ConfigError::DsnMissing.into(), Exit::Usage),
-            (JobError::Stale("x".into()).into(), Exit::Refused),
+            (JobError::Refused("x".into()).into(), Exit::Refused),
             (JobError::Usage("x".into()).into(), Exit::Usage),
             (JobError::NothingStaged("x".into()).into(), Exit::Failure),
             // What a process leaves when it is told to stop is no refusal.

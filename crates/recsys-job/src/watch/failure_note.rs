@@ -9,6 +9,7 @@ use std::io;
 
 use jiff::Timestamp;
 use recsys_core::domain::id::Scope;
+use recsys_core::encoding::json;
 use recsys_core::storage::{BucketFault, Condition, Store, StoreError, layout};
 use serde::{Deserialize, Serialize};
 
@@ -87,9 +88,7 @@ fn write(
         exit_code: exit(error) as u8,
         message: line[..end].to_owned(),
     };
-    let mut bytes = serde_json::to_vec_pretty(&note).unwrap_or_default();
-    bytes.push(b'\n');
-    store.put(&layout::failure(scope, &run.binary), &bytes, Condition::Always).map(drop)
+    store.put(&layout::failure(scope, &run.binary), &json::readable(&note), Condition::Always).map(drop)
 }
 
 /// Usage and configuration errors were seen by the caller before anything was done. Interruptions are not failures. And

@@ -9,8 +9,7 @@ use recsys_core::publish::{describe, is_from_the_future};
 
 use super::super::{self as operate, Failure, readable};
 use super::StatusJob;
-use super::limits::Limits;
-use super::surface::{KindStatus, State, SurfaceStatus};
+use super::surface::{KindStatus, Limits, State, SurfaceStatus};
 use crate::shell::clock;
 use crate::shell::output::Output;
 
@@ -41,8 +40,7 @@ fn surfaces(output: &Output, manifests: &[SurfaceStatus], failures: &[Failure]) 
         "LAST FAILURE",
     ]);
     for failure in failures {
-        let Failure { tenant, surface, .. } = failure;
-        table.add_row([tenant, surface, failure.word(), NONE, NONE, NONE, NONE, NONE, NONE]);
+        table.add_row_of(&failure.scope, [failure.word(), NONE, NONE, NONE, NONE, NONE, NONE]);
     }
     for status in manifests {
         let states: Vec<&str> = status.states.iter().map(|state| state.word()).collect();
@@ -59,9 +57,7 @@ fn surfaces(output: &Output, manifests: &[SurfaceStatus], failures: &[Failure]) 
         };
         let failure = status.last_failure.as_ref();
         let failure = failure.map(|note| format!("{} {} ago", note.binary, since(note.at)));
-        table.add_row([
-            &status.tenant,
-            &status.surface,
+        let cells = [
             &states.join(", "),
             &or_none(status.data_until),
             &duration(status.lag_seconds),
@@ -69,7 +65,8 @@ fn surfaces(output: &Output, manifests: &[SurfaceStatus], failures: &[Failure]) 
             &checkpoint,
             &refused,
             &failure.unwrap_or_else(|| NONE.to_owned()),
-        ]);
+        ];
+        table.add_row_of(&status.scope, cells.map(String::as_str));
     }
     output.line(table.trim_fmt());
 }
@@ -89,15 +86,11 @@ fn kinds(output: &Output, manifests: &[SurfaceStatus], failures: &[Failure]) {
         "",
     ]);
     for failure in failures {
-        let Failure { tenant, surface, .. } = failure;
-        table.add_row([tenant, surface, NONE, NONE, NONE, NONE, NONE, NONE, NONE, failure.word()]);
+        table.add_row_of(&failure.scope, [NONE, NONE, NONE, NONE, NONE, NONE, NONE, failure.word()]);
     }
     for status in manifests {
-        let SurfaceStatus { tenant, surface, kinds, missing, .. } = status;
-        for kind in kinds {
-            table.add_row([
-                tenant,
-                surface,
+        for kind in &status.kinds {
+            let cells = [
                 kind.kind.as_str(),
                 kind.segment.as_ref().map_or(NONE, Segment::as_str),
                 &kind.window.to_string(),
@@ -106,11 +99,12 @@ fn kinds(output: &Output, manifests: &[SurfaceStatus], failures: &[Failure]) {
                 &duration(Some(kind.lag_seconds)),
                 &duration(Some(kind.age_seconds)),
                 state(status, kind),
-            ]);
+            ];
+            table.add_row_of(&status.scope, cells);
         }
-        for kind in missing {
-            let (kind, state) = (kind.as_str(), State::Missing.word());
-            table.add_row([tenant, surface, kind, NONE, NONE, NONE, NONE, NONE, NONE, state]);
+        for kind in &status.missing {
+            let cells = [kind.as_str(), NONE, NONE, NONE, NONE, NONE, NONE, State::Missing.word()];
+            table.add_row_of(&status.scope, cells);
         }
     }
     output.line(table.trim_fmt());
@@ -129,7 +123,7 @@ fn state(status: &SurfaceStatus, kind: &KindStatus) -> &'static str {
 pub(super) fn problems(output: &Output, manifests: &[SurfaceStatus], limits: Limits, horizon: Timestamp) {
     for status in manifests {
         for problem in problems_of(status, limits, horizon) {
-            output.line(format_args!("{}/{}: {problem}", status.tenant, status.surface));
+            output.line(format_args!("{}: {problem}", status.scope));
         }
     }
 }
@@ -144,7 +138,7 @@ fn problems_of(status: &SurfaceStatus, limits: Limits, horizon: Timestamp) -> Ve
             format!("{kind} has the window {window}, which lies in the future")
         });
     }
-    if limits.age.is_some() || limits.window_age.is_some() {
+    if limits.any() {
         problems.extend(status.missing.iter().map(|kind| format!("{kind} is missing")));
     }
     for kind in &status.kinds {
@@ -152,14 +146,14 @@ fn problems_of(status: &SurfaceStatus, limits: Limits, horizon: Timestamp) -> Ve
             let seconds = SignedDuration::from_secs(seconds);
             most.filter(|most| seconds > *most).map(|most| (readable(seconds), readable(most)))
         };
-        if let Some((lag, most)) = exceeded(kind.lag_seconds, limits.window_age) {
+        if let Some((lag, most)) = exceeded(kind.lag_seconds, limits.max_window_age) {
             let until = kind.data_until;
             problems.push(format!(
                 "the data of {} goes until {until}, {lag} ago, at most {most} allowed",
                 kind.kind
             ));
         }
-        if let Some((age, most)) = exceeded(kind.age_seconds, limits.age) {
+        if let Some((age, most)) = exceeded(kind.age_seconds, limits.max_age) {
             problems.push(format!("{} was built {age} ago, at most {most} allowed", kind.kind));
         }
     }
@@ -197,6 +191,6 @@ fn duration(seconds: Option<i64>) -> String {
 }
 
 /// Time since a note was written. Notes carry the system time, whatever the pinned clock says.
-fn since(then: jiff::Timestamp) -> String {
+fn since(then: Timestamp) -> String {
     readable(operate::age(clock::wall(), then))
 }

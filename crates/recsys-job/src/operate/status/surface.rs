@@ -2,7 +2,8 @@
 
 use std::cmp::{Ordering, Reverse};
 
-use jiff::Timestamp;
+use clap::Args;
+use jiff::{SignedDuration, Timestamp};
 use recsys_core::artifact::Kind;
 use recsys_core::domain::id::{Scope, Segment};
 use recsys_core::domain::window::{Day, Window};
@@ -12,10 +13,30 @@ use serde::Serialize;
 
 use super::super::{Operator, age};
 use super::around::Around;
-use super::limits::Limits;
+use crate::shell::cli::parse_age;
 use crate::watch::failure_note::FailureNote;
 use crate::watch::metrics::Record;
 use crate::watch::step::{Meter, Report};
+
+/// Maximum ages of an artifact.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct Limits {
+    /// Exit with code 3 when an artifact was built longer ago than this, such as 26h, or a kind of
+    /// `artifact_kinds` is missing
+    #[arg(long, value_name = "AGE", value_parser = parse_age)]
+    pub(super) max_age: Option<SignedDuration>,
+
+    /// Exit with code 3 when the window of an artifact ended longer ago than this, such as 50h, or a kind of
+    /// `artifact_kinds` is missing
+    #[arg(long, value_name = "AGE", value_parser = parse_age)]
+    pub(super) max_window_age: Option<SignedDuration>,
+}
+
+impl Limits {
+    pub(super) fn any(self) -> bool {
+        self.max_age.is_some() || self.max_window_age.is_some()
+    }
+}
 
 /// State of a surface, worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -52,8 +73,8 @@ impl State {
 
 #[derive(Debug, Serialize)]
 pub(super) struct SurfaceStatus {
-    pub(super) tenant: String,
-    pub(super) surface: String,
+    #[serde(flatten)]
+    pub(super) scope: Scope,
     /// Worst first; only `good` if there is no problem.
     pub(super) states: Vec<State>,
     /// None if there is no manifest.
@@ -102,8 +123,7 @@ impl SurfaceStatus {
     /// Sort order: worst state, then oldest data, then name.
     pub(super) fn worst_first(&self, other: &Self) -> Ordering {
         let key = |status: &Self| (status.worst(), Reverse(status.lag_seconds));
-        let names = || (&self.tenant, &self.surface).cmp(&(&other.tenant, &other.surface));
-        key(self).cmp(&key(other)).then_with(names)
+        key(self).cmp(&key(other)).then_with(|| self.scope.cmp(&other.scope))
     }
 }
 
@@ -139,8 +159,7 @@ pub(super) fn surface(
         Err(problem) => (None, Some(problem)),
     };
     let mut status = SurfaceStatus {
-        tenant: scope.tenant.to_string(),
-        surface: scope.surface.to_string(),
+        scope: scope.clone(),
         states: Vec::new(),
         updated_at: manifest.map(|manifest| manifest.updated_at),
         data_until: oldest.map(|kind| kind.data_until),
@@ -204,8 +223,8 @@ fn kind_status(
         built_at,
         age_seconds: own_age.as_secs(),
         uri: uri.to_owned(),
-        stale: limits.age.is_some_and(|most| own_age > most)
-            || limits.window_age.is_some_and(|most| lag > most),
+        stale: limits.max_age.is_some_and(|most| own_age > most)
+            || limits.max_window_age.is_some_and(|most| lag > most),
         // A window may include the present day on purpose.
         from_the_future: is_from_the_future(built_at, horizon)
             || key.window.end() > Day::of(horizon)?.next()?,
