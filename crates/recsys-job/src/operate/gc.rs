@@ -12,7 +12,7 @@ use recsys_core::publish::{
 use recsys_core::storage::Store;
 use serde::{Serialize, Serializer};
 
-use super::{Failure, Failures, Operator, age, readable, table};
+use super::{Failure, Failures, Operator, age, readable, scope_table};
 use crate::pipeline::context::by;
 use crate::shell::cli::{CommonArgs, ScopeFilter, parse_age, parse_count};
 use crate::shell::clock;
@@ -191,7 +191,7 @@ fn print(output: &Output, flags: &GcJob, now: Timestamp, document: &Collected<'_
         scopes.flat_map(|collected| iter::repeat(collected).zip(&collected.garbage.garbage))
     };
     let count = all().count();
-    let mut table = table(["TENANT", "SURFACE", "TYPE", "KIND", "VERSION", "BYTES", "AGE"]);
+    let mut table = scope_table(["TYPE", "KIND", "VERSION", "BYTES", "AGE"]);
     for (of, Garbage { r#type, kind, version, bytes, modified }) in all().take(MOST_ROWS) {
         let r#type = match r#type {
             GarbageType::Blob => "blob",

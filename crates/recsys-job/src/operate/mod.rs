@@ -36,7 +36,7 @@ pub(crate) use show::{ShowJob, show};
 pub(crate) use status::{StatusJob, status};
 pub(crate) use verify::{VerifyJob, verify};
 
-use self::table::table;
+use self::table::{scope_table, table};
 use crate::config::Config;
 use crate::pipeline::context::PublishedStores;
 use crate::shell::cli::{CommonArgs, ScopeFilter, flags};

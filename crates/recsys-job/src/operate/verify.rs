@@ -7,7 +7,7 @@ use recsys_core::publish::BlobError;
 use recsys_core::threads::parallel;
 use serde::Serialize;
 
-use super::{Failure, Failures, Operator, table};
+use super::{Failure, Failures, Operator, scope_table};
 use crate::shell::cli::{CommonArgs, ScopeFilter};
 use crate::shell::error::{Exit, JobError, exit, is_interruption, one_line};
 use crate::shell::output::Output;
@@ -76,7 +76,7 @@ pub(crate) fn verify(flags: &VerifyJob) -> anyhow::Result<()> {
         }
     }
     let output = Output::new(flags.common.json);
-    let mut table = table(["TENANT", "SURFACE", "KIND", "BYTES", "RESULT"]);
+    let mut table = scope_table(["KIND", "BYTES", "RESULT"]);
     for blob in &blobs {
         let bytes = blob.bytes.map_or("-".to_owned(), |bytes| bytes.to_string());
         let result = blob.problem.as_deref().unwrap_or("intact");

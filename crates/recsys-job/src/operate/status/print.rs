@@ -28,17 +28,8 @@ pub(super) fn table(output: &Output, flags: &StatusJob, manifests: &[SurfaceStat
 
 /// One row per surface.
 fn surfaces(output: &Output, manifests: &[SurfaceStatus], failures: &[Failure]) {
-    let mut table = operate::table([
-        "TENANT",
-        "SURFACE",
-        "STATE",
-        "DATA UNTIL",
-        "LAG",
-        "AGE",
-        "CHECKPOINT",
-        "REFUSED",
-        "LAST FAILURE",
-    ]);
+    let header = ["STATE", "DATA UNTIL", "LAG", "AGE", "CHECKPOINT", "REFUSED", "LAST FAILURE"];
+    let mut table = operate::scope_table(header);
     for failure in failures {
         table.add_row_of(&failure.scope, [failure.word(), NONE, NONE, NONE, NONE, NONE, NONE]);
     }
@@ -73,18 +64,8 @@ fn surfaces(output: &Output, manifests: &[SurfaceStatus], failures: &[Failure]) 
 
 /// One row per kind.
 fn kinds(output: &Output, manifests: &[SurfaceStatus], failures: &[Failure]) {
-    let mut table = operate::table([
-        "TENANT",
-        "SURFACE",
-        "KIND",
-        "SEGMENT",
-        "WINDOW",
-        "VERSION",
-        "DATA UNTIL",
-        "LAG",
-        "AGE",
-        "",
-    ]);
+    let header = ["KIND", "SEGMENT", "WINDOW", "VERSION", "DATA UNTIL", "LAG", "AGE", ""];
+    let mut table = operate::scope_table(header);
     for failure in failures {
         table.add_row_of(&failure.scope, [NONE, NONE, NONE, NONE, NONE, NONE, NONE, failure.word()]);
     }

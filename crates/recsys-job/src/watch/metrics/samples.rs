@@ -168,18 +168,16 @@ pub(super) fn text<'a>(
     run: &Run,
     samples: impl IntoIterator<Item = &'a Sample>,
 ) -> prometheus::Result<String> {
-    let mut by_name: BTreeMap<&str, Vec<Vec<(&str, String)>>> = BTreeMap::new();
-    let mut values: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    let mut by_name: BTreeMap<&str, Vec<(Vec<(&str, String)>, f64)>> = BTreeMap::new();
     for sample in samples {
-        by_name.entry(sample.name).or_default().push(sample.labels(run));
-        values.entry(sample.name).or_default().push(sample.value);
+        by_name.entry(sample.name).or_default().push((sample.labels(run), sample.value));
     }
     let registry = Registry::new();
     for (name, help) in METRICS {
-        let (Some(labels), Some(values)) = (by_name.get(name), values.get(name)) else { continue };
-        let names: Vec<&str> = labels[0].iter().map(|(name, _)| *name).collect();
+        let Some(series) = by_name.get(name) else { continue };
+        let names: Vec<&str> = series[0].0.iter().map(|(name, _)| *name).collect();
         let gauges = GaugeVec::new(Opts::new(name, help), &names)?;
-        for (labels, value) in labels.iter().zip(values) {
+        for (labels, value) in series {
             let labels: Vec<&str> = labels.iter().map(|(_, value)| value.as_str()).collect();
             gauges.get_metric_with_label_values(&labels)?.set(*value);
         }
