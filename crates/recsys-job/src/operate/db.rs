@@ -47,7 +47,6 @@ struct TableReport {
     state: TableState,
 }
 
-/// `recsys-pipelines db`.
 pub(crate) fn db(DbCommand::Init { dry_run, common }: &DbCommand, driver: &dyn Driver) -> anyhow::Result<()> {
     let dry_run = *dry_run;
     let mut config = Config::load(common.config.as_deref())?;

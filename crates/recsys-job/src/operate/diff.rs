@@ -93,18 +93,17 @@ struct Side {
 
 /// A manifest to compare, and the operator whose stores hold its blobs.
 #[derive(Clone, Copy)]
-struct Named<'a> {
+struct NamedManifest<'a> {
     operator: &'a Operator,
     entry: &'a HistoryEntry,
 }
 
-impl Named<'_> {
+impl NamedManifest<'_> {
     fn uri(&self, kind: Kind) -> Option<&str> {
         self.entry.manifest.current.get(&kind).map(String::as_str)
     }
 }
 
-/// `recsys-pipelines diff`.
 pub(crate) fn diff(flags: &DiffJob) -> anyhow::Result<()> {
     let operator = Operator::new(&flags.common)?;
     let scope = flags.scope.scope();
@@ -118,8 +117,8 @@ pub(crate) fn diff(flags: &DiffJob) -> anyhow::Result<()> {
             )).into());
         }
         let (here, there) = (operator.history(&scope, 1)?, other.history(&scope, 1)?);
-        let from = Named { operator: &operator, entry: &here[0] };
-        let to = Named { operator: &other, entry: &there[0] };
+        let from = NamedManifest { operator: &operator, entry: &here[0] };
+        let to = NamedManifest { operator: &other, entry: &there[0] };
         return compare_manifests(flags, &scope, Some(from), to);
     }
     // Chains can be long; without a hash the first two entries are enough.
@@ -130,15 +129,15 @@ pub(crate) fn diff(flags: &DiffJob) -> anyhow::Result<()> {
         Some(hash) => Some(&chain[by_hash(&scope, &chain, hash)?]),
         None => before(&chain, to)?,
     };
-    let named = |entry| Named { operator: &operator, entry };
+    let named = |entry| NamedManifest { operator: &operator, entry };
     compare_manifests(flags, &scope, from.map(named), named(&chain[to]))
 }
 
 fn compare_manifests(
     flags: &DiffJob,
     scope: &Scope,
-    from: Option<Named<'_>>,
-    to: Named<'_>,
+    from: Option<NamedManifest<'_>>,
+    to: NamedManifest<'_>,
 ) -> anyhow::Result<()> {
     let both = |kind: Kind| (from.as_ref().and_then(|from| from.uri(kind)), to.uri(kind));
     let wanted = Kind::ALL.iter().filter(|kind| flags.kind.is_none_or(|only| only == **kind));
@@ -194,10 +193,10 @@ fn unchanged(operator: &Operator, scope: &Scope, kind: Kind, uri: &str) -> anyho
 fn changed(
     scope: &Scope,
     kind: Kind,
-    (from, to): (Option<Named<'_>>, Named<'_>),
+    (from, to): (Option<NamedManifest<'_>>, NamedManifest<'_>),
     top: usize,
 ) -> anyhow::Result<KindDiff> {
-    let read = |named: Option<&Named<'_>>| {
+    let read = |named: Option<&NamedManifest<'_>>| {
         let found = named.and_then(|named| Some((named.operator, named.uri(kind)?)));
         found.map(|(operator, uri)| operator.blob(scope, kind, uri)).transpose()
     };

@@ -58,7 +58,6 @@ const MOST_ROWS: usize = 200;
 struct Collected<'a> {
     /// Everything written or current after this time is kept.
     since: Timestamp,
-    /// Whether the garbage was deleted.
     deleted: bool,
     scopes: Vec<ScopeCollected<'a>>,
     /// Total size of the garbage.
@@ -72,24 +71,24 @@ struct ScopeCollected<'a> {
     #[serde(flatten)]
     scope: Scope,
     kept_manifests: usize,
-    garbage: Listing<'a>,
+    garbage: GarbageList<'a>,
     /// Claims of dead collectors; the claimed versions cannot become current.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     abandoned_claims: Vec<Abandoned>,
 }
 
 /// Garbage of a scope; the URIs are made during serialization.
-struct Listing<'a> {
+struct GarbageList<'a> {
     scope: Scope,
     garbage: Vec<Garbage>,
     registry: &'a dyn Store,
     objects: &'a dyn Store,
 }
 
-impl Serialize for Listing<'_> {
+impl Serialize for GarbageList<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
-        struct Document<'a> {
+        struct GarbageEntry<'a> {
             #[serde(flatten)]
             garbage: &'a Garbage,
             uri: String,
@@ -99,12 +98,11 @@ impl Serialize for Listing<'_> {
                 GarbageType::Blob => self.objects,
                 GarbageType::Record => self.registry,
             };
-            Document { garbage, uri: store.uri(&garbage.key(&self.scope)) }
+            GarbageEntry { garbage, uri: store.uri(&garbage.key(&self.scope)) }
         }))
     }
 }
 
-/// `recsys-pipelines gc`.
 pub(crate) fn gc(flags: &GcJob) -> anyhow::Result<()> {
     let blobs =
         "--older-than must be at least 1h: a publish that is running has blobs that nothing names yet";
@@ -128,7 +126,7 @@ pub(crate) fn gc(flags: &GcJob) -> anyhow::Result<()> {
             Ok(None) => {}
             Ok(Some((Collection { kept_manifests, garbage, .. }, abandoned_claims))) => {
                 document.bytes += garbage.iter().map(|garbage| garbage.bytes).sum::<u64>();
-                let garbage = Listing { scope: scope.clone(), garbage, registry, objects };
+                let garbage = GarbageList { scope: scope.clone(), garbage, registry, objects };
                 document.scopes.push(ScopeCollected { scope, kept_manifests, garbage, abandoned_claims });
             }
             Err(error) => failures.note(&scope, error),

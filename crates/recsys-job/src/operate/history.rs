@@ -37,11 +37,11 @@ struct History {
     /// Whether the manifest was lost. All entries are shown then, and none is current.
     lost: bool,
     /// Newest first. The first is current, unless the manifest was lost.
-    entries: Vec<Entry>,
+    entries: Vec<EntryReport>,
 }
 
 #[derive(Debug, Serialize)]
-struct Entry {
+struct EntryReport {
     hash: String,
     updated_at: Timestamp,
     reason: Reason,
@@ -56,7 +56,6 @@ struct Entry {
     windows: BTreeMap<Kind, Window>,
 }
 
-/// `recsys-pipelines history`.
 pub(crate) fn history(flags: &HistoryJob) -> anyhow::Result<()> {
     let operator = Operator::new(&flags.common)?;
     let scope = flags.scope.scope();
@@ -97,7 +96,7 @@ pub(crate) fn history(flags: &HistoryJob) -> anyhow::Result<()> {
 }
 
 /// Windows of the changed kinds; a single one if they are equal.
-fn windows(entry: &Entry) -> String {
+fn windows(entry: &EntryReport) -> String {
     let mut windows = entry.windows.values();
     match windows.next() {
         None => "-".to_owned(),
@@ -114,7 +113,7 @@ fn shown(
     scope: &Scope,
     entry: &HistoryEntry,
     before: Option<&HistoryEntry>,
-) -> anyhow::Result<Entry> {
+) -> anyhow::Result<EntryReport> {
     let current = &entry.manifest.current;
     let differs =
         |kind: &&Kind| current.get(kind) != before.and_then(|before| before.manifest.current.get(kind));
@@ -126,5 +125,5 @@ fn shown(
         }
     }
     let HistoryEntry { hash, reason, by, run_id, note, manifest, .. } = entry.clone();
-    Ok(Entry { hash, updated_at: manifest.updated_at, reason, by, run_id, note, changed, windows })
+    Ok(EntryReport { hash, updated_at: manifest.updated_at, reason, by, run_id, note, changed, windows })
 }

@@ -24,16 +24,13 @@ pub(crate) struct ReleaseJob {
 }
 
 #[derive(Debug, Serialize)]
-struct Document<'a> {
+struct Released<'a> {
     #[serde(flatten)]
     scope: &'a Scope,
-    /// Holds that were released.
     released: Holds,
-    /// Holds that remain.
     holds: Holds,
 }
 
-/// `recsys-pipelines release`.
 pub(crate) fn release(flags: &ReleaseJob) -> anyhow::Result<()> {
     let operator = Operator::new(&flags.common)?;
     let (registry, scope) = (operator.registry(), flags.scope.scope());
@@ -51,5 +48,5 @@ pub(crate) fn release(flags: &ReleaseJob) -> anyhow::Result<()> {
         output.line(format_args!("{scope}: released: {}", describe(&released)));
         output.line("the next publish goes forward again");
     }
-    output.end(&Document { scope: &scope, released, holds }, Ok(()))
+    output.end(&Released { scope: &scope, released, holds }, Ok(()))
 }

@@ -79,7 +79,6 @@ struct Move<'a> {
     to: Option<&'a String>,
 }
 
-/// `recsys-pipelines rollback`.
 pub(crate) fn rollback(flags: &RollbackJob, run: &Run) -> anyhow::Result<()> {
     let operator = Operator::new(&flags.common)?;
     let (registry, scope) = (operator.registry(), flags.scope.scope());

@@ -29,7 +29,6 @@ impl Flags for ConfigCommand {
     }
 }
 
-/// `recsys-pipelines config`.
 pub(crate) fn config(command: &ConfigCommand, driver: &dyn Driver) -> anyhow::Result<()> {
     match command {
         ConfigCommand::Show(flags) => show(flags),
@@ -44,7 +43,6 @@ struct Setting {
     origin: String,
 }
 
-/// `recsys-pipelines config show`.
 fn show(flags: &CommonArgs) -> anyhow::Result<()> {
     let (config, origins) = Config::load_with_origins(flags.config.as_deref())?;
     let mut settings = BTreeMap::new();
@@ -61,7 +59,6 @@ fn show(flags: &CommonArgs) -> anyhow::Result<()> {
     output.end(&settings, Ok(()))
 }
 
-/// `recsys-pipelines config check`.
 fn check(flags: &CommonArgs, driver: &dyn Driver) -> anyhow::Result<()> {
     let config = Config::load(flags.config.as_deref())?;
     database::check(&config, driver)?;

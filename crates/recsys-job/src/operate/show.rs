@@ -60,23 +60,23 @@ struct Shown<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<&'a str>,
     #[serde(flatten)]
-    listing: Listing<'a>,
+    selection: Selection<'a>,
 }
 
 /// The selected part of an artifact.
 #[derive(Debug, Serialize)]
-struct Listing<'a> {
+struct Selection<'a> {
     /// Header of the column of values.
     #[serde(skip)]
     header: &'static str,
     /// Full length of the list that `list` is the top of.
     length: usize,
-    list: Vec<Line<'a>>,
+    list: Vec<ListEntry<'a>>,
 }
 
 /// An entry of a list.
 #[derive(Debug, Serialize)]
-struct Line<'a> {
+struct ListEntry<'a> {
     rank: usize,
     item_id: &'a str,
     #[serde(flatten)]
@@ -114,7 +114,7 @@ impl fmt::Display for Value<'_> {
     }
 }
 
-impl<'a> Listing<'a> {
+impl<'a> Selection<'a> {
     /// The first `top` items, or only the item that is wanted; the error names it if it is missing.
     fn new(
         header: &'static str,
@@ -123,7 +123,7 @@ impl<'a> Listing<'a> {
         top: usize,
     ) -> Result<Self, String> {
         let length = wanted.map_or(items.len(), |_| 1);
-        let lines = items.zip(1..).map(|((item_id, value), rank)| Line { rank, item_id, value });
+        let lines = items.zip(1..).map(|((item_id, value), rank)| ListEntry { rank, item_id, value });
         let lines = lines.filter(|line| wanted.is_none_or(|wanted| wanted == line.item_id));
         let list: Vec<_> = lines.take(top).collect();
         match wanted {
@@ -137,7 +137,6 @@ fn no_item(item: &str) -> String {
     format!("item {item:?}")
 }
 
-/// `recsys-pipelines show`.
 pub(crate) fn show(flags: &ShowJob) -> anyhow::Result<()> {
     check(flags)?;
     let operator = Operator::new(&flags.common)?;
@@ -151,8 +150,8 @@ pub(crate) fn show(flags: &ShowJob) -> anyhow::Result<()> {
     let blob: BlobBytes = operator.blob(&scope, flags.kind, uri)?;
     let artifact = blob.artifact()?;
     let of = || format!("{} of {scope} ({})", flags.kind, artifact.key.window);
-    let listing =
-        listing(&artifact, flags).map_err(|what| JobError::Usage(format!("{} has no {what}", of())))?;
+    let selection =
+        selection(&artifact, flags).map_err(|what| JobError::Usage(format!("{} has no {what}", of())))?;
     let output = Output::new(flags.common.json);
     let rows = artifact.payload.len();
     output.line(format_args!(
@@ -161,12 +160,12 @@ pub(crate) fn show(flags: &ShowJob) -> anyhow::Result<()> {
         artifact.build.version,
         artifact.build.built_at
     ));
-    let mut table = table(["RANK", "ITEM", listing.header]);
-    for line in &listing.list {
+    let mut table = table(["RANK", "ITEM", selection.header]);
+    for line in &selection.list {
         table.add_row([&line.rank.to_string(), line.item_id, &line.value.to_string()]);
     }
     output.line(table.trim_fmt());
-    let more = listing.length - listing.list.len();
+    let more = selection.length - selection.list.len();
     if more > 0 {
         output.line(format_args!("... and {more} more; --top N shows more of them"));
     }
@@ -182,7 +181,7 @@ pub(crate) fn show(flags: &ShowJob) -> anyhow::Result<()> {
             rows,
             item: flags.item.as_deref(),
             user: flags.user.as_deref(),
-            listing,
+            selection,
         },
         Ok(()),
     )
@@ -200,16 +199,16 @@ fn check(flags: &ShowJob) -> anyhow::Result<()> {
 }
 
 /// The entries selected by the flags; the error names the item or user that is missing.
-fn listing<'a>(artifact: &'a Artifact<'a>, flags: &ShowJob) -> Result<Listing<'a>, String> {
+fn selection<'a>(artifact: &'a Artifact<'a>, flags: &ShowJob) -> Result<Selection<'a>, String> {
     let (item, top) = (flags.item.as_deref(), flags.top.get());
     let counts = |items: &'a [ItemCount<'a>]| {
         items.iter().map(|ItemCount { item_id, count }| (&**item_id, Value::Count(*count)))
     };
     match (&artifact.payload, item, &flags.user) {
-        (Payload::Popularity(items), ..) => Listing::new("COUNT", counts(&items.0), item, top),
+        (Payload::Popularity(items), ..) => Selection::new("COUNT", counts(&items.0), item, top),
         (Payload::Cooc(rows), Some(item), _) => {
             let row = rows.0.iter().find(|row| row.item_id == item).ok_or_else(|| no_item(item))?;
-            Listing::new("COUNT", counts(&row.items), None, top)
+            Selection::new("COUNT", counts(&row.items), None, top)
         }
         (Payload::Cooc(rows), None, _) => {
             let neighbor = |item: &'a ItemCount<'a>| Neighbor { item_id: &item.item_id, count: item.count };
@@ -217,17 +216,17 @@ fn listing<'a>(artifact: &'a Artifact<'a>, flags: &ShowJob) -> Result<Listing<'a
                 let neighbors = row.items.iter().take(top).map(neighbor);
                 (&*row.item_id, Value::Neighbors(neighbors.collect()))
             });
-            Listing::new("NEIGHBOURS", rows, None, top)
+            Selection::new("NEIGHBOURS", rows, None, top)
         }
         (Payload::ContentSim(items), ..) => {
             let tags = items.0.iter().map(|item| (&*item.item_id, Value::Tags(&item.tags)));
-            Listing::new("TAGS", tags, item, top)
+            Selection::new("TAGS", tags, item, top)
         }
         (Payload::Implicit(users) | Payload::SessionSeq(users), _, Some(user)) => {
             let found = users.0.iter().find(|row| row.user_id == *user);
             let found = found.ok_or_else(|| format!("user {user:?}"))?;
             let scores = found.items.iter().map(|item| (&*item.item_id, Value::Score(item.score)));
-            Listing::new("SCORE", scores, None, top)
+            Selection::new("SCORE", scores, None, top)
         }
         // All items by the sum of their scores: user ids are personal data.
         (Payload::Implicit(_) | Payload::SessionSeq(_), _, None) => {
@@ -237,7 +236,7 @@ fn listing<'a>(artifact: &'a Artifact<'a>, flags: &ShowJob) -> Result<Listing<'a
             };
             items.sort_unstable_by(|(one, a), (other, b)| b.cmp(a).then(one.cmp(other)));
             let scores = items.into_iter().map(|(item, weight)| (item, Value::Score(weight.as_score())));
-            Listing::new("SCORE OF ALL USERS", scores, None, top)
+            Selection::new("SCORE OF ALL USERS", scores, None, top)
         }
     }
 }

@@ -39,7 +39,6 @@ struct VerifiedBlob {
     problem: Option<String>,
 }
 
-/// `recsys-pipelines verify`.
 pub(crate) fn verify(flags: &VerifyJob) -> anyhow::Result<()> {
     let operator = Operator::new(&flags.common)?;
     let mut named: Vec<(Scope, Kind, String)> = Vec::new();

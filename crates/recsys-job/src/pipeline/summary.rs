@@ -1,6 +1,5 @@
 //! The document that a job prints with `--json`.
 
-use recsys_core::domain::id::Scope;
 use serde::Serialize;
 
 use crate::pipeline::context::Context;
@@ -8,13 +7,14 @@ use crate::pipeline::context::Context;
 /// The document that a job prints with `--json`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Summary<'a, D> {
-    #[serde(flatten)]
-    scope: &'a Scope,
+    tenant: &'a str,
+    surface: &'a str,
     pub(crate) days: Vec<D>,
 }
 
 impl<'a, D: Serialize> Summary<'a, D> {
     pub(crate) fn new(ctx: &'a Context) -> Self {
-        Self { scope: &ctx.scope, days: Vec::new() }
+        let (tenant, surface) = (ctx.scope.tenant.as_str(), ctx.scope.surface.as_str());
+        Self { tenant, surface, days: Vec::new() }
     }
 }

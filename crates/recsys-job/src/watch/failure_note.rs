@@ -25,7 +25,6 @@ const RUN: &str = "recsys-pipelines";
 /// Maximum length of a stored message, in bytes.
 const MAX_MESSAGE: usize = 2000;
 
-/// The failure of a job.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FailureNote {

@@ -11,7 +11,7 @@ use recsys_core::threads::parallel;
 use serde::Serialize;
 
 use self::around::Around;
-use self::surface::{Limits, State, SurfaceStatus, surface};
+use self::surface::{AgeLimits, SurfaceState, SurfaceStatus, surface};
 use super::{Failure, Failures, Operator};
 use crate::shell::cli::{CommonArgs, ScopeFilter};
 use crate::shell::error::{JobError, is_interruption};
@@ -25,7 +25,7 @@ pub(crate) struct StatusJob {
     pub(super) filter: ScopeFilter,
 
     #[command(flatten)]
-    limits: Limits,
+    limits: AgeLimits,
 
     /// Show only tenants and surfaces with which something is wrong
     #[arg(long)]
@@ -46,14 +46,13 @@ const MOST_NAMES: usize = 3;
 struct Status {
     registry: String,
     /// Number of surfaces in each state; a surface with several states counts by the worst.
-    summary: BTreeMap<State, usize>,
+    summary: BTreeMap<SurfaceState, usize>,
     /// Worst first.
     manifests: Vec<SurfaceStatus>,
     /// Surfaces that could not be read.
     failures: Vec<Failure>,
 }
 
-/// `recsys-pipelines status`.
 pub(crate) fn status(flags: &StatusJob, run: &Run) -> anyhow::Result<()> {
     let operator = Operator::new(&flags.common)?;
     let limits = flags.limits;
@@ -77,14 +76,16 @@ pub(crate) fn status(flags: &StatusJob, run: &Run) -> anyhow::Result<()> {
         }
     }
     manifests.sort_by(SurfaceStatus::worst_first);
-    let mut summary: BTreeMap<State, usize> = BTreeMap::new();
+    let mut summary: BTreeMap<SurfaceState, usize> = BTreeMap::new();
     let states = manifests.iter().map(SurfaceStatus::worst);
-    let of_failures =
-        failures.all.iter().map(|failure| if failure.lost { State::Lost } else { State::Unreadable });
+    let of_failures = failures
+        .all
+        .iter()
+        .map(|failure| if failure.lost { SurfaceState::Lost } else { SurfaceState::Unreadable });
     states.chain(of_failures).for_each(|state| *summary.entry(state).or_default() += 1);
     let outcome = judge(&manifests, limits, &mut failures);
     if flags.problems {
-        manifests.retain(|manifest| manifest.worst() != State::Good);
+        manifests.retain(|manifest| manifest.worst() != SurfaceState::Good);
     }
     let output = Output::new(flags.common.json);
     // A lone failure is the command's last line anyway.
@@ -104,16 +105,16 @@ pub(crate) fn status(flags: &StatusJob, run: &Run) -> anyhow::Result<()> {
 
 /// The error that ends the command. Unreadable surfaces and artifacts from the future always count; stale or missing
 /// artifacts count only if an age limit is given. The list shows everything; this line is short.
-fn judge(manifests: &[SurfaceStatus], limits: Limits, failures: &mut Failures) -> anyhow::Result<()> {
+fn judge(manifests: &[SurfaceStatus], limits: AgeLimits, failures: &mut Failures) -> anyhow::Result<()> {
     if let Some(error) = failures.first.take() {
         return Err(error);
     }
     if manifests.is_empty() && limits.any() {
         return Err(JobError::Refused("there is no manifest in the registry".to_owned()).into());
     }
-    let counts = |state: State| match state {
-        State::FromTheFuture => true,
-        State::Missing | State::Stale => limits.any(),
+    let counts = |state: SurfaceState| match state {
+        SurfaceState::FromTheFuture => true,
+        SurfaceState::Missing | SurfaceState::Stale => limits.any(),
         _ => false,
     };
     let bad = manifests.iter().filter_map(|manifest| {

@@ -9,7 +9,7 @@ use recsys_core::publish::{describe, is_from_the_future};
 
 use super::super::{self as operate, Failure, readable};
 use super::StatusJob;
-use super::surface::{KindStatus, Limits, State, SurfaceStatus};
+use super::surface::{AgeLimits, KindStatus, SurfaceState, SurfaceStatus};
 use crate::shell::clock;
 use crate::shell::output::Output;
 
@@ -84,7 +84,7 @@ fn kinds(output: &Output, manifests: &[SurfaceStatus], failures: &[Failure]) {
             table.add_row_of(&status.scope, cells);
         }
         for kind in &status.missing {
-            let cells = [kind.as_str(), NONE, NONE, NONE, NONE, NONE, NONE, State::Missing.word()];
+            let cells = [kind.as_str(), NONE, NONE, NONE, NONE, NONE, NONE, SurfaceState::Missing.word()];
             table.add_row_of(&status.scope, cells);
         }
     }
@@ -93,15 +93,15 @@ fn kinds(output: &Output, manifests: &[SurfaceStatus], failures: &[Failure]) {
 
 fn state(status: &SurfaceStatus, kind: &KindStatus) -> &'static str {
     match kind {
-        KindStatus { from_the_future: true, .. } => State::FromTheFuture.word(),
-        KindStatus { stale: true, .. } => State::Stale.word(),
-        _ if status.holds.contains_key(&kind.kind) => State::Held.word(),
+        KindStatus { from_the_future: true, .. } => SurfaceState::FromTheFuture.word(),
+        KindStatus { stale: true, .. } => SurfaceState::Stale.word(),
+        _ if status.holds.contains_key(&kind.kind) => SurfaceState::Held.word(),
         _ => "",
     }
 }
 
 /// Problems in words, one per line.
-pub(super) fn problems(output: &Output, manifests: &[SurfaceStatus], limits: Limits, horizon: Timestamp) {
+pub(super) fn problems(output: &Output, manifests: &[SurfaceStatus], limits: AgeLimits, horizon: Timestamp) {
     for status in manifests {
         for problem in problems_of(status, limits, horizon) {
             output.line(format_args!("{}: {problem}", status.scope));
@@ -109,7 +109,7 @@ pub(super) fn problems(output: &Output, manifests: &[SurfaceStatus], limits: Lim
     }
 }
 
-fn problems_of(status: &SurfaceStatus, limits: Limits, horizon: Timestamp) -> Vec<String> {
+fn problems_of(status: &SurfaceStatus, limits: AgeLimits, horizon: Timestamp) -> Vec<String> {
     let mut problems = Vec::new();
     for kind in status.kinds.iter().filter(|kind| kind.from_the_future) {
         let KindStatus { kind, window, built_at, .. } = kind;
@@ -153,7 +153,7 @@ fn problems_of(status: &SurfaceStatus, limits: Limits, horizon: Timestamp) -> Ve
 }
 
 /// Number of surfaces in each state.
-pub(super) fn summary(output: &Output, summary: &BTreeMap<State, usize>) {
+pub(super) fn summary(output: &Output, summary: &BTreeMap<SurfaceState, usize>) {
     let all: usize = summary.values().sum();
     if all > 0 {
         let counts: Vec<String> =

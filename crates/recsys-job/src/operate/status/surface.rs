@@ -20,7 +20,7 @@ use crate::watch::step::{Meter, Report};
 
 /// Maximum ages of an artifact.
 #[derive(Debug, Clone, Copy, Args)]
-pub(super) struct Limits {
+pub(super) struct AgeLimits {
     /// Exit with code 3 when an artifact was built longer ago than this, such as 26h, or a kind of
     /// `artifact_kinds` is missing
     #[arg(long, value_name = "AGE", value_parser = parse_age)]
@@ -32,16 +32,16 @@ pub(super) struct Limits {
     pub(super) max_window_age: Option<SignedDuration>,
 }
 
-impl Limits {
+impl AgeLimits {
     pub(super) fn any(self) -> bool {
         self.max_age.is_some() || self.max_window_age.is_some()
     }
 }
 
-/// State of a surface, worst first.
+/// SurfaceState of a surface, worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum State {
+pub(super) enum SurfaceState {
     Unreadable,
     Lost,
     FromTheFuture,
@@ -54,7 +54,7 @@ pub(super) enum State {
     Good,
 }
 
-impl State {
+impl SurfaceState {
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Unreadable => "unreadable",
@@ -76,7 +76,7 @@ pub(super) struct SurfaceStatus {
     #[serde(flatten)]
     pub(super) scope: Scope,
     /// Worst first; only `good` if there is no problem.
-    pub(super) states: Vec<State>,
+    pub(super) states: Vec<SurfaceState>,
     /// None if there is no manifest.
     pub(super) updated_at: Option<Timestamp>,
     /// Last day of the window that ends first.
@@ -85,7 +85,6 @@ pub(super) struct SurfaceStatus {
     pub(super) lag_seconds: Option<i64>,
     /// Last day published by an incremental run.
     pub(super) checkpoint: Option<Day>,
-    /// Defect of the checkpoint.
     pub(super) checkpoint_problem: Option<String>,
     /// Days whose data a gate refused; none if the store cannot be read.
     pub(super) refused_days: Option<Vec<Day>>,
@@ -116,8 +115,8 @@ pub(super) struct KindStatus {
 }
 
 impl SurfaceStatus {
-    pub(super) fn worst(&self) -> State {
-        self.states.first().copied().unwrap_or(State::Good)
+    pub(super) fn worst(&self) -> SurfaceState {
+        self.states.first().copied().unwrap_or(SurfaceState::Good)
     }
 
     /// Sort order: worst state, then oldest data, then name.
@@ -138,7 +137,7 @@ pub(super) fn surface(
     operator: &Operator,
     around: &Around,
     meter: &Meter,
-    limits: Limits,
+    limits: AgeLimits,
 ) -> anyhow::Result<SurfaceStatus> {
     let scope = &meter.scope;
     let manifest = operator.registry().current(scope)?;
@@ -176,20 +175,20 @@ pub(super) fn surface(
     Ok(status)
 }
 
-fn states_of(status: &SurfaceStatus) -> Vec<State> {
+fn states_of(status: &SurfaceStatus) -> Vec<SurfaceState> {
     let found = [
-        (State::FromTheFuture, status.kinds.iter().any(|kind| kind.from_the_future)),
-        (State::Missing, !status.missing.is_empty()),
-        (State::Stale, status.kinds.iter().any(|kind| kind.stale)),
-        (State::Checkpoint, status.checkpoint_problem.is_some()),
-        (State::Failed, status.last_failure.is_some()),
-        (State::RefusedDays, status.refused_days.as_ref().is_some_and(|days| !days.is_empty())),
-        (State::Held, !status.holds.is_empty()),
+        (SurfaceState::FromTheFuture, status.kinds.iter().any(|kind| kind.from_the_future)),
+        (SurfaceState::Missing, !status.missing.is_empty()),
+        (SurfaceState::Stale, status.kinds.iter().any(|kind| kind.stale)),
+        (SurfaceState::Checkpoint, status.checkpoint_problem.is_some()),
+        (SurfaceState::Failed, status.last_failure.is_some()),
+        (SurfaceState::RefusedDays, status.refused_days.as_ref().is_some_and(|days| !days.is_empty())),
+        (SurfaceState::Held, !status.holds.is_empty()),
     ];
-    let mut found: Vec<State> =
+    let mut found: Vec<SurfaceState> =
         found.into_iter().filter(|(_, holds)| *holds).map(|(state, _)| state).collect();
     if found.is_empty() {
-        found.push(State::Good);
+        found.push(SurfaceState::Good);
     }
     found
 }
@@ -199,7 +198,7 @@ fn kind_status(
     scope: &Scope,
     kind: Kind,
     uri: &str,
-    limits: Limits,
+    limits: AgeLimits,
 ) -> anyhow::Result<KindStatus> {
     let (now, horizon) = (operator.clock.now(), operator.clock.horizon());
     let version = version_in(uri);

@@ -30,7 +30,6 @@ const MAX_INVALID_RATIO: &str = "max_invalid_ratio";
 const MAX_ARTIFACT_CHANGE: &str = "max_artifact_change";
 const MAX_TOP_CHANGE: &str = "max_top_change";
 
-/// The gates that refused.
 pub(super) fn failed_gates(error: &anyhow::Error) -> Vec<&'static str> {
     if let (Some(JobError::NotMet { refused, .. }), _) | (_, Some(refused)) =
         (error.downcast_ref(), error.downcast_ref())
@@ -52,7 +51,6 @@ pub(super) fn failed_gates(error: &anyhow::Error) -> Vec<&'static str> {
     gate.into_iter().collect()
 }
 
-/// The limit that was exceeded.
 pub(super) fn exceeded_limit(error: &anyhow::Error) -> Option<&'static str> {
     let holder = (error.downcast_ref(), error.downcast_ref(), error.downcast_ref(), error.downcast_ref());
     let exceeded = match holder {
