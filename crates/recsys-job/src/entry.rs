@@ -4,8 +4,8 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{Command, Parser};
 use recsys_core::threads::parallel::NotStarted;
 use serde_json::json;
 use signal_hook::consts::SIGXFSZ;
@@ -24,7 +24,9 @@ pub fn main<F: Flags + Parser>(
 ) -> ExitCode {
     let command = F::command().name(name).about(about).version(env!("CARGO_PKG_VERSION"));
     let help = if command.has_subcommands() { EXIT_CODES.to_owned() } else { with_example(name) };
-    let command = command.after_help(help);
+    let with_codes =
+        |command: Command| if command.has_subcommands() { command } else { command.after_help(EXIT_CODES) };
+    let command = command.after_help(help).mut_subcommands(with_codes);
     let flags = match command.try_get_matches().and_then(|matches| F::from_arg_matches(&matches)) {
         Ok(flags) => flags,
         Err(error) => return usage(&error),
