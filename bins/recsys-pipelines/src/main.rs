@@ -13,6 +13,17 @@ use recsys_postgres::Postgres;
 #[cfg(not(feature = "postgres"))]
 use without_postgres::Postgres;
 
+/// Starts a job that counts events.
+macro_rules! counts {
+    ($name:literal, $kind:ident, $what:literal) => {
+        start(
+            $name,
+            concat!("Counts ", $what, " (from job_ingest's data) and stages the artifact for job_publish"),
+            |flags, run| jobs::build_kind(Kind::$kind, flags, run),
+        )
+    };
+}
+
 fn main() -> ExitCode {
     let called = std::env::args_os().next();
     let name = called.as_deref().and_then(|called| Path::new(called).file_name()?.to_str());
@@ -27,26 +38,12 @@ fn main() -> ExitCode {
             "Judges each day's canonical data (job_ingest writes it); exit code 3 when a gate refuses",
             jobs::validate_days,
         ),
-        "job_popularity" => start(
-            "job_popularity",
-            "Counts how often each item was shown (from job_ingest's data) and stages the artifact for job_publish",
-            |flags, run| jobs::build_kind(Kind::Popularity, flags, run),
-        ),
-        "job_cooc" => start(
-            "job_cooc",
-            "Counts which items occur together in a session (from job_ingest's data) and stages the artifact for job_publish",
-            |flags, run| jobs::build_kind(Kind::Cooc, flags, run),
-        ),
-        "job_implicit" => start(
-            "job_implicit",
-            "Counts how often each user was shown each item (from job_ingest's data) and stages the artifact for job_publish",
-            |flags, run| jobs::build_kind(Kind::Implicit, flags, run),
-        ),
-        "job_session_seq" => start(
-            "job_session_seq",
-            "Counts what each user was shown after something else (from job_ingest's data) and stages the artifact for job_publish",
-            |flags, run| jobs::build_kind(Kind::SessionSeq, flags, run),
-        ),
+        "job_popularity" => counts!("job_popularity", Popularity, "how often each item was shown"),
+        "job_cooc" => counts!("job_cooc", Cooc, "which items occur together in a session"),
+        "job_implicit" => counts!("job_implicit", Implicit, "how often each user was shown each item"),
+        "job_session_seq" => {
+            counts!("job_session_seq", SessionSeq, "what each user was shown after something else")
+        }
         "job_content_sim" => start(
             "job_content_sim",
             "Reads the catalogue's tags and stages the artifact for job_publish",

@@ -9,7 +9,7 @@ use crate::operate::{
     VerifyJob, config, db, diff, gc, history, release, rollback, show, status, verify,
 };
 use crate::pipeline::run;
-use crate::shell::cli::{CommandFlags, CommonArgs, EXIT_CODES, Flags, RunJob};
+use crate::shell::cli::{CommonArgs, Flags, RunJob};
 use crate::watch::metrics::Run;
 
 /// Flags of `recsys-pipelines`.
@@ -35,7 +35,7 @@ macro_rules! commands {
             }
 
             fn scope(&self) -> Option<Scope> {
-                match &self.command { $(Command::$variant(flags) => CommandFlags::scope(flags),)* }
+                match &self.command { $(Command::$variant(flags) => flags.scope(),)* }
             }
 
             fn command_name(&self) -> Option<&'static str> {
@@ -60,24 +60,20 @@ commands! {
     ///
     /// For example: recsys-pipelines run --config configs/env/local.json --tenant demo --surface home --start
     /// 2026-01-01
-    #[command(after_help = EXIT_CODES)]
     Run(RunJob) = "run" => run::run(flags, run, driver);
 
     /// What is current, until which day its data goes, how old it is, and what is wrong with it
     ///
     /// A line for each tenant and surface, worst first. A manifest that was lost, and an artifact of the future, end it
     /// with code 3; an age that is given does, too, when something is older or missing.
-    #[command(after_help = EXIT_CODES)]
     Status(StatusJob) = "status" => status(flags, run);
 
     /// What is live: the artifact of a kind that the manifest names
     ///
     /// For example: recsys-pipelines show cooc --config configs/env/shop.json --tenant demo --surface home --item tent
-    #[command(after_help = EXIT_CODES)]
     Show(ShowJob) = "show" => show(flags);
 
     /// Every manifest that was current, newest first
-    #[command(after_help = EXIT_CODES)]
     History(HistoryJob) = "history" => history(flags);
 
     /// Make an earlier manifest current again
@@ -85,15 +81,12 @@ commands! {
     /// Every blob that would become current is read and its hash recomputed first; if one is missing or
     /// damaged, nothing changes. A rollback is itself an entry of the history and can be rolled back. With --to it
     /// brings back a manifest that was lost.
-    #[command(after_help = EXIT_CODES)]
     Rollback(RollbackJob) = "rollback" => rollback(flags, run);
 
     /// Let publishes move what `rollback --hold` holds
-    #[command(after_help = EXIT_CODES)]
     Release(ReleaseJob) = "release" => release(flags);
 
     /// Re-read and re-hash all that the manifest names; exit code 3 on a mismatch
-    #[command(after_help = EXIT_CODES)]
     Verify(VerifyJob) = "verify" => verify(flags);
 
     /// What changed between two manifests, per kind
@@ -105,7 +98,6 @@ commands! {
     ///
     /// For example: recsys-pipelines diff --config configs/env/shop.json --tenant demo --surface home --kind
     /// popularity
-    #[command(after_help = EXIT_CODES)]
     Diff(DiffJob) = "diff" => diff(flags);
 
     /// List blobs and records that nothing in the kept history names, and delete them with --delete
@@ -114,7 +106,6 @@ commands! {
     /// beside a publish. History, canonical data and staged artifacts are never touched.
     ///
     /// For example: recsys-pipelines gc --config configs/env/shop.json --older-than 30d --keep 10
-    #[command(after_help = EXIT_CODES)]
     Gc(GcJob) = "gc" => gc(flags);
 
     /// The database that signals are written to

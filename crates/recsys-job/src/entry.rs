@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::error::ErrorKind;
+use clap::{Command, Parser};
 use recsys_core::threads::parallel::NotStarted;
 use serde_json::json;
 use signal_hook::consts::SIGXFSZ;
@@ -16,14 +17,16 @@ use crate::watch::failure_note;
 use crate::watch::metrics::{self, Run};
 
 /// Runs a job: reads its flags, sets up logs, calls it, and turns a failure into one line and an exit code.
-pub fn main<F: Flags>(
+pub fn main<F: Flags + Parser>(
     name: &'static str,
     about: &'static str,
     job: fn(&F, &Run) -> anyhow::Result<()>,
 ) -> ExitCode {
     let command = F::command().name(name).about(about).version(env!("CARGO_PKG_VERSION"));
     let help = if command.has_subcommands() { EXIT_CODES.to_owned() } else { with_example(name) };
-    let command = command.after_help(help);
+    let with_codes =
+        |command: Command| if command.has_subcommands() { command } else { command.after_help(EXIT_CODES) };
+    let command = command.after_help(help).mut_subcommands(with_codes);
     let flags = match command.try_get_matches().and_then(|matches| F::from_arg_matches(&matches)) {
         Ok(flags) => flags,
         Err(error) => return usage(&error),
@@ -35,7 +38,7 @@ pub fn main<F: Flags>(
     let mut run_id = None;
     let begun = run_id::begin()
         .and_then(|id| logging::init(common.log_format, run_id.insert(id).clone()))
-        .and_then(|()| Ok(interrupt::watch().map_err(JobError::Signals)?))
+        .and_then(|()| Ok(interrupt::watch().map_err(|error| JobError::Io("watch for signals", error))?))
         .and_then(|()| start_threads());
     let has_begun = begun.is_ok();
     let outcome = begun.and_then(|()| job(&flags, &run));

@@ -97,7 +97,7 @@ ids! {
 }
 
 /// The tenant and surface a job works for.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Scope {
     /// The owner of the data.
     pub tenant: Tenant,

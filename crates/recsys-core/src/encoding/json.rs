@@ -214,7 +214,7 @@ pub fn to_vec(value: &(impl Serialize + ?Sized)) -> Vec<u8> {
 }
 
 /// A document for human readers: indented, with a final line end.
-pub(crate) fn readable(document: &impl Serialize) -> Vec<u8> {
+pub fn readable(document: &impl Serialize) -> Vec<u8> {
     let mut bytes = serde_json::to_vec_pretty(document).expect("documents of this crate always serialize");
     bytes.push(b'\n');
     bytes

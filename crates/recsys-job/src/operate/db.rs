@@ -1,13 +1,12 @@
 //! `db init`: creates the tables for a pilot.
 
 use recsys_core::database::{Driver, Mode, TableName, TableNames, TableState};
-use recsys_core::domain::id::Scope;
 use serde::Serialize;
 
 use super::table;
 use crate::config::{Config, ConfigError};
 use crate::pipeline::database::connect;
-use crate::shell::cli::{CommandFlags, CommonArgs, EXIT_CODES};
+use crate::shell::cli::{CommonArgs, EXIT_CODES, Flags};
 use crate::shell::output::Output;
 
 /// The commands of `recsys-pipelines db`.
@@ -18,34 +17,21 @@ pub(crate) enum DbCommand {
     /// For pilots: a real installation has its tables already. What is there is compared and never altered; if
     /// a table is not what it must be, nothing is created and exit code 2 names every column.
     #[command(after_help = EXIT_CODES)]
-    Init(DbInitJob),
+    Init {
+        /// Say what is missing, and create nothing
+        #[arg(long)]
+        dry_run: bool,
+
+        #[command(flatten)]
+        common: CommonArgs,
+    },
 }
 
-#[derive(Debug, Clone, clap::Args)]
-pub(crate) struct DbInitJob {
-    /// Say what is missing, and create nothing
-    #[arg(long)]
-    dry_run: bool,
-
-    #[command(flatten)]
-    common: CommonArgs,
-}
-
-impl CommandFlags for DbCommand {
+impl Flags for DbCommand {
     fn common(&self) -> &CommonArgs {
-        let Self::Init(flags) = self;
-        &flags.common
+        let Self::Init { common, .. } = self;
+        common
     }
-
-    fn scope(&self) -> Option<Scope> {
-        None
-    }
-}
-
-/// `recsys-pipelines db`.
-pub(crate) fn db(command: &DbCommand, driver: &dyn Driver) -> anyhow::Result<()> {
-    let DbCommand::Init(flags) = command;
-    init(flags, driver)
 }
 
 #[derive(Debug, Serialize)]
@@ -61,24 +47,24 @@ struct TableReport {
     state: TableState,
 }
 
-/// `recsys-pipelines db init`.
-fn init(flags: &DbInitJob, driver: &dyn Driver) -> anyhow::Result<()> {
-    let mut config = Config::load(flags.common.config.as_deref())?;
+pub(crate) fn db(DbCommand::Init { dry_run, common }: &DbCommand, driver: &dyn Driver) -> anyhow::Result<()> {
+    let dry_run = *dry_run;
+    let mut config = Config::load(common.config.as_deref())?;
     config.storage = config.storage.of_operator();
     let dsn = config.db.dsn.as_ref().ok_or(ConfigError::DsnMissing)?;
     let source = &config.raw_source.postgres;
     let is_here = source.dsn.as_ref().is_none_or(|own| own == dsn);
     let names =
         TableNames { exposures: is_here.then(|| source.exposure_table.clone()), ..TableNames::default() };
-    let mode = if flags.dry_run { Mode::DryRun } else { Mode::Write };
+    let mode = if dry_run { Mode::DryRun } else { Mode::Write };
     let states =
         connect(&config, driver, ("db.dsn", dsn), config.db.row_security)?.init_tables(&names, mode)?;
     let tables = states.into_iter().map(|(table, state)| TableReport { table, state });
-    let document = Initialised { dry_run: flags.dry_run, tables: tables.collect() };
-    let output = Output::new(flags.common.json);
+    let document = Initialised { dry_run, tables: tables.collect() };
+    let output = Output::new(common.json);
     let mut shown = table(["TABLE", "STATE"]);
     for TableReport { table, state } in &document.tables {
-        let state = match (state, flags.dry_run) {
+        let state = match (state, dry_run) {
             (TableState::Created, false) => "created",
             (TableState::Created, true) => "missing",
             (TableState::Present, _) => "present",

@@ -1,7 +1,7 @@
 //! `diff`: changes between two manifests, by kind.
 
 use clap::Args;
-use std::fmt::{self, Display};
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -16,7 +16,7 @@ use recsys_core::threads::parallel;
 use serde::Serialize;
 
 use super::Operator;
-use crate::shell::cli::{CommandFlags, CommonArgs, ScopeArgs};
+use crate::shell::cli::{CommonArgs, ScopeArgs};
 use crate::shell::error::JobError;
 use crate::shell::output::Output;
 
@@ -50,20 +50,10 @@ pub(crate) struct DiffJob {
     pub(super) common: CommonArgs,
 }
 
-impl CommandFlags for DiffJob {
-    fn common(&self) -> &CommonArgs {
-        &self.common
-    }
-
-    fn scope(&self) -> Option<Scope> {
-        Some(self.scope.scope())
-    }
-}
-
 #[derive(Debug, Serialize)]
 struct Diff<'a> {
-    tenant: &'a str,
-    surface: &'a str,
+    #[serde(flatten)]
+    scope: &'a Scope,
     /// Hash of the earlier manifest; none if there is no earlier one.
     from: Option<&'a str>,
     from_updated_at: Option<Timestamp>,
@@ -73,19 +63,11 @@ struct Diff<'a> {
     kinds: Vec<KindDiff>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum State {
-    Unchanged,
-    Changed,
-    Added,
-    Removed,
-}
-
 #[derive(Debug, Serialize)]
 struct KindDiff {
     kind: Kind,
-    state: State,
+    /// `unchanged`, `changed`, `added` or `removed`.
+    state: &'static str,
     before: Option<Side>,
     after: Option<Side>,
     /// None if the kind is unchanged.
@@ -111,18 +93,17 @@ struct Side {
 
 /// A manifest to compare, and the operator whose stores hold its blobs.
 #[derive(Clone, Copy)]
-struct Named<'a> {
+struct NamedManifest<'a> {
     operator: &'a Operator,
     entry: &'a HistoryEntry,
 }
 
-impl Named<'_> {
+impl NamedManifest<'_> {
     fn uri(&self, kind: Kind) -> Option<&str> {
         self.entry.manifest.current.get(&kind).map(String::as_str)
     }
 }
 
-/// `recsys-pipelines diff`.
 pub(crate) fn diff(flags: &DiffJob) -> anyhow::Result<()> {
     let operator = Operator::new(&flags.common)?;
     let scope = flags.scope.scope();
@@ -136,8 +117,8 @@ pub(crate) fn diff(flags: &DiffJob) -> anyhow::Result<()> {
             )).into());
         }
         let (here, there) = (operator.history(&scope, 1)?, other.history(&scope, 1)?);
-        let from = Named { operator: &operator, entry: &here[0] };
-        let to = Named { operator: &other, entry: &there[0] };
+        let from = NamedManifest { operator: &operator, entry: &here[0] };
+        let to = NamedManifest { operator: &other, entry: &there[0] };
         return compare_manifests(flags, &scope, Some(from), to);
     }
     // Chains can be long; without a hash the first two entries are enough.
@@ -148,22 +129,23 @@ pub(crate) fn diff(flags: &DiffJob) -> anyhow::Result<()> {
         Some(hash) => Some(&chain[by_hash(&scope, &chain, hash)?]),
         None => before(&chain, to)?,
     };
-    let named = |entry| Named { operator: &operator, entry };
+    let named = |entry| NamedManifest { operator: &operator, entry };
     compare_manifests(flags, &scope, from.map(named), named(&chain[to]))
 }
 
 fn compare_manifests(
     flags: &DiffJob,
     scope: &Scope,
-    from: Option<Named<'_>>,
-    to: Named<'_>,
+    from: Option<NamedManifest<'_>>,
+    to: NamedManifest<'_>,
 ) -> anyhow::Result<()> {
     let both = |kind: Kind| (from.as_ref().and_then(|from| from.uri(kind)), to.uri(kind));
     let wanted = Kind::ALL.iter().filter(|kind| flags.kind.is_none_or(|only| only == **kind));
     let named = wanted.copied().filter(|kind| matches!(both(*kind), (Some(_), _) | (_, Some(_))));
     let named: Vec<Kind> = named.collect();
     if let (Some(kind), []) = (flags.kind, &named[..]) {
-        return Err(JobError::NoKind(kind).into());
+        let line = format!("neither manifest names {kind}; nothing to compare");
+        return Err(JobError::Usage(line).into());
     }
     let kinds = parallel::try_map(named, |kind| match both(kind) {
         // Same content, whatever the location.
@@ -172,26 +154,27 @@ fn compare_manifests(
         }
         _ => changed(scope, kind, (from, to), flags.top),
     })?;
+    let diff = Diff {
+        scope,
+        from: from.map(|from| from.entry.hash.as_str()),
+        from_updated_at: from.map(|from| from.entry.manifest.updated_at),
+        to: &to.entry.hash,
+        to_updated_at: to.entry.manifest.updated_at,
+        kinds,
+    };
     let output = Output::new(flags.common.json);
-    print(&output, flags, scope, from.map(|from| from.entry), to.entry, &kinds);
-    output.end(
-        &Diff {
-            tenant: scope.tenant.as_str(),
-            surface: scope.surface.as_str(),
-            from: from.map(|from| from.entry.hash.as_str()),
-            from_updated_at: from.map(|from| from.entry.manifest.updated_at),
-            to: &to.entry.hash,
-            to_updated_at: to.entry.manifest.updated_at,
-            kinds,
-        },
-        Ok(()),
-    )
+    print(&output, flags, &diff);
+    output.end(&diff, Ok(()))
 }
 
 /// The entry before `to`, or none if `to` is the first. A gap in the history is an error.
 fn before(chain: &[HistoryEntry], to: usize) -> anyhow::Result<Option<&HistoryEntry>> {
     match (chain.get(to + 1), &chain[to].previous) {
-        (None, Some(_)) => Err(JobError::Gap(chain[to].hash.clone()).into()),
+        (None, Some(_)) => Err(JobError::Usage(format!(
+            "the manifest before {:.12} is not in the history any more; name another one with --from",
+            chain[to].hash
+        ))
+        .into()),
         (entry, _) => Ok(entry),
     }
 }
@@ -200,33 +183,20 @@ fn before(chain: &[HistoryEntry], to: usize) -> anyhow::Result<Option<&HistoryEn
 fn unchanged(operator: &Operator, scope: &Scope, kind: Kind, uri: &str) -> anyhow::Result<KindDiff> {
     let version = version_in(uri);
     let record = operator.registry().record(scope, kind, version)?;
-    let key = record.map(|record| record.artifact_key());
-    let side = Side {
-        version: version.to_owned(),
-        uri: uri.to_owned(),
-        window: key.as_ref().map(|key| key.window),
-        segment: key.and_then(|key| key.segment),
-        rows: None,
-    };
-    let (before, after) = (Some(side.clone()), Some(side));
-    Ok(KindDiff {
-        kind,
-        state: State::Unchanged,
-        before,
-        after,
-        items: None,
-        rows: None,
-        overlap: Vec::new(),
-    })
+    let (window, segment) = record.map(|record| (record.window, record.segment)).unzip();
+    let (version, uri, segment) = (version.to_owned(), uri.to_owned(), segment.flatten());
+    let side = Some(Side { version, uri, segment, window, rows: None });
+    let (before, after, overlap) = (side.clone(), side, Vec::new());
+    Ok(KindDiff { kind, state: "unchanged", before, after, items: None, rows: None, overlap })
 }
 
 fn changed(
     scope: &Scope,
     kind: Kind,
-    (from, to): (Option<Named<'_>>, Named<'_>),
+    (from, to): (Option<NamedManifest<'_>>, NamedManifest<'_>),
     top: usize,
 ) -> anyhow::Result<KindDiff> {
-    let read = |named: Option<&Named<'_>>| {
+    let read = |named: Option<&NamedManifest<'_>>| {
         let found = named.and_then(|named| Some((named.operator, named.uri(kind)?)));
         found.map(|(operator, uri)| operator.blob(scope, kind, uri)).transpose()
     };
@@ -237,9 +207,9 @@ fn changed(
     let outlines = [&old, &new].map(|side| side.as_ref().map(|artifact| artifact.payload.outline()));
     let comparison = compare(outlines[0].as_ref(), outlines[1].as_ref(), top);
     let state = match (&old, &new) {
-        (None, _) => State::Added,
-        (_, None) => State::Removed,
-        _ => State::Changed,
+        (None, _) => "added",
+        (_, None) => "removed",
+        _ => "changed",
     };
     let side = |artifact: Option<Artifact<'_>>, uri: Option<&str>| {
         artifact.zip(uri).map(|(artifact, uri)| Side {
@@ -256,24 +226,16 @@ fn changed(
     Ok(KindDiff { kind, state, before, after, items: Some(comparison.items), rows: comparison.rows, overlap })
 }
 
-fn print(
-    output: &Output,
-    flags: &DiffJob,
-    scope: &Scope,
-    from: Option<&HistoryEntry>,
-    to: &HistoryEntry,
-    kinds: &[KindDiff],
-) {
-    let name = |entry: &HistoryEntry| format!("{:.12} of {}", entry.hash, entry.manifest.updated_at);
-    let header = match from {
-        Some(from) => match &flags.against {
-            Some(file) => format!("from {} here to {} of {}", name(from), name(to), file.display()),
-            None => format!("from {} to {}", name(from), name(to)),
-        },
-        None => format!("{} is the first manifest; all that it names is new", name(to)),
+fn print(output: &Output, flags: &DiffJob, diff: &Diff<'_>) {
+    let name = |(hash, updated_at): (&str, Timestamp)| format!("{hash:.12} of {updated_at}");
+    let to = name((diff.to, diff.to_updated_at));
+    let header = match (diff.from.zip(diff.from_updated_at).map(name), &flags.against) {
+        (Some(from), Some(file)) => format!("from {from} here to {to} of {}", file.display()),
+        (Some(from), None) => format!("from {from} to {to}"),
+        (None, _) => format!("{to} is the first manifest; all that it names is new"),
     };
-    output.line(format_args!("{scope}: {header}"));
-    for kind in kinds {
+    output.line(format_args!("{}: {header}", diff.scope));
+    for kind in &diff.kinds {
         output.line(format_args!("  {:<12} {}", kind.kind, summary(kind)));
         if let Some(items) = &kind.items {
             print_changes(output, items, kind.rows);
@@ -283,7 +245,7 @@ fn print(
             output.line(format_args!("    overlap  {}", each.collect::<Vec<_>>().join(", ")));
         }
     }
-    if kinds.iter().all(|kind| kind.state == State::Unchanged) {
+    if diff.kinds.iter().all(|kind| kind.items.is_none()) {
         output.line("  nothing changed");
     }
 }
@@ -296,12 +258,6 @@ fn summary(kind: &KindDiff) -> String {
         values.dedup();
         values.join(" -> ")
     };
-    let state = match kind.state {
-        State::Unchanged => "unchanged",
-        State::Changed => "changed",
-        State::Added => "added",
-        State::Removed => "removed",
-    };
     let mut parts = vec![say(&|side| side.window.map(|window| window.to_string()))];
     if sides().any(|side| side.segment.is_some()) {
         let segment = |side: &Side| side.segment.as_ref().map_or(NO_SEGMENT, Segment::as_str).to_owned();
@@ -311,7 +267,7 @@ fn summary(kind: &KindDiff) -> String {
     parts.push(if rows.is_empty() { rows } else { format!("{rows} rows") });
     parts.push(say(&|side| Some(format!("{:.12}", side.version))));
     parts.retain(|part| !part.is_empty());
-    format!("{state}: {}", parts.join(", "))
+    format!("{}: {}", kind.state, parts.join(", "))
 }
 
 fn print_changes(output: &Output, items: &ItemChanges, rows: Option<RowChanges>) {
@@ -344,30 +300,22 @@ fn print_changes(output: &Output, items: &ItemChanges, rows: Option<RowChanges>)
 
 fn list(listed: &Listed) -> String {
     let Listed { count, first } = listed;
-    let mut text = count.to_string();
-    for (at, item) in first.iter().enumerate() {
-        text += if at == 0 { ": " } else { ", " };
-        text += &Id(item).to_string();
+    let names = first.iter().map(|item| id(item)).collect::<Vec<_>>().join(", ");
+    match count - first.len() {
+        _ if first.is_empty() => count.to_string(),
+        0 => format!("{count}: {names}"),
+        more => format!("{count}: {names} and {more} more"),
     }
-    let more = count - first.len();
-    if more > 0 && !first.is_empty() {
-        text += &format!(" and {more} more");
-    }
-    text
 }
 
 fn mover_line(mover: &Mover) -> String {
     let Mover { item_id, rank_before, rank_after, change } = mover;
     let direction = if *change > 0 { "up" } else { "down" };
     let ranks = format!("{rank_before} -> {rank_after}");
-    format!("      {direction:<4} {:<5} {ranks:<14} {}", change.unsigned_abs(), Id(item_id))
+    format!("      {direction:<4} {:<5} {ranks:<14} {}", change.unsigned_abs(), id(item_id))
 }
 
 /// An id, quoted and escaped if it contains control characters.
-struct Id<'a>(&'a str);
-
-impl Display for Id<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.chars().any(char::is_control) { write!(f, "{:?}", self.0) } else { f.write_str(self.0) }
-    }
+fn id(id: &str) -> Cow<'_, str> {
+    if id.chars().any(char::is_control) { format!("{id:?}").into() } else { id.into() }
 }

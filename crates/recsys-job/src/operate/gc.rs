@@ -10,12 +10,11 @@ use recsys_core::publish::{
     Abandoned, Collection, Garbage, GarbageError, GarbageType, Keep, Registry, Remover, release, uptime,
 };
 use recsys_core::storage::Store;
-use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 
-use super::{Failure, Failures, Operator, age, readable, table};
+use super::{Failure, Failures, Operator, age, readable, scope_table};
 use crate::pipeline::context::by;
-use crate::shell::cli::{CommandFlags, CommonArgs, ScopeFilter, parse_age, parse_count};
+use crate::shell::cli::{CommonArgs, ScopeFilter, parse_age, parse_count};
 use crate::shell::clock;
 use crate::shell::error::JobError;
 use crate::shell::output::Output;
@@ -49,16 +48,6 @@ pub(crate) struct GcJob {
     pub(super) common: CommonArgs,
 }
 
-impl CommandFlags for GcJob {
-    fn common(&self) -> &CommonArgs {
-        &self.common
-    }
-
-    fn scope(&self) -> Option<Scope> {
-        self.filter.scope()
-    }
-}
-
 /// Longer than any publish takes from its first blob to its swap.
 const LEAST_AGE: SignedDuration = SignedDuration::from_hours(1);
 
@@ -69,7 +58,6 @@ const MOST_ROWS: usize = 200;
 struct Collected<'a> {
     /// Everything written or current after this time is kept.
     since: Timestamp,
-    /// Whether the garbage was deleted.
     deleted: bool,
     scopes: Vec<ScopeCollected<'a>>,
     /// Total size of the garbage.
@@ -80,53 +68,49 @@ struct Collected<'a> {
 
 #[derive(Serialize)]
 struct ScopeCollected<'a> {
-    tenant: String,
-    surface: String,
+    #[serde(flatten)]
+    scope: Scope,
     kept_manifests: usize,
-    garbage: Listing<'a>,
+    garbage: GarbageList<'a>,
     /// Claims of dead collectors; the claimed versions cannot become current.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     abandoned_claims: Vec<Abandoned>,
 }
 
 /// Garbage of a scope; the URIs are made during serialization.
-struct Listing<'a> {
+struct GarbageList<'a> {
     scope: Scope,
     garbage: Vec<Garbage>,
     registry: &'a dyn Store,
     objects: &'a dyn Store,
 }
 
-impl Serialize for Listing<'_> {
+impl Serialize for GarbageList<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
-        struct Document<'a> {
+        struct GarbageEntry<'a> {
             #[serde(flatten)]
             garbage: &'a Garbage,
             uri: String,
         }
-        let mut list = serializer.serialize_seq(Some(self.garbage.len()))?;
-        for garbage in &self.garbage {
+        serializer.collect_seq(self.garbage.iter().map(|garbage| {
             let store = match garbage.r#type {
                 GarbageType::Blob => self.objects,
                 GarbageType::Record => self.registry,
             };
-            list.serialize_element(&Document { garbage, uri: store.uri(&garbage.key(&self.scope)) })?;
-        }
-        list.end()
+            GarbageEntry { garbage, uri: store.uri(&garbage.key(&self.scope)) }
+        }))
     }
 }
 
-/// `recsys-pipelines gc`.
 pub(crate) fn gc(flags: &GcJob) -> anyhow::Result<()> {
-    if flags.older_than < LEAST_AGE {
-        let line =
-            "--older-than must be at least 1h: a publish that is running has blobs that nothing names yet";
-        return Err(JobError::Usage(line.to_owned()).into());
-    }
-    if flags.release_claims.is_some_and(|age| age < LEAST_AGE) {
-        let line = "--release-claims must be at least 1h: a collection that is running has claims, too";
-        return Err(JobError::Usage(line.to_owned()).into());
+    let blobs =
+        "--older-than must be at least 1h: a publish that is running has blobs that nothing names yet";
+    let claims = "--release-claims must be at least 1h: a collection that is running has claims, too";
+    for (age, line) in [(Some(flags.older_than), blobs), (flags.release_claims, claims)] {
+        if age.is_some_and(|age| age < LEAST_AGE) {
+            return Err(JobError::Usage(line.to_owned()).into());
+        }
     }
     let operator = Operator::new(&flags.common)?;
     let now = operator.clock.now();
@@ -141,16 +125,9 @@ pub(crate) fn gc(flags: &GcJob) -> anyhow::Result<()> {
         match collect(&operator, flags, &scope, since) {
             Ok(None) => {}
             Ok(Some((Collection { kept_manifests, garbage, .. }, abandoned_claims))) => {
-                let (tenant, surface) = (scope.tenant.to_string(), scope.surface.to_string());
                 document.bytes += garbage.iter().map(|garbage| garbage.bytes).sum::<u64>();
-                let garbage = Listing { scope, garbage, registry, objects };
-                document.scopes.push(ScopeCollected {
-                    tenant,
-                    surface,
-                    kept_manifests,
-                    garbage,
-                    abandoned_claims,
-                });
+                let garbage = GarbageList { scope: scope.clone(), garbage, registry, objects };
+                document.scopes.push(ScopeCollected { scope, kept_manifests, garbage, abandoned_claims });
             }
             Err(error) => failures.note(&scope, error),
         }
@@ -212,7 +189,7 @@ fn print(output: &Output, flags: &GcJob, now: Timestamp, document: &Collected<'_
         scopes.flat_map(|collected| iter::repeat(collected).zip(&collected.garbage.garbage))
     };
     let count = all().count();
-    let mut table = table(["TENANT", "SURFACE", "TYPE", "KIND", "VERSION", "BYTES", "AGE"]);
+    let mut table = scope_table(["TYPE", "KIND", "VERSION", "BYTES", "AGE"]);
     for (of, Garbage { r#type, kind, version, bytes, modified }) in all().take(MOST_ROWS) {
         let r#type = match r#type {
             GarbageType::Blob => "blob",
@@ -220,7 +197,7 @@ fn print(output: &Output, flags: &GcJob, now: Timestamp, document: &Collected<'_
         };
         let (version, size) = (format!("{version:.12}"), bytes.to_string());
         let age = readable(age(now, *modified));
-        table.add_row([&of.tenant, &of.surface, r#type, kind.as_str(), &version, &size, &age]);
+        table.add_row_of(&of.scope, [r#type, kind.as_str(), &version, &size, &age]);
     }
     if count > 0 {
         output.line(table.trim_fmt());

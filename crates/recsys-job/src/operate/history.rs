@@ -14,7 +14,7 @@ use recsys_core::threads::parallel;
 use serde::Serialize;
 
 use super::{Operator, table};
-use crate::shell::cli::{CommandFlags, CommonArgs, ScopeArgs, parse_count};
+use crate::shell::cli::{CommonArgs, ScopeArgs, parse_count};
 use crate::shell::output::Output;
 
 #[derive(Debug, Clone, Args)]
@@ -30,28 +30,18 @@ pub(crate) struct HistoryJob {
     pub(super) common: CommonArgs,
 }
 
-impl CommandFlags for HistoryJob {
-    fn common(&self) -> &CommonArgs {
-        &self.common
-    }
-
-    fn scope(&self) -> Option<Scope> {
-        Some(self.scope.scope())
-    }
-}
-
 #[derive(Debug, Serialize)]
 struct History {
-    tenant: String,
-    surface: String,
+    #[serde(flatten)]
+    scope: Scope,
     /// Whether the manifest was lost. All entries are shown then, and none is current.
     lost: bool,
     /// Newest first. The first is current, unless the manifest was lost.
-    entries: Vec<Entry>,
+    entries: Vec<EntryReport>,
 }
 
 #[derive(Debug, Serialize)]
-struct Entry {
+struct EntryReport {
     hash: String,
     updated_at: Timestamp,
     reason: Reason,
@@ -66,7 +56,6 @@ struct Entry {
     windows: BTreeMap<Kind, Window>,
 }
 
-/// `recsys-pipelines history`.
 pub(crate) fn history(flags: &HistoryJob) -> anyhow::Result<()> {
     let operator = Operator::new(&flags.common)?;
     let scope = flags.scope.scope();
@@ -103,20 +92,16 @@ pub(crate) fn history(flags: &HistoryJob) -> anyhow::Result<()> {
         ]);
     }
     output.line(table.trim_fmt());
-    let (tenant, surface) = (scope.tenant.to_string(), scope.surface.to_string());
-    let document = History { tenant, surface, lost: lost.is_some(), entries };
-    output.end(&document, lost.map_or(Ok(()), Err))
+    output.end(&History { scope, lost: lost.is_some(), entries }, lost.map_or(Ok(()), Err))
 }
 
 /// Windows of the changed kinds; a single one if they are equal.
-fn windows(entry: &Entry) -> String {
-    let mut windows: Vec<&Window> = entry.windows.values().collect();
-    windows.sort();
-    windows.dedup();
-    match windows[..] {
-        [] => "-".to_owned(),
-        [window] => window.to_string(),
-        _ => {
+fn windows(entry: &EntryReport) -> String {
+    let mut windows = entry.windows.values();
+    match windows.next() {
+        None => "-".to_owned(),
+        Some(first) if windows.all(|other| other == first) => first.to_string(),
+        Some(_) => {
             let each = entry.windows.iter().map(|(kind, window)| format!("{kind} {window}"));
             each.collect::<Vec<_>>().join(", ")
         }
@@ -128,7 +113,7 @@ fn shown(
     scope: &Scope,
     entry: &HistoryEntry,
     before: Option<&HistoryEntry>,
-) -> anyhow::Result<Entry> {
+) -> anyhow::Result<EntryReport> {
     let current = &entry.manifest.current;
     let differs =
         |kind: &&Kind| current.get(kind) != before.and_then(|before| before.manifest.current.get(kind));
@@ -139,14 +124,6 @@ fn shown(
             windows.insert(*kind, record.window);
         }
     }
-    Ok(Entry {
-        hash: entry.hash.clone(),
-        updated_at: entry.manifest.updated_at,
-        reason: entry.reason,
-        by: entry.by.clone(),
-        run_id: entry.run_id.clone(),
-        note: entry.note.clone(),
-        changed,
-        windows,
-    })
+    let HistoryEntry { hash, reason, by, run_id, note, manifest, .. } = entry.clone();
+    Ok(EntryReport { hash, updated_at: manifest.updated_at, reason, by, run_id, note, changed, windows })
 }

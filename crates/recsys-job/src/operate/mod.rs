@@ -36,13 +36,16 @@ pub(crate) use show::{ShowJob, show};
 pub(crate) use status::{StatusJob, status};
 pub(crate) use verify::{VerifyJob, verify};
 
-use self::table::table;
+use self::table::{scope_table, table};
 use crate::config::Config;
 use crate::pipeline::context::PublishedStores;
-use crate::shell::cli::{CommonArgs, ScopeFilter};
+use crate::shell::cli::{CommonArgs, ScopeFilter, flags};
 use crate::shell::clock::Clock;
 use crate::shell::error::{Exit, JobError, Known, exit, one_line};
 use crate::shell::output::Output;
+
+flags!(scope: DiffJob, HistoryJob, ReleaseJob, RollbackJob, ShowJob);
+flags!(filter: GcJob, StatusJob, VerifyJob);
 
 /// Shared state of the operator's commands.
 #[derive(Debug)]
@@ -85,8 +88,8 @@ impl Operator {
 
     /// The error for a surface without a manifest. It lists the known surfaces, since the name may be mistyped.
     fn nothing_of(&self, scope: &Scope) -> anyhow::Error {
-        let known = self.known();
-        JobError::NoHistory { name: self.registry().name(scope), known }.into()
+        let (name, known) = (self.registry().name(scope), self.known());
+        JobError::Usage(format!("{name} does not exist; nothing was published there{known}")).into()
     }
 
     fn known(&self) -> Known {
@@ -113,7 +116,8 @@ impl Operator {
         }
         // Without this, a missing folder would look like a registry without problems.
         if !self.published.registry.root_exists().map_err(RegistryError::Store)? {
-            return Err(JobError::NoRegistry(self.config.registry_dir()).into());
+            let line = "does not exist or is empty; set registry_dir or out_dir";
+            return Err(JobError::Usage(format!("registry {} {line}", self.config.registry_dir())).into());
         }
         let mut scopes = self.registry().scopes()?;
         scopes.extend(more.into_iter().cloned());
@@ -122,7 +126,8 @@ impl Operator {
         scopes.dedup();
         if scopes.is_empty() && (filter.tenant.is_some() || filter.surface.is_some()) {
             let (registry, known) = (self.config.registry_dir(), self.known());
-            return Err(JobError::NothingMatches { registry, known }.into());
+            let line = format!("no manifest in registry {registry} is of that tenant or surface{known}");
+            return Err(JobError::Usage(line).into());
         }
         Ok(scopes)
     }
@@ -138,8 +143,8 @@ struct Failures {
 
 #[derive(Debug, Serialize)]
 struct Failure {
-    tenant: String,
-    surface: String,
+    #[serde(flatten)]
+    scope: Scope,
     problem: String,
     /// Whether there was a manifest and it is missing now.
     lost: bool,
@@ -155,10 +160,9 @@ impl Failure {
 impl Failures {
     fn note(&mut self, scope: &Scope, error: impl Into<anyhow::Error>) {
         let error = error.into();
-        let (tenant, surface) = (scope.tenant.to_string(), scope.surface.to_string());
         let lost =
             matches!(error.downcast_ref(), Some(RegistryError::Lost { .. } | RegistryError::Begun { .. }));
-        self.all.push(Failure { tenant, surface, problem: one_line(error.as_ref()), lost });
+        self.all.push(Failure { scope: scope.clone(), problem: one_line(error.as_ref()), lost });
         let heals = |error: &anyhow::Error| exit(error) == Exit::Failure;
         if self.first.as_ref().is_none_or(|first| heals(first) && !heals(&error)) {
             self.first = Some(error);
@@ -168,8 +172,8 @@ impl Failures {
     /// Prints the errors if there are several; a single one is the command's last line anyway.
     fn print(&self, output: &Output) {
         if self.all.len() > 1 {
-            for Failure { tenant, surface, problem, .. } in &self.all {
-                output.line(format_args!("{tenant}/{surface}: {problem}"));
+            for Failure { scope, problem, .. } in &self.all {
+                output.line(format_args!("{scope}: {problem}"));
             }
         }
     }

@@ -7,7 +7,7 @@ use recsys_core::publish::{Holds, describe};
 use serde::Serialize;
 
 use super::Operator;
-use crate::shell::cli::{CommandFlags, CommonArgs, ScopeArgs};
+use crate::shell::cli::{CommonArgs, ScopeArgs};
 use crate::shell::output::Output;
 
 #[derive(Debug, Clone, Args)]
@@ -23,27 +23,14 @@ pub(crate) struct ReleaseJob {
     pub(super) common: CommonArgs,
 }
 
-impl CommandFlags for ReleaseJob {
-    fn common(&self) -> &CommonArgs {
-        &self.common
-    }
-
-    fn scope(&self) -> Option<Scope> {
-        Some(self.scope.scope())
-    }
-}
-
 #[derive(Debug, Serialize)]
-struct Document<'a> {
-    tenant: &'a str,
-    surface: &'a str,
-    /// Holds that were released.
+struct Released<'a> {
+    #[serde(flatten)]
+    scope: &'a Scope,
     released: Holds,
-    /// Holds that remain.
     holds: Holds,
 }
 
-/// `recsys-pipelines release`.
 pub(crate) fn release(flags: &ReleaseJob) -> anyhow::Result<()> {
     let operator = Operator::new(&flags.common)?;
     let (registry, scope) = (operator.registry(), flags.scope.scope());
@@ -61,6 +48,5 @@ pub(crate) fn release(flags: &ReleaseJob) -> anyhow::Result<()> {
         output.line(format_args!("{scope}: released: {}", describe(&released)));
         output.line("the next publish goes forward again");
     }
-    let (tenant, surface) = (scope.tenant.as_str(), scope.surface.as_str());
-    output.end(&Document { tenant, surface, released, holds }, Ok(()))
+    output.end(&Released { scope: &scope, released, holds }, Ok(()))
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::Operator;
 use crate::pipeline::context::by;
 use crate::pipeline::publish::measure_current;
-use crate::shell::cli::{CommandFlags, CommonArgs, ScopeArgs, parse_reason};
+use crate::shell::cli::{CommonArgs, ScopeArgs, parse_reason};
 use crate::shell::output::Output;
 use crate::shell::run_id;
 use crate::watch::metrics::Run;
@@ -56,20 +56,10 @@ pub(crate) struct RollbackJob {
     pub(super) common: CommonArgs,
 }
 
-impl CommandFlags for RollbackJob {
-    fn common(&self) -> &CommonArgs {
-        &self.common
-    }
-
-    fn scope(&self) -> Option<Scope> {
-        Some(self.scope.scope())
-    }
-}
-
 #[derive(Debug, Serialize)]
 struct RolledBack<'a> {
-    tenant: &'a str,
-    surface: &'a str,
+    #[serde(flatten)]
+    scope: &'a Scope,
     /// Hash of the manifest that was current; none if it was lost.
     from: Option<String>,
     /// Hash of the manifest that is restored.
@@ -89,7 +79,6 @@ struct Move<'a> {
     to: Option<&'a String>,
 }
 
-/// `recsys-pipelines rollback`.
 pub(crate) fn rollback(flags: &RollbackJob, run: &Run) -> anyhow::Result<()> {
     let operator = Operator::new(&flags.common)?;
     let (registry, scope) = (operator.registry(), flags.scope.scope());
@@ -160,8 +149,7 @@ pub(crate) fn rollback(flags: &RollbackJob, run: &Run) -> anyhow::Result<()> {
     output.line(format_args!("  manifest     {}: {outcome}", registry.name(&scope)));
     output.end(
         &RolledBack {
-            tenant: scope.tenant.as_str(),
-            surface: scope.surface.as_str(),
+            scope: &scope,
             from: plan.from.as_ref().map(Manifest::hash),
             to: plan.to.hash.clone(),
             moves: moves.into_iter().map(|(kind, from, to)| Move { kind, from, to }).collect(),

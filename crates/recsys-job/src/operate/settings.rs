@@ -1,6 +1,5 @@
 //! `config show` and `config check`: the effective configuration, and the origin of each value.
 
-use recsys_core::domain::id::Scope;
 use std::collections::BTreeMap;
 
 use recsys_core::artifact::Kind;
@@ -11,36 +10,25 @@ use serde_json::Value;
 use super::table;
 use crate::config::{Config, ConfigError};
 use crate::pipeline::database;
-use crate::shell::cli::{CommandFlags, CommonArgs};
+use crate::shell::cli::{CommonArgs, Flags};
 use crate::shell::output::Output;
 
 /// The commands of `recsys-pipelines config`.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Print every setting, its value, and where the value came from
-    Show(ConfigJob),
+    Show(CommonArgs),
     /// Check the configuration; exit code 2 says what is wrong with it
-    Check(ConfigJob),
+    Check(CommonArgs),
 }
 
-#[derive(Debug, Clone, clap::Args)]
-pub(crate) struct ConfigJob {
-    #[command(flatten)]
-    common: CommonArgs,
-}
-
-impl CommandFlags for ConfigCommand {
+impl Flags for ConfigCommand {
     fn common(&self) -> &CommonArgs {
         let (Self::Show(flags) | Self::Check(flags)) = self;
-        &flags.common
-    }
-
-    fn scope(&self) -> Option<Scope> {
-        None
+        flags
     }
 }
 
-/// `recsys-pipelines config`.
 pub(crate) fn config(command: &ConfigCommand, driver: &dyn Driver) -> anyhow::Result<()> {
     match command {
         ConfigCommand::Show(flags) => show(flags),
@@ -56,8 +44,8 @@ struct Setting {
 }
 
 /// `recsys-pipelines config show`.
-fn show(flags: &ConfigJob) -> anyhow::Result<()> {
-    let (config, layers) = Config::load_with_layers(flags.common.config.as_deref())?;
+fn show(flags: &CommonArgs) -> anyhow::Result<()> {
+    let (config, layers) = Config::load_with_layers(flags.config.as_deref())?;
     // The empty path is the whole of it. By name, not by path: the name of a header may hold a dot.
     let set = layers.find_value("")?;
     let mut settings = BTreeMap::new();
@@ -67,7 +55,7 @@ fn show(flags: &ConfigJob) -> anyhow::Result<()> {
         let origin = layer.map_or("default", |layer| &layer.name).to_owned();
         settings.insert(path.join("."), Setting { value, origin });
     }
-    let output = Output::new(flags.common.json);
+    let output = Output::new(flags.json);
     let mut table = table(["SETTING", "VALUE", "ORIGIN"]);
     for (key, Setting { value, origin }) in &settings {
         table.add_row([key, &value.to_string(), origin]);
@@ -76,15 +64,14 @@ fn show(flags: &ConfigJob) -> anyhow::Result<()> {
     output.end(&settings, Ok(()))
 }
 
-/// `recsys-pipelines config check`.
-fn check(flags: &ConfigJob, driver: &dyn Driver) -> anyhow::Result<()> {
-    let config = Config::load(flags.common.config.as_deref())?;
+fn check(flags: &CommonArgs, driver: &dyn Driver) -> anyhow::Result<()> {
+    let config = Config::load(flags.config.as_deref())?;
     database::check(&config, driver)?;
     config.notify.check_environment()?;
     if config.artifact_kinds.contains(&Kind::ContentSim) && config.catalog.path.is_none() {
         return Err(ConfigError::CatalogMissing.into());
     }
-    let output = Output::new(flags.common.json);
+    let output = Output::new(flags.json);
     output.line("the configuration is valid");
     output.end(&serde_json::json!({"valid": true}), Ok(()))
 }

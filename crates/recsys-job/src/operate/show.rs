@@ -2,17 +2,17 @@
 
 use clap::Args;
 use recsys_core::artifact::outline::Items;
-use recsys_core::artifact::user_lists::UserItems;
 use recsys_core::artifact::{Artifact, ItemCount, Kind, Payload};
-use recsys_core::domain::id::Scope;
-use recsys_core::domain::id::Segment;
+use recsys_core::domain::id::{Scope, Segment};
 use recsys_core::domain::window::Window;
 use recsys_core::publish::BlobBytes;
 use serde::Serialize;
+use std::borrow::Cow;
+use std::fmt;
 use std::num::NonZeroUsize;
 
 use super::{Operator, table};
-use crate::shell::cli::{CommandFlags, CommonArgs, ScopeArgs, parse_count};
+use crate::shell::cli::{CommonArgs, ScopeArgs, parse_count};
 use crate::shell::error::JobError;
 use crate::shell::output::Output;
 
@@ -41,20 +41,10 @@ pub(crate) struct ShowJob {
     pub(super) common: CommonArgs,
 }
 
-impl CommandFlags for ShowJob {
-    fn common(&self) -> &CommonArgs {
-        &self.common
-    }
-
-    fn scope(&self) -> Option<Scope> {
-        Some(self.scope.scope())
-    }
-}
-
 #[derive(Debug, Serialize)]
 struct Shown<'a> {
-    tenant: &'a str,
-    surface: &'a str,
+    #[serde(flatten)]
+    scope: &'a Scope,
     kind: Kind,
     version: &'a str,
     uri: &'a str,
@@ -69,60 +59,84 @@ struct Shown<'a> {
     item: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<&'a str>,
+    #[serde(flatten)]
+    selection: Selection<'a>,
+}
+
+/// The selected part of an artifact.
+#[derive(Debug, Serialize)]
+struct Selection<'a> {
+    /// Header of the column of values.
+    #[serde(skip)]
+    header: &'static str,
     /// Full length of the list that `list` is the top of.
     length: usize,
-    list: Vec<Line>,
+    list: Vec<ListEntry<'a>>,
 }
 
 /// An entry of a list.
 #[derive(Debug, Serialize)]
-struct Line {
+struct ListEntry<'a> {
     rank: usize,
-    item_id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    count: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    score: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tags: Option<Vec<String>>,
+    item_id: &'a str,
+    #[serde(flatten)]
+    value: Value<'a>,
+}
+
+/// What an artifact says about an item.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Value<'a> {
+    Count(u64),
+    Score(f64),
+    Tags(&'a [Cow<'a, str>]),
     /// Neighbours of the item, best first.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    neighbors: Option<Vec<Neighbor>>,
+    Neighbors(Vec<Neighbor<'a>>),
 }
 
 #[derive(Debug, Serialize)]
-struct Neighbor {
-    item_id: String,
+struct Neighbor<'a> {
+    item_id: &'a str,
     count: u64,
 }
 
-impl Line {
-    fn new(rank: usize, item: &str) -> Self {
-        let item_id = item.to_owned();
-        Self { rank, item_id, count: None, score: None, tags: None, neighbors: None }
-    }
-
-    fn value(&self) -> String {
-        if let Some(neighbors) = &self.neighbors {
-            let each = neighbors.iter().map(|neighbor| format!("{} {}", neighbor.item_id, neighbor.count));
-            return each.collect::<Vec<_>>().join(", ");
+impl fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count(count) => count.fmt(f),
+            Self::Score(score) => score.fmt(f),
+            Self::Tags(tags) => f.write_str(&tags.join(", ")),
+            Self::Neighbors(neighbors) => {
+                let each = neighbors.iter().map(|Neighbor { item_id, count }| format!("{item_id} {count}"));
+                f.write_str(&each.collect::<Vec<_>>().join(", "))
+            }
         }
-        if let Some(tags) = &self.tags {
-            return tags.join(", ");
-        }
-        let count = self.count.map(|count| count.to_string());
-        count.or_else(|| self.score.map(|score| score.to_string())).unwrap_or_default()
     }
 }
 
-/// The selected part of an artifact: the column header, the number of entries, and the first of them.
-struct Listing {
-    header: &'static str,
-    length: usize,
-    list: Vec<Line>,
+impl<'a> Selection<'a> {
+    /// The first `top` items, or only the item that is wanted; the error names it if it is missing.
+    fn new(
+        header: &'static str,
+        items: impl ExactSizeIterator<Item = (&'a str, Value<'a>)>,
+        wanted: Option<&str>,
+        top: usize,
+    ) -> Result<Self, String> {
+        let length = wanted.map_or(items.len(), |_| 1);
+        let lines = items.zip(1..).map(|((item_id, value), rank)| ListEntry { rank, item_id, value });
+        let lines = lines.filter(|line| wanted.is_none_or(|wanted| wanted == line.item_id));
+        let list: Vec<_> = lines.take(top).collect();
+        match wanted {
+            Some(item) if list.is_empty() => Err(no_item(item)),
+            _ => Ok(Self { header, length, list }),
+        }
+    }
 }
 
-/// `recsys-pipelines show`.
+fn no_item(item: &str) -> String {
+    format!("item {item:?}")
+}
+
 pub(crate) fn show(flags: &ShowJob) -> anyhow::Result<()> {
     check(flags)?;
     let operator = Operator::new(&flags.common)?;
@@ -131,13 +145,13 @@ pub(crate) fn show(flags: &ShowJob) -> anyhow::Result<()> {
     let uri = manifest.current.get(&flags.kind).ok_or_else(|| {
         let named: Vec<&str> = manifest.current.keys().map(|kind| kind.as_str()).collect();
         let line = format!("nothing is current of {} of {scope}; there is {}", flags.kind, named.join(", "));
-        JobError::NotListed(line)
+        JobError::Usage(line)
     })?;
     let blob: BlobBytes = operator.blob(&scope, flags.kind, uri)?;
     let artifact = blob.artifact()?;
     let of = || format!("{} of {scope} ({})", flags.kind, artifact.key.window);
-    let listing =
-        listing(&artifact, flags).map_err(|what| JobError::NotListed(format!("{} has no {what}", of())))?;
+    let selection =
+        selection(&artifact, flags).map_err(|what| JobError::Usage(format!("{} has no {what}", of())))?;
     let output = Output::new(flags.common.json);
     let rows = artifact.payload.len();
     output.line(format_args!(
@@ -146,19 +160,18 @@ pub(crate) fn show(flags: &ShowJob) -> anyhow::Result<()> {
         artifact.build.version,
         artifact.build.built_at
     ));
-    let mut table = table(["RANK", "ITEM", listing.header]);
-    for line in &listing.list {
-        table.add_row([&line.rank.to_string(), &line.item_id, &line.value()]);
+    let mut table = table(["RANK", "ITEM", selection.header]);
+    for line in &selection.list {
+        table.add_row([&line.rank.to_string(), line.item_id, &line.value.to_string()]);
     }
     output.line(table.trim_fmt());
-    let more = listing.length - listing.list.len();
+    let more = selection.length - selection.list.len();
     if more > 0 {
         output.line(format_args!("... and {more} more; --top N shows more of them"));
     }
     output.end(
         &Shown {
-            tenant: scope.tenant.as_str(),
-            surface: scope.surface.as_str(),
+            scope: &scope,
             kind: flags.kind,
             version: &artifact.build.version,
             uri,
@@ -168,8 +181,7 @@ pub(crate) fn show(flags: &ShowJob) -> anyhow::Result<()> {
             rows,
             item: flags.item.as_deref(),
             user: flags.user.as_deref(),
-            length: listing.length,
-            list: listing.list,
+            selection,
         },
         Ok(()),
     )
@@ -187,83 +199,44 @@ fn check(flags: &ShowJob) -> anyhow::Result<()> {
 }
 
 /// The entries selected by the flags; the error names the item or user that is missing.
-fn listing(artifact: &Artifact<'_>, flags: &ShowJob) -> Result<Listing, String> {
-    let top = flags.top.get();
-    let no_item = |item: &str| format!("item {item:?}");
-    match (&artifact.payload, &flags.item, &flags.user) {
-        (Payload::Popularity(items), Some(item), _) => {
-            let found = items.0.iter().zip(1..).find(|(of, _)| of.item_id == *item);
-            let found = found.map(counted_line).ok_or_else(|| no_item(item))?;
-            Ok(Listing { list: vec![found], ..all_of("COUNT", 1) })
-        }
-        (Payload::Popularity(items), None, _) => Ok(counted(&items.0, top)),
+fn selection<'a>(artifact: &'a Artifact<'a>, flags: &ShowJob) -> Result<Selection<'a>, String> {
+    let (item, top) = (flags.item.as_deref(), flags.top.get());
+    let counts = |items: &'a [ItemCount<'a>]| {
+        items.iter().map(|ItemCount { item_id, count }| (&**item_id, Value::Count(*count)))
+    };
+    match (&artifact.payload, item, &flags.user) {
+        (Payload::Popularity(items), ..) => Selection::new("COUNT", counts(&items.0), item, top),
         (Payload::Cooc(rows), Some(item), _) => {
-            let row = rows.0.iter().find(|row| row.item_id == *item).ok_or_else(|| no_item(item))?;
-            Ok(counted(&row.items, top))
+            let row = rows.0.iter().find(|row| row.item_id == item).ok_or_else(|| no_item(item))?;
+            Selection::new("COUNT", counts(&row.items), None, top)
         }
         (Payload::Cooc(rows), None, _) => {
-            let lines = rows.0.iter().zip(1..).take(top).map(|(row, rank)| {
-                let neighbors = row.items.iter().take(top);
-                let neighbor =
-                    |item: &ItemCount<'_>| Neighbor { item_id: item.item_id.to_string(), count: item.count };
-                Line { neighbors: Some(neighbors.map(neighbor).collect()), ..Line::new(rank, &row.item_id) }
+            let neighbor = |item: &'a ItemCount<'a>| Neighbor { item_id: &item.item_id, count: item.count };
+            let rows = rows.0.iter().map(|row| {
+                let neighbors = row.items.iter().take(top).map(neighbor);
+                (&*row.item_id, Value::Neighbors(neighbors.collect()))
             });
-            Ok(Listing { list: lines.collect(), ..all_of("NEIGHBOURS", rows.0.len()) })
+            Selection::new("NEIGHBOURS", rows, None, top)
         }
-        (Payload::ContentSim(items), wanted, _) => {
-            let is_wanted = |id: &str| wanted.as_ref().is_none_or(|wanted| wanted == id);
-            let lines = items.0.iter().zip(1..).filter(|(item, _)| is_wanted(&item.item_id)).take(top);
-            let lines: Vec<Line> = lines
-                .map(|(item, rank)| {
-                    let tags = item.tags.iter().map(ToString::to_string).collect();
-                    Line { tags: Some(tags), ..Line::new(rank, &item.item_id) }
-                })
-                .collect();
-            match (wanted, &lines[..]) {
-                (Some(item), []) => Err(no_item(item)),
-                (Some(_), _) => Ok(Listing { list: lines, ..all_of("TAGS", 1) }),
-                (None, _) => Ok(Listing { list: lines, ..all_of("TAGS", items.0.len()) }),
-            }
+        (Payload::ContentSim(items), ..) => {
+            let tags = items.0.iter().map(|item| (&*item.item_id, Value::Tags(&item.tags)));
+            Selection::new("TAGS", tags, item, top)
         }
-        (Payload::Implicit(users) | Payload::SessionSeq(users), _, user) => {
-            of_users(&users.0, artifact, user.as_deref(), top)
+        (Payload::Implicit(users) | Payload::SessionSeq(users), _, Some(user)) => {
+            let found = users.0.iter().find(|row| row.user_id == *user);
+            let found = found.ok_or_else(|| format!("user {user:?}"))?;
+            let scores = found.items.iter().map(|item| (&*item.item_id, Value::Score(item.score)));
+            Selection::new("SCORE", scores, None, top)
+        }
+        // All items by the sum of their scores: user ids are personal data.
+        (Payload::Implicit(_) | Payload::SessionSeq(_), _, None) => {
+            let mut items: Vec<_> = match artifact.payload.outline().items {
+                Items::Weighed(weights) => weights.into_iter().collect(),
+                Items::Tagged(_) => Vec::new(),
+            };
+            items.sort_unstable_by(|(one, a), (other, b)| b.cmp(a).then(one.cmp(other)));
+            let scores = items.into_iter().map(|(item, weight)| (item, Value::Score(weight.as_score())));
+            Selection::new("SCORE OF ALL USERS", scores, None, top)
         }
     }
-}
-
-fn all_of(header: &'static str, length: usize) -> Listing {
-    Listing { header, length, list: Vec::new() }
-}
-
-fn counted_line((item, rank): (&ItemCount<'_>, usize)) -> Line {
-    Line { count: Some(item.count), ..Line::new(rank, &item.item_id) }
-}
-
-fn counted(items: &[ItemCount<'_>], top: usize) -> Listing {
-    let list = items.iter().zip(1..).take(top).map(counted_line).collect();
-    Listing { list, ..all_of("COUNT", items.len()) }
-}
-
-/// The items of a user. Without a user, all items by the sum of their scores: user ids are personal data.
-fn of_users(
-    users: &[UserItems<'_>],
-    artifact: &Artifact<'_>,
-    user: Option<&str>,
-    top: usize,
-) -> Result<Listing, String> {
-    if let Some(user) = user {
-        let found = users.iter().find(|row| row.user_id == user).ok_or_else(|| format!("user {user:?}"))?;
-        let lines = found.items.iter().zip(1..).take(top);
-        let list =
-            lines.map(|(item, rank)| Line { score: Some(item.score), ..Line::new(rank, &item.item_id) });
-        return Ok(Listing { list: list.collect(), ..all_of("SCORE", found.items.len()) });
-    }
-    let Items::Weighed(weights) = artifact.payload.outline().items else { return Ok(all_of("", 0)) };
-    let mut items: Vec<_> = weights.into_iter().collect();
-    items.sort_unstable_by(|(one, a), (other, b)| b.cmp(a).then(one.cmp(other)));
-    let length = items.len();
-    let lines = items.into_iter().zip(1..).take(top);
-    let list =
-        lines.map(|((item, weight), rank)| Line { score: Some(weight.as_score()), ..Line::new(rank, item) });
-    Ok(Listing { list: list.collect(), ..all_of("SCORE OF ALL USERS", length) })
 }

@@ -7,8 +7,8 @@ use recsys_core::publish::BlobError;
 use recsys_core::threads::parallel;
 use serde::Serialize;
 
-use super::{Failure, Failures, Operator, table};
-use crate::shell::cli::{CommandFlags, CommonArgs, ScopeFilter};
+use super::{Failure, Failures, Operator, scope_table};
+use crate::shell::cli::{CommonArgs, ScopeFilter};
 use crate::shell::error::{Exit, JobError, exit, is_interruption, one_line};
 use crate::shell::output::Output;
 
@@ -21,16 +21,6 @@ pub(crate) struct VerifyJob {
     pub(super) common: CommonArgs,
 }
 
-impl CommandFlags for VerifyJob {
-    fn common(&self) -> &CommonArgs {
-        &self.common
-    }
-
-    fn scope(&self) -> Option<Scope> {
-        self.filter.scope()
-    }
-}
-
 #[derive(Debug, Serialize)]
 struct Verified {
     blobs: Vec<VerifiedBlob>,
@@ -40,8 +30,8 @@ struct Verified {
 
 #[derive(Debug, Serialize)]
 struct VerifiedBlob {
-    tenant: String,
-    surface: String,
+    #[serde(flatten)]
+    scope: Scope,
     kind: Kind,
     uri: String,
     bytes: Option<u64>,
@@ -49,7 +39,6 @@ struct VerifiedBlob {
     problem: Option<String>,
 }
 
-/// `recsys-pipelines verify`.
 pub(crate) fn verify(flags: &VerifyJob) -> anyhow::Result<()> {
     let operator = Operator::new(&flags.common)?;
     let mut named: Vec<(Scope, Kind, String)> = Vec::new();
@@ -76,8 +65,7 @@ pub(crate) fn verify(flags: &VerifyJob) -> anyhow::Result<()> {
             // An unreachable store or a broken record says nothing about the blob.
             Err(error) => return Ok(Err((scope, error))),
         };
-        let (tenant, surface) = (scope.tenant.to_string(), scope.surface.to_string());
-        Ok(Ok(VerifiedBlob { tenant, surface, kind, uri, bytes, problem }))
+        Ok(Ok(VerifiedBlob { scope, kind, uri, bytes, problem }))
     })?;
     let mut blobs = Vec::new();
     for verified in verified {
@@ -87,14 +75,14 @@ pub(crate) fn verify(flags: &VerifyJob) -> anyhow::Result<()> {
         }
     }
     let output = Output::new(flags.common.json);
-    let mut table = table(["TENANT", "SURFACE", "KIND", "BYTES", "RESULT"]);
+    let mut table = scope_table(["KIND", "BYTES", "RESULT"]);
     for blob in &blobs {
         let bytes = blob.bytes.map_or("-".to_owned(), |bytes| bytes.to_string());
         let result = blob.problem.as_deref().unwrap_or("intact");
-        table.add_row([&blob.tenant, &blob.surface, blob.kind.as_str(), &bytes, result]);
+        table.add_row_of(&blob.scope, [blob.kind.as_str(), &bytes, result]);
     }
     for failure in &failures.all {
-        table.add_row([&failure.tenant, &failure.surface, "-", "-", failure.word()]);
+        table.add_row_of(&failure.scope, ["-", "-", failure.word()]);
     }
     if blobs.is_empty() && failures.all.is_empty() {
         output.line("no manifest in the registry");
@@ -107,7 +95,7 @@ pub(crate) fn verify(flags: &VerifyJob) -> anyhow::Result<()> {
         Some(error) if damaged.is_empty() || exit(&error) != Exit::Failure => Err(error),
         None if damaged.is_empty() => Ok(()),
         // Damage is permanent and outranks a store that is only unreachable.
-        _ => Err(JobError::Damaged(damaged.join("; ")).into()),
+        _ => Err(JobError::Refused(damaged.join("; ")).into()),
     };
     output.end(&Verified { blobs, failures: failures.all }, outcome)
 }

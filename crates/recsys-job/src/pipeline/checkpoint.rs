@@ -2,6 +2,7 @@
 
 use recsys_core::domain::id::Scope;
 use recsys_core::domain::window::Day;
+use recsys_core::encoding::json;
 use recsys_core::storage::{Condition, Store, layout};
 use serde::{Deserialize, Serialize};
 
@@ -29,13 +30,22 @@ pub(crate) fn read(ctx: &Context) -> anyhow::Result<Option<Day>> {
 pub(crate) fn read_of(store: &dyn Store, scope: &Scope, clock: Clock) -> anyhow::Result<Option<Day>> {
     let key = layout::checkpoint(scope);
     let Some(bytes) = store.read(&key)? else { return Ok(None) };
-    let name = || store.name(&key);
-    let Checkpoint { day } =
-        serde_json::from_slice(&bytes).map_err(|problem| JobError::Checkpoint { name: name(), problem })?;
+    let name = store.name(&key);
+    let Checkpoint { day } = serde_json::from_slice(&bytes).map_err(|problem| {
+        JobError::Refused(format!(
+            "checkpoint {name} is not a checkpoint: {}; write the last day published into it, as \
+             {{\"day\":\"2026-01-31\"}}, or remove it and say with --start where to begin",
+            json::error_in_words(&problem)
+        ))
+    })?;
     let today = Day::of(clock.horizon())?;
     // The present day may have been published on purpose.
     if day > today {
-        return Err(JobError::FutureCheckpoint { name: name(), day, today }.into());
+        return Err(JobError::Refused(format!(
+            "checkpoint {name} says that {day} was published, which lies in the future: it is {today} here; correct the \
+             clock, or write the last day published into it, as {{\"day\":\"{today}\"}}"
+        ))
+        .into());
     }
     Ok(Some(day))
 }
@@ -51,8 +61,7 @@ pub(crate) fn advance(ctx: &Context, day: Day) -> anyhow::Result<()> {
             return Ok(());
         }
     }
-    let mut bytes = serde_json::to_vec(&Checkpoint { day })
-        .map_err(|problem| JobError::Checkpoint { name: name(ctx), problem })?;
+    let mut bytes = json::to_vec(&Checkpoint { day });
     bytes.push(b'\n');
     ctx.checkpoints.put(&layout::checkpoint(&ctx.scope), &bytes, Condition::Always)?;
     Ok(())

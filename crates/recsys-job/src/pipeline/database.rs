@@ -54,17 +54,20 @@ impl<'a> Target<'a> {
     /// Finds out at once whether the database and the tenant are there, before there is anything to write. A tenant
     /// that may be created is, but only when it gets rows.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
-        let Self { ctx, driver, dsn } = *self;
-        if ctx.config.db.auto_create_tenant {
-            return connect(&ctx.config, driver, ("db.dsn", dsn), ctx.config.db.row_security).map(drop);
+        if self.ctx.config.db.auto_create_tenant {
+            return self.open().map(drop);
         }
         self.connect(Mode::Write).map(drop)
     }
 
+    fn open(&self) -> anyhow::Result<Box<dyn Database>> {
+        let config = &self.ctx.config;
+        connect(config, self.driver, ("db.dsn", self.dsn), config.db.row_security)
+    }
+
     /// Connects, and finds the tenant. A dry run creates none.
     pub(crate) fn connect(&self, mode: Mode) -> anyhow::Result<(Box<dyn Database>, TenantId)> {
-        let Self { ctx, driver, dsn } = *self;
-        let mut database = connect(&ctx.config, driver, ("db.dsn", dsn), ctx.config.db.row_security)?;
+        let (ctx, mut database) = (self.ctx, self.open()?);
         let missing = match (ctx.config.db.auto_create_tenant, mode) {
             (true, Mode::Write) => MissingTenant::Create,
             (true, Mode::DryRun) => MissingTenant::Refuse,

@@ -1,6 +1,7 @@
 //! Tenants and surfaces that the raw events are of, for whoever has asked for another one: looked for only when a day has
 //! no event.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
 
 use recsys_core::domain::id::Scope;
@@ -21,16 +22,15 @@ const MOST_BYTES: u64 = 16 << 20;
 
 /// What the raw events are of, if that is known and the scope of the job is not among it.
 pub(crate) fn others(ctx: &Context) -> Known {
-    let met = if ctx.config.raw_source.r#type == RawType::Postgres { None } else { met(ctx) };
-    let own = ctx.scope.to_string();
-    let mut names = met.unwrap_or_default();
-    names.sort();
-    names.dedup();
-    if names.contains(&own) { Known::default() } else { Known(names) }
+    let names = met(ctx).unwrap_or_default();
+    if names.contains(&ctx.scope.to_string()) { Known::default() } else { Known(names.into_iter().collect()) }
 }
 
 /// None where nobody can look.
-fn met(ctx: &Context) -> Option<Vec<String>> {
+fn met(ctx: &Context) -> Option<BTreeSet<String>> {
+    if ctx.config.raw_source.r#type == RawType::Postgres {
+        return None;
+    }
     let store = ctx.raw_store().ok()?;
     for key in layout::raw_flat(Stream::Exposures) {
         if let Some(reader) = open_decompressed(&*store, &key, MaxWindow::of(&ctx.budget)).ok()? {
@@ -40,7 +40,7 @@ fn met(ctx: &Context) -> Option<Vec<String>> {
     in_folders(&*store)
 }
 
-fn in_lines(reader: impl Read) -> Vec<String> {
+fn in_lines(reader: impl Read) -> BTreeSet<String> {
     #[derive(Deserialize)]
     struct Line {
         tenant: String,
@@ -51,14 +51,11 @@ fn in_lines(reader: impl Read) -> Vec<String> {
         let Line { tenant, surface } = serde_json::from_str(&line).ok()?;
         Some(Scope { tenant: tenant.trim().parse().ok()?, surface: surface.trim().parse().ok()? }.to_string())
     };
-    let mut names: Vec<String> = lines.filter_map(name).collect();
-    names.sort();
-    names.dedup();
-    names
+    lines.filter_map(name).collect()
 }
 
-fn in_folders(store: &dyn Store) -> Option<Vec<String>> {
-    let mut names = Vec::new();
+fn in_folders(store: &dyn Store) -> Option<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
     for tenant in store.folders("").ok()? {
         let surfaces = store.folders(&tenant).ok()?;
         names.extend(surfaces.into_iter().map(|surface| format!("{tenant}/{surface}")));

@@ -14,7 +14,6 @@ use recsys_core::domain::class::Class;
 use recsys_core::domain::limit::LimitExceeded;
 use recsys_core::domain::weights::TooHeavy;
 use recsys_core::domain::window::{Day, DayError, Window, ranges};
-use recsys_core::encoding::json::error_in_words;
 use recsys_core::gate::Refused;
 use recsys_core::input::catalog::CatalogError;
 use recsys_core::input::lines::LinesError;
@@ -33,38 +32,26 @@ use crate::config::ConfigError;
 
 /// Why a job failed.
 #[derive(Debug, thiserror::Error)]
-pub enum JobError {
-    /// Flags that make no sense together.
+pub(crate) enum JobError {
+    /// Flags that make no sense together, or that name what is not there.
     #[error("{0}")]
     Usage(String),
     /// The same of a day without one event, where the raw events are of others.
     #[error("{refused}; the raw events have none of that tenant and surface{others}")]
-    NotMet {
-        /// What the gate says.
-        refused: Refused,
-        /// Whose they are.
-        others: Known,
-    },
+    NotMet { refused: Refused, others: Known },
     /// The weights of a window's events add up to more than can be counted.
     #[error("window {window}")]
-    Heavy {
-        /// The window.
-        window: Window,
-        /// What they add up to.
-        source: TooHeavy,
-    },
-    /// Standard output cannot be written.
-    #[error("cannot write to standard output")]
-    Output(#[source] std::io::Error),
+    Heavy { window: Window, source: TooHeavy },
+    /// Standard output cannot be written, or the like.
+    #[error("cannot {0}")]
+    Io(&'static str, #[source] io::Error),
     /// A day was ingested again while a window that holds it was built.
     #[error("the canonical data of {0} changed while it was built from; run the job again")]
     Changed(Day),
-    /// A day that was asked for has not ended.
     #[error(
         "{0} has not ended in UTC: what comes later would be missing; begin when it is over, or give --allow-open-day for a try"
     )]
     OpenDay(Day),
-    /// A day was asked for that has not even begun.
     #[error("{0} has not begun in UTC; there is nothing of it to work on")]
     FutureDay(Day),
     /// A day is to be accepted of which there is no data that a gate has judged.
@@ -90,9 +77,7 @@ pub enum JobError {
         }
     )]
     RefusedDays {
-        /// The window.
         window: Window,
-        /// The days.
         days: Vec<Day>,
         /// Whether windows are built without refused days where they can be.
         excluding: bool,
@@ -103,109 +88,28 @@ pub enum JobError {
          refused",
         ranges(.days)
     )]
-    BuiltBefore {
-        /// The kind.
-        kind: Kind,
-        /// The window.
-        window: Window,
-        /// The days.
-        days: Vec<Day>,
-    },
-    /// Nothing is staged where something should be.
+    BuiltBefore { kind: Kind, window: Window, days: Vec<Day> },
     #[error("nothing is staged in {0}; run the builder jobs first")]
     NothingStaged(String),
-    /// A staged artifact is not fit to be published.
     #[error("staged artifact {name} cannot be published: {problem}; build it again")]
-    Unfit {
-        /// The file.
-        name: String,
-        /// What is wrong with it.
-        problem: Unfit,
-    },
-    /// There is nothing where the registry should be.
-    #[error("registry {0} does not exist or is empty; set registry_dir or out_dir")]
-    NoRegistry(String),
-    /// A filter that lets nothing through.
-    #[error("no manifest in registry {registry} is of that tenant or surface{known}")]
-    NothingMatches {
-        /// The registry.
-        registry: String,
-        /// What there is.
-        known: Known,
-    },
-    /// There is nothing to show.
-    #[error("{name} does not exist; nothing was published there{known}")]
-    NoHistory {
-        /// The manifest.
-        name: String,
-        /// What there is.
-        known: Known,
-    },
-    /// The artifact has no such item or user.
-    #[error("{0}")]
-    NotListed(String),
+    Unfit { name: String, problem: Unfit },
     /// The checkpoint knows of a publish, and the registry does not.
     #[error(
         "{checkpoint} says that {day} was published, and {manifest} does not exist: is registry_dir the one it was \
          published to? If so, name the days with --start; else correct registry_dir, or remove the checkpoint"
     )]
-    NotPublished {
-        /// The checkpoint.
-        checkpoint: String,
-        /// Its day.
-        day: Day,
-        /// The manifest.
-        manifest: String,
-    },
-    /// The chain of the history ends before the manifest that is asked for.
-    #[error("the manifest before {0:.12} is not in the history any more; name another one with --from")]
-    Gap(String),
-    /// Neither of two manifests names a kind.
-    #[error("neither manifest names {0}; nothing to compare")]
-    NoKind(Kind),
-    /// Something is older than it may be, or missing.
+    NotPublished { checkpoint: String, day: Day, manifest: String },
+    /// What is there is not good enough: stale, damaged or wrong.
     #[error("{0}")]
-    Stale(String),
-    /// A published blob is missing or damaged.
-    #[error("{0}")]
-    Damaged(String),
-    /// Signals cannot be watched.
-    #[error("cannot watch for signals")]
-    Signals(#[source] std::io::Error),
-    /// The checkpoint is of a day that has not come.
-    #[error(
-        "checkpoint {name} says that {day} was published, which lies in the future: it is {today} here; correct the \
-         clock, or write the last day published into it, as {{\"day\":\"{today}\"}}"
-    )]
-    FutureCheckpoint {
-        /// The file.
-        name: String,
-        /// Its day.
-        day: Day,
-        /// The day here.
-        today: Day,
-    },
-    /// The checkpoint cannot be read.
-    #[error(
-        "checkpoint {name} is not a checkpoint: {}; write the last day published into it, as {{\"day\":\"2026-01-31\"}}, \
-         or remove it and say with --start where to begin",
-        error_in_words(problem)
-    )]
-    Checkpoint {
-        /// The file.
-        name: String,
-        /// Where it departs from its schema.
-        problem: serde_json::Error,
-    },
+    Refused(String),
 }
 
 /// Tenants and surfaces that there are, for whoever has asked for another one.
 #[derive(Debug, Default)]
-pub struct Known(pub Vec<String>);
+pub(crate) struct Known(pub(crate) Vec<String>);
 
 impl Known {
-    /// Whether there is nothing.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
@@ -231,28 +135,16 @@ impl JobError {
     /// What can be done about it.
     fn class(&self) -> Class {
         match self {
-            Self::NothingStaged(_) | Self::Output(_) | Self::Signals(_) | Self::Changed(_) => {
-                Class::Transient
-            }
-            Self::Usage(_)
-            | Self::NoRegistry(_)
-            | Self::NoHistory { .. }
-            | Self::NothingMatches { .. }
-            | Self::NotListed(_)
-            | Self::Gap(_)
-            | Self::NoKind(_)
-            | Self::NotIngested(_) => Class::Usage,
+            Self::NothingStaged(_) | Self::Io(..) | Self::Changed(_) => Class::Transient,
+            Self::Usage(_) | Self::NotIngested(_) => Class::Usage,
             Self::OpenDay(_)
             | Self::FutureDay(_)
             | Self::RefusedDays { .. }
             | Self::NotTaken(_)
             | Self::BuiltBefore { .. }
             | Self::NotMet { .. }
-            | Self::Checkpoint { .. }
-            | Self::FutureCheckpoint { .. }
             | Self::NotPublished { .. }
-            | Self::Stale(_)
-            | Self::Damaged(_) => Class::Refused,
+            | Self::Refused(_) => Class::Refused,
             Self::Unfit { problem, .. } => problem.class(),
             Self::Heavy { .. } => Class::Limit,
         }
@@ -261,7 +153,7 @@ impl JobError {
 
 /// What an orchestrator should do about a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
+pub(crate) enum Exit {
     /// 1: runtime failure; trying again is safe and may help.
     Failure = 1,
     /// 2: usage or configuration; somebody must change the call.
@@ -273,7 +165,7 @@ pub enum Exit {
 }
 
 /// The exit code of a failure: the outermost error of the chain whose class is known decides.
-pub fn exit(error: &anyhow::Error) -> Exit {
+pub(crate) fn exit(error: &anyhow::Error) -> Exit {
     if is_interruption(error) {
         return Exit::Failure;
     }
@@ -321,7 +213,7 @@ macro_rules! class_of {
 each_error!(class_of);
 
 /// An error and its causes on one line.
-pub fn one_line(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn one_line(error: &(dyn Error + 'static)) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -401,8 +293,8 @@ mod tests {
         for own in ["recsys-core", "recsys-job", "recsys-postgres"] {
             errors(&crates.join(own).join("src"), &mut found);
         }
-        // It is written without the derive.
-        found.insert("Held".to_owned());
+        // It is written without the derive, and the other is not public.
+        found.extend(["Held", "JobError"].map(str::to_owned));
         let known: BTreeSet<String> = KNOWN.iter().chain(PARTS).map(|name| (*name).to_owned()).collect();
         assert_eq!(found, known);
     }
@@ -443,7 +335,7 @@ mod tests {
             (RootError::NoBucket("x".into()).into(), Exit::Usage),
             (RootError::Runtime(io::Error::other("no threads")).into(), Exit::Failure),
             (ConfigError::DsnMissing.into(), Exit::Usage),
-            (JobError::Stale("x".into()).into(), Exit::Refused),
+            (JobError::Refused("x".into()).into(), Exit::Refused),
             (JobError::Usage("x".into()).into(), Exit::Usage),
             (JobError::NothingStaged("x".into()).into(), Exit::Failure),
             // What a process leaves when it is told to stop is no refusal.

@@ -5,7 +5,7 @@
 
 pub mod cli;
 pub mod clock;
-pub mod error;
+pub(crate) mod error;
 pub(crate) mod interrupt;
 pub(crate) mod logging;
 pub(crate) mod output;

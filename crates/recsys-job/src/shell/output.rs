@@ -42,7 +42,8 @@ impl Output {
                 writeln!(out, "{}", visible::json(&document))
             });
         }
-        outcome.and(self.failure.into_inner().map_or(Ok(()), |error| Err(JobError::Output(error).into())))
+        let failed = |error| Err(JobError::Io("write to standard output", error).into());
+        outcome.and(self.failure.into_inner().map_or(Ok(()), failed))
     }
 
     fn write(&self, write: impl FnOnce(&mut io::StdoutLock<'_>) -> io::Result<()>) {

@@ -19,15 +19,11 @@ pub(crate) fn current() -> Option<String> {
 
 /// Sets the id: the one in the environment, or a new one.
 pub(crate) fn begin() -> anyhow::Result<String> {
-    let id = from_env()?;
+    let id = match std::env::var_os(RECSYS_RUN_ID) {
+        Some(id) if !id.is_empty() => check(id.to_str())?,
+        _ => format!("{:012x}", fastrand::u64(..1 << 48)),
+    };
     Ok(CURRENT.get_or_init(|| id).clone())
-}
-
-fn from_env() -> anyhow::Result<String> {
-    match std::env::var_os(RECSYS_RUN_ID) {
-        Some(id) if !id.is_empty() => check(id.to_str()),
-        _ => Ok(format!("{:012x}", fastrand::u64(..1 << 48))),
-    }
 }
 
 /// The id is part of every log line, so blanks and control characters are rejected.

@@ -9,6 +9,7 @@ use std::io;
 
 use jiff::Timestamp;
 use recsys_core::domain::id::Scope;
+use recsys_core::encoding::json;
 use recsys_core::storage::{BucketFault, Condition, Store, StoreError, layout};
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +25,6 @@ const RUN: &str = "recsys-pipelines";
 /// Maximum length of a stored message, in bytes.
 const MAX_MESSAGE: usize = 2000;
 
-/// The failure of a job.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FailureNote {
@@ -46,7 +46,13 @@ pub(crate) fn end(run: &Run, common: &CommonArgs, failure: Option<(&anyhow::Erro
     let Ok(store) = config.roots().open(&config.checkpoint_dir()) else { return };
     let noted = match failure {
         None => remove_healed(&*store, scope, &run.binary),
-        Some((error, line)) => write(&*store, scope, run, error, line),
+        Some((error, line)) => {
+            let (binary, run_id, at) = (run.binary.clone(), run_id::current(), clock::wall());
+            let message = line[..line.floor_char_boundary(MAX_MESSAGE)].to_owned();
+            let note = FailureNote { v: 1, binary, run_id, at, exit_code: exit(error) as u8, message };
+            let key = layout::failure(scope, &run.binary);
+            store.put(&key, &json::readable(&note), Condition::Always).map(drop)
+        }
     };
     if let Err(error) = noted {
         tracing::info!(error = one_line(&error), "cannot note how the job has ended");
@@ -57,39 +63,16 @@ pub(crate) fn end(run: &Run, common: &CommonArgs, failure: Option<(&anyhow::Erro
 fn remove_healed(store: &dyn Store, scope: &Scope, binary: &str) -> Result<(), StoreError> {
     /// Binaries whose work `run` does not always do.
     const APART: [&str; 2] = ["job_db_signals", "job_catalog"];
-    let binaries = match binary {
-        RUN => {
-            let listed = store.list(&layout::failures(scope))?;
-            return listed
-                .iter()
-                .filter(|listed| APART.iter().all(|binary| listed.key != layout::failure(scope, binary)))
-                .try_for_each(|listed| store.remove(&listed.key).map(drop));
-        }
-        "job_publish" => &[binary, RUN][..],
-        _ => &[binary],
+    let of = |binary: &str| layout::failure(scope, binary);
+    let mut keys = match binary {
+        RUN => store.list(&layout::failures(scope))?.into_iter().map(|listed| listed.key).collect(),
+        "job_publish" => vec![of(binary), of(RUN)],
+        _ => vec![of(binary)],
     };
-    binaries.iter().try_for_each(|binary| store.remove(&layout::failure(scope, binary)).map(drop))
-}
-
-fn write(
-    store: &dyn Store,
-    scope: &Scope,
-    run: &Run,
-    error: &anyhow::Error,
-    line: &str,
-) -> Result<(), StoreError> {
-    let end = line.floor_char_boundary(MAX_MESSAGE);
-    let note = FailureNote {
-        v: 1,
-        binary: run.binary.clone(),
-        run_id: run_id::current(),
-        at: clock::wall(),
-        exit_code: exit(error) as u8,
-        message: line[..end].to_owned(),
-    };
-    let mut bytes = serde_json::to_vec_pretty(&note).unwrap_or_default();
-    bytes.push(b'\n');
-    store.put(&layout::failure(scope, &run.binary), &bytes, Condition::Always).map(drop)
+    if binary == RUN {
+        keys.retain(|key| APART.iter().all(|apart| *key != of(apart)));
+    }
+    keys.iter().try_for_each(|key| store.remove(key).map(drop))
 }
 
 /// Usage and configuration errors were seen by the caller before anything was done. Interruptions are not failures. And
@@ -97,13 +80,10 @@ fn write(
 fn is_worth_noting(error: &anyhow::Error) -> bool {
     let is_usage = error.is::<ConfigError>()
         || matches!(error.downcast_ref(), Some(JobError::Usage(_) | JobError::NotIngested(_)));
-    !is_usage && !is_interruption(error) && (exit(error) != Exit::Failure || !is_of_a_service(error.as_ref()))
-}
-
-fn is_of_a_service(error: &(dyn Error + 'static)) -> bool {
     let is_fault =
         |error: &io::Error| error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<BucketFault>);
-    error.downcast_ref::<io::Error>().is_some_and(is_fault) || error.source().is_some_and(is_of_a_service)
+    let is_of_a_service = || error.chain().any(|cause| cause.downcast_ref().is_some_and(is_fault));
+    !is_usage && !is_interruption(error) && (exit(error) != Exit::Failure || !is_of_a_service())
 }
 
 /// Failures without a later success, newest last. Documents that are not notes are skipped.

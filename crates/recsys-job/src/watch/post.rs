@@ -39,16 +39,13 @@ pub(crate) struct Post {
 #[cfg(feature = "http")]
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PostError {
-    /// The HTTP client could not be set up.
     #[error("cannot prepare a request")]
     Setup(#[from] io::Error),
-    /// No answer within the timeout.
     #[error("no answer within {} s", .0.as_secs())]
     Timeout(Duration),
     /// No connection, or it broke off.
     #[error("cannot be reached")]
     Connection(#[source] reqwest::Error),
-    /// The answer was not a success.
     #[error("answered {0}")]
     Status(StatusCode),
 }

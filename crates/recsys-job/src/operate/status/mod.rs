@@ -1,23 +1,19 @@
 //! `status`: the current artifacts of each surface, their age, the last day of their data, and any problems.
 
 mod around;
-mod limits;
 mod print;
 mod surface;
 
 use clap::Args;
-use jiff::SignedDuration;
 use std::collections::BTreeMap;
 
-use recsys_core::domain::id::Scope;
 use recsys_core::threads::parallel;
 use serde::Serialize;
 
 use self::around::Around;
-use self::limits::Limits;
-use self::surface::{State, SurfaceStatus, surface};
+use self::surface::{AgeLimits, SurfaceState, SurfaceStatus, surface};
 use super::{Failure, Failures, Operator};
-use crate::shell::cli::{CommandFlags, CommonArgs, ScopeFilter, parse_age};
+use crate::shell::cli::{CommonArgs, ScopeFilter};
 use crate::shell::error::{JobError, is_interruption};
 use crate::shell::output::Output;
 use crate::watch::metrics::Run;
@@ -28,15 +24,8 @@ pub(crate) struct StatusJob {
     #[command(flatten)]
     pub(super) filter: ScopeFilter,
 
-    /// Exit with code 3 when an artifact was built longer ago than this, such as 26h, or a kind of
-    /// `artifact_kinds` is missing
-    #[arg(long, value_name = "AGE", value_parser = parse_age)]
-    pub(super) max_age: Option<SignedDuration>,
-
-    /// Exit with code 3 when the window of an artifact ended longer ago than this, such as 50h, or a kind of
-    /// `artifact_kinds` is missing
-    #[arg(long, value_name = "AGE", value_parser = parse_age)]
-    pub(super) max_window_age: Option<SignedDuration>,
+    #[command(flatten)]
+    limits: AgeLimits,
 
     /// Show only tenants and surfaces with which something is wrong
     #[arg(long)]
@@ -50,16 +39,6 @@ pub(crate) struct StatusJob {
     pub(super) common: CommonArgs,
 }
 
-impl CommandFlags for StatusJob {
-    fn common(&self) -> &CommonArgs {
-        &self.common
-    }
-
-    fn scope(&self) -> Option<Scope> {
-        self.filter.scope()
-    }
-}
-
 /// Maximum number of surfaces named in the last line.
 const MOST_NAMES: usize = 3;
 
@@ -67,17 +46,16 @@ const MOST_NAMES: usize = 3;
 struct Status {
     registry: String,
     /// Number of surfaces in each state; a surface with several states counts by the worst.
-    summary: BTreeMap<State, usize>,
+    summary: BTreeMap<SurfaceState, usize>,
     /// Worst first.
     manifests: Vec<SurfaceStatus>,
     /// Surfaces that could not be read.
     failures: Vec<Failure>,
 }
 
-/// `recsys-pipelines status`.
 pub(crate) fn status(flags: &StatusJob, run: &Run) -> anyhow::Result<()> {
     let operator = Operator::new(&flags.common)?;
-    let limits = Limits { age: flags.max_age, window_age: flags.max_window_age };
+    let limits = flags.limits;
     let is_named = flags.filter.scope().is_some();
     let around = Around::open(&operator);
     // The registry does not know a surface whose first run failed.
@@ -98,14 +76,16 @@ pub(crate) fn status(flags: &StatusJob, run: &Run) -> anyhow::Result<()> {
         }
     }
     manifests.sort_by(SurfaceStatus::worst_first);
-    let mut summary: BTreeMap<State, usize> = BTreeMap::new();
+    let mut summary: BTreeMap<SurfaceState, usize> = BTreeMap::new();
     let states = manifests.iter().map(SurfaceStatus::worst);
-    let of_failures =
-        failures.all.iter().map(|failure| if failure.lost { State::Lost } else { State::Unreadable });
+    let of_failures = failures
+        .all
+        .iter()
+        .map(|failure| if failure.lost { SurfaceState::Lost } else { SurfaceState::Unreadable });
     states.chain(of_failures).for_each(|state| *summary.entry(state).or_default() += 1);
     let outcome = judge(&manifests, limits, &mut failures);
     if flags.problems {
-        manifests.retain(|manifest| manifest.worst() != State::Good);
+        manifests.retain(|manifest| manifest.worst() != SurfaceState::Good);
     }
     let output = Output::new(flags.common.json);
     // A lone failure is the command's last line anyway.
@@ -115,10 +95,9 @@ pub(crate) fn status(flags: &StatusJob, run: &Run) -> anyhow::Result<()> {
         failures.print(&output);
         print::summary(&output, &summary);
     }
-    if let (Some(Scope { tenant, surface }), true) =
-        (flags.filter.scope(), manifests.iter().any(|manifest| manifest.updated_at.is_none()))
-    {
-        output.line(format_args!("nothing was published for {tenant}/{surface}{}", operator.known()));
+    let is_published = manifests.iter().all(|manifest| manifest.updated_at.is_some());
+    if let Some(scope) = flags.filter.scope().filter(|_| !is_published) {
+        output.line(format_args!("nothing was published for {scope}{}", operator.known()));
     }
     let registry = operator.config.registry_dir();
     output.end(&Status { registry, summary, manifests, failures: failures.all }, outcome)
@@ -126,35 +105,33 @@ pub(crate) fn status(flags: &StatusJob, run: &Run) -> anyhow::Result<()> {
 
 /// The error that ends the command. Unreadable surfaces and artifacts from the future always count; stale or missing
 /// artifacts count only if an age limit is given. The list shows everything; this line is short.
-fn judge(manifests: &[SurfaceStatus], limits: Limits, failures: &mut Failures) -> anyhow::Result<()> {
+fn judge(manifests: &[SurfaceStatus], limits: AgeLimits, failures: &mut Failures) -> anyhow::Result<()> {
     if let Some(error) = failures.first.take() {
         return Err(error);
     }
     if manifests.is_empty() && limits.any() {
-        return Err(JobError::Stale("there is no manifest in the registry".to_owned()).into());
+        return Err(JobError::Refused("there is no manifest in the registry".to_owned()).into());
     }
-    let counts = |state: State| match state {
-        State::FromTheFuture => true,
-        State::Missing | State::Stale => limits.any(),
+    let counts = |state: SurfaceState| match state {
+        SurfaceState::FromTheFuture => true,
+        SurfaceState::Missing | SurfaceState::Stale => limits.any(),
         _ => false,
     };
     let bad = manifests.iter().filter_map(|manifest| {
         let words: Vec<&str> =
             manifest.states.iter().filter(|state| counts(**state)).map(|state| state.word()).collect();
-        let SurfaceStatus { tenant, surface, .. } = manifest;
-        (!words.is_empty()).then(|| format!("{tenant}/{surface} is {}", words.join(", ")))
+        (!words.is_empty()).then(|| format!("{} is {}", manifest.scope, words.join(", ")))
     });
     let bad: Vec<String> = bad.collect();
-    match (&bad[..], manifests.len()) {
-        ([], _) => Ok(()),
-        (bad, all) => {
-            let named = bad.iter().take(MOST_NAMES).map(String::as_str).collect::<Vec<_>>().join("; ");
-            let more = match bad.len().saturating_sub(MOST_NAMES) {
-                0 => String::new(),
-                more => format!("; and {more} more"),
-            };
-            let of = if all == 1 { String::new() } else { format!("{} of {all} surfaces: ", bad.len()) };
-            Err(JobError::Stale(format!("{of}{named}{more}")).into())
-        }
+    if bad.is_empty() {
+        return Ok(());
     }
+    let named = bad[..bad.len().min(MOST_NAMES)].join("; ");
+    let more = match bad.len().saturating_sub(MOST_NAMES) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    let all = manifests.len();
+    let of = if all == 1 { String::new() } else { format!("{} of {all} surfaces: ", bad.len()) };
+    Err(JobError::Refused(format!("{of}{named}{more}")).into())
 }

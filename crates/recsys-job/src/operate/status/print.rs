@@ -9,8 +9,7 @@ use recsys_core::publish::{describe, is_from_the_future};
 
 use super::super::{self as operate, Failure, readable};
 use super::StatusJob;
-use super::limits::Limits;
-use super::surface::{KindStatus, State, SurfaceStatus};
+use super::surface::{AgeLimits, KindStatus, SurfaceState, SurfaceStatus};
 use crate::shell::clock;
 use crate::shell::output::Output;
 
@@ -29,20 +28,10 @@ pub(super) fn table(output: &Output, flags: &StatusJob, manifests: &[SurfaceStat
 
 /// One row per surface.
 fn surfaces(output: &Output, manifests: &[SurfaceStatus], failures: &[Failure]) {
-    let mut table = operate::table([
-        "TENANT",
-        "SURFACE",
-        "STATE",
-        "DATA UNTIL",
-        "LAG",
-        "AGE",
-        "CHECKPOINT",
-        "REFUSED",
-        "LAST FAILURE",
-    ]);
+    let header = ["STATE", "DATA UNTIL", "LAG", "AGE", "CHECKPOINT", "REFUSED", "LAST FAILURE"];
+    let mut table = operate::scope_table(header);
     for failure in failures {
-        let Failure { tenant, surface, .. } = failure;
-        table.add_row([tenant, surface, failure.word(), NONE, NONE, NONE, NONE, NONE, NONE]);
+        table.add_row_of(&failure.scope, [failure.word(), NONE, NONE, NONE, NONE, NONE, NONE]);
     }
     for status in manifests {
         let states: Vec<&str> = status.states.iter().map(|state| state.word()).collect();
@@ -59,9 +48,7 @@ fn surfaces(output: &Output, manifests: &[SurfaceStatus], failures: &[Failure]) 
         };
         let failure = status.last_failure.as_ref();
         let failure = failure.map(|note| format!("{} {} ago", note.binary, since(note.at)));
-        table.add_row([
-            &status.tenant,
-            &status.surface,
+        let cells = [
             &states.join(", "),
             &or_none(status.data_until),
             &duration(status.lag_seconds),
@@ -69,35 +56,22 @@ fn surfaces(output: &Output, manifests: &[SurfaceStatus], failures: &[Failure]) 
             &checkpoint,
             &refused,
             &failure.unwrap_or_else(|| NONE.to_owned()),
-        ]);
+        ];
+        table.add_row_of(&status.scope, cells.map(String::as_str));
     }
     output.line(table.trim_fmt());
 }
 
 /// One row per kind.
 fn kinds(output: &Output, manifests: &[SurfaceStatus], failures: &[Failure]) {
-    let mut table = operate::table([
-        "TENANT",
-        "SURFACE",
-        "KIND",
-        "SEGMENT",
-        "WINDOW",
-        "VERSION",
-        "DATA UNTIL",
-        "LAG",
-        "AGE",
-        "",
-    ]);
+    let header = ["KIND", "SEGMENT", "WINDOW", "VERSION", "DATA UNTIL", "LAG", "AGE", ""];
+    let mut table = operate::scope_table(header);
     for failure in failures {
-        let Failure { tenant, surface, .. } = failure;
-        table.add_row([tenant, surface, NONE, NONE, NONE, NONE, NONE, NONE, NONE, failure.word()]);
+        table.add_row_of(&failure.scope, [NONE, NONE, NONE, NONE, NONE, NONE, NONE, failure.word()]);
     }
     for status in manifests {
-        let SurfaceStatus { tenant, surface, kinds, missing, .. } = status;
-        for kind in kinds {
-            table.add_row([
-                tenant,
-                surface,
+        for kind in &status.kinds {
+            let cells = [
                 kind.kind.as_str(),
                 kind.segment.as_ref().map_or(NONE, Segment::as_str),
                 &kind.window.to_string(),
@@ -106,11 +80,12 @@ fn kinds(output: &Output, manifests: &[SurfaceStatus], failures: &[Failure]) {
                 &duration(Some(kind.lag_seconds)),
                 &duration(Some(kind.age_seconds)),
                 state(status, kind),
-            ]);
+            ];
+            table.add_row_of(&status.scope, cells);
         }
-        for kind in missing {
-            let (kind, state) = (kind.as_str(), State::Missing.word());
-            table.add_row([tenant, surface, kind, NONE, NONE, NONE, NONE, NONE, NONE, state]);
+        for kind in &status.missing {
+            let cells = [kind.as_str(), NONE, NONE, NONE, NONE, NONE, NONE, SurfaceState::Missing.word()];
+            table.add_row_of(&status.scope, cells);
         }
     }
     output.line(table.trim_fmt());
@@ -118,23 +93,23 @@ fn kinds(output: &Output, manifests: &[SurfaceStatus], failures: &[Failure]) {
 
 fn state(status: &SurfaceStatus, kind: &KindStatus) -> &'static str {
     match kind {
-        KindStatus { from_the_future: true, .. } => State::FromTheFuture.word(),
-        KindStatus { stale: true, .. } => State::Stale.word(),
-        _ if status.holds.contains_key(&kind.kind) => State::Held.word(),
+        KindStatus { from_the_future: true, .. } => SurfaceState::FromTheFuture.word(),
+        KindStatus { stale: true, .. } => SurfaceState::Stale.word(),
+        _ if status.holds.contains_key(&kind.kind) => SurfaceState::Held.word(),
         _ => "",
     }
 }
 
 /// Problems in words, one per line.
-pub(super) fn problems(output: &Output, manifests: &[SurfaceStatus], limits: Limits, horizon: Timestamp) {
+pub(super) fn problems(output: &Output, manifests: &[SurfaceStatus], limits: AgeLimits, horizon: Timestamp) {
     for status in manifests {
         for problem in problems_of(status, limits, horizon) {
-            output.line(format_args!("{}/{}: {problem}", status.tenant, status.surface));
+            output.line(format_args!("{}: {problem}", status.scope));
         }
     }
 }
 
-fn problems_of(status: &SurfaceStatus, limits: Limits, horizon: Timestamp) -> Vec<String> {
+fn problems_of(status: &SurfaceStatus, limits: AgeLimits, horizon: Timestamp) -> Vec<String> {
     let mut problems = Vec::new();
     for kind in status.kinds.iter().filter(|kind| kind.from_the_future) {
         let KindStatus { kind, window, built_at, .. } = kind;
@@ -144,7 +119,7 @@ fn problems_of(status: &SurfaceStatus, limits: Limits, horizon: Timestamp) -> Ve
             format!("{kind} has the window {window}, which lies in the future")
         });
     }
-    if limits.age.is_some() || limits.window_age.is_some() {
+    if limits.any() {
         problems.extend(status.missing.iter().map(|kind| format!("{kind} is missing")));
     }
     for kind in &status.kinds {
@@ -152,14 +127,14 @@ fn problems_of(status: &SurfaceStatus, limits: Limits, horizon: Timestamp) -> Ve
             let seconds = SignedDuration::from_secs(seconds);
             most.filter(|most| seconds > *most).map(|most| (readable(seconds), readable(most)))
         };
-        if let Some((lag, most)) = exceeded(kind.lag_seconds, limits.window_age) {
+        if let Some((lag, most)) = exceeded(kind.lag_seconds, limits.max_window_age) {
             let until = kind.data_until;
             problems.push(format!(
                 "the data of {} goes until {until}, {lag} ago, at most {most} allowed",
                 kind.kind
             ));
         }
-        if let Some((age, most)) = exceeded(kind.age_seconds, limits.age) {
+        if let Some((age, most)) = exceeded(kind.age_seconds, limits.max_age) {
             problems.push(format!("{} was built {age} ago, at most {most} allowed", kind.kind));
         }
     }
@@ -178,7 +153,7 @@ fn problems_of(status: &SurfaceStatus, limits: Limits, horizon: Timestamp) -> Ve
 }
 
 /// Number of surfaces in each state.
-pub(super) fn summary(output: &Output, summary: &BTreeMap<State, usize>) {
+pub(super) fn summary(output: &Output, summary: &BTreeMap<SurfaceState, usize>) {
     let all: usize = summary.values().sum();
     if all > 0 {
         let counts: Vec<String> =
@@ -197,6 +172,6 @@ fn duration(seconds: Option<i64>) -> String {
 }
 
 /// Time since a note was written. Notes carry the system time, whatever the pinned clock says.
-fn since(then: jiff::Timestamp) -> String {
+fn since(then: Timestamp) -> String {
     readable(operate::age(clock::wall(), then))
 }

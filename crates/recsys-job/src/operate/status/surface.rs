@@ -2,7 +2,8 @@
 
 use std::cmp::{Ordering, Reverse};
 
-use jiff::Timestamp;
+use clap::Args;
+use jiff::{SignedDuration, Timestamp};
 use recsys_core::artifact::Kind;
 use recsys_core::domain::id::{Scope, Segment};
 use recsys_core::domain::window::{Day, Window};
@@ -12,15 +13,35 @@ use serde::Serialize;
 
 use super::super::{Operator, age};
 use super::around::Around;
-use super::limits::Limits;
+use crate::shell::cli::parse_age;
 use crate::watch::failure_note::FailureNote;
 use crate::watch::metrics::Record;
 use crate::watch::step::{Meter, Report};
 
-/// State of a surface, worst first.
+/// Maximum ages of an artifact.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct AgeLimits {
+    /// Exit with code 3 when an artifact was built longer ago than this, such as 26h, or a kind of
+    /// `artifact_kinds` is missing
+    #[arg(long, value_name = "AGE", value_parser = parse_age)]
+    pub(super) max_age: Option<SignedDuration>,
+
+    /// Exit with code 3 when the window of an artifact ended longer ago than this, such as 50h, or a kind of
+    /// `artifact_kinds` is missing
+    #[arg(long, value_name = "AGE", value_parser = parse_age)]
+    pub(super) max_window_age: Option<SignedDuration>,
+}
+
+impl AgeLimits {
+    pub(super) fn any(self) -> bool {
+        self.max_age.is_some() || self.max_window_age.is_some()
+    }
+}
+
+/// SurfaceState of a surface, worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum State {
+pub(super) enum SurfaceState {
     Unreadable,
     Lost,
     FromTheFuture,
@@ -33,7 +54,7 @@ pub(super) enum State {
     Good,
 }
 
-impl State {
+impl SurfaceState {
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Unreadable => "unreadable",
@@ -52,10 +73,10 @@ impl State {
 
 #[derive(Debug, Serialize)]
 pub(super) struct SurfaceStatus {
-    pub(super) tenant: String,
-    pub(super) surface: String,
+    #[serde(flatten)]
+    pub(super) scope: Scope,
     /// Worst first; only `good` if there is no problem.
-    pub(super) states: Vec<State>,
+    pub(super) states: Vec<SurfaceState>,
     /// None if there is no manifest.
     pub(super) updated_at: Option<Timestamp>,
     /// Last day of the window that ends first.
@@ -64,7 +85,6 @@ pub(super) struct SurfaceStatus {
     pub(super) lag_seconds: Option<i64>,
     /// Last day published by an incremental run.
     pub(super) checkpoint: Option<Day>,
-    /// Defect of the checkpoint.
     pub(super) checkpoint_problem: Option<String>,
     /// Days whose data a gate refused; none if the store cannot be read.
     pub(super) refused_days: Option<Vec<Day>>,
@@ -95,15 +115,14 @@ pub(super) struct KindStatus {
 }
 
 impl SurfaceStatus {
-    pub(super) fn worst(&self) -> State {
-        self.states.first().copied().unwrap_or(State::Good)
+    pub(super) fn worst(&self) -> SurfaceState {
+        self.states.first().copied().unwrap_or(SurfaceState::Good)
     }
 
     /// Sort order: worst state, then oldest data, then name.
     pub(super) fn worst_first(&self, other: &Self) -> Ordering {
         let key = |status: &Self| (status.worst(), Reverse(status.lag_seconds));
-        let names = || (&self.tenant, &self.surface).cmp(&(&other.tenant, &other.surface));
-        key(self).cmp(&key(other)).then_with(names)
+        key(self).cmp(&key(other)).then_with(|| self.scope.cmp(&other.scope))
     }
 }
 
@@ -118,7 +137,7 @@ pub(super) fn surface(
     operator: &Operator,
     around: &Around,
     meter: &Meter,
-    limits: Limits,
+    limits: AgeLimits,
 ) -> anyhow::Result<SurfaceStatus> {
     let scope = &meter.scope;
     let manifest = operator.registry().current(scope)?;
@@ -139,8 +158,7 @@ pub(super) fn surface(
         Err(problem) => (None, Some(problem)),
     };
     let mut status = SurfaceStatus {
-        tenant: scope.tenant.to_string(),
-        surface: scope.surface.to_string(),
+        scope: scope.clone(),
         states: Vec::new(),
         updated_at: manifest.map(|manifest| manifest.updated_at),
         data_until: oldest.map(|kind| kind.data_until),
@@ -157,20 +175,20 @@ pub(super) fn surface(
     Ok(status)
 }
 
-fn states_of(status: &SurfaceStatus) -> Vec<State> {
+fn states_of(status: &SurfaceStatus) -> Vec<SurfaceState> {
     let found = [
-        (State::FromTheFuture, status.kinds.iter().any(|kind| kind.from_the_future)),
-        (State::Missing, !status.missing.is_empty()),
-        (State::Stale, status.kinds.iter().any(|kind| kind.stale)),
-        (State::Checkpoint, status.checkpoint_problem.is_some()),
-        (State::Failed, status.last_failure.is_some()),
-        (State::RefusedDays, status.refused_days.as_ref().is_some_and(|days| !days.is_empty())),
-        (State::Held, !status.holds.is_empty()),
+        (SurfaceState::FromTheFuture, status.kinds.iter().any(|kind| kind.from_the_future)),
+        (SurfaceState::Missing, !status.missing.is_empty()),
+        (SurfaceState::Stale, status.kinds.iter().any(|kind| kind.stale)),
+        (SurfaceState::Checkpoint, status.checkpoint_problem.is_some()),
+        (SurfaceState::Failed, status.last_failure.is_some()),
+        (SurfaceState::RefusedDays, status.refused_days.as_ref().is_some_and(|days| !days.is_empty())),
+        (SurfaceState::Held, !status.holds.is_empty()),
     ];
-    let mut found: Vec<State> =
+    let mut found: Vec<SurfaceState> =
         found.into_iter().filter(|(_, holds)| *holds).map(|(state, _)| state).collect();
     if found.is_empty() {
-        found.push(State::Good);
+        found.push(SurfaceState::Good);
     }
     found
 }
@@ -180,7 +198,7 @@ fn kind_status(
     scope: &Scope,
     kind: Kind,
     uri: &str,
-    limits: Limits,
+    limits: AgeLimits,
 ) -> anyhow::Result<KindStatus> {
     let (now, horizon) = (operator.clock.now(), operator.clock.horizon());
     let version = version_in(uri);
@@ -204,8 +222,8 @@ fn kind_status(
         built_at,
         age_seconds: own_age.as_secs(),
         uri: uri.to_owned(),
-        stale: limits.age.is_some_and(|most| own_age > most)
-            || limits.window_age.is_some_and(|most| lag > most),
+        stale: limits.max_age.is_some_and(|most| own_age > most)
+            || limits.max_window_age.is_some_and(|most| lag > most),
         // A window may include the present day on purpose.
         from_the_future: is_from_the_future(built_at, horizon)
             || key.window.end() > Day::of(horizon)?.next()?,

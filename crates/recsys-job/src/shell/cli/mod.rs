@@ -9,7 +9,6 @@ mod common;
 mod filter;
 mod jobs;
 
-use clap::Parser;
 use recsys_core::domain::id::Scope;
 
 pub use self::common::{ArtifactArgs, CommonArgs, DayArgs, LogFormat, PublishFlags, ScopeArgs};
@@ -28,13 +27,15 @@ pub(crate) const EXIT_CODES: &str = "Exit codes:
   4  a limit was exceeded
 Codes 2, 3 and 4 do not heal by trying again.";
 
-/// The flags of a binary.
-pub trait Flags: Parser {
-    /// Flags that every binary takes.
+/// The flags of a binary, or of a command of `recsys-pipelines`.
+pub trait Flags {
+    /// Flags that every binary and command takes.
     fn common(&self) -> &CommonArgs;
 
     /// The scope, if the flags name exactly one tenant and surface.
-    fn scope(&self) -> Option<Scope>;
+    fn scope(&self) -> Option<Scope> {
+        None
+    }
 
     /// The subcommand, for a binary that has several.
     fn command_name(&self) -> Option<&'static str> {
@@ -42,39 +43,22 @@ pub trait Flags: Parser {
     }
 }
 
-/// The flags of a command of `recsys-pipelines`.
-pub(crate) trait CommandFlags {
-    /// Flags that every command takes.
-    fn common(&self) -> &CommonArgs;
-
-    /// The scope, if the flags name exactly one tenant and surface.
-    fn scope(&self) -> Option<Scope>;
-}
-
-impl CommandFlags for RunJob {
-    fn common(&self) -> &CommonArgs {
-        &self.common
-    }
-
-    fn scope(&self) -> Option<Scope> {
-        Some(self.scope.scope())
-    }
-}
-
+/// Implements [`Flags`] for structs with the field `common` and one that tells the scope.
 macro_rules! flags {
-    ($($job:ident),*) => {
-        $(impl Flags for $job {
+    ($scope:ident: $($job:ty),*) => {
+        $(impl $crate::shell::cli::Flags for $job {
             fn common(&self) -> &CommonArgs {
                 &self.common
             }
 
             fn scope(&self) -> Option<Scope> {
-                Some(self.scope.scope())
+                self.$scope.scope().into()
             }
         })*
     };
 }
-flags!(DayJob, ValidateJob, BuildJob, CatalogJob, PublishJob);
+flags!(scope: DayJob, ValidateJob, BuildJob, CatalogJob, PublishJob, RunJob);
+pub(crate) use flags;
 
 impl Flags for CatalogTableJob {
     fn common(&self) -> &CommonArgs {

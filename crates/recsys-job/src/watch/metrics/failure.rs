@@ -30,9 +30,10 @@ const MAX_INVALID_RATIO: &str = "max_invalid_ratio";
 const MAX_ARTIFACT_CHANGE: &str = "max_artifact_change";
 const MAX_TOP_CHANGE: &str = "max_top_change";
 
-/// The gates that refused.
 pub(super) fn failed_gates(error: &anyhow::Error) -> Vec<&'static str> {
-    if let Some(refused) = refused(error) {
+    if let (Some(JobError::NotMet { refused, .. }), _) | (_, Some(refused)) =
+        (error.downcast_ref(), error.downcast_ref())
+    {
         return match refused {
             Refused::MinEvents { .. } | Refused::Erasure { .. } => vec![Gate::MinEvents.as_str()],
             Refused::Day { failed, .. } => failed.iter().map(|check| check.gate.as_str()).collect(),
@@ -50,25 +51,13 @@ pub(super) fn failed_gates(error: &anyhow::Error) -> Vec<&'static str> {
     gate.into_iter().collect()
 }
 
-fn refused(error: &anyhow::Error) -> Option<&Refused> {
-    match error.downcast_ref() {
-        Some(JobError::NotMet { refused, .. }) => Some(refused),
-        _ => error.downcast_ref(),
-    }
-}
-
-/// The limit that was exceeded.
 pub(super) fn exceeded_limit(error: &anyhow::Error) -> Option<&'static str> {
-    let unfit = match (error.downcast_ref(), error.downcast_ref()) {
-        (Some(JobError::Unfit { problem, .. }), _) | (_, Some(PublishError::Blob { problem, .. })) => {
-            Some(problem)
-        }
-        _ => None,
-    };
-    let exceeded = match (unfit, error.downcast_ref(), error.downcast_ref()) {
-        (Some(Unfit::Limit(exceeded)), ..)
-        | (_, Some(StagingError::Limit(exceeded)), _)
-        | (_, _, Some(CatalogError::Limit(exceeded))) => Some(exceeded),
+    let holder = (error.downcast_ref(), error.downcast_ref(), error.downcast_ref(), error.downcast_ref());
+    let exceeded = match holder {
+        (Some(JobError::Unfit { problem: Unfit::Limit(exceeded), .. }), ..)
+        | (_, Some(PublishError::Blob { problem: Unfit::Limit(exceeded), .. }), ..)
+        | (_, _, Some(StagingError::Limit(exceeded)), _)
+        | (.., Some(CatalogError::Limit(exceeded))) => Some(exceeded),
         _ => error.downcast_ref::<LimitExceeded>(),
     };
     exceeded.map(|exceeded| exceeded.limit)

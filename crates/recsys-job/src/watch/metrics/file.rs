@@ -17,7 +17,6 @@ use super::samples::{LAST_SUCCESS, MANIFEST_UPDATED, Sample, plain, text, window
 /// Why the file could not be written.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FileError {
-    /// An I/O error.
     #[error(transparent)]
     Io(#[from] io::Error),
     /// The path is a directory, link, pipe or the like, which must be neither destroyed nor waited for.

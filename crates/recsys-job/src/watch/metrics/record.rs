@@ -16,6 +16,8 @@ use super::failure::{exceeded_limit, failed_gates};
 use crate::shell::clock;
 use crate::shell::error::exit;
 
+const VOLUME_RATIO: &str = "recsys_volume_ratio";
+
 /// Identity of a process, and the record of its work.
 #[derive(Debug)]
 pub struct Run {
@@ -86,49 +88,55 @@ pub(crate) struct Artifact {
 /// Work of a process so far, by scope.
 pub(crate) type Records = BTreeMap<Scope, Record>;
 
+/// The name of a label, and its value.
+pub(super) type Label = (&'static str, &'static str);
+
 /// Work on one scope so far.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
-    pub(super) steps: BTreeMap<&'static str, Duration>,
-    pub(super) events: Option<Events>,
-    pub(super) artifacts: BTreeMap<Kind, Artifact>,
+    /// By the name of the metric, and the label that it has besides the common ones.
+    pub(super) values: BTreeMap<(&'static str, Option<Label>), f64>,
     /// When the current manifest was updated.
     pub(crate) manifest_updated: Option<Timestamp>,
     /// Windows of the current artifacts.
     pub(crate) windows: BTreeMap<Kind, Window>,
-    pub(super) volume_ratios: BTreeMap<&'static str, f64>,
     /// Limits, which track their own usage.
     pub(crate) limits: Option<Limits>,
-    pub(super) notify_failed: Option<bool>,
 }
 
 impl Record {
+    fn value(&mut self, name: &'static str, label: Option<Label>) -> &mut f64 {
+        self.values.entry((name, label)).or_default()
+    }
+
     /// Adds to the duration of a step, which a run over several days repeats.
     pub(crate) fn add_step(&mut self, step: &'static str, took: Duration) {
-        *self.steps.entry(step).or_default() += took;
+        *self.value("recsys_step_duration_seconds", Some(("step", step))) += took.as_secs_f64();
     }
 
     /// Adds the events of a day.
     pub(crate) fn add_events(&mut self, more: Events) {
         let Events { kept, invalid, duplicate, foreign } = more;
-        let events = self.events.get_or_insert_default();
-        events.kept += kept;
-        events.invalid += invalid;
-        events.duplicate += duplicate;
-        events.foreign += foreign;
+        let states = [("kept", kept), ("invalid", invalid), ("duplicate", duplicate), ("foreign", foreign)];
+        for (state, count) in states {
+            *self.value("recsys_run_events", Some(("state", state))) += number(count);
+        }
     }
 
     /// Replaces the artifact of a kind. Keeps the known number of skipped sessions if `artifact` has none.
     pub(crate) fn set_artifact(&mut self, kind: Kind, artifact: Artifact) {
-        let known = self.artifacts.get(&kind).and_then(|artifact| artifact.skipped_sessions);
-        let skipped_sessions = artifact.skipped_sessions.or(known);
-        self.artifacts.insert(kind, Artifact { skipped_sessions, ..artifact });
+        let Artifact { items, bytes, skipped_sessions } = artifact;
+        let label = Some(("kind", kind.as_str()));
+        *self.value("recsys_artifact_items", label) = number(items);
+        *self.value("recsys_artifact_size_bytes", label) = number(bytes);
+        if let Some(skipped) = skipped_sessions {
+            *self.value("recsys_artifact_skipped_sessions", label) = number(skipped);
+        }
     }
 
     /// Sets the ratios of a day to the median of the days before, if there are enough of them.
-    #[allow(clippy::cast_precision_loss, reason = "a ratio needs no more than 53 bits")]
     pub(crate) fn set_volume(&mut self, counts: &DayCounts, past: &Past) {
-        self.volume_ratios.clear();
+        self.values.retain(|(name, _), _| *name != VOLUME_RATIO);
         let Some(medians) = past.median.filter(|_| past.sufficient) else { return };
         let measures = [
             ("events", counts.events, medians.events),
@@ -136,38 +144,52 @@ impl Record {
             ("items", counts.items, medians.items),
             ("users", counts.users, medians.users),
         ];
-        let known = measures.into_iter().filter(|(_, _, median)| *median > 0.0);
-        self.volume_ratios.extend(known.map(|(measure, count, median)| (measure, count as f64 / median)));
+        for (measure, count, median) in measures.into_iter().filter(|(_, _, median)| *median > 0.0) {
+            *self.value(VOLUME_RATIO, Some(("measure", measure))) = number(count) / median;
+        }
     }
 
     /// Records whether a notification failed; one failure among several counts.
     pub(crate) fn add_notification(&mut self, failed: bool) {
-        self.notify_failed = Some(failed || self.notify_failed == Some(true));
+        let value = self.value("recsys_notify_failed", None);
+        *value = value.max(f64::from(failed));
     }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a sample is a floating-point number")]
+pub(super) fn number(count: u64) -> f64 {
+    count as f64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// The values of a metric, by label.
+    fn values(record: &Record, name: &str) -> Vec<(&'static str, f64)> {
+        let of_name = record.values.iter().filter(|((of, _), _)| *of == name);
+        of_name.map(|((_, label), value)| (label.map_or("", |(_, label)| label), *value)).collect()
+    }
+
     #[test]
     fn numbers_of_days_add_up_and_those_of_artifacts_do_not() {
         let mut record = Record::default();
         record.add_step("build", Duration::from_secs(1));
         record.add_step("build", Duration::from_secs(2));
-        assert_eq!(record.steps["build"], Duration::from_secs(3));
+        assert_eq!(values(&record, "recsys_step_duration_seconds"), [("build", 3.0)]);
         for _ in 0..2 {
             record.add_events(Events { kept: 1, invalid: 2, duplicate: 3, foreign: 4 });
         }
-        let events = record.events.unwrap();
-        assert_eq!((events.kept, events.invalid, events.duplicate, events.foreign), (2, 4, 6, 8));
+        let events = [("duplicate", 6.0), ("foreign", 8.0), ("invalid", 4.0), ("kept", 2.0)];
+        assert_eq!(values(&record, "recsys_run_events"), events);
         record.set_artifact(Kind::Cooc, Artifact { items: 5, bytes: 50, skipped_sessions: Some(7) });
         record.set_artifact(Kind::Cooc, Artifact { items: 6, bytes: 60, skipped_sessions: None });
-        let cooc = record.artifacts[&Kind::Cooc];
-        assert_eq!((cooc.items, cooc.bytes, cooc.skipped_sessions), (6, 60, Some(7)));
+        assert_eq!(values(&record, "recsys_artifact_items"), [("cooc", 6.0)]);
+        assert_eq!(values(&record, "recsys_artifact_size_bytes"), [("cooc", 60.0)]);
+        assert_eq!(values(&record, "recsys_artifact_skipped_sessions"), [("cooc", 7.0)]);
         record.add_notification(true);
         record.add_notification(false);
-        assert_eq!(record.notify_failed, Some(true));
+        assert_eq!(values(&record, "recsys_notify_failed"), [("", 1.0)]);
     }
 
     #[test]
@@ -178,10 +200,9 @@ mod tests {
         };
         let mut record = Record::default();
         record.set_volume(&counts(30), &Past::new(&[(day(0), counts(20)), (day(1), counts(20))], 2));
-        let ratios: Vec<_> = record.volume_ratios.iter().map(|(measure, ratio)| (*measure, *ratio)).collect();
         // A median of 0 has no ratio.
-        assert_eq!(ratios, [("events", 1.5), ("sessions", 1.0)]);
+        assert_eq!(values(&record, VOLUME_RATIO), [("events", 1.5), ("sessions", 1.0)]);
         record.set_volume(&counts(30), &Past::new(&[(day(0), counts(20))], 7));
-        assert!(record.volume_ratios.is_empty());
+        assert!(values(&record, VOLUME_RATIO).is_empty());
     }
 }

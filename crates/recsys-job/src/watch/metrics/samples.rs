@@ -10,7 +10,7 @@ use recsys_core::domain::id::Scope;
 use recsys_core::domain::limit::Limit;
 
 use super::failure::GATES;
-use super::record::{Artifact, Ended, Events, Record, Run};
+use super::record::{Ended, Label, Record, Run, number};
 
 pub(super) const LAST_SUCCESS: &str = "recsys_run_last_success_timestamp_seconds";
 pub(super) const MANIFEST_UPDATED: &str = "recsys_manifest_updated_timestamp_seconds";
@@ -50,7 +50,7 @@ pub(super) struct Sample {
     pub(super) name: &'static str,
     pub(super) scope: Option<Scope>,
     /// A label in addition to the common ones.
-    pub(super) label: Option<(&'static str, &'static str)>,
+    pub(super) label: Option<Label>,
     pub(super) value: f64,
 }
 
@@ -86,7 +86,7 @@ fn of_process(run: &Run, ended: &Ended) -> Vec<Sample> {
         samples.push(Sample { name, scope: run.scope.clone(), label, value });
     };
     let success = ended.exit_code == 0;
-    add("recsys_run_success", None, truth(success));
+    add("recsys_run_success", None, f64::from(success));
     add("recsys_run_exit_code", None, ended.exit_code.into());
     add("recsys_run_start_timestamp_seconds", None, seconds(run.start));
     add("recsys_run_end_timestamp_seconds", None, seconds(ended.end));
@@ -97,13 +97,13 @@ fn of_process(run: &Run, ended: &Ended) -> Vec<Sample> {
     if run.is_job {
         for gate in GATES {
             let failed = ended.failed_gates.contains(&gate);
-            add("recsys_gate_failed", Some(("gate", gate)), truth(failed));
+            add("recsys_gate_failed", Some(("gate", gate)), f64::from(failed));
         }
         let limits = || Limit::ALL.iter().map(|limit| limit.as_str());
         let cut = ended.exceeded_limit.filter(|limit| limits().all(|known| known != *limit));
         for limit in limits().chain(cut) {
             let exceeded = ended.exceeded_limit == Some(limit);
-            add("recsys_limit_exceeded", Some(("limit", limit)), truth(exceeded));
+            add("recsys_limit_exceeded", Some(("limit", limit)), f64::from(exceeded));
         }
     }
     samples
@@ -114,22 +114,8 @@ fn of_scope(scope: &Scope, record: &Record, samples: &mut Vec<Sample>) {
     let mut add = |name, label, value| {
         samples.push(Sample { name, scope: Some(scope.clone()), label, value });
     };
-    for (step, took) in &record.steps {
-        add("recsys_step_duration_seconds", Some(("step", step)), took.as_secs_f64());
-    }
-    if let Some(Events { kept, invalid, duplicate, foreign }) = record.events {
-        let states = [("kept", kept), ("invalid", invalid), ("duplicate", duplicate), ("foreign", foreign)];
-        for (state, count) in states {
-            add("recsys_run_events", Some(("state", state)), number(count));
-        }
-    }
-    for (kind, Artifact { items, bytes, skipped_sessions }) in &record.artifacts {
-        let label = Some(("kind", kind.as_str()));
-        add("recsys_artifact_items", label, number(*items));
-        add("recsys_artifact_size_bytes", label, number(*bytes));
-        if let Some(skipped) = skipped_sessions {
-            add("recsys_artifact_skipped_sessions", label, number(*skipped));
-        }
+    for ((name, label), value) in &record.values {
+        add(*name, *label, *value);
     }
     if let Some(limits) = &record.limits {
         for limit in Limit::ALL {
@@ -138,12 +124,6 @@ fn of_scope(scope: &Scope, record: &Record, samples: &mut Vec<Sample>) {
                 add("recsys_limit_usage_ratio", Some(("limit", limit.as_str())), ratio);
             }
         }
-    }
-    for (measure, ratio) in &record.volume_ratios {
-        add("recsys_volume_ratio", Some(("measure", measure)), *ratio);
-    }
-    if let Some(failed) = record.notify_failed {
-        add("recsys_notify_failed", None, truth(failed));
     }
     if let Some(updated_at) = record.manifest_updated {
         add(MANIFEST_UPDATED, None, seconds(updated_at));
@@ -168,33 +148,22 @@ pub(super) fn text<'a>(
     run: &Run,
     samples: impl IntoIterator<Item = &'a Sample>,
 ) -> prometheus::Result<String> {
-    let mut by_name: BTreeMap<&str, Vec<Vec<(&str, String)>>> = BTreeMap::new();
-    let mut values: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    let mut by_name: BTreeMap<&str, Vec<(Vec<(&str, String)>, f64)>> = BTreeMap::new();
     for sample in samples {
-        by_name.entry(sample.name).or_default().push(sample.labels(run));
-        values.entry(sample.name).or_default().push(sample.value);
+        by_name.entry(sample.name).or_default().push((sample.labels(run), sample.value));
     }
     let registry = Registry::new();
     for (name, help) in METRICS {
-        let (Some(labels), Some(values)) = (by_name.get(name), values.get(name)) else { continue };
-        let names: Vec<&str> = labels[0].iter().map(|(name, _)| *name).collect();
+        let Some(series) = by_name.get(name) else { continue };
+        let names: Vec<&str> = series[0].0.iter().map(|(name, _)| *name).collect();
         let gauges = GaugeVec::new(Opts::new(name, help), &names)?;
-        for (labels, value) in labels.iter().zip(values) {
+        for (labels, value) in series {
             let labels: Vec<&str> = labels.iter().map(|(_, value)| value.as_str()).collect();
             gauges.get_metric_with_label_values(&labels)?.set(*value);
         }
         registry.register(Box::new(gauges))?;
     }
     TextEncoder::new().encode_to_string(&registry.gather())
-}
-
-fn truth(value: bool) -> f64 {
-    f64::from(u8::from(value))
-}
-
-#[allow(clippy::cast_precision_loss, reason = "a sample is a floating-point number")]
-fn number(count: u64) -> f64 {
-    count as f64
 }
 
 #[allow(clippy::cast_precision_loss, reason = "a whole number of seconds below 2^53")]

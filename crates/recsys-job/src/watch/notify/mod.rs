@@ -9,6 +9,7 @@
 use std::fmt;
 
 use recsys_core::domain::id::Scope;
+use recsys_core::encoding::json;
 use recsys_core::publish::Manifest;
 use recsys_core::storage::{Condition, Store, StoreError, layout};
 use serde::{Deserialize, Serialize};
@@ -85,7 +86,7 @@ impl Notifier {
             return;
         }
         step.end(&report);
-        let mut bytes = serde_json::to_vec(&told).unwrap_or_default();
+        let mut bytes = json::to_vec(&told);
         bytes.push(b'\n');
         if let Err(error) = registry.put(&key, &bytes, Condition::Always) {
             tracing::warn!(
