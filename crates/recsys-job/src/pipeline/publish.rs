@@ -3,14 +3,13 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::mpsc::Receiver;
 
 use parking_lot::Mutex;
 use recsys_core::artifact::{ArtifactKey, Kind};
 use recsys_core::domain::window::Window;
 use recsys_core::publish::{
-    Candidate, Held, Holds, Manifest, Options, Planned, PublishOutcome, Published, Publisher, Registry,
-    Stored, TopChange, Unfit,
+    Candidate, Held, Holds, Manifest, Options, Planned, Prepared, PublishOutcome, Published, Publisher,
+    Registry, Stored, TopChange, Unfit,
 };
 use recsys_core::staging::Staged;
 use recsys_core::storage::layout::version_in;
@@ -104,28 +103,26 @@ impl fmt::Display for PublishReport {
     }
 }
 
-/// Checks documents before they are published, and hands each to `take` when it has passed, with what came with it.
-pub(crate) fn check<T: Send, R: Send>(
+/// Checks documents before they are published.
+pub(crate) fn check(
     ctx: &Context,
-    documents: impl IntoIterator<Item = (ArtifactKey, Staged, T)>,
-    take: impl Fn(T, Candidate) -> R + Sync,
-) -> anyhow::Result<Vec<R>> {
-    let check = |(key, staged, with): (ArtifactKey, Staged, T)| {
+    documents: impl IntoIterator<Item = (ArtifactKey, Staged)>,
+) -> anyhow::Result<Vec<Candidate>> {
+    let check = |(key, staged): (ArtifactKey, Staged)| {
         let Staged { name, version, bytes } = staged;
-        let checked = Candidate::check(&key, &version, bytes, &ctx.config.limits);
-        checked.map(|candidate| take(with, candidate)).map_err(|source| match source {
+        Candidate::check(&key, &version, bytes, &ctx.config.limits).map_err(|source| match source {
             Unfit::Limit(exceeded) => exceeded.in_place(name).into(),
             problem => JobError::Unfit { name, problem }.into(),
         })
     };
     let mut documents: Vec<_> = documents.into_iter().enumerate().collect();
-    let bytes: usize = documents.iter().map(|(_, (_, staged, _))| staged.bytes.len()).sum();
+    let bytes: usize = documents.iter().map(|(_, (_, staged))| staged.bytes.len()).sum();
     if bytes > ctx.budget.documents() {
         // What is parsed of a document takes about as much memory again.
         return documents.into_iter().map(|(_, document)| check(document)).collect();
     }
     // The largest first, so that no thread is left with one while the others have nothing to do.
-    documents.sort_by_key(|(_, (_, staged, _))| Reverse(staged.bytes.len()));
+    documents.sort_by_key(|(_, (_, staged))| Reverse(staged.bytes.len()));
     let checked = Mutex::new(BTreeMap::new());
     rayon::scope_fifo(|scope| {
         for (number, document) in documents {
@@ -145,7 +142,6 @@ pub(crate) fn check<T: Send, R: Send>(
 pub(crate) struct Publishing<'a> {
     ctx: &'a Context,
     publisher: Publisher<'a>,
-    stored: Vec<Stored>,
     step: Step,
 }
 
@@ -175,7 +171,7 @@ impl<'a> Publishing<'a> {
             timeouts: ctx.config.registry.timeouts(),
             options,
         };
-        Self { ctx, publisher, stored: Vec::new(), step }
+        Self { ctx, publisher, step }
     }
 
     /// Refuses what would be refused at the end, before anything of it is written.
@@ -183,40 +179,26 @@ impl<'a> Publishing<'a> {
         Ok(self.publisher.plan(&self.ctx.scope, planned)?)
     }
 
-    /// Stores the blob of an artifact that was planned and checked.
-    pub(crate) fn store(&self, candidate: &Candidate) -> anyhow::Result<Stored> {
-        let prepared = self.publisher.prepare(&candidate.into(), &candidate.bytes)?;
+    /// Writes the blob of an artifact aside that was planned.
+    pub(crate) fn prepare<'p>(&'p self, planned: &Planned, bytes: &'p [u8]) -> anyhow::Result<Prepared<'p>> {
+        Ok(self.publisher.prepare(planned, bytes)?)
+    }
+
+    /// Puts the blob of an artifact in place that was checked.
+    pub(crate) fn store(&self, prepared: Prepared<'_>, candidate: &Candidate) -> anyhow::Result<Stored> {
         Ok(self.publisher.store(prepared, candidate)?)
     }
 
-    /// Prepares the blob of an artifact while it is checked, and puts it in place when it has passed. None when it has
-    /// not, and never will.
-    pub(crate) fn store_checked(
-        &self,
-        planned: &Planned,
-        bytes: &[u8],
-        passed: &Receiver<Candidate>,
-    ) -> anyhow::Result<Option<Stored>> {
-        let prepared = self.publisher.prepare(planned, bytes)?;
-        let Ok(candidate) = passed.recv() else { return Ok(None) };
-        Ok(Some(self.publisher.store(prepared, &candidate)?))
-    }
-
-    /// Takes artifacts whose blobs are stored.
-    pub(crate) fn add(&mut self, stored: Vec<Stored>) {
-        self.stored.extend(stored);
-    }
-
     /// Makes what was stored current.
-    pub(crate) fn finish(mut self) -> anyhow::Result<PublishReport> {
+    pub(crate) fn finish(mut self, stored: Vec<Stored>) -> anyhow::Result<PublishReport> {
         self.ctx.published.warn_of_collisions();
         self.publisher.now = self.ctx.clock.now();
         self.publisher.horizon = self.ctx.clock.horizon();
         let ctx = self.ctx;
         interrupt::check()?;
         let Published { fates, manifest, swapped, current, held } =
-            self.publisher.finish(&ctx.scope, &self.stored)?;
-        let artifacts = self.stored.into_iter().zip(fates).map(|(stored, fate)| {
+            self.publisher.finish(&ctx.scope, &stored)?;
+        let artifacts = stored.into_iter().zip(fates).map(|(stored, fate)| {
             let Planned { key: ArtifactKey { kind, window, .. }, version, rows, bytes } = stored.planned;
             OutcomeOfKind { kind, window, version, rows: rows as u64, bytes, fate }
         });

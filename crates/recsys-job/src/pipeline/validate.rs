@@ -75,9 +75,8 @@ pub(crate) fn look(
     dropped: Dropped,
 ) -> anyhow::Result<Found> {
     let Config { weights, limits, validation, .. } = &ctx.config;
-    let weights = *weights;
     let window = Window::ending_with(exposures.day, 1)?;
-    let delivered = Delivered { exposures, outcomes, dropped, weights, limits };
+    let delivered = Delivered { exposures, outcomes, dropped, weights: *weights, limits };
     validation.look(delivered, &ctx.budget).map_err(|error| no_table(window, error))
 }
 
@@ -123,6 +122,11 @@ impl Judged {
         self.checks.iter().all(|check| check.passed)
     }
 
+    /// Whether the day may go on: it has passed, or somebody has accepted it.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.passed() || self.accepted.is_some()
+    }
+
     /// The same of certain data of the day: what somebody has accepted may go on.
     pub(crate) fn of(self, ctx: &Context, hashes: &DayHashes) -> anyhow::Result<Self> {
         if self.passed() {
@@ -158,70 +162,72 @@ impl Judged {
         })
     }
 
-    /// Writes the report of the day, whatever the verdict.
-    pub(crate) fn write(self, ctx: &Context, hashes: DayHashes) -> anyhow::Result<ValidateReport> {
+    /// Writes the report of the day. A job that leaves the `verdict` to another one writes the counts alone, and lets a
+    /// report of the same data stay that has one.
+    pub(crate) fn write(
+        self,
+        ctx: &Context,
+        hashes: DayHashes,
+        verdict: Given,
+    ) -> anyhow::Result<ValidateReport> {
         let passed = self.passed();
-        let Self { day, found, past, checks, accepted } = self;
-        let Found { counts, dropped, .. } = found;
-        let duplicates = dropped.duplicates;
-        let verdict =
-            Verdict { passed, past: past.clone(), checks: checks.clone(), accepted: accepted.clone() };
+        let Self {
+            day,
+            found: Found { counts, dropped: Dropped { duplicates, outside }, .. },
+            past,
+            checks,
+            accepted,
+        } = self;
+        let verdict = (verdict == Given::Now).then(|| Verdict {
+            passed,
+            past: past.clone(),
+            checks: checks.clone(),
+            accepted: accepted.clone(),
+        });
         let old = ctx.reports().read(day)?;
-        ctx.reports().write(&report(ctx, day, hashes, counts, dropped, Some(verdict), old.as_ref()))?;
+        let mut accepted_before = old.as_ref().map(DayReport::accepted).unwrap_or_default();
+        if verdict.as_ref().is_some_and(|verdict| verdict.accepted.is_some()) {
+            accepted_before.remove(&hashes.exposures);
+        }
+        let new = DayReport {
+            v: 1,
+            tenant: ctx.scope.tenant.clone(),
+            surface: ctx.scope.surface.clone(),
+            day,
+            canonical_hash: hashes.exposures,
+            outcomes_hash: hashes.outcomes,
+            counts,
+            duplicates,
+            outside,
+            verdict,
+            accepted_before,
+        };
+        let says_the_same = |old: DayReport| {
+            let accepted_before = new.accepted_before.clone();
+            old.is_good() && DayReport { verdict: None, accepted_before, ..old } == new
+        };
+        // With a verdict it never does: that is written in any case.
+        if !old.is_some_and(says_the_same) {
+            ctx.reports().write(&new)?;
+        }
         let report = ctx.reports().name(day);
         let report = ValidateReport { day, counts, duplicates, past, checks, accepted, report };
-        if let Some(note) = report.unjudged() {
-            tracing::warn!(%day, passed, "judged; {note}");
-        } else {
-            tracing::info!(%day, passed, "judged");
+        match report.unjudged() {
+            _ if new.verdict.is_none() => {}
+            Some(note) => tracing::warn!(%day, passed, "judged; {note}"),
+            None => tracing::info!(%day, passed, "judged"),
         }
         Ok(report)
     }
 }
 
-/// Writes the report of a day that nobody has judged yet. One of the same data that was judged stays.
-pub(crate) fn report_counts(ctx: &Context, day: Day, found: &Found, hashes: DayHashes) -> anyhow::Result<()> {
-    let old = ctx.reports().read(day)?;
-    let new = report(ctx, day, hashes, found.counts, found.dropped, None, old.as_ref());
-    let is_same = |old: DayReport| {
-        let accepted_before = new.accepted_before.clone();
-        old.is_good() && DayReport { verdict: None, accepted_before, ..old } == new
-    };
-    if !old.is_some_and(is_same) {
-        ctx.reports().write(&new)?;
-    }
-    Ok(())
-}
-
-fn report(
-    ctx: &Context,
-    day: Day,
-    hashes: DayHashes,
-    counts: DayCounts,
-    dropped: Dropped,
-    verdict: Option<Verdict>,
-    old: Option<&DayReport>,
-) -> DayReport {
-    let (tenant, surface) = (ctx.scope.tenant.clone(), ctx.scope.surface.clone());
-    let Dropped { duplicates, outside } = dropped;
-    let DayHashes { exposures: canonical_hash, outcomes: outcomes_hash } = hashes;
-    let mut accepted_before = old.map(DayReport::accepted).unwrap_or_default();
-    if verdict.as_ref().is_some_and(|verdict| verdict.accepted.is_some()) {
-        accepted_before.remove(&canonical_hash);
-    }
-    DayReport {
-        v: 1,
-        tenant,
-        surface,
-        day,
-        canonical_hash,
-        outcomes_hash,
-        counts,
-        duplicates,
-        outside,
-        verdict,
-        accepted_before,
-    }
+/// When the verdict on a day is given.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Given {
+    /// With the report.
+    Now,
+    /// By `job_validate`.
+    Later,
 }
 
 /// The days before a day: by their reports, or else by their canonical data. One that was refused says nothing of what is

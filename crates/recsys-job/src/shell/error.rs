@@ -57,9 +57,6 @@ pub enum JobError {
     /// Standard output cannot be written.
     #[error("cannot write to standard output")]
     Output(#[source] std::io::Error),
-    /// A day was ingested again while a window that holds it was built.
-    #[error("the canonical data of {0} changed while it was built from; run the job again")]
-    Changed(Day),
     /// A day that was asked for has not ended.
     #[error(
         "{0} has not ended in UTC: what comes later would be missing; begin when it is over, or give --allow-open-day for a try"
@@ -232,9 +229,7 @@ impl JobError {
     /// What can be done about it.
     fn class(&self) -> Class {
         match self {
-            Self::NothingStaged(_) | Self::Output(_) | Self::Signals(_) | Self::Changed(_) => {
-                Class::Transient
-            }
+            Self::NothingStaged(_) | Self::Output(_) | Self::Signals(_) => Class::Transient,
             Self::Usage(_)
             | Self::NoRegistry(_)
             | Self::NoHistory { .. }
