@@ -108,6 +108,7 @@ pub fn publish_staged(flags: &PublishJob, run: &Run) -> anyhow::Result<()> {
     let days = ctx.days(&flags.days)?;
     ctx.published.check_disks()?;
     let publishing = Publishing::begin(&ctx, &flags.publish, range(&ctx, &flags.artifacts, &days)?);
+    let publisher = &publishing.publisher;
     let (mut any, mut missing, mut stored) = (false, Vec::new(), Vec::new());
     for day in &days {
         let mut staged = Vec::new();
@@ -126,9 +127,9 @@ pub fn publish_staged(flags: &PublishJob, run: &Run) -> anyhow::Result<()> {
             check_staged(&ctx, candidate, &mut hashes)?;
         }
         let planned: Vec<Planned> = candidates.iter().map(Planned::from).collect();
-        publishing.plan(&planned)?;
+        publisher.plan(&ctx.scope, &planned)?;
         stored.extend(try_map(planned.iter().zip(&candidates), |(planned, candidate)| {
-            publishing.store(publishing.prepare(planned, &candidate.bytes)?, candidate)
+            publisher.store(publisher.prepare(planned, &candidate.bytes)?, candidate)
         })?);
     }
     if !any {

@@ -1,6 +1,7 @@
 //! Canonical days in memory: those that were just ingested, and those that a window reaches back to.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use super::events::TableError;
 use super::source_hash::{SourceHash, SourceHashes};
@@ -32,20 +33,26 @@ impl WindowCache {
         self.days.insert((rows.day, rows.stream), Cached { rows: kept, hash: None, is_new: true });
     }
 
-    /// Keeps a day that was read from its canonical file, with the hash of the file; `None` if it has none.
+    /// Reads the days of a window that are not kept yet: `read` gives the events of a day and the hash of its canonical file,
+    /// or `None` if it has none.
     ///
     /// # Errors
-    /// As [`Self::keep_to`].
-    pub fn insert_read(
+    /// Those of `read` and of [`Self::keep_to`].
+    pub fn load<E: From<TableError>>(
         &mut self,
         stream: Stream,
-        day: Day,
-        read: Option<(DayRows, String)>,
+        window: Window,
         budget: &Budget,
-    ) -> Result<(), TableError> {
-        let (rows, hash) = read.unzip();
-        self.days.insert((day, stream), Cached { rows, hash, is_new: false });
-        self.keep_to(budget)
+        mut read: impl FnMut(Day) -> Result<Option<(DayRows, String)>, E>,
+    ) -> Result<(), E> {
+        for day in window.days() {
+            if let Entry::Vacant(entry) = self.days.entry((day, stream)) {
+                let (rows, hash) = read(day)?.unzip();
+                entry.insert(Cached { rows, hash, is_new: false });
+                self.keep_to(budget)?;
+            }
+        }
+        Ok(())
     }
 
     /// Notes the hash of a day's file, if the day is kept.
@@ -53,11 +60,6 @@ impl WindowCache {
         if let Some(cached) = self.days.get_mut(&(day, stream)) {
             cached.hash = Some(hash.to_owned());
         }
-    }
-
-    /// Whether a day is kept.
-    pub fn holds(&self, stream: Stream, day: Day) -> bool {
-        self.days.contains_key(&(day, stream))
     }
 
     /// Whether a day came in this process.

@@ -34,11 +34,12 @@ pub(crate) struct ArtifactReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     segment: Option<Segment>,
     window: Window,
+    /// Known with the document, as are its bytes.
     version: String,
     /// Rows of the outermost list.
     rows: u64,
     bytes: u64,
-    /// The file.
+    /// The file, once there is one.
     staged: String,
     /// Days of the window without canonical data.
     empty_days: Vec<Day>,
@@ -92,11 +93,6 @@ pub(crate) struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// The key of a kind's artifact for a day.
-    pub(crate) fn key(&self, ctx: &Context, kind: Kind, day: Day) -> anyhow::Result<ArtifactKey> {
-        artifact_key(ctx, self.args, kind, day)
-    }
-
     /// Whether any of the kinds counts outcomes.
     pub(crate) fn counts_outcomes(&self, ctx: &Context) -> bool {
         self.kinds.iter().any(|kind| ctx.streams(*kind).contains(&Stream::Outcomes))
@@ -104,9 +100,11 @@ impl Plan<'_> {
 
     /// The first day that the windows of `day` reach back to.
     pub(crate) fn first_day(&self, ctx: &Context, day: Day) -> anyhow::Result<Day> {
-        self.kinds
-            .iter()
-            .try_fold(day, |first, kind| Ok(first.min(self.key(ctx, *kind, day)?.window.start())))
+        let mut first = day;
+        for kind in self.kinds {
+            first = first.min(artifact_key(ctx, self.args, *kind, day)?.window.start());
+        }
+        Ok(first)
     }
 }
 
@@ -127,9 +125,7 @@ pub(crate) fn artifact_key(
 pub(crate) struct BuiltArtifact {
     key: ArtifactKey,
     draft: Draft,
-    empty_days: Vec<Day>,
-    refused_days: Vec<Day>,
-    skipped_sessions: u64,
+    report: ArtifactReport,
 }
 
 impl Report for [BuiltArtifact] {
@@ -148,7 +144,7 @@ pub(crate) fn build(
 ) -> anyhow::Result<Vec<BuiltArtifact>> {
     let mut by_window: BTreeMap<Window, Vec<ArtifactKey>> = BTreeMap::new();
     for kind in plan.kinds {
-        let key = plan.key(ctx, *kind, day)?;
+        let key = artifact_key(ctx, plan.args, *kind, day)?;
         by_window.entry(key.window).or_default().push(key);
     }
     // All end with the same day, so the first is the widest.
@@ -187,14 +183,25 @@ impl Events {
             let days = ranges(&refused_days);
             tracing::warn!(%window, days, "refused by a gate; built without what was refused");
         }
-        let counts_outcomes = keys.iter().any(|key| ctx.streams(key.kind).contains(&Stream::Outcomes));
-        load(ctx, cache, Stream::Exposures, window)?;
-        if counts_outcomes {
-            load(ctx, cache, Stream::Outcomes, window)?;
+        let streams = keys.iter().map(|key| ctx.streams(key.kind)).max().unwrap_or_default();
+        for stream in streams {
+            cache.load(*stream, window, &ctx.budget, |day| {
+                let progress = Progress::begin();
+                let watched = progress.watch_lines(&*ctx.canonical);
+                let read = ctx.canonical_in(&watched).of(*stream).load(day, &ctx.budget)?;
+                if *stream == Stream::Exposures {
+                    let hash = read.as_ref().map(|(_, hash)| hash.as_str());
+                    refused::check_in_place(ctx, window, day, hash)?;
+                }
+                Ok::<_, anyhow::Error>(read)
+            })?;
         }
-        let rows = |stream| cache.rows(stream, window).filter_map(|(_, rows)| rows).collect();
-        let exposures: Vec<&DayRows> = rows(Stream::Exposures);
-        let outcomes = if counts_outcomes { rows(Stream::Outcomes) } else { Vec::new() };
+        let rows = |stream| {
+            let days = streams.contains(&stream).then(|| cache.rows(stream, window));
+            days.into_iter().flatten().filter_map(|(_, rows)| rows).collect()
+        };
+        let (exposures, outcomes): (Vec<&DayRows>, Vec<_>) =
+            (rows(Stream::Exposures), rows(Stream::Outcomes));
         let segment = plan.args.segment.as_ref();
         if let Some(segment) = segment
             && !exposures.iter().any(|day| day.has_segment(segment))
@@ -219,22 +226,6 @@ impl Events {
     }
 }
 
-/// Reads the days of a window that are not in memory.
-fn load(ctx: &Context, cache: &mut WindowCache, stream: Stream, window: Window) -> anyhow::Result<()> {
-    for day in window.days() {
-        if !cache.holds(stream, day) {
-            let progress = Progress::begin();
-            let watched = progress.watch_lines(&*ctx.canonical);
-            let read = ctx.canonical_in(&watched).of(stream).load(day, &ctx.budget)?;
-            if stream == Stream::Exposures {
-                refused::check_in_place(ctx, window, day, read.as_ref().map(|(_, hash)| hash.as_str()))?;
-            }
-            cache.insert_read(stream, day, read, &ctx.budget)?;
-        }
-    }
-    Ok(())
-}
-
 fn build_window(
     ctx: &Context,
     plan: &Plan<'_>,
@@ -256,12 +247,20 @@ fn build_window(
         if skipped_sessions > 0 {
             tracing::warn!(%kind, skipped_sessions, "oversized sessions left out");
         }
-
-        let (empty_days, refused_days) = match kind.source() {
-            Source::Events => (events.empty_days.clone(), events.refused_days.clone()),
-            Source::Catalog => (Vec::new(), Vec::new()),
+        let days = |days: &Vec<Day>| if kind.source() == Source::Events { days.clone() } else { Vec::new() };
+        let report = ArtifactReport {
+            kind,
+            segment: key.segment.clone(),
+            window,
+            version: String::new(),
+            rows: draft.rows,
+            bytes: 0,
+            staged: String::new(),
+            empty_days: days(&events.empty_days),
+            refused_days: days(&events.refused_days),
+            skipped_sessions,
         };
-        Ok(BuiltArtifact { key: key.clone(), draft, empty_days, refused_days, skipped_sessions })
+        Ok(BuiltArtifact { key: key.clone(), draft, report })
     };
     if !events.fit_in_memory {
         // The content of each kind is then large, too: one at a time.
@@ -304,9 +303,7 @@ pub(crate) fn complete(
     let mut documents = Vec::new();
     let mut hashes = ctx.source_hashes();
 
-    for artifact in built {
-        let BuiltArtifact { key, draft, empty_days, refused_days, skipped_sessions } = artifact;
-        let rows = draft.rows;
+    for BuiltArtifact { key, draft, report } in built {
         let source_hash = match key.kind.source() {
             Source::Catalog => plan.catalog.source_hash.clone(),
             Source::Events => cache.source_hash(&mut hashes, ctx.streams(key.kind), key.window)?,
@@ -315,18 +312,7 @@ pub(crate) fn complete(
 
         let limits = &ctx.config.limits;
         limits.check_artifact_bytes(bytes.len()).map_err(|exceeded| exceeded.in_place(key.kind))?;
-        let report = ArtifactReport {
-            kind: key.kind,
-            segment: key.segment.clone(),
-            window: key.window,
-            version,
-            rows,
-            bytes: bytes.len() as u64,
-            staged: String::new(),
-            empty_days,
-            refused_days,
-            skipped_sessions,
-        };
+        let report = ArtifactReport { version, bytes: bytes.len() as u64, ..report };
         ctx.meter.add(&report);
         documents.push(Document { key, bytes: bytes.into(), report });
     }

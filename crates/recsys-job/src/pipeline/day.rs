@@ -33,7 +33,8 @@ use crate::pipeline::day_hashes::DayHashes;
 use crate::pipeline::ingest::{Delivered, Read, Sources, StreamReport};
 use crate::pipeline::publish::{PublishReport, Publishing, check};
 use crate::pipeline::refused::{keep_apart, put_back, remove_apart, remove_in_place, take_out};
-use crate::pipeline::validate::{Given, Judged, ValidateReport, judge, look};
+use crate::pipeline::signals::SignalReport;
+use crate::pipeline::validate::{Given, Judged, judge, look};
 use crate::shell::cli::PublishFlags;
 use crate::shell::error::{JobError, one_line};
 use crate::watch::step::Step;
@@ -81,13 +82,14 @@ fn settle(
     aside: Aside<'_>,
     judged: Judged,
     verdict: Given,
-) -> anyhow::Result<(Settled, ValidateReport)> {
+) -> anyhow::Result<(Settled, Judged)> {
     let (Delivered { exposures, outcomes }, day) = (delivered, delivered.exposures.rows.day);
     if !judged.goes_on() && (verdict == Given::Now || !exposures.rows.is_empty()) {
         keep_apart(ctx, &exposures.rows, delivered.outcome_rows(), &aside.hashes)?;
         let outcomes = outcomes.as_ref().map(|outcomes| outcomes.kept_apart(ctx));
         let settled = Settled { exposures: exposures.kept_apart(ctx), outcomes };
-        return Ok((settled, judged.write(ctx, aside.hashes, Given::Now)?));
+        judged.write(ctx, aside.hashes, Given::Now)?;
+        return Ok((settled, judged));
     }
     let exposures = exposures.commit(ctx, aside.exposures)?;
     let outcomes = outcomes.as_ref().zip(aside.outcomes);
@@ -97,7 +99,8 @@ fn settle(
     } else {
         ctx.canonical().refused().unmark(day)?;
     }
-    Ok((Settled { exposures, outcomes }, judged.write(ctx, aside.hashes, verdict)?))
+    judged.write(ctx, aside.hashes, verdict)?;
+    Ok((Settled { exposures, outcomes }, judged))
 }
 
 /// Reads, writes, judges and settles a day. To fail where a gate refuses it is up to [`validate`].
@@ -121,7 +124,7 @@ pub(crate) fn ingest(ctx: &Context, sources: &mut Sources<'_>, day: Day) -> anyh
 
 /// Judges and settles a day whose files are in place or kept apart. What passes, or is accepted for a reason that somebody
 /// gives, is in its place afterwards, and what does not is kept apart.
-pub(crate) fn validate(ctx: &Context, day: Day, accept: Option<&str>) -> anyhow::Result<ValidateReport> {
+pub(crate) fn validate(ctx: &Context, day: Day, accept: Option<&str>) -> anyhow::Result<Judged> {
     let apart = ctx.canonical().refused().load(day, &ctx.budget)?;
     let is_apart = apart.is_some();
     if apart.as_ref().is_some_and(|(rows, _)| rows.is_empty()) {
@@ -156,22 +159,30 @@ pub(crate) fn validate(ctx: &Context, day: Day, accept: Option<&str>) -> anyhow:
     }
     let verdict = judged.verdict(ctx, None);
     // Before the data: what is in place is then never without the word that let it in.
-    let report = judged.write(ctx, hashes.clone(), Given::Now)?;
+    judged.write(ctx, hashes.clone(), Given::Now)?;
     match (&loaded, is_apart, verdict.is_ok()) {
         (Some((rows, _)), true, true) => put_back(ctx, rows)?,
         (Some((rows, _)), false, false) => take_out(ctx, rows, &hashes)?,
         (Some(_), true, false) => remove_in_place(ctx, day, &hashes)?,
         _ => {}
     }
-    verdict.map(|()| report)
+    verdict.map(|()| judged)
 }
 
 /// What became of a day.
+#[derive(Serialize)]
 pub(crate) struct Ran {
-    pub(crate) settled: Settled,
-    pub(crate) validated: ValidateReport,
+    day: Day,
+    #[serde(flatten)]
+    pub(crate) exposures: StreamReport,
+    pub(crate) validated: Judged,
+    /// None where the source has no outcomes.
+    pub(crate) outcomes: Option<StreamReport>,
     pub(crate) artifacts: Vec<ArtifactReport>,
     pub(crate) published: PublishReport,
+    /// Empty unless a database is configured.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) signals: Vec<SignalReport>,
 }
 
 /// All that comes after read, where what waits for the disk has a thread of its own:
@@ -235,9 +246,10 @@ pub(crate) fn run(
             let stored = store();
             (joined(settling)?, stored)
         };
-        let (settled, validated) = settled;
+        let (Settled { exposures, outcomes }, validated) = settled;
         let (artifacts, publishing, stored) = stored?;
-        Ok(Ran { settled, validated, artifacts, published: publishing.finish(stored)? })
+        let published = publishing.finish(stored)?;
+        Ok(Ran { day, exposures, validated, outcomes, artifacts, published, signals: Vec::new() })
     })
 }
 
@@ -250,21 +262,24 @@ fn stage_and_store<'a>(
 ) -> anyhow::Result<(Vec<ArtifactReport>, Publishing<'a>, Vec<Stored>)> {
     let planned: Vec<Planned> = documents.iter().map(Document::planned).collect();
     // All end with the same day, so the first is the widest.
-    let publishing =
-        Publishing::begin(ctx, flags, documents.iter().map(|document| document.key.window).min());
+    let widest = documents.iter().map(|document| document.key.window).min();
+    let publishing = Publishing::begin(ctx, flags, widest);
+    let publisher = &publishing.publisher;
     let (artifacts, stored) = thread::scope(|scope| {
         let staging = start(scope, || try_map(documents, |document| stage(ctx, document)))?;
-        let stored = publishing.plan(&planned).and_then(|()| {
+        let store = || -> anyhow::Result<Vec<Stored>> {
+            publisher.plan(&ctx.scope, &planned)?;
             let preparing = start(scope, || {
                 try_map(planned.iter().zip(documents), |(planned, document)| {
-                    publishing.prepare(planned, &document.bytes)
+                    publisher.prepare(planned, &document.bytes)
                 })
             })?;
             let documents = documents.iter().map(|document| (document.key.clone(), document.staged(ctx)));
             let candidates = check(ctx, documents)?;
-            let stored = joined(preparing)?.into_iter().zip(&candidates);
-            try_map(stored, |(prepared, candidate)| publishing.store(prepared, candidate))
-        });
+            let prepared = joined(preparing)?.into_iter().zip(&candidates);
+            Ok(try_map(prepared, |(prepared, candidate)| publisher.store(prepared, candidate))?)
+        };
+        let stored = store();
         Ok::<_, anyhow::Error>((joined(staging)?, stored?))
     })?;
     Ok((artifacts, publishing, stored))

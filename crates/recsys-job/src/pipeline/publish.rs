@@ -1,15 +1,14 @@
 //! Staged artifacts → blobs, records, history, manifest.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 use std::fmt;
 
-use parking_lot::Mutex;
+use rayon::prelude::*;
 use recsys_core::artifact::{ArtifactKey, Kind};
 use recsys_core::domain::window::Window;
 use recsys_core::publish::{
-    Candidate, Held, Holds, Manifest, Options, Planned, Prepared, PublishOutcome, Published, Publisher,
-    Registry, Stored, TopChange, Unfit,
+    Candidate, Held, Holds, Manifest, Options, Planned, PublishOutcome, Published, Publisher, Registry,
+    Stored, TopChange, Unfit,
 };
 use recsys_core::staging::Staged;
 use recsys_core::storage::layout::version_in;
@@ -123,25 +122,18 @@ pub(crate) fn check(
     }
     // The largest first, so that no thread is left with one while the others have nothing to do.
     documents.sort_by_key(|(_, (_, staged))| Reverse(staged.bytes.len()));
-    let checked = Mutex::new(BTreeMap::new());
-    rayon::scope_fifo(|scope| {
-        for (number, document) in documents {
-            let (check, checked) = (&check, &checked);
-            scope.spawn_fifo(move |_| {
-                let result = check(document);
-                checked.lock().insert(number, result);
-            });
-        }
-    });
+    let check = |(number, document)| (number, check(document));
+    let mut checked: Vec<_> = documents.into_iter().par_bridge().map(check).collect();
     // The first failure in the order of documents, whichever thread fails first.
-    checked.into_inner().into_values().collect()
+    checked.sort_by_key(|(number, _)| *number);
+    checked.into_iter().map(|(_, checked)| checked).collect()
 }
 
 /// Publishes staged artifacts: first the blobs, in as many batches as fit memory, then all else at once.
 #[derive(Debug)]
 pub(crate) struct Publishing<'a> {
     ctx: &'a Context,
-    publisher: Publisher<'a>,
+    pub(crate) publisher: Publisher<'a>,
     step: Step,
 }
 
@@ -172,21 +164,6 @@ impl<'a> Publishing<'a> {
             options,
         };
         Self { ctx, publisher, step }
-    }
-
-    /// Refuses what would be refused at the end, before anything of it is written.
-    pub(crate) fn plan(&self, planned: &[Planned]) -> anyhow::Result<()> {
-        Ok(self.publisher.plan(&self.ctx.scope, planned)?)
-    }
-
-    /// Writes the blob of an artifact aside that was planned.
-    pub(crate) fn prepare<'p>(&'p self, planned: &Planned, bytes: &'p [u8]) -> anyhow::Result<Prepared<'p>> {
-        Ok(self.publisher.prepare(planned, bytes)?)
-    }
-
-    /// Puts the blob of an artifact in place that was checked.
-    pub(crate) fn store(&self, prepared: Prepared<'_>, candidate: &Candidate) -> anyhow::Result<Stored> {
-        Ok(self.publisher.store(prepared, candidate)?)
     }
 
     /// Makes what was stored current.

@@ -9,19 +9,17 @@ use recsys_core::input::catalog::Catalog;
 use recsys_core::input::raw::Raw;
 use recsys_core::publish::Registry;
 use recsys_core::table::WindowCache;
-use serde::Serialize;
 
 use crate::config::{Config, RawType};
 use crate::pipeline::build::{ArtifactReport, Plan};
 use crate::pipeline::checkpoint;
 use crate::pipeline::context::Context;
 use crate::pipeline::database::Target;
-use crate::pipeline::day::{self, Settled};
+use crate::pipeline::day;
 use crate::pipeline::ingest::{Sources, StreamReport};
-use crate::pipeline::publish::{PublishReport, check_held};
-use crate::pipeline::signals::{self, SignalReport, warn_of_segment, write_signals};
+use crate::pipeline::publish::check_held;
+use crate::pipeline::signals::{self, warn_of_segment, write_signals};
 use crate::pipeline::summary::Summary;
-use crate::pipeline::validate::ValidateReport;
 use crate::shell::cli::{DayArgs, RunJob};
 use crate::shell::error::JobError;
 use crate::watch::metrics::Run;
@@ -29,20 +27,6 @@ use crate::watch::step::Step;
 
 /// `recsys-pipelines run`.
 pub(crate) fn run(flags: &RunJob, run: &Run, driver: &dyn Driver) -> anyhow::Result<()> {
-    #[derive(Serialize)]
-    struct Ran {
-        day: Day,
-        #[serde(flatten)]
-        exposures: StreamReport,
-        validated: ValidateReport,
-        /// None where the source has no outcomes.
-        outcomes: Option<StreamReport>,
-        artifacts: Vec<ArtifactReport>,
-        published: PublishReport,
-        /// Empty unless a database is configured.
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        signals: Vec<SignalReport>,
-    }
     let ctx = Context::for_publishing(run, &flags.common)?;
     let summary = Summary::new(&ctx, flags.common.json);
     // A checkpoint that cannot be read stops the run before it has done anything.
@@ -74,29 +58,26 @@ pub(crate) fn run(flags: &RunJob, run: &Run, driver: &dyn Driver) -> anyhow::Res
         let step = Step::begin(&ctx.meter, "ingest", Window::ending_with(day, 1)?)?;
         let delivered = sources.read(day)?;
         step.end(&delivered.exposures);
-        let day::Ran { settled, validated, artifacts, published } =
-            day::run(&ctx, &plan, &flags.publish, &mut cache, delivered)?;
-        let Settled { exposures, outcomes } = settled;
-        let signals = match &target {
-            Some(target) => write_signals(&ctx, target, &flags.artifacts, &signal_kinds, day)?,
-            None => Vec::new(),
-        };
+        let mut ran = day::run(&ctx, &plan, &flags.publish, &mut cache, delivered)?;
+        if let Some(target) = &target {
+            ran.signals = write_signals(&ctx, target, &flags.artifacts, &signal_kinds, day)?;
+        }
         // A day of which something is held is published when the hold is released.
-        match published.held(&ctx) {
+        match ran.published.held(&ctx) {
             Ok(()) if summary.held.is_none() && ctx.clock.is_past(day) => checkpoint::advance(&ctx, day)?,
             Ok(()) => {}
             Err(error) => drop(summary.held.get_or_insert(error)),
         }
 
         let output = summary.about(day);
-        output.line(&exposures);
-        output.lines(Some(&validated).filter(|validated| validated.past.lookback_days > 0));
-        output.lines(outcomes.iter().filter_map(StreamReport::unless_empty));
-        output.lines(&published.artifacts);
-        output.lines(artifacts.iter().filter_map(ArtifactReport::notes));
-        output.line(&published);
-        output.lines(&signals);
-        summary.add(Ran { day, exposures, validated, outcomes, artifacts, published, signals });
+        output.line(&ran.exposures);
+        output.lines(Some(&ran.validated).filter(|validated| validated.past.lookback_days > 0));
+        output.lines(ran.outcomes.iter().filter_map(StreamReport::unless_empty));
+        output.lines(&ran.published.artifacts);
+        output.lines(ran.artifacts.iter().filter_map(ArtifactReport::notes));
+        output.line(&ran.published);
+        output.lines(&ran.signals);
+        summary.add(ran);
         Ok(())
     })
 }

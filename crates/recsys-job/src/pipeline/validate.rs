@@ -19,14 +19,16 @@ use crate::shell::error::{JobError, Known};
 use crate::watch::metrics::Record;
 use crate::watch::step::{Counts, Report, Step};
 
-/// A day that passed its gates.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct ValidateReport {
+/// What was found in a day, and what the gates make of it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Judged {
     day: Day,
     #[serde(flatten)]
     counts: DayCounts,
     #[serde(skip_serializing_if = "Option::is_none")]
     duplicates: Option<u64>,
+    #[serde(skip)]
+    outside: Option<u64>,
     pub(crate) past: Past,
     checks: Vec<Check>,
     /// Who has let the day go on, if it did not pass.
@@ -36,7 +38,7 @@ pub(crate) struct ValidateReport {
     report: String,
 }
 
-impl fmt::Display for ValidateReport {
+impl fmt::Display for Judged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let DayCounts { events, sessions, items, users, .. } = self.counts;
         write!(
@@ -54,19 +56,6 @@ impl fmt::Display for ValidateReport {
     }
 }
 
-impl ValidateReport {
-    /// What is said of a day whose past is too little known.
-    fn unjudged(&self) -> Option<String> {
-        let Past { lookback_days, sufficient, days, .. } = &self.past;
-        (*lookback_days > 0 && !sufficient).then(|| {
-            format!(
-                "its volume is not judged: {} of the {lookback_days} days before it are known",
-                days.len()
-            )
-        })
-    }
-}
-
 /// Looks at a day as gates do.
 pub(crate) fn look(
     ctx: &Context,
@@ -80,16 +69,6 @@ pub(crate) fn look(
     validation.look(delivered, &ctx.budget).map_err(|error| no_table(window, error))
 }
 
-/// What was found in a day, and what the gates make of it.
-#[derive(Debug)]
-pub(crate) struct Judged {
-    day: Day,
-    found: Found,
-    past: Past,
-    checks: Vec<Check>,
-    accepted: Option<Accepted>,
-}
-
 /// Judges a day as a step of its own.
 pub(crate) fn judge(ctx: &Context, day: Day, found: Found) -> anyhow::Result<Judged> {
     let step = Step::begin(&ctx.meter, "validate", Window::ending_with(day, 1)?)?;
@@ -100,12 +79,11 @@ pub(crate) fn judge(ctx: &Context, day: Day, found: Found) -> anyhow::Result<Jud
 
 impl Report for Judged {
     fn counts(&self) -> Counts {
-        let Found { counts, dropped: Dropped { duplicates, .. }, .. } = self.found;
-        Counts { events: Some(counts.events), duplicates, ..Counts::default() }
+        Counts { events: Some(self.counts.events), duplicates: self.duplicates, ..Counts::default() }
     }
 
     fn measure(&self, record: &mut Record) {
-        record.set_volume(&self.found.counts, &self.past);
+        record.set_volume(&self.counts, &self.past);
     }
 }
 
@@ -114,7 +92,20 @@ impl Judged {
     pub(crate) fn new(ctx: &Context, day: Day, found: Found) -> anyhow::Result<Self> {
         let past = past(ctx, day)?;
         let checks = ctx.config.validation.judge(&found, &past);
-        Ok(Self { day, found, past, checks, accepted: None })
+        let Found { counts, dropped: Dropped { duplicates, outside }, .. } = found;
+        let report = ctx.reports().name(day);
+        Ok(Self { day, counts, duplicates, outside, past, checks, accepted: None, report })
+    }
+
+    /// What is said of a day whose past is too little known.
+    fn unjudged(&self) -> Option<String> {
+        let Past { lookback_days, sufficient, days, .. } = &self.past;
+        (*lookback_days > 0 && !sufficient).then(|| {
+            format!(
+                "its volume is not judged: {} of the {lookback_days} days before it are known",
+                days.len()
+            )
+        })
     }
 
     /// Whether every gate let the day pass.
@@ -152,7 +143,7 @@ impl Judged {
         // Events of other days are of that tenant and surface, too.
         let is_met = source.is_some_and(SourceReport::has_outside);
         let source = source.map(SourceReport::found);
-        let has_events = self.found.counts.events > 0;
+        let has_events = self.counts.events > 0;
         let apart = || format!("kept apart as {}", ctx.canonical().refused().name(self.day));
         let found: Vec<String> = source.into_iter().chain(has_events.then(apart)).collect();
         let found = (!found.is_empty()).then(|| found.join("; "));
@@ -164,25 +155,13 @@ impl Judged {
 
     /// Writes the report of the day. A job that leaves the `verdict` to another one writes the counts alone, and lets a
     /// report of the same data stay that has one.
-    pub(crate) fn write(
-        self,
-        ctx: &Context,
-        hashes: DayHashes,
-        verdict: Given,
-    ) -> anyhow::Result<ValidateReport> {
-        let passed = self.passed();
-        let Self {
-            day,
-            found: Found { counts, dropped: Dropped { duplicates, outside }, .. },
-            past,
-            checks,
-            accepted,
-        } = self;
+    pub(crate) fn write(&self, ctx: &Context, hashes: DayHashes, verdict: Given) -> anyhow::Result<()> {
+        let (day, passed) = (self.day, self.passed());
         let verdict = (verdict == Given::Now).then(|| Verdict {
             passed,
-            past: past.clone(),
-            checks: checks.clone(),
-            accepted: accepted.clone(),
+            past: self.past.clone(),
+            checks: self.checks.clone(),
+            accepted: self.accepted.clone(),
         });
         let old = ctx.reports().read(day)?;
         let mut accepted_before = old.as_ref().map(DayReport::accepted).unwrap_or_default();
@@ -196,9 +175,9 @@ impl Judged {
             day,
             canonical_hash: hashes.exposures,
             outcomes_hash: hashes.outcomes,
-            counts,
-            duplicates,
-            outside,
+            counts: self.counts,
+            duplicates: self.duplicates,
+            outside: self.outside,
             verdict,
             accepted_before,
         };
@@ -210,14 +189,12 @@ impl Judged {
         if !old.is_some_and(says_the_same) {
             ctx.reports().write(&new)?;
         }
-        let report = ctx.reports().name(day);
-        let report = ValidateReport { day, counts, duplicates, past, checks, accepted, report };
-        match report.unjudged() {
+        match self.unjudged() {
             _ if new.verdict.is_none() => {}
             Some(note) => tracing::warn!(%day, passed, "judged; {note}"),
             None => tracing::info!(%day, passed, "judged"),
         }
-        Ok(report)
+        Ok(())
     }
 }
 
