@@ -32,7 +32,7 @@ use crate::pipeline::context::Context;
 use crate::pipeline::day_hashes::DayHashes;
 use crate::pipeline::ingest::{Delivered, Read, Sources, StreamReport};
 use crate::pipeline::publish::{PublishReport, Publishing, check};
-use crate::pipeline::refused::{keep_apart, put_back, remove_apart, remove_in_place, take_out};
+use crate::pipeline::refused::{keep_apart, put_back, remove_apart, remove_in_place};
 use crate::pipeline::signals::SignalReport;
 use crate::pipeline::validate::{Given, Judged, judge, look};
 use crate::shell::cli::PublishFlags;
@@ -75,7 +75,7 @@ pub(crate) struct Settled {
 /// Puts a day in place that may go on, and keeps one apart that a gate has refused. The report comes last: it says nothing
 /// of files that are not there yet.
 ///
-/// A job that gives its verdict later replaces what is in place by a day without events, too: there is nothing to keep apart.
+/// Of a day without events there is nothing to keep apart: a job that leaves the verdict to another one takes it as it is.
 fn settle(
     ctx: &Context,
     delivered: &Delivered,
@@ -162,7 +162,10 @@ pub(crate) fn validate(ctx: &Context, day: Day, accept: Option<&str>) -> anyhow:
     judged.write(ctx, hashes.clone(), Given::Now)?;
     match (&loaded, is_apart, verdict.is_ok()) {
         (Some((rows, _)), true, true) => put_back(ctx, rows)?,
-        (Some((rows, _)), false, false) => take_out(ctx, rows, &hashes)?,
+        (Some((rows, _)), false, false) => {
+            let outcomes = canonical.of(Stream::Outcomes).load(day, &ctx.budget)?;
+            keep_apart(ctx, rows, outcomes.as_ref().map(|(outcomes, _)| outcomes), &hashes)?;
+        }
         (Some(_), true, false) => remove_in_place(ctx, day, &hashes)?,
         _ => {}
     }

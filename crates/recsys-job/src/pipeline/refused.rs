@@ -63,12 +63,6 @@ pub(crate) fn mark_not_taken(ctx: &Context, day: Day, error: &anyhow::Error) {
     }
 }
 
-/// Keeps a day apart whose data was in place before a gate refused it.
-pub(crate) fn take_out(ctx: &Context, rows: &DayRows, hashes: &DayHashes) -> anyhow::Result<()> {
-    let outcomes = ctx.canonical().of(Stream::Outcomes).load(rows.day, &ctx.budget)?;
-    keep_apart(ctx, rows, outcomes.as_ref().map(|(outcomes, _)| outcomes), hashes)
-}
-
 /// Puts a day in place that was kept apart, with its outcomes: it has none where none were kept apart with it. A table says
 /// nothing of outcomes, so those that are in place stay.
 pub(crate) fn put_back(ctx: &Context, rows: &DayRows) -> anyhow::Result<()> {
