@@ -15,10 +15,12 @@ use parking_lot::Mutex;
 use crate::canonical::{Columns, DayRows, Names};
 use crate::columnar::csr::Csr;
 use crate::columnar::dictionary::{Dictionary, Strings, union};
+use crate::columnar::spill::BudgetExceeded;
 use crate::domain::class::Class;
 use crate::domain::id::Segment;
 use crate::domain::limit::{Limit, LimitExceeded, Limits};
 use crate::domain::weights::{TooHeavy, Weights, check_sum};
+use crate::domain::window::Day;
 use crate::input::event::OutcomeType;
 use crate::storage::StoreError;
 
@@ -58,17 +60,24 @@ pub enum TableError {
     /// The total weight is too large to be counted exactly.
     #[error(transparent)]
     Heavy(#[from] TooHeavy),
-    /// A temporary file cannot be written or read.
+    /// The distinct strings of its days take more memory than there is for them.
     #[error(transparent)]
-    Temporary(#[from] StoreError),
+    Memory(#[from] BudgetExceeded),
+    /// A canonical or temporary file cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A day was ingested again while a window that holds it was built.
+    #[error("the canonical data of {0} changed while it was built from; run the job again")]
+    Changed(Day),
 }
 
 impl TableError {
     /// What can be done about it.
     pub fn class(&self) -> Option<Class> {
         match self {
-            Self::Limit(_) | Self::Heavy(_) => Some(Class::Limit),
-            Self::Temporary(_) => None,
+            Self::Limit(_) | Self::Heavy(_) | Self::Memory(_) => Some(Class::Limit),
+            Self::Store(_) => None,
+            Self::Changed(_) => Some(Class::Transient),
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Canonical data → staged artifacts.
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
 
+use bytes::Bytes;
 use rayon::prelude::*;
 use recsys_core::artifact::{ArtifactKey, Built, Draft, Encoded, Inputs, Kind, Source};
 use recsys_core::canonical::DayRows;
@@ -13,12 +13,14 @@ use recsys_core::domain::stream::Stream;
 use recsys_core::domain::window::{Day, Window, ranges};
 use recsys_core::input::catalog::Catalog;
 use recsys_core::publish::Planned;
+use recsys_core::staging::Staged;
+use recsys_core::table::WindowCache;
 use recsys_core::table::events::{EventTable, TableError};
 use serde::Serialize;
 
+use crate::config::Config;
 use crate::pipeline::context::Context;
 use crate::pipeline::refused;
-use crate::pipeline::window_hashes::{WindowHash, WindowHashes, streams};
 use crate::shell::cli::ArtifactArgs;
 use crate::shell::error::JobError;
 use crate::watch::metrics::{Artifact, Record};
@@ -32,11 +34,12 @@ pub(crate) struct ArtifactReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     segment: Option<Segment>,
     window: Window,
+    /// Known with the document, as are its bytes.
     version: String,
     /// Rows of the outermost list.
     rows: u64,
     bytes: u64,
-    /// The file.
+    /// The file, once there is one.
     staged: String,
     /// Days of the window without canonical data.
     empty_days: Vec<Day>,
@@ -48,12 +51,6 @@ pub(crate) struct ArtifactReport {
 }
 
 impl ArtifactReport {
-    /// What it will be when it is published.
-    pub(crate) fn planned(&self, key: &ArtifactKey) -> Planned {
-        let rows = usize::try_from(self.rows).unwrap_or(usize::MAX);
-        Planned { key: key.clone(), version: self.version.clone(), rows, bytes: self.bytes }
-    }
-
     /// What is unusual about the artifact, as a line of the summary.
     pub(crate) fn notes(&self) -> Option<String> {
         let mut notes = Vec::new();
@@ -86,134 +83,6 @@ impl fmt::Display for ArtifactReport {
     }
 }
 
-/// Canonical days in memory: those that were just ingested, and those that a window reaches back to.
-#[derive(Debug, Default)]
-pub(crate) struct Days {
-    exposures: BTreeMap<Day, Loaded>,
-    /// Empty unless outcomes count.
-    outcomes: BTreeMap<Day, Loaded>,
-    /// Those that have passed their gates in this process.
-    passed: BTreeSet<Day>,
-}
-
-#[derive(Debug)]
-struct Loaded {
-    /// The events; none when the day has no canonical file.
-    rows: Option<DayRows>,
-    /// The hash of the day's file, once it is known.
-    hash: Option<String>,
-}
-
-impl Days {
-    fn of(&self, stream: Stream) -> &BTreeMap<Day, Loaded> {
-        match stream {
-            Stream::Exposures => &self.exposures,
-            Stream::Outcomes => &self.outcomes,
-        }
-    }
-
-    fn of_mut(&mut self, stream: Stream) -> &mut BTreeMap<Day, Loaded> {
-        match stream {
-            Stream::Exposures => &mut self.exposures,
-            Stream::Outcomes => &mut self.outcomes,
-        }
-    }
-
-    /// Keeps a day that was just ingested, and whose file may still be on its way to the disk.
-    pub(crate) fn insert(&mut self, rows: &DayRows) {
-        self.passed.insert(rows.day);
-        let loaded = (!rows.is_empty()).then(|| rows.clone());
-        self.of_mut(rows.stream).insert(rows.day, Loaded { rows: loaded, hash: None });
-    }
-
-    /// Takes out the days before `day`. To drop them takes a while, so the caller chooses the thread.
-    pub(crate) fn take_before(&mut self, day: Day) -> Self {
-        let (exposures, outcomes) = (self.exposures.split_off(&day), self.outcomes.split_off(&day));
-        let passed = self.passed.split_off(&day);
-        std::mem::replace(self, Self { exposures, outcomes, passed })
-    }
-
-    /// Reads the days of a window that are not in memory.
-    fn load(&mut self, ctx: &Context, stream: Stream, window: Window) -> anyhow::Result<()> {
-        for day in window.days() {
-            if let Entry::Vacant(entry) = self.of_mut(stream).entry(day) {
-                let progress = Progress::begin();
-                let watched = progress.watch_lines(&*ctx.canonical);
-                let canonical = ctx.canonical_in(&watched).of(stream);
-                let (rows, hash) = canonical.load(day, &ctx.budget)?.unzip();
-                if stream == Stream::Exposures {
-                    refused::check_in_place(ctx, window, day, hash.as_deref())?;
-                }
-                entry.insert(Loaded { rows, hash });
-                self.keep_to_the_budget(ctx)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The days of a window that is loaded.
-    fn rows(&self, stream: Stream, window: Window) -> impl Iterator<Item = (Day, Option<&DayRows>)> {
-        window.days().map(move |day| (day, self.of(stream)[&day].rows.as_ref()))
-    }
-
-    /// Moves the events of days to the temporary file, the earliest first, until the rest fits in memory. Their distinct
-    /// strings stay, and must fit.
-    pub(crate) fn keep_to_the_budget(&mut self, ctx: &Context) -> anyhow::Result<()> {
-        let days = || self.exposures.values().chain(self.outcomes.values());
-        let strings = days().filter_map(|loaded| loaded.rows.as_ref()).map(DayRows::strings_bytes).sum();
-        ctx.budget.strings("the distinct strings of the days of a window").add(strings)?;
-        let mut bytes: usize =
-            days().filter_map(|loaded| loaded.rows.as_ref()).map(DayRows::bytes_in_memory).sum();
-        let days = self.exposures.values_mut().chain(self.outcomes.values_mut());
-        for rows in days.filter_map(|loaded| loaded.rows.as_mut()) {
-            if bytes <= ctx.budget.events() {
-                break;
-            }
-            let own = rows.bytes_in_memory();
-            if own > 0 {
-                *rows = rows.spilled(&ctx.budget)?;
-                bytes -= own;
-            }
-        }
-        Ok(())
-    }
-
-    /// The hash of the canonical bytes that a kind is built from. That of one day's exposures may be known;
-    /// others are read again, and must still be what was built from.
-    fn source_hash(
-        &self,
-        ctx: &Context,
-        hashes: &mut WindowHashes,
-        kind: Kind,
-        window: Window,
-    ) -> anyhow::Result<String> {
-        let mut days = window.days();
-        if let ([Stream::Exposures], Some(Loaded { hash: Some(hash), .. }), None) =
-            (streams(ctx, kind), days.next().and_then(|day| self.exposures.get(&day)), days.next())
-        {
-            return Ok(hash.clone());
-        }
-        let WindowHash { hash, files } = hashes.get(ctx, kind, window)?;
-        for stream in streams(ctx, kind) {
-            let changed = |day: &Day| match &self.of(*stream)[day] {
-                Loaded { rows: Some(_), hash } => hash.as_ref() != files.get(&(*stream, *day)),
-                Loaded { rows: None, .. } => files.contains_key(&(*stream, *day)),
-            };
-            if let Some(day) = window.days().find(changed) {
-                return Err(JobError::Changed(day).into());
-            }
-        }
-        Ok(hash.clone())
-    }
-
-    /// Notes the hash of a day's file.
-    pub(crate) fn set_hash(&mut self, stream: Stream, day: Day, hash: &str) {
-        if let Some(loaded) = self.of_mut(stream).get_mut(&day) {
-            loaded.hash = Some(hash.to_owned());
-        }
-    }
-}
-
 /// What to build.
 #[derive(Debug)]
 pub(crate) struct Plan<'a> {
@@ -224,21 +93,18 @@ pub(crate) struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// The key of a kind's artifact for a day.
-    pub(crate) fn key(&self, ctx: &Context, kind: Kind, day: Day) -> anyhow::Result<ArtifactKey> {
-        artifact_key(ctx, self.args, kind, day)
-    }
-
     /// Whether any of the kinds counts outcomes.
     pub(crate) fn counts_outcomes(&self, ctx: &Context) -> bool {
-        self.kinds.iter().any(|kind| streams(ctx, *kind).contains(&Stream::Outcomes))
+        self.kinds.iter().any(|kind| ctx.streams(*kind).contains(&Stream::Outcomes))
     }
 
     /// The first day that the windows of `day` reach back to.
     pub(crate) fn first_day(&self, ctx: &Context, day: Day) -> anyhow::Result<Day> {
-        self.kinds
-            .iter()
-            .try_fold(day, |first, kind| Ok(first.min(self.key(ctx, *kind, day)?.window.start())))
+        let mut first = day;
+        for kind in self.kinds {
+            first = first.min(artifact_key(ctx, self.args, *kind, day)?.window.start());
+        }
+        Ok(first)
     }
 }
 
@@ -259,9 +125,7 @@ pub(crate) fn artifact_key(
 pub(crate) struct BuiltArtifact {
     key: ArtifactKey,
     draft: Draft,
-    empty_days: Vec<Day>,
-    refused_days: Vec<Day>,
-    skipped_sessions: u64,
+    report: ArtifactReport,
 }
 
 impl Report for [BuiltArtifact] {
@@ -275,19 +139,19 @@ impl Report for [BuiltArtifact] {
 pub(crate) fn build(
     ctx: &Context,
     plan: &Plan<'_>,
-    days: &mut Days,
+    cache: &mut WindowCache,
     day: Day,
 ) -> anyhow::Result<Vec<BuiltArtifact>> {
     let mut by_window: BTreeMap<Window, Vec<ArtifactKey>> = BTreeMap::new();
     for kind in plan.kinds {
-        let key = plan.key(ctx, *kind, day)?;
+        let key = artifact_key(ctx, plan.args, *kind, day)?;
         by_window.entry(key.window).or_default().push(key);
     }
     // All end with the same day, so the first is the widest.
     let step = by_window.keys().next().map(|widest| Step::begin(&ctx.meter, "build", widest)).transpose()?;
     let mut artifacts: Vec<BuiltArtifact> = Vec::new();
     for (window, keys) in by_window {
-        artifacts.extend(build_window(ctx, plan, days, window, &keys)?);
+        artifacts.extend(build_window(ctx, plan, cache, window, &keys)?);
     }
     if let Some(step) = step {
         step.end(&artifacts[..]);
@@ -296,71 +160,109 @@ pub(crate) fn build(
     Ok(artifacts)
 }
 
-fn build_window(
-    ctx: &Context,
-    plan: &Plan<'_>,
-    days: &mut Days,
-    window: Window,
-    keys: &[ArtifactKey],
-) -> anyhow::Result<Vec<BuiltArtifact>> {
-    let limits = &ctx.config.limits;
-    let mut events = EventTable::default();
-    let (mut empty_days, mut refused_days) = (Vec::new(), Vec::new());
-    let mut fit_in_memory = true;
-    if keys.iter().any(|key| key.kind.source() == Source::Events) {
-        refused_days = refused::excluded(ctx, window, &days.passed)?;
+/// The events of a window, and what it is built without.
+#[derive(Default)]
+struct Events {
+    table: EventTable,
+    fit_in_memory: bool,
+    empty_days: Vec<Day>,
+    refused_days: Vec<Day>,
+}
+
+impl Events {
+    /// Reads what is not in memory of the window of `keys`.
+    fn load(
+        ctx: &Context,
+        plan: &Plan<'_>,
+        cache: &mut WindowCache,
+        window: Window,
+        keys: &[ArtifactKey],
+    ) -> anyhow::Result<Self> {
+        let refused_days = refused::excluded(ctx, window, |day| cache.is_new(day))?;
         if !refused_days.is_empty() {
             let days = ranges(&refused_days);
             tracing::warn!(%window, days, "refused by a gate; built without what was refused");
         }
-        let counts_outcomes = keys.iter().any(|key| streams(ctx, key.kind).contains(&Stream::Outcomes));
-        days.load(ctx, Stream::Exposures, window)?;
-        if counts_outcomes {
-            days.load(ctx, Stream::Outcomes, window)?;
+        let streams = keys.iter().map(|key| ctx.streams(key.kind)).max().unwrap_or_default();
+        for stream in streams {
+            cache.load(*stream, window, &ctx.budget, |day| {
+                let progress = Progress::begin();
+                let watched = progress.watch_lines(&*ctx.canonical);
+                let read = ctx.canonical_in(&watched).of(*stream).load(day, &ctx.budget)?;
+                if *stream == Stream::Exposures {
+                    let hash = read.as_ref().map(|(_, hash)| hash.as_str());
+                    refused::check_in_place(ctx, window, day, hash)?;
+                }
+                Ok::<_, anyhow::Error>(read)
+            })?;
         }
-        let loaded: Vec<_> = days.rows(Stream::Exposures, window).collect();
-        let is_empty = |(day, rows): &&(Day, Option<&DayRows>)| rows.is_none() && !refused_days.contains(day);
-        empty_days = loaded.iter().filter(is_empty).map(|(day, _)| *day).collect();
-        let rows: Vec<&DayRows> = loaded.into_iter().filter_map(|(_, rows)| rows).collect();
-        let outcomes: Vec<&DayRows> = if counts_outcomes {
-            days.rows(Stream::Outcomes, window).filter_map(|(_, rows)| rows).collect()
-        } else {
-            Vec::new()
+        let rows = |stream| {
+            let days = streams.contains(&stream).then(|| cache.rows(stream, window));
+            days.into_iter().flatten().filter_map(|(_, rows)| rows).collect()
         };
-        fit_in_memory = rows.iter().chain(&outcomes).all(|rows| rows.bytes_in_memory() > 0);
-        if let Some(segment) = &plan.args.segment
-            && !rows.iter().any(|day| day.has_segment(segment))
+        let (exposures, outcomes): (Vec<&DayRows>, Vec<_>) =
+            (rows(Stream::Exposures), rows(Stream::Outcomes));
+        let segment = plan.args.segment.as_ref();
+        if let Some(segment) = segment
+            && !exposures.iter().any(|day| day.has_segment(segment))
         {
             tracing::warn!(%segment, %window, "no event of the segment; only those without one are taken");
         }
+        let Config { limits, weights, .. } = &ctx.config;
         let failed = |error| no_table(window, error);
-        let segment = plan.args.segment.as_ref();
-        events = EventTable::new(&rows, segment, limits).map_err(failed)?;
+        let mut table = EventTable::new(&exposures, segment, limits).map_err(failed)?;
         if keys.iter().any(|key| key.kind.weighs()) {
-            events.weigh(ctx.config.weights, &rows, &outcomes, segment, limits).map_err(failed)?;
+            table.weigh(*weights, &exposures, &outcomes, segment, limits).map_err(failed)?;
         }
+        let days = cache.rows(Stream::Exposures, window);
+        let empty_days = days.filter(|(day, rows)| rows.is_none() && !refused_days.contains(day));
+        let empty_days: Vec<Day> = empty_days.map(|(day, _)| day).collect();
         if !empty_days.is_empty() {
             let days = ranges(&empty_days);
             tracing::warn!(%window, days, "no canonical data for some days; they count as empty");
         }
+        let fit_in_memory = exposures.iter().chain(&outcomes).all(|rows| rows.bytes_in_memory() > 0);
+        Ok(Self { table, fit_in_memory, empty_days, refused_days })
     }
+}
+
+fn build_window(
+    ctx: &Context,
+    plan: &Plan<'_>,
+    cache: &mut WindowCache,
+    window: Window,
+    keys: &[ArtifactKey],
+) -> anyhow::Result<Vec<BuiltArtifact>> {
+    let events = if keys.iter().any(|key| key.kind.source() == Source::Events) {
+        Events::load(ctx, plan, cache, window, keys)?
+    } else {
+        Events { fit_in_memory: true, ..Events::default() }
+    };
     let kinds: Vec<Kind> = keys.iter().map(|key| key.kind).collect();
     let _building = Building::begin(&kinds);
     let one = |key: &ArtifactKey| {
         let kind = key.kind;
-        let inputs = Inputs { events: &events, catalog: plan.catalog, budget: &ctx.budget };
-        let Built { content: draft, skipped_sessions } = Draft::build(key, &inputs, limits)?;
+        let inputs = Inputs { events: &events.table, catalog: plan.catalog, budget: &ctx.budget };
+        let Built { content: draft, skipped_sessions } = Draft::build(key, &inputs, &ctx.config.limits)?;
         if skipped_sessions > 0 {
             tracing::warn!(%kind, skipped_sessions, "oversized sessions left out");
         }
-
-        let (empty_days, refused_days) = match kind.source() {
-            Source::Events => (empty_days.clone(), refused_days.clone()),
-            Source::Catalog => (Vec::new(), Vec::new()),
+        let days = |days: &Vec<Day>| if kind.source() == Source::Events { days.clone() } else { Vec::new() };
+        let report = ArtifactReport {
+            kind,
+            segment: key.segment.clone(),
+            window,
+            version: String::new(),
+            rows: draft.rows,
+            bytes: 0,
+            staged: String::new(),
+            empty_days: days(&events.empty_days),
+            refused_days: days(&events.refused_days),
+            skipped_sessions,
         };
-        Ok(BuiltArtifact { key: key.clone(), draft, empty_days, refused_days, skipped_sessions })
+        Ok(BuiltArtifact { key: key.clone(), draft, report })
     };
-    if !fit_in_memory {
+    if !events.fit_in_memory {
         // The content of each kind is then large, too: one at a time.
         return keys.iter().map(one).collect();
     }
@@ -372,59 +274,68 @@ fn build_window(
 #[derive(Debug)]
 pub(crate) struct Document {
     pub(crate) key: ArtifactKey,
-    pub(crate) encoded: Encoded,
+    pub(crate) bytes: Bytes,
     pub(crate) report: ArtifactReport,
+}
+
+impl Document {
+    /// What it will be when it is published.
+    pub(crate) fn planned(&self) -> Planned {
+        let ArtifactReport { version, rows, bytes, .. } = &self.report;
+        let rows = usize::try_from(*rows).unwrap_or(usize::MAX);
+        Planned { key: self.key.clone(), version: version.clone(), rows, bytes: *bytes }
+    }
+
+    /// What it will be when it is staged.
+    pub(crate) fn staged(&self, ctx: &Context) -> Staged {
+        let (name, version) = (ctx.staging().name(&self.key), self.report.version.clone());
+        Staged { name, version, bytes: self.bytes.clone() }
+    }
 }
 
 /// Completes the artifacts of a day. The canonical data of a window of several days must be in place by now.
 pub(crate) fn complete(
     ctx: &Context,
     plan: &Plan<'_>,
-    days: &Days,
+    cache: &WindowCache,
     built: Vec<BuiltArtifact>,
 ) -> anyhow::Result<Vec<Document>> {
     let mut documents = Vec::new();
-    let mut hashes = WindowHashes::default();
+    let mut hashes = ctx.source_hashes();
 
-    for artifact in built {
-        let BuiltArtifact { key, draft, empty_days, refused_days, skipped_sessions } = artifact;
-        let rows = draft.rows;
+    for BuiltArtifact { key, draft, report } in built {
         let source_hash = match key.kind.source() {
             Source::Catalog => plan.catalog.source_hash.clone(),
-            Source::Events => days.source_hash(ctx, &mut hashes, key.kind, key.window)?,
+            Source::Events => cache.source_hash(&mut hashes, ctx.streams(key.kind), key.window)?,
         };
-        let encoded = draft.finish(&ctx.clock.now().to_string(), &source_hash);
+        let Encoded { bytes, version } = draft.finish(&ctx.clock.now().to_string(), &source_hash);
 
         let limits = &ctx.config.limits;
-        limits.check_artifact_bytes(encoded.bytes.len()).map_err(|exceeded| exceeded.in_place(key.kind))?;
-        let report = ArtifactReport {
-            kind: key.kind,
-            segment: key.segment.clone(),
-            window: key.window,
-            version: encoded.version.clone(),
-            rows,
-            bytes: encoded.bytes.len() as u64,
-            staged: String::new(),
-            empty_days,
-            refused_days,
-            skipped_sessions,
-        };
+        limits.check_artifact_bytes(bytes.len()).map_err(|exceeded| exceeded.in_place(key.kind))?;
+        let report = ArtifactReport { version, bytes: bytes.len() as u64, ..report };
         ctx.meter.add(&report);
-        documents.push(Document { key, encoded, report });
+        documents.push(Document { key, bytes: bytes.into(), report });
     }
     Ok(documents)
 }
 
-/// Stages an artifact, and notes where in its report.
-pub(crate) fn stage(
+/// Builds the artifacts of a day from canonical data that is in place.
+pub(crate) fn build_documents(
     ctx: &Context,
-    key: &ArtifactKey,
-    bytes: &[u8],
-    mut report: ArtifactReport,
-) -> anyhow::Result<ArtifactReport> {
-    report.staged = ctx.staging().put(key, &report.version, bytes)?;
+    plan: &Plan<'_>,
+    cache: &mut WindowCache,
+    day: Day,
+) -> anyhow::Result<Vec<Document>> {
+    let built = build(ctx, plan, cache, day)?;
+    complete(ctx, plan, cache, built)
+}
+
+/// Stages an artifact. Its report says where.
+pub(crate) fn stage(ctx: &Context, document: &Document) -> anyhow::Result<ArtifactReport> {
+    let Document { key, bytes, report } = document;
+    let staged = ctx.staging().put(key, &report.version, bytes)?;
     tracing::info!(kind = %key.kind, window = %key.window, version = %report.version, "staged");
-    Ok(report)
+    Ok(ArtifactReport { staged, ..report.clone() })
 }
 
 /// Why there is no table of a window.
@@ -432,6 +343,6 @@ pub(crate) fn no_table(window: Window, error: TableError) -> anyhow::Error {
     match error {
         TableError::Limit(exceeded) => exceeded.in_place(format_args!("window {window}")).into(),
         TableError::Heavy(source) => JobError::Heavy { window, source }.into(),
-        TableError::Temporary(error) => error.into(),
+        error => error.into(),
     }
 }

@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::sync::OnceLock;
 
+use recsys_core::artifact::Kind;
 use recsys_core::canonical::Canonical;
 use recsys_core::columnar::spill::Budget;
 use recsys_core::domain::id::Scope;
@@ -14,6 +15,7 @@ use recsys_core::input::catalog::{Catalog, CatalogError, CatalogFormat};
 use recsys_core::input::raw::{MaxWindow, open_decompressed};
 use recsys_core::staging::Staging;
 use recsys_core::storage::{Roots, Store, Unconditional};
+use recsys_core::table::SourceHashes;
 
 use crate::config::{Concurrency, Config, ConfigError};
 use crate::shell::cli::{CommonArgs, DayArgs};
@@ -194,6 +196,20 @@ impl Context {
     /// The canonical data by way of `store`, which is that of canonical data.
     pub(crate) fn canonical_in<'a>(&'a self, store: &'a dyn Store) -> Canonical<'a> {
         Canonical::new(store, &self.scope).with_max_id_bytes(self.config.limits.max_id_bytes)
+    }
+
+    /// The hashes of what windows are built from.
+    pub(crate) fn source_hashes(&self) -> SourceHashes<'_> {
+        SourceHashes::new(self.canonical())
+    }
+
+    /// The canonical data that a kind is built from.
+    pub(crate) fn streams(&self, kind: Kind) -> &'static [Stream] {
+        if kind.weighs() && self.config.weights.count_outcomes() {
+            &[Stream::Exposures, Stream::Outcomes]
+        } else {
+            &[Stream::Exposures]
+        }
     }
 
     pub(crate) fn reports(&self) -> Reports<'_> {

@@ -81,13 +81,8 @@ impl SourceReport {
         self.outside > 0
     }
 
-    /// Whether there was nothing to read.
-    pub(crate) fn has_no_file(&self) -> bool {
-        self.files.is_empty()
-    }
-
     /// What was found, and where the bad lines are.
-    pub(crate) fn described(&self) -> String {
+    fn described(&self) -> String {
         format!("{}{}", self.found(), self.invalid)
     }
 
@@ -120,13 +115,7 @@ impl Report for SourceReport {
     }
 }
 
-impl fmt::Display for SourceReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "  read         {}", self.described())
-    }
-}
-
-/// What became of a day.
+/// What became of a day's canonical file.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct IngestReport {
     day: Day,
@@ -136,16 +125,10 @@ pub(crate) struct IngestReport {
     duplicates: u64,
     /// The canonical file; where a gate refused the day, the one that is kept apart.
     canonical: String,
-    pub(crate) replaced: Replaced,
+    replaced: Replaced,
     /// How the events differ from those that were there before; absent for a day that was not there.
     #[serde(skip_serializing_if = "Option::is_none")]
     changes: Option<Changes>,
-}
-
-impl fmt::Display for IngestReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "  canonical    {}", self.became())
-    }
 }
 
 impl Report for IngestReport {
@@ -156,19 +139,8 @@ impl Report for IngestReport {
 }
 
 impl IngestReport {
-    /// Of a day that a gate has refused.
-    pub(crate) fn kept_apart(ctx: &Context, rows: &DayRows) -> Self {
-        let (day, events, duplicates) = (rows.day, rows.len() as u64, rows.duplicates);
-        let (canonical, replaced) = if rows.is_empty() {
-            (ctx.canonical().of(rows.stream).name(day), Replaced::Empty)
-        } else {
-            (ctx.canonical().refused().of(rows.stream).name(day), Replaced::Refused)
-        };
-        Self { day, events, duplicates, canonical, replaced, changes: None }
-    }
-
     /// What became of the day, in a phrase.
-    pub(crate) fn became(&self) -> String {
+    fn became(&self) -> String {
         let replaced = match self.replaced {
             Replaced::Written => "written",
             Replaced::Unchanged => "unchanged",
@@ -185,11 +157,97 @@ impl IngestReport {
     }
 }
 
-/// The events of a day, not written yet.
-#[derive(Debug)]
+/// What was read of a day's events of one stream, and what became of them.
+#[derive(Debug, Serialize)]
+pub(crate) struct StreamReport {
+    #[serde(skip)]
+    stream: Stream,
+    source: Option<SourceReport>,
+    canonical: IngestReport,
+}
+
+impl StreamReport {
+    /// Lines of the summary, unless there is nothing to say: most days have no outcomes.
+    pub(crate) fn unless_empty(&self) -> Option<&Self> {
+        let nothing_read = self.source.as_ref().is_none_or(|source| source.files.is_empty());
+        (!nothing_read || self.canonical.replaced != Replaced::Empty).then_some(self)
+    }
+}
+
+impl fmt::Display for StreamReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (read, canonical) = match self.stream {
+            Stream::Exposures => ("read", "canonical"),
+            Stream::Outcomes => ("outcomes", "outcomes"),
+        };
+        if let Some(source) = &self.source {
+            writeln!(f, "  {read:<12} {}", source.described())?;
+        }
+        write!(f, "  {canonical:<12} {}", self.canonical.became())
+    }
+}
+
+/// The events of a day and stream, not written yet.
+#[derive(Debug, Clone)]
 pub(crate) struct Read {
     pub(crate) rows: DayRows,
     pub(crate) source: Option<SourceReport>,
+}
+
+impl Read {
+    /// What was delivered and is not in the canonical data.
+    pub(crate) fn dropped(&self) -> Dropped {
+        // A flat file holds other days by right.
+        let outside = self.source.as_ref().filter(|source| source.is_of_a_day && source.outside > 0);
+        Dropped { duplicates: Some(self.rows.duplicates), outside: outside.map(|source| source.outside) }
+    }
+
+    /// Puts the canonical file in place.
+    pub(crate) fn commit(&self, ctx: &Context, pending: PendingDay<'_>) -> anyhow::Result<StreamReport> {
+        let Self { rows, source } = self;
+        let (day, events, duplicates) = (rows.day, rows.len() as u64, rows.duplicates);
+        let canonical = ctx.canonical().of(rows.stream);
+        // The report says without a look at the data whether it is the same; there is one of exposures alone.
+        let reported = match rows.stream {
+            Stream::Exposures => ctx.reports().read(day)?,
+            Stream::Outcomes => None,
+        };
+        let is_same =
+            reported.is_some_and(|report| report.is_good() && report.canonical_hash == pending.hash());
+
+        let changes = if is_same && canonical.exists(day)? {
+            Some(Changes::default())
+        } else {
+            canonical.changes(rows)?
+        };
+        if !rows.is_empty() {
+            ctx.claim_canonical()?;
+        }
+        let replaced = pending.commit()?;
+        // A file that somebody else changed is not the one that the report is of: how it differed is not known.
+        let changes = changes.filter(|_| !(is_same && replaced == Replaced::Written));
+
+        let Changes { entered, left } = changes.unwrap_or(Changes { entered: events, left: 0 });
+        tracing::info!(%day, stream = rows.stream.as_str(), events, duplicates, entered, left, "ingested");
+        let report =
+            IngestReport { day, events, duplicates, canonical: canonical.name(day), replaced, changes };
+        ctx.measure(rows.stream, &report);
+        Ok(StreamReport { stream: rows.stream, source: source.clone(), canonical: report })
+    }
+
+    /// What became of the events where a gate has refused the day.
+    pub(crate) fn kept_apart(&self, ctx: &Context) -> StreamReport {
+        let Self { rows, source } = self;
+        let (day, events, duplicates) = (rows.day, rows.len() as u64, rows.duplicates);
+        let canonical = ctx.canonical().of(rows.stream);
+        let (canonical, replaced) = if rows.is_empty() {
+            (canonical.name(day), Replaced::Empty)
+        } else {
+            (canonical.refused().name(day), Replaced::Refused)
+        };
+        let canonical = IngestReport { day, events, duplicates, canonical, replaced, changes: None };
+        StreamReport { stream: rows.stream, source: source.clone(), canonical }
+    }
 }
 
 /// Its parts are measured as they come: what was read counts even if the day fails.
@@ -201,9 +259,44 @@ impl Report for Read {
     }
 }
 
-/// Ingests a stream of events of the days of a range, one after the other.
+/// What was delivered for a day, not written yet.
+#[derive(Debug, Clone)]
+pub(crate) struct Delivered {
+    pub(crate) exposures: Read,
+    /// None where they do not come from here.
+    pub(crate) outcomes: Option<Read>,
+}
+
+/// The raw events of the days of a range.
 #[derive(Debug)]
-pub(crate) struct Ingest<'a> {
+pub(crate) struct Sources<'a> {
+    exposures: Ingest<'a>,
+    /// None for a table of exposures, which says nothing of the outcomes that were ingested before.
+    outcomes: Option<Ingest<'a>>,
+}
+
+impl<'a> Sources<'a> {
+    /// Opens the raw events of `days`.
+    pub(crate) fn open(ctx: &'a Context, driver: &'a dyn Driver, days: &[Day]) -> anyhow::Result<Self> {
+        if ctx.config.raw_source.r#type == RawType::Postgres {
+            let exposures = Ingest { ctx, stream: Stream::Exposures, source: Source::Table(driver) };
+            return Ok(Self { exposures, outcomes: None });
+        }
+        let exposures = Ingest::open(ctx, Stream::Exposures, days)?;
+        Ok(Self { exposures, outcomes: Some(Ingest::open(ctx, Stream::Outcomes, days)?) })
+    }
+
+    /// Reads one of the days, and checks that it may replace what is there.
+    pub(crate) fn read(&mut self, day: Day) -> anyhow::Result<Delivered> {
+        let exposures = self.exposures.read(day)?;
+        let outcomes = self.outcomes.as_mut().map(|outcomes| outcomes.read(day)).transpose()?;
+        Ok(Delivered { exposures, outcomes })
+    }
+}
+
+/// Reads a stream of events, one day after the other.
+#[derive(Debug)]
+struct Ingest<'a> {
     ctx: &'a Context,
     stream: Stream,
     source: Source<'a>,
@@ -235,35 +328,15 @@ impl Report for Flat {
 }
 
 impl<'a> Ingest<'a> {
-    /// Opens the raw exposures of `days`.
-    pub(crate) fn open(ctx: &'a Context, driver: &'a dyn Driver, days: &[Day]) -> anyhow::Result<Self> {
-        if ctx.config.raw_source.r#type == RawType::Postgres {
-            return Ok(Self { ctx, stream: Stream::Exposures, source: Source::Table(driver) });
-        }
-        Self::open_files(ctx, Stream::Exposures, days)
-    }
-
-    /// Opens the raw outcomes of `days`. A table of exposures has none, and says nothing of those that were
-    /// ingested before.
-    pub(crate) fn outcomes(ctx: &'a Context, days: &[Day]) -> anyhow::Result<Option<Self>> {
-        if ctx.config.raw_source.r#type == RawType::Postgres {
-            return Ok(None);
-        }
-        Self::open_files(ctx, Stream::Outcomes, days).map(Some)
-    }
-
-    fn open_files(ctx: &'a Context, stream: Stream, days: &[Day]) -> anyhow::Result<Self> {
+    fn open(ctx: &'a Context, stream: Stream, days: &[Day]) -> anyhow::Result<Self> {
         let store = ctx.raw_store()?;
         let raw = Raw::new(&*store, &ctx.scope)?.of(stream);
         let progress = Progress::begin();
         let watched = progress.watch(&*store);
         let files = raw_files(ctx, &watched, stream)?.flat()?;
-        let (&[first, ..], &[.., last]) = (days, days) else {
+        let (false, &[first, ..], &[.., last]) = (files.is_empty(), days, days) else {
             return Ok(Self { ctx, stream, source: Source::Days(store) });
         };
-        if files.is_empty() {
-            return Ok(Self { ctx, stream, source: Source::Days(store) });
-        }
         for day in days {
             // Only worth a warning, so a file that cannot be opened is no failure.
             if raw.has_day(*day).unwrap_or(false) {
@@ -280,7 +353,7 @@ impl<'a> Ingest<'a> {
 
     /// Reads one of the days, puts its bad lines into quarantine and checks that it may replace what is there. A day that
     /// cannot be taken is marked as refused.
-    pub(crate) fn read(&mut self, day: Day) -> anyhow::Result<Read> {
+    fn read(&mut self, day: Day) -> anyhow::Result<Read> {
         self.read_day(day).inspect_err(|error| {
             // Of which day a flat file is bad nobody can tell.
             if !matches!(self.source, Source::Flat(_)) {
@@ -344,40 +417,6 @@ fn exposures(ctx: &Context, driver: &dyn Driver, day: Day) -> anyhow::Result<Exp
     let window = Window::ending_with(day, 1)?;
     let query = ExposureQuery { table: exposure_table, tenant: &tenant, scope: &ctx.scope, window };
     Ok(database.exposures(query)?)
-}
-
-/// What was delivered with a day and is not in its canonical data.
-pub(crate) fn dropped(rows: &DayRows, source: Option<&SourceReport>) -> Dropped {
-    // A flat file holds other days by right.
-    let outside = source.filter(|source| source.is_of_a_day && source.outside > 0);
-    Dropped { duplicates: Some(rows.duplicates), outside: outside.map(|source| source.outside) }
-}
-
-/// Puts a day's canonical file in place.
-pub(crate) fn commit(ctx: &Context, rows: &DayRows, pending: PendingDay<'_>) -> anyhow::Result<IngestReport> {
-    let (day, events, duplicates) = (rows.day, rows.len() as u64, rows.duplicates);
-    let canonical = ctx.canonical().of(rows.stream);
-    // The report says without a look at the data whether it is the same; there is one of exposures alone.
-    let reported = match rows.stream {
-        Stream::Exposures => ctx.reports().read(day)?,
-        Stream::Outcomes => None,
-    };
-    let is_same = reported.is_some_and(|report| report.is_good() && report.canonical_hash == pending.hash());
-
-    let changes =
-        if is_same && canonical.exists(day)? { Some(Changes::default()) } else { canonical.changes(rows)? };
-    if !rows.is_empty() {
-        ctx.claim_canonical()?;
-    }
-    let replaced = pending.commit()?;
-    // A file that somebody else changed is not the one that the report is of: how it differed is not known.
-    let changes = changes.filter(|_| !(is_same && replaced == Replaced::Written));
-
-    let Changes { entered, left } = changes.unwrap_or(Changes { entered: events, left: 0 });
-    tracing::info!(%day, stream = rows.stream.as_str(), events, duplicates, entered, left, "ingested");
-    let report = IngestReport { day, events, duplicates, canonical: canonical.name(day), replaced, changes };
-    ctx.measure(rows.stream, &report);
-    Ok(report)
 }
 
 fn read(

@@ -1,11 +1,9 @@
 //! Staged artifacts → blobs, records, history, manifest.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::mpsc::Receiver;
 
-use parking_lot::Mutex;
+use rayon::prelude::*;
 use recsys_core::artifact::{ArtifactKey, Kind};
 use recsys_core::domain::window::Window;
 use recsys_core::publish::{
@@ -104,48 +102,38 @@ impl fmt::Display for PublishReport {
     }
 }
 
-/// Checks documents before they are published, and hands each to `take` when it has passed, with what came with it.
-pub(crate) fn check<T: Send, R: Send>(
+/// Checks documents before they are published.
+pub(crate) fn check(
     ctx: &Context,
-    documents: impl IntoIterator<Item = (ArtifactKey, Staged, T)>,
-    take: impl Fn(T, Candidate) -> R + Sync,
-) -> anyhow::Result<Vec<R>> {
-    let check = |(key, staged, with): (ArtifactKey, Staged, T)| {
+    documents: impl IntoIterator<Item = (ArtifactKey, Staged)>,
+) -> anyhow::Result<Vec<Candidate>> {
+    let check = |(key, staged): (ArtifactKey, Staged)| {
         let Staged { name, version, bytes } = staged;
-        let checked = Candidate::check(&key, &version, bytes, &ctx.config.limits);
-        checked.map(|candidate| take(with, candidate)).map_err(|source| match source {
+        Candidate::check(&key, &version, bytes, &ctx.config.limits).map_err(|source| match source {
             Unfit::Limit(exceeded) => exceeded.in_place(name).into(),
             problem => JobError::Unfit { name, problem }.into(),
         })
     };
     let mut documents: Vec<_> = documents.into_iter().enumerate().collect();
-    let bytes: usize = documents.iter().map(|(_, (_, staged, _))| staged.bytes.len()).sum();
+    let bytes: usize = documents.iter().map(|(_, (_, staged))| staged.bytes.len()).sum();
     if bytes > ctx.budget.documents() {
         // What is parsed of a document takes about as much memory again.
         return documents.into_iter().map(|(_, document)| check(document)).collect();
     }
     // The largest first, so that no thread is left with one while the others have nothing to do.
-    documents.sort_by_key(|(_, (_, staged, _))| Reverse(staged.bytes.len()));
-    let checked = Mutex::new(BTreeMap::new());
-    rayon::scope_fifo(|scope| {
-        for (number, document) in documents {
-            let (check, checked) = (&check, &checked);
-            scope.spawn_fifo(move |_| {
-                let result = check(document);
-                checked.lock().insert(number, result);
-            });
-        }
-    });
+    documents.sort_by_key(|(_, (_, staged))| Reverse(staged.bytes.len()));
+    let check = |(number, document)| (number, check(document));
+    let mut checked: Vec<_> = documents.into_iter().par_bridge().map(check).collect();
     // The first failure in the order of documents, whichever thread fails first.
-    checked.into_inner().into_values().collect()
+    checked.sort_by_key(|(number, _)| *number);
+    checked.into_iter().map(|(_, checked)| checked).collect()
 }
 
 /// Publishes staged artifacts: first the blobs, in as many batches as fit memory, then all else at once.
 #[derive(Debug)]
 pub(crate) struct Publishing<'a> {
     ctx: &'a Context,
-    publisher: Publisher<'a>,
-    stored: Vec<Stored>,
+    pub(crate) publisher: Publisher<'a>,
     step: Step,
 }
 
@@ -175,48 +163,19 @@ impl<'a> Publishing<'a> {
             timeouts: ctx.config.registry.timeouts(),
             options,
         };
-        Self { ctx, publisher, stored: Vec::new(), step }
-    }
-
-    /// Refuses what would be refused at the end, before anything of it is written.
-    pub(crate) fn plan(&self, planned: &[Planned]) -> anyhow::Result<()> {
-        Ok(self.publisher.plan(&self.ctx.scope, planned)?)
-    }
-
-    /// Stores the blob of an artifact that was planned and checked.
-    pub(crate) fn store(&self, candidate: &Candidate) -> anyhow::Result<Stored> {
-        let prepared = self.publisher.prepare(&candidate.into(), &candidate.bytes)?;
-        Ok(self.publisher.store(prepared, candidate)?)
-    }
-
-    /// Prepares the blob of an artifact while it is checked, and puts it in place when it has passed. None when it has
-    /// not, and never will.
-    pub(crate) fn store_checked(
-        &self,
-        planned: &Planned,
-        bytes: &[u8],
-        passed: &Receiver<Candidate>,
-    ) -> anyhow::Result<Option<Stored>> {
-        let prepared = self.publisher.prepare(planned, bytes)?;
-        let Ok(candidate) = passed.recv() else { return Ok(None) };
-        Ok(Some(self.publisher.store(prepared, &candidate)?))
-    }
-
-    /// Takes artifacts whose blobs are stored.
-    pub(crate) fn add(&mut self, stored: Vec<Stored>) {
-        self.stored.extend(stored);
+        Self { ctx, publisher, step }
     }
 
     /// Makes what was stored current.
-    pub(crate) fn finish(mut self) -> anyhow::Result<PublishReport> {
+    pub(crate) fn finish(mut self, stored: Vec<Stored>) -> anyhow::Result<PublishReport> {
         self.ctx.published.warn_of_collisions();
         self.publisher.now = self.ctx.clock.now();
         self.publisher.horizon = self.ctx.clock.horizon();
         let ctx = self.ctx;
         interrupt::check()?;
         let Published { fates, manifest, swapped, current, held } =
-            self.publisher.finish(&ctx.scope, &self.stored)?;
-        let artifacts = self.stored.into_iter().zip(fates).map(|(stored, fate)| {
+            self.publisher.finish(&ctx.scope, &stored)?;
+        let artifacts = stored.into_iter().zip(fates).map(|(stored, fate)| {
             let Planned { key: ArtifactKey { kind, window, .. }, version, rows, bytes } = stored.planned;
             OutcomeOfKind { kind, window, version, rows: rows as u64, bytes, fate }
         });

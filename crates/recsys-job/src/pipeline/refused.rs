@@ -1,18 +1,16 @@
 //! Days that a gate has refused: kept apart from what was good before, until they pass or somebody accepts them.
 
-use std::collections::BTreeSet;
-
 use recsys_core::canonical::DayRows;
 use recsys_core::domain::stream::Stream;
 use recsys_core::domain::window::{Day, Window};
 use recsys_core::gate::{OnRefusedDay, Refused};
 use recsys_core::publish::Candidate;
 use recsys_core::storage::StoreError;
+use recsys_core::table::SourceHashes;
 
 use crate::config::RawType;
 use crate::pipeline::context::Context;
 use crate::pipeline::day_hashes::DayHashes;
-use crate::pipeline::window_hashes::WindowHashes;
 use crate::shell::error::{Exit, JobError, exit, one_line};
 
 /// Keeps a day apart that a gate has refused, with the outcomes that came with it. What was good before stays where it is,
@@ -65,12 +63,6 @@ pub(crate) fn mark_not_taken(ctx: &Context, day: Day, error: &anyhow::Error) {
     }
 }
 
-/// Keeps a day apart whose data was in place before a gate refused it.
-pub(crate) fn take_out(ctx: &Context, rows: &DayRows, hashes: &DayHashes) -> anyhow::Result<()> {
-    let outcomes = ctx.canonical().of(Stream::Outcomes).load(rows.day, &ctx.budget)?;
-    keep_apart(ctx, rows, outcomes.as_ref().map(|(outcomes, _)| outcomes), hashes)
-}
-
 /// Puts a day in place that was kept apart, with its outcomes: it has none where none were kept apart with it. A table says
 /// nothing of outcomes, so those that are in place stay.
 pub(crate) fn put_back(ctx: &Context, rows: &DayRows) -> anyhow::Result<()> {
@@ -118,28 +110,32 @@ pub(crate) fn check_in_place(
 pub(crate) fn check_staged(
     ctx: &Context,
     candidate: &Candidate,
-    hashes: &mut WindowHashes,
+    hashes: &mut SourceHashes<'_>,
 ) -> anyhow::Result<()> {
     let (kind, window) = (candidate.key.kind, candidate.key.window);
-    let days = match excluded(ctx, window, &BTreeSet::new()) {
+    let days = match excluded(ctx, window, |_| false) {
         Err(error) if error.is::<StoreError>() => {
             tracing::warn!(%window, error = one_line(error.as_ref()), "cannot look whether a day was refused");
             return Ok(());
         }
         days => days?,
     };
-    if !days.is_empty() && candidate.build.source_hash != hashes.get(ctx, kind, window)?.hash {
+    if !days.is_empty() && candidate.build.source_hash != hashes.get(ctx.streams(kind), window)?.hash {
         return Err(JobError::BuiltBefore { kind, window, days }.into());
     }
     Ok(())
 }
 
-/// The refused days of a window that is built without them; `in_memory` are days that have just passed. Refuses the window
-/// where the configuration says so, and in any case where its newest day is one of them.
-pub(crate) fn excluded(ctx: &Context, window: Window, in_memory: &BTreeSet<Day>) -> anyhow::Result<Vec<Day>> {
+/// The refused days of a window that is built without them, except those that have just passed. Refuses the window where the
+/// configuration says so, and in any case where its newest day is one of them.
+pub(crate) fn excluded(
+    ctx: &Context,
+    window: Window,
+    has_just_passed: impl Fn(Day) -> bool,
+) -> anyhow::Result<Vec<Day>> {
     let refused = ctx.canonical().refused_days(Some(window.start()))?;
     let days: Vec<Day> =
-        window.days().filter(|day| refused.contains(day) && !in_memory.contains(day)).collect();
+        window.days().filter(|day| refused.contains(day) && !has_just_passed(*day)).collect();
     let newest = window.days().last();
     match (&days[..], ctx.config.validation.on_refused_day) {
         ([], _) => Ok(days),

@@ -9,13 +9,13 @@ use recsys_core::domain::window::{Day, Window};
 use recsys_core::input::catalog::Catalog;
 use recsys_core::publish::Candidate;
 use recsys_core::staging::{Staged, StagingError};
+use recsys_core::table::{SourceHashes, WindowCache};
 use recsys_core::threads::interrupt;
 use serde::Serialize;
 
-use crate::pipeline::build::{Days, Plan, artifact_key, build, complete};
+use crate::pipeline::build::{Document, Plan, artifact_key, build_documents};
 use crate::pipeline::context::Context;
 use crate::pipeline::database::Target;
-use crate::pipeline::window_hashes::WindowHashes;
 use crate::shell::cli::ArtifactArgs;
 use crate::shell::error::JobError;
 use crate::watch::step::{Counts, Report, Step};
@@ -140,7 +140,7 @@ pub(crate) fn write_signals(
 fn artifacts(ctx: &Context, args: &ArtifactArgs, kinds: &[Kind], day: Day) -> anyhow::Result<Vec<Found>> {
     let mut found = Vec::new();
     let mut missing = Vec::new();
-    let mut hashes = WindowHashes::default();
+    let mut hashes = ctx.source_hashes();
     for kind in kinds {
         let key = artifact_key(ctx, args, *kind, day)?;
         match staged(ctx, &key, &mut hashes)? {
@@ -150,17 +150,14 @@ fn artifacts(ctx: &Context, args: &ArtifactArgs, kinds: &[Kind], day: Day) -> an
     }
     let catalog = Catalog::default();
     let plan = Plan { kinds: &missing, args, catalog: &catalog };
-    let mut days = Days::default();
-    let built = build(ctx, &plan, &mut days, day)?;
-    for document in complete(ctx, &plan, &days, built)? {
-        let (key, bytes) = (document.key, document.encoded.bytes.into());
+    for Document { key, bytes, .. } in build_documents(ctx, &plan, &mut WindowCache::default(), day)? {
         found.push(Found { key, bytes, source: ArtifactSource::Built });
     }
     Ok(found)
 }
 
 /// The document that is staged, if it can be used.
-fn staged(ctx: &Context, key: &ArtifactKey, hashes: &mut WindowHashes) -> anyhow::Result<Option<Bytes>> {
+fn staged(ctx: &Context, key: &ArtifactKey, hashes: &mut SourceHashes<'_>) -> anyhow::Result<Option<Bytes>> {
     let Staged { name, version, bytes } = match ctx.staging().current(key, &ctx.config.limits) {
         Ok(Some(staged)) => staged,
         Ok(None) => return Ok(None),
@@ -178,7 +175,7 @@ fn staged(ctx: &Context, key: &ArtifactKey, hashes: &mut WindowHashes) -> anyhow
             return Ok(None);
         }
     };
-    if candidate.build.source_hash != hashes.get(ctx, key.kind, key.window)?.hash {
+    if candidate.build.source_hash != hashes.get(ctx.streams(key.kind), key.window)?.hash {
         tracing::info!(name, "the canonical data is not what this was built from any more; building it");
         return Ok(None);
     }

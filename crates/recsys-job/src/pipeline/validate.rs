@@ -19,14 +19,16 @@ use crate::shell::error::{JobError, Known};
 use crate::watch::metrics::Record;
 use crate::watch::step::{Counts, Report, Step};
 
-/// A day that passed its gates.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct ValidateReport {
+/// What was found in a day, and what the gates make of it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Judged {
     day: Day,
     #[serde(flatten)]
     counts: DayCounts,
     #[serde(skip_serializing_if = "Option::is_none")]
     duplicates: Option<u64>,
+    #[serde(skip)]
+    outside: Option<u64>,
     pub(crate) past: Past,
     checks: Vec<Check>,
     /// Who has let the day go on, if it did not pass.
@@ -36,7 +38,7 @@ pub(crate) struct ValidateReport {
     report: String,
 }
 
-impl fmt::Display for ValidateReport {
+impl fmt::Display for Judged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let DayCounts { events, sessions, items, users, .. } = self.counts;
         write!(
@@ -54,19 +56,6 @@ impl fmt::Display for ValidateReport {
     }
 }
 
-impl ValidateReport {
-    /// What is said of a day whose past is too little known.
-    fn unjudged(&self) -> Option<String> {
-        let Past { lookback_days, sufficient, days, .. } = &self.past;
-        (*lookback_days > 0 && !sufficient).then(|| {
-            format!(
-                "its volume is not judged: {} of the {lookback_days} days before it are known",
-                days.len()
-            )
-        })
-    }
-}
-
 /// Looks at a day as gates do.
 pub(crate) fn look(
     ctx: &Context,
@@ -75,20 +64,9 @@ pub(crate) fn look(
     dropped: Dropped,
 ) -> anyhow::Result<Found> {
     let Config { weights, limits, validation, .. } = &ctx.config;
-    let weights = *weights;
     let window = Window::ending_with(exposures.day, 1)?;
-    let delivered = Delivered { exposures, outcomes, dropped, weights, limits };
+    let delivered = Delivered { exposures, outcomes, dropped, weights: *weights, limits };
     validation.look(delivered, &ctx.budget).map_err(|error| no_table(window, error))
-}
-
-/// What was found in a day, and what the gates make of it.
-#[derive(Debug)]
-pub(crate) struct Judged {
-    day: Day,
-    found: Found,
-    past: Past,
-    checks: Vec<Check>,
-    accepted: Option<Accepted>,
 }
 
 /// Judges a day as a step of its own.
@@ -101,12 +79,11 @@ pub(crate) fn judge(ctx: &Context, day: Day, found: Found) -> anyhow::Result<Jud
 
 impl Report for Judged {
     fn counts(&self) -> Counts {
-        let Found { counts, dropped: Dropped { duplicates, .. }, .. } = self.found;
-        Counts { events: Some(counts.events), duplicates, ..Counts::default() }
+        Counts { events: Some(self.counts.events), duplicates: self.duplicates, ..Counts::default() }
     }
 
     fn measure(&self, record: &mut Record) {
-        record.set_volume(&self.found.counts, &self.past);
+        record.set_volume(&self.counts, &self.past);
     }
 }
 
@@ -115,12 +92,30 @@ impl Judged {
     pub(crate) fn new(ctx: &Context, day: Day, found: Found) -> anyhow::Result<Self> {
         let past = past(ctx, day)?;
         let checks = ctx.config.validation.judge(&found, &past);
-        Ok(Self { day, found, past, checks, accepted: None })
+        let Found { counts, dropped: Dropped { duplicates, outside }, .. } = found;
+        let report = ctx.reports().name(day);
+        Ok(Self { day, counts, duplicates, outside, past, checks, accepted: None, report })
+    }
+
+    /// What is said of a day whose past is too little known.
+    fn unjudged(&self) -> Option<String> {
+        let Past { lookback_days, sufficient, days, .. } = &self.past;
+        (*lookback_days > 0 && !sufficient).then(|| {
+            format!(
+                "its volume is not judged: {} of the {lookback_days} days before it are known",
+                days.len()
+            )
+        })
     }
 
     /// Whether every gate let the day pass.
     pub(crate) fn passed(&self) -> bool {
         self.checks.iter().all(|check| check.passed)
+    }
+
+    /// Whether the day may go on: it has passed, or somebody has accepted it.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.passed() || self.accepted.is_some()
     }
 
     /// The same of certain data of the day: what somebody has accepted may go on.
@@ -148,7 +143,7 @@ impl Judged {
         // Events of other days are of that tenant and surface, too.
         let is_met = source.is_some_and(SourceReport::has_outside);
         let source = source.map(SourceReport::found);
-        let has_events = self.found.counts.events > 0;
+        let has_events = self.counts.events > 0;
         let apart = || format!("kept apart as {}", ctx.canonical().refused().name(self.day));
         let found: Vec<String> = source.into_iter().chain(has_events.then(apart)).collect();
         let found = (!found.is_empty()).then(|| found.join("; "));
@@ -158,70 +153,58 @@ impl Judged {
         })
     }
 
-    /// Writes the report of the day, whatever the verdict.
-    pub(crate) fn write(self, ctx: &Context, hashes: DayHashes) -> anyhow::Result<ValidateReport> {
-        let passed = self.passed();
-        let Self { day, found, past, checks, accepted } = self;
-        let Found { counts, dropped, .. } = found;
-        let duplicates = dropped.duplicates;
-        let verdict =
-            Verdict { passed, past: past.clone(), checks: checks.clone(), accepted: accepted.clone() };
+    /// Writes the report of the day. A job that leaves the `verdict` to another one writes the counts alone, and lets a
+    /// report of the same data stay that has one.
+    pub(crate) fn write(&self, ctx: &Context, hashes: DayHashes, verdict: Given) -> anyhow::Result<()> {
+        let (day, passed) = (self.day, self.passed());
+        let verdict = (verdict == Given::Now).then(|| Verdict {
+            passed,
+            past: self.past.clone(),
+            checks: self.checks.clone(),
+            accepted: self.accepted.clone(),
+        });
         let old = ctx.reports().read(day)?;
-        ctx.reports().write(&report(ctx, day, hashes, counts, dropped, Some(verdict), old.as_ref()))?;
-        let report = ctx.reports().name(day);
-        let report = ValidateReport { day, counts, duplicates, past, checks, accepted, report };
-        if let Some(note) = report.unjudged() {
-            tracing::warn!(%day, passed, "judged; {note}");
-        } else {
-            tracing::info!(%day, passed, "judged");
+        let mut accepted_before = old.as_ref().map(DayReport::accepted).unwrap_or_default();
+        if verdict.as_ref().is_some_and(|verdict| verdict.accepted.is_some()) {
+            accepted_before.remove(&hashes.exposures);
         }
-        Ok(report)
+        let new = DayReport {
+            v: 1,
+            tenant: ctx.scope.tenant.clone(),
+            surface: ctx.scope.surface.clone(),
+            day,
+            canonical_hash: hashes.exposures,
+            outcomes_hash: hashes.outcomes,
+            counts: self.counts,
+            duplicates: self.duplicates,
+            outside: self.outside,
+            verdict,
+            accepted_before,
+        };
+        let says_the_same = |old: DayReport| {
+            let accepted_before = new.accepted_before.clone();
+            old.is_good() && DayReport { verdict: None, accepted_before, ..old } == new
+        };
+        // With a verdict it never does: that is written in any case.
+        if !old.is_some_and(says_the_same) {
+            ctx.reports().write(&new)?;
+        }
+        match self.unjudged() {
+            _ if new.verdict.is_none() => {}
+            Some(note) => tracing::warn!(%day, passed, "judged; {note}"),
+            None => tracing::info!(%day, passed, "judged"),
+        }
+        Ok(())
     }
 }
 
-/// Writes the report of a day that nobody has judged yet. One of the same data that was judged stays.
-pub(crate) fn report_counts(ctx: &Context, day: Day, found: &Found, hashes: DayHashes) -> anyhow::Result<()> {
-    let old = ctx.reports().read(day)?;
-    let new = report(ctx, day, hashes, found.counts, found.dropped, None, old.as_ref());
-    let is_same = |old: DayReport| {
-        let accepted_before = new.accepted_before.clone();
-        old.is_good() && DayReport { verdict: None, accepted_before, ..old } == new
-    };
-    if !old.is_some_and(is_same) {
-        ctx.reports().write(&new)?;
-    }
-    Ok(())
-}
-
-fn report(
-    ctx: &Context,
-    day: Day,
-    hashes: DayHashes,
-    counts: DayCounts,
-    dropped: Dropped,
-    verdict: Option<Verdict>,
-    old: Option<&DayReport>,
-) -> DayReport {
-    let (tenant, surface) = (ctx.scope.tenant.clone(), ctx.scope.surface.clone());
-    let Dropped { duplicates, outside } = dropped;
-    let DayHashes { exposures: canonical_hash, outcomes: outcomes_hash } = hashes;
-    let mut accepted_before = old.map(DayReport::accepted).unwrap_or_default();
-    if verdict.as_ref().is_some_and(|verdict| verdict.accepted.is_some()) {
-        accepted_before.remove(&canonical_hash);
-    }
-    DayReport {
-        v: 1,
-        tenant,
-        surface,
-        day,
-        canonical_hash,
-        outcomes_hash,
-        counts,
-        duplicates,
-        outside,
-        verdict,
-        accepted_before,
-    }
+/// When the verdict on a day is given.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Given {
+    /// With the report.
+    Now,
+    /// By `job_validate`.
+    Later,
 }
 
 /// The days before a day: by their reports, or else by their canonical data. One that was refused says nothing of what is

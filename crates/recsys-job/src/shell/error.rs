@@ -45,9 +45,6 @@ pub(crate) enum JobError {
     /// Standard output cannot be written, or the like.
     #[error("cannot {0}")]
     Io(&'static str, #[source] io::Error),
-    /// A day was ingested again while a window that holds it was built.
-    #[error("the canonical data of {0} changed while it was built from; run the job again")]
-    Changed(Day),
     #[error(
         "{0} has not ended in UTC: what comes later would be missing; begin when it is over, or give --allow-open-day for a try"
     )]
@@ -135,7 +132,7 @@ impl JobError {
     /// What can be done about it.
     fn class(&self) -> Class {
         match self {
-            Self::NothingStaged(_) | Self::Io(..) | Self::Changed(_) => Class::Transient,
+            Self::NothingStaged(_) | Self::Io(..) => Class::Transient,
             Self::Usage(_) | Self::NotIngested(_) => Class::Usage,
             Self::OpenDay(_)
             | Self::FutureDay(_)
