@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
-use recsys_core::canonical::{Canonical, DayRows, read_days};
+use recsys_core::canonical::{Canonical, DayRows};
 use recsys_core::columnar::spill::Budget;
 use recsys_core::domain::class::Class;
 use recsys_core::domain::stream::Stream;
@@ -11,6 +11,7 @@ use recsys_core::encoding::hash::sha256;
 use recsys_core::input::lines::LineFile;
 use recsys_core::table::events::TableError;
 use recsys_core::table::{SourceHashes, WindowCache};
+use recsys_testkit::days::read_days;
 use recsys_testkit::folder::Folder;
 use recsys_testkit::scope::scope;
 

@@ -3,6 +3,7 @@
 //! A name is checked once, when it is created. After that it can safely be joined into a path or key: no value of
 //! these types can escape its folder.
 
+use serde::Serialize;
 use std::fmt;
 use std::str::FromStr;
 

@@ -326,7 +326,7 @@ mod tests {
             (CatalogError::Missing("x".into()).into(), Exit::Usage),
             (CatalogError::NothingLeft { name: "x".into(), namespace: "y".into() }.into(), Exit::Refused),
             (TableError::Limit(limit()).into(), Exit::Limit),
-            (TableError::Temporary(lost()).into(), Exit::Failure),
+            (TableError::Store(lost()).into(), Exit::Failure),
             (limit().into(), Exit::Limit),
             (RawError::MissingRoot("x".into()).into(), Exit::Usage),
             (RootError::NoBucket("x".into()).into(), Exit::Usage),
