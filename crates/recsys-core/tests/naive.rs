@@ -429,19 +429,19 @@ fn compare(
                 }
             },
         };
-        let built = kind.build(&inputs, limits).unwrap();
-        assert_eq!(built.skipped_sessions, skipped, "{kind}");
-        built.content.check(limits).unwrap();
+        let (payload, own_skipped) = kind.build(&inputs, limits).unwrap();
+        assert_eq!(own_skipped, skipped, "{kind}");
+        payload.check(limits).unwrap();
         let key = key(kind, segment, window);
         let source_hash = sha256(b"source");
-        let draft = Draft::new(&key, &built.content);
-        let at_once = Draft::build(&key, &inputs, limits).unwrap();
-        assert_eq!((&at_once.content, at_once.skipped_sessions), (&draft, skipped), "{kind}");
-        assert_eq!(draft.rows, built.content.len() as u64);
+        let draft = Draft::new(&key, &payload);
+        let (at_once, own_skipped) = Draft::build(&key, &inputs, limits).unwrap();
+        assert_eq!((&at_once, own_skipped), (&draft, skipped), "{kind}");
+        assert_eq!(draft.rows, payload.len() as u64);
         let encoded = draft.finish(BUILT_AT, &source_hash);
         let (version, text) = finished(&key, &expected, BUILT_AT, &source_hash);
-        assert_eq!(String::from_utf8(encoded.bytes).unwrap(), text);
-        assert_eq!(encoded.version, version);
+        assert_eq!(String::from_utf8(encoded.bytes.into()).unwrap(), text);
+        assert_eq!(encoded.descriptor.build.version, version);
     }
 }
 
@@ -679,18 +679,18 @@ fn naive_content(payload: &Payload<'_>) -> Json {
         Json::object([("user_id", Json::text(&row.user_id)), ("items", items)])
     };
     match payload {
-        Payload::Popularity(payload) => counts(&payload.0),
+        Payload::Popularity(payload) => counts(payload),
         Payload::Cooc(payload) => {
-            let row = payload.0.iter().map(|row| {
+            let row = payload.iter().map(|row| {
                 Json::object([("item_id", Json::text(&row.item_id)), ("items", counts(&row.items))])
             });
             Json::List(row.collect())
         }
         Payload::Implicit(payload) | Payload::SessionSeq(payload) => {
-            Json::List(payload.0.iter().map(user).collect())
+            Json::List(payload.iter().map(user).collect())
         }
         Payload::ContentSim(payload) => {
-            let item = payload.0.iter().map(|item| {
+            let item = payload.iter().map(|item| {
                 let tags = item.tags.iter().map(Json::text).collect();
                 Json::object([("item_id", Json::text(&item.item_id)), ("tags", Json::List(tags))])
             });
@@ -712,7 +712,7 @@ proptest! {
         let encoded = Draft::new(&key, &payload).finish(&built_at, &source_hash);
         let (naive_version, naive_text) = finished(&key, &naive_content(&payload), &built_at, &source_hash);
         prop_assert_eq!(std::str::from_utf8(&encoded.bytes).unwrap(), naive_text);
-        prop_assert_eq!(&encoded.version, &naive_version);
+        prop_assert_eq!(&encoded.descriptor.build.version, &naive_version);
         prop_assert_eq!(version(&key, &payload), naive_version);
     }
 }
@@ -854,13 +854,13 @@ proptest! {
             let events = EventTable::default();
             let budget = Budget::default();
             let inputs = Inputs { events: &events, catalog: &catalog, budget: &budget };
-            let built = Kind::ContentSim.build(&inputs, &Limits::default()).unwrap();
-            built.content.check(&Limits::default()).unwrap();
+            let (payload, _) = Kind::ContentSim.build(&inputs, &Limits::default()).unwrap();
+            payload.check(&Limits::default()).unwrap();
             let key = key(Kind::ContentSim, None, Window::ending_with(day(DAYS[0]), 1).unwrap());
-            let encoded = Draft::new(&key, &built.content).finish(BUILT_AT, &catalog.source_hash);
+            let encoded = Draft::new(&key, &payload).finish(BUILT_AT, &catalog.source_hash);
             let (version, text) = finished(&key, &expected, BUILT_AT, &catalog.source_hash);
-            prop_assert_eq!(String::from_utf8(encoded.bytes).unwrap(), text);
-            prop_assert_eq!(encoded.version, version);
+            prop_assert_eq!(String::from_utf8(encoded.bytes.into()).unwrap(), text);
+            prop_assert_eq!(encoded.descriptor.build.version, version);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The jobs, one function for each binary or command.
 
-use recsys_core::artifact::{Kind, Source};
+use recsys_core::artifact::{Descriptor, Kind, Source};
 use recsys_core::database::{Driver, Mode, Obsolete};
 use recsys_core::domain::stream::Stream;
 use recsys_core::domain::window::{Day, Window};
@@ -8,11 +8,11 @@ use recsys_core::encoding::hash::sha256;
 use recsys_core::gate::Found;
 use recsys_core::gate::day_report::DayReport;
 use recsys_core::input::catalog::Catalog;
-use recsys_core::publish::Planned;
+use recsys_core::publish::Checked;
 use recsys_core::threads::parallel;
 use serde::Serialize;
 
-use crate::pipeline::build::{Days, Document, Plan, artifact_key, build, complete, stage};
+use crate::pipeline::build::{Days, Plan, artifact_key, build, complete, stage};
 use crate::pipeline::catalog::write_catalog;
 use crate::pipeline::context::Context;
 use crate::pipeline::database::Target;
@@ -180,8 +180,8 @@ fn build_and_stage(ctx: &Context, plan: &Plan<'_>, days: Vec<Day>, output: Outpu
     let done = days.into_iter().try_for_each(|day| {
         drop(loaded.take_before(plan.first_day(ctx, day)?));
         let built = build(ctx, plan, &mut loaded, day)?;
-        for Document { key, encoded, report } in complete(ctx, plan, &loaded, built)? {
-            let report = stage(ctx, &key, &encoded.bytes, report)?;
+        for (artifact, report) in complete(ctx, plan, &loaded, built)? {
+            let report = stage(ctx, &artifact, report)?;
             output.line(format_args!("{} {day}", ctx.scope));
             output.line(&report);
             output.lines(report.notes());
@@ -216,19 +216,21 @@ pub fn publish_staged(flags: &PublishJob, run: &Run) -> anyhow::Result<()> {
         for kind in Kind::ALL {
             let key = artifact_key(&ctx, &flags.artifacts, *kind, *day)?;
             match ctx.staging().current(&key, &ctx.config.limits)? {
-                Some(artifact) => staged.push((key, artifact, ())),
+                Some(artifact) => staged.push((artifact, ())),
                 None if ctx.config.artifact_kinds.contains(kind) => missing.push(key),
                 None => {}
             }
         }
         any |= !staged.is_empty();
-        let candidates = check(&ctx, staged, |(), candidate| candidate)?;
+        let checked = check(&ctx, staged, |(), checked| checked)?;
         let mut hashes = WindowHashes::default();
-        for candidate in candidates.iter().filter(|of| of.key.kind.source() == Source::Events) {
-            check_staged(&ctx, candidate, &mut hashes)?;
+        let from_events = |of: &&Descriptor| of.key.kind.source() == Source::Events;
+        for artifact in checked.iter().map(|of| &of.descriptor).filter(from_events) {
+            check_staged(&ctx, artifact, &mut hashes)?;
         }
-        publishing.plan(&candidates.iter().map(Planned::from).collect::<Vec<_>>())?;
-        publishing.add(parallel::try_map(&candidates, |candidate| publishing.store(candidate))?);
+        publishing.plan(checked.iter().map(|of| &of.descriptor))?;
+        let store = |of: &Checked| publishing.store(&of.descriptor, &of.bytes, || Some(of.clone()));
+        publishing.add(parallel::try_map(&checked, store)?.into_iter().flatten());
     }
     if !any {
         let key = artifact_key(&ctx, &flags.artifacts, ctx.config.artifact_kinds[0], days[days.len() - 1])?;

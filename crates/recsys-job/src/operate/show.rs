@@ -192,27 +192,27 @@ fn listing(artifact: &Artifact<'_>, flags: &ShowJob) -> Result<Listing, String> 
     let no_item = |item: &str| format!("item {item:?}");
     match (&artifact.payload, &flags.item, &flags.user) {
         (Payload::Popularity(items), Some(item), _) => {
-            let found = items.0.iter().zip(1..).find(|(of, _)| of.item_id == *item);
+            let found = items.iter().zip(1..).find(|(of, _)| of.item_id == *item);
             let found = found.map(counted_line).ok_or_else(|| no_item(item))?;
             Ok(Listing { list: vec![found], ..all_of("COUNT", 1) })
         }
-        (Payload::Popularity(items), None, _) => Ok(counted(&items.0, top)),
+        (Payload::Popularity(items), None, _) => Ok(counted(items, top)),
         (Payload::Cooc(rows), Some(item), _) => {
-            let row = rows.0.iter().find(|row| row.item_id == *item).ok_or_else(|| no_item(item))?;
+            let row = rows.iter().find(|row| row.item_id == *item).ok_or_else(|| no_item(item))?;
             Ok(counted(&row.items, top))
         }
         (Payload::Cooc(rows), None, _) => {
-            let lines = rows.0.iter().zip(1..).take(top).map(|(row, rank)| {
+            let lines = rows.iter().zip(1..).take(top).map(|(row, rank)| {
                 let neighbors = row.items.iter().take(top);
                 let neighbor =
                     |item: &ItemCount<'_>| Neighbor { item_id: item.item_id.to_string(), count: item.count };
                 Line { neighbors: Some(neighbors.map(neighbor).collect()), ..Line::new(rank, &row.item_id) }
             });
-            Ok(Listing { list: lines.collect(), ..all_of("NEIGHBOURS", rows.0.len()) })
+            Ok(Listing { list: lines.collect(), ..all_of("NEIGHBOURS", rows.len()) })
         }
         (Payload::ContentSim(items), wanted, _) => {
             let is_wanted = |id: &str| wanted.as_ref().is_none_or(|wanted| wanted == id);
-            let lines = items.0.iter().zip(1..).filter(|(item, _)| is_wanted(&item.item_id)).take(top);
+            let lines = items.iter().zip(1..).filter(|(item, _)| is_wanted(&item.item_id)).take(top);
             let lines: Vec<Line> = lines
                 .map(|(item, rank)| {
                     let tags = item.tags.iter().map(ToString::to_string).collect();
@@ -222,11 +222,11 @@ fn listing(artifact: &Artifact<'_>, flags: &ShowJob) -> Result<Listing, String> 
             match (wanted, &lines[..]) {
                 (Some(item), []) => Err(no_item(item)),
                 (Some(_), _) => Ok(Listing { list: lines, ..all_of("TAGS", 1) }),
-                (None, _) => Ok(Listing { list: lines, ..all_of("TAGS", items.0.len()) }),
+                (None, _) => Ok(Listing { list: lines, ..all_of("TAGS", items.len()) }),
             }
         }
         (Payload::Implicit(users) | Payload::SessionSeq(users), _, user) => {
-            of_users(&users.0, artifact, user.as_deref(), top)
+            of_users(users, artifact, user.as_deref(), top)
         }
     }
 }

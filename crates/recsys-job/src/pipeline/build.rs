@@ -6,13 +6,12 @@ use std::fmt;
 use std::num::NonZeroU32;
 
 use rayon::prelude::*;
-use recsys_core::artifact::{ArtifactKey, Built, Draft, Encoded, Inputs, Kind, Source};
+use recsys_core::artifact::{ArtifactKey, Draft, Encoded, Inputs, Kind, Source};
 use recsys_core::canonical::DayRows;
 use recsys_core::domain::id::Segment;
 use recsys_core::domain::stream::Stream;
 use recsys_core::domain::window::{Day, Window, ranges};
 use recsys_core::input::catalog::Catalog;
-use recsys_core::publish::Planned;
 use recsys_core::table::events::{EventTable, TableError};
 use serde::Serialize;
 
@@ -25,7 +24,7 @@ use crate::watch::metrics::{Artifact, Record};
 use crate::watch::progress::{Building, Progress};
 use crate::watch::step::{Counts, Report, Step};
 
-/// A staged artifact.
+/// What became of an artifact until it was staged. It accompanies the artifact, and each step adds what it knows.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct ArtifactReport {
     kind: Kind,
@@ -35,8 +34,9 @@ pub(crate) struct ArtifactReport {
     version: String,
     /// Rows of the outermost list.
     rows: u64,
+    /// Size of the document; 0 while it is a draft.
     bytes: u64,
-    /// The file.
+    /// The file; empty until it is staged.
     staged: String,
     /// Days of the window without canonical data.
     empty_days: Vec<Day>,
@@ -48,12 +48,6 @@ pub(crate) struct ArtifactReport {
 }
 
 impl ArtifactReport {
-    /// What it will be when it is published.
-    pub(crate) fn planned(&self, key: &ArtifactKey) -> Planned {
-        let rows = usize::try_from(self.rows).unwrap_or(usize::MAX);
-        Planned { key: key.clone(), version: self.version.clone(), rows, bytes: self.bytes }
-    }
-
     /// What is unusual about the artifact, as a line of the summary.
     pub(crate) fn notes(&self) -> Option<String> {
         let mut notes = Vec::new();
@@ -254,19 +248,9 @@ pub(crate) fn artifact_key(
     Ok(ArtifactKey { kind, scope: ctx.scope.clone(), segment: args.segment.clone(), window })
 }
 
-/// An artifact that was built and waits for the hash of its source.
-#[derive(Debug)]
-pub(crate) struct BuiltArtifact {
-    key: ArtifactKey,
-    draft: Draft,
-    empty_days: Vec<Day>,
-    refused_days: Vec<Day>,
-    skipped_sessions: u64,
-}
-
-impl Report for [BuiltArtifact] {
+impl Report for [(Draft, ArtifactReport)] {
     fn counts(&self) -> Counts {
-        let rows = self.iter().map(|artifact| artifact.draft.rows).sum();
+        let rows = self.iter().map(|(_, report)| report.rows).sum();
         Counts { artifacts: Some(self.len() as u64), rows: Some(rows), ..Counts::default() }
     }
 }
@@ -277,7 +261,7 @@ pub(crate) fn build(
     plan: &Plan<'_>,
     days: &mut Days,
     day: Day,
-) -> anyhow::Result<Vec<BuiltArtifact>> {
+) -> anyhow::Result<Vec<(Draft, ArtifactReport)>> {
     let mut by_window: BTreeMap<Window, Vec<ArtifactKey>> = BTreeMap::new();
     for kind in plan.kinds {
         let key = plan.key(ctx, *kind, day)?;
@@ -285,14 +269,14 @@ pub(crate) fn build(
     }
     // All end with the same day, so the first is the widest.
     let step = by_window.keys().next().map(|widest| Step::begin(&ctx.meter, "build", widest)).transpose()?;
-    let mut artifacts: Vec<BuiltArtifact> = Vec::new();
+    let mut artifacts = Vec::new();
     for (window, keys) in by_window {
         artifacts.extend(build_window(ctx, plan, days, window, &keys)?);
     }
     if let Some(step) = step {
         step.end(&artifacts[..]);
     }
-    artifacts.sort_by_key(|artifact| plan.kinds.iter().position(|kind| *kind == artifact.key.kind));
+    artifacts.sort_by_key(|(_, report)| plan.kinds.iter().position(|kind| *kind == report.kind));
     Ok(artifacts)
 }
 
@@ -302,7 +286,7 @@ fn build_window(
     days: &mut Days,
     window: Window,
     keys: &[ArtifactKey],
-) -> anyhow::Result<Vec<BuiltArtifact>> {
+) -> anyhow::Result<Vec<(Draft, ArtifactReport)>> {
     let limits = &ctx.config.limits;
     let mut events = EventTable::default();
     let (mut empty_days, mut refused_days) = (Vec::new(), Vec::new());
@@ -349,7 +333,7 @@ fn build_window(
     let one = |key: &ArtifactKey| {
         let kind = key.kind;
         let inputs = Inputs { events: &events, catalog: plan.catalog, budget: &ctx.budget };
-        let Built { content: draft, skipped_sessions } = Draft::build(key, &inputs, limits)?;
+        let (draft, skipped_sessions) = Draft::build(key, &inputs, limits)?;
         if skipped_sessions > 0 {
             tracing::warn!(%kind, skipped_sessions, "oversized sessions left out");
         }
@@ -358,7 +342,19 @@ fn build_window(
             Source::Events => (empty_days.clone(), refused_days.clone()),
             Source::Catalog => (Vec::new(), Vec::new()),
         };
-        Ok(BuiltArtifact { key: key.clone(), draft, empty_days, refused_days, skipped_sessions })
+        let report = ArtifactReport {
+            kind,
+            segment: key.segment.clone(),
+            window,
+            version: draft.version.clone(),
+            rows: draft.rows,
+            bytes: 0,
+            staged: String::new(),
+            empty_days,
+            refused_days,
+            skipped_sessions,
+        };
+        Ok((draft, report))
     };
     if !fit_in_memory {
         // The content of each kind is then large, too: one at a time.
@@ -368,62 +364,38 @@ fn build_window(
     keys.par_iter().map(one).collect::<Vec<_>>().into_iter().collect()
 }
 
-/// An artifact ready to be staged.
-#[derive(Debug)]
-pub(crate) struct Document {
-    pub(crate) key: ArtifactKey,
-    pub(crate) encoded: Encoded,
-    pub(crate) report: ArtifactReport,
-}
-
 /// Completes the artifacts of a day. The canonical data of a window of several days must be in place by now.
 pub(crate) fn complete(
     ctx: &Context,
     plan: &Plan<'_>,
     days: &Days,
-    built: Vec<BuiltArtifact>,
-) -> anyhow::Result<Vec<Document>> {
-    let mut documents = Vec::new();
+    built: Vec<(Draft, ArtifactReport)>,
+) -> anyhow::Result<Vec<(Encoded, ArtifactReport)>> {
     let mut hashes = WindowHashes::default();
-
-    for artifact in built {
-        let BuiltArtifact { key, draft, empty_days, refused_days, skipped_sessions } = artifact;
-        let rows = draft.rows;
-        let source_hash = match key.kind.source() {
+    let mut one = |(draft, mut report): (Draft, ArtifactReport)| {
+        let kind = report.kind;
+        let source_hash = match kind.source() {
             Source::Catalog => plan.catalog.source_hash.clone(),
-            Source::Events => days.source_hash(ctx, &mut hashes, key.kind, key.window)?,
+            Source::Events => days.source_hash(ctx, &mut hashes, kind, report.window)?,
         };
         let encoded = draft.finish(&ctx.clock.now().to_string(), &source_hash);
-
         let limits = &ctx.config.limits;
-        limits.check_artifact_bytes(encoded.bytes.len()).map_err(|exceeded| exceeded.in_place(key.kind))?;
-        let report = ArtifactReport {
-            kind: key.kind,
-            segment: key.segment.clone(),
-            window: key.window,
-            version: encoded.version.clone(),
-            rows,
-            bytes: encoded.bytes.len() as u64,
-            staged: String::new(),
-            empty_days,
-            refused_days,
-            skipped_sessions,
-        };
+        limits.check_artifact_bytes(encoded.bytes.len()).map_err(|exceeded| exceeded.in_place(kind))?;
+        report.bytes = encoded.descriptor.bytes;
         ctx.meter.add(&report);
-        documents.push(Document { key, encoded, report });
-    }
-    Ok(documents)
+        Ok((encoded, report))
+    };
+    built.into_iter().map(|artifact| one(artifact)).collect()
 }
 
 /// Stages an artifact, and notes where in its report.
 pub(crate) fn stage(
     ctx: &Context,
-    key: &ArtifactKey,
-    bytes: &[u8],
+    artifact: &Encoded,
     mut report: ArtifactReport,
 ) -> anyhow::Result<ArtifactReport> {
-    report.staged = ctx.staging().put(key, &report.version, bytes)?;
-    tracing::info!(kind = %key.kind, window = %key.window, version = %report.version, "staged");
+    report.staged = ctx.staging().put(artifact)?;
+    tracing::info!(kind = %report.kind, window = %report.window, version = %report.version, "staged");
     Ok(report)
 }
 

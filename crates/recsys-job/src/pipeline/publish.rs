@@ -3,14 +3,13 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::mpsc::Receiver;
 
 use parking_lot::Mutex;
-use recsys_core::artifact::{ArtifactKey, Kind};
+use recsys_core::artifact::{ArtifactKey, Descriptor, Kind};
 use recsys_core::domain::window::Window;
 use recsys_core::publish::{
-    Candidate, Held, Holds, Manifest, Options, Planned, PublishOutcome, Published, Publisher, Registry,
-    Stored, TopChange, Unfit,
+    Change, Checked, Held, Holds, Manifest, Options, PublishOutcome, Published, Publisher, Registry, Stored,
+    TopChange, Unfit,
 };
 use recsys_core::staging::Staged;
 use recsys_core::storage::layout::version_in;
@@ -107,25 +106,25 @@ impl fmt::Display for PublishReport {
 /// Checks documents before they are published, and hands each to `take` when it has passed, with what came with it.
 pub(crate) fn check<T: Send, R: Send>(
     ctx: &Context,
-    documents: impl IntoIterator<Item = (ArtifactKey, Staged, T)>,
-    take: impl Fn(T, Candidate) -> R + Sync,
+    documents: impl IntoIterator<Item = (Staged, T)>,
+    take: impl Fn(T, Checked) -> R + Sync,
 ) -> anyhow::Result<Vec<R>> {
-    let check = |(key, staged, with): (ArtifactKey, Staged, T)| {
-        let Staged { name, version, bytes } = staged;
-        let checked = Candidate::check(&key, &version, bytes, &ctx.config.limits);
-        checked.map(|candidate| take(with, candidate)).map_err(|source| match source {
+    let check = |(staged, with): (Staged, T)| {
+        let Staged { key, name, version, bytes } = staged;
+        let checked = Checked::new(&key, &version, bytes, &ctx.config.limits);
+        checked.map(|checked| take(with, checked)).map_err(|source| match source {
             Unfit::Limit(exceeded) => exceeded.in_place(name).into(),
             problem => JobError::Unfit { name, problem }.into(),
         })
     };
     let mut documents: Vec<_> = documents.into_iter().enumerate().collect();
-    let bytes: usize = documents.iter().map(|(_, (_, staged, _))| staged.bytes.len()).sum();
+    let bytes: usize = documents.iter().map(|(_, (staged, _))| staged.bytes.len()).sum();
     if bytes > ctx.budget.documents() {
         // What is parsed of a document takes about as much memory again.
         return documents.into_iter().map(|(_, document)| check(document)).collect();
     }
     // The largest first, so that no thread is left with one while the others have nothing to do.
-    documents.sort_by_key(|(_, (_, staged, _))| Reverse(staged.bytes.len()));
+    documents.sort_by_key(|(_, (staged, _))| Reverse(staged.bytes.len()));
     let checked = Mutex::new(BTreeMap::new());
     rayon::scope_fifo(|scope| {
         for (number, document) in documents {
@@ -167,58 +166,54 @@ impl<'a> Publishing<'a> {
             objects: &*ctx.published.objects,
             registry: &*ctx.published.registry,
             limits: &ctx.config.limits,
-            by: by(),
-            run_id: run_id::current(),
-            note: flags.reason.clone(),
-            now: ctx.clock.now(),
-            horizon: ctx.clock.horizon(),
-            timeouts: ctx.config.registry.timeouts(),
+            change: Change {
+                by: by(),
+                run_id: run_id::current(),
+                note: flags.reason.clone(),
+                now: ctx.clock.now(),
+                horizon: ctx.clock.horizon(),
+                timeouts: ctx.config.registry.timeouts(),
+            },
             options,
         };
         Self { ctx, publisher, stored: Vec::new(), step }
     }
 
     /// Refuses what would be refused at the end, before anything of it is written.
-    pub(crate) fn plan(&self, planned: &[Planned]) -> anyhow::Result<()> {
-        Ok(self.publisher.plan(&self.ctx.scope, planned)?)
+    pub(crate) fn plan<'d>(&self, artifacts: impl IntoIterator<Item = &'d Descriptor>) -> anyhow::Result<()> {
+        Ok(self.publisher.plan(&self.ctx.scope, artifacts)?)
     }
 
-    /// Stores the blob of an artifact that was planned and checked.
-    pub(crate) fn store(&self, candidate: &Candidate) -> anyhow::Result<Stored> {
-        let prepared = self.publisher.prepare(&candidate.into(), &candidate.bytes)?;
-        Ok(self.publisher.store(prepared, candidate)?)
-    }
-
-    /// Prepares the blob of an artifact while it is checked, and puts it in place when it has passed. None when it has
-    /// not, and never will.
-    pub(crate) fn store_checked(
+    /// Writes the blob of an artifact aside, and puts it in place when its document has `passed`. None when it has not, and
+    /// never will.
+    pub(crate) fn store(
         &self,
-        planned: &Planned,
+        descriptor: &Descriptor,
         bytes: &[u8],
-        passed: &Receiver<Candidate>,
+        passed: impl FnOnce() -> Option<Checked>,
     ) -> anyhow::Result<Option<Stored>> {
-        let prepared = self.publisher.prepare(planned, bytes)?;
-        let Ok(candidate) = passed.recv() else { return Ok(None) };
-        Ok(Some(self.publisher.store(prepared, &candidate)?))
+        Ok(self.publisher.store(descriptor, bytes, passed)?)
     }
 
     /// Takes artifacts whose blobs are stored.
-    pub(crate) fn add(&mut self, stored: Vec<Stored>) {
+    pub(crate) fn add(&mut self, stored: impl IntoIterator<Item = Stored>) {
         self.stored.extend(stored);
     }
 
     /// Makes what was stored current.
     pub(crate) fn finish(mut self) -> anyhow::Result<PublishReport> {
         self.ctx.published.warn_of_collisions();
-        self.publisher.now = self.ctx.clock.now();
-        self.publisher.horizon = self.ctx.clock.horizon();
+        self.publisher.change.now = self.ctx.clock.now();
+        self.publisher.change.horizon = self.ctx.clock.horizon();
         let ctx = self.ctx;
         interrupt::check()?;
         let Published { fates, manifest, swapped, current, held } =
             self.publisher.finish(&ctx.scope, &self.stored)?;
-        let artifacts = self.stored.into_iter().zip(fates).map(|(stored, fate)| {
-            let Planned { key: ArtifactKey { kind, window, .. }, version, rows, bytes } = stored.planned;
-            OutcomeOfKind { kind, window, version, rows: rows as u64, bytes, fate }
+        let artifacts = self.stored.iter().zip(fates).map(|(stored, fate)| {
+            let Descriptor { key: ArtifactKey { kind, window, .. }, build, rows, bytes } =
+                stored.descriptor();
+            let (kind, window, version) = (*kind, *window, build.version.clone());
+            OutcomeOfKind { kind, window, version, rows: *rows, bytes: *bytes, fate }
         });
         let report = PublishReport { artifacts: artifacts.collect(), manifest, swapped, held };
         self.step.end(&report);

@@ -3,8 +3,7 @@
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
-use bytes::Bytes;
-use recsys_core::artifact::{ArtifactKey, Encoded, Kind, Source};
+use recsys_core::artifact::{Encoded, Kind, Source};
 use recsys_core::canonical::DayRows;
 use recsys_core::database::Driver;
 use recsys_core::domain::limit::Limit;
@@ -18,7 +17,7 @@ use recsys_core::threads::parallel::{self, joined, start};
 use serde::Serialize;
 
 use crate::config::{Config, RawType};
-use crate::pipeline::build::{ArtifactReport, Days, Document, Plan, build, complete, stage};
+use crate::pipeline::build::{ArtifactReport, Days, Plan, build, complete, stage};
 use crate::pipeline::checkpoint;
 use crate::pipeline::context::Context;
 use crate::pipeline::database::Target;
@@ -211,14 +210,14 @@ fn run_day(
             Box::new(|| joined(committing))
         };
         let stored = built.and_then(|built| {
-            let documents = complete(ctx, plan, loaded, built)?;
+            let artifacts = complete(ctx, plan, loaded, built)?;
             // There are processors to spare while the disk works.
             if let Some(first) = day.next().ok().and_then(|next| plan.first_day(ctx, next).ok()) {
                 let unneeded = loaded.take_before(first);
                 // Without a thread they are dropped here.
                 let _ = start(scope, || drop(unneeded));
             }
-            stage_and_store(ctx, flags, documents)
+            stage_and_store(ctx, flags, artifacts)
         });
         let in_place = in_place()?;
         let (artifacts, publishing) = stored?;
@@ -231,38 +230,29 @@ fn run_day(
 fn stage_and_store<'a>(
     ctx: &'a Context,
     flags: &PublishFlags,
-    documents: Vec<Document>,
+    artifacts: Vec<(Encoded, ArtifactReport)>,
 ) -> anyhow::Result<(Vec<ArtifactReport>, Publishing<'a>)> {
-    let mut planned = Vec::new();
-    let mut to_stage = Vec::new();
-    let mut to_check = Vec::new();
-    for Document { key, encoded: Encoded { bytes, version }, report } in documents {
-        planned.push(report.planned(&key));
-        let bytes = Bytes::from(bytes);
-        to_stage.push((key.clone(), bytes.clone(), report));
-        let name = ctx.staging().name(&key);
-        to_check.push((key, Staged { name, version, bytes }));
-    }
+    // The bytes are shared.
+    let to_store: Vec<Encoded> = artifacts.iter().map(|(artifact, _)| artifact.clone()).collect();
     // All end with the same day, so the first is the widest.
-    let widest = to_check.iter().map(|(key, _)| key.window).min();
+    let widest = to_store.iter().map(|artifact| artifact.descriptor.key.window).min();
     let mut publishing = Publishing::begin(ctx, flags, widest);
     let (artifacts, stored) = thread::scope(|scope| {
-        let stage_all =
-            || parallel::try_map(to_stage, |(key, bytes, report)| stage(ctx, &key, &bytes, report));
+        let stage_all = || parallel::try_map(artifacts, |(artifact, report)| stage(ctx, &artifact, report));
         let staging = start(scope, stage_all)?;
         let publishing = &publishing;
-        let stored = publishing.plan(&planned).and_then(|()| {
-            let begin = |((key, staged), planned): ((ArtifactKey, Staged), _)| {
+        let stored = publishing.plan(to_store.iter().map(|artifact| &artifact.descriptor)).and_then(|()| {
+            let begin = |Encoded { descriptor, bytes }: Encoded| {
                 let (pass, passed) = sync_channel(1);
-                let bytes = staged.bytes.clone();
-                let storing = start(scope, move || publishing.store_checked(planned, &bytes, &passed))?;
-                Ok((storing, (key, staged, pass)))
+                let (key, version) = (descriptor.key.clone(), descriptor.build.version.clone());
+                let staged = Staged { name: ctx.staging().name(&key), key, version, bytes: bytes.clone() };
+                let store = move || publishing.store(&descriptor, &bytes, || passed.recv().ok());
+                Ok((start(scope, store)?, (staged, pass)))
             };
-            let writers = to_check.into_iter().zip(&planned).map(begin);
-            let (storing, to_check): (Vec<_>, Vec<_>) =
-                writers.collect::<anyhow::Result<Vec<_>>>()?.into_iter().unzip();
+            let writers = to_store.into_iter().map(begin).collect::<anyhow::Result<Vec<_>>>()?;
+            let (storing, to_check): (Vec<_>, Vec<_>) = writers.into_iter().unzip();
             // Whoever does not take what has passed says why when it is joined.
-            check(ctx, to_check, |pass, candidate| drop(pass.send(candidate)))?;
+            check(ctx, to_check, |pass, checked| drop(pass.send(checked)))?;
             let stored = storing.into_iter().map(joined).collect::<Result<Vec<_>, _>>()?;
             Ok(stored.into_iter().flatten().collect::<Vec<_>>())
         });

@@ -3,11 +3,11 @@
 use std::fmt;
 
 use bytes::Bytes;
-use recsys_core::artifact::{Artifact, ArtifactKey, Kind, Payload};
+use recsys_core::artifact::{Artifact, ArtifactKey, Encoded, Kind, Payload};
 use recsys_core::database::{Emptying, ItemScore, Mode, PairScore, SignalTarget, Signals, Written};
 use recsys_core::domain::window::{Day, Window};
 use recsys_core::input::catalog::Catalog;
-use recsys_core::publish::Candidate;
+use recsys_core::publish::Checked;
 use recsys_core::staging::{Staged, StagingError};
 use recsys_core::threads::interrupt;
 use serde::Serialize;
@@ -95,11 +95,11 @@ pub(crate) fn write_signals(
         match &artifact.payload {
             Payload::Popularity(items) => {
                 let rows =
-                    items.0.iter().map(|item| ItemScore { item_id: &item.item_id, score: score(item.count) });
+                    items.iter().map(|item| ItemScore { item_id: &item.item_id, score: score(item.count) });
                 signals.popularity = Some(Box::new(rows));
             }
             Payload::Cooc(rows) => {
-                let pairs = rows.0.iter().flat_map(|row| {
+                let pairs = rows.iter().flat_map(|row| {
                     row.items.iter().map(|item| PairScore {
                         item_id: &row.item_id,
                         neighbor_id: &item.item_id,
@@ -152,16 +152,15 @@ fn artifacts(ctx: &Context, args: &ArtifactArgs, kinds: &[Kind], day: Day) -> an
     let plan = Plan { kinds: &missing, args, catalog: &catalog };
     let mut days = Days::default();
     let built = build(ctx, &plan, &mut days, day)?;
-    for document in complete(ctx, &plan, &days, built)? {
-        let (key, bytes) = (document.key, document.encoded.bytes.into());
-        found.push(Found { key, bytes, source: ArtifactSource::Built });
+    for (Encoded { descriptor, bytes }, _) in complete(ctx, &plan, &days, built)? {
+        found.push(Found { key: descriptor.key, bytes, source: ArtifactSource::Built });
     }
     Ok(found)
 }
 
 /// The document that is staged, if it can be used.
 fn staged(ctx: &Context, key: &ArtifactKey, hashes: &mut WindowHashes) -> anyhow::Result<Option<Bytes>> {
-    let Staged { name, version, bytes } = match ctx.staging().current(key, &ctx.config.limits) {
+    let Staged { name, version, bytes, .. } = match ctx.staging().current(key, &ctx.config.limits) {
         Ok(Some(staged)) => staged,
         Ok(None) => return Ok(None),
         Err(StagingError::Store(error)) => return Err(error.into()),
@@ -171,18 +170,18 @@ fn staged(ctx: &Context, key: &ArtifactKey, hashes: &mut WindowHashes) -> anyhow
         }
     };
     // Also what is whole may not be of use: lists cut longer than the limits are now.
-    let candidate = match Candidate::check(key, &version, bytes, &ctx.config.limits) {
-        Ok(candidate) => candidate,
+    let checked = match Checked::new(key, &version, bytes, &ctx.config.limits) {
+        Ok(checked) => checked,
         Err(error) => {
             tracing::warn!(name, %error, "what is staged cannot be used; building it");
             return Ok(None);
         }
     };
-    if candidate.build.source_hash != hashes.get(ctx, key.kind, key.window)?.hash {
+    if checked.descriptor.build.source_hash != hashes.get(ctx, key.kind, key.window)?.hash {
         tracing::info!(name, "the canonical data is not what this was built from any more; building it");
         return Ok(None);
     }
-    Ok(Some(candidate.bytes))
+    Ok(Some(checked.bytes))
 }
 
 #[allow(clippy::cast_precision_loss, reason = "no count that fits the column reaches 2^53")]
