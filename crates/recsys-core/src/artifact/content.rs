@@ -33,7 +33,7 @@ pub(crate) trait Build {
     type Row<'a>: Row<'a>;
 
     /// The input it is built from.
-    const SOURCE: Source;
+    const SOURCE: Source = Source::Events;
     /// Whether it counts weighted events, including outcomes, instead of exposures only.
     const WEIGHS: bool = false;
 

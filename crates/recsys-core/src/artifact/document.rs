@@ -99,36 +99,28 @@ struct Head<'a> {
     window: Window,
 }
 
-/// Computes the version of content; `fill` adds its rows.
-pub(super) fn version_of(key: &ArtifactKey, field: &str, fill: impl FnOnce(&mut Encoder<'_>)) -> String {
-    let mut hash = HashWriter::default();
-    encode_open(key, field, &mut |part: &[u8]| hash.update(part), fill);
-    blank(hash)
-}
-
-/// Writes the document up to the value of `build` to `out`, piece by piece; `fill` adds the rows.
-fn encode_open<T>(
+/// Encodes a document up to the value of `build`, hands it to `out` piece by piece, and computes its version; `fill` adds
+/// the rows.
+pub(super) fn encode_open<T>(
     key: &ArtifactKey,
     field: &str,
-    out: &mut (dyn FnMut(&[u8]) + Send),
+    mut out: impl FnMut(&[u8]) + Send,
     fill: impl FnOnce(&mut Encoder<'_>) -> T,
-) -> T {
+) -> (String, T) {
     let ArtifactKey { kind, scope: Scope { tenant, surface }, segment, window } = key;
     let (artifact_type, segment) = (*kind, segment.as_ref());
     let head = json::to_vec(&Head { v: 1, artifact_type, tenant, surface, segment, window: *window });
-    out(&head[..head.len() - 1]);
-    out(b",\"");
-    out(field.as_bytes());
-    out(b"\":[");
-    let filled = fill(&mut Encoder::new(out));
-    out(b"],\"build\":");
-    filled
-}
-
-/// The version of a document that was hashed up to the value of `build`.
-fn blank(mut hash: HashWriter) -> String {
+    let mut hash = HashWriter::default();
+    let mut push = |part: &[u8]| {
+        hash.update(part);
+        out(part);
+    };
+    push(&head[..head.len() - 1]);
+    push(format!(",\"{field}\":[").as_bytes());
+    let filled = fill(&mut Encoder::new(&mut push));
+    push(b"],\"build\":");
     hash.update(BLANK);
-    hash.finish()
+    (hash.finish(), filled)
 }
 
 /// Builds the document of an artifact of kind `K`.
@@ -170,13 +162,9 @@ impl Draft {
         fill: impl FnOnce(&mut Encoder<'_>) -> T,
     ) -> (Self, T) {
         let mut bytes = Vec::new();
-        let mut hash = HashWriter::default();
-        let mut out = |part: &[u8]| {
-            hash.update(part);
-            bytes.extend_from_slice(part);
-        };
-        let (filled, rows) = encode_open(key, field, &mut out, |encoder| (fill(encoder), encoder.rows));
-        (Self { key: key.clone(), bytes, version: blank(hash), rows }, filled)
+        let out = |part: &[u8]| bytes.extend_from_slice(part);
+        let (version, (filled, rows)) = encode_open(key, field, out, |encoder| (fill(encoder), encoder.rows));
+        (Self { key: key.clone(), bytes, version, rows }, filled)
     }
 
     /// Appends the `build` block.
@@ -204,8 +192,8 @@ pub(super) fn read<'a, R: Row<'a>>(bytes: &'a [u8]) -> serde_json::Result<Wire<R
         && let Ok(rest) = Fields::<IgnoredAny>::new(R::FIELD).read(serde_json::Deserializer::from_str(&rest))
         && rest.rows.is_empty()
     {
-        let Wire { artifact_type, tenant, surface, segment, window, rows: _, build } = rest;
-        return Ok(Wire { artifact_type, tenant, surface, segment, window, rows, build });
+        let Wire { artifact_type, scope, segment, window, rows: _, build } = rest;
+        return Ok(Wire { artifact_type, scope, segment, window, rows, build });
     }
     Fields::new(R::FIELD).read(serde_json::Deserializer::from_str(text))
 }
@@ -213,8 +201,7 @@ pub(super) fn read<'a, R: Row<'a>>(bytes: &'a [u8]) -> serde_json::Result<Wire<R
 /// The fields of a parsed document.
 pub(super) struct Wire<R> {
     pub(super) artifact_type: String,
-    pub(super) tenant: Tenant,
-    pub(super) surface: Surface,
+    pub(super) scope: Scope,
     pub(super) segment: Option<Segment>,
     pub(super) window: Window,
     pub(super) rows: Vec<R>,
@@ -293,8 +280,7 @@ impl<'de, R: Deserialize<'de>> Visitor<'de> for Fields<R> {
         }
         Ok(Wire {
             artifact_type: required("artifact_type", artifact_type)?,
-            tenant: required("tenant", tenant)?,
-            surface: required("surface", surface)?,
+            scope: Scope { tenant: required("tenant", tenant)?, surface: required("surface", surface)? },
             segment,
             window: required("window", window)?,
             rows: required(self.content, rows)?,

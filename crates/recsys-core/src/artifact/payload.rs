@@ -8,7 +8,6 @@ use super::kind::{Kind, each_kind};
 use super::outline::{Outline, RowsOf};
 use super::row::{Defect, Row};
 use crate::counts::CountError;
-use crate::domain::id::Scope;
 use crate::domain::limit::Limits;
 use crate::threads::ordered;
 
@@ -148,7 +147,7 @@ impl Draft {
 
 /// Computes the version of an artifact's content.
 pub fn version(key: &ArtifactKey, payload: &Payload<'_>) -> String {
-    document::version_of(key, payload.field(), |encoder| payload.encode(encoder))
+    document::encode_open(key, payload.field(), |_| {}, |encoder| payload.encode(encoder)).0
 }
 
 /// Parses an artifact whose rows are `R`, and verifies its version.
@@ -161,8 +160,7 @@ fn parse<'a, R: Row<'a>>(
     if wire.artifact_type != kind.as_str() {
         return Err(DocumentError::OtherKind(wire.artifact_type));
     }
-    let scope = Scope { tenant: wire.tenant, surface: wire.surface };
-    let key = ArtifactKey { kind, scope, segment: wire.segment, window: wire.window };
+    let key = ArtifactKey { kind, scope: wire.scope, segment: wire.segment, window: wire.window };
     let artifact = Artifact { key, payload: payload(wire.rows), build: wire.build };
     let actual = version(&artifact.key, &artifact.payload);
     if actual != artifact.build.version {

@@ -328,9 +328,8 @@ impl<'a> Registry<'a> {
         what: &'static str,
         bytes: &[u8],
     ) -> Result<T, RegistryError> {
-        let name = || self.store.name(key);
         serde_json::from_slice(bytes).map_err(|problem| RegistryError::Document {
-            name: name(),
+            name: self.store.name(key),
             what,
             problem,
         })

@@ -1,6 +1,6 @@
 //! `cooc`: which items occur together in a session.
 
-use crate::artifact::content::{Build, Inputs, Source};
+use crate::artifact::content::{Build, Inputs};
 use crate::artifact::neighbors::{self, Neighbors};
 use crate::counts::{CountError, Pairs};
 use crate::domain::limit::Limits;
@@ -11,8 +11,6 @@ pub(crate) struct Cooc;
 
 impl Build for Cooc {
     type Row<'a> = Neighbors<'a>;
-
-    const SOURCE: Source = Source::Events;
 
     fn build<'a>(
         inputs: &Inputs<'a>,

@@ -1,6 +1,6 @@
 //! `implicit`: how often each user was shown each item, or the total weight of these events.
 
-use crate::artifact::content::{Build, Inputs, Source};
+use crate::artifact::content::{Build, Inputs};
 use crate::artifact::user_lists::{self, UserItems};
 use crate::counts::{self, CountError};
 use crate::domain::limit::Limits;
@@ -12,7 +12,6 @@ pub(crate) struct Implicit;
 impl Build for Implicit {
     type Row<'a> = UserItems<'a>;
 
-    const SOURCE: Source = Source::Events;
     const WEIGHS: bool = true;
 
     fn build<'a>(

@@ -1,6 +1,6 @@
 //! `popularity`: how often each item was shown, or the total weight of its events.
 
-use crate::artifact::content::{Build, Inputs, Source};
+use crate::artifact::content::{Build, Inputs};
 use crate::artifact::item_list::{self, ItemCount};
 use crate::counts::{self, CountError};
 use crate::domain::limit::Limits;
@@ -11,7 +11,6 @@ pub(crate) struct Popularity;
 impl Build for Popularity {
     type Row<'a> = ItemCount<'a>;
 
-    const SOURCE: Source = Source::Events;
     const WEIGHS: bool = true;
 
     fn build<'a>(

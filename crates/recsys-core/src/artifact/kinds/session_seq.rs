@@ -1,6 +1,6 @@
 //! `session_seq`: which items each user was shown after another one, and how often.
 
-use crate::artifact::content::{Build, Inputs, Source};
+use crate::artifact::content::{Build, Inputs};
 use crate::artifact::user_lists::{self, UserItems};
 use crate::counts::{self, CountError};
 use crate::domain::limit::Limits;
@@ -11,8 +11,6 @@ pub(crate) struct SessionSeq;
 
 impl Build for SessionSeq {
     type Row<'a> = UserItems<'a>;
-
-    const SOURCE: Source = Source::Events;
 
     fn build<'a>(
         inputs: &Inputs<'a>,
