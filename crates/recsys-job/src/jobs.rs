@@ -1,6 +1,6 @@
 //! The jobs, one function for each binary or command.
 
-use recsys_core::artifact::{Descriptor, Kind, Source};
+use recsys_core::artifact::{Kind, Source};
 use recsys_core::database::{Driver, Mode, Obsolete};
 use recsys_core::domain::stream::Stream;
 use recsys_core::domain::window::{Day, Window};
@@ -224,9 +224,10 @@ pub fn publish_staged(flags: &PublishJob, run: &Run) -> anyhow::Result<()> {
         any |= !staged.is_empty();
         let checked = check(&ctx, staged, |(), checked| checked)?;
         let mut hashes = WindowHashes::default();
-        let from_events = |of: &&Descriptor| of.key.kind.source() == Source::Events;
-        for artifact in checked.iter().map(|of| &of.descriptor).filter(from_events) {
-            check_staged(&ctx, artifact, &mut hashes)?;
+        for Checked { descriptor, .. } in &checked {
+            if descriptor.key.kind.source() == Source::Events {
+                check_staged(&ctx, descriptor, &mut hashes)?;
+            }
         }
         publishing.plan(checked.iter().map(|of| &of.descriptor))?;
         let store = |of: &Checked| publishing.store(&of.descriptor, &of.bytes, || Some(of.clone()));

@@ -69,14 +69,16 @@ pub(super) fn finish<'a, S: Scorer<u32, Score = u32>>(
     limits: &Limits,
     sink: &mut impl Sink<Neighbors<'a>>,
 ) -> Result<(), StoreError> {
-    let best_rows = pairs.fold(
-        || BestRows::new(limits),
-        |rows, item, counts| {
-            rows.push(RankedRow::new(item, best(scorer, item, &counts, limits.max_neighbors_per_item)));
-        },
-    )?;
-    let mut rows: Vec<RankedRow> = best_rows.into_iter().flat_map(|best| best.rows).collect();
-    keep_best_rows(&mut rows, limits.max_items_per_artifact);
+    let most = limits.max_items_per_artifact;
+    let best_rows = pairs.fold(Vec::new, |rows, item, counts| {
+        rows.push(RankedRow::new(item, best(scorer, item, &counts, limits.max_neighbors_per_item)));
+        // Pruned now and then, because each pruning looks at all of them.
+        if rows.len() > 2 * most.max(1024) {
+            keep_best_rows(rows, most);
+        }
+    })?;
+    let mut rows: Vec<RankedRow> = best_rows.into_iter().flatten().collect();
+    keep_best_rows(&mut rows, most);
     rows.sort_unstable_by_key(|row| row.item);
     let neighbors = |row: &RankedRow| Neighbors {
         item_id: Cow::Borrowed(items.get(row.item)),
@@ -103,25 +105,6 @@ impl RankedRow {
     /// Sort key: greatest total first, ties by item id.
     fn rank(&self) -> (Reverse<u64>, u32) {
         (Reverse(self.total), self.item)
-    }
-}
-
-/// Collects the best rows; holds some more until it prunes them.
-struct BestRows {
-    rows: Vec<RankedRow>,
-    most: usize,
-}
-
-impl BestRows {
-    fn new(limits: &Limits) -> Self {
-        Self { rows: Vec::new(), most: limits.max_items_per_artifact }
-    }
-
-    fn push(&mut self, row: RankedRow) {
-        self.rows.push(row);
-        if self.rows.len() > 2 * self.most.max(1024) {
-            keep_best_rows(&mut self.rows, self.most);
-        }
     }
 }
 

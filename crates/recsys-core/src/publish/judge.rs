@@ -37,15 +37,6 @@ pub struct Options {
     pub max_top_change: Option<TopChange>,
 }
 
-/// The stage of a publish at which it is judged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// Nothing is written yet.
-    Plan,
-    /// Blobs and records are in place.
-    Swap,
-}
-
 /// Outcome of publishing one artifact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -66,9 +57,8 @@ pub enum PublishOutcome {
 pub(super) struct Judge<'a> {
     pub(super) objects: &'a dyn Store,
     pub(super) registry: Registry<'a>,
-    pub(super) options: &'a Options,
+    pub(super) options: Options,
     pub(super) scope: &'a Scope,
-    pub(super) stage: Stage,
 }
 
 impl Judge<'_> {
@@ -134,7 +124,7 @@ impl Judge<'_> {
             return Err(PublishError::Empty { kind });
         }
         // Artifacts of different segments cannot be compared.
-        if self.stage == Stage::Swap && is_same_segment {
+        if is_same_segment {
             self.judge_size(new, old)?;
             self.judge_top(new, old)?;
         }

@@ -63,7 +63,7 @@ pub use registry::{Change, Registry, RegistryError};
 pub use rollback::{RollbackError, RollbackPlan, Target};
 pub use sweep::Removed;
 
-use judge::{Judge, Stage};
+use judge::Judge;
 
 use crate::artifact::Descriptor;
 use crate::domain::id::Scope;
@@ -113,16 +113,17 @@ impl Publisher<'_> {
         let registry = Registry::new(self.registry).at(self.change.horizon);
         let (current, _) = registry.manifest(scope)?.unzip();
         let holds = registry.holds(scope)?;
-        let (_, fates) = self.judge(scope, Stage::Plan).judge(current.as_ref(), &holds, artifacts)?;
+        // Large changes are refused at the swap: the blobs are stored by then, and people can look at them.
+        let options = Options { max_change: None, max_top_change: None, ..self.options.clone() };
+        let (_, fates) = self.judge(scope, options).judge(current.as_ref(), &holds, artifacts)?;
         if fates.contains(&PublishOutcome::Published) {
             registry.check_store()?;
         }
         Ok(())
     }
 
-    fn judge<'a>(&'a self, scope: &'a Scope, stage: Stage) -> Judge<'a> {
-        let registry = Registry::new(self.registry);
-        Judge { objects: self.objects, registry, options: &self.options, scope, stage }
+    fn judge<'a>(&'a self, scope: &'a Scope, options: Options) -> Judge<'a> {
+        Judge { objects: self.objects, registry: Registry::new(self.registry), options, scope }
     }
 
     /// Writes a blob and reads it back, as far as the store can do so invisibly; then waits for `passed` to say that its
@@ -199,7 +200,7 @@ impl Publisher<'_> {
     fn swap(&self, scope: &Scope, artifacts: &[&Descriptor]) -> Result<Published, PublishError> {
         let registry = Registry::new(self.registry).at(self.change.horizon);
         let (mut fates, mut seen, mut held) = (Vec::new(), None, Holds::new());
-        let judge = self.judge(scope, Stage::Swap);
+        let judge = self.judge(scope, self.options.clone());
         let decide = |current: Option<&Manifest>| {
             // Read after the manifest and before it is replaced: see `hold`.
             held = registry.holds(scope)?;

@@ -372,7 +372,7 @@ pub(crate) fn complete(
     built: Vec<(Draft, ArtifactReport)>,
 ) -> anyhow::Result<Vec<(Encoded, ArtifactReport)>> {
     let mut hashes = WindowHashes::default();
-    let mut one = |(draft, mut report): (Draft, ArtifactReport)| {
+    let one = |(draft, mut report): (Draft, ArtifactReport)| {
         let kind = report.kind;
         let source_hash = match kind.source() {
             Source::Catalog => plan.catalog.source_hash.clone(),
@@ -385,7 +385,7 @@ pub(crate) fn complete(
         ctx.meter.add(&report);
         Ok((encoded, report))
     };
-    built.into_iter().map(|artifact| one(artifact)).collect()
+    built.into_iter().map(one).collect()
 }
 
 /// Stages an artifact, and notes where in its report.
