@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 
-use crate::artifact::{ArtifactKey, DocumentError};
+use crate::artifact::{ArtifactKey, Descriptor, DocumentError, Encoded};
 use crate::domain::class::Class;
 use crate::domain::limit::{LimitExceeded, Limits};
 use crate::encoding::hash::is_sha256;
@@ -46,9 +46,11 @@ impl StagingError {
     }
 }
 
-/// A staged artifact, not checked yet.
+/// A document that is handed on as the artifact of a key with a version; nobody has checked that it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Staged {
+    /// Kind, scope, segment and window.
+    pub key: ArtifactKey,
     /// Name of its file in messages.
     pub name: String,
     /// The version in its file name.
@@ -76,7 +78,9 @@ impl<'a> Staging<'a> {
     /// Stages an artifact and makes it the current one of its window. Returns the name of its file in messages.
     ///
     /// An intact artifact of the same version and source stays as it is.
-    pub fn put(&self, key: &ArtifactKey, version: &str, bytes: &[u8]) -> Result<String, StagingError> {
+    pub fn put(&self, artifact: &Encoded) -> Result<String, StagingError> {
+        let (Descriptor { key, build, .. }, bytes) = (&artifact.descriptor, &artifact.bytes);
+        let version = &build.version;
         let folder = folder(key);
         let file = layout::staged(&folder, version);
         if !self.holds_build(&file, key, bytes)? {
@@ -116,7 +120,7 @@ impl<'a> Staging<'a> {
             .check_artifact_bytes(usize::try_from(bytes).unwrap_or(usize::MAX))
             .map_err(|exceeded| exceeded.in_place(&name))?;
         let bytes = self.store.read_at_most(&file, MAX_ARTIFACT_BYTES)?.ok_or_else(dangling)?;
-        Ok(Some(Staged { name, version, bytes: bytes.into() }))
+        Ok(Some(Staged { key: key.clone(), name, version, bytes: bytes.into() }))
     }
 
     /// Name of the folder of a window in messages.

@@ -9,7 +9,7 @@ mod published;
 use std::sync::Arc;
 
 use published::{Pointers, Shelf, candidates, publish, roll_back};
-use recsys_core::publish::{Candidate, PublishError, PublishOutcome, RegistryError, RollbackError};
+use recsys_core::publish::{Checked, PublishError, PublishOutcome, RegistryError, RollbackError};
 use recsys_core::storage::Store;
 use recsys_testkit::faulty::{CarelessStore, FaultyStore, Plan, StaleStore, When};
 use recsys_testkit::place::Place;
@@ -50,7 +50,7 @@ fn fail_everywhere(
 }
 
 /// Publishes `candidates`.
-fn publishing(candidates: &[Candidate]) -> impl Fn(&dyn Store, &dyn Store) -> Result<(), String> {
+fn publishing(candidates: &[Checked]) -> impl Fn(&dyn Store, &dyn Store) -> Result<(), String> {
     |objects, registry| publish(objects, registry, candidates).map(drop).map_err(|error| error.to_string())
 }
 
@@ -146,7 +146,7 @@ fn racing_publishers_with_late_reads_lose_nothing() {
         });
         let current = shelf.seen().unwrap();
         for candidate in candidates(2) {
-            assert!(current[&candidate.key.kind].contains(&candidate.build.version));
+            assert!(current[&candidate.descriptor.key.kind].contains(&candidate.descriptor.build.version));
         }
         assert_eq!(shelf.chain().len(), 3);
     }

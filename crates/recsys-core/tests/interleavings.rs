@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use published::{candidates, publish, publish_within, roll_back_within};
 use recsys_core::artifact::Kind;
 use recsys_core::publish::{
-    BlobError, Candidate, Change, ClaimsError, Collection, GarbageError, HistoryEntry, Hold, Keep,
+    BlobError, Change, Checked, ClaimsError, Collection, GarbageError, HistoryEntry, Hold, Keep,
     LeaseTimeouts, Manifest, Options, PublishError, Reason, Registry, RegistryError, Remover, RollbackError,
     RollbackPlan, Target,
 };
@@ -29,10 +29,10 @@ use recsys_testkit::scope::scope;
 const NO_TIME: LeaseTimeouts = LeaseTimeouts { wait: Duration::ZERO, silence: Duration::ZERO };
 
 /// `popularity` of a few days: one kind keeps the number of interleavings small.
-static DAYS: LazyLock<Vec<Candidate>> =
+static DAYS: LazyLock<Vec<Checked>> =
     LazyLock::new(|| (0..4).map(|day| candidates(day + 1).swap_remove(0)).collect());
 
-fn day(number: usize) -> &'static [Candidate] {
+fn day(number: usize) -> &'static [Checked] {
     std::slice::from_ref(&DAYS[number - 1])
 }
 
@@ -157,7 +157,6 @@ fn roll_back_to_first_and_hold(stores: &Stores) -> bool {
 
 fn rollback() -> Change {
     Change {
-        reason: Reason::Rollback,
         by: "test@host".to_owned(),
         run_id: None,
         note: None,

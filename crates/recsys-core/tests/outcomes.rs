@@ -299,11 +299,11 @@ fn best(counts: &Counts, most: usize, field: &str) -> Value {
 /// The content of the artifact of a kind.
 fn content(kind: Kind, table: &EventTable, limits: &Limits, budget: &Budget) -> Value {
     let catalog = Catalog::default();
-    let built = kind.build(&Inputs { events: table, catalog: &catalog, budget }, limits).unwrap();
-    built.content.check(limits).unwrap();
+    let (payload, _) = kind.build(&Inputs { events: table, catalog: &catalog, budget }, limits).unwrap();
+    payload.check(limits).unwrap();
     let window = Window::ending_with(day(DAYS[2]), 3).unwrap();
     let key = ArtifactKey { kind, scope: scope(), segment: None, window };
-    let bytes = Draft::new(&key, &built.content).finish("2026-01-04T00:00:00Z", &sha256(b"")).bytes;
+    let bytes = Draft::new(&key, &payload).finish("2026-01-04T00:00:00Z", &sha256(b"")).bytes;
     let mut document: Value = serde_json::from_slice(&bytes).unwrap();
     let field = if kind == Kind::Popularity {
         "items"

@@ -11,7 +11,6 @@ use std::vec;
 
 use common::{DAYS, Layout, budget, day, files, key_for, layout, lines, payload, text};
 use proptest::prelude::*;
-use recsys_core::artifact::item_list::ItemList;
 use recsys_core::artifact::{ArtifactKey, Draft, Inputs, ItemCount, Kind, Payload, version};
 use recsys_core::canonical::{Canonical, CanonicalError, DayRows, Reader};
 use recsys_core::columnar::spill::Budget;
@@ -57,9 +56,9 @@ fn versions_within(days: &[DayRows], segment: Option<&str>, limits: &Limits, bud
     let inputs = Inputs { events: &events, catalog: &catalog, budget };
     let window = Window::ending_with(day(DAYS[2]), 3).unwrap();
     let version = |kind: Kind| {
-        let built = kind.build(&inputs, limits).unwrap();
+        let (payload, _) = kind.build(&inputs, limits).unwrap();
         let key = ArtifactKey { kind, scope: scope(), segment: segment.clone(), window };
-        Draft::new(&key, &built.content).version
+        Draft::new(&key, &payload).version
     };
     EVENT_KINDS.map(version).to_vec()
 }
@@ -254,8 +253,8 @@ proptest! {
         let encoded = Draft::new(&key, &payload).finish(&built_at, &sha256(b""));
         let read = key.kind.parse(&encoded.bytes).unwrap();
         prop_assert_eq!((&read.key, &read.payload, &read.build.built_at), (&key, &payload, &built_at));
-        prop_assert_eq!(&read.build.version, &encoded.version);
-        prop_assert_eq!(version(&read.key, &read.payload), encoded.version.clone());
+        prop_assert_eq!(&read.build.version, &encoded.descriptor.build.version);
+        prop_assert_eq!(version(&read.key, &read.payload), encoded.descriptor.build.version.clone());
         prop_assert_eq!(&Draft::new(&read.key, &read.payload).finish(&built_at, &sha256(b"")), &encoded);
         // Laid out otherwise, it is still the same document.
         let value: Value = serde_json::from_slice(&encoded.bytes).unwrap();
@@ -429,11 +428,11 @@ fn an_event_that_is_a_list_is_refused() {
 /// Consumers parse by the schema, so a blob that only this crate can read must not pass its check.
 #[test]
 fn a_document_with_lists_in_place_of_objects_is_refused() {
-    let payload = Payload::Popularity(ItemList(vec![ItemCount { item_id: "A".into(), count: 3 }]));
+    let payload = Payload::Popularity(vec![ItemCount { item_id: "A".into(), count: 3 }]);
     let window = Window::ending_with(day(DAYS[0]), 1).unwrap();
     let key = ArtifactKey { kind: Kind::Popularity, scope: scope(), segment: None, window };
     let encoded = Draft::new(&key, &payload).finish("2026-01-02T00:00:00Z", &sha256(b""));
-    let text = String::from_utf8(encoded.bytes).unwrap();
+    let text = String::from_utf8(encoded.bytes.into()).unwrap();
     for (object, list) in [
         (r#"{"item_id":"A","count":3}"#, r#"["A",3]"#),
         (

@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use published::{Shelf, candidates, publish, roll_back};
-use recsys_core::artifact::Kind;
+use published::{Shelf, candidates, change, publish, roll_back};
+use recsys_core::artifact::{Descriptor, Kind};
 use recsys_core::domain::limit::Limits;
 use recsys_core::encoding::hash::sha256;
 use recsys_core::publish::{
-    Candidate, Change, LeaseTimeouts, PublishError, PublishOutcome, Reason, Record, Registry, RegistryError,
+    Change, Checked, LeaseTimeouts, PublishError, PublishOutcome, Reason, Record, Registry, RegistryError,
     RollbackError, RollbackPlan, Target,
 };
 use recsys_core::storage::{Condition, Store, layout};
@@ -33,18 +33,18 @@ fn a_record_describes_the_blob_that_is_there() {
         let text = String::from_utf8(candidate.bytes.to_vec()).unwrap();
         let text = text.replace("2026-01-09T00:00:00Z", "2026-01-10T00:00:00.5Z");
         let text = text.replace(&sha256(b""), &sha256(b"other"));
-        let Candidate { key, build, .. } = candidate;
-        Candidate::check(key, &build.version, text.into_bytes().into(), &Limits::default()).unwrap()
+        let Descriptor { key, build, .. } = &candidate.descriptor;
+        Checked::new(key, &build.version, text.into_bytes().into(), &Limits::default()).unwrap()
     });
     shelf.publish(&later.collect::<Vec<_>>());
     for candidate in earlier {
-        let key = layout::record(&scope(), candidate.key.kind, &candidate.build.version);
+        let key = candidate.descriptor.record_key();
         let record = shelf.store("registry").read(&key).unwrap().unwrap();
         let record: Record = serde_json::from_slice(&record).unwrap();
         assert_eq!(record.bytes, candidate.bytes.len() as u64);
         assert_eq!(
             (record.built_at, record.source_hash),
-            (candidate.build.built_at, candidate.build.source_hash)
+            (candidate.descriptor.build.built_at, candidate.descriptor.build.source_hash)
         );
     }
 }
@@ -88,7 +88,7 @@ fn publishers_that_race_for_different_kinds_both_get_their_way() {
         });
         let current = shelf.seen().unwrap();
         for candidate in candidates(2) {
-            assert!(current[&candidate.key.kind].contains(&candidate.build.version));
+            assert!(current[&candidate.descriptor.key.kind].contains(&candidate.descriptor.build.version));
         }
         assert_eq!(shelf.chain().len(), 3);
     }
@@ -123,27 +123,22 @@ fn the_entry_of_an_attempt_that_lost_is_not_taken_for_the_one_that_won() {
     let registry = shelf.store("registry");
     let registry = Registry::new(&*registry);
     let pointers = |day| -> BTreeMap<Kind, String> {
-        let uri = |candidate: &Candidate| format!("memory://somewhere/{}", candidate.build.version);
-        candidates(day).iter().map(|candidate| (candidate.key.kind, uri(candidate))).collect()
+        let uri = |candidate: &Checked| format!("memory://somewhere/{}", candidate.descriptor.build.version);
+        candidates(day).iter().map(|candidate| (candidate.descriptor.key.kind, uri(candidate))).collect()
     };
-    let change = |second| Change {
-        reason: Reason::Publish,
-        by: "test@host".to_owned(),
-        run_id: None,
-        note: None,
-        now: Timestamp::from_second(second).unwrap(),
-        horizon: Timestamp::MAX,
-        timeouts: LeaseTimeouts::default(),
-    };
+    let change =
+        |second| Change { now: Timestamp::from_second(second).unwrap(), ..change(LeaseTimeouts::default()) };
     let mut races = 0;
     let winner = registry.swap(
         &scope(),
+        Reason::Publish,
         &change(100),
         |_| {
             races += 1;
             if races == 1 {
                 registry.swap::<RegistryError>(
                     &scope(),
+                    Reason::Publish,
                     &change(50),
                     |_| Ok(Some(pointers(2))),
                     |_| Ok(None),
@@ -303,19 +298,11 @@ fn a_rollback_of_one_kind_lets_the_others_move() {
         RollbackPlan::new(&registry, &*objects, &scope(), &Target::Steps(1), Some(Kind::Cooc)).unwrap();
     let [popularity, cooc] = [candidates(3).swap_remove(0), candidates(3).swap_remove(1)];
     shelf.publish(std::slice::from_ref(&popularity));
-    let change = Change {
-        reason: Reason::Rollback,
-        by: "test@host".to_owned(),
-        run_id: None,
-        note: None,
-        now: Timestamp::UNIX_EPOCH,
-        horizon: Timestamp::MAX,
-        timeouts: LeaseTimeouts::default(),
-    };
+    let change = change(LeaseTimeouts::default());
     plan.carry_out(&registry, &*objects, &scope(), &change).unwrap().unwrap();
     let current = shelf.seen().unwrap();
-    assert!(current[&Kind::Popularity].contains(&popularity.build.version));
-    assert!(current[&Kind::Cooc].contains(&candidates(1)[1].build.version));
+    assert!(current[&Kind::Popularity].contains(&popularity.descriptor.build.version));
+    assert!(current[&Kind::Cooc].contains(&candidates(1)[1].descriptor.build.version));
     shelf.publish(&[cooc]);
     let overtaken = plan.carry_out(&registry, &*objects, &scope(), &change);
     assert!(matches!(overtaken, Err(RollbackError::Overtaken(_))), "{overtaken:?}");
@@ -328,7 +315,7 @@ fn a_rollback_writes_the_records_that_are_missing() {
     shelf.publish(&candidates(1));
     shelf.publish(&candidates(2));
     let registry = shelf.store("registry");
-    let key = |candidate: &Candidate| layout::record(&scope(), candidate.key.kind, &candidate.build.version);
+    let key = |candidate: &Checked| candidate.descriptor.record_key();
     let records = || candidates(1).iter().map(|it| registry.read(&key(it)).unwrap()).collect::<Vec<_>>();
     let before = records();
     for candidate in candidates(1) {

@@ -6,7 +6,6 @@ use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use recsys_core::artifact::item_list::ItemList;
 use recsys_core::artifact::{ArtifactKey, Draft, Encoded, ItemCount, Kind, Payload};
 use recsys_core::domain::id::Segment;
 use recsys_core::domain::limit::Limits;
@@ -31,7 +30,7 @@ fn key(segment: Option<&str>) -> ArtifactKey {
 /// An artifact with one item, built from `source` at `built_at`.
 fn artifact(item: &str, source: &str, built_at: &str) -> Encoded {
     let items = vec![ItemCount { item_id: Cow::Borrowed(item), count: 1 }];
-    let payload = Payload::Popularity(ItemList(items));
+    let payload = Payload::Popularity(items);
     Draft::new(&key(None), &payload).finish(built_at, &sha256(source.as_bytes()))
 }
 
@@ -42,7 +41,7 @@ struct Stage(Folder);
 impl Stage {
     /// Stages an artifact; returns what is current afterwards.
     fn put(&self, encoded: &Encoded) -> Staged {
-        let name = Staging::new(&self.0.store).put(&key(None), &encoded.version, &encoded.bytes).unwrap();
+        let name = Staging::new(&self.0.store).put(encoded).unwrap();
         let current = self.current().unwrap().unwrap();
         assert_eq!(current.name, name);
         current
@@ -57,7 +56,7 @@ impl Stage {
     }
 
     fn blob(&self, encoded: &Encoded) -> PathBuf {
-        self.path(&format!("{}.json", encoded.version))
+        self.path(&format!("{}.json", encoded.descriptor.build.version))
     }
 
     fn pointer(&self) -> PathBuf {
@@ -84,10 +83,13 @@ fn the_layout_is_the_one_that_jobs_exchange() {
     let built = artifact("A", "x", NOON);
     let staged = folder.put(&built);
     assert_eq!(fs::read(folder.blob(&built)).unwrap(), built.bytes);
-    assert_eq!(fs::read_to_string(folder.pointer()).unwrap(), format!("{}\n", built.version));
+    assert_eq!(
+        fs::read_to_string(folder.pointer()).unwrap(),
+        format!("{}\n", built.descriptor.build.version)
+    );
     assert_eq!(folder.files().len(), 2);
     assert_eq!(staged.name, folder.blob(&built).display().to_string());
-    assert_eq!((&staged.version, &staged.bytes[..]), (&built.version, &built.bytes[..]));
+    assert_eq!((&staged.version, &staged.bytes[..]), (&built.descriptor.build.version, &built.bytes[..]));
     assert_eq!(folder.current().unwrap().unwrap(), staged);
 
     let segment = key(Some("new"));
@@ -95,8 +97,9 @@ fn the_layout_is_the_one_that_jobs_exchange() {
     assert!(staging.current(&segment, &Limits::default()).unwrap().is_none());
     let name = folder.0.path("demo/home/new/popularity/2026-01-01_2026-01-03");
     assert_eq!(staging.name(&segment), name.display().to_string());
-    let other = artifact("B", "x", NOON);
-    staging.put(&segment, &other.version, &other.bytes).unwrap();
+    let mut other = artifact("B", "x", NOON);
+    other.descriptor.key = segment;
+    staging.put(&other).unwrap();
     assert!(name.join("current.version").exists());
     assert_eq!(folder.current().unwrap().unwrap(), staged, "segments do not touch each other");
 }
@@ -110,13 +113,13 @@ fn without_a_pointer_nothing_is_staged() {
     fs::remove_file(folder.pointer()).unwrap();
     assert!(folder.current().unwrap().is_none(), "an artifact alone is a build that was cut off");
     folder.put(&built);
-    assert_eq!(folder.current().unwrap().unwrap().version, built.version);
+    assert_eq!(folder.current().unwrap().unwrap().version, built.descriptor.build.version);
 }
 
 #[test]
 fn a_pointer_that_holds_no_version_is_named() {
     let folder = Stage::default();
-    let version = artifact("A", "x", NOON).version;
+    let version = artifact("A", "x", NOON).descriptor.build.version;
     for garbage in [
         Vec::new(),
         b"\n".to_vec(),
@@ -142,7 +145,7 @@ fn a_pointer_that_holds_no_version_is_named() {
     folder.put(&built);
     assert_eq!(folder.current().unwrap().unwrap().bytes, built.bytes);
     // What an editor adds at the end does no harm.
-    folder.set_pointer(format!("{}\r\n", built.version));
+    folder.set_pointer(format!("{}\r\n", built.descriptor.build.version));
     assert_eq!(folder.current().unwrap().unwrap().bytes, built.bytes);
 }
 
@@ -194,7 +197,7 @@ fn staging_again_touches_nothing() {
 fn the_same_content_from_another_source_is_written() {
     let folder = Stage::default();
     let (before, after) = (artifact("A", "x", NOON), artifact("A", "y", EVENING));
-    assert_eq!(before.version, after.version);
+    assert_eq!(before.descriptor.build.version, after.descriptor.build.version);
     folder.put(&before);
     assert_eq!(folder.put(&after).bytes, after.bytes);
     assert_eq!(fs::read(folder.blob(&after)).unwrap(), after.bytes);
@@ -220,7 +223,7 @@ fn a_damaged_artifact_of_the_same_name_is_replaced() {
     let folder = Stage::default();
     let built = artifact("A", "x", NOON);
     folder.put(&built);
-    let text = String::from_utf8(built.bytes.clone()).unwrap();
+    let text = String::from_utf8(built.bytes.to_vec()).unwrap();
     let other = artifact("B", "x", NOON);
     let edits = [
         // Cut short at every place.
@@ -231,15 +234,15 @@ fn a_damaged_artifact_of_the_same_name_is_replaced() {
             text.replace("2026-01-03", "2026-01-04").into(),
             text.replace("{\"v\":1", "{\"v\":1,\"note\":\"edited by hand\"").into(),
             text.replace(&sha256(b"x"), "unknown").into(),
-            text.replace(&built.version, &other.version).into(),
+            text.replace(&built.descriptor.build.version, &other.descriptor.build.version).into(),
             format!("{text}{text}").into(),
-            other.bytes,
+            other.bytes.into(),
             vec![0; text.len()],
         ],
         // In the time alone.
         [b'\n', b'\\', 0xff]
             .map(|byte| {
-                let mut edit = built.bytes.clone();
+                let mut edit = built.bytes.to_vec();
                 edit[text.find(NOON).unwrap()] = byte;
                 edit
             })

@@ -67,7 +67,7 @@ fn artifact(found: &Artifact<'_>) {
 
     assert_eq!(version(key, payload), build.version);
     let written = Draft::new(key, payload).finish(&build.built_at, &build.source_hash);
-    assert_eq!(written.version, build.version);
+    assert_eq!(written.descriptor.build.version, build.version);
     assert_eq!(key.kind.parse(&written.bytes).unwrap(), *found);
     let outline = payload.outline();
     let changes = compare(Some(&outline), Some(&outline), 3);

@@ -4,11 +4,11 @@ use recsys_core::artifact::{Kind, Source};
 use recsys_core::database::{Driver, Mode, Obsolete};
 use recsys_core::domain::window::{Day, Window};
 use recsys_core::input::catalog::Catalog;
-use recsys_core::publish::Planned;
+use recsys_core::publish::Checked;
 use recsys_core::table::WindowCache;
 use recsys_core::threads::parallel::try_map;
 
-use crate::pipeline::build::{Plan, artifact_key, build_documents, stage};
+use crate::pipeline::build::{Plan, artifact_key, build_complete, stage};
 use crate::pipeline::catalog::write_catalog;
 use crate::pipeline::context::Context;
 use crate::pipeline::database::Target;
@@ -79,7 +79,7 @@ fn build_and_stage(ctx: &Context, plan: &Plan<'_>, days: Vec<Day>, json: bool) -
     let mut cache = WindowCache::default();
     Summary::new(ctx, json).each_day(days, |day, summary| {
         drop(cache.take_before(plan.first_day(ctx, day)?));
-        for document in build_documents(ctx, plan, &mut cache, day)? {
+        for document in build_complete(ctx, plan, &mut cache, day)? {
             let report = stage(ctx, &document)?;
             let output = summary.about(day);
             output.line(&report);
@@ -115,21 +115,22 @@ pub fn publish_staged(flags: &PublishJob, run: &Run) -> anyhow::Result<()> {
         for kind in Kind::ALL {
             let key = artifact_key(&ctx, &flags.artifacts, *kind, *day)?;
             match ctx.staging().current(&key, &ctx.config.limits)? {
-                Some(artifact) => staged.push((key, artifact)),
+                Some(artifact) => staged.push(artifact),
                 None if ctx.config.artifact_kinds.contains(kind) => missing.push(key),
                 None => {}
             }
         }
         any |= !staged.is_empty();
-        let candidates = check(&ctx, staged)?;
+        let checked = check(&ctx, staged)?;
         let mut hashes = ctx.source_hashes();
-        for candidate in candidates.iter().filter(|of| of.key.kind.source() == Source::Events) {
-            check_staged(&ctx, candidate, &mut hashes)?;
+        for Checked { descriptor, .. } in &checked {
+            if descriptor.key.kind.source() == Source::Events {
+                check_staged(&ctx, descriptor, &mut hashes)?;
+            }
         }
-        let planned: Vec<Planned> = candidates.iter().map(Planned::from).collect();
-        publisher.plan(&ctx.scope, &planned)?;
-        stored.extend(try_map(planned.iter().zip(&candidates), |(planned, candidate)| {
-            publisher.store(publisher.prepare(planned, &candidate.bytes)?, candidate)
+        publisher.plan(&ctx.scope, checked.iter().map(|it| &it.descriptor))?;
+        stored.extend(try_map(&checked, |checked| {
+            publisher.store(publisher.prepare(&checked.descriptor, &checked.bytes)?, checked)
         })?);
     }
     if !any {

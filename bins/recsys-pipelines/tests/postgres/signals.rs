@@ -37,9 +37,9 @@ fn expected(pilot: &Pilot) -> Vec<String> {
         let (_, bytes) = &files[&format!("{version}.json")];
         match kind.parse(bytes).unwrap().payload {
             Payload::Popularity(items) => {
-                rows.extend(items.0.iter().map(|item| (item.item_id.to_string(), String::new(), item.count)));
+                rows.extend(items.iter().map(|item| (item.item_id.to_string(), String::new(), item.count)));
             }
-            Payload::Cooc(payload) => rows.extend(payload.0.iter().flat_map(|row| {
+            Payload::Cooc(payload) => rows.extend(payload.iter().flat_map(|row| {
                 row.items.iter().map(|item| (row.item_id.to_string(), item.item_id.to_string(), item.count))
             })),
             other => panic!("{other:?}"),

@@ -197,11 +197,11 @@ fn row_ids<'a>(side: Option<&Outline<'a>>) -> HashSet<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::artifact::item_list::{ItemCount, ItemList};
-    use crate::artifact::neighbors::{NeighborLists, Neighbors};
+    use crate::artifact::item_list::ItemCount;
+    use crate::artifact::neighbors::Neighbors;
     use crate::artifact::outline::Weight;
-    use crate::artifact::tagged_items::{TaggedItem, TaggedItems};
-    use crate::artifact::user_lists::{ItemScore, UserItems, UserLists};
+    use crate::artifact::tagged_items::TaggedItem;
+    use crate::artifact::user_lists::{ItemScore, UserItems};
     use proptest::prelude::*;
     use recsys_testkit::seed::cases;
 
@@ -228,7 +228,7 @@ mod tests {
             item_id: (*item).into(),
             tags: tags.iter().map(|tag| (*tag).into()).collect(),
         };
-        Payload::ContentSim(TaggedItems(items.iter().map(item).collect()))
+        Payload::ContentSim(items.iter().map(item).collect())
     }
 
     fn moves(changes: &ItemChanges) -> Vec<(&str, usize, usize, i64)> {
@@ -294,7 +294,7 @@ mod tests {
         let owned = |expected: &[(&str, u128)]| -> Vec<(String, u128)> {
             expected.iter().map(|(item, weight)| ((*item).to_owned(), *weight)).collect()
         };
-        let items = Payload::Popularity(ItemList(counts(&[("b", 3), ("a", 2)])));
+        let items = Payload::Popularity(counts(&[("b", 3), ("a", 2)]));
         assert_eq!(weights(&items), owned(&[("a", 2_000_000), ("b", 3_000_000)]));
         assert_eq!(items.outline().rows, None);
 
@@ -304,13 +304,12 @@ mod tests {
             items: counts(items),
         };
         let rows = vec![row("a", &[("b", 4), ("d", 2)]), row("b", &[("a", 4)]), row("c", &[])];
-        let pairs = Payload::Cooc(NeighborLists(rows));
+        let pairs = Payload::Cooc(rows);
         assert_eq!(weights(&pairs), owned(&[("a", 6_000_000), ("b", 4_000_000), ("c", 0)]));
         assert_eq!(pairs.outline().rows, Some((RowsOf::Items, vec!["a", "b", "c"])));
 
         let scores = users(&[("u1", &[("a", 2.0), ("b", 0.5)]), ("u2", &[]), ("u3", &[("a", 1.0)])]);
-        for payload in [Payload::Implicit(UserLists(scores.clone())), Payload::SessionSeq(UserLists(scores))]
-        {
+        for payload in [Payload::Implicit(scores.clone()), Payload::SessionSeq(scores)] {
             assert_eq!(weights(&payload), owned(&[("a", 3_000_000), ("b", 500_000)]));
             assert_eq!(payload.outline().rows, Some((RowsOf::Users, vec!["u1", "u2", "u3"])));
         }
@@ -320,7 +319,7 @@ mod tests {
     fn rows_are_counted_by_their_ids() {
         let before = users(&[("u1", &[("a", 1.0)]), ("u2", &[])]);
         let after = users(&[("u2", &[("a", 1.0)]), ("u3", &[]), ("u4", &[])]);
-        let [before, after] = [before, after].map(|users| Payload::SessionSeq(UserLists(users)));
+        let [before, after] = [before, after].map(Payload::SessionSeq);
         let (before, after) = (before.outline(), after.outline());
         let both = compare(Some(&before), Some(&after), 10);
         assert!(both.items.is_empty());

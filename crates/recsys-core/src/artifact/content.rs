@@ -1,13 +1,9 @@
-//! The traits of artifact content: its shape, and how a kind builds it.
+//! How a kind builds its content.
 
-use serde::Deserialize;
-
-use super::document_reader::Plain;
-use super::encode::Encode;
-use super::outline::{Outline, RowsOf};
+use super::row::Row;
 use crate::columnar::spill::Budget;
 use crate::counts::CountError;
-use crate::domain::limit::{LimitExceeded, Limits};
+use crate::domain::limit::Limits;
 use crate::input::catalog::Catalog;
 use crate::table::events::EventTable;
 use crate::threads::ordered::Sink;
@@ -32,58 +28,12 @@ pub struct Inputs<'a> {
     pub budget: &'a Budget,
 }
 
-/// The result of a build.
-#[derive(Debug)]
-pub struct Built<T> {
-    /// The content: a [`Payload`](super::Payload), or a [`Draft`](super::Draft) of the document.
-    pub content: T,
-    /// Number of sessions skipped because they have more than `max_items_per_session` items.
-    pub skipped_sessions: u64,
-}
-
-/// A defect in the content of an artifact.
-#[derive(Debug, thiserror::Error)]
-pub enum Defect {
-    /// The content breaks a rule of its kind.
-    #[error("{0}")]
-    Content(String),
-    /// The content exceeds a limit.
-    #[error(transparent)]
-    Limit(#[from] LimitExceeded),
-}
-
-/// The shape of content: a list of rows in one field, with its checks and comparison.
-pub(crate) trait Content<'a>: Deserialize<'a> {
-    /// An entry of the outermost list.
-    type Row: Encode + Plain<'a>;
-
-    /// The field that holds the rows.
-    const FIELD: &'static str;
-    /// Whether rows belong to items or users.
-    const ROWS: RowsOf;
-
-    /// The content that consists of `rows`.
-    fn of(rows: Vec<Self::Row>) -> Self;
-
-    /// The outermost list.
-    fn rows(&self) -> &[Self::Row];
-
-    /// Checks order, scores and limits.
-    fn check(&self, limits: &Limits) -> Result<(), Defect>;
-
-    /// The ranked lists of items, each with the item or user it belongs to; empty if nothing is ranked.
-    fn lists(&self) -> Vec<(&str, Vec<&str>)>;
-
-    /// The items and rows that comparisons use.
-    fn outline(&self) -> Outline<'_>;
-}
-
-/// A kind: its input, its counts and scores, and the shape of its content.
+/// A kind: its input, its counts and scores, and the shape of its rows.
 pub(crate) trait Build {
-    type Content<'a>: Content<'a>;
+    type Row<'a>: Row<'a>;
 
     /// The input it is built from.
-    const SOURCE: Source;
+    const SOURCE: Source = Source::Events;
     /// Whether it counts weighted events, including outcomes, instead of exposures only.
     const WEIGHS: bool = false;
 
@@ -92,6 +42,6 @@ pub(crate) trait Build {
     fn build<'a>(
         inputs: &Inputs<'a>,
         limits: &Limits,
-        sink: &mut impl Sink<<Self::Content<'a> as Content<'a>>::Row>,
+        sink: &mut impl Sink<Self::Row<'a>>,
     ) -> Result<u64, CountError>;
 }

@@ -3,21 +3,23 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use bytes::Bytes;
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::content::{Build, Built, Content, Inputs};
+use super::content::{Build, Inputs};
 use super::document_reader;
-use super::encode::{Encode, Encoder};
+use super::encode::Encoder;
 use super::key::ArtifactKey;
 use super::kind::Kind;
+use super::row::Row;
 use crate::counts::CountError;
 use crate::domain::id::{Scope, Segment, Surface, Tenant};
 use crate::domain::limit::Limits;
 use crate::domain::window::Window;
 use crate::encoding::hash::{HashWriter, is_sha256};
 use crate::encoding::json::{self, error_in_words};
-use crate::threads::ordered;
+use crate::storage::layout;
 
 /// How and when an artifact was built. The version does not depend on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +34,31 @@ pub struct BuildInfo {
 }
 
 json::object!(BuildInfo and Serialize);
+
+/// What is known of a document without its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Descriptor {
+    /// Kind, scope, segment and window.
+    pub key: ArtifactKey,
+    /// Version, build time and source hash.
+    pub build: BuildInfo,
+    /// Number of rows in the outermost list.
+    pub rows: u64,
+    /// Size of the document in bytes.
+    pub bytes: u64,
+}
+
+impl Descriptor {
+    /// The key of its blob in an object store.
+    pub fn blob_key(&self) -> String {
+        layout::blob(&self.key.scope, self.key.kind, &self.build.version)
+    }
+
+    /// The key of its record in a registry.
+    pub fn record_key(&self) -> String {
+        layout::record(&self.key.scope, self.key.kind, &self.build.version)
+    }
+}
 
 /// Why a document is not the expected artifact.
 #[derive(Debug, thiserror::Error)]
@@ -72,43 +99,28 @@ struct Head<'a> {
     window: Window,
 }
 
-/// Computes the version of content of `kind`; `fill` adds its rows.
-pub(super) fn version_of(
+/// Encodes a document up to the value of `build`, hands it to `out` piece by piece, and computes its version; `fill` adds
+/// the rows.
+pub(super) fn encode_open<T>(
     key: &ArtifactKey,
-    kind: Kind,
     field: &str,
-    fill: impl FnOnce(&mut Encoder<'_>),
-) -> String {
-    let mut hash = HashWriter::default();
-    let mut out = |part: &[u8]| hash.update(part);
-    encode_open(key, kind, field, &mut out, fill);
-    blank(hash)
-}
-
-/// Writes the document up to the value of `build` to `out`, piece by piece; `fill` adds the rows.
-fn encode_open<T>(
-    key: &ArtifactKey,
-    kind: Kind,
-    field: &str,
-    out: &mut (dyn FnMut(&[u8]) + Send),
+    mut out: impl FnMut(&[u8]) + Send,
     fill: impl FnOnce(&mut Encoder<'_>) -> T,
-) -> T {
-    let ArtifactKey { kind: _, scope: Scope { tenant, surface }, segment, window } = key;
-    let segment = segment.as_ref();
-    let head = Head { v: 1, artifact_type: kind, tenant, surface, segment, window: *window };
-    let head = json::to_vec(&head);
-    out(&head[..head.len() - 1]);
-    out(b",\"");
-    out(field.as_bytes());
-    out(b"\":[");
-    let filled = fill(&mut Encoder::new(out));
-    out(b"],\"build\":");
-    filled
-}
-
-/// Encodes existing rows on all threads.
-pub(super) fn encode(rows: &[impl Encode], encoder: &mut Encoder<'_>) {
-    ordered::map(rows, |row| row, encoder);
+) -> (String, T) {
+    let ArtifactKey { kind, scope: Scope { tenant, surface }, segment, window } = key;
+    let (artifact_type, segment) = (*kind, segment.as_ref());
+    let head = json::to_vec(&Head { v: 1, artifact_type, tenant, surface, segment, window: *window });
+    let mut hash = HashWriter::default();
+    let mut push = |part: &[u8]| {
+        hash.update(part);
+        out(part);
+    };
+    push(&head[..head.len() - 1]);
+    push(format!(",\"{field}\":[").as_bytes());
+    let filled = fill(&mut Encoder::new(&mut push));
+    push(b"],\"build\":");
+    hash.update(BLANK);
+    (hash.finish(), filled)
 }
 
 /// Builds the document of an artifact of kind `K`.
@@ -116,15 +128,16 @@ pub(super) fn draft<K: Build>(
     key: &ArtifactKey,
     inputs: &Inputs<'_>,
     limits: &Limits,
-) -> Result<Built<Draft>, CountError> {
-    let (content, skipped_sessions) =
-        Draft::fill(key, key.kind, K::Content::FIELD, |encoder| K::build(inputs, limits, encoder));
-    Ok(Built { content, skipped_sessions: skipped_sessions? })
+) -> Result<(Draft, u64), CountError> {
+    let (draft, skipped) = Draft::fill(key, K::Row::FIELD, |encoder| K::build(inputs, limits, encoder));
+    Ok((draft, skipped?))
 }
 
-/// An encoded artifact with a known version and a missing `build` block.
+/// An artifact whose rows are encoded and whose version is known. Only the `build` block is missing, because the hash of
+/// the source may not be known yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draft {
+    key: ArtifactKey,
     /// The document up to the value of `build`.
     bytes: Vec<u8>,
     /// The version of the content.
@@ -133,103 +146,92 @@ pub struct Draft {
     pub rows: u64,
 }
 
-/// An artifact in its stored form.
+/// A complete document in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Encoded {
-    /// The complete document.
-    pub bytes: Vec<u8>,
-    /// The version stated in it.
-    pub version: String,
+    /// What it is.
+    pub descriptor: Descriptor,
+    /// The document.
+    pub bytes: Bytes,
 }
 
 impl Draft {
     pub(super) fn fill<T>(
         key: &ArtifactKey,
-        kind: Kind,
         field: &str,
         fill: impl FnOnce(&mut Encoder<'_>) -> T,
     ) -> (Self, T) {
         let mut bytes = Vec::new();
-        let mut hash = HashWriter::default();
-        let mut out = |part: &[u8]| {
-            hash.update(part);
-            bytes.extend_from_slice(part);
-        };
-        let (filled, rows) = encode_open(key, kind, field, &mut out, |encoder| (fill(encoder), encoder.rows));
-        (Self { bytes, version: blank(hash), rows }, filled)
+        let out = |part: &[u8]| bytes.extend_from_slice(part);
+        let (version, (filled, rows)) = encode_open(key, field, out, |encoder| (fill(encoder), encoder.rows));
+        (Self { key: key.clone(), bytes, version, rows }, filled)
     }
 
     /// Appends the `build` block.
     pub fn finish(self, built_at: &str, source_hash: &str) -> Encoded {
-        let Self { mut bytes, version, rows: _ } = self;
-        let (built_at, source_hash) = (built_at.to_owned(), source_hash.to_owned());
-        let build = BuildInfo { built_at, version: version.clone(), source_hash };
+        let Self { key, mut bytes, version, rows } = self;
+        let build = BuildInfo { built_at: built_at.to_owned(), version, source_hash: source_hash.to_owned() };
         bytes.extend_from_slice(&json::to_vec(&build));
         bytes.push(b'}');
-        Encoded { bytes, version }
+        Encoded {
+            descriptor: Descriptor { key, build, rows, bytes: bytes.len() as u64 },
+            bytes: bytes.into(),
+        }
     }
 }
 
-/// The version of a document that was hashed up to the value of `build`.
-fn blank(mut hash: HashWriter) -> String {
-    hash.update(BLANK);
-    hash.finish()
-}
-
-/// Parses a document whose content is in the field of `P`.
-pub(super) fn read<'a, P: Content<'a>>(bytes: &'a [u8]) -> serde_json::Result<Wire<P>> {
+/// Parses a document whose content are rows `R`.
+pub(super) fn read<'a, R: Row<'a>>(bytes: &'a [u8]) -> serde_json::Result<Wire<R>> {
     // Validating UTF-8 once for the whole document is faster than for each string.
     let Ok(text) = std::str::from_utf8(bytes) else {
-        return Fields::new(P::FIELD).read(serde_json::Deserializer::from_slice(bytes));
+        return Fields::new(R::FIELD).read(serde_json::Deserializer::from_slice(bytes));
     };
     // `split` cuts out the first list of that name. It is the content if the rest has an empty list in the content field.
     // Otherwise the list was nested deeper, and the library parses the document or explains the error.
-    if let Some((rows, rest)) = document_reader::split(text, P::FIELD)
-        && let Ok(rest) =
-            Fields::<Vec<IgnoredAny>>::new(P::FIELD).read(serde_json::Deserializer::from_str(&rest))
-        && rest.payload.is_empty()
+    if let Some((rows, rest)) = document_reader::split(text, R::FIELD)
+        && let Ok(rest) = Fields::<IgnoredAny>::new(R::FIELD).read(serde_json::Deserializer::from_str(&rest))
+        && rest.rows.is_empty()
     {
-        let Wire { artifact_type, tenant, surface, segment, window, payload: _, build } = rest;
-        return Ok(Wire { artifact_type, tenant, surface, segment, window, payload: P::of(rows), build });
+        let Wire { artifact_type, scope, segment, window, rows: _, build } = rest;
+        return Ok(Wire { artifact_type, scope, segment, window, rows, build });
     }
-    Fields::new(P::FIELD).read(serde_json::Deserializer::from_str(text))
+    Fields::new(R::FIELD).read(serde_json::Deserializer::from_str(text))
 }
 
 /// The fields of a parsed document.
-pub(super) struct Wire<T> {
+pub(super) struct Wire<R> {
     pub(super) artifact_type: String,
-    pub(super) tenant: Tenant,
-    pub(super) surface: Surface,
+    pub(super) scope: Scope,
     pub(super) segment: Option<Segment>,
     pub(super) window: Window,
-    pub(super) payload: T,
+    pub(super) rows: Vec<R>,
     pub(super) build: BuildInfo,
 }
 
 /// Deserialises the fields of a document. Hand-written because the name of the content field depends on the kind and
 /// unknown fields are refused.
-struct Fields<T> {
+struct Fields<R> {
     content: &'static str,
-    payload: PhantomData<T>,
+    row: PhantomData<R>,
 }
 
-impl<'de, T: Deserialize<'de>> Fields<T> {
+impl<'de, R: Deserialize<'de>> Fields<R> {
     fn new(content: &'static str) -> Self {
-        Self { content, payload: PhantomData }
+        Self { content, row: PhantomData }
     }
 
     fn read(
         self,
         mut document: serde_json::Deserializer<impl serde_json::de::Read<'de>>,
-    ) -> serde_json::Result<Wire<T>> {
+    ) -> serde_json::Result<Wire<R>> {
         let wire = document.deserialize_map(self)?;
         document.end()?;
         Ok(wire)
     }
 }
 
-impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
-    type Value = Wire<T>;
+impl<'de, R: Deserialize<'de>> Visitor<'de> for Fields<R> {
+    type Value = Wire<R>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an artifact")
@@ -252,7 +254,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
         }
         let mut v: Option<u64> = None;
         let (mut artifact_type, mut tenant, mut surface) = (None, None, None);
-        let (mut segment, mut window, mut payload, mut build) = (None, None, None, None);
+        let (mut segment, mut window, mut rows, mut build) = (None, None, None, None);
         while let Some(field) = map.next_key::<String>()? {
             match field.as_str() {
                 "v" => once("v", &mut v, &mut map)?,
@@ -262,7 +264,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
                 "segment" => once("segment", &mut segment, &mut map)?,
                 "window" => once("window", &mut window, &mut map)?,
                 "build" => once("build", &mut build, &mut map)?,
-                name if name == self.content => once(self.content, &mut payload, &mut map)?,
+                name if name == self.content => once(self.content, &mut rows, &mut map)?,
                 name => {
                     map.next_value::<IgnoredAny>()?;
                     return Err(M::Error::custom(format_args!("unknown field `{name}`")));
@@ -278,11 +280,10 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
         }
         Ok(Wire {
             artifact_type: required("artifact_type", artifact_type)?,
-            tenant: required("tenant", tenant)?,
-            surface: required("surface", surface)?,
+            scope: Scope { tenant: required("tenant", tenant)?, surface: required("surface", surface)? },
             segment,
             window: required("window", window)?,
-            payload: required(self.content, payload)?,
+            rows: required(self.content, rows)?,
             build,
         })
     }
@@ -311,8 +312,8 @@ mod tests {
         let (events, catalog) = (EventTable::default(), Catalog::default());
         let budget = Budget::default();
         let inputs = Inputs { events: &events, catalog: &catalog, budget: &budget };
-        let built = kind.build(&inputs, &Limits::default()).unwrap();
-        Draft::new(&key(kind), &built.content).finish("2026-01-02T00:00:00Z", &sha256(b""))
+        let (payload, _) = kind.build(&inputs, &Limits::default()).unwrap();
+        Draft::new(&key(kind), &payload).finish("2026-01-02T00:00:00Z", &sha256(b""))
     }
 
     #[test]
@@ -321,8 +322,8 @@ mod tests {
             let encoded = empty(*kind);
             let artifact = kind.parse(&encoded.bytes).unwrap();
             assert_eq!(artifact.key, key(*kind));
-            assert_eq!(artifact.build.version, encoded.version);
-            assert_eq!(version(&artifact.key, &artifact.payload), encoded.version);
+            assert_eq!(artifact.build.version, encoded.descriptor.build.version);
+            assert_eq!(version(&artifact.key, &artifact.payload), encoded.descriptor.build.version);
         }
     }
 
@@ -330,8 +331,9 @@ mod tests {
     fn rows_that_stand_deeper_are_not_the_content() {
         let rows = "[{\"item_id\":\"a\",\"count\":1}]";
         let encoded = empty(Kind::Popularity);
-        let text =
-            String::from_utf8(encoded.bytes).unwrap().replace("\"items\":[]", &format!("\"items\":{rows}"));
+        let text = String::from_utf8(encoded.bytes.into())
+            .unwrap()
+            .replace("\"items\":[]", &format!("\"items\":{rows}"));
         let DocumentError::Version { stated, actual } = Kind::Popularity.parse(text.as_bytes()).unwrap_err()
         else {
             panic!("its version is that of another content");
@@ -357,7 +359,7 @@ mod tests {
     #[test]
     fn the_layout_of_the_file_does_not_matter_but_every_value_does() {
         let encoded = empty(Kind::Popularity);
-        let text = String::from_utf8(encoded.bytes).unwrap();
+        let text = String::from_utf8(encoded.bytes.into()).unwrap();
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         let pretty = serde_json::to_string_pretty(&value).unwrap();
         assert!(Kind::Popularity.parse(pretty.as_bytes()).is_ok());

@@ -87,16 +87,15 @@ impl<'a> Cursor<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::content::Content;
-    use super::super::item_list::ItemList;
-    use super::super::neighbors::NeighborLists;
-    use super::super::tagged_items::TaggedItems;
-    use super::super::user_lists::{UserItems, UserLists};
+    use super::super::item_list::ItemCount;
+    use super::super::neighbors::Neighbors;
+    use super::super::row::Row;
+    use super::super::tagged_items::TaggedItem;
+    use super::super::user_lists::UserItems;
     use super::*;
     use proptest::prelude::*;
     use proptest::sample::select;
     use recsys_testkit::seed::cases;
-    use serde::Deserialize;
 
     /// A list of rows, mostly plain.
     fn rows() -> impl Strategy<Value = String> {
@@ -123,12 +122,12 @@ mod tests {
     }
 
     /// Whether the two parsers agree wherever both accept a document.
-    fn is_read<'a, P: Content<'a>>(document: &'a str, rows: &'a str) -> bool
+    fn is_read<'a, R>(document: &'a str, rows: &'a str) -> bool
     where
-        P::Row: PartialEq + std::fmt::Debug + Deserialize<'a>,
+        R: Row<'a> + PartialEq + std::fmt::Debug,
     {
-        let Some((plain, rest)) = split::<P::Row>(document, P::FIELD) else { return false };
-        let library: Vec<P::Row> = serde_json::from_str(rows).expect(rows);
+        let Some((plain, rest)) = split::<R>(document, R::FIELD) else { return false };
+        let library: Vec<R> = serde_json::from_str(rows).expect(rows);
         assert_eq!(plain, library);
         assert_eq!(rest, document.replace(rows, "[]"));
         true
@@ -139,7 +138,7 @@ mod tests {
 
         #[test]
         fn what_is_read_is_what_the_library_reads(rows in rows()) {
-            is_read::<UserLists<'_>>(&format!("{{\"v\":1,\"users\":{rows},\"build\":{{}}}}"), &rows);
+            is_read::<UserItems<'_>>(&format!("{{\"v\":1,\"users\":{rows},\"build\":{{}}}}"), &rows);
         }
 
         #[test]
@@ -166,14 +165,14 @@ mod tests {
     fn plain_rows_of_each_kind_are_read() {
         let wrapped =
             |name: &str, rows: &str| format!("{{\"v\":1,\"{name}\":{rows},\"build\":{{\"x\":\"]\"}}}}");
-        assert!(is_read::<UserLists<'_>>(&wrapped("users", ROWS), ROWS));
+        assert!(is_read::<UserItems<'_>>(&wrapped("users", ROWS), ROWS));
         let items = r#"[{"item_id":"é","count":3},{"item_id":"b","count":999999999}]"#;
-        assert!(is_read::<ItemList<'_>>(&wrapped("items", items), items));
+        assert!(is_read::<ItemCount<'_>>(&wrapped("items", items), items));
         let neighbors = r#"[{"item_id":"a","items":[{"item_id":"b","count":0}]}]"#;
-        assert!(is_read::<NeighborLists<'_>>(&wrapped("neighbors", neighbors), neighbors));
-        assert!(is_read::<NeighborLists<'_>>(&wrapped("neighbors", "[]"), "[]"));
+        assert!(is_read::<Neighbors<'_>>(&wrapped("neighbors", neighbors), neighbors));
+        assert!(is_read::<Neighbors<'_>>(&wrapped("neighbors", "[]"), "[]"));
         let tagged = r#"[{"item_id":"a","tags":["x","y z"]},{"item_id":"b","tags":[]}]"#;
-        assert!(is_read::<TaggedItems<'_>>(&wrapped("items", tagged), tagged));
+        assert!(is_read::<TaggedItem<'_>>(&wrapped("items", tagged), tagged));
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! Encodes rows as text. A row takes less memory as text than as a value, and documents are long lists of rows.
 
+use std::borrow::Cow;
+
+use crate::encoding::json;
 use crate::threads::ordered::Sink;
 
-/// A row or an element of a row.
+/// A row or a part of one.
 pub(crate) trait Encode: Send + Sync {
     /// Appends the value as compact JSON. Hand-written, because documents are long lists of short objects whose field
     /// names never need an escape.
@@ -15,8 +18,34 @@ impl<R: Encode> Encode for &R {
     }
 }
 
+impl Encode for Cow<'_, str> {
+    fn push(&self, out: &mut Vec<u8>) {
+        json::push_text(out, self);
+    }
+}
+
+impl Encode for u64 {
+    fn push(&self, out: &mut Vec<u8>) {
+        json::push(out, self);
+    }
+}
+
+impl Encode for f64 {
+    fn push(&self, out: &mut Vec<u8>) {
+        json::push(out, self);
+    }
+}
+
+impl<R: Encode> Encode for Vec<R> {
+    fn push(&self, out: &mut Vec<u8>) {
+        out.push(b'[');
+        push_rows(out, self);
+        out.push(b']');
+    }
+}
+
 /// Appends rows separated by commas.
-pub(super) fn push_rows(out: &mut Vec<u8>, rows: &[impl Encode]) {
+fn push_rows(out: &mut Vec<u8>, rows: &[impl Encode]) {
     for (place, row) in rows.iter().enumerate() {
         if place > 0 {
             out.push(b',');

@@ -4,17 +4,14 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::content::{Content, Defect};
-use super::document_reader::{Cursor, Plain};
-use super::encode::Encode;
-use super::outline::{Items, Outline, RowsOf, Weight};
+use super::outline::{Items, Outline, Weight};
 use super::ranking::{check_ranked, keep_best};
+use super::row::{Defect, Row, object_of_two};
 use crate::columnar::dictionary::Dictionary;
 use crate::domain::limit::{Cut, Limits};
-use crate::encoding::json;
 use crate::threads::ordered::{self, Sink};
 
-/// An item and its count.
+/// An item and its count. Rows stand by count descending, ties by item id.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(remote = "Self", deny_unknown_fields)]
 pub struct ItemCount<'a> {
@@ -25,28 +22,7 @@ pub struct ItemCount<'a> {
     pub count: u64,
 }
 
-json::object!(ItemCount<'a>);
-
-impl Encode for ItemCount<'_> {
-    fn push(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"item_id\":");
-        json::push_text(out, &self.item_id);
-        out.extend_from_slice(b",\"count\":");
-        json::push(out, &self.count);
-        out.push(b'}');
-    }
-}
-
-impl<'a> Plain<'a> for ItemCount<'a> {
-    fn read(text: &mut Cursor<'a>) -> Option<Self> {
-        text.take(b"{\"item_id\":")?;
-        let item_id = Cow::read(text)?;
-        text.take(b",\"count\":")?;
-        let count = text.integer()?.into();
-        text.take(b"}")?;
-        Some(Self { item_id, count })
-    }
-}
+object_of_two!(ItemCount, item_id, count);
 
 impl ItemCount<'_> {
     #[allow(clippy::cast_precision_loss, reason = "compared for order only; no count reaches 2^53")]
@@ -58,11 +34,6 @@ impl ItemCount<'_> {
 pub(super) fn item_count(items: &Dictionary, item: u32, count: u64) -> ItemCount<'_> {
     ItemCount { item_id: Cow::Borrowed(items.get(item)), count }
 }
-
-/// Items by count descending, ties by item id.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(transparent)]
-pub struct ItemList<'a>(#[serde(borrow)] pub Vec<ItemCount<'a>>);
 
 /// Ranks items by count and keeps the best `max_items_per_artifact`.
 pub(super) fn finish<'a>(
@@ -76,32 +47,21 @@ pub(super) fn finish<'a>(
     ordered::map(&ranked, |(item, count)| item_count(items, *item, *count), sink);
 }
 
-impl<'a> Content<'a> for ItemList<'a> {
-    type Row = ItemCount<'a>;
-
+impl<'a> Row<'a> for ItemCount<'a> {
     const FIELD: &'static str = "items";
-    const ROWS: RowsOf = RowsOf::Items;
 
-    fn of(rows: Vec<Self::Row>) -> Self {
-        Self(rows)
+    fn check(rows: &[Self], limits: &Limits) -> Result<(), Defect> {
+        check_ranked(|| "items".to_owned(), rows.iter().map(ItemCount::scored))?;
+        Ok(limits.check_cut(Cut::ItemsPerArtifact, rows.len())?)
     }
 
-    fn rows(&self) -> &[Self::Row] {
-        &self.0
-    }
-
-    fn check(&self, limits: &Limits) -> Result<(), Defect> {
-        check_ranked(|| "items".to_owned(), self.0.iter().map(ItemCount::scored))?;
-        Ok(limits.check_cut(Cut::ItemsPerArtifact, self.0.len())?)
-    }
-
-    fn lists(&self) -> Vec<(&str, Vec<&str>)> {
-        vec![("", self.0.iter().map(|item| &*item.item_id).collect())]
+    fn lists(rows: &[Self]) -> Vec<(&str, Vec<&str>)> {
+        vec![("", rows.iter().map(|item| &*item.item_id).collect())]
     }
 
     /// The weight of an item is its count.
-    fn outline(&self) -> Outline<'_> {
-        let weights = self.0.iter().map(|item| (&*item.item_id, Weight::from(item.count)));
+    fn outline(rows: &[Self]) -> Outline<'_> {
+        let weights = rows.iter().map(|item| (&*item.item_id, Weight::from(item.count)));
         Outline { items: Items::weighed(weights), rows: None }
     }
 }

@@ -5,27 +5,27 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Passes the list of kinds to a macro: documentation, name, building module and shape of the content.
+/// Passes the list of kinds to a macro: documentation, name, building module and shape of the rows.
 macro_rules! each_kind {
     ($with:ident) => {
         $with! {
             /// How often each item was shown.
-            Popularity = "popularity" in popularity as item_list::ItemList;
+            Popularity = "popularity" in popularity as item_list::ItemCount;
             /// Which items occur together in a session.
-            Cooc = "cooc" in cooc as neighbors::NeighborLists;
+            Cooc = "cooc" in cooc as neighbors::Neighbors;
             /// How often each user was shown each item.
-            Implicit = "implicit" in implicit as user_lists::UserLists;
+            Implicit = "implicit" in implicit as user_lists::UserItems;
             /// The tags of each catalogue item.
-            ContentSim = "content_sim" in content_sim as tagged_items::TaggedItems;
+            ContentSim = "content_sim" in content_sim as tagged_items::TaggedItem;
             /// Which items each user was shown after another one, and how often.
-            SessionSeq = "session_seq" in session_seq as user_lists::UserLists;
+            SessionSeq = "session_seq" in session_seq as user_lists::UserItems;
         }
     };
 }
 pub(super) use each_kind;
 
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal in $module:ident as $shape:ident::$content:ident;)*) => {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal in $module:ident as $shape:ident::$row:ident;)*) => {
         /// The kind of an artifact.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum Kind {

@@ -2,7 +2,8 @@
 //!
 //! A builder is a pure function from a table to the rows of a [`Payload`]: no clock, no file, no random source. The
 //! version is a hash of the document without its build info, so equal content has equal versions, wherever and
-//! whenever it was built. Publishing and storage locations are handled elsewhere.
+//! whenever it was built. Publishing and storage locations are handled elsewhere; the first lines of `publish` show the
+//! types that an artifact passes through from a [`Draft`] to the manifest.
 
 pub mod compare;
 pub mod item_list;
@@ -20,10 +21,12 @@ mod kind;
 mod kinds;
 mod payload;
 mod ranking;
+mod row;
 
-pub use content::{Built, Defect, Inputs, Source};
-pub use document::{BuildInfo, DocumentError, Draft, Encoded};
+pub use content::{Inputs, Source};
+pub use document::{BuildInfo, Descriptor, DocumentError, Draft, Encoded};
 pub use item_list::ItemCount;
 pub use key::ArtifactKey;
 pub use kind::{Kind, UnknownKind};
 pub use payload::{Artifact, Payload, version};
+pub use row::Defect;

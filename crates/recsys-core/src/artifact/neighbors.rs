@@ -5,21 +5,18 @@ use std::cmp::Reverse;
 
 use serde::Deserialize;
 
-use super::content::{Content, Defect};
-use super::document_reader::{Cursor, Plain};
-use super::encode::{Encode, push_rows};
 use super::item_list::{ItemCount, item_count};
 use super::outline::{Items, Outline, RowsOf, Weight};
 use super::ranking::{best, check_ranked, check_sorted};
+use super::row::{Defect, Row, object_of_two};
 use crate::columnar::dictionary::Dictionary;
 use crate::counts::Pairs;
 use crate::domain::limit::{Cut, Limits};
-use crate::encoding::json;
 use crate::score::Scorer;
 use crate::storage::StoreError;
 use crate::threads::ordered::{self, Sink};
 
-/// The neighbours of one item.
+/// The neighbours of one item. Rows stand in the order of their ids.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(remote = "Self", deny_unknown_fields)]
 pub struct Neighbors<'a> {
@@ -30,52 +27,15 @@ pub struct Neighbors<'a> {
     pub items: Vec<ItemCount<'a>>,
 }
 
-json::object!(Neighbors<'a>);
+object_of_two!(Neighbors, item_id, items);
 
-impl Encode for Neighbors<'_> {
-    fn push(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"item_id\":");
-        json::push_text(out, &self.item_id);
-        out.extend_from_slice(b",\"items\":[");
-        push_rows(out, &self.items);
-        out.extend_from_slice(b"]}");
-    }
-}
-
-impl<'a> Plain<'a> for Neighbors<'a> {
-    fn read(text: &mut Cursor<'a>) -> Option<Self> {
-        text.take(b"{\"item_id\":")?;
-        let item_id = Cow::read(text)?;
-        text.take(b",\"items\":")?;
-        let items = text.list()?;
-        text.take(b"}")?;
-        Some(Self { item_id, items })
-    }
-}
-
-/// Rows in order of item ids.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(transparent)]
-pub struct NeighborLists<'a>(#[serde(borrow)] pub Vec<Neighbors<'a>>);
-
-impl<'a> Content<'a> for NeighborLists<'a> {
-    type Row = Neighbors<'a>;
-
+impl<'a> Row<'a> for Neighbors<'a> {
     const FIELD: &'static str = "neighbors";
-    const ROWS: RowsOf = RowsOf::Items;
 
-    fn of(rows: Vec<Self::Row>) -> Self {
-        Self(rows)
-    }
-
-    fn rows(&self) -> &[Self::Row] {
-        &self.0
-    }
-
-    fn check(&self, limits: &Limits) -> Result<(), Defect> {
-        check_sorted("neighbors", self.0.iter().map(|row| &*row.item_id))?;
-        limits.check_cut(Cut::ItemsPerArtifact, self.0.len())?;
-        for row in &self.0 {
+    fn check(rows: &[Self], limits: &Limits) -> Result<(), Defect> {
+        check_sorted("neighbors", rows.iter().map(|row| &*row.item_id))?;
+        limits.check_cut(Cut::ItemsPerArtifact, rows.len())?;
+        for row in rows {
             let list = || format!("neighbors of {:?}", row.item_id);
             check_ranked(list, row.items.iter().map(ItemCount::scored))?;
             limits
@@ -85,17 +45,17 @@ impl<'a> Content<'a> for NeighborLists<'a> {
         Ok(())
     }
 
-    fn lists(&self) -> Vec<(&str, Vec<&str>)> {
+    fn lists(rows: &[Self]) -> Vec<(&str, Vec<&str>)> {
         let lists =
-            self.0.iter().map(|row| (&*row.item_id, row.items.iter().map(|item| &*item.item_id).collect()));
+            rows.iter().map(|row| (&*row.item_id, row.items.iter().map(|item| &*item.item_id).collect()));
         lists.collect()
     }
 
     /// The weight of an item is the sum of the counts in its row. An item without a row of its own, because that was
     /// cut, has no weight and is left out.
-    fn outline(&self) -> Outline<'_> {
-        let ids = || self.0.iter().map(|row| &*row.item_id);
-        let sums = self.0.iter().map(|row| row.items.iter().map(|item| Weight::from(item.count)).sum());
+    fn outline(rows: &[Self]) -> Outline<'_> {
+        let ids = || rows.iter().map(|row| &*row.item_id);
+        let sums = rows.iter().map(|row| row.items.iter().map(|item| Weight::from(item.count)).sum());
         Outline { items: Items::weighed(ids().zip(sums)), rows: Some((RowsOf::Items, ids().collect())) }
     }
 }
@@ -109,16 +69,18 @@ pub(super) fn finish<'a, S: Scorer<u32, Score = u32>>(
     limits: &Limits,
     sink: &mut impl Sink<Neighbors<'a>>,
 ) -> Result<(), StoreError> {
-    let best_rows = pairs.fold(
-        || BestRows::new(limits),
-        |rows, item, counts| {
-            rows.push(Row::new(item, best(scorer, item, &counts, limits.max_neighbors_per_item)));
-        },
-    )?;
-    let mut rows: Vec<Row> = best_rows.into_iter().flat_map(|best| best.rows).collect();
-    keep_best_rows(&mut rows, limits.max_items_per_artifact);
+    let most = limits.max_items_per_artifact;
+    let best_rows = pairs.fold(Vec::new, |rows, item, counts| {
+        rows.push(RankedRow::new(item, best(scorer, item, &counts, limits.max_neighbors_per_item)));
+        // Pruned now and then, because each pruning looks at all of them.
+        if rows.len() > 2 * most.max(1024) {
+            keep_best_rows(rows, most);
+        }
+    })?;
+    let mut rows: Vec<RankedRow> = best_rows.into_iter().flatten().collect();
+    keep_best_rows(&mut rows, most);
     rows.sort_unstable_by_key(|row| row.item);
-    let neighbors = |row: &Row| Neighbors {
+    let neighbors = |row: &RankedRow| Neighbors {
         item_id: Cow::Borrowed(items.get(row.item)),
         items: row.kept.iter().map(|(item, count)| item_count(items, *item, u64::from(*count))).collect(),
     };
@@ -127,7 +89,7 @@ pub(super) fn finish<'a, S: Scorer<u32, Score = u32>>(
 }
 
 #[derive(Debug)]
-struct Row {
+struct RankedRow {
     item: u32,
     /// The sum of the kept counts.
     total: u64,
@@ -135,7 +97,7 @@ struct Row {
     kept: Vec<(u32, u32)>,
 }
 
-impl Row {
+impl RankedRow {
     fn new(item: u32, kept: Vec<(u32, u32)>) -> Self {
         Self { item, total: kept.iter().map(|(_, count)| u64::from(*count)).sum(), kept }
     }
@@ -146,28 +108,9 @@ impl Row {
     }
 }
 
-/// Collects the best rows; holds some more until it prunes them.
-struct BestRows {
-    rows: Vec<Row>,
-    most: usize,
-}
-
-impl BestRows {
-    fn new(limits: &Limits) -> Self {
-        Self { rows: Vec::new(), most: limits.max_items_per_artifact }
-    }
-
-    fn push(&mut self, row: Row) {
-        self.rows.push(row);
-        if self.rows.len() > 2 * self.most.max(1024) {
-            keep_best_rows(&mut self.rows, self.most);
-        }
-    }
-}
-
-fn keep_best_rows(rows: &mut Vec<Row>, most: usize) {
+fn keep_best_rows(rows: &mut Vec<RankedRow>, most: usize) {
     if rows.len() > most {
-        rows.select_nth_unstable_by_key(most, Row::rank);
+        rows.select_nth_unstable_by_key(most, RankedRow::rank);
         rows.truncate(most);
     }
 }

@@ -1,21 +1,22 @@
 //! The content of any kind, and parsed artifacts.
 
-use super::content::{Build, Built, Content, Defect, Inputs, Source};
-use super::document::{self, BuildInfo, DocumentError, Draft};
+use super::content::{Build, Inputs, Source};
+use super::document::{self, BuildInfo, Descriptor, DocumentError, Draft};
 use super::encode::Encoder;
 use super::key::ArtifactKey;
 use super::kind::{Kind, each_kind};
 use super::outline::{Outline, RowsOf};
+use super::row::{Defect, Row};
 use crate::counts::CountError;
-use crate::domain::id::Scope;
 use crate::domain::limit::Limits;
+use crate::threads::ordered;
 
 macro_rules! payloads {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal in $module:ident as $shape:ident::$content:ident;)*) => {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal in $module:ident as $shape:ident::$row:ident;)*) => {
         /// The content of an artifact, by kind.
         #[derive(Debug, Clone, PartialEq)]
         pub enum Payload<'a> {
-            $($(#[$doc])* $variant(super::$shape::$content<'a>),)*
+            $($(#[$doc])* $variant(Vec<super::$shape::$row<'a>>),)*
         }
 
         impl Kind {
@@ -26,7 +27,7 @@ macro_rules! payloads {
 
             /// Whether the rows belong to items or users.
             pub fn rows_of(self) -> RowsOf {
-                match self { $(Self::$variant => <super::$shape::$content as Content>::ROWS),* }
+                match self { $(Self::$variant => <super::$shape::$row as Row>::ROWS),* }
             }
 
             /// Whether the kind counts weighted events, including outcomes, instead of exposures only.
@@ -34,30 +35,19 @@ macro_rules! payloads {
                 match self { $(Self::$variant => <super::kinds::$module::$variant as Build>::WEIGHS),* }
             }
 
-            /// Builds the content in memory.
+            /// Builds the content in memory. Returns also the number of sessions skipped because they have more than
+            /// `max_items_per_session` items.
             pub fn build<'a>(
                 self,
                 inputs: &Inputs<'a>,
                 limits: &Limits,
-            ) -> Result<Built<Payload<'a>>, CountError> {
+            ) -> Result<(Payload<'a>, u64), CountError> {
                 match self {
                     $(Self::$variant => {
                         let mut rows = Vec::new();
-                        let skipped_sessions = super::kinds::$module::$variant::build(inputs, limits, &mut rows)?;
-                        Ok(Built { content: Payload::$variant(Content::of(rows)), skipped_sessions })
+                        let skipped = super::kinds::$module::$variant::build(inputs, limits, &mut rows)?;
+                        Ok((Payload::$variant(rows), skipped))
                     })*
-                }
-            }
-
-            /// Builds the document of `key`, which must be of this kind.
-            fn draft(
-                self,
-                key: &ArtifactKey,
-                inputs: &Inputs<'_>,
-                limits: &Limits,
-            ) -> Result<Built<Draft>, CountError> {
-                match self {
-                    $(Self::$variant => document::draft::<super::kinds::$module::$variant>(key, inputs, limits),)*
                 }
             }
 
@@ -77,7 +67,7 @@ macro_rules! payloads {
 
             /// Number of rows in the outermost list: items, users …
             pub fn len(&self) -> usize {
-                match self { $(Self::$variant(payload) => payload.rows().len()),* }
+                match self { $(Self::$variant(rows) => rows.len()),* }
             }
 
             /// Whether there are no rows.
@@ -87,27 +77,41 @@ macro_rules! payloads {
 
             /// Checks what the schema cannot express: order, positive scores, limits.
             pub fn check(&self, limits: &Limits) -> Result<(), Defect> {
-                match self { $(Self::$variant(payload) => payload.check(limits)),* }
+                match self { $(Self::$variant(rows) => Row::check(rows, limits)),* }
             }
 
             /// The items and rows that comparisons use.
             pub fn outline(&self) -> Outline<'_> {
-                match self { $(Self::$variant(payload) => payload.outline()),* }
+                match self { $(Self::$variant(rows) => Row::outline(rows)),* }
             }
 
             /// The ranked lists of items, each with the item or user it belongs to.
             pub(super) fn lists(&self) -> Vec<(&str, Vec<&str>)> {
-                match self { $(Self::$variant(payload) => payload.lists()),* }
+                match self { $(Self::$variant(rows) => Row::lists(rows)),* }
             }
 
             /// The name of the field that holds the content.
             fn field(&self) -> &'static str {
-                match self { $(Self::$variant(_) => <super::$shape::$content as Content>::FIELD),* }
+                match self { $(Self::$variant(_) => <super::$shape::$row as Row>::FIELD),* }
             }
 
             /// Passes the rows to `encoder`.
             fn encode(&self, encoder: &mut Encoder<'_>) {
-                match self { $(Self::$variant(payload) => document::encode(payload.rows(), encoder)),* }
+                match self { $(Self::$variant(rows) => ordered::map(rows, |row| row, encoder)),* }
+            }
+        }
+
+        impl Draft {
+            /// Builds an artifact directly as a document, so that its content is only in memory as text. Returns also
+            /// the number of sessions skipped.
+            pub fn build(
+                key: &ArtifactKey,
+                inputs: &Inputs<'_>,
+                limits: &Limits,
+            ) -> Result<(Self, u64), CountError> {
+                match key.kind {
+                    $(Kind::$variant => document::draft::<super::kinds::$module::$variant>(key, inputs, limits),)*
+                }
             }
         }
     };
@@ -126,36 +130,38 @@ pub struct Artifact<'a> {
     pub build: BuildInfo,
 }
 
-impl Draft {
-    /// Builds an artifact directly as a document, so that its content is only in memory as text.
-    pub fn build(key: &ArtifactKey, inputs: &Inputs<'_>, limits: &Limits) -> Result<Built<Self>, CountError> {
-        key.kind.draft(key, inputs, limits)
+impl Artifact<'_> {
+    /// What is known of it without its content; `bytes` is the size of the document.
+    pub fn descriptor(self, bytes: usize) -> Descriptor {
+        let rows = self.payload.len() as u64;
+        Descriptor { key: self.key, build: self.build, rows, bytes: bytes as u64 }
     }
+}
 
+impl Draft {
     /// Encodes content and computes its version in one pass.
     pub fn new(key: &ArtifactKey, payload: &Payload<'_>) -> Self {
-        Self::fill(key, payload.kind(), payload.field(), |encoder| payload.encode(encoder)).0
+        Self::fill(key, payload.field(), |encoder| payload.encode(encoder)).0
     }
 }
 
 /// Computes the version of an artifact's content.
 pub fn version(key: &ArtifactKey, payload: &Payload<'_>) -> String {
-    document::version_of(key, payload.kind(), payload.field(), |encoder| payload.encode(encoder))
+    document::encode_open(key, payload.field(), |_| {}, |encoder| payload.encode(encoder)).0
 }
 
-/// Parses an artifact whose content is `P`, and verifies its version.
-fn parse<'a, P: Content<'a>>(
+/// Parses an artifact whose rows are `R`, and verifies its version.
+fn parse<'a, R: Row<'a>>(
     kind: Kind,
     bytes: &'a [u8],
-    payload: fn(P) -> Payload<'a>,
+    payload: fn(Vec<R>) -> Payload<'a>,
 ) -> Result<Artifact<'a>, DocumentError> {
-    let wire = document::read::<P>(bytes).map_err(|problem| DocumentError::Schema { kind, problem })?;
+    let wire = document::read::<R>(bytes).map_err(|problem| DocumentError::Schema { kind, problem })?;
     if wire.artifact_type != kind.as_str() {
         return Err(DocumentError::OtherKind(wire.artifact_type));
     }
-    let scope = Scope { tenant: wire.tenant, surface: wire.surface };
-    let key = ArtifactKey { kind, scope, segment: wire.segment, window: wire.window };
-    let artifact = Artifact { key, payload: payload(wire.payload), build: wire.build };
+    let key = ArtifactKey { kind, scope: wire.scope, segment: wire.segment, window: wire.window };
+    let artifact = Artifact { key, payload: payload(wire.rows), build: wire.build };
     let actual = version(&artifact.key, &artifact.payload);
     if actual != artifact.build.version {
         return Err(DocumentError::Version { stated: artifact.build.version, actual });

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use super::content::Defect;
+use super::row::Defect;
 use crate::score::Scorer;
 
 /// Keeps the `most` entries with the greatest scores, best first, ties by id.

@@ -2,24 +2,11 @@
 
 use std::fmt;
 
-use crate::artifact::{Artifact, ArtifactKey, BuildInfo, DocumentError, Kind};
+use crate::artifact::{Artifact, Descriptor, DocumentError, Kind};
 use crate::domain::class::Class;
 use crate::domain::id::Scope;
 use crate::storage::layout::{self, version_in};
 use crate::storage::{MAX_ARTIFACT_BYTES, MAX_DOCUMENT_BYTES, Store, StoreError};
-
-/// An existing blob whose version is the one that its URI states.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Blob {
-    /// Kind, scope, segment and window of the artifact.
-    pub key: ArtifactKey,
-    /// Version, build time and source hash.
-    pub build: BuildInfo,
-    /// Rows of its outermost list.
-    pub rows: usize,
-    /// Its size in bytes.
-    pub bytes: u64,
-}
 
 /// Why a URI does not lead to the blob it should.
 #[derive(Debug, thiserror::Error)]
@@ -137,11 +124,9 @@ impl BlobBytes {
         Ok(artifact)
     }
 
-    /// Key, build and size of the blob, if it is the one that the URI names.
-    pub fn check(&self) -> Result<Blob, BlobError> {
-        let artifact = self.artifact()?;
-        let rows = artifact.payload.len();
-        Ok(Blob { key: artifact.key, build: artifact.build, rows, bytes: self.bytes.len() as u64 })
+    /// What the blob says of itself, if it is the one that the URI names.
+    pub fn check(&self) -> Result<Descriptor, BlobError> {
+        Ok(self.artifact()?.descriptor(self.bytes.len()))
     }
 }
 
@@ -168,6 +153,6 @@ pub(super) fn is_there(objects: &dyn Store, scope: &Scope, kind: Kind, uri: &str
 }
 
 /// Reads the blob of a kind that a manifest of `scope` names, and recomputes its version.
-pub fn read_blob(objects: &dyn Store, scope: &Scope, kind: Kind, uri: &str) -> Result<Blob, BlobError> {
+pub fn read_blob(objects: &dyn Store, scope: &Scope, kind: Kind, uri: &str) -> Result<Descriptor, BlobError> {
     BlobBytes::read(objects, scope, kind, uri, None)?.check()
 }

@@ -1,51 +1,33 @@
-//! An artifact that has passed every check and may be published.
+//! Artifacts that have passed every check, and those of them whose blobs are in place.
 
 use bytes::Bytes;
 
-use crate::artifact::{ArtifactKey, BuildInfo, Defect, DocumentError};
+use crate::artifact::{ArtifactKey, Defect, Descriptor, DocumentError};
 use crate::domain::class::Class;
 use crate::domain::limit::{LimitExceeded, Limits};
 
-/// A checked artifact, ready to be published.
+/// A document that has passed every check that needs no other artifact: schema, key, version, order, limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
-    /// Kind, scope, segment and window.
-    pub key: ArtifactKey,
+pub struct Checked {
+    /// What the document says of itself.
+    pub descriptor: Descriptor,
     /// The document.
     pub bytes: Bytes,
-    /// Version, build time and source hash.
-    pub build: BuildInfo,
-    /// Rows of its outermost list.
-    pub rows: usize,
 }
 
-/// An artifact to publish, without its document.
+/// A checked artifact whose blob is in place, read back and intact.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Planned {
-    /// Kind, scope, segment and window.
-    pub key: ArtifactKey,
-    /// The version of its content.
-    pub version: String,
-    /// Rows of its outermost list.
-    pub rows: usize,
-    /// Size of the document in bytes.
-    pub bytes: u64,
-}
+pub struct Stored(Descriptor);
 
-impl From<&Candidate> for Planned {
-    fn from(candidate: &Candidate) -> Self {
-        let Candidate { key, bytes, build, rows } = candidate;
-        Self { key: key.clone(), version: build.version.clone(), rows: *rows, bytes: bytes.len() as u64 }
+impl Stored {
+    pub(super) fn new(checked: &Checked) -> Self {
+        Self(checked.descriptor.clone())
     }
-}
 
-/// A candidate whose blob is in place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored {
-    /// The artifact that is to be published.
-    pub planned: Planned,
-    /// Version, build time and source hash of the stored document, which may be an earlier build.
-    pub build: BuildInfo,
+    /// What the blob says of itself; it may be an earlier build of the same content.
+    pub fn descriptor(&self) -> &Descriptor {
+        &self.0
+    }
 }
 
 /// Why a document may not be published, or is not the one that its URI names.
@@ -92,9 +74,9 @@ fn describe(key: &ArtifactKey) -> String {
     format!("{} {} {} {}", key.kind, key.scope, key.segment_folder(), key.window)
 }
 
-impl Candidate {
-    /// Checks a document: schema, key, version, order, limits.
-    pub fn check(key: &ArtifactKey, version: &str, bytes: Bytes, limits: &Limits) -> Result<Self, Unfit> {
+impl Checked {
+    /// Checks a document that should be the artifact of `key` with a version.
+    pub fn new(key: &ArtifactKey, version: &str, bytes: Bytes, limits: &Limits) -> Result<Self, Unfit> {
         limits.check_artifact_bytes(bytes.len())?;
         let artifact = key.kind.parse(&bytes)?;
         if artifact.build.version != version {
@@ -108,8 +90,6 @@ impl Candidate {
             Defect::Content(reason) => Unfit::Content(reason),
             Defect::Limit(exceeded) => exceeded.into(),
         })?;
-        let rows = artifact.payload.len();
-        let build = artifact.build;
-        Ok(Self { key: key.clone(), bytes, build, rows })
+        Ok(Self { descriptor: artifact.descriptor(bytes.len()), bytes })
     }
 }

@@ -24,7 +24,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::compare_and_swap;
@@ -298,15 +298,9 @@ impl<'a> Claims<'a> {
             let Claim { id, by, since, .. } = claim;
             // A dead collection will not give its claims back.
             if !document.is_running(id) || !wait.go_on(&self.name(), by, *since)? {
-                let (by, since) = (by.clone(), *since);
-                let version = version.to_owned();
-                return Err(ClaimsError::Claimed {
-                    kind,
-                    version,
-                    by,
-                    since,
-                    scope: Box::new(self.scope.clone()),
-                });
+                let (version, by, since) = (version.to_owned(), by.clone(), *since);
+                let scope = Box::new(self.scope.clone());
+                return Err(ClaimsError::Claimed { kind, version, by, since, scope });
             }
         }
     }
@@ -329,8 +323,7 @@ impl<'a> Claims<'a> {
                     return Ok(Err(running));
                 }
                 let (id, by, since) = (id.clone(), caller.by.clone(), caller.now);
-                let running = Running { id, by, since, renewals: 0 };
-                document.running = Some(running);
+                document.running = Some(Running { id, by, since, renewals: 0 });
                 Ok(Ok(()))
             })?;
             let Err(running) = taken else {
@@ -417,7 +410,7 @@ impl Collector<'_> {
         let Remover { by, now, uptime, .. } = self.caller;
         let seconds = uptime().saturating_sub(self.begun).as_secs().try_into().unwrap_or(i64::MAX);
         let since = now.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(*now);
-        self.renew(&mut self.renewed(), |document| {
+        self.renew(&mut self.renewed.lock(), |document| {
             document.claims.retain(|claim| claim.id != self.id);
             let others = document.claims.iter().map(|claim| claim.abandoned().versions).sum();
             if others > MOST_ABANDONED {
@@ -432,7 +425,7 @@ impl Collector<'_> {
     /// Before a deletion: checks that this collection has not been replaced, unless it has just done so.
     pub(super) fn check(&self) -> Result<(), ClaimsError> {
         interrupt::check().map_err(StoreError::from)?;
-        let mut renewed = self.renewed();
+        let mut renewed = self.renewed.lock();
         if (self.caller.uptime)().saturating_sub(*renewed) > BEAT {
             self.renew(&mut renewed, |_| Ok(()))?;
         }
@@ -455,10 +448,6 @@ impl Collector<'_> {
             document.claims.retain(|claim| !claim.versions.is_empty());
             Ok(())
         })
-    }
-
-    fn renewed(&self) -> MutexGuard<'_, Duration> {
-        self.renewed.lock()
     }
 
     fn renew(

@@ -17,7 +17,6 @@ use crate::domain::class::Class;
 use crate::domain::id::Scope;
 use crate::storage::layout::{self, version_in};
 use crate::storage::{Listed, Store, StoreError};
-use crate::threads::parallel;
 
 /// Blobs of a kind without a record that pass for the rest of an interrupted publish.
 const MOST_UNRECORDED: usize = 1;
@@ -251,13 +250,11 @@ impl Kept {
         let gap = successor
             .filter(|oldest| kept < keep.manifests || oldest.manifest.updated_at > keep.since)
             .and_then(|oldest| oldest.previous);
-        let young = store.list(&layout::history(scope))?.into_iter();
+        let mut young = store.list(&layout::history(scope))?;
         // Announced after the current one: a swap that is about to happen, whatever the clocks say.
-        let is_young = |listed: &Listed| listed.modified > keep.since || listed.key > current;
-        let is_entry = |listed: &Listed| layout::hash_of_entry(&listed.key).is_some();
-        let young: Vec<Listed> = young.filter(|listed| is_entry(listed) && is_young(listed)).collect();
-        let young = parallel::try_map(&young, |listed| registry.entry(scope, &listed.key))?;
-        uris.extend(young.into_iter().flatten().flat_map(|entry| entry.manifest.current));
+        young.retain(|listed| listed.modified > keep.since || listed.key > current);
+        let young = registry.entries_among(scope, young)?.into_iter();
+        uris.extend(young.flat_map(|entry| entry.manifest.current));
         Ok(Self { manifests: kept, uris, gap, current })
     }
 

@@ -8,7 +8,7 @@ use super::manifest::Manifest;
 use super::registry::{Registry, RegistryError};
 use crate::domain::id::Scope;
 use crate::encoding::json::readable;
-use crate::storage::{Condition, StoreError, layout};
+use crate::storage::{Condition, Listed, StoreError, layout};
 use crate::threads::parallel;
 
 /// The note that a first manifest was swapped in. A manifest that is missing later was lost.
@@ -36,9 +36,19 @@ impl Registry<'_> {
     /// All entries of the history, newest first, including those outside any chain: they are what is left of a lost
     /// manifest.
     pub fn entries(&self, scope: &Scope) -> Result<Vec<HistoryEntry>, RegistryError> {
-        let mut keys = self.entry_keys(scope)?;
-        keys.reverse();
-        let entries = parallel::try_map(&keys, |key| self.entry(scope, key))?;
+        let mut listed = self.store().list(&layout::history(scope))?;
+        listed.reverse();
+        self.entries_among(scope, listed)
+    }
+
+    /// Those of the documents listed in the history that are entries, in their order.
+    pub(super) fn entries_among(
+        &self,
+        scope: &Scope,
+        mut listed: Vec<Listed>,
+    ) -> Result<Vec<HistoryEntry>, RegistryError> {
+        listed.retain(|listed| layout::hash_of_entry(&listed.key).is_some());
+        let entries = parallel::try_map(listed, |listed| self.entry(scope, &listed.key))?;
         Ok(entries.into_iter().flatten().collect())
     }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::format::V1;
-use crate::artifact::{ArtifactKey, BuildInfo, Kind};
+use crate::artifact::{ArtifactKey, BuildInfo, Descriptor, Kind};
 use crate::domain::id::{Scope, Segment, Surface, Tenant};
 use crate::domain::window::Window;
 use crate::encoding::json;
@@ -40,8 +40,9 @@ pub struct Record {
 json::object!(Record and Serialize);
 
 impl Record {
-    /// The record of an artifact whose blob has `bytes` bytes and is at `uri`.
-    pub(super) fn new(key: ArtifactKey, build: BuildInfo, bytes: u64, uri: String) -> Self {
+    /// The record of an artifact whose blob is at `uri`.
+    pub(super) fn new(artifact: Descriptor, uri: String) -> Self {
+        let Descriptor { key, build, bytes, .. } = artifact;
         let ArtifactKey { kind, scope: Scope { tenant, surface }, segment, window } = key;
         let BuildInfo { built_at, version, source_hash } = build;
         Self { v: V1, kind, tenant, surface, segment, window, version, uri, bytes, source_hash, built_at }

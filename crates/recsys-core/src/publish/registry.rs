@@ -168,11 +168,9 @@ fn remedy(what: &str) -> &'static str {
     }
 }
 
-/// Why, by whom and when a manifest is swapped; part of it goes into the history.
+/// By whom and when a manifest is swapped; part of it goes into the history.
 #[derive(Debug, Clone)]
 pub struct Change {
-    /// The reason in the history entry.
-    pub reason: Reason,
     /// User and host.
     pub by: String,
     /// The id of the run, if there is one.
@@ -330,9 +328,8 @@ impl<'a> Registry<'a> {
         what: &'static str,
         bytes: &[u8],
     ) -> Result<T, RegistryError> {
-        let name = || self.store.name(key);
         serde_json::from_slice(bytes).map_err(|problem| RegistryError::Document {
-            name: name(),
+            name: self.store.name(key),
             what,
             problem,
         })
@@ -356,6 +353,7 @@ impl<'a> Registry<'a> {
     pub fn swap<E: From<RegistryError>>(
         &self,
         scope: &Scope,
+        reason: Reason,
         change: &Change,
         mut decide: impl FnMut(Option<&Manifest>) -> Result<Option<BTreeMap<Kind, String>>, E>,
         confirm: impl Fn(&Manifest) -> Result<Option<E>, StoreError>,
@@ -376,9 +374,7 @@ impl<'a> Registry<'a> {
                     Some(current.clone())
                 }
                 // A restored manifest follows the newest known one.
-                None if change.reason == Reason::Rollback => {
-                    self.newest_entry(scope)?.map(|entry| entry.manifest)
-                }
+                None if reason == Reason::Rollback => self.newest_entry(scope)?.map(|entry| entry.manifest),
                 None => match self.check_first(scope) {
                     Ok(()) => None,
                     // Another publisher may have swapped in the first manifest since.
@@ -389,7 +385,7 @@ impl<'a> Registry<'a> {
             let manifest =
                 Manifest::following(replaced.as_ref(), scope, pointers, change.now, change.horizon);
             let previous = replaced.as_ref().map(Manifest::hash);
-            let manifest = self.announce(scope, change, manifest, previous.as_ref())?;
+            let manifest = self.announce(scope, reason, change, manifest, previous.as_ref())?;
             let moved = moved(current.as_ref(), &manifest);
             let claims = Claims::new(self.store, scope, change.timeouts);
             claims.await_free(&moved).map_err(RegistryError::Claims)?;
@@ -452,6 +448,7 @@ impl<'a> Registry<'a> {
     fn announce(
         &self,
         scope: &Scope,
+        reason: Reason,
         change: &Change,
         mut manifest: Manifest,
         previous: Option<&String>,
@@ -462,7 +459,7 @@ impl<'a> Registry<'a> {
                 v: V1,
                 hash: manifest.hash(),
                 previous: previous.cloned(),
-                reason: change.reason,
+                reason,
                 by: change.by.clone(),
                 run_id: change.run_id.clone(),
                 note: change.note.clone(),

@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::blob::{Blob, BlobError, is_there, read_blob};
-use super::history::{HistoryEntry, LookupError, by_hash};
+use super::blob::{BlobError, is_there, read_blob};
+use super::history::{HistoryEntry, LookupError, Reason, by_hash};
 use super::manifest::Manifest;
 use super::record::Record;
 use super::registry::{Change, Registry, RegistryError};
-use crate::artifact::Kind;
+use crate::artifact::{Descriptor, Kind};
 use crate::domain::class::Class;
 use crate::domain::id::Scope;
 use crate::encoding::json::readable;
@@ -105,7 +105,7 @@ pub struct RollbackPlan {
     /// The only kind to roll back; `None` for all.
     kind: Option<Kind>,
     /// The checked blobs of the pointers that move.
-    blobs: Vec<(Kind, Blob)>,
+    blobs: Vec<Descriptor>,
     /// Whether to swap the manifest even if no pointer moves.
     is_touching: bool,
 }
@@ -148,8 +148,8 @@ impl RollbackPlan {
         let mut plan = Self { from, to, pointers, kind, blobs: Vec::new(), is_touching: false };
         // Blobs that stay current are not checked.
         let moved = plan.moves().into_iter().filter_map(|(kind, _, after)| Some((kind, after?)));
-        let read = |(kind, uri): (Kind, &String)| Ok((kind, read_blob(objects, scope, kind, uri)?));
-        plan.blobs = parallel::try_map(moved.collect::<Vec<_>>(), read).map_err(RollbackError::Blob)?;
+        let read = |(kind, uri): (Kind, &String)| read_blob(objects, scope, kind, uri);
+        plan.blobs = parallel::try_map(moved.collect::<Vec<_>>(), read)?;
         Ok(plan)
     }
 
@@ -206,7 +206,7 @@ impl RollbackPlan {
                 self.is_touching || pointers != current.current || current.is_from_the_future(change.horizon);
             Ok(is_due.then_some(pointers))
         };
-        self.write_records(registry, scope)?;
+        self.write_records(registry)?;
         let confirm = |_: &Manifest| {
             let gone = parallel::try_map(self.moves(), |(kind, _, uri)| match uri {
                 Some(uri) => gone(registry.store(), objects, scope, kind, uri),
@@ -214,21 +214,14 @@ impl RollbackPlan {
             })?;
             Ok(gone.into_iter().flatten().next())
         };
-        registry.swap(scope, change, decide, confirm)
+        registry.swap(scope, Reason::Rollback, change, decide, confirm)
     }
-}
 
-impl RollbackPlan {
     /// Writes missing records, so that whatever becomes current has one.
-    fn write_records(&self, registry: &Registry<'_>, scope: &Scope) -> Result<(), RollbackError> {
-        for (kind, blob) in &self.blobs {
-            let Blob { key, build, bytes, .. } = blob.clone();
-            let record = Record::new(key, build, bytes, self.pointers[kind].clone());
-            let key = layout::record(scope, *kind, &record.version);
-            registry
-                .store()
-                .put(&key, &readable(&record), Condition::Absent)
-                .map_err(RegistryError::Store)?;
+    fn write_records(&self, registry: &Registry<'_>) -> Result<(), RegistryError> {
+        for blob in &self.blobs {
+            let record = Record::new(blob.clone(), self.pointers[&blob.key.kind].clone());
+            registry.store().put(&blob.record_key(), &readable(&record), Condition::Absent)?;
         }
         Ok(())
     }

@@ -118,11 +118,9 @@ impl Sweep<'_> {
         let (current, _) = current.ok_or_else(|| GarbageError::NoManifest(registry.name(self.scope)))?;
         let replaced = layout::history_entry(self.scope, current.updated_at, &current.hash());
         let after = before.min(replaced.as_str());
-        let entries = self.registry.list_after(&layout::history(self.scope), after)?;
-        let entries: Vec<_> =
-            entries.into_iter().filter(|listed| layout::hash_of_entry(&listed.key).is_some()).collect();
-        let entries = parallel::try_map(&entries, |listed| registry.entry(self.scope, &listed.key))?;
-        let manifests = entries.into_iter().flatten().map(|entry| entry.manifest).chain([current]);
+        let listed = self.registry.list_after(&layout::history(self.scope), after)?;
+        let entries = registry.entries_among(self.scope, listed)?;
+        let manifests = entries.into_iter().map(|entry| entry.manifest).chain([current]);
         let pointers = manifests.flat_map(|manifest| manifest.current);
         Ok(pointers.map(|(kind, uri)| (kind, version_in(&uri).to_owned())).collect())
     }

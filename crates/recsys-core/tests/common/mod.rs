@@ -7,10 +7,9 @@ use proptest::collection::vec;
 use proptest::option::weighted;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use recsys_core::artifact::item_list::ItemList;
-use recsys_core::artifact::neighbors::{NeighborLists, Neighbors};
-use recsys_core::artifact::tagged_items::{TaggedItem, TaggedItems};
-use recsys_core::artifact::user_lists::{ItemScore, UserItems, UserLists};
+use recsys_core::artifact::neighbors::Neighbors;
+use recsys_core::artifact::tagged_items::TaggedItem;
+use recsys_core::artifact::user_lists::{ItemScore, UserItems};
 use recsys_core::artifact::{ArtifactKey, ItemCount, Payload};
 use recsys_core::columnar::spill::Budget;
 use recsys_core::domain::id::{Scope, Segment, Surface, Tenant};
@@ -308,12 +307,11 @@ pub(crate) fn payload() -> impl Strategy<Value = Payload<'static>> {
         tags: tags.into_iter().map(Cow::Owned).collect(),
     };
     prop_oneof![
-        counts().prop_map(|items| Payload::Popularity(ItemList(items))),
-        vec((text(), counts()).prop_map(neighbors), 0..4).prop_map(|rows| Payload::Cooc(NeighborLists(rows))),
-        user_lists().prop_map(|users| Payload::Implicit(UserLists(users))),
-        user_lists().prop_map(|users| Payload::SessionSeq(UserLists(users))),
-        vec((text(), vec(text(), 0..4)).prop_map(tagged), 0..4)
-            .prop_map(|items| Payload::ContentSim(TaggedItems(items))),
+        counts().prop_map(Payload::Popularity),
+        vec((text(), counts()).prop_map(neighbors), 0..4).prop_map(Payload::Cooc),
+        user_lists().prop_map(Payload::Implicit),
+        user_lists().prop_map(Payload::SessionSeq),
+        vec((text(), vec(text(), 0..4)).prop_map(tagged), 0..4).prop_map(Payload::ContentSim),
     ]
 }
 

@@ -139,13 +139,13 @@ proptest! {
             let events = EventTable::default();
             let budget = Budget::default();
             let inputs = Inputs { events: &events, catalog: &catalog, budget: &budget };
-            let built = Kind::ContentSim.build(&inputs, &Limits::default()).unwrap();
-            built.content.check(&Limits::default()).unwrap();
+            let (payload, _) = Kind::ContentSim.build(&inputs, &Limits::default()).unwrap();
+            payload.check(&Limits::default()).unwrap();
             let key = key(Kind::ContentSim, None, Window::ending_with(day(DAYS[0]), 1).unwrap());
-            let encoded = Draft::new(&key, &built.content).finish(BUILT_AT, &catalog.source_hash);
+            let encoded = Draft::new(&key, &payload).finish(BUILT_AT, &catalog.source_hash);
             let (version, text) = finished(&key, &expected, BUILT_AT, &catalog.source_hash);
-            prop_assert_eq!(String::from_utf8(encoded.bytes).unwrap(), text);
-            prop_assert_eq!(encoded.version, version);
+            prop_assert_eq!(String::from_utf8(encoded.bytes.into()).unwrap(), text);
+            prop_assert_eq!(encoded.descriptor.build.version, version);
         }
     }
 }

@@ -20,18 +20,18 @@ fn naive_content(payload: &Payload<'_>) -> Json {
         Json::object([("user_id", Json::text(&row.user_id)), ("items", items)])
     };
     match payload {
-        Payload::Popularity(payload) => counts(&payload.0),
+        Payload::Popularity(payload) => counts(payload),
         Payload::Cooc(payload) => {
-            let row = payload.0.iter().map(|row| {
+            let row = payload.iter().map(|row| {
                 Json::object([("item_id", Json::text(&row.item_id)), ("items", counts(&row.items))])
             });
             Json::List(row.collect())
         }
         Payload::Implicit(payload) | Payload::SessionSeq(payload) => {
-            Json::List(payload.0.iter().map(user).collect())
+            Json::List(payload.iter().map(user).collect())
         }
         Payload::ContentSim(payload) => {
-            let item = payload.0.iter().map(|item| {
+            let item = payload.iter().map(|item| {
                 let tags = item.tags.iter().map(Json::text).collect();
                 Json::object([("item_id", Json::text(&item.item_id)), ("tags", Json::List(tags))])
             });
@@ -53,7 +53,7 @@ proptest! {
         let encoded = Draft::new(&key, &payload).finish(&built_at, &source_hash);
         let (naive_version, naive_text) = finished(&key, &naive_content(&payload), &built_at, &source_hash);
         prop_assert_eq!(std::str::from_utf8(&encoded.bytes).unwrap(), naive_text);
-        prop_assert_eq!(&encoded.version, &naive_version);
+        prop_assert_eq!(&encoded.descriptor.build.version, &naive_version);
         prop_assert_eq!(version(&key, &payload), naive_version);
     }
 }

@@ -13,8 +13,8 @@ use recsys_core::encoding::hash::sha256;
 use recsys_core::input::catalog::Catalog;
 use recsys_core::input::lines::LineFile;
 use recsys_core::publish::{
-    Candidate, Change, HistoryEntry, LeaseTimeouts, Manifest, Options, Planned, PublishError, Published,
-    Publisher, Reason, Registry, RollbackError, RollbackPlan, Target,
+    Change, Checked, HistoryEntry, LeaseTimeouts, Manifest, Options, PublishError, Published, Publisher,
+    Registry, RollbackError, RollbackPlan, Target,
 };
 use recsys_core::storage::{Store, layout};
 use recsys_core::table::events::EventTable;
@@ -27,7 +27,7 @@ use recsys_testkit::scope::scope;
 pub(crate) type Pointers = BTreeMap<Kind, String>;
 
 /// The artifacts of a day on which as many sessions show A and B together as the day's number.
-pub(crate) fn candidates(day: u32) -> Vec<Candidate> {
+pub(crate) fn candidates(day: u32) -> Vec<Checked> {
     let date = format!("2026-01-{day:02}");
     let mut lines = String::new();
     for session in 0..=day {
@@ -48,11 +48,11 @@ pub(crate) fn candidates(day: u32) -> Vec<Candidate> {
     let catalog = Catalog::default();
     let budget = Budget::default();
     let build = |kind: &Kind| {
-        let built =
+        let (payload, _) =
             kind.build(&Inputs { events: &events, catalog: &catalog, budget: &budget }, &limits).unwrap();
         let key = ArtifactKey { kind: *kind, scope: scope(), segment: None, window };
-        let encoded = Draft::new(&key, &built.content).finish("2026-01-09T00:00:00Z", &sha256(b""));
-        Candidate::check(&key, &encoded.version, encoded.bytes.into(), &limits).unwrap()
+        let encoded = Draft::new(&key, &payload).finish("2026-01-09T00:00:00Z", &sha256(b""));
+        Checked::new(&key, &encoded.descriptor.build.version, encoded.bytes, &limits).unwrap()
     };
     [Kind::Popularity, Kind::Cooc].iter().map(build).collect()
 }
@@ -61,7 +61,7 @@ pub(crate) fn candidates(day: u32) -> Vec<Candidate> {
 pub(crate) fn publish(
     objects: &dyn Store,
     registry: &dyn Store,
-    candidates: &[Candidate],
+    candidates: &[Checked],
 ) -> Result<Published, PublishError> {
     publish_with(objects, registry, candidates, Options::default())
 }
@@ -70,7 +70,7 @@ pub(crate) fn publish(
 pub(crate) fn publish_with(
     objects: &dyn Store,
     registry: &dyn Store,
-    candidates: &[Candidate],
+    candidates: &[Checked],
     options: Options,
 ) -> Result<Published, PublishError> {
     publish_within(objects, registry, candidates, options, LeaseTimeouts::default())
@@ -80,29 +80,22 @@ pub(crate) fn publish_with(
 pub(crate) fn publish_within(
     objects: &dyn Store,
     registry: &dyn Store,
-    candidates: &[Candidate],
+    candidates: &[Checked],
     options: Options,
     timeouts: LeaseTimeouts,
 ) -> Result<Published, PublishError> {
-    let publisher = Publisher {
-        objects,
-        registry,
-        limits: &Limits::default(),
-        by: "test@host".to_owned(),
-        run_id: None,
-        note: None,
-        now: Timestamp::UNIX_EPOCH,
-        horizon: Timestamp::MAX,
-        timeouts,
-        options,
-    };
-    let planned: Vec<Planned> = candidates.iter().map(Planned::from).collect();
-    publisher.plan(&scope(), &planned)?;
-    let stored: Vec<_> = candidates
-        .iter()
-        .map(|candidate| publisher.store(publisher.prepare(&candidate.into(), &candidate.bytes)?, candidate))
-        .collect::<Result<_, _>>()?;
+    let publisher =
+        Publisher { objects, registry, limits: &Limits::default(), change: change(timeouts), options };
+    publisher.plan(&scope(), candidates.iter().map(|it| &it.descriptor))?;
+    let store = |it: &Checked| publisher.store(publisher.prepare(&it.descriptor, &it.bytes)?, it);
+    let stored = candidates.iter().map(store).collect::<Result<Vec<_>, _>>()?;
     publisher.finish(&scope(), &stored)
+}
+
+/// A change at the beginning of 1970.
+pub(crate) fn change(timeouts: LeaseTimeouts) -> Change {
+    let (now, horizon) = (Timestamp::UNIX_EPOCH, Timestamp::MAX);
+    Change { by: "test@host".to_owned(), run_id: None, note: None, now, horizon, timeouts }
 }
 
 /// Goes back to the manifest with a hash.
@@ -124,21 +117,7 @@ pub(crate) fn roll_back_within(
     let registry = Registry::new(registry);
     let target = Target::Hash(hash.to_owned());
     let plan = RollbackPlan::new(&registry, objects, &scope(), &target, None)?;
-    let now = Timestamp::UNIX_EPOCH;
-    plan.carry_out(
-        &registry,
-        objects,
-        &scope(),
-        &Change {
-            reason: Reason::Rollback,
-            by: "test@host".into(),
-            run_id: None,
-            note: None,
-            now,
-            horizon: Timestamp::MAX,
-            timeouts,
-        },
-    )
+    plan.carry_out(&registry, objects, &scope(), &change(timeouts))
 }
 
 /// A place with an object store and a registry.
@@ -149,7 +128,7 @@ impl Shelf {
         self.0.store(name)
     }
 
-    pub(crate) fn publish(&self, candidates: &[Candidate]) -> Published {
+    pub(crate) fn publish(&self, candidates: &[Checked]) -> Published {
         publish(&*self.store("objects"), &*self.store("registry"), candidates).unwrap()
     }
 

@@ -4,7 +4,7 @@ use clap::Args;
 use recsys_core::artifact::Kind;
 use recsys_core::domain::id::Scope;
 use recsys_core::publish::{
-    Change, Hold, Holds, Manifest, Reason, Registry, RollbackError, RollbackPlan, Target, describe,
+    Change, Hold, Holds, Manifest, Registry, RollbackError, RollbackPlan, Target, describe,
 };
 use recsys_core::storage::layout::version_in;
 use serde::Serialize;
@@ -113,7 +113,7 @@ pub(crate) fn rollback(flags: &RollbackJob, run: &Run) -> anyhow::Result<()> {
             registry.hold(&scope, kinds, &hold)?;
             holds.extend(kinds.iter().map(|kind| (*kind, hold.clone())));
         }
-        let change = Change { reason: Reason::Rollback, by, run_id, note, now, horizon, timeouts };
+        let change = Change { by, run_id, note, now, horizon, timeouts };
         plan.carry_out(&registry, &*operator.published.objects, &scope, &change).inspect_err(|_| {
             if flags.hold {
                 tracing::warn!("the hold is set, and stays until it is released");

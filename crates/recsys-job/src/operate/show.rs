@@ -205,25 +205,25 @@ fn selection<'a>(artifact: &'a Artifact<'a>, flags: &ShowJob) -> Result<Selectio
         items.iter().map(|ItemCount { item_id, count }| (&**item_id, Value::Count(*count)))
     };
     match (&artifact.payload, item, &flags.user) {
-        (Payload::Popularity(items), ..) => Selection::new("COUNT", counts(&items.0), item, top),
+        (Payload::Popularity(items), ..) => Selection::new("COUNT", counts(items), item, top),
         (Payload::Cooc(rows), Some(item), _) => {
-            let row = rows.0.iter().find(|row| row.item_id == item).ok_or_else(|| no_item(item))?;
+            let row = rows.iter().find(|row| row.item_id == item).ok_or_else(|| no_item(item))?;
             Selection::new("COUNT", counts(&row.items), None, top)
         }
         (Payload::Cooc(rows), None, _) => {
             let neighbor = |item: &'a ItemCount<'a>| Neighbor { item_id: &item.item_id, count: item.count };
-            let rows = rows.0.iter().map(|row| {
+            let rows = rows.iter().map(|row| {
                 let neighbors = row.items.iter().take(top).map(neighbor);
                 (&*row.item_id, Value::Neighbors(neighbors.collect()))
             });
             Selection::new("NEIGHBOURS", rows, None, top)
         }
         (Payload::ContentSim(items), ..) => {
-            let tags = items.0.iter().map(|item| (&*item.item_id, Value::Tags(&item.tags)));
+            let tags = items.iter().map(|item| (&*item.item_id, Value::Tags(&item.tags)));
             Selection::new("TAGS", tags, item, top)
         }
         (Payload::Implicit(users) | Payload::SessionSeq(users), _, Some(user)) => {
-            let found = users.0.iter().find(|row| row.user_id == *user);
+            let found = users.iter().find(|row| row.user_id == *user);
             let found = found.ok_or_else(|| format!("user {user:?}"))?;
             let scores = found.items.iter().map(|item| (&*item.item_id, Value::Score(item.score)));
             Selection::new("SCORE", scores, None, top)

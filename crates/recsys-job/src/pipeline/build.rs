@@ -4,16 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
 
-use bytes::Bytes;
 use rayon::prelude::*;
-use recsys_core::artifact::{ArtifactKey, Built, Draft, Encoded, Inputs, Kind, Source};
+use recsys_core::artifact::{ArtifactKey, Draft, Encoded, Inputs, Kind, Source};
 use recsys_core::canonical::DayRows;
 use recsys_core::domain::id::Segment;
 use recsys_core::domain::stream::Stream;
 use recsys_core::domain::window::{Day, Window, ranges};
 use recsys_core::input::catalog::Catalog;
-use recsys_core::publish::Planned;
-use recsys_core::staging::Staged;
 use recsys_core::table::WindowCache;
 use recsys_core::table::events::{EventTable, TableError};
 use serde::Serialize;
@@ -27,19 +24,19 @@ use crate::watch::metrics::{Artifact, Record};
 use crate::watch::progress::{Building, Progress};
 use crate::watch::step::{Counts, Report, Step};
 
-/// A staged artifact.
+/// What became of an artifact until it was staged. It accompanies the artifact, and each step adds what it knows.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct ArtifactReport {
     kind: Kind,
     #[serde(skip_serializing_if = "Option::is_none")]
     segment: Option<Segment>,
     window: Window,
-    /// Known with the document, as are its bytes.
     version: String,
     /// Rows of the outermost list.
     rows: u64,
+    /// Size of the document; 0 while it is a draft.
     bytes: u64,
-    /// The file, once there is one.
+    /// The file; empty until it is staged.
     staged: String,
     /// Days of the window without canonical data.
     empty_days: Vec<Day>,
@@ -120,17 +117,9 @@ pub(crate) fn artifact_key(
     Ok(ArtifactKey { kind, scope: ctx.scope.clone(), segment: args.segment.clone(), window })
 }
 
-/// An artifact that was built and waits for the hash of its source.
-#[derive(Debug)]
-pub(crate) struct BuiltArtifact {
-    key: ArtifactKey,
-    draft: Draft,
-    report: ArtifactReport,
-}
-
-impl Report for [BuiltArtifact] {
+impl Report for [(Draft, ArtifactReport)] {
     fn counts(&self) -> Counts {
-        let rows = self.iter().map(|artifact| artifact.draft.rows).sum();
+        let rows = self.iter().map(|(_, report)| report.rows).sum();
         Counts { artifacts: Some(self.len() as u64), rows: Some(rows), ..Counts::default() }
     }
 }
@@ -141,7 +130,7 @@ pub(crate) fn build(
     plan: &Plan<'_>,
     cache: &mut WindowCache,
     day: Day,
-) -> anyhow::Result<Vec<BuiltArtifact>> {
+) -> anyhow::Result<Vec<(Draft, ArtifactReport)>> {
     let mut by_window: BTreeMap<Window, Vec<ArtifactKey>> = BTreeMap::new();
     for kind in plan.kinds {
         let key = artifact_key(ctx, plan.args, *kind, day)?;
@@ -149,14 +138,14 @@ pub(crate) fn build(
     }
     // All end with the same day, so the first is the widest.
     let step = by_window.keys().next().map(|widest| Step::begin(&ctx.meter, "build", widest)).transpose()?;
-    let mut artifacts: Vec<BuiltArtifact> = Vec::new();
+    let mut artifacts = Vec::new();
     for (window, keys) in by_window {
         artifacts.extend(build_window(ctx, plan, cache, window, &keys)?);
     }
     if let Some(step) = step {
         step.end(&artifacts[..]);
     }
-    artifacts.sort_by_key(|artifact| plan.kinds.iter().position(|kind| *kind == artifact.key.kind));
+    artifacts.sort_by_key(|(_, report)| plan.kinds.iter().position(|kind| *kind == report.kind));
     Ok(artifacts)
 }
 
@@ -232,7 +221,7 @@ fn build_window(
     cache: &mut WindowCache,
     window: Window,
     keys: &[ArtifactKey],
-) -> anyhow::Result<Vec<BuiltArtifact>> {
+) -> anyhow::Result<Vec<(Draft, ArtifactReport)>> {
     let events = if keys.iter().any(|key| key.kind.source() == Source::Events) {
         Events::load(ctx, plan, cache, window, keys)?
     } else {
@@ -243,7 +232,7 @@ fn build_window(
     let one = |key: &ArtifactKey| {
         let kind = key.kind;
         let inputs = Inputs { events: &events.table, catalog: plan.catalog, budget: &ctx.budget };
-        let Built { content: draft, skipped_sessions } = Draft::build(key, &inputs, &ctx.config.limits)?;
+        let (draft, skipped_sessions) = Draft::build(key, &inputs, &ctx.config.limits)?;
         if skipped_sessions > 0 {
             tracing::warn!(%kind, skipped_sessions, "oversized sessions left out");
         }
@@ -252,7 +241,7 @@ fn build_window(
             kind,
             segment: key.segment.clone(),
             window,
-            version: String::new(),
+            version: draft.version.clone(),
             rows: draft.rows,
             bytes: 0,
             staged: String::new(),
@@ -260,7 +249,7 @@ fn build_window(
             refused_days: days(&events.refused_days),
             skipped_sessions,
         };
-        Ok(BuiltArtifact { key: key.clone(), draft, report })
+        Ok((draft, report))
     };
     if !events.fit_in_memory {
         // The content of each kind is then large, too: one at a time.
@@ -270,71 +259,48 @@ fn build_window(
     keys.par_iter().map(one).collect::<Vec<_>>().into_iter().collect()
 }
 
-/// An artifact ready to be staged.
-#[derive(Debug)]
-pub(crate) struct Document {
-    pub(crate) key: ArtifactKey,
-    pub(crate) bytes: Bytes,
-    pub(crate) report: ArtifactReport,
-}
-
-impl Document {
-    /// What it will be when it is published.
-    pub(crate) fn planned(&self) -> Planned {
-        let ArtifactReport { version, rows, bytes, .. } = &self.report;
-        let rows = usize::try_from(*rows).unwrap_or(usize::MAX);
-        Planned { key: self.key.clone(), version: version.clone(), rows, bytes: *bytes }
-    }
-
-    /// What it will be when it is staged.
-    pub(crate) fn staged(&self, ctx: &Context) -> Staged {
-        let (name, version) = (ctx.staging().name(&self.key), self.report.version.clone());
-        Staged { name, version, bytes: self.bytes.clone() }
-    }
-}
-
 /// Completes the artifacts of a day. The canonical data of a window of several days must be in place by now.
 pub(crate) fn complete(
     ctx: &Context,
     plan: &Plan<'_>,
     cache: &WindowCache,
-    built: Vec<BuiltArtifact>,
-) -> anyhow::Result<Vec<Document>> {
-    let mut documents = Vec::new();
+    built: Vec<(Draft, ArtifactReport)>,
+) -> anyhow::Result<Vec<(Encoded, ArtifactReport)>> {
     let mut hashes = ctx.source_hashes();
-
-    for BuiltArtifact { key, draft, report } in built {
-        let source_hash = match key.kind.source() {
+    let one = |(draft, mut report): (Draft, ArtifactReport)| {
+        let kind = report.kind;
+        let source_hash = match kind.source() {
             Source::Catalog => plan.catalog.source_hash.clone(),
-            Source::Events => cache.source_hash(&mut hashes, ctx.streams(key.kind), key.window)?,
+            Source::Events => cache.source_hash(&mut hashes, ctx.streams(kind), report.window)?,
         };
-        let Encoded { bytes, version } = draft.finish(&ctx.clock.now().to_string(), &source_hash);
-
+        let encoded = draft.finish(&ctx.clock.now().to_string(), &source_hash);
         let limits = &ctx.config.limits;
-        limits.check_artifact_bytes(bytes.len()).map_err(|exceeded| exceeded.in_place(key.kind))?;
-        let report = ArtifactReport { version, bytes: bytes.len() as u64, ..report };
+        limits.check_artifact_bytes(encoded.bytes.len()).map_err(|exceeded| exceeded.in_place(kind))?;
+        report.bytes = encoded.descriptor.bytes;
         ctx.meter.add(&report);
-        documents.push(Document { key, bytes: bytes.into(), report });
-    }
-    Ok(documents)
+        Ok((encoded, report))
+    };
+    built.into_iter().map(one).collect()
 }
 
 /// Builds the artifacts of a day from canonical data that is in place.
-pub(crate) fn build_documents(
+pub(crate) fn build_complete(
     ctx: &Context,
     plan: &Plan<'_>,
     cache: &mut WindowCache,
     day: Day,
-) -> anyhow::Result<Vec<Document>> {
+) -> anyhow::Result<Vec<(Encoded, ArtifactReport)>> {
     let built = build(ctx, plan, cache, day)?;
     complete(ctx, plan, cache, built)
 }
 
 /// Stages an artifact. Its report says where.
-pub(crate) fn stage(ctx: &Context, document: &Document) -> anyhow::Result<ArtifactReport> {
-    let Document { key, bytes, report } = document;
-    let staged = ctx.staging().put(key, &report.version, bytes)?;
-    tracing::info!(kind = %key.kind, window = %key.window, version = %report.version, "staged");
+pub(crate) fn stage(
+    ctx: &Context,
+    (artifact, report): &(Encoded, ArtifactReport),
+) -> anyhow::Result<ArtifactReport> {
+    let staged = ctx.staging().put(artifact)?;
+    tracing::info!(kind = %report.kind, window = %report.window, version = %report.version, "staged");
     Ok(ArtifactReport { staged, ..report.clone() })
 }
 

@@ -6,9 +6,9 @@
 //! | write | [`Delivered`] | [`Aside`]: its canonical files, not in place yet |
 //! | judge | [`Delivered`] | [`Judged`]: what the gates make of it |
 //! | settle | [`Aside`], [`Judged`] | [`Settled`]: the files are in place or kept apart, the report of the day is written |
-//! | build | canonical days of a window | [`Document`]s: complete artifacts |
-//! | stage | a [`Document`] | its file among the staged ones |
-//! | store | a [`Document`] | its blob, in place when it has passed its checks; nothing is current yet |
+//! | build | canonical days of a window | [`Encoded`] artifacts |
+//! | stage | an [`Encoded`] artifact | its file among the staged ones |
+//! | store | an [`Encoded`] artifact | its blob, in place when it has passed its checks; nothing is current yet |
 //! | publish | all that was stored | records, history, and the swap of the manifest |
 //!
 //! [`run`] does all of it. [`ingest`] is read to settle, where a refusal is left to [`validate`]: judge and settle of a day
@@ -16,18 +16,20 @@
 
 use std::thread;
 
+use recsys_core::artifact::Encoded;
 use recsys_core::canonical::{DayRows, PendingDay};
 use recsys_core::domain::stream::Stream;
 use recsys_core::domain::window::{Day, Window};
 use recsys_core::encoding::hash::sha256;
 use recsys_core::gate::Found;
 use recsys_core::gate::day_report::DayReport;
-use recsys_core::publish::{Planned, Stored};
+use recsys_core::publish::Stored;
+use recsys_core::staging::Staged;
 use recsys_core::table::WindowCache;
 use recsys_core::threads::parallel::{joined, start, try_map};
 use serde::Serialize;
 
-use crate::pipeline::build::{ArtifactReport, Document, Plan, build, complete, stage};
+use crate::pipeline::build::{ArtifactReport, Plan, build, complete, stage};
 use crate::pipeline::context::Context;
 use crate::pipeline::day_hashes::DayHashes;
 use crate::pipeline::ingest::{Delivered, Read, Sources, StreamReport};
@@ -234,13 +236,13 @@ pub(crate) fn run(
         }
         let settle = move || settle(ctx, &delivered, aside, judged, Given::Now);
         let store = || {
-            let documents = complete(ctx, plan, cache, built?)?;
+            let artifacts = complete(ctx, plan, cache, built?)?;
             if let Some(first) = day.next().ok().and_then(|next| plan.first_day(ctx, next).ok()) {
                 let unneeded = cache.take_before(first);
                 // Without a thread they are dropped here.
                 let _ = start(scope, || drop(unneeded));
             }
-            stage_and_store(ctx, flags, &documents)
+            stage_and_store(ctx, flags, &artifacts)
         };
         let (settled, stored) = if hashes_files {
             (settle()?, store())
@@ -261,29 +263,30 @@ pub(crate) fn run(
 fn stage_and_store<'a>(
     ctx: &'a Context,
     flags: &PublishFlags,
-    documents: &[Document],
+    artifacts: &[(Encoded, ArtifactReport)],
 ) -> anyhow::Result<(Vec<ArtifactReport>, Publishing<'a>, Vec<Stored>)> {
-    let planned: Vec<Planned> = documents.iter().map(Document::planned).collect();
+    let descriptors = || artifacts.iter().map(|(artifact, _)| &artifact.descriptor);
     // All end with the same day, so the first is the widest.
-    let widest = documents.iter().map(|document| document.key.window).min();
+    let widest = descriptors().map(|artifact| artifact.key.window).min();
     let publishing = Publishing::begin(ctx, flags, widest);
     let publisher = &publishing.publisher;
-    let (artifacts, stored) = thread::scope(|scope| {
-        let staging = start(scope, || try_map(documents, |document| stage(ctx, document)))?;
+    let staged = |Encoded { descriptor, bytes }: &Encoded| {
+        let (key, version) = (descriptor.key.clone(), descriptor.build.version.clone());
+        Staged { name: ctx.staging().name(&key), key, version, bytes: bytes.clone() }
+    };
+    let (reports, stored) = thread::scope(|scope| {
+        let staging = start(scope, || try_map(artifacts, |artifact| stage(ctx, artifact)))?;
         let store = || -> anyhow::Result<Vec<Stored>> {
-            publisher.plan(&ctx.scope, &planned)?;
+            publisher.plan(&ctx.scope, descriptors())?;
             let preparing = start(scope, || {
-                try_map(planned.iter().zip(documents), |(planned, document)| {
-                    publisher.prepare(planned, &document.bytes)
-                })
+                try_map(artifacts, |(artifact, _)| publisher.prepare(&artifact.descriptor, &artifact.bytes))
             })?;
-            let documents = documents.iter().map(|document| (document.key.clone(), document.staged(ctx)));
-            let candidates = check(ctx, documents)?;
-            let prepared = joined(preparing)?.into_iter().zip(&candidates);
-            Ok(try_map(prepared, |(prepared, candidate)| publisher.store(prepared, candidate))?)
+            let checked = check(ctx, artifacts.iter().map(|(artifact, _)| staged(artifact)))?;
+            let prepared = joined(preparing)?.into_iter().zip(&checked);
+            Ok(try_map(prepared, |(prepared, checked)| publisher.store(prepared, checked))?)
         };
         let stored = store();
         Ok::<_, anyhow::Error>((joined(staging)?, stored?))
     })?;
-    Ok((artifacts, publishing, stored))
+    Ok((reports, publishing, stored))
 }

@@ -4,11 +4,11 @@ use std::cmp::Reverse;
 use std::fmt;
 
 use rayon::prelude::*;
-use recsys_core::artifact::{ArtifactKey, Kind};
+use recsys_core::artifact::{ArtifactKey, Descriptor, Kind};
 use recsys_core::domain::window::Window;
 use recsys_core::publish::{
-    Candidate, Held, Holds, Manifest, Options, Planned, PublishOutcome, Published, Publisher, Registry,
-    Stored, TopChange, Unfit,
+    Change, Checked, Held, Holds, Manifest, Options, PublishOutcome, Published, Publisher, Registry, Stored,
+    TopChange, Unfit,
 };
 use recsys_core::staging::Staged;
 use recsys_core::storage::layout::version_in;
@@ -105,23 +105,22 @@ impl fmt::Display for PublishReport {
 /// Checks documents before they are published.
 pub(crate) fn check(
     ctx: &Context,
-    documents: impl IntoIterator<Item = (ArtifactKey, Staged)>,
-) -> anyhow::Result<Vec<Candidate>> {
-    let check = |(key, staged): (ArtifactKey, Staged)| {
-        let Staged { name, version, bytes } = staged;
-        Candidate::check(&key, &version, bytes, &ctx.config.limits).map_err(|source| match source {
+    documents: impl IntoIterator<Item = Staged>,
+) -> anyhow::Result<Vec<Checked>> {
+    let check = |Staged { key, name, version, bytes }| {
+        Checked::new(&key, &version, bytes, &ctx.config.limits).map_err(|source| match source {
             Unfit::Limit(exceeded) => exceeded.in_place(name).into(),
             problem => JobError::Unfit { name, problem }.into(),
         })
     };
     let mut documents: Vec<_> = documents.into_iter().enumerate().collect();
-    let bytes: usize = documents.iter().map(|(_, (_, staged))| staged.bytes.len()).sum();
+    let bytes: usize = documents.iter().map(|(_, staged)| staged.bytes.len()).sum();
     if bytes > ctx.budget.documents() {
         // What is parsed of a document takes about as much memory again.
         return documents.into_iter().map(|(_, document)| check(document)).collect();
     }
     // The largest first, so that no thread is left with one while the others have nothing to do.
-    documents.sort_by_key(|(_, (_, staged))| Reverse(staged.bytes.len()));
+    documents.sort_by_key(|(_, staged)| Reverse(staged.bytes.len()));
     let check = |(number, document)| (number, check(document));
     let mut checked: Vec<_> = documents.into_iter().par_bridge().map(check).collect();
     // The first failure in the order of documents, whichever thread fails first.
@@ -155,12 +154,14 @@ impl<'a> Publishing<'a> {
             objects: &*ctx.published.objects,
             registry: &*ctx.published.registry,
             limits: &ctx.config.limits,
-            by: by(),
-            run_id: run_id::current(),
-            note: flags.reason.clone(),
-            now: ctx.clock.now(),
-            horizon: ctx.clock.horizon(),
-            timeouts: ctx.config.registry.timeouts(),
+            change: Change {
+                by: by(),
+                run_id: run_id::current(),
+                note: flags.reason.clone(),
+                now: ctx.clock.now(),
+                horizon: ctx.clock.horizon(),
+                timeouts: ctx.config.registry.timeouts(),
+            },
             options,
         };
         Self { ctx, publisher, step }
@@ -169,15 +170,17 @@ impl<'a> Publishing<'a> {
     /// Makes what was stored current.
     pub(crate) fn finish(mut self, stored: Vec<Stored>) -> anyhow::Result<PublishReport> {
         self.ctx.published.warn_of_collisions();
-        self.publisher.now = self.ctx.clock.now();
-        self.publisher.horizon = self.ctx.clock.horizon();
+        self.publisher.change.now = self.ctx.clock.now();
+        self.publisher.change.horizon = self.ctx.clock.horizon();
         let ctx = self.ctx;
         interrupt::check()?;
         let Published { fates, manifest, swapped, current, held } =
             self.publisher.finish(&ctx.scope, &stored)?;
-        let artifacts = stored.into_iter().zip(fates).map(|(stored, fate)| {
-            let Planned { key: ArtifactKey { kind, window, .. }, version, rows, bytes } = stored.planned;
-            OutcomeOfKind { kind, window, version, rows: rows as u64, bytes, fate }
+        let artifacts = stored.iter().zip(fates).map(|(stored, fate)| {
+            let Descriptor { key: ArtifactKey { kind, window, .. }, build, rows, bytes } =
+                stored.descriptor();
+            let (kind, window, version) = (*kind, *window, build.version.clone());
+            OutcomeOfKind { kind, window, version, rows: *rows, bytes: *bytes, fate }
         });
         let report = PublishReport { artifacts: artifacts.collect(), manifest, swapped, held };
         self.step.end(&report);

@@ -1,10 +1,10 @@
 //! Days that a gate has refused: kept apart from what was good before, until they pass or somebody accepts them.
 
+use recsys_core::artifact::Descriptor;
 use recsys_core::canonical::DayRows;
 use recsys_core::domain::stream::Stream;
 use recsys_core::domain::window::{Day, Window};
 use recsys_core::gate::{OnRefusedDay, Refused};
-use recsys_core::publish::Candidate;
 use recsys_core::storage::StoreError;
 use recsys_core::table::SourceHashes;
 
@@ -109,10 +109,10 @@ pub(crate) fn check_in_place(
 /// Whoever may not look at canonical data publishes with a warning.
 pub(crate) fn check_staged(
     ctx: &Context,
-    candidate: &Candidate,
+    artifact: &Descriptor,
     hashes: &mut SourceHashes<'_>,
 ) -> anyhow::Result<()> {
-    let (kind, window) = (candidate.key.kind, candidate.key.window);
+    let (kind, window) = (artifact.key.kind, artifact.key.window);
     let days = match excluded(ctx, window, |_| false) {
         Err(error) if error.is::<StoreError>() => {
             tracing::warn!(%window, error = one_line(error.as_ref()), "cannot look whether a day was refused");
@@ -120,7 +120,7 @@ pub(crate) fn check_staged(
         }
         days => days?,
     };
-    if !days.is_empty() && candidate.build.source_hash != hashes.get(ctx.streams(kind), window)?.hash {
+    if !days.is_empty() && artifact.build.source_hash != hashes.get(ctx.streams(kind), window)?.hash {
         return Err(JobError::BuiltBefore { kind, window, days }.into());
     }
     Ok(())

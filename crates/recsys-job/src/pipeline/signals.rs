@@ -3,17 +3,17 @@
 use std::fmt;
 
 use bytes::Bytes;
-use recsys_core::artifact::{Artifact, ArtifactKey, Kind, Payload};
+use recsys_core::artifact::{Artifact, ArtifactKey, Encoded, Kind, Payload};
 use recsys_core::database::{Emptying, ItemScore, Mode, PairScore, SignalTarget, Signals, Written};
 use recsys_core::domain::window::{Day, Window};
 use recsys_core::input::catalog::Catalog;
-use recsys_core::publish::Candidate;
+use recsys_core::publish::Checked;
 use recsys_core::staging::{Staged, StagingError};
 use recsys_core::table::{SourceHashes, WindowCache};
 use recsys_core::threads::interrupt;
 use serde::Serialize;
 
-use crate::pipeline::build::{Document, Plan, artifact_key, build_documents};
+use crate::pipeline::build::{Plan, artifact_key, build_complete};
 use crate::pipeline::context::Context;
 use crate::pipeline::database::Target;
 use crate::shell::cli::ArtifactArgs;
@@ -95,11 +95,11 @@ pub(crate) fn write_signals(
         match &artifact.payload {
             Payload::Popularity(items) => {
                 let rows =
-                    items.0.iter().map(|item| ItemScore { item_id: &item.item_id, score: score(item.count) });
+                    items.iter().map(|item| ItemScore { item_id: &item.item_id, score: score(item.count) });
                 signals.popularity = Some(Box::new(rows));
             }
             Payload::Cooc(rows) => {
-                let pairs = rows.0.iter().flat_map(|row| {
+                let pairs = rows.iter().flat_map(|row| {
                     row.items.iter().map(|item| PairScore {
                         item_id: &row.item_id,
                         neighbor_id: &item.item_id,
@@ -150,15 +150,15 @@ fn artifacts(ctx: &Context, args: &ArtifactArgs, kinds: &[Kind], day: Day) -> an
     }
     let catalog = Catalog::default();
     let plan = Plan { kinds: &missing, args, catalog: &catalog };
-    for Document { key, bytes, .. } in build_documents(ctx, &plan, &mut WindowCache::default(), day)? {
-        found.push(Found { key, bytes, source: ArtifactSource::Built });
+    for (Encoded { descriptor, bytes }, _) in build_complete(ctx, &plan, &mut WindowCache::default(), day)? {
+        found.push(Found { key: descriptor.key, bytes, source: ArtifactSource::Built });
     }
     Ok(found)
 }
 
 /// The document that is staged, if it can be used.
 fn staged(ctx: &Context, key: &ArtifactKey, hashes: &mut SourceHashes<'_>) -> anyhow::Result<Option<Bytes>> {
-    let Staged { name, version, bytes } = match ctx.staging().current(key, &ctx.config.limits) {
+    let Staged { name, version, bytes, .. } = match ctx.staging().current(key, &ctx.config.limits) {
         Ok(Some(staged)) => staged,
         Ok(None) => return Ok(None),
         Err(StagingError::Store(error)) => return Err(error.into()),
@@ -168,18 +168,18 @@ fn staged(ctx: &Context, key: &ArtifactKey, hashes: &mut SourceHashes<'_>) -> an
         }
     };
     // Also what is whole may not be of use: lists cut longer than the limits are now.
-    let candidate = match Candidate::check(key, &version, bytes, &ctx.config.limits) {
-        Ok(candidate) => candidate,
+    let checked = match Checked::new(key, &version, bytes, &ctx.config.limits) {
+        Ok(checked) => checked,
         Err(error) => {
             tracing::warn!(name, %error, "what is staged cannot be used; building it");
             return Ok(None);
         }
     };
-    if candidate.build.source_hash != hashes.get(ctx.streams(key.kind), key.window)?.hash {
+    if checked.descriptor.build.source_hash != hashes.get(ctx.streams(key.kind), key.window)?.hash {
         tracing::info!(name, "the canonical data is not what this was built from any more; building it");
         return Ok(None);
     }
-    Ok(Some(candidate.bytes))
+    Ok(Some(checked.bytes))
 }
 
 #[allow(clippy::cast_precision_loss, reason = "no count that fits the column reaches 2^53")]

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::artifact::content::{Build, Inputs, Source};
-use crate::artifact::tagged_items::{TaggedItem, TaggedItems};
+use crate::artifact::tagged_items::TaggedItem;
 use crate::counts::CountError;
 use crate::domain::limit::Limits;
 use crate::input::catalog::CatalogItem;
@@ -12,7 +12,7 @@ use crate::threads::ordered::{self, Sink};
 pub(crate) struct ContentSim;
 
 impl Build for ContentSim {
-    type Content<'a> = TaggedItems<'a>;
+    type Row<'a> = TaggedItem<'a>;
 
     const SOURCE: Source = Source::Catalog;
 

@@ -1,7 +1,7 @@
 //! `cooc`: which items occur together in a session.
 
-use crate::artifact::content::{Build, Inputs, Source};
-use crate::artifact::neighbors::{self, NeighborLists, Neighbors};
+use crate::artifact::content::{Build, Inputs};
+use crate::artifact::neighbors::{self, Neighbors};
 use crate::counts::{CountError, Pairs};
 use crate::domain::limit::Limits;
 use crate::score::Count;
@@ -10,9 +10,7 @@ use crate::threads::ordered::Sink;
 pub(crate) struct Cooc;
 
 impl Build for Cooc {
-    type Content<'a> = NeighborLists<'a>;
-
-    const SOURCE: Source = Source::Events;
+    type Row<'a> = Neighbors<'a>;
 
     fn build<'a>(
         inputs: &Inputs<'a>,

@@ -1,7 +1,7 @@
 //! `implicit`: how often each user was shown each item, or the total weight of these events.
 
-use crate::artifact::content::{Build, Inputs, Source};
-use crate::artifact::user_lists::{self, UserItems, UserLists};
+use crate::artifact::content::{Build, Inputs};
+use crate::artifact::user_lists::{self, UserItems};
 use crate::counts::{self, CountError};
 use crate::domain::limit::Limits;
 use crate::score::Count;
@@ -10,9 +10,8 @@ use crate::threads::ordered::Sink;
 pub(crate) struct Implicit;
 
 impl Build for Implicit {
-    type Content<'a> = UserLists<'a>;
+    type Row<'a> = UserItems<'a>;
 
-    const SOURCE: Source = Source::Events;
     const WEIGHS: bool = true;
 
     fn build<'a>(

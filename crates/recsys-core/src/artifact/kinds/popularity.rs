@@ -1,7 +1,7 @@
 //! `popularity`: how often each item was shown, or the total weight of its events.
 
-use crate::artifact::content::{Build, Inputs, Source};
-use crate::artifact::item_list::{self, ItemCount, ItemList};
+use crate::artifact::content::{Build, Inputs};
+use crate::artifact::item_list::{self, ItemCount};
 use crate::counts::{self, CountError};
 use crate::domain::limit::Limits;
 use crate::threads::ordered::Sink;
@@ -9,9 +9,8 @@ use crate::threads::ordered::Sink;
 pub(crate) struct Popularity;
 
 impl Build for Popularity {
-    type Content<'a> = ItemList<'a>;
+    type Row<'a> = ItemCount<'a>;
 
-    const SOURCE: Source = Source::Events;
     const WEIGHS: bool = true;
 
     fn build<'a>(

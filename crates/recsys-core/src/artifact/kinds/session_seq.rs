@@ -1,7 +1,7 @@
 //! `session_seq`: which items each user was shown after another one, and how often.
 
-use crate::artifact::content::{Build, Inputs, Source};
-use crate::artifact::user_lists::{self, UserItems, UserLists};
+use crate::artifact::content::{Build, Inputs};
+use crate::artifact::user_lists::{self, UserItems};
 use crate::counts::{self, CountError};
 use crate::domain::limit::Limits;
 use crate::score::Count;
@@ -10,9 +10,7 @@ use crate::threads::ordered::Sink;
 pub(crate) struct SessionSeq;
 
 impl Build for SessionSeq {
-    type Content<'a> = UserLists<'a>;
-
-    const SOURCE: Source = Source::Events;
+    type Row<'a> = UserItems<'a>;
 
     fn build<'a>(
         inputs: &Inputs<'a>,

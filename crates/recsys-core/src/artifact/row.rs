@@ -1,0 +1,87 @@
+//! Rows: what the shapes of content have in common.
+//!
+//! The content of every kind is one list of rows, and every row is an object of an id and one value.
+
+use serde::Deserialize;
+
+use super::document_reader::{Cursor, Plain};
+use super::encode::Encode;
+use super::outline::{Outline, RowsOf};
+use crate::domain::limit::{LimitExceeded, Limits};
+
+/// A defect in the content of an artifact.
+#[derive(Debug, thiserror::Error)]
+pub enum Defect {
+    /// The content breaks a rule of its kind.
+    #[error("{0}")]
+    Content(String),
+    /// The content exceeds a limit.
+    #[error(transparent)]
+    Limit(#[from] LimitExceeded),
+}
+
+/// A row, and the rules of a list of them.
+pub(crate) trait Row<'a>: Encode + Plain<'a> + Deserialize<'a> {
+    /// The field that holds the rows.
+    const FIELD: &'static str;
+    /// Whether rows belong to items or users.
+    const ROWS: RowsOf = RowsOf::Items;
+
+    /// Checks order, scores and limits.
+    fn check(rows: &[Self], limits: &Limits) -> Result<(), Defect>;
+
+    /// The ranked lists of items, each with the item or user it belongs to; empty if nothing is ranked.
+    fn lists(_rows: &[Self]) -> Vec<(&str, Vec<&str>)> {
+        Vec::new()
+    }
+
+    /// The items and rows that comparisons use.
+    fn outline(rows: &[Self]) -> Outline<'_>;
+}
+
+/// How an object of an id and one value is written and read.
+macro_rules! object_of_two {
+    ($row:ident, $id:ident, $value:ident) => {
+        $crate::encoding::json::object!($row<'a>);
+
+        impl $crate::artifact::encode::Encode for $row<'_> {
+            fn push(&self, out: &mut Vec<u8>) {
+                out.extend_from_slice(concat!("{\"", stringify!($id), "\":").as_bytes());
+                $crate::artifact::encode::Encode::push(&self.$id, out);
+                out.extend_from_slice(concat!(",\"", stringify!($value), "\":").as_bytes());
+                $crate::artifact::encode::Encode::push(&self.$value, out);
+                out.push(b'}');
+            }
+        }
+
+        impl<'a> $crate::artifact::document_reader::Plain<'a> for $row<'a> {
+            fn read(text: &mut $crate::artifact::document_reader::Cursor<'a>) -> Option<Self> {
+                text.take(concat!("{\"", stringify!($id), "\":").as_bytes())?;
+                let $id = $crate::artifact::document_reader::Plain::read(text)?;
+                text.take(concat!(",\"", stringify!($value), "\":").as_bytes())?;
+                let $value = $crate::artifact::document_reader::Plain::read(text)?;
+                text.take(b"}")?;
+                Some(Self { $id, $value })
+            }
+        }
+    };
+}
+pub(super) use object_of_two;
+
+impl Plain<'_> for u64 {
+    fn read(text: &mut Cursor<'_>) -> Option<Self> {
+        text.integer().map(Self::from)
+    }
+}
+
+impl Plain<'_> for f64 {
+    fn read(text: &mut Cursor<'_>) -> Option<Self> {
+        text.integer().map(Self::from)
+    }
+}
+
+impl<'a, T: Plain<'a>> Plain<'a> for Vec<T> {
+    fn read(text: &mut Cursor<'a>) -> Option<Self> {
+        text.list()
+    }
+}
