@@ -9,9 +9,9 @@ use std::process::ExitCode;
 use recsys_core::artifact::Kind;
 use recsys_job::{commands, jobs, main as start};
 #[cfg(feature = "postgres")]
-use recsys_postgres::Postgres;
+use recsys_postgres::PostgresDriver;
 #[cfg(not(feature = "postgres"))]
-use without_postgres::Postgres;
+use without_postgres::PostgresDriver;
 
 /// Starts a job that counts events.
 macro_rules! counts {
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
         "job_ingest" => start(
             "job_ingest",
             "Reads raw exposures and writes each day's canonical file, which every builder job reads",
-            |flags, run| jobs::ingest(flags, run, &Postgres),
+            |flags, run| jobs::ingest(flags, run, &PostgresDriver),
         ),
         "job_validate" => start(
             "job_validate",
@@ -57,17 +57,17 @@ fn main() -> ExitCode {
         "job_db_signals" => start(
             "job_db_signals",
             "Makes each day's rows of popularity and co-visitation in Postgres exactly those of its artifacts",
-            |flags, run| jobs::db_signals(flags, run, &Postgres),
+            |flags, run| jobs::db_signals(flags, run, &PostgresDriver),
         ),
         "job_catalog" => start(
             "job_catalog",
             "Writes a catalogue's tags, prices and dates into the table item_tags of Postgres, in one transaction",
-            |flags, run| jobs::catalog(flags, run, &Postgres),
+            |flags, run| jobs::catalog(flags, run, &PostgresDriver),
         ),
         _ => start(
             "recsys-pipelines",
             "Runs the pipeline: raw events in, a published manifest out",
-            |flags, run| commands::pipelines(flags, run, &Postgres),
+            |flags, run| commands::pipelines(flags, run, &PostgresDriver),
         ),
     }
 }

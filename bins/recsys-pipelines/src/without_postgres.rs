@@ -1,12 +1,12 @@
 //! Stands in for the Postgres driver in builds without it: it refuses every DSN.
 
-use recsys_core::database::{Database, DatabaseError, Driver, RowSecurity, Timeouts};
+use recsys_core::database::{Database, DatabaseError, DatabaseTimeouts, Driver, RowSecurity};
 use recsys_core::domain::class::Class;
 use recsys_core::storage::Secret;
 
 /// Has the driver's name, so that callers need no `cfg`.
 #[derive(Debug)]
-pub(crate) struct Postgres;
+pub(crate) struct PostgresDriver;
 
 /// Error of every connection attempt.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ impl std::fmt::Display for NotBuilt {
 
 impl std::error::Error for NotBuilt {}
 
-impl Driver for Postgres {
+impl Driver for PostgresDriver {
     fn check(&self, _: &Secret) -> Result<(), DatabaseError> {
         Err(DatabaseError::new(Class::Usage, NotBuilt))
     }
@@ -32,7 +32,7 @@ impl Driver for Postgres {
         &self,
         _: &Secret,
         _: &str,
-        _: Timeouts,
+        _: DatabaseTimeouts,
         _: RowSecurity,
     ) -> Result<Box<dyn Database>, DatabaseError> {
         Err(DatabaseError::new(Class::Usage, NotBuilt))

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use jiff::ToSpan;
-use recsys_testkit::patience::wait_until;
+use recsys_testkit::process::wait_until;
 use recsys_testkit::sandbox::{Finished, Sandbox, binaries, bytes};
 use serde_json::json;
 

@@ -12,7 +12,7 @@ use recsys_testkit::reader::read_published;
 use recsys_testkit::sandbox::{Sandbox, bytes, copy};
 use recsys_testkit::scope::{MANIFEST, SCOPE};
 use recsys_testkit::syscall::{
-    CHANGING, FLUSHING, Fault, NAMING, run_with_fault, run_with_fault_at, run_with_fault_on,
+    CHANGING, FLUSHING, NAMING, SyscallFault, run_with_fault, run_with_fault_at, run_with_fault_on,
 };
 use serde_json::json;
 
@@ -88,7 +88,7 @@ fn kill_at_every_file(binary: &'static str, expected: &[&str]) {
         for (calls, path) in [(NAMING, file.as_path()), (FLUSHING, folder)] {
             pipeline.rewind();
             let finished =
-                run_with_fault_on(&pipeline.sandbox, binary, &pipeline.line, Fault::Kill, calls, path);
+                run_with_fault_on(&pipeline.sandbox, binary, &pipeline.line, SyscallFault::Kill, calls, path);
             assert_eq!(finished.code, None, "{} was not reached: {finished:#?}", path.display());
             pipeline.check(&format!("killed at {calls} of {}", path.display()));
         }
@@ -113,7 +113,7 @@ fn job_publish_is_killed_at_every_call() {
     let pipeline = Pipeline::new("job_publish");
     for number in 1.. {
         pipeline.rewind();
-        let fault = Fault::Kill;
+        let fault = SyscallFault::Kill;
         let finished =
             run_with_fault_at(&pipeline.sandbox, "job_publish", &pipeline.line, fault, CHANGING, number);
         pipeline.check(&format!("killed at call {number}"));
@@ -134,7 +134,7 @@ fn a_disk_fails_at_every_file() {
         for file in &pipeline.changed {
             pipeline.rewind();
             let binary = pipeline.binary;
-            let fault = Fault::Error(errno);
+            let fault = SyscallFault::Error(errno);
             let finished = run_with_fault_on(&pipeline.sandbox, binary, &pipeline.line, fault, NAMING, file);
             let name = file.file_name().unwrap().to_str().unwrap();
             finished.fails(1, &["cannot write", name, "os error"]);
@@ -142,7 +142,7 @@ fn a_disk_fails_at_every_file() {
         }
         for number in 1..4 {
             pipeline.rewind();
-            let fault = Fault::Error(errno);
+            let fault = SyscallFault::Error(errno);
             let line = &pipeline.line;
             let finished =
                 run_with_fault_at(&pipeline.sandbox, pipeline.binary, line, fault, FLUSHING, number);
@@ -159,7 +159,7 @@ fn a_file_system_without_hard_links_is_told_by_name() {
     let sandbox = Sandbox::shop();
     let day = format!("{SCOPE} --start 2026-01-01");
     let refused = |binary: &str, line: &str| {
-        let finished = run_with_fault(&sandbox, binary, line, Fault::Error("EPERM"), LINKING);
+        let finished = run_with_fault(&sandbox, binary, line, SyscallFault::Error("EPERM"), LINKING);
         finished.fails(2, &["out/", "hard links", "local disk"]);
     };
     refused("recsys-pipelines", &format!("run {day}"));

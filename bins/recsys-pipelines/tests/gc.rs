@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::{Command, Stdio};
 
+use recsys_testkit::backend::Backend;
 use recsys_testkit::generate::busy_day;
-use recsys_testkit::patience::{signal, wait_for_handlers};
-use recsys_testkit::place::Place;
+use recsys_testkit::process::{signal, wait_for_handlers};
 use recsys_testkit::sandbox::{Finished, Sandbox};
 use recsys_testkit::scope::SCOPE;
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ const LONG_AGO: &str = "1767400000";
 /// Eight days, published one after the other.
 struct Shop {
     sandbox: Sandbox,
-    place: Place,
+    backend: Backend,
 }
 
 fn day(number: u32) -> String {
@@ -29,7 +29,7 @@ fn day(number: u32) -> String {
 }
 
 impl Shop {
-    fn new(place: Place) -> Self {
+    fn new(backend: Backend) -> Self {
         let sandbox = Sandbox::new();
         let mut raw = String::new();
         for number in 1..=DAYS {
@@ -40,22 +40,22 @@ impl Shop {
         }
         sandbox.write("raw/exposure.jsonl", raw);
         sandbox.configure(&json!({
-            "object_store_dir": place.root("objects"), "registry_dir": place.root("registry"),
+            "object_store_dir": backend.root("objects"), "registry_dir": backend.root("registry"),
         }));
-        let shop = Self { sandbox, place };
+        let shop = Self { sandbox, backend };
         let line = format!("run {SCOPE} --start {} --end {}", day(1), day(DAYS));
-        let mut command = shop.place.command(&shop.sandbox, "recsys-pipelines", &line);
+        let mut command = shop.backend.command(&shop.sandbox, "recsys-pipelines", &line);
         Finished::from(command.env("SOURCE_DATE_EPOCH", LONG_AGO).output().unwrap()).ok();
         shop
     }
 
     fn run(&self, line: &str) -> Finished {
-        self.place.command(&self.sandbox, "recsys-pipelines", line).output().unwrap().into()
+        self.backend.command(&self.sandbox, "recsys-pipelines", line).output().unwrap().into()
     }
 
     /// A command long after, when everything is old.
     fn later_command(&self, line: &str) -> Command {
-        let mut command = self.place.command(&self.sandbox, "recsys-pipelines", line);
+        let mut command = self.backend.command(&self.sandbox, "recsys-pipelines", line);
         command.env("SOURCE_DATE_EPOCH", "1830000000");
         command
     }
@@ -79,8 +79,8 @@ impl Shop {
     /// Types and versions of everything stored.
     fn stored(&self) -> BTreeSet<(String, String)> {
         let version = |key: &str| key.rsplit('/').next().unwrap().trim_end_matches(".json").to_owned();
-        let blobs = self.place.store("objects").list("").unwrap();
-        let records = self.place.store("registry").list("records").unwrap();
+        let blobs = self.backend.store("objects").list("").unwrap();
+        let records = self.backend.store("registry").list("records").unwrap();
         let blobs = blobs.iter().map(|listed| ("blob".to_owned(), version(&listed.key)));
         blobs.chain(records.iter().map(|listed| ("record".to_owned(), version(&listed.key)))).collect()
     }
@@ -88,10 +88,10 @@ impl Shop {
     /// Types and versions named by the newest `manifests` manifests.
     fn named(&self, manifests: usize) -> BTreeSet<(String, String)> {
         let mut named = BTreeSet::new();
-        let mut entries = self.place.store("registry").list("history").unwrap();
+        let mut entries = self.backend.store("registry").list("history").unwrap();
         entries.reverse();
         for entry in entries.iter().take(manifests) {
-            let entry = self.place.store("registry").read(&entry.key).unwrap().unwrap();
+            let entry = self.backend.store("registry").read(&entry.key).unwrap().unwrap();
             let entry: Value = serde_json::from_slice(&entry).unwrap();
             for uri in entry["manifest"]["current"].as_object().unwrap().values() {
                 let version = uri.as_str().unwrap().rsplit('/').next().unwrap().trim_end_matches(".json");
@@ -104,8 +104,8 @@ impl Shop {
     }
 }
 
-fn what_no_kept_manifest_names_goes(place: Place) {
-    let shop = Shop::new(place);
+fn what_no_kept_manifest_names_goes(backend: Backend) {
+    let shop = Shop::new(backend);
     let stored = shop.stored();
     assert_eq!(stored.len(), 2 * 2 * DAYS as usize, "two kinds, each a blob and a record a day");
     // Only the last manifest is kept, but all files are too young to be deleted.
@@ -141,24 +141,24 @@ fn what_no_kept_manifest_names_goes(place: Place) {
     shop.run(&format!("verify {SCOPE}")).ok();
     // Deleted artifacts can be published again from the staged ones.
     let line = format!("{SCOPE} --start {} --allow-older-window", day(1));
-    Finished::from(shop.place.command(&shop.sandbox, "job_publish", &line).output().unwrap()).ok();
+    Finished::from(shop.backend.command(&shop.sandbox, "job_publish", &line).output().unwrap()).ok();
     shop.run(&format!("verify {SCOPE}")).ok();
 }
 
 #[test]
 fn what_no_kept_manifest_names_goes_on_disk() {
-    what_no_kept_manifest_names_goes(Place::disk());
+    what_no_kept_manifest_names_goes(Backend::disk());
 }
 
 #[test]
 fn what_no_kept_manifest_names_goes_in_a_bucket() {
-    what_no_kept_manifest_names_goes(Place::bucket());
+    what_no_kept_manifest_names_goes(Backend::bucket());
 }
 
 #[test]
 fn what_is_not_of_the_registry_is_nobody_s_garbage() {
-    let shop = Shop::new(Place::disk());
-    let (objects, registry) = (shop.place.root("objects"), shop.place.root("registry"));
+    let shop = Shop::new(Backend::disk());
+    let (objects, registry) = (shop.backend.root("objects"), shop.backend.root("registry"));
     let sha = "0".repeat(64);
     let strangers = [
         format!("{objects}/demo/home/cooc/notes.txt"),
@@ -188,10 +188,10 @@ fn what_is_not_of_the_registry_is_nobody_s_garbage() {
 /// The registry of one environment with the object store of another, or with a shared one.
 #[test]
 fn blobs_of_another_environment_are_not_deleted() {
-    let (shop, other) = (Shop::new(Place::disk()), Shop::new(Place::disk()));
+    let (shop, other) = (Shop::new(Backend::disk()), Shop::new(Backend::disk()));
     let config = json!({
         "out_dir": "out", "raw_events_dir": "raw",
-        "object_store_dir": other.place.root("objects"), "registry_dir": shop.place.root("registry"),
+        "object_store_dir": other.backend.root("objects"), "registry_dir": shop.backend.root("registry"),
     });
     shop.sandbox.write("mixed.json", config.to_string());
     let stored = other.stored();
@@ -207,7 +207,7 @@ fn blobs_of_another_environment_are_not_deleted() {
     // Eleven blobs of another registry in the same object store.
     for number in 0..11 {
         let name = format!("objects/demo/home/cooc/{number:064x}.json");
-        fs::write(format!("{}/{name}", shop.place.root("").trim_end_matches('/')), "{}").unwrap();
+        fs::write(format!("{}/{name}", shop.backend.root("").trim_end_matches('/')), "{}").unwrap();
     }
     let stored = shop.stored();
     gc("config.json", "").fails(3, &["11 old blobs of demo/home", "no record", "--include-unrecorded"]);
@@ -220,7 +220,7 @@ fn blobs_of_another_environment_are_not_deleted() {
 fn held_by_another(shop: &Shop, renewals: u64) {
     let running = json!({"id": "1", "by": "etl@gc-7", "since": "2026-01-01T02:00:00Z", "renewals": renewals});
     let document = json!({"v": 1, "running": running, "claims": []}).to_string();
-    let path = format!("{}/gc/demo/home.json", shop.place.root("registry"));
+    let path = format!("{}/gc/demo/home.json", shop.backend.root("registry"));
     fs::create_dir_all(std::path::Path::new(&path).parent().unwrap()).unwrap();
     // Replaced atomically, like all documents.
     fs::write(format!("{path}.new"), document).unwrap();
@@ -235,7 +235,7 @@ fn gc_command(shop: &Shop) -> Command {
 
 #[test]
 fn a_wait_for_another_collection_is_announced_and_ends() {
-    let shop = Shop::new(Place::disk());
+    let shop = Shop::new(Backend::disk());
     held_by_another(&shop, 0);
     let mut command = gc_command(&shop);
     let mut waiting = command.env("RECSYS_PIPELINES__REGISTRY__LEASE_TIMEOUT_S", "5").spawn().unwrap();
@@ -263,7 +263,7 @@ fn a_wait_for_another_collection_is_announced_and_ends() {
 
 #[test]
 fn a_wait_for_another_collection_ends_with_a_signal() {
-    let shop = Shop::new(Place::disk());
+    let shop = Shop::new(Backend::disk());
     held_by_another(&shop, 0);
     let waiting = gc_command(&shop).spawn().unwrap();
     wait_for_handlers(&waiting);
@@ -275,8 +275,8 @@ fn a_wait_for_another_collection_ends_with_a_signal() {
 /// Stopped between two deletions, a collector releases its claims, and the next one continues.
 #[test]
 fn a_collection_that_is_told_to_stop() {
-    let shop = Shop::new(Place::disk());
-    let (objects, registry) = (shop.place.root("objects"), shop.place.root("registry"));
+    let shop = Shop::new(Backend::disk());
+    let (objects, registry) = (shop.backend.root("objects"), shop.backend.root("registry"));
     for number in 0..4000 {
         for path in [format!("{objects}/demo/home/cooc"), format!("{registry}/records/demo/home/cooc")] {
             fs::write(format!("{path}/{number:064x}.json"), "{}").unwrap();
@@ -301,8 +301,8 @@ fn a_collection_that_is_told_to_stop() {
 
 #[test]
 fn people_get_the_first_documents_and_programs_all() {
-    let shop = Shop::new(Place::disk());
-    let records = format!("{}/records/demo/home/cooc", shop.place.root("registry"));
+    let shop = Shop::new(Backend::disk());
+    let records = format!("{}/records/demo/home/cooc", shop.backend.root("registry"));
     for number in 0..300 {
         fs::write(format!("{records}/{number:064x}.json"), "{}").unwrap();
     }
@@ -313,7 +313,7 @@ fn people_get_the_first_documents_and_programs_all() {
 
 #[test]
 fn what_it_refuses() {
-    let shop = Shop::new(Place::disk());
+    let shop = Shop::new(Backend::disk());
     shop.run(&format!("gc {SCOPE} --release-claims 59m")).fails(2, &["--release-claims", "1h"]);
 }
 
@@ -321,8 +321,8 @@ fn what_it_refuses() {
 #[test]
 #[allow(clippy::disallowed_methods, reason = "claims have the real time")]
 fn claims_of_the_dead_are_given_up_by_their_age() {
-    let shop = Shop::new(Place::disk());
-    let path = format!("{}/gc/demo/home.json", shop.place.root("registry"));
+    let shop = Shop::new(Backend::disk());
+    let path = format!("{}/gc/demo/home.json", shop.backend.root("registry"));
     fs::create_dir_all(std::path::Path::new(&path).parent().unwrap()).unwrap();
     let since = jiff::Timestamp::now().to_string();
     let claim = json!({
@@ -341,7 +341,7 @@ fn claims_of_the_dead_are_given_up_by_their_age() {
 
 #[test]
 fn what_cannot_be_judged_is_refused() {
-    let shop = Shop::new(Place::disk());
+    let shop = Shop::new(Backend::disk());
     shop.run(&format!("gc {SCOPE} --older-than 59m")).fails(2, &["--older-than", "1h"]);
     shop.run(&format!("gc {SCOPE} --older-than soon")).fails(2, &["soon", "duration"]);
     shop.run(&format!("gc {SCOPE} --keep 0")).fails(2, &["--keep"]);
@@ -349,7 +349,7 @@ fn what_cannot_be_judged_is_refused() {
         .fails(2, &["search/manifest.json does not exist"]);
     shop.run("gc --config config.json --tenant nobody").fails(2, &["no manifest"]);
     // A gap in the part of the history to keep.
-    let history = format!("{}/history/demo/home", shop.place.root("registry"));
+    let history = format!("{}/history/demo/home", shop.backend.root("registry"));
     let mut entries: Vec<_> = fs::read_dir(&history).unwrap().map(|entry| entry.unwrap().path()).collect();
     entries.sort();
     fs::remove_file(&entries[DAYS as usize - 3]).unwrap();

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
-use recsys_core::artifact::{Kind, Source};
+use recsys_core::artifact::{BuiltFrom, Kind};
 use recsys_testkit::golden::{Case, cases};
 use recsys_testkit::reader::read_published;
 use recsys_testkit::sandbox::{Sandbox, copy};
@@ -26,7 +26,7 @@ fn publish_all(case: &Case) {
     }
     for kind in case.versions.keys() {
         let mut line = common.clone();
-        if kind.source() == Source::Catalog {
+        if kind.built_from() == BuiltFrom::Catalog {
             line += &format!(" --input {}", case.dir.join("catalog.csv").display());
         }
         sandbox.run(&format!("job_{kind}"), &line).ok();

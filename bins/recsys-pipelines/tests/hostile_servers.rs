@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
 
-use recsys_testkit::inbox::{Answer, Inbox, Request};
+use recsys_testkit::inbox::{Inbox, Request, Response};
 use recsys_testkit::sandbox::{Finished, Sandbox};
 use recsys_testkit::shop::SCOPE;
 use serde_json::json;
@@ -41,8 +41,8 @@ fn of_s3(line: &str, endpoint: &str) -> Finished {
 
 /// A server that redirects everything, and its target.
 fn redirecting() -> (Inbox, Inbox) {
-    let other = Inbox::start(&[Answer::Status(200)]);
-    (Inbox::start(&[Answer::RedirectTo(other.address())]), other)
+    let other = Inbox::start(&[Response::Status(200)]);
+    (Inbox::start(&[Response::RedirectTo(other.address())]), other)
 }
 
 fn lines(requests: &[Request]) -> Vec<&str> {
@@ -66,7 +66,7 @@ fn a_request_of_s3_goes_to_no_other_host() {
 
 #[test]
 fn a_redirect_on_the_same_host_is_followed() {
-    let server = Inbox::start(&[Answer::Redirect, Answer::Status(404)]);
+    let server = Inbox::start(&[Response::Redirect, Response::Status(404)]);
     of_s3(&format!("status {SCOPE}"), &server.url());
     let asked = server.take();
     assert_eq!(lines(&asked)[1..], ["GET /elsewhere"], "{asked:?}");
@@ -119,11 +119,11 @@ fn an_answer_in_another_language_is_said_to_be_that() {
 #[test]
 fn an_answer_that_drips_has_an_end() {
     let slow = "comes with less than 1024 bytes a second";
-    let server = Inbox::start(&[Answer::DripBody]);
+    let server = Inbox::start(&[Response::DripBody]);
     of_s3(&format!("status {SCOPE}"), &server.url()).fails(1, &["/demo/home/manifest.json", slow]);
     // A listing consists of several answers, each read as a whole.
     of_s3("status", &server.url()).fails(1, &["cannot list s3://bucket/registry", "did not answer in time"]);
-    let server = Inbox::start(&[Answer::DripHead]);
+    let server = Inbox::start(&[Response::DripHead]);
     of_s3(&format!("status {SCOPE}"), &server.url()).fails(1, &["did not answer in time"]);
     of_s3("status", &server.url()).fails(1, &["did not answer in time"]);
 }
@@ -133,21 +133,21 @@ fn a_listing_without_end_is_refused() {
     let page = "<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>more</NextContinuationToken>\
                 <Contents><Key>registry/current/demo/home/manifest.json</Key><Size>1</Size>\
                 <LastModified>2026-01-01T00:00:00.000Z</LastModified></Contents></ListBucketResult>";
-    let server = Inbox::start(&[Answer::Body(page)]);
+    let server = Inbox::start(&[Response::Body(page)]);
     let again = "it comes to \"current/demo/home/manifest.json\" again";
     of_s3("status", &server.url())
         .fails(2, &["cannot list s3://bucket/registry/current", "without end", again]);
     // Pages without keys never end.
     let empty = "<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>more</NextContinuationToken>\
                  </ListBucketResult>";
-    let server = Inbox::start(&[Answer::Body(empty)]);
+    let server = Inbox::start(&[Response::Body(empty)]);
     of_s3("status", &server.url()).fails(1, &["cannot list s3://bucket/registry", "did not answer in time"]);
 }
 
 #[test]
 fn a_document_of_a_bucket_is_bounded() {
     let body: &'static str = Box::leak(" ".repeat(2 << 20).into_boxed_str());
-    let server = Inbox::start(&[Answer::Body(body)]);
+    let server = Inbox::start(&[Response::Body(body)]);
     let parts = ["/demo/home/manifest.json", "it has 2097152 bytes, and such a document has at most 1048576"];
     of_s3(&format!("status {SCOPE}"), &server.url()).fails(3, &parts);
 }

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use recsys_core::artifact::Kind;
-use recsys_testkit::patience::{end, signal, wait_for_handlers};
+use recsys_testkit::process::{end, signal, wait_for_handlers};
 use recsys_testkit::reader::read_published;
 use recsys_testkit::sandbox::{Finished, Sandbox, copy};
 use recsys_testkit::scope::{MANIFEST, SCOPE};

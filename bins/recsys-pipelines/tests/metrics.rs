@@ -7,7 +7,7 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
-use recsys_testkit::inbox::{Answer, Inbox};
+use recsys_testkit::inbox::{Inbox, Response};
 use recsys_testkit::sandbox::{Finished, Sandbox};
 use recsys_testkit::scope::SCOPE;
 use serde_json::{Value, json};
@@ -259,7 +259,7 @@ fn status_tells_of_every_manifest() {
     let other = "--config config.json --tenant demo --surface detail --start 2026-01-01";
     sandbox.configure(&json!({"validation": {"min_events": 0}}));
     sandbox.run("recsys-pipelines", &format!("run {other}")).ok();
-    let gateway = Inbox::start(&[Answer::Status(202)]);
+    let gateway = Inbox::start(&[Response::Status(202)]);
     let line = format!("status --config config.json --metrics-file s.prom --metrics-push {}", gateway.url());
     sandbox.run("recsys-pipelines", &line).ok();
     let text = read(&sandbox, "s.prom");
@@ -286,7 +286,7 @@ fn status_tells_of_every_manifest() {
 
 #[test]
 fn metrics_are_pushed_to_the_group_of_binary_tenant_and_surface() {
-    let gateway = Inbox::start(&[Answer::Status(202)]);
+    let gateway = Inbox::start(&[Response::Status(202)]);
     let push = format!("{}/gateway/", gateway.url());
     let sandbox = shop(&json!({"metrics": {"push": push}}));
     sandbox.run("job_ingest", &format!("{SCOPE} --start 2026-01-01")).ok();
@@ -309,7 +309,7 @@ fn metrics_are_pushed_to_the_group_of_binary_tenant_and_surface() {
     assert!(!request.body.contains("recsys_run_last_success_timestamp_seconds"), "{}", request.body);
 
     // The flag takes precedence, and a failed push is retried.
-    let other = Inbox::start(&[Answer::Status(503), Answer::Status(200)]);
+    let other = Inbox::start(&[Response::Status(503), Response::Status(200)]);
     let line = format!("{SCOPE} --start 2026-01-01 --metrics-push {}", other.url());
     assert_eq!(sandbox.run("job_ingest", &line).code, Some(4));
     assert_eq!((other.take().len(), gateway.take().len()), (2, 0));
@@ -318,7 +318,7 @@ fn metrics_are_pushed_to_the_group_of_binary_tenant_and_surface() {
 #[test]
 fn metrics_never_change_the_outcome() {
     let sandbox = shop(&json!({}));
-    let gateway = Inbox::start(&[Answer::Status(400)]);
+    let gateway = Inbox::start(&[Response::Status(400)]);
     for (flags, warning) in [
         ("--metrics-file no/such/folder/x.prom".to_owned(), "metrics cannot be written"),
         (format!("--metrics-push {}", gateway.url()), "400"),

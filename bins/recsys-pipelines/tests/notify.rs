@@ -5,7 +5,7 @@
 use std::fs;
 use std::process::Stdio;
 
-use recsys_testkit::inbox::{Answer, Inbox};
+use recsys_testkit::inbox::{Inbox, Response};
 use recsys_testkit::sandbox::{Finished, Sandbox};
 use recsys_testkit::scope::SCOPE;
 use serde_json::{Value, json};
@@ -62,7 +62,7 @@ fn settings(inbox: &Inbox) -> Value {
 
 #[test]
 fn a_swap_is_told_once() {
-    let inbox = Inbox::start(&[Answer::Status(204)]);
+    let inbox = Inbox::start(&[Response::Status(204)]);
     let shop = Shop::new(&settings(&inbox));
     shop.run("2026-01-01").ok();
     let [request] = &inbox.take()[..] else { panic!("not one request") };
@@ -103,7 +103,7 @@ fn comes_to_nothing(inbox: &Inbox, notify: &Value, said: &str, tries: usize) {
     assert_eq!(inbox.take().len(), tries);
     let manifest = shop.manifest();
 
-    inbox.answer(&[Answer::Status(200)]);
+    inbox.answer(&[Response::Status(200)]);
     shop.configure(&settings(inbox));
     let finished = shop.run("2026-01-01");
     assert!(finished.ok().stdout.contains("unchanged") && finished.stderr.is_empty(), "{finished:#?}");
@@ -116,10 +116,10 @@ fn comes_to_nothing(inbox: &Inbox, notify: &Value, said: &str, tries: usize) {
 
 #[test]
 fn a_server_in_trouble_is_asked_three_times() {
-    let inbox = Inbox::start(&[Answer::Status(500)]);
+    let inbox = Inbox::start(&[Response::Status(500)]);
     comes_to_nothing(&inbox, &settings(&inbox), "answered 500", 3);
     // Transient errors cause no warning.
-    let inbox = Inbox::start(&[Answer::Status(500), Answer::Status(429), Answer::Status(200)]);
+    let inbox = Inbox::start(&[Response::Status(500), Response::Status(429), Response::Status(200)]);
     let shop = Shop::new(&settings(&inbox));
     assert_eq!(shop.run("2026-01-01").ok().stderr, "");
     assert_eq!(inbox.take().len(), 3);
@@ -128,25 +128,25 @@ fn a_server_in_trouble_is_asked_three_times() {
 
 #[test]
 fn a_server_that_refuses_is_asked_once() {
-    let inbox = Inbox::start(&[Answer::Status(401)]);
+    let inbox = Inbox::start(&[Response::Status(401)]);
     comes_to_nothing(&inbox, &settings(&inbox), "answered 401", 1);
 }
 
 #[test]
 fn headers_do_not_follow_a_redirect() {
-    let inbox = Inbox::start(&[Answer::Redirect]);
+    let inbox = Inbox::start(&[Response::Redirect]);
     comes_to_nothing(&inbox, &settings(&inbox), "answered 307", 1);
 }
 
 #[test]
 fn a_server_that_does_not_answer_is_given_up() {
-    let inbox = Inbox::start(&[Answer::Never]);
+    let inbox = Inbox::start(&[Response::Never]);
     comes_to_nothing(&inbox, &settings(&inbox), "no answer within 1 s", 3);
 }
 
 #[test]
 fn a_server_that_is_not_there_is_given_up() {
-    let inbox = Inbox::start(&[Answer::Status(200)]);
+    let inbox = Inbox::start(&[Response::Status(200)]);
     let mut notify = settings(&inbox);
     notify["url"] = json!("http://127.0.0.1:1/{tenant}");
     comes_to_nothing(&inbox, &notify, "refused", 0);
@@ -154,7 +154,7 @@ fn a_server_that_is_not_there_is_given_up() {
 
 #[test]
 fn a_swap_whose_teller_was_killed_is_told_by_the_next_publish() {
-    let inbox = Inbox::start(&[Answer::Never]);
+    let inbox = Inbox::start(&[Response::Never]);
     let mut notify = settings(&inbox);
     notify["timeout_s"] = json!(60);
     let shop = Shop::new(&notify);
@@ -167,7 +167,7 @@ fn a_swap_whose_teller_was_killed_is_told_by_the_next_publish() {
     child.kill().unwrap();
     child.wait().unwrap();
     let manifest = shop.manifest();
-    inbox.answer(&[Answer::Status(200)]);
+    inbox.answer(&[Response::Status(200)]);
     shop.run("2026-01-01").ok();
     assert_eq!(shop.manifest(), manifest);
     assert_eq!(inbox.take().len(), 1);
@@ -175,7 +175,7 @@ fn a_swap_whose_teller_was_killed_is_told_by_the_next_publish() {
 
 #[test]
 fn settings_that_cannot_work_are_refused_before_anything_is_done() {
-    let inbox = Inbox::start(&[Answer::Status(200)]);
+    let inbox = Inbox::start(&[Response::Status(200)]);
     for (key, value, parts) in [
         ("url", json!("ftp://host/x"), &["setting notify.url must begin with http"][..]),
         ("url", json!("host/x"), &["setting notify.url"]),
@@ -218,7 +218,7 @@ fn settings_that_cannot_work_are_refused_before_anything_is_done() {
 
 #[test]
 fn names_are_written_as_the_place_wants_them() {
-    let inbox = Inbox::start(&[Answer::Status(200)]);
+    let inbox = Inbox::start(&[Response::Status(200)]);
     let sandbox = Sandbox::new();
     sandbox.configure(&json!({"notify": settings(&inbox), "validation": {"min_events": 0}}));
     sandbox.write("raw/demo/home/exposure.2026-01-02.jsonl", "");
@@ -234,7 +234,7 @@ fn names_are_written_as_the_place_wants_them() {
 
 #[test]
 fn no_secret_of_a_notification_comes_out() {
-    let inbox = Inbox::start(&[Answer::Status(200)]);
+    let inbox = Inbox::start(&[Response::Status(200)]);
     let mut notify = settings(&inbox);
     notify["url"] = json!(format!("{}/${{CACHE_TOKEN}}", inbox.url()));
     notify["body"] = json!("${CACHE_TOKEN}");
@@ -246,9 +246,11 @@ fn no_secret_of_a_notification_comes_out() {
     };
     let mut longest = 0;
     for level in ["trace", "debug", "warn", "hyper=trace,reqwest=trace,hyper_util=trace,recsys_job=trace"] {
-        for (notify, answer) in
-            [(&notify, Answer::Status(200)), (&notify, Answer::Status(500)), (&refused, Answer::Status(200))]
-        {
+        for (notify, answer) in [
+            (&notify, Response::Status(200)),
+            (&notify, Response::Status(500)),
+            (&refused, Response::Status(200)),
+        ] {
             inbox.answer(&[answer]);
             let shop = Shop::new(notify);
             for line in [

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use recsys_testkit::proxy::{Fault, Proxy};
+use recsys_testkit::proxy::{NetworkFault, Proxy};
 use recsys_testkit::remote::Remote;
 use recsys_testkit::sandbox::Finished;
 use recsys_testkit::scope::SCOPE;
@@ -76,10 +76,10 @@ impl Shop {
     }
 }
 
-fn answer(status: u16, code: &str, message: &str) -> Fault {
+fn answer(status: u16, code: &str, message: &str) -> NetworkFault {
     let body =
         format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>");
-    Fault::Answer { status, body }
+    NetworkFault::Answer { status, body }
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn nothing_may_be_read_that_is_denied_and_nothing_denied_is_missing() {
     }
     // Servers that answer with the status only.
     shop.proxy.clear();
-    shop.proxy.rule("GET", "", None, Fault::Answer { status: 403, body: String::new() });
+    shop.proxy.rule("GET", "", None, NetworkFault::Answer { status: 403, body: String::new() });
     shop.fails(&shop.run(), 2, &["denies", "403 Forbidden"]);
 }
 
@@ -190,7 +190,7 @@ fn a_storm_of_503_fails_in_the_end_and_a_shower_does_not() {
     shop.proxy.clear();
     for method in ["GET", "PUT"] {
         shop.proxy.rule(method, "", Some(3), answer(503, "SlowDown", "reduce your rate"));
-        shop.proxy.rule(method, "", Some(2), Fault::Drop);
+        shop.proxy.rule(method, "", Some(2), NetworkFault::Drop);
     }
     // A single request may meet all of them.
     shop.run_with("/storage/retry_timeout_s", json!(30)).ok();
@@ -202,14 +202,14 @@ fn a_storm_of_503_fails_in_the_end_and_a_shower_does_not() {
 fn a_server_that_does_not_answer() {
     let shop = Shop::new();
     let day = "raw/demo/home/exposure.2026-01-02.jsonl";
-    shop.proxy.rule("GET", day, None, Fault::Stall);
+    shop.proxy.rule("GET", day, None, NetworkFault::Stall);
     shop.fails(
         &shop.waits(&shop.run_with("/storage/timeout_s", json!(6)), 10),
         1,
         &[&shop.object(day), &shop.remote.endpoint, "did not answer in time"],
     );
     shop.proxy.clear();
-    shop.proxy.rule("PUT", "manifest.json", None, Fault::Stall);
+    shop.proxy.rule("PUT", "manifest.json", None, NetworkFault::Stall);
     let finished = shop.waits(&shop.run_with("/storage/timeout_s", json!(6)), 10);
     shop.fails(&finished, 1, &["manifest.json", &shop.remote.endpoint, "did not answer in time"]);
 }
@@ -220,7 +220,7 @@ fn an_operators_command_is_bounded_until_the_first_answer() {
     let mut shop = Shop::new();
     shop.remote.config["storage"] = json!({"operator_timeout_s": 6});
     shop.remote.write_config();
-    shop.proxy.rule("GET", "", None, Fault::Stall);
+    shop.proxy.rule("GET", "", None, NetworkFault::Stall);
     let status = "status --config config.json --tenant demo --surface home --log-format text";
     let environment = shop.remote.s3.settings_at(&shop.remote.endpoint);
     let environment: Vec<(&str, &str)> =
@@ -239,7 +239,7 @@ fn an_operators_command_is_bounded_until_the_first_answer() {
     shop.proxy.clear();
     shop.remote.config["storage"] = json!({"operator_timeout_s": 4, "timeout_s": 6});
     shop.remote.write_config();
-    shop.proxy.rule("GET", "manifest.json", None, Fault::Stall);
+    shop.proxy.rule("GET", "manifest.json", None, NetworkFault::Stall);
     // Without a surface, the list comes first, and it is answered.
     let finished = shop.remote.run("recsys-pipelines", "status --config config.json --log-format text");
     shop.fails(&shop.waits(&finished, 9), 1, &["manifest.json", "did not answer in time"]);
@@ -256,13 +256,13 @@ fn a_body_that_breaks_off() {
     ];
     for key in keys {
         shop.proxy.clear();
-        shop.proxy.rule("GET", &shop.remote.key(key), None, Fault::Truncate(50));
+        shop.proxy.rule("GET", &shop.remote.key(key), None, NetworkFault::Truncate(50));
         shop.fails(&shop.run(), 1, &[&shop.object(key), &shop.remote.endpoint, "broke off"]);
     }
     // A single truncated answer does no harm: the rest is fetched.
     shop.proxy.clear();
     for key in keys {
-        shop.proxy.rule("GET", &shop.remote.key(key), Some(1), Fault::Truncate(50));
+        shop.proxy.rule("GET", &shop.remote.key(key), Some(1), NetworkFault::Truncate(50));
     }
     shop.run().ok();
     assert_ne!(shop.remote.objects("out/registry/current"), shop.before);
@@ -277,7 +277,7 @@ fn a_lost_answer_to_any_write_is_no_lost_write() {
     assert_eq!(history(&shop), 1);
     for (name, day) in [("manifest.json", "02"), ("/history/", "03")] {
         shop.proxy.clear();
-        shop.proxy.rule("PUT", name, Some(1), Fault::AnswerLost);
+        shop.proxy.rule("PUT", name, Some(1), NetworkFault::AnswerLost);
         let line = format!("run {SCOPE} --start 2026-01-{day} --json");
         let finished = shop.remote.run("recsys-pipelines", &line);
         let document: Value = serde_json::from_str(&finished.ok().stdout).unwrap();
@@ -289,7 +289,7 @@ fn a_lost_answer_to_any_write_is_no_lost_write() {
     assert_eq!(history(&shop), 3);
     // All answers lost: a read settles whether the swap was done.
     shop.proxy.clear();
-    shop.proxy.rule("PUT", "manifest.json", None, Fault::AnswerLost);
+    shop.proxy.rule("PUT", "manifest.json", None, NetworkFault::AnswerLost);
     shop.remote.run("recsys-pipelines", &format!("rollback {SCOPE}")).ok();
     assert_eq!(history(&shop), 4);
 }
@@ -306,7 +306,7 @@ fn a_404_of_somebody_else_is_no_missing_day() {
                 "GET",
                 &shop.remote.key(key),
                 None,
-                Fault::Answer { status: 404, body: body.to_owned() },
+                NetworkFault::Answer { status: 404, body: body.to_owned() },
             );
             shop.fails(&shop.run(), 1, &[&shop.object(key), &shop.remote.endpoint, "404", "right endpoint"]);
         }
@@ -322,7 +322,7 @@ fn whoever_may_not_list_is_told_so() {
         (answer(403, "AccessDenied", "no"), ["denies", "AccessDenied"]),
         (answer(403, "SignatureDoesNotMatch", "no"), ["credentials", "SignatureDoesNotMatch"]),
         (answer(401, "Unauthorized", "no"), ["credentials", "Unauthorized"]),
-        (Fault::Answer { status: 403, body: String::new() }, ["denies", "403 Forbidden"]),
+        (NetworkFault::Answer { status: 403, body: String::new() }, ["denies", "403 Forbidden"]),
         (answer(404, "NoSuchBucket", "no"), ["no such bucket", "cannot list"]),
     ];
     for (fault, parts) in cases {
@@ -359,7 +359,7 @@ fn a_conflict_is_tried_again_and_never_taken_for_a_document_that_is_there() {
 fn a_rollback_that_may_have_been_done_is_not_to_be_repeated() {
     let shop = Shop::new();
     shop.run().ok();
-    shop.proxy.rule("PUT", "manifest.json", None, Fault::AnswerLost);
+    shop.proxy.rule("PUT", "manifest.json", None, NetworkFault::AnswerLost);
     // Plan and swap may read the manifest; the check afterwards fails.
     shop.proxy.pass("GET", "current/demo/home/manifest.json", 3);
     shop.proxy.rule("GET", "current/demo/home/manifest.json", None, answer(503, "SlowDown", "later"));
@@ -372,7 +372,7 @@ fn a_rollback_that_may_have_been_done_is_not_to_be_repeated() {
 #[test]
 fn a_probe_that_stumbles_condemns_nobody() {
     let shop = Shop::new();
-    shop.proxy.rule("PUT", "/.probe/", Some(1), Fault::AnswerLost);
+    shop.proxy.rule("PUT", "/.probe/", Some(1), NetworkFault::AnswerLost);
     shop.run().ok();
     let shop = Shop::new();
     shop.proxy.rule("PUT", "/.probe/", None, answer(412, "PreconditionFailed", "always"));
@@ -387,7 +387,7 @@ fn a_probe_that_stumbles_condemns_nobody() {
 #[test]
 fn a_server_that_ignores_conditions() {
     let shop = Shop::new();
-    shop.proxy.rule("PUT", "", None, Fault::IgnoreCondition);
+    shop.proxy.rule("PUT", "", None, NetworkFault::IgnoreCondition);
     let registry = shop.object("out/registry/");
     shop.fails(&shop.run(), 2, &[&registry, "ignores the condition", "registry.concurrency"]);
     let rollback = shop.remote.run("recsys-pipelines", &format!("rollback {SCOPE} --steps 0"));
@@ -473,7 +473,7 @@ fn a_server_that_does_not_know_conditions() {
     let unknown =
         "<Error><Code>NotImplemented</Code><Message>A header you provided implies no</Message></Error>";
     for header in ["if-match:", "if-none-match:"] {
-        shop.proxy.rule("PUT", "", None, Fault::AnswerWith(header, 501, unknown.to_owned()));
+        shop.proxy.rule("PUT", "", None, NetworkFault::AnswerWith(header, 501, unknown.to_owned()));
         let parts = ["refuses conditional writes", "another store for registry_dir", "last-write-wins"];
         shop.fails(&shop.run(), 2, &parts);
         // Blobs are content-addressed, so overwriting one is harmless.
@@ -498,8 +498,14 @@ fn a_bucket_that_wants_checksums() {
     let shop = Shop::new();
     let wanted = "<Error><Code>InvalidRequest</Code><Message>Content-MD5 OR x-amz-checksum- HTTP header is required for \
                   Put Object requests with Object Lock parameters</Message></Error>";
-    let rule =
-        || shop.proxy.rule("PUT", "", None, Fault::AnswerWithout("x-amz-checksum-", 400, wanted.to_owned()));
+    let rule = || {
+        shop.proxy.rule(
+            "PUT",
+            "",
+            None,
+            NetworkFault::AnswerWithout("x-amz-checksum-", 400, wanted.to_owned()),
+        )
+    };
     rule();
     shop.fails(&shop.run(), 2, &["takes no write without a checksum", "AWS_CHECKSUM_ALGORITHM"]);
     let with = |algorithm: &str| {
@@ -574,7 +580,7 @@ fn what_passes_by_itself_is_tried_again() {
 #[test]
 fn an_answer_without_a_length_is_said_to_be_that() {
     let shop = Shop::new();
-    shop.proxy.rule("GET", "", None, Fault::WithoutLength);
+    shop.proxy.rule("GET", "", None, NetworkFault::WithoutLength);
     let object = shop.object("out/checkpoints/demo/home.json");
     shop.fails(&shop.run(), 2, &[&object, &shop.remote.endpoint, "Content-Length", "proxy"]);
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use recsys_testkit::generate::plain_line;
 use recsys_testkit::pack::gz;
-use recsys_testkit::patience::wait_until;
+use recsys_testkit::process::wait_until;
 use recsys_testkit::sandbox::{Finished, Sandbox, bytes};
 use recsys_testkit::scope::SCOPE;
 use serde_json::{Value, json};

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use recsys_core::artifact::Kind;
 use recsys_core::domain::window::Day;
 use recsys_core::publish::{HistoryEntry, Manifest};
+use recsys_testkit::backend::Backend;
 use recsys_testkit::generate::busy_day;
-use recsys_testkit::place::Place;
 use recsys_testkit::reader::read_published_at;
 use recsys_testkit::sandbox::{Finished, Sandbox, copy};
 use recsys_testkit::seed::random;
@@ -57,11 +57,11 @@ fn day(number: u32) -> Day {
 /// Artifacts of fifty days, staged separately for each publisher, and a place to publish them to.
 struct Race {
     sandbox: Sandbox,
-    place: Place,
+    backend: Backend,
 }
 
 impl Race {
-    fn new(place: Place) -> Self {
+    fn new(backend: Backend) -> Self {
         let sandbox = Sandbox::new();
         let mut raw = String::new();
         for number in 0..2 * PUBLISHES {
@@ -89,15 +89,15 @@ impl Race {
             copy(&sandbox.join("out").join(&folder), &sandbox.join(format!("{number}")).join(&folder));
             let config = json!({
                 "artifacts_dir": format!("{number}/artifacts"), "artifact_kinds": [kind],
-                "object_store_dir": place.root("objects"), "registry_dir": place.root("registry"),
+                "object_store_dir": backend.root("objects"), "registry_dir": backend.root("registry"),
             });
             sandbox.write(&format!("{number}.json"), config.to_string());
         }
-        Self { sandbox, place }
+        Self { sandbox, backend }
     }
 
     fn command(&self, binary: &str, line: &str) -> Command {
-        self.place.command(&self.sandbox, binary, line)
+        self.backend.command(&self.sandbox, binary, line)
     }
 
     fn publish(&self, publisher: usize, number: u32) -> Command {
@@ -108,10 +108,10 @@ impl Race {
 
     /// Checks the result of a race; returns the number of manifests that were current.
     fn check(&self) -> usize {
-        let registry = self.place.store("registry");
-        let objects = self.place.store("objects");
+        let registry = self.backend.store("registry");
+        let objects = self.backend.store("objects");
         let manifest = "current/demo/home/manifest.json";
-        let current = read_published_at(&registry.uri(manifest), |uri| self.place.read(uri)).unwrap();
+        let current = read_published_at(&registry.uri(manifest), |uri| self.backend.read(uri)).unwrap();
         let mut newest: BTreeMap<Kind, u32> = BTreeMap::new();
         for (publisher, (kind, turn)) in PUBLISHERS.iter().enumerate() {
             let days = turn.days();
@@ -132,7 +132,7 @@ impl Race {
         }
         assert_eq!(current.len(), newest.len());
         for (kind, uri) in &current {
-            let artifact = self.place.read(uri).unwrap();
+            let artifact = self.backend.read(uri).unwrap();
             let window = kind.parse(&artifact).unwrap().key.window;
             assert_eq!(window.end(), day(newest[kind] + 1), "{kind}");
         }
@@ -150,7 +150,7 @@ impl Race {
 
     /// Checks that the history ends with the first manifest, and that no kind goes back to an older window.
     fn check_chain(&self, entries: &[Value]) {
-        let registry = self.place.store("registry");
+        let registry = self.backend.store("registry");
         let listed = registry.list("history/demo/home").unwrap();
         let by_hash: BTreeMap<String, HistoryEntry> = listed
             .iter()
@@ -164,7 +164,7 @@ impl Race {
             entries.iter().map(|entry| &by_hash[entry["hash"].as_str().unwrap()]).collect();
         assert_eq!(chain.last().unwrap().previous, None);
         let window_end = |manifest: &Manifest, kind: &Kind| {
-            let blob = self.place.read(manifest.current.get(kind)?).unwrap();
+            let blob = self.backend.read(manifest.current.get(kind)?).unwrap();
             Some(kind.parse(&blob).unwrap().key.window.end())
         };
         for pair in chain.windows(2) {
@@ -194,8 +194,8 @@ fn run_all(publish: impl Fn(usize, u32) -> usize + Sync) -> usize {
     })
 }
 
-fn race(place: Place) {
-    let race = Race::new(place);
+fn race(backend: Backend) {
+    let race = Race::new(backend);
     let swapped = run_all(|publisher, number| {
         let finished = Finished::from(race.publish(publisher, number).output().unwrap());
         let document: Value = serde_json::from_str(&finished.ok().stdout).unwrap();
@@ -207,19 +207,19 @@ fn race(place: Place) {
 
 #[test]
 fn on_disk() {
-    race(Place::disk());
+    race(Backend::disk());
 }
 
 #[test]
 fn in_a_bucket() {
-    race(Place::bucket());
+    race(Backend::bucket());
 }
 
 /// A publish is killed up to this often before it may finish.
 const KILLS: u32 = 3;
 
-fn race_with_kills(place: Place) {
-    let race = Race::new(place);
+fn race_with_kills(backend: Backend) {
+    let race = Race::new(backend);
     let random = Mutex::new(random());
     // Duration of an undisturbed publish, in microseconds, so that kills hit any moment of it.
     let duration = AtomicUsize::new(10_000);
@@ -252,10 +252,10 @@ fn race_with_kills(place: Place) {
 
 #[test]
 fn on_disk_with_kills() {
-    race_with_kills(Place::disk());
+    race_with_kills(Backend::disk());
 }
 
 #[test]
 fn in_a_bucket_with_kills() {
-    race_with_kills(Place::bucket());
+    race_with_kills(Backend::bucket());
 }

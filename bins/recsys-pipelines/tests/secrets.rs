@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
-use recsys_testkit::proxy::{Fault, Proxy};
+use recsys_testkit::proxy::{NetworkFault, Proxy};
 use recsys_testkit::remote::Remote;
 use recsys_testkit::sandbox::Sandbox;
 use recsys_testkit::scope::SCOPE;
@@ -52,7 +52,7 @@ fn no_secret_comes_out_at_any_log_level() {
             // The same when requests fail.
             let proxy = Proxy::start(remote.s3.address());
             let xml = "<Error><Code>AccessDenied</Code><Message>no</Message></Error>".to_owned();
-            proxy.rule("GET", "", None, Fault::Answer { status: 403, body: xml });
+            proxy.rule("GET", "", None, NetworkFault::Answer { status: 403, body: xml });
             for endpoint in [proxy.endpoint(), direct.replace("http:", "https:"), "http://127.0.0.1:1".into()]
             {
                 remote.endpoint = endpoint;

@@ -209,7 +209,7 @@ fn what_is_planted_beside_documents_is_not_followed() {
 #[test]
 fn a_strange_note_of_what_was_told_stops_nothing() {
     let sandbox = published();
-    let inbox = recsys_testkit::inbox::Inbox::start(&[recsys_testkit::inbox::Answer::Status(200)]);
+    let inbox = recsys_testkit::inbox::Inbox::start(&[recsys_testkit::inbox::Response::Status(200)]);
     sandbox.configure(&json!({"notify": {"url": inbox.url()}}));
     for (what, said) in STRANGE {
         replace(&sandbox, &sandbox.join("out/registry/notified/demo/home.json"), what);

@@ -136,12 +136,12 @@ fn same_build(key: &ArtifactKey, old: &[u8], new: &[u8]) -> bool {
         Ok((build.version, build.source_hash))
     };
     // Usually only the build times differ, which can be seen without parsing.
-    around_time(old).is_some_and(|old| Some(old) == around_time(new))
+    split_at_time(old).is_some_and(|old| Some(old) == split_at_time(new))
         || matches!((source(old), source(new)), (Ok(old), Ok(new)) if old == new)
 }
 
 /// The parts of a document before and after its build time.
-fn around_time(document: &[u8]) -> Option<(&[u8], &[u8])> {
+fn split_at_time(document: &[u8]) -> Option<(&[u8], &[u8])> {
     const BUILT_AT: &[u8] = br#","build":{"built_at":""#;
     // This cannot match inside a string: its quotes would be escaped there.
     let start = memchr::memmem::rfind(document, BUILT_AT)? + BUILT_AT.len();

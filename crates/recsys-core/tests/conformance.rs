@@ -7,8 +7,8 @@ use std::sync::Barrier;
 use std::thread;
 
 use recsys_core::storage::{Commit, Condition, Conditions, Store, Tag, Unconditional, probe};
-use recsys_testkit::faulty::CarelessStore;
-use recsys_testkit::place::Place;
+use recsys_testkit::backend::Backend;
+use recsys_testkit::faulty::IgnoresConditions;
 
 /// Names that a tenant, a surface or a folder of the user may have, and that need care in a URL.
 const NAMES: [&str; 14] = [
@@ -36,8 +36,8 @@ fn tag(store: &dyn Store, key: &str) -> Option<Tag> {
     store.read_tagged(key).unwrap().map(|(_, tag)| tag)
 }
 
-fn what_is_not_there_is_none_and_no_failure(place: &Place) {
-    let store = place.store("root");
+fn what_is_not_there_is_none_and_no_failure(backend: &Backend) {
+    let store = backend.store("root");
     assert!(!store.root_exists().unwrap());
     assert!(store.open("a/b").unwrap().is_none());
     assert_eq!(store.read("a/b").unwrap(), None);
@@ -49,12 +49,12 @@ fn what_is_not_there_is_none_and_no_failure(place: &Place) {
     assert_eq!(store.list("a").unwrap(), []);
     store.put("a/b", b"", Condition::Always).unwrap();
     assert!(store.root_exists().unwrap());
-    assert!(!place.store("roo").root_exists().unwrap(), "the beginning of a name is another name");
-    assert!(!place.store("root2").root_exists().unwrap());
+    assert!(!backend.store("roo").root_exists().unwrap(), "the beginning of a name is another name");
+    assert!(!backend.store("root2").root_exists().unwrap());
 }
 
-fn documents_come_back_as_they_were_written(place: &Place) {
-    let store = place.store("root");
+fn documents_come_back_as_they_were_written(backend: &Backend) {
+    let store = backend.store("root");
     let long = vec![7; 100_000];
     let contents: [&[u8]; 4] = [b"", b"text\n", b"\x00\xff\r\n", &long];
     for content in contents {
@@ -75,7 +75,7 @@ fn documents_come_back_as_they_were_written(place: &Place) {
     assert_eq!(store.read("a/b").unwrap(), None);
 }
 
-fn a_part_of_a_document_is_read_alone(place: &Place) {
+fn a_part_of_a_document_is_read_alone(backend: &Backend) {
     let content: Vec<u8> = (0..=250).cycle().take(100_000).collect();
     let check = |store: Box<dyn Store>| {
         assert_eq!(store.get_range("a/b", 0, 1).unwrap(), None);
@@ -90,20 +90,20 @@ fn a_part_of_a_document_is_read_alone(place: &Place) {
             assert!(store.get_range("a/b", offset, length).is_err(), "{offset} {length}");
         }
     };
-    check(place.store("root"));
+    check(backend.store("root"));
     // The same where the store knows nothing better than to read from the start.
-    check(Box::new(CarelessStore(place.store("root2"))));
+    check(Box::new(IgnoresConditions(backend.store("root2"))));
 }
 
-fn names_are_taken_as_they_are(place: &Place) {
+fn names_are_taken_as_they_are(backend: &Backend) {
     for root in ["root", "a b/%41/é"] {
-        let store = place.store(root);
+        let store = backend.store(root);
         for (number, name) in NAMES.iter().enumerate() {
             let key = format!("{name}/in {name}/{name}.json");
             store.put(&key, &[u8::try_from(number).unwrap()], Condition::Absent).unwrap();
             let uri = store.uri(&key);
             assert!(uri.ends_with(&format!("{root}/{key}")), "{uri}");
-            assert_eq!(place.read(&uri), Some(vec![u8::try_from(number).unwrap()]), "{uri}");
+            assert_eq!(backend.read(&uri), Some(vec![u8::try_from(number).unwrap()]), "{uri}");
             assert_eq!(keys(&*store, name), [key]);
         }
         let mut sorted: Vec<String> =
@@ -117,8 +117,8 @@ fn names_are_taken_as_they_are(place: &Place) {
     }
 }
 
-fn a_listing_is_of_one_folder_and_all_below_it(place: &Place) {
-    let store = place.store("root");
+fn a_listing_is_of_one_folder_and_all_below_it(backend: &Backend) {
+    let store = backend.store("root");
     let all = ["a", "b/c", "b/d/e", "b.x", "bb/c", "b0"];
     for key in all {
         store.put(key, key.as_bytes(), Condition::Always).unwrap();
@@ -126,12 +126,12 @@ fn a_listing_is_of_one_folder_and_all_below_it(place: &Place) {
     assert_eq!(keys(&*store, ""), ["a", "b.x", "b/c", "b/d/e", "b0", "bb/c"]);
     assert_eq!(keys(&*store, "b"), ["b/c", "b/d/e"]);
     assert_eq!(keys(&*store, "b/d"), ["b/d/e"]);
-    place.store("root2").put("x", b"", Condition::Always).unwrap();
+    backend.store("root2").put("x", b"", Condition::Always).unwrap();
     assert_eq!(keys(&*store, "").len(), all.len());
 }
 
-fn long_listings_are_whole(place: &Place) {
-    let store = place.store("root");
+fn long_listings_are_whole(backend: &Backend) {
+    let store = backend.store("root");
     let names: Vec<String> = (0..1_100).map(|number| format!("many/{number:04}")).collect();
     thread::scope(|scope| {
         for names in names.chunks(150) {
@@ -146,8 +146,8 @@ fn long_listings_are_whole(place: &Place) {
     assert_eq!(keys(&*store, "many"), names);
 }
 
-fn conditions_hold_or_nothing_is_written(place: &Place) {
-    check_conditions(&*place.store("root"));
+fn conditions_hold_or_nothing_is_written(backend: &Backend) {
+    check_conditions(&*backend.store("root"));
 }
 
 fn check_conditions(store: &dyn Store) {
@@ -188,9 +188,9 @@ fn check_conditions(store: &dyn Store) {
     assert_eq!(text(), "8");
 }
 
-fn what_is_prepared_is_seen_when_it_is_committed(place: &Place) {
-    check_prepared(&*place.store("root"));
-    check_prepared(&Unconditional(place.store("root2")));
+fn what_is_prepared_is_seen_when_it_is_committed(backend: &Backend) {
+    check_prepared(&*backend.store("root"));
+    check_prepared(&Unconditional(backend.store("root2")));
 }
 
 fn check_prepared(store: &dyn Store) {
@@ -211,8 +211,8 @@ fn check_prepared(store: &dyn Store) {
 }
 
 /// More than goes over the network in one request.
-fn large_documents_arrive_whole_and_in_one_step(place: &Place) {
-    let store = place.store("root");
+fn large_documents_arrive_whole_and_in_one_step(backend: &Backend) {
+    let store = backend.store("root");
     let piece: Vec<u8> = (0..=250).cycle().take(1_000_003).collect();
     let write = |pieces: usize| {
         let mut pending = store.begin("large").unwrap();
@@ -240,7 +240,7 @@ fn large_documents_arrive_whole_and_in_one_step(place: &Place) {
     assert_eq!(keys(&*store, ""), ["large"]);
 }
 
-fn of_writers_that_race_for_a_name_one_wins(place: &Place) {
+fn of_writers_that_race_for_a_name_one_wins(backend: &Backend) {
     for round in 0..5 {
         let key = format!("race/{round}");
         let start = Barrier::new(8);
@@ -249,7 +249,7 @@ fn of_writers_that_race_for_a_name_one_wins(place: &Place) {
                 .map(|writer| {
                     let (start, key) = (&start, &key);
                     scope.spawn(move || {
-                        let store = place.store("root");
+                        let store = backend.store("root");
                         start.wait();
                         let commit = store.put(key, &[writer], Condition::Absent).unwrap();
                         (commit == Commit::Written).then_some(writer)
@@ -258,11 +258,11 @@ fn of_writers_that_race_for_a_name_one_wins(place: &Place) {
                 .collect();
             writers.into_iter().filter_map(|writer| writer.join().unwrap()).collect()
         });
-        assert_eq!(place.store("root").read(&key).unwrap(), Some(winners), "exactly one, and it says so");
+        assert_eq!(backend.store("root").read(&key).unwrap(), Some(winners), "exactly one, and it says so");
     }
 }
 
-fn no_update_is_lost(place: &Place) {
+fn no_update_is_lost(backend: &Backend) {
     let read = |store: &dyn Store| {
         let (bytes, tag) = store.read_tagged("counter").unwrap().unzip();
         let count: u32 = bytes.map_or(0, |bytes| String::from_utf8(bytes).unwrap().parse().unwrap());
@@ -271,7 +271,7 @@ fn no_update_is_lost(place: &Place) {
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
-                let store = place.store("root");
+                let store = backend.store("root");
                 for _ in 0..10 {
                     loop {
                         let (count, tag) = read(&*store);
@@ -285,15 +285,15 @@ fn no_update_is_lost(place: &Place) {
             });
         }
     });
-    assert_eq!(read(&*place.store("root")).0, 80);
+    assert_eq!(read(&*backend.store("root")).0, 80);
 }
 
-fn the_probe_tells_careful_stores_from_careless_ones(place: &Place) {
-    let store = place.store("root");
+fn the_probe_tells_careful_stores_from_careless_ones(backend: &Backend) {
+    let store = backend.store("root");
     assert_eq!(store.conditions().unwrap(), Conditions::Honoured);
     assert_eq!(store.conditions().unwrap(), Conditions::Honoured);
     assert_eq!(probe(&*store).unwrap(), Conditions::Honoured);
-    let careless = CarelessStore(place.store("root"));
+    let careless = IgnoresConditions(backend.store("root"));
     assert_eq!(careless.conditions().unwrap(), Conditions::Ignored);
     assert_eq!(store.list("").unwrap(), [], "nothing is left of it");
     // Whoever looks for himself gets by.
@@ -303,13 +303,13 @@ fn the_probe_tells_careful_stores_from_careless_ones(place: &Place) {
 macro_rules! everywhere {
     ($($test:ident)*) => {
         mod disk {
-            $(#[test] fn $test() { super::$test(&super::Place::disk()); })*
+            $(#[test] fn $test() { super::$test(&super::Backend::disk()); })*
         }
         mod memory {
-            $(#[test] fn $test() { super::$test(&super::Place::memory()); })*
+            $(#[test] fn $test() { super::$test(&super::Backend::memory()); })*
         }
         mod bucket {
-            $(#[test] fn $test() { super::$test(&super::Place::bucket()); })*
+            $(#[test] fn $test() { super::$test(&super::Backend::bucket()); })*
         }
     };
 }

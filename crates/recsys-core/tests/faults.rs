@@ -11,20 +11,20 @@ use std::sync::Arc;
 use published::{Pointers, Shelf, candidates, publish, roll_back};
 use recsys_core::publish::{Checked, PublishError, PublishOutcome, RegistryError, RollbackError};
 use recsys_core::storage::Store;
-use recsys_testkit::faulty::{CarelessStore, FaultyStore, Plan, StaleStore, When};
-use recsys_testkit::place::Place;
+use recsys_testkit::backend::Backend;
+use recsys_testkit::faulty::{FaultyStore, IgnoresConditions, Plan, StaleStore, When};
 
 /// Every operation of `act` fails in turn, on a shelf that `prepare` has filled; `act` is what is tried and
 /// `again` what an operator does then. At the end the reader sees what `act` is to bring about.
 fn fail_everywhere(
-    places: [fn() -> Place; 2],
+    backends: [fn() -> Backend; 2],
     prepare: impl Fn(&Shelf),
     act: impl Fn(&dyn Store, &dyn Store) -> Result<(), String>,
     fewest: usize,
 ) {
-    for (place, when) in places.into_iter().flat_map(|place| When::ALL.map(|when| (place, when))) {
+    for (backend, when) in backends.into_iter().flat_map(|backend| When::ALL.map(|when| (backend, when))) {
         for number in 0.. {
-            let shelf = Shelf(place());
+            let shelf = Shelf(backend());
             prepare(&shelf);
             let before = shelf.seen().unwrap();
             let chain = shelf.chain();
@@ -54,12 +54,12 @@ fn publishing(candidates: &[Checked]) -> impl Fn(&dyn Store, &dyn Store) -> Resu
     |objects, registry| publish(objects, registry, candidates).map(drop).map_err(|error| error.to_string())
 }
 
-const PLACES: [fn() -> Place; 2] = [Place::disk, Place::memory];
+const BACKENDS: [fn() -> Backend; 2] = [Backend::disk, Backend::memory];
 
 #[test]
 fn a_publish_that_fails_anywhere_leaves_the_old_state_or_the_new_one() {
     let (old, new) = (candidates(1), candidates(2));
-    fail_everywhere(PLACES, |shelf| drop(shelf.publish(&old)), publishing(&new), 25);
+    fail_everywhere(BACKENDS, |shelf| drop(shelf.publish(&old)), publishing(&new), 25);
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_first_publish_and_one_that_finds_its_blobs_there_can_fail_anywhere_too() {
         publish(&*shelf.store("objects"), &*shelf.store("elsewhere"), &new).unwrap();
         shelf.publish(&old);
     };
-    fail_everywhere(PLACES, prepare, publishing(&new), 25);
+    fail_everywhere(BACKENDS, prepare, publishing(&new), 25);
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn a_rollback_that_fails_anywhere_leaves_the_old_state_or_the_new_one() {
         let first = first.trim_end_matches(".json");
         roll_back(objects, registry, first).map(drop).map_err(|error| error.to_string())
     };
-    fail_everywhere(PLACES, prepare, roll_back_to_first, 12);
+    fail_everywhere(BACKENDS, prepare, roll_back_to_first, 12);
 }
 
 #[test]
@@ -96,13 +96,13 @@ fn a_registry_that_is_adopted_can_fail_anywhere_too() {
             registry.remove(&listed.key).unwrap();
         }
     };
-    fail_everywhere(PLACES, prepare, publishing(&new), 25);
+    fail_everywhere(BACKENDS, prepare, publishing(&new), 25);
 }
 
 #[test]
 fn late_reads_delay_a_publish_and_damage_nothing() {
     for late_reads in [1, 2, 3, 7] {
-        let shelf = Shelf(Place::disk());
+        let shelf = Shelf(Backend::disk());
         let objects = StaleStore::new(shelf.store("objects"), late_reads);
         let registry = StaleStore::new(shelf.store("registry"), late_reads);
         let mut seen: Vec<Pointers> = Vec::new();
@@ -134,7 +134,7 @@ fn late_reads_delay_a_publish_and_damage_nothing() {
 #[test]
 fn racing_publishers_with_late_reads_lose_nothing() {
     for _ in 0..5 {
-        let shelf = Shelf(Place::memory());
+        let shelf = Shelf(Backend::memory());
         shelf.publish(&candidates(1));
         let objects = shelf.store("objects");
         let registry = StaleStore::new(shelf.store("registry"), 2);
@@ -154,8 +154,8 @@ fn racing_publishers_with_late_reads_lose_nothing() {
 
 #[test]
 fn a_store_that_ignores_conditions_is_refused_before_anything_is_written() {
-    let shelf = Shelf(Place::memory());
-    let careless = |name| CarelessStore(shelf.0.store(name));
+    let shelf = Shelf(Backend::memory());
+    let careless = |name| IgnoresConditions(shelf.0.store(name));
     let refused = publish(&careless("objects"), &careless("registry"), &candidates(1));
     let Err(PublishError::Registry(RegistryError::Unconditional(name))) = refused else {
         panic!("{refused:?}")
@@ -171,6 +171,6 @@ fn a_store_that_ignores_conditions_is_refused_before_anything_is_written() {
     assert!(matches!(refused, Err(RollbackError::Registry(RegistryError::Unconditional(_)))), "{refused:?}");
     // What changes nothing needs no condition.
     let unchanged = publish(&careless("objects"), &careless("registry"), &candidates(2)).unwrap();
-    assert_eq!(unchanged.fates, [PublishOutcome::AlreadyCurrent; 2]);
+    assert_eq!(unchanged.outcomes, [PublishOutcome::AlreadyCurrent; 2]);
     assert_eq!(shelf.chain().len(), 2);
 }

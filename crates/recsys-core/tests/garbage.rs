@@ -20,10 +20,10 @@ use recsys_core::publish::{
     RegistryError, Remover, RollbackError, release, uptime,
 };
 use recsys_core::storage::{Condition, Store};
+use recsys_testkit::backend::Backend;
 use recsys_testkit::faulty::{FaultyStore, Plan, When};
-use recsys_testkit::patience::LIMIT;
-use recsys_testkit::place::Place;
-use recsys_testkit::proxy::{Fault, Proxy};
+use recsys_testkit::process::LIMIT;
+use recsys_testkit::proxy::{NetworkFault, Proxy};
 use recsys_testkit::s3::S3;
 use recsys_testkit::scope::scope;
 use serde_json::{Value, json};
@@ -58,7 +58,7 @@ fn remover() -> Remover {
 
 /// Three days are published, and then all is old: the first two are garbage.
 fn shelf() -> Arc<Shelf> {
-    let shelf = Shelf(Place::disk());
+    let shelf = Shelf(Backend::disk());
     for day in 1..4 {
         shelf.publish(&candidates(day));
     }
@@ -314,7 +314,7 @@ fn a_deletion_whose_answer_is_lost() {
     let mut s3 = S3::from_env();
     let proxy = Proxy::start(s3.address());
     s3.endpoint = proxy.endpoint();
-    let slow = Place::Bucket(s3, S3::unique_prefix());
+    let slow = Backend::Bucket(s3, S3::unique_prefix());
     let (objects, registry) = (slow.store("objects"), slow.store("registry"));
     for day in 1..3 {
         publish(&*objects, &*registry, &candidates(day)[..1]).unwrap();
@@ -325,7 +325,7 @@ fn a_deletion_whose_answer_is_lost() {
     // The probe of the store has sent some, too.
     let deletions = || proxy.requests().iter().filter(|request| request.starts_with("DELETE ")).count();
     let before = deletions();
-    proxy.rule("DELETE", "", None, Fault::AnswerLost);
+    proxy.rule("DELETE", "", None, NetworkFault::AnswerLost);
     let failed = found.remove(&*registry, &*objects, &scope(), &remover()).unwrap_err();
     assert!(matches!(failed, GarbageError::Store(_)), "{failed}");
     assert_eq!(deletions(), before + 1, "a deletion is sent once");
@@ -341,7 +341,7 @@ fn a_deletion_whose_answer_is_lost() {
         let found = Collection::find(&*registry, &*objects, &scope(), keep).unwrap();
         let body = format!("<Error><Code>{code}</Code></Error>");
         proxy.clear();
-        proxy.rule("DELETE", "", None, Fault::Answer { status, body });
+        proxy.rule("DELETE", "", None, NetworkFault::Answer { status, body });
         found.remove(&*registry, &*objects, &scope(), &remover()).unwrap_err();
         assert_eq!(claims(&*registry), json!({"v": 1, "claims": []}), "{status} {code}");
     }
@@ -349,8 +349,8 @@ fn a_deletion_whose_answer_is_lost() {
 
 /// So many operations does it take to remove so many versions: the count of the store, not the clock.
 fn operations(versions: usize) -> usize {
-    let place = Place::memory();
-    let (objects, registry) = (place.store("objects"), place.store("registry"));
+    let backend = Backend::memory();
+    let (objects, registry) = (backend.store("objects"), backend.store("registry"));
     for day in 1..3 {
         publish(&*objects, &*registry, &candidates(day)).unwrap();
     }
@@ -360,7 +360,7 @@ fn operations(versions: usize) -> usize {
         registry.put(&format!("records/{key}"), b"{}", Condition::Absent).unwrap();
     }
     let plan = Plan::new(When::Before, usize::MAX);
-    let faulty = |name| FaultyStore { inner: place.store(name), plan: Arc::clone(&plan) };
+    let faulty = |name| FaultyStore { inner: backend.store(name), plan: Arc::clone(&plan) };
     let keep = Keep { since: Timestamp::now() + SignedDuration::from_hours(1), ..keep() };
     let found = Collection::find(&faulty("registry"), &faulty("objects"), &scope(), keep).unwrap();
     let removed = found.remove(&faulty("registry"), &faulty("objects"), &scope(), &remover()).unwrap();

@@ -146,7 +146,7 @@ fn roll_back_to_first_and_hold(stores: &Stores) -> bool {
         .and_then(|plan| {
             let hold = Hold { by: "test@host".to_owned(), since: later(), note: None };
             registry.hold(&scope(), Kind::ALL, &hold)?;
-            plan.touching().carry_out(&registry, &objects, &scope(), &rollback())
+            plan.touching().execute(&registry, &objects, &scope(), &rollback())
         });
     match rolled_back {
         Ok(manifest) => manifest.is_some(),

@@ -16,7 +16,7 @@ use proptest::option::weighted;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use recsys_core::artifact::{ArtifactKey, Draft, Inputs, Kind};
-use recsys_core::canonical::{Canonical, CanonicalError, DayRows, Reader};
+use recsys_core::canonical::{Canonical, CanonicalError, DayRows, EventReader};
 use recsys_core::columnar::spill::Budget;
 use recsys_core::domain::id::{Scope, Segment};
 use recsys_core::domain::limit::{Limits, OversizedSessions};
@@ -206,8 +206,8 @@ fn outcome_lines() -> impl Strategy<Value = Vec<String>> {
     })
 }
 
-fn reader<'a>(stream: Stream, scope: &'a Scope, budget: &'a Budget) -> Reader<'a> {
-    Reader { stream, ..Reader::new(scope, budget) }
+fn reader<'a>(stream: Stream, scope: &'a Scope, budget: &'a Budget) -> EventReader<'a> {
+    EventReader { stream, ..EventReader::new(scope, budget) }
 }
 
 fn read(files: Vec<LineFile>, budget: &Budget) -> Vec<DayRows> {

@@ -12,7 +12,7 @@ use std::vec;
 use common::{DAYS, Layout, budget, day, files, key_for, layout, lines, payload, text};
 use proptest::prelude::*;
 use recsys_core::artifact::{ArtifactKey, Draft, Inputs, ItemCount, Kind, Payload, version};
-use recsys_core::canonical::{Canonical, CanonicalError, DayRows, Reader};
+use recsys_core::canonical::{Canonical, CanonicalError, DayRows, EventReader};
 use recsys_core::columnar::spill::Budget;
 use recsys_core::domain::id::Segment;
 use recsys_core::domain::limit::{Limits, OversizedSessions};
@@ -20,15 +20,15 @@ use recsys_core::domain::window::Window;
 use recsys_core::encoding::hash::sha256;
 use recsys_core::encoding::timestamp;
 use recsys_core::input::catalog::Catalog;
-use recsys_core::input::event::{Fault, Unchecked};
+use recsys_core::input::event::{LineFault, UncheckedExposure};
 use recsys_core::input::lines::{LineFile, LinesError, for_each_line};
-use recsys_core::input::source::{EventBatch, Source};
+use recsys_core::input::source::{EventBatch, EventSource};
 use recsys_core::storage::Replaced;
 use recsys_core::table::events::EventTable;
 use recsys_testkit::days::read_days;
 use recsys_testkit::folder::{Folder, age, is_old};
 use recsys_testkit::generate::{Exposure, Random, busy_day};
-use recsys_testkit::patience::LIMIT;
+use recsys_testkit::process::LIMIT;
 use recsys_testkit::scope::scope;
 use recsys_testkit::seed::cases;
 use serde_json::Value;
@@ -111,7 +111,7 @@ impl Batches {
     }
 }
 
-impl Source for Batches {
+impl EventSource for Batches {
     fn name(&self) -> &'static str {
         "events"
     }
@@ -121,7 +121,7 @@ impl Source for Batches {
         for line in self.lines.by_ref().take(self.size) {
             let event: Value = serde_json::from_str(&line).unwrap();
             let text = |field: &str| event[field].as_str();
-            batch.push(&Unchecked {
+            batch.push(&UncheckedExposure {
                 ts: timestamp::parse(text("ts").unwrap().trim()).unwrap(),
                 tenant: text("tenant"),
                 surface: text("surface"),
@@ -299,7 +299,7 @@ proptest! {
     #[test]
     fn the_source_does_not_show(lines in lines(), layout in layout(), size in 1..8usize, budget in budget()) {
         let (scope, [first, last]) = (scope(), [DAYS[0], DAYS[2]].map(day));
-        let reader = Reader::new(&scope, &budget);
+        let reader = EventReader::new(&scope, &budget);
         let (expected, counted) = reader.days(layout.files(&lines), first, last).unwrap();
         let (mut gathered, counts) = reader.gather_from(&mut Batches::new(&lines, size), first, last).unwrap();
         prop_assert_eq!(counted, counts);
@@ -314,7 +314,7 @@ proptest! {
 fn the_first_bad_event_of_a_source_is_reported_as_that_of_a_file() {
     let good: Vec<String> = busy_day(1, DAYS[0], 500, 100).iter().map(Exposure::line).collect();
     let (scope, budget, day) = (scope(), Budget::default(), day(DAYS[0]));
-    let reader = Reader::new(&scope, &budget);
+    let reader = EventReader::new(&scope, &budget);
     let error = |mut source: Batches| reader.gather_from(&mut source, day, day).unwrap_err();
     for (field, bad) in
         [("item_id", "é".repeat(300)), ("session_id", " ".to_owned()), ("tenant", String::new())]
@@ -467,7 +467,7 @@ fn a_panic_in_a_worker_ends_the_run() {
             std::thread::spawn(move || {
                 let run = std::panic::AssertUnwindSafe(|| {
                     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                    let work = |(): &mut (), _: &str| -> Result<(), Fault> {
+                    let work = |(): &mut (), _: &str| -> Result<(), LineFault> {
                         assert!(!is_bad, "on purpose");
                         Ok(())
                     };

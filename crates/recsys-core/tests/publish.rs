@@ -18,13 +18,13 @@ use recsys_core::publish::{
     RollbackError, RollbackPlan, Target,
 };
 use recsys_core::storage::{Condition, Store, layout};
+use recsys_testkit::backend::Backend;
 use recsys_testkit::faulty::{FaultyStore, Plan};
-use recsys_testkit::place::Place;
 use recsys_testkit::scope::scope;
 
 #[test]
 fn a_record_describes_the_blob_that_is_there() {
-    let shelf = Shelf(Place::disk());
+    let shelf = Shelf(Backend::disk());
     let earlier = candidates(1);
     shelf.publish(&earlier);
     clear(&*shelf.store("registry"));
@@ -51,30 +51,30 @@ fn a_record_describes_the_blob_that_is_there() {
 
 #[test]
 fn publishing_twice_and_publishing_an_older_day_swap_nothing() {
-    let shelf = Shelf(Place::disk());
+    let shelf = Shelf(Backend::disk());
     assert_eq!(shelf.seen(), None);
-    assert_eq!(shelf.publish(&candidates(2)).fates, [PublishOutcome::Published; 2]);
+    assert_eq!(shelf.publish(&candidates(2)).outcomes, [PublishOutcome::Published; 2]);
     let newest = shelf.seen();
-    assert_eq!(shelf.publish(&candidates(2)).fates, [PublishOutcome::AlreadyCurrent; 2]);
-    assert_eq!(shelf.publish(&candidates(1)).fates, [PublishOutcome::OlderWindow; 2]);
+    assert_eq!(shelf.publish(&candidates(2)).outcomes, [PublishOutcome::AlreadyCurrent; 2]);
+    assert_eq!(shelf.publish(&candidates(1)).outcomes, [PublishOutcome::OlderWindow; 2]);
     assert_eq!(shelf.seen(), newest);
     assert_eq!(shelf.chain().len(), 1);
 }
 
 #[test]
 fn of_several_days_the_newest_becomes_current_in_whatever_order_they_come() {
-    let shelf = Shelf(Place::disk());
+    let shelf = Shelf(Backend::disk());
     let all = [candidates(2), candidates(3), candidates(1)].concat();
-    let fates = shelf.publish(&all).fates;
+    let outcomes = shelf.publish(&all).outcomes;
     let (published, superseded) = (PublishOutcome::Published, PublishOutcome::Superseded);
-    assert_eq!(fates, [superseded, superseded, published, published, superseded, superseded]);
+    assert_eq!(outcomes, [superseded, superseded, published, published, superseded, superseded]);
     assert_eq!(shelf.chain().len(), 1);
 }
 
 #[test]
 fn publishers_that_race_for_different_kinds_both_get_their_way() {
     for _ in 0..10 {
-        let shelf = Shelf(Place::disk());
+        let shelf = Shelf(Backend::disk());
         shelf.publish(&candidates(1));
         let start = std::sync::Barrier::new(2);
         std::thread::scope(|scope| {
@@ -96,7 +96,7 @@ fn publishers_that_race_for_different_kinds_both_get_their_way() {
 
 #[test]
 fn the_clock_going_back_does_not_turn_history_around() {
-    let shelf = Shelf(Place::disk());
+    let shelf = Shelf(Backend::disk());
     for day in 1..4 {
         shelf.publish(&candidates(day));
     }
@@ -118,7 +118,7 @@ fn clear(store: &dyn Store) {
 /// very manifest that becomes current in the end, but after another one.
 #[test]
 fn the_entry_of_an_attempt_that_lost_is_not_taken_for_the_one_that_won() {
-    let shelf = Shelf(Place::memory());
+    let shelf = Shelf(Backend::memory());
     shelf.publish(&candidates(1));
     let registry = shelf.store("registry");
     let registry = Registry::new(&*registry);
@@ -159,7 +159,7 @@ fn the_entry_of_an_attempt_that_lost_is_not_taken_for_the_one_that_won() {
 /// A registry as another implementation of the formats leaves it: a manifest, blobs, no history, and records
 /// with fields of its own.
 fn foreign(records: Option<&str>) -> Shelf {
-    let shelf = Shelf(Place::disk());
+    let shelf = Shelf(Backend::disk());
     shelf.publish(&candidates(2));
     let registry = shelf.store("registry");
     for folder in ["history", "records"] {
@@ -191,13 +191,13 @@ fn a_registry_without_history_is_adopted_and_what_it_serves_stays() {
         let registry = shelf.store("registry");
         let history = Registry::new(&*registry).history(&scope(), 10).unwrap();
         assert_eq!(history.iter().map(|entry| entry.reason).collect::<Vec<_>>(), [Reason::Adopt]);
-        assert_eq!(shelf.publish(&candidates(2)).fates, [PublishOutcome::AlreadyCurrent; 2]);
-        assert_eq!(shelf.publish(&candidates(1)).fates, [PublishOutcome::OlderWindow; 2]);
+        assert_eq!(shelf.publish(&candidates(2)).outcomes, [PublishOutcome::AlreadyCurrent; 2]);
+        assert_eq!(shelf.publish(&candidates(1)).outcomes, [PublishOutcome::OlderWindow; 2]);
         assert_eq!(shelf.store("registry").read(&layout::manifest(&scope())).unwrap(), text);
 
         // One kind moves; the other one stays what it was.
         let [popularity, cooc] = [candidates(3).swap_remove(0), candidates(3).swap_remove(1)];
-        assert_eq!(shelf.publish(&[popularity]).fates, [PublishOutcome::Published]);
+        assert_eq!(shelf.publish(&[popularity]).outcomes, [PublishOutcome::Published]);
         let after = shelf.seen().unwrap();
         assert_eq!(after[&Kind::Cooc], before[&Kind::Cooc]);
         assert_ne!(after[&Kind::Popularity], before[&Kind::Popularity]);
@@ -210,13 +210,13 @@ fn a_registry_without_history_is_adopted_and_what_it_serves_stays() {
         roll_back(&*shelf.store("objects"), &*shelf.store("registry"), &first).unwrap().unwrap();
         assert_eq!(shelf.seen().unwrap(), before);
         assert_eq!(shelf.chain(), [before.clone(), after, before]);
-        assert_eq!(shelf.publish(&[cooc]).fates, [PublishOutcome::Published]);
+        assert_eq!(shelf.publish(&[cooc]).outcomes, [PublishOutcome::Published]);
     }
 }
 
 #[test]
 fn a_manifest_that_was_written_over_a_history_follows_its_newest_entry() {
-    let shelf = Shelf(Place::disk());
+    let shelf = Shelf(Backend::disk());
     shelf.publish(&candidates(1));
     shelf.publish(&candidates(2));
     let chain = shelf.chain();
@@ -233,7 +233,7 @@ fn a_manifest_that_was_written_over_a_history_follows_its_newest_entry() {
 /// What is there already is read, and never written again.
 #[test]
 fn blobs_and_records_are_written_once() {
-    let shelf = Shelf(Place::disk());
+    let shelf = Shelf(Backend::disk());
     let written = |folder: &str| shelf.store(folder).list("").unwrap();
     publish(&*shelf.store("objects"), &*shelf.store("elsewhere"), &candidates(1)).unwrap();
     let blobs = written("objects");
@@ -246,7 +246,7 @@ fn blobs_and_records_are_written_once() {
 
 #[test]
 fn a_manifest_that_was_lost_is_not_begun_anew() {
-    let shelf = Shelf(Place::memory());
+    let shelf = Shelf(Backend::memory());
     shelf.publish(&candidates(1));
     shelf.publish(&candidates(2));
     let registry = shelf.store("registry");
@@ -261,7 +261,7 @@ fn a_manifest_that_was_lost_is_not_begun_anew() {
 
 #[test]
 fn an_entry_that_was_changed_is_not_believed() {
-    let shelf = Shelf(Place::memory());
+    let shelf = Shelf(Backend::memory());
     for day in 1..4 {
         shelf.publish(&candidates(day));
     }
@@ -289,7 +289,7 @@ fn an_entry_that_was_changed_is_not_believed() {
 /// A rollback of one kind is no rollback of the others.
 #[test]
 fn a_rollback_of_one_kind_lets_the_others_move() {
-    let shelf = Shelf(Place::memory());
+    let shelf = Shelf(Backend::memory());
     shelf.publish(&candidates(1));
     shelf.publish(&candidates(2));
     let (objects, store) = (shelf.store("objects"), shelf.store("registry"));
@@ -299,19 +299,19 @@ fn a_rollback_of_one_kind_lets_the_others_move() {
     let [popularity, cooc] = [candidates(3).swap_remove(0), candidates(3).swap_remove(1)];
     shelf.publish(std::slice::from_ref(&popularity));
     let change = change(LeaseTimeouts::default());
-    plan.carry_out(&registry, &*objects, &scope(), &change).unwrap().unwrap();
+    plan.execute(&registry, &*objects, &scope(), &change).unwrap().unwrap();
     let current = shelf.seen().unwrap();
     assert!(current[&Kind::Popularity].contains(&popularity.descriptor.build.version));
     assert!(current[&Kind::Cooc].contains(&candidates(1)[1].descriptor.build.version));
     shelf.publish(&[cooc]);
-    let overtaken = plan.carry_out(&registry, &*objects, &scope(), &change);
+    let overtaken = plan.execute(&registry, &*objects, &scope(), &change);
     assert!(matches!(overtaken, Err(RollbackError::Overtaken(_))), "{overtaken:?}");
 }
 
 /// Whatever becomes current has a record, also where the one of the publish is gone.
 #[test]
 fn a_rollback_writes_the_records_that_are_missing() {
-    let shelf = Shelf(Place::memory());
+    let shelf = Shelf(Backend::memory());
     shelf.publish(&candidates(1));
     shelf.publish(&candidates(2));
     let registry = shelf.store("registry");
@@ -331,7 +331,7 @@ fn a_rollback_writes_the_records_that_are_missing() {
 fn a_first_publish_that_others_overtake_is_no_lost_manifest() {
     let mut overtaken = 0;
     for number in 0.. {
-        let shelf = Arc::new(Shelf(Place::disk()));
+        let shelf = Arc::new(Shelf(Backend::disk()));
         let plan = Plan::interrupt(number, {
             let shelf = Arc::clone(&shelf);
             move || [1, 2].into_iter().for_each(|day| drop(shelf.publish(&candidates(day))))
@@ -341,7 +341,7 @@ fn a_first_publish_that_others_overtake_is_no_lost_manifest() {
         if plan.count() <= number {
             break;
         }
-        assert_eq!(published.unwrap().fates, [PublishOutcome::Published; 2], "before operation {number}");
+        assert_eq!(published.unwrap().outcomes, [PublishOutcome::Published; 2], "before operation {number}");
         overtaken += usize::from(shelf.chain().len() == 3);
     }
     assert!(overtaken > 5, "{overtaken}");

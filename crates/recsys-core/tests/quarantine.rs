@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use recsys_core::canonical::{Canonical, Counts, Reader};
+use recsys_core::canonical::{Canonical, EventReader, ReadCounts};
 use recsys_core::columnar::spill::Budget;
 use recsys_core::domain::stream::Stream;
 use recsys_core::domain::window::Day;
@@ -73,7 +73,7 @@ impl Kept {
 #[derive(Debug, PartialEq)]
 struct Outcome {
     kept: Vec<Kept>,
-    counts: Counts,
+    counts: ReadCounts,
     /// The canonical file of the day; none without events.
     canonical: Option<Vec<u8>>,
 }
@@ -95,16 +95,16 @@ fn no_bounds() -> Bounds {
     Bounds { max_bytes: u64::MAX, max_ratio: f64::MAX.try_into().unwrap() }
 }
 
-fn set_aside(contents: &[Vec<u8>]) -> Result<(BadLines, Counts, Option<Vec<u8>>), LinesError> {
+fn set_aside(contents: &[Vec<u8>]) -> Result<(BadLines, ReadCounts, Option<Vec<u8>>), LinesError> {
     let (scope, folder) = (scope(), Folder::new());
-    let aside = BadLineWriter::new(names(contents.len()), &Budget::default(), no_bounds());
+    let bad_lines = BadLineWriter::new(names(contents.len()), &Budget::default(), no_bounds());
     let files = files(contents);
     let budget = Budget::default();
-    let reader = Reader { aside: Some(&aside), ..Reader::new(&scope, &budget) };
+    let reader = EventReader { bad_lines: Some(&bad_lines), ..EventReader::new(&scope, &budget) };
     let (mut gathered, counts) = reader.gather(files, day(), day())?;
     let rows = gathered.take(day()).unwrap().unwrap();
     Canonical::new(&folder.store, &scope).write(&rows).unwrap().commit().unwrap();
-    Ok((aside.finish(), counts, written(&folder, "exposures")))
+    Ok((bad_lines.finish(), counts, written(&folder, "exposures")))
 }
 
 fn quarantined(contents: &[Vec<u8>]) -> Result<Outcome, LinesError> {
@@ -272,7 +272,7 @@ fn every_kind_of_bad_line_is_named_and_set_aside() {
             let kept = Kept { file: name, line: 3, byte_offset: before.len(), column: found, reason, bytes };
             let outcome = quarantined(&contents).unwrap();
             assert_eq!(outcome.kept, [kept], "{shown}");
-            assert_eq!(outcome.counts, Counts { lines: 3, ..Counts::default() }, "{shown}");
+            assert_eq!(outcome.counts, ReadCounts { lines: 3, ..ReadCounts::default() }, "{shown}");
             assert_eq!(outcome.canonical, alone, "{shown}");
         }
     }
@@ -435,9 +435,9 @@ fn a_file_that_breaks_off_is_an_error_and_not_a_bad_line() {
     }
     for content in [&b"bad\nbad\n"[..], b"bad", b""] {
         let file = LineFile::new("x", BreaksOff(content));
-        let aside = BadLineWriter::new(names(1), &Budget::default(), no_bounds());
+        let bad_lines = BadLineWriter::new(names(1), &Budget::default(), no_bounds());
         let (scope, budget) = (scope(), Budget::default());
-        let reader = Reader { aside: Some(&aside), ..Reader::new(&scope, &budget) };
+        let reader = EventReader { bad_lines: Some(&bad_lines), ..EventReader::new(&scope, &budget) };
         let error = reader.gather(vec![file], day(), day()).unwrap_err();
         assert!(matches!(error, LinesError::Store(_)), "{error}");
     }

@@ -5,13 +5,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use recsys_core::canonical::Counts;
+use recsys_core::canonical::ReadCounts;
 use recsys_core::columnar::spill::Budget;
 use recsys_core::domain::id::Scope;
 use recsys_core::domain::window::Day;
-use recsys_core::input::event::Fault;
+use recsys_core::input::event::LineFault;
 use recsys_core::input::lines::{LineError, LineFile, LinesError, for_each_line};
-use recsys_core::input::raw::{Broken, Raw, RawError};
+use recsys_core::input::raw::{CorruptFile, Raw, RawError};
 use recsys_core::storage::{LocalStore, StoreError};
 use recsys_testkit::days::read_days;
 use recsys_testkit::folder::Folder;
@@ -75,7 +75,7 @@ impl RawFolder {
     fn lines(&self) -> Result<Vec<String>, LinesError> {
         let take = |taken: &mut Vec<String>, line: &str| {
             taken.push(line.to_owned());
-            Ok::<_, Fault>(())
+            Ok::<_, LineFault>(())
         };
         let mut lines =
             for_each_line(self.files().unwrap(), rayon::current_num_threads(), None, Vec::new, take)?
@@ -294,7 +294,7 @@ fn only_an_early_end_may_heal() {
         let Err(LinesError::Store(StoreError { source, .. })) = folder.lines() else {
             panic!("{extension} {told:?} was read")
         };
-        assert_eq!(Broken::is_cause(&source), told.is_some(), "{extension} {told:?}: {source}");
+        assert_eq!(CorruptFile::is_cause(&source), told.is_some(), "{extension} {told:?}: {source}");
         assert!(source.to_string().starts_with(told.unwrap_or_default()), "{source}");
     }
 }
@@ -430,7 +430,7 @@ fn byte_order_marks_and_line_ends_do_not_count_in_compressed_files() {
         let (days, counts) =
             read_days(folder.files().unwrap(), &folder.scope, day(), day(), &Budget::default()).unwrap();
         assert_eq!(days[0].len(), 3);
-        assert_eq!(counts, Counts { lines: 3, ..Counts::default() });
+        assert_eq!(counts, ReadCounts { lines: 3, ..ReadCounts::default() });
     }
     // The mark begins each file, not only the first.
     let folder = RawFolder::new();

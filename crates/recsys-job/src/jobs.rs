@@ -1,6 +1,6 @@
 //! The jobs, one function for each binary or command.
 
-use recsys_core::artifact::{Kind, Source};
+use recsys_core::artifact::{BuiltFrom, Kind};
 use recsys_core::database::{Driver, Mode, Obsolete};
 use recsys_core::domain::window::{Day, Window};
 use recsys_core::input::catalog::Catalog;
@@ -11,7 +11,7 @@ use recsys_core::threads::parallel::try_map;
 use crate::pipeline::build::{Plan, artifact_key, build_complete, stage};
 use crate::pipeline::catalog::write_catalog;
 use crate::pipeline::context::Context;
-use crate::pipeline::database::Target;
+use crate::pipeline::database::DatabaseTarget;
 use crate::pipeline::day;
 use crate::pipeline::ingest::{Sources, StreamReport};
 use crate::pipeline::publish::{Publishing, check};
@@ -124,7 +124,7 @@ pub fn publish_staged(flags: &PublishJob, run: &Run) -> anyhow::Result<()> {
         let checked = check(&ctx, staged)?;
         let mut hashes = ctx.source_hashes();
         for Checked { descriptor, .. } in &checked {
-            if descriptor.key.kind.source() == Source::Events {
+            if descriptor.key.kind.built_from() == BuiltFrom::Events {
                 check_staged(&ctx, descriptor, &mut hashes)?;
             }
         }
@@ -141,7 +141,7 @@ pub fn publish_staged(flags: &PublishJob, run: &Run) -> anyhow::Result<()> {
         tracing::warn!(kind = %key.kind, window = %key.window, "nothing is staged; what is current stays");
     }
     let mut summary = Summary::new(&ctx, flags.common.json);
-    let report = publishing.finish(stored)?;
+    let report = publishing.finish(&stored)?;
     summary.output.line(&ctx.scope);
     summary.output.lines(&report.artifacts);
     summary.output.line(&report);
@@ -153,14 +153,16 @@ pub fn publish_staged(flags: &PublishJob, run: &Run) -> anyhow::Result<()> {
 /// `job_db_signals`: artifacts → the rows of each day in the database.
 pub fn db_signals(flags: &BuildJob, run: &Run, driver: &dyn Driver) -> anyhow::Result<()> {
     let (ctx, days) = begin(run, &flags.common, &flags.days)?;
-    let target = Target::required(&ctx, driver)?;
+    let target = DatabaseTarget::required(&ctx, driver)?;
     // Before anything is built: a wrong password is found out at once.
     target.check()?;
     warn_of_segment(&flags.artifacts);
     Summary::new(&ctx, flags.common.json).each_day(days, |day, summary| {
         let reports = write_signals(&ctx, &target, &flags.artifacts, &signals::KINDS, day)?;
         summary.about(day).lines(&reports);
-        reports.into_iter().for_each(|report| summary.add(report));
+        for report in reports {
+            summary.add(report);
+        }
         Ok(())
     })
 }
@@ -168,7 +170,7 @@ pub fn db_signals(flags: &BuildJob, run: &Run, driver: &dyn Driver) -> anyhow::R
 /// `job_catalog`: a catalogue → its rows in the database.
 pub fn catalog(flags: &CatalogTableJob, run: &Run, driver: &dyn Driver) -> anyhow::Result<()> {
     let ctx = Context::new(run, &flags.common)?;
-    let target = Target::required(&ctx, driver)?;
+    let target = DatabaseTarget::required(&ctx, driver)?;
     let file = ctx.open_catalog(flags.input.as_deref(), flags.format)?;
     let obsolete = if flags.prune { Obsolete::Remove } else { Obsolete::Keep };
     let mode = if flags.dry_run { Mode::DryRun } else { Mode::Write };

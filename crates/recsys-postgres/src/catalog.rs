@@ -11,15 +11,15 @@ use recsys_core::input::catalog::{CatalogError, Columns};
 
 use crate::connection::Connection;
 use crate::copy::{copy_rows, push_item};
-use crate::fault::Problem;
+use crate::error::Problem;
 
 /// A failure that does not name the server yet.
-enum Failure {
+enum CatalogFailure {
     Catalog(CatalogError),
     Problem(Problem),
 }
 
-impl From<Problem> for Failure {
+impl From<Problem> for CatalogFailure {
     fn from(problem: Problem) -> Self {
         Self::Problem(problem)
     }
@@ -37,8 +37,8 @@ impl Connection {
     ) -> Result<Written, CatalogWriteError> {
         let written = self.transaction(target.mode, |connection| merge(connection, target, rows));
         written.map_err(|failure| match failure {
-            Failure::Catalog(error) => CatalogWriteError::Catalog(error),
-            Failure::Problem(problem) => {
+            CatalogFailure::Catalog(error) => CatalogWriteError::Catalog(error),
+            CatalogFailure::Problem(problem) => {
                 CatalogWriteError::Database(self.error(format!("write {TABLE} in"), problem).into())
             }
         })
@@ -49,7 +49,7 @@ fn merge(
     connection: &mut Connection,
     target: CatalogTarget<'_>,
     rows: impl Iterator<Item = Result<ItemRow, CatalogError>>,
-) -> Result<Written, Failure> {
+) -> Result<Written, CatalogFailure> {
     connection.lock(target.tenant, target.namespace, &TableName::known(TABLE))?;
     connection.execute(
         &format!(
@@ -59,12 +59,12 @@ fn merge(
         &[],
     )?;
     let time = connection.writing_time()?;
-    let rows = rows.map(|row| row.map_err(Failure::Catalog));
+    let rows = rows.map(|row| row.map_err(CatalogFailure::Catalog));
     let columns = Cell::new(Columns::default());
     let given = copy_rows(connection, INCOMING, rows, |row, fields| {
         columns.set(columns.get().or(row.columns));
         push_row(row, fields).map_err(|problem| {
-            Failure::Catalog(CatalogError::Row {
+            CatalogFailure::Catalog(CatalogError::Row {
                 name: target.file.to_owned(),
                 line: row.line,
                 reason: problem.to_string(),
@@ -73,7 +73,7 @@ fn merge(
     })?;
     connection.before_merge(INCOMING)?;
     if let Some(duplicate) = duplicate(connection, target.file)? {
-        return Err(Failure::Catalog(duplicate));
+        return Err(CatalogFailure::Catalog(duplicate));
     }
     // Columns that the file lacks keep their values.
     let tags = if columns.get().tags { "i.tags" } else { "t.tags" };

@@ -10,12 +10,12 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Row};
 use tokio::runtime::Runtime;
 
-use recsys_core::database::{Mode, RowSecurity, Timeouts};
+use recsys_core::database::{DatabaseTimeouts, Mode, RowSecurity};
 use recsys_core::threads::interrupt::{self, Interrupted};
 use recsys_core::threads::silence::Silence;
 
 use crate::dsn::Dsn;
-use crate::fault::{PostgresError, Problem, unconnected};
+use crate::error::{PostgresError, Problem, unconnected};
 
 /// How much longer than the server the client waits for a statement; a later answer means a network fault.
 const GRACE: Duration = Duration::from_secs(30);
@@ -51,7 +51,7 @@ impl Connection {
     pub fn open(
         dsn: &Dsn,
         application: &str,
-        patience: Timeouts,
+        timeouts: DatabaseTimeouts,
         row_security: RowSecurity,
     ) -> Result<Self, PostgresError> {
         let server = dsn.server().to_owned();
@@ -61,7 +61,7 @@ impl Connection {
         if options.get_application_name().is_none() {
             options = options.application_name(application);
         }
-        let statement = patience.statement;
+        let statement = timeouts.statement;
         let begun = Instant::now();
         let delays = ExponentialBuilder::default()
             .with_jitter()
@@ -69,15 +69,15 @@ impl Connection {
             .with_max_delay(Duration::from_secs(5))
             .without_max_times();
         let may_be_tried = |problem: &Problem| {
-            problem.may_heal() && begun.elapsed() < patience.connect && interrupt::check().is_ok()
+            problem.may_heal() && begun.elapsed() < timeouts.connect && interrupt::check().is_ok()
         };
         let attempts = (|| attempt(&options, dsn.connect_timeout()))
             .retry(delays)
             .sleep(tokio::time::sleep)
             .when(may_be_tried);
-        let longest = patience.connect.saturating_add(dsn.connect_timeout());
+        let longest = timeouts.connect.saturating_add(dsn.connect_timeout());
         let silence = Silence::default();
-        let session = runtime.block_on(silence.told(&server, longest, attempts)).map_err(error)?;
+        let session = runtime.block_on(silence.watch(&server, longest, attempts)).map_err(error)?;
         let limit = statement
             .filter(|timeout| !timeout.is_zero())
             .map_or(Duration::MAX, |statement| statement.saturating_add(GRACE));
@@ -97,7 +97,7 @@ impl Connection {
     /// Runs a statement and returns the number of affected rows. Parameters are text, which the statement casts.
     pub(crate) fn execute(&mut self, sql: &str, parameters: &[&str]) -> Result<u64, Problem> {
         let done = within(self.limit, query(sql, parameters).execute(&mut self.session));
-        let done = self.runtime.block_on(self.silence.told(&self.server, self.limit, done));
+        let done = self.runtime.block_on(self.silence.watch(&self.server, self.limit, done));
         Ok(self.noted(done)?.rows_affected())
     }
 
@@ -108,7 +108,7 @@ impl Connection {
         parameters: &[&str],
     ) -> Result<Vec<Vec<Option<String>>>, Problem> {
         let rows = within(self.limit, query(sql, parameters).fetch_all(&mut self.session));
-        let rows = self.runtime.block_on(self.silence.told(&self.server, self.limit, rows));
+        let rows = self.runtime.block_on(self.silence.watch(&self.server, self.limit, rows));
         let rows = self.noted(rows)?;
         let texts = |row: &PgRow| (0..row.len()).map(|column| row.try_get(column)).collect();
         rows.iter().map(texts).collect::<Result<_, sqlx::Error>>().map_err(Problem::from)
@@ -179,7 +179,7 @@ impl Connection {
     /// Runs statements without parameters in one message.
     pub(crate) fn command(&mut self, sql: &str) -> Result<(), Problem> {
         let done = within(self.limit, sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.session));
-        let done = self.runtime.block_on(self.silence.told(&self.server, self.limit, done));
+        let done = self.runtime.block_on(self.silence.watch(&self.server, self.limit, done));
         self.noted(done).map(drop)
     }
 

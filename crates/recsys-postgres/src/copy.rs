@@ -3,7 +3,7 @@
 use csv::{ByteRecord, WriterBuilder};
 
 use crate::connection::Connection;
-use crate::fault::Problem;
+use crate::error::Problem;
 
 /// Chunk size; the last row of a chunk may exceed it.
 const CHUNK_BYTES: usize = 1 << 17;

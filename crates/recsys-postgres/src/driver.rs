@@ -1,9 +1,9 @@
 //! The database driver for Postgres.
 
 use recsys_core::database::{
-    CatalogTarget, CatalogWriteError, Database, DatabaseError, Driver, ExposureQuery, Exposures, ItemRow,
-    MissingTenant, Mode, RowSecurity, SignalTarget, Signals, SignalsWritten, TableName, TableNames,
-    TableState, TenantId, Timeouts, Written,
+    CatalogTarget, CatalogWriteError, Database, DatabaseError, DatabaseTimeouts, Driver, ExposureQuery,
+    Exposures, ItemRow, MissingTenant, Mode, RowSecurity, SignalTarget, Signals, SignalsWritten, TableName,
+    TableNames, TableState, TenantId, Written,
 };
 use recsys_core::domain::class::Class;
 use recsys_core::domain::id::Tenant;
@@ -16,9 +16,9 @@ use crate::tables::InitError;
 
 /// Connects to Postgres servers.
 #[derive(Debug, Clone, Copy)]
-pub struct Postgres;
+pub struct PostgresDriver;
 
-impl Driver for Postgres {
+impl Driver for PostgresDriver {
     fn check(&self, dsn: &Secret) -> Result<(), DatabaseError> {
         Dsn::parse(dsn)?;
         Ok(())
@@ -28,10 +28,10 @@ impl Driver for Postgres {
         &self,
         dsn: &Secret,
         application: &str,
-        patience: Timeouts,
+        timeouts: DatabaseTimeouts,
         row_security: RowSecurity,
     ) -> Result<Box<dyn Database>, DatabaseError> {
-        Ok(Box::new(Connection::open(&Dsn::parse(dsn)?, application, patience, row_security)?))
+        Ok(Box::new(Connection::open(&Dsn::parse(dsn)?, application, timeouts, row_security)?))
     }
 }
 

@@ -10,19 +10,19 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use futures_util::TryStreamExt;
-use recsys_core::database::{DatabaseError, ExposureCounts, ExposureQuery, Exposures, Tally};
+use recsys_core::database::{DatabaseError, ExposureCounts, ExposureQuery, Exposures, SharedCounts};
 use recsys_core::domain::id::Scope;
 use recsys_core::encoding::timestamp;
-use recsys_core::input::event::Unchecked;
+use recsys_core::input::event::UncheckedExposure;
 use recsys_core::input::lines::MAX_LINE_BYTES;
-use recsys_core::input::source::{EventBatch, Source};
+use recsys_core::input::source::{EventBatch, EventSource};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sqlx::postgres::PgRow;
 use sqlx::{Connection as _, Row};
 
 use crate::connection::{Connection, query, within};
-use crate::fault::{PostgresError, Problem};
+use crate::error::{PostgresError, Problem};
 
 /// A batch of this size is sent.
 const BATCH_BYTES: usize = 1 << 17;
@@ -60,7 +60,7 @@ impl Connection {
             let problem = Problem::Answer(format!("no thread can be started: {error}"));
             return Err(PostgresError { action: asked, server, problem });
         }
-        let tally = Tally::default();
+        let tally = SharedCounts::default();
         let source = ExposureSource { name: query.table.to_string(), pieces: receiver, tally: tally.clone() };
         Ok(Exposures { source: Box::new(source), tally })
     }
@@ -130,7 +130,7 @@ fn pump(
 }
 
 /// An element of `response.items[]`.
-struct Shown<'a> {
+struct ShownItem<'a> {
     item_id: Cow<'a, str>,
     rank: Option<i64>,
 }
@@ -155,7 +155,7 @@ struct Element<'a> {
 }
 
 /// Parses the elements of `response.items[]`. Unknown fields are skipped, however large or deep they are.
-fn shown(response: &str) -> Result<Vec<Shown<'_>>, String> {
+fn shown(response: &str) -> Result<Vec<ShownItem<'_>>, String> {
     let items = match response.trim_ascii_start().as_bytes().first() {
         Some(b'{') => {
             serde_json::from_str::<Response>(response).map_err(|error| format!("response: {error}"))?.items
@@ -173,7 +173,7 @@ fn shown(response: &str) -> Result<Vec<Shown<'_>>, String> {
     items.into_iter().enumerate().map(|(index, item)| element(index, item.get())).collect()
 }
 
-fn element(index: usize, item: &str) -> Result<Shown<'_>, String> {
+fn element(index: usize, item: &str) -> Result<ShownItem<'_>, String> {
     let wrong = |what: &str| format!("response.items[{index}]{what}");
     if !item.starts_with('{') {
         return Err(wrong(" is not an object"));
@@ -197,7 +197,7 @@ fn element(index: usize, item: &str) -> Result<Shown<'_>, String> {
             _ => return Err(wrong(&format!(".rank is {rank}; it must be an integer of 0 or more"))),
         },
     };
-    Ok(Shown { item_id, rank })
+    Ok(ShownItem { item_id, rank })
 }
 
 /// The events of rows, on their way into the queue.
@@ -229,8 +229,8 @@ impl Events<'_> {
         if items.is_empty() {
             self.counts.without_items += 1;
         }
-        for (index, Shown { item_id, rank }) in items.iter().enumerate() {
-            let event = Unchecked {
+        for (index, ShownItem { item_id, rank }) in items.iter().enumerate() {
+            let event = UncheckedExposure {
                 ts,
                 tenant: Some(self.scope.tenant.as_str()),
                 surface: Some(self.scope.surface.as_str()),
@@ -262,10 +262,10 @@ fn written(ts: i64) -> io::Result<String> {
 struct ExposureSource {
     name: String,
     pieces: Receiver<Piece>,
-    tally: Tally,
+    tally: SharedCounts,
 }
 
-impl Source for ExposureSource {
+impl EventSource for ExposureSource {
     fn name(&self) -> &str {
         &self.name
     }

@@ -11,15 +11,15 @@ mod connection;
 mod copy;
 mod driver;
 mod dsn;
+mod error;
 mod exposures;
-mod fault;
 mod merge;
 mod signals;
 mod tables;
 mod tenant;
 
 pub use connection::Connection;
-pub use driver::Postgres;
+pub use driver::PostgresDriver;
 pub use dsn::{Dsn, DsnError};
-pub use fault::{PostgresError, Problem};
+pub use error::{PostgresError, Problem};
 pub use tables::{Difference, InitError, Part};

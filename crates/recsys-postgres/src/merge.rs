@@ -3,7 +3,7 @@
 use recsys_core::database::{TableName, TenantId};
 
 use crate::connection::Connection;
-use crate::fault::Problem;
+use crate::error::Problem;
 
 impl Connection {
     /// Takes an advisory lock on tenant, namespace and table until the transaction ends; other writers queue.

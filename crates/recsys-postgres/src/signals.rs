@@ -11,7 +11,7 @@ use recsys_core::database::{Emptying, Mode, SignalTarget, Signals, SignalsWritte
 
 use crate::connection::Connection;
 use crate::copy::{copy_rows, push_item};
-use crate::fault::{PostgresError, Problem};
+use crate::error::{PostgresError, Problem};
 
 const POPULARITY: &str = "item_popularity_daily";
 const COVISIT: &str = "item_covisit_daily";

@@ -7,7 +7,7 @@ use std::fmt;
 use recsys_core::database::{Mode, TableName, TableNames, TableState};
 
 use crate::connection::Connection;
-use crate::fault::{PostgresError, Problem};
+use crate::error::{PostgresError, Problem};
 
 /// A deviation of a table from its expected shape.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -204,18 +204,18 @@ impl Connection {
     ) -> Result<Vec<(TableName, TableState)>, InitError> {
         let done = self.transaction(mode, |connection| create_missing(connection, names));
         done.map_err(|failure| match failure {
-            Failure::Shape(differences) => InitError::Shape(differences),
-            Failure::Problem(problem) => InitError::Postgres(self.error("create tables in", problem)),
+            InitFailure::Shape(differences) => InitError::Shape(differences),
+            InitFailure::Problem(problem) => InitError::Postgres(self.error("create tables in", problem)),
         })
     }
 }
 
-enum Failure {
+enum InitFailure {
     Shape(Vec<Difference>),
     Problem(Problem),
 }
 
-impl From<Problem> for Failure {
+impl From<Problem> for InitFailure {
     fn from(problem: Problem) -> Self {
         Self::Problem(problem)
     }
@@ -224,7 +224,7 @@ impl From<Problem> for Failure {
 fn create_missing(
     connection: &mut Connection,
     names: &TableNames,
-) -> Result<Vec<(TableName, TableState)>, Failure> {
+) -> Result<Vec<(TableName, TableState)>, InitFailure> {
     // Otherwise two concurrent runs would both find nothing.
     let lock = "select pg_advisory_xact_lock(hashtextextended('recsys-pipelines/init', 0))::text";
     connection.rows(lock, &[])?;
@@ -241,7 +241,7 @@ fn create_missing(
         };
         states.push((table.name, state));
     }
-    if differences.is_empty() { Ok(states) } else { Err(Failure::Shape(differences)) }
+    if differences.is_empty() { Ok(states) } else { Err(InitFailure::Shape(differences)) }
 }
 
 impl Table {

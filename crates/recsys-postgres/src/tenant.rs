@@ -5,7 +5,7 @@ use recsys_core::domain::id::Tenant;
 use recsys_core::database::{MissingTenant, Mode, TableName, TenantId};
 
 use crate::connection::Connection;
-use crate::fault::{PostgresError, Problem};
+use crate::error::{PostgresError, Problem};
 
 impl Connection {
     /// Finds the tenant with this `external_id` or `id`; with [`MissingTenant::Create`], creates a missing one.

@@ -1,6 +1,6 @@
 //! The days of a test.
 
-use recsys_core::canonical::{Counts, DayRows, Reader};
+use recsys_core::canonical::{DayRows, EventReader, ReadCounts};
 use recsys_core::columnar::spill::Budget;
 use recsys_core::domain::id::Scope;
 use recsys_core::domain::window::Day;
@@ -13,6 +13,6 @@ pub fn read_days(
     first: Day,
     last: Day,
     budget: &Budget,
-) -> Result<(Vec<DayRows>, Counts), LinesError> {
-    Reader::new(scope, budget).days(files, first, last)
+) -> Result<(Vec<DayRows>, ReadCounts), LinesError> {
+    EventReader::new(scope, budget).days(files, first, last)
 }

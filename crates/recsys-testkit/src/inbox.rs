@@ -30,7 +30,7 @@ impl Request {
 
 /// How to answer a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
+pub enum Response {
     /// This status, without a body.
     Status(u16),
     /// A 307 redirect to another path on this server.
@@ -51,25 +51,25 @@ pub enum Answer {
 const DRIP: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct InboxState {
     requests: Mutex<Vec<Request>>,
     /// Answers in order; the last one is repeated.
-    answers: Mutex<Vec<Answer>>,
+    answers: Mutex<Vec<Response>>,
 }
 
 /// A running server; it lives as long as the process.
 #[derive(Debug)]
 pub struct Inbox {
-    shared: Arc<Shared>,
+    shared: Arc<InboxState>,
     address: SocketAddr,
 }
 
 impl Inbox {
     /// Starts a server that gives `answers` in order, then repeats the last one.
-    pub fn start(answers: &[Answer]) -> Self {
+    pub fn start(answers: &[Response]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared { answers: Mutex::new(answers.to_vec()), ..Shared::default() });
+        let shared = Arc::new(InboxState { answers: Mutex::new(answers.to_vec()), ..InboxState::default() });
         let server = Arc::clone(&shared);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -96,7 +96,7 @@ impl Inbox {
     }
 
     /// Replaces the remaining answers.
-    pub fn answer(&self, answers: &[Answer]) {
+    pub fn answer(&self, answers: &[Response]) {
         *self.shared.answers.lock() = answers.to_vec();
     }
 }
@@ -114,7 +114,7 @@ fn drip(mut stream: &TcpStream, bytes: &[u8]) {
     }
 }
 
-impl Shared {
+impl InboxState {
     fn serve(&self, mut stream: &TcpStream) {
         let mut received = Vec::new();
         let Ok(Some(end)) = read_head(stream, &mut received) else { return };
@@ -137,21 +137,21 @@ impl Shared {
             if answers.len() > 1 { answers.remove(0) } else { answers[0] }
         };
         let (status, more, body) = match answer {
-            Answer::Status(status) => (status, String::new(), ""),
-            Answer::Redirect => (307, "Location: /elsewhere\r\n".to_owned(), ""),
-            Answer::RedirectTo(address) => (307, format!("Location: http://{address}/elsewhere\r\n"), ""),
-            Answer::Body(body) => (200, OF_DOCUMENT.to_owned(), body),
-            Answer::DripBody => {
+            Response::Status(status) => (status, String::new(), ""),
+            Response::Redirect => (307, "Location: /elsewhere\r\n".to_owned(), ""),
+            Response::RedirectTo(address) => (307, format!("Location: http://{address}/elsewhere\r\n"), ""),
+            Response::Body(body) => (200, OF_DOCUMENT.to_owned(), body),
+            Response::DripBody => {
                 let head = format!("HTTP/1.1 200 OK\r\n{OF_DOCUMENT}Content-Length: 1000000\r\n\r\n");
                 let _ = stream.write_all(head.as_bytes());
                 drip(stream, &b" ".repeat(1_000_000));
                 return;
             }
-            Answer::DripHead => {
+            Response::DripHead => {
                 drip(stream, "HTTP/1.1 200 OK\r\n".repeat(1000).as_bytes());
                 return;
             }
-            Answer::Never => {
+            Response::Never => {
                 // Wait until the client closes the connection.
                 let _ = stream.read(&mut [0]);
                 return;

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
 use recsys_core::encoding::hash::sha256;
 use recsys_core::storage::{
-    Commit, Condition, Conditions, Listed, Pending, PendingWrite, Store, StoreError, Tag,
+    Commit, Condition, Conditions, DocumentMeta, Pending, PendingWrite, Store, StoreError, Tag,
 };
 
 /// Contents of all stores.
@@ -111,7 +111,7 @@ enum Answer {
 
 /// Where a process gets its answers.
 #[derive(Debug)]
-enum Source {
+enum AnswerSource {
     Contents(Contents),
     /// Operations asked before, with their answers; threads may repeat them in another order. The first new operation
     /// is recorded and ends the run.
@@ -123,12 +123,12 @@ enum Source {
 
 /// A set of stores, opened by name.
 #[derive(Debug, Clone)]
-pub struct Stores(Arc<Mutex<Source>>);
+pub struct Stores(Arc<Mutex<AnswerSource>>);
 
 impl Stores {
     /// Stores with `contents`, for preparations before the processes run.
     pub fn new(contents: Contents) -> Self {
-        Self(Arc::new(Mutex::new(Source::Contents(contents))))
+        Self(Arc::new(Mutex::new(AnswerSource::Contents(contents))))
     }
 
     /// Opens a store.
@@ -139,19 +139,19 @@ impl Stores {
     /// Contents of the stores; empty if a process runs on them.
     pub fn contents(&self) -> Contents {
         match &*self.source() {
-            Source::Contents(contents) => contents.clone(),
-            Source::Script { .. } => Contents::default(),
+            AnswerSource::Contents(contents) => contents.clone(),
+            AnswerSource::Script { .. } => Contents::default(),
         }
     }
 
-    fn source(&self) -> MutexGuard<'_, Source> {
+    fn source(&self) -> MutexGuard<'_, AnswerSource> {
         self.0.lock()
     }
 
     fn ask(&self, operation: Operation) -> Result<Answer, StoreError> {
         match &mut *self.source() {
-            Source::Contents(contents) => Ok(contents.answer(&operation)),
-            Source::Script { answers, next } => {
+            AnswerSource::Contents(contents) => Ok(contents.answer(&operation)),
+            AnswerSource::Script { answers, next } => {
                 if let Some(at) = answers.iter().position(|(asked, _)| *asked == operation) {
                     return Ok(answers.remove(at).1);
                 }
@@ -221,17 +221,17 @@ impl<'a> Behaviour<'a> {
             step = from.as_ref();
         }
         answers.reverse();
-        let stores = Stores(Arc::new(Mutex::new(Source::Script { answers, next: None })));
+        let stores = Stores(Arc::new(Mutex::new(AnswerSource::Script { answers, next: None })));
         // Makes random names equal in every run of a process.
         fastrand::seed(self.number);
         let has_succeeded = (self.process)(&stores);
         let next = match &mut *stores.source() {
-            Source::Script { answers, next } => {
+            AnswerSource::Script { answers, next } => {
                 let unused = answers.first().map(|(asked, _)| asked);
                 assert!(unused.is_none(), "a process is not deterministic: it did not ask {unused:?} again");
                 next.take()
             }
-            Source::Contents(_) => None,
+            AnswerSource::Contents(_) => None,
         };
         if next.is_none() {
             return ENDED[usize::from(has_succeeded)];
@@ -372,8 +372,8 @@ impl Store for SharedStore {
         self.is_done(Operation::Remove(self.full(key)))
     }
 
-    fn stat(&self, key: &str) -> Result<Option<Listed>, StoreError> {
-        let listed = |document: Document| Listed {
+    fn stat(&self, key: &str) -> Result<Option<DocumentMeta>, StoreError> {
+        let listed = |document: Document| DocumentMeta {
             key: key.to_owned(),
             bytes: document.bytes.len() as u64,
             modified: document.modified,
@@ -381,18 +381,20 @@ impl Store for SharedStore {
         Ok(self.document(key)?.map(listed))
     }
 
-    fn list(&self, folder: &str) -> Result<Vec<Listed>, StoreError> {
+    fn list(&self, folder: &str) -> Result<Vec<DocumentMeta>, StoreError> {
         self.list_after(folder, "")
     }
 
-    fn list_after(&self, folder: &str, after: &str) -> Result<Vec<Listed>, StoreError> {
+    fn list_after(&self, folder: &str, after: &str) -> Result<Vec<DocumentMeta>, StoreError> {
         let folder = if folder.is_empty() { self.full("") } else { self.full(&format!("{folder}/")) };
         let listed = match self.stores.ask(Operation::List { folder, after: self.full(after) })? {
             Answer::List(listed) => listed.into_iter(),
             other => panic!("{other:?}"),
         };
         let key = |full: &str| full[self.name.len() + 1..].to_owned();
-        Ok(listed.map(|(full, (bytes, modified))| Listed { key: key(&full), bytes, modified }).collect())
+        Ok(listed
+            .map(|(full, (bytes, modified))| DocumentMeta { key: key(&full), bytes, modified })
+            .collect())
     }
 
     fn conditions(&self) -> Result<Conditions, StoreError> {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::missing_panics_doc, clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
+pub mod backend;
 pub mod console;
 pub mod days;
 pub mod faulty;
@@ -11,9 +12,8 @@ pub mod golden;
 pub mod inbox;
 pub mod interleave;
 pub mod pack;
-pub mod patience;
-pub mod place;
 pub mod postgres;
+pub mod process;
 pub mod proxy;
 pub mod reader;
 pub mod remote;

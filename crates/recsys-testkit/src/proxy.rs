@@ -1,7 +1,7 @@
 //! A proxy in front of an HTTP server that injects what real servers do not do on demand: wrong, partial or missing
 //! answers.
 //!
-//! Each connection carries one request: the proxy adds `Connection: close`, so that the server closes the connection
+//! Each connection carries one request: the proxy adds `ProxyConnection: close`, so that the server closes the connection
 //! after its answer and the client opens a new one. All other bytes pass unchanged.
 
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// Fault to inject into a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fault {
+pub enum NetworkFault {
     /// Answers in place of the server, which never sees the request.
     Answer {
         /// HTTP status.
@@ -65,13 +65,13 @@ struct Rule {
     method: String,
     path_part: String,
     left: Option<usize>,
-    fault: Fault,
+    fault: NetworkFault,
 }
 
 /// A running proxy. Dropping it closes all its connections.
 #[derive(Debug)]
 pub struct Proxy {
-    shared: Arc<Shared>,
+    shared: Arc<ProxyState>,
     address: SocketAddr,
     acceptor: Option<JoinHandle<()>>,
 }
@@ -81,7 +81,7 @@ impl Proxy {
     pub fn start(upstream: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ProxyState {
             upstream: upstream.to_owned(),
             rules: Mutex::default(),
             requests: Mutex::default(),
@@ -101,7 +101,7 @@ impl Proxy {
 
     /// Applies `fault` to the next `times` requests (all, if none) of `method` whose path and query contain
     /// `path_part`. The first matching rule counts.
-    pub fn rule(&self, method: &str, path_part: &str, times: Option<usize>, fault: Fault) {
+    pub fn rule(&self, method: &str, path_part: &str, times: Option<usize>, fault: NetworkFault) {
         let rule = Rule { method: method.to_owned(), path_part: path_part.to_owned(), left: times, fault };
         self.shared.rules.lock().push(rule);
     }
@@ -109,7 +109,7 @@ impl Proxy {
     /// Lets the next `times` requests of `method` whose path and query contain `path_part` pass unharmed, whatever
     /// later rules say.
     pub fn pass(&self, method: &str, path_part: &str, times: usize) {
-        self.rule(method, path_part, Some(times), Fault::Truncate(u64::MAX));
+        self.rule(method, path_part, Some(times), NetworkFault::Truncate(u64::MAX));
     }
 
     /// Removes all rules.
@@ -134,7 +134,7 @@ impl Drop for Proxy {
 }
 
 #[derive(Debug)]
-struct Shared {
+struct ProxyState {
     upstream: String,
     rules: Mutex<Vec<Rule>>,
     requests: Mutex<Vec<String>>,
@@ -150,13 +150,13 @@ struct Sockets {
 }
 
 /// A connection that is closed when it is dropped, or when the proxy is.
-struct Connection<'a> {
+struct ProxyConnection<'a> {
     stream: TcpStream,
     number: u64,
-    shared: &'a Shared,
+    shared: &'a ProxyState,
 }
 
-impl Deref for Connection<'_> {
+impl Deref for ProxyConnection<'_> {
     type Target = TcpStream;
 
     fn deref(&self) -> &TcpStream {
@@ -164,14 +164,14 @@ impl Deref for Connection<'_> {
     }
 }
 
-impl Drop for Connection<'_> {
+impl Drop for ProxyConnection<'_> {
     fn drop(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Both);
         self.shared.sockets.lock().open.remove(&self.number);
     }
 }
 
-impl Shared {
+impl ProxyState {
     fn stop(&self) {
         let mut sockets = self.sockets.lock();
         sockets.stopped = true;
@@ -192,7 +192,7 @@ impl Shared {
         });
     }
 
-    fn connection(&self, stream: TcpStream) -> io::Result<Connection<'_>> {
+    fn connection(&self, stream: TcpStream) -> io::Result<ProxyConnection<'_>> {
         stream.set_nodelay(true)?;
         let mut sockets = self.sockets.lock();
         if sockets.stopped {
@@ -201,11 +201,11 @@ impl Shared {
         let number = sockets.next;
         sockets.next += 1;
         sockets.open.insert(number, stream.try_clone()?);
-        Ok(Connection { stream, number, shared: self })
+        Ok(ProxyConnection { stream, number, shared: self })
     }
 
     /// The fault to inject into a request, if a rule matches.
-    fn fault(&self, method: &str, path: &str) -> Option<Fault> {
+    fn fault(&self, method: &str, path: &str) -> Option<NetworkFault> {
         let mut rules = self.rules.lock();
         let rule = rules
             .iter_mut()
@@ -230,22 +230,22 @@ impl Shared {
         };
         match fault {
             None => self.forward(&client, head, body, Pass::All),
-            Some(Fault::Truncate(bytes)) => self.forward(&client, head, body, Pass::Some(bytes)),
-            Some(Fault::AnswerLost) => self.forward(&client, head, body, Pass::Nothing),
-            Some(Fault::IgnoreCondition) => self.forward(&client, head, body, Pass::Success),
-            Some(Fault::Answer { status, body }) => answer(&client, method, status, &body),
-            Some(Fault::AnswerWith(header, status, body)) if has_header(&text, header) => {
+            Some(NetworkFault::Truncate(bytes)) => self.forward(&client, head, body, Pass::Some(bytes)),
+            Some(NetworkFault::AnswerLost) => self.forward(&client, head, body, Pass::Nothing),
+            Some(NetworkFault::IgnoreCondition) => self.forward(&client, head, body, Pass::Success),
+            Some(NetworkFault::Answer { status, body }) => answer(&client, method, status, &body),
+            Some(NetworkFault::AnswerWith(header, status, body)) if has_header(&text, header) => {
                 answer(&client, method, status, &body)
             }
-            Some(Fault::AnswerWithout(header, status, body)) if !has_header(&text, header) => {
+            Some(NetworkFault::AnswerWithout(header, status, body)) if !has_header(&text, header) => {
                 answer(&client, method, status, &body)
             }
-            Some(Fault::AnswerWith(..) | Fault::AnswerWithout(..)) => {
+            Some(NetworkFault::AnswerWith(..) | NetworkFault::AnswerWithout(..)) => {
                 self.forward(&client, head, body, Pass::All)
             }
-            Some(Fault::WithoutLength) => self.forward(&client, head, body, Pass::WithoutLength),
-            Some(Fault::Stall) => io::copy(&mut &*client, &mut io::sink()).map(drop),
-            Some(Fault::Drop) => Ok(()),
+            Some(NetworkFault::WithoutLength) => self.forward(&client, head, body, Pass::WithoutLength),
+            Some(NetworkFault::Stall) => io::copy(&mut &*client, &mut io::sink()).map(drop),
+            Some(NetworkFault::Drop) => Ok(()),
         }
     }
 
@@ -321,7 +321,7 @@ fn with_connection_close(head: &[u8]) -> Vec<u8> {
     changed
 }
 
-/// Passes an answer back; see [`Shared::forward`] for `pass`. Interim answers such as `100 Continue` always pass, since
+/// Passes an answer back; see [`ProxyState::forward`] for `pass`. Interim answers such as `100 Continue` always pass, since
 /// a client may wait for one before it sends its body.
 fn pass_back(mut upstream: &TcpStream, mut client: &TcpStream, pass: Pass) -> io::Result<()> {
     let mut received = Vec::new();

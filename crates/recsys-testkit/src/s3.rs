@@ -125,7 +125,7 @@ impl S3 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::{Fault, Proxy};
+    use crate::proxy::{NetworkFault, Proxy};
 
     #[test]
     fn what_is_put_is_there() {
@@ -199,8 +199,8 @@ mod tests {
             .unwrap();
         let key = format!("{prefix}/through");
         let large = vec![7; 5_000_000];
-        proxy.rule("PUT", &key, Some(1), Fault::Answer { status: 503, body: "<Error/>".into() });
-        proxy.rule("GET", &key, Some(1), Fault::Drop);
+        proxy.rule("PUT", &key, Some(1), NetworkFault::Answer { status: 503, body: "<Error/>".into() });
+        proxy.rule("GET", &key, Some(1), NetworkFault::Drop);
         s3.put(&key, &large);
         assert!(s3.get(&key).as_ref() == Some(&large));
         assert!(direct.get(&key) == Some(large));

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::patience::end;
+use crate::process::end;
 
 /// Every binary: the program, the jobs of a day in order, and the others.
 pub const BINARIES: [&str; 11] = [

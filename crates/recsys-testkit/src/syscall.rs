@@ -18,14 +18,14 @@ pub const CHANGING: &str =
 
 /// Fault to inject at a call.
 #[derive(Debug, Clone, Copy)]
-pub enum Fault {
+pub enum SyscallFault {
     /// The process dies before the call is carried out, as by `kill -9`.
     Kill,
     /// The call is not carried out and returns this error.
     Error(&'static str),
 }
 
-impl Fault {
+impl SyscallFault {
     fn rule(self) -> String {
         match self {
             Self::Kill => "signal=KILL".to_owned(),
@@ -39,7 +39,7 @@ pub fn run_with_fault_on(
     sandbox: &Sandbox,
     binary: &str,
     line: &str,
-    fault: Fault,
+    fault: SyscallFault,
     calls: &str,
     path: &Path,
 ) -> Finished {
@@ -52,7 +52,7 @@ pub fn run_with_fault_at(
     sandbox: &Sandbox,
     binary: &str,
     line: &str,
-    fault: Fault,
+    fault: SyscallFault,
     calls: &str,
     number: u32,
 ) -> Finished {
@@ -61,7 +61,13 @@ pub fn run_with_fault_at(
 }
 
 /// Runs a binary with a fault at every one of `calls`.
-pub fn run_with_fault(sandbox: &Sandbox, binary: &str, line: &str, fault: Fault, calls: &str) -> Finished {
+pub fn run_with_fault(
+    sandbox: &Sandbox,
+    binary: &str,
+    line: &str,
+    fault: SyscallFault,
+    calls: &str,
+) -> Finished {
     trace(sandbox, binary, line, &["-e", &format!("inject={calls}:{}", fault.rule())])
 }
 

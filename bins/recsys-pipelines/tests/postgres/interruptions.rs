@@ -4,8 +4,8 @@ use std::process::{Child, Stdio};
 use std::thread;
 use std::time::Instant;
 
-use recsys_testkit::patience::{end, signal, wait_until};
 use recsys_testkit::postgres::Held;
+use recsys_testkit::process::{end, signal, wait_until};
 use recsys_testkit::sandbox::Finished;
 use recsys_testkit::seed::random;
 use serde_json::json;

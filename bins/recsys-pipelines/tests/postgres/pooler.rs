@@ -2,7 +2,7 @@
 
 use std::process::{Child, Command, Stdio};
 
-use recsys_testkit::patience::wait_until;
+use recsys_testkit::process::wait_until;
 use recsys_testkit::sandbox::Finished;
 
 use crate::signals::ingested;

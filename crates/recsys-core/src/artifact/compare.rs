@@ -65,10 +65,10 @@ pub struct Comparison {
 pub struct ItemChanges {
     /// Items only in the new artifact, in its order.
     #[serde(rename = "in")]
-    pub entered: Listed,
+    pub entered: ItemExcerpt,
     /// Items only in the old artifact, in its order.
     #[serde(rename = "out")]
-    pub left: Listed,
+    pub left: ItemExcerpt,
     /// Number of items in both.
     pub kept: usize,
     /// Number of kept items with a different rank; `None` if items are not ranked.
@@ -89,14 +89,14 @@ impl ItemChanges {
 
 /// A count, and the first items counted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Listed {
+pub struct ItemExcerpt {
     /// Number of items.
     pub count: usize,
     /// The ids of the first items.
     pub first: Vec<String>,
 }
 
-impl Listed {
+impl ItemExcerpt {
     fn new<'a>(items: impl Iterator<Item = &'a str>, top: usize) -> Self {
         let mut listed = Self { count: 0, first: Vec::new() };
         for item in items {
@@ -167,8 +167,8 @@ fn item_changes(before: Option<&Outline<'_>>, after: Option<&Outline<'_>>, top: 
         Mover { item_id: item.to_owned(), rank_before, rank_after, change }
     };
     ItemChanges {
-        entered: Listed::new(entered, top),
-        left: Listed::new(left, top),
+        entered: ItemExcerpt::new(entered, top),
+        left: ItemExcerpt::new(left, top),
         kept: kept.len(),
         moved: (!tagged).then_some(moves.len()),
         movers: moves.iter().take(top).map(described).collect(),
@@ -242,15 +242,15 @@ mod tests {
         let before = weighed(&[("a", 5), ("b", 9), ("c", 5), ("d", 1), ("x", 4)]);
         let after = weighed(&[("a", 7), ("b", 2), ("c", 2), ("d", 8), ("y", 7), ("z", 7)]);
         let Comparison { items, rows } = compare(Some(&before), Some(&after), 10);
-        assert_eq!(items.entered, Listed { count: 2, first: vec!["y".into(), "z".into()] });
-        assert_eq!(items.left, Listed { count: 1, first: vec!["x".into()] });
+        assert_eq!(items.entered, ItemExcerpt { count: 2, first: vec!["y".into(), "z".into()] });
+        assert_eq!(items.left, ItemExcerpt { count: 1, first: vec!["x".into()] });
         assert_eq!((items.kept, items.moved, items.tags_changed, rows), (4, Some(3), None, None));
         // a keeps its rank. b and d move four ranks each: b comes first by its id.
         assert_eq!(moves(&items), [("b", 1, 5, -4), ("d", 5, 1, 4), ("c", 3, 6, -3)]);
 
         // The cut shortens the lists and leaves the counts.
         let cut = compare(Some(&before), Some(&after), 1).items;
-        assert_eq!(cut.entered, Listed { count: 2, first: vec!["y".into()] });
+        assert_eq!(cut.entered, ItemExcerpt { count: 2, first: vec!["y".into()] });
         assert_eq!((cut.moved, moves(&cut)), (Some(3), vec![("b", 1, 5, -4)]));
         let none = compare(Some(&before), Some(&after), 0).items;
         assert_eq!(
@@ -270,8 +270,8 @@ mod tests {
     #[test]
     fn an_artifact_without_items_and_none_at_all_are_compared_like_any_other() {
         let (some, empty) = (weighed(&[("a", 1), ("b", 2)]), weighed(&[]));
-        let in_order = Listed { count: 2, first: vec!["b".into(), "a".into()] };
-        let nothing = Listed { count: 0, first: vec![] };
+        let in_order = ItemExcerpt { count: 2, first: vec!["b".into(), "a".into()] };
+        let nothing = ItemExcerpt { count: 0, first: vec![] };
         for before in [None, Some(&empty)] {
             let items = compare(before, Some(&some), 10).items;
             assert_eq!((&items.entered, &items.left, items.kept), (&in_order, &nothing, 0));

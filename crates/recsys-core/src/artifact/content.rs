@@ -10,14 +10,14 @@ use crate::threads::ordered::Sink;
 
 /// The input that a kind is built from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub enum BuiltFrom {
     /// The canonical events of the window.
     Events,
     /// The catalogue.
     Catalog,
 }
 
-/// The inputs of a builder. A kind reads only the events or only the catalogue, as its [`Source`] says.
+/// The inputs of a builder. A kind reads only the events or only the catalogue, as its [`BuiltFrom`] says.
 #[derive(Debug, Clone, Copy)]
 pub struct Inputs<'a> {
     /// The events of the window and segment.
@@ -33,7 +33,7 @@ pub(crate) trait Build {
     type Row<'a>: Row<'a>;
 
     /// The input it is built from.
-    const SOURCE: Source = Source::Events;
+    const BUILT_FROM: BuiltFrom = BuiltFrom::Events;
     /// Whether it counts weighted events, including outcomes, instead of exposures only.
     const WEIGHS: bool = false;
 

@@ -184,18 +184,19 @@ impl Draft {
 pub(super) fn read<'a, R: Row<'a>>(bytes: &'a [u8]) -> serde_json::Result<Wire<R>> {
     // Validating UTF-8 once for the whole document is faster than for each string.
     let Ok(text) = std::str::from_utf8(bytes) else {
-        return Fields::new(R::FIELD).read(serde_json::Deserializer::from_slice(bytes));
+        return DocumentVisitor::new(R::FIELD).read(serde_json::Deserializer::from_slice(bytes));
     };
     // `split` cuts out the first list of that name. It is the content if the rest has an empty list in the content field.
     // Otherwise the list was nested deeper, and the library parses the document or explains the error.
     if let Some((rows, rest)) = document_reader::split(text, R::FIELD)
-        && let Ok(rest) = Fields::<IgnoredAny>::new(R::FIELD).read(serde_json::Deserializer::from_str(&rest))
+        && let Ok(rest) =
+            DocumentVisitor::<IgnoredAny>::new(R::FIELD).read(serde_json::Deserializer::from_str(&rest))
         && rest.rows.is_empty()
     {
         let Wire { artifact_type, scope, segment, window, rows: _, build } = rest;
         return Ok(Wire { artifact_type, scope, segment, window, rows, build });
     }
-    Fields::new(R::FIELD).read(serde_json::Deserializer::from_str(text))
+    DocumentVisitor::new(R::FIELD).read(serde_json::Deserializer::from_str(text))
 }
 
 /// The fields of a parsed document.
@@ -210,12 +211,12 @@ pub(super) struct Wire<R> {
 
 /// Deserialises the fields of a document. Hand-written because the name of the content field depends on the kind and
 /// unknown fields are refused.
-struct Fields<R> {
+struct DocumentVisitor<R> {
     content: &'static str,
     row: PhantomData<R>,
 }
 
-impl<'de, R: Deserialize<'de>> Fields<R> {
+impl<'de, R: Deserialize<'de>> DocumentVisitor<R> {
     fn new(content: &'static str) -> Self {
         Self { content, row: PhantomData }
     }
@@ -230,7 +231,7 @@ impl<'de, R: Deserialize<'de>> Fields<R> {
     }
 }
 
-impl<'de, R: Deserialize<'de>> Visitor<'de> for Fields<R> {
+impl<'de, R: Deserialize<'de>> Visitor<'de> for DocumentVisitor<R> {
     type Value = Wire<R>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

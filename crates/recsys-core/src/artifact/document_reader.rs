@@ -6,34 +6,34 @@
 use std::borrow::Cow;
 
 /// A row or an element of a row.
-pub(crate) trait Plain<'a>: Sized {
+pub(crate) trait FastRead<'a>: Sized {
     /// Parses the next value; `None` if it is not plain.
-    fn read(text: &mut Cursor<'a>) -> Option<Self>;
+    fn read(text: &mut DocumentScanner<'a>) -> Option<Self>;
 }
 
-impl<'a> Plain<'a> for Cow<'a, str> {
-    fn read(text: &mut Cursor<'a>) -> Option<Self> {
+impl<'a> FastRead<'a> for Cow<'a, str> {
+    fn read(text: &mut DocumentScanner<'a>) -> Option<Self> {
         text.string().map(Cow::Borrowed)
     }
 }
 
 /// Parses the rows of the first field `name`, if they are plain, and returns them with the rest of the document, in which
 /// that list is empty. The caller must check that it was a top-level field.
-pub(super) fn split<'a, T: Plain<'a>>(text: &'a str, name: &str) -> Option<(Vec<T>, String)> {
+pub(super) fn split<'a, T: FastRead<'a>>(text: &'a str, name: &str) -> Option<(Vec<T>, String)> {
     let field = format!(",\"{name}\":[");
     let start = text.find(&field)? + field.len();
-    let mut cursor = Cursor { text, at: start - 1 };
-    let rows = cursor.list()?;
-    Some((rows, [&text[..start], &text[cursor.at - 1..]].concat()))
+    let mut scanner = DocumentScanner { text, at: start - 1 };
+    let rows = scanner.list()?;
+    Some((rows, [&text[..start], &text[scanner.at - 1..]].concat()))
 }
 
 /// A position in a document.
-pub(crate) struct Cursor<'a> {
+pub(crate) struct DocumentScanner<'a> {
     text: &'a str,
     at: usize,
 }
 
-impl<'a> Cursor<'a> {
+impl<'a> DocumentScanner<'a> {
     fn rest(&self) -> &'a [u8] {
         &self.text.as_bytes()[self.at..]
     }
@@ -69,7 +69,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A list in brackets.
-    pub(super) fn list<T: Plain<'a>>(&mut self) -> Option<Vec<T>> {
+    pub(super) fn list<T: FastRead<'a>>(&mut self) -> Option<Vec<T>> {
         self.take(b"[")?;
         let mut list = Vec::new();
         if self.take(b"]").is_some() {

@@ -23,7 +23,7 @@ mod payload;
 mod ranking;
 mod row;
 
-pub use content::{Inputs, Source};
+pub use content::{BuiltFrom, Inputs};
 pub use document::{BuildInfo, Descriptor, DocumentError, Draft, Encoded};
 pub use item_list::ItemCount;
 pub use key::ArtifactKey;

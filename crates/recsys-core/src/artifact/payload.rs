@@ -1,6 +1,6 @@
 //! The content of any kind, and parsed artifacts.
 
-use super::content::{Build, Inputs, Source};
+use super::content::{Build, BuiltFrom, Inputs};
 use super::document::{self, BuildInfo, Descriptor, DocumentError, Draft};
 use super::encode::Encoder;
 use super::key::ArtifactKey;
@@ -21,8 +21,8 @@ macro_rules! payloads {
 
         impl Kind {
             /// The input the kind is built from.
-            pub fn source(self) -> Source {
-                match self { $(Self::$variant => <super::kinds::$module::$variant as Build>::SOURCE),* }
+            pub fn built_from(self) -> BuiltFrom {
+                match self { $(Self::$variant => <super::kinds::$module::$variant as Build>::BUILT_FROM),* }
             }
 
             /// Whether the rows belong to items or users.

@@ -4,7 +4,7 @@
 
 use serde::Deserialize;
 
-use super::document_reader::{Cursor, Plain};
+use super::document_reader::{DocumentScanner, FastRead};
 use super::encode::Encode;
 use super::outline::{Outline, RowsOf};
 use crate::domain::limit::{LimitExceeded, Limits};
@@ -21,7 +21,7 @@ pub enum Defect {
 }
 
 /// A row, and the rules of a list of them.
-pub(crate) trait Row<'a>: Encode + Plain<'a> + Deserialize<'a> {
+pub(crate) trait Row<'a>: Encode + FastRead<'a> + Deserialize<'a> {
     /// The field that holds the rows.
     const FIELD: &'static str;
     /// Whether rows belong to items or users.
@@ -54,12 +54,12 @@ macro_rules! object_of_two {
             }
         }
 
-        impl<'a> $crate::artifact::document_reader::Plain<'a> for $row<'a> {
-            fn read(text: &mut $crate::artifact::document_reader::Cursor<'a>) -> Option<Self> {
+        impl<'a> $crate::artifact::document_reader::FastRead<'a> for $row<'a> {
+            fn read(text: &mut $crate::artifact::document_reader::DocumentScanner<'a>) -> Option<Self> {
                 text.take(concat!("{\"", stringify!($id), "\":").as_bytes())?;
-                let $id = $crate::artifact::document_reader::Plain::read(text)?;
+                let $id = $crate::artifact::document_reader::FastRead::read(text)?;
                 text.take(concat!(",\"", stringify!($value), "\":").as_bytes())?;
-                let $value = $crate::artifact::document_reader::Plain::read(text)?;
+                let $value = $crate::artifact::document_reader::FastRead::read(text)?;
                 text.take(b"}")?;
                 Some(Self { $id, $value })
             }
@@ -68,20 +68,20 @@ macro_rules! object_of_two {
 }
 pub(super) use object_of_two;
 
-impl Plain<'_> for u64 {
-    fn read(text: &mut Cursor<'_>) -> Option<Self> {
+impl FastRead<'_> for u64 {
+    fn read(text: &mut DocumentScanner<'_>) -> Option<Self> {
         text.integer().map(Self::from)
     }
 }
 
-impl Plain<'_> for f64 {
-    fn read(text: &mut Cursor<'_>) -> Option<Self> {
+impl FastRead<'_> for f64 {
+    fn read(text: &mut DocumentScanner<'_>) -> Option<Self> {
         text.integer().map(Self::from)
     }
 }
 
-impl<'a, T: Plain<'a>> Plain<'a> for Vec<T> {
-    fn read(text: &mut Cursor<'a>) -> Option<Self> {
+impl<'a, T: FastRead<'a>> FastRead<'a> for Vec<T> {
+    fn read(text: &mut DocumentScanner<'a>) -> Option<Self> {
         text.list()
     }
 }

@@ -5,7 +5,7 @@
 
 use std::io::{self, BufRead};
 
-use crate::columnar::dictionary::Hash;
+use crate::columnar::dictionary::StringHasher;
 use crate::encoding::timestamp;
 
 /// How a day's events differ from those of its previous file.
@@ -20,7 +20,7 @@ pub struct Changes {
 }
 
 /// Compares a sequence of lines with those of a file.
-pub(super) struct Comparison<R> {
+pub(super) struct LineDiff<R> {
     old: R,
     /// The next line of the file; empty at its end.
     next: Vec<u8>,
@@ -31,24 +31,24 @@ pub(super) struct Comparison<R> {
     new: Vec<u64>,
     /// Hashes of the file's lines of the same moment; a reused buffer.
     same: Vec<u64>,
-    hash: Hash,
+    hash: StringHasher,
     changes: Changes,
 }
 
-impl<R: BufRead> Comparison<R> {
+impl<R: BufRead> LineDiff<R> {
     pub(super) fn new(old: R) -> io::Result<Self> {
-        let mut comparison = Self {
+        let mut diff = Self {
             old,
             next: Vec::new(),
             next_ts: None,
             new_ts: None,
             new: Vec::new(),
             same: Vec::new(),
-            hash: Hash::default(),
+            hash: StringHasher::default(),
             changes: Changes::default(),
         };
-        comparison.advance()?;
-        Ok(comparison)
+        diff.advance()?;
+        Ok(diff)
     }
 
     /// Adds lines, which must continue the sequence.
@@ -57,7 +57,7 @@ impl<R: BufRead> Comparison<R> {
             // Most lines have the time of the line before.
             let ts = time_of(line);
             if ts != self.new_ts {
-                self.settle()?;
+                self.compare_moment()?;
                 self.new_ts = ts;
             }
             self.new.push(self.hash.of_bytes(line));
@@ -67,7 +67,7 @@ impl<R: BufRead> Comparison<R> {
 
     /// The result, once all lines were added.
     pub(super) fn finish(mut self) -> io::Result<Changes> {
-        self.settle()?;
+        self.compare_moment()?;
         while !self.next.is_empty() {
             self.changes.left += 1;
             self.advance()?;
@@ -76,7 +76,7 @@ impl<R: BufRead> Comparison<R> {
     }
 
     /// Compares the current moment, which is now complete.
-    fn settle(&mut self) -> io::Result<()> {
+    fn compare_moment(&mut self) -> io::Result<()> {
         if self.new.is_empty() {
             return Ok(());
         }
@@ -146,14 +146,14 @@ mod tests {
 
     fn changes(old: &[(u32, &str)], new: &[(u32, &str)]) -> (u64, u64) {
         let old = lines(old);
-        let mut comparison = Comparison::new(&old[..]).unwrap();
+        let mut diff = LineDiff::new(&old[..]).unwrap();
         // The result must not depend on how the lines are split.
-        let mut whole = Comparison::new(&old[..]).unwrap();
+        let mut whole = LineDiff::new(&old[..]).unwrap();
         for event in new {
-            comparison.push(&lines(&[*event])).unwrap();
+            diff.push(&lines(&[*event])).unwrap();
         }
         whole.push(&lines(new)).unwrap();
-        let changes = comparison.finish().unwrap();
+        let changes = diff.finish().unwrap();
         assert_eq!(whole.finish().unwrap(), changes);
         (changes.entered, changes.left)
     }
@@ -172,8 +172,8 @@ mod tests {
 
     #[test]
     fn a_file_without_an_end_of_line_counts_its_last_line() {
-        let mut comparison = Comparison::new(&b"{\"ts\":\"2026-01-01T00:00:00Z\"}"[..]).unwrap();
-        comparison.push(b"{\"ts\":\"2026-01-01T00:00:00Z\"}\n").unwrap();
-        assert_eq!(comparison.finish().unwrap(), Changes::default());
+        let mut diff = LineDiff::new(&b"{\"ts\":\"2026-01-01T00:00:00Z\"}"[..]).unwrap();
+        diff.push(b"{\"ts\":\"2026-01-01T00:00:00Z\"}\n").unwrap();
+        assert_eq!(diff.finish().unwrap(), Changes::default());
     }
 }

@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use super::field::Field;
-use super::row::Row;
+use super::row::EventRow;
 use super::rows::{Batch, DayRows};
 use crate::domain::id::Scope;
 use crate::domain::stream::Stream;
@@ -149,7 +149,7 @@ fn make_lines(
 }
 
 /// Writes the beginning of a line: version, time, tenant and surface.
-fn write_start(fields: &Fields<'_>, row: &Row, start: &mut Start, out: &mut Vec<u8>) -> io::Result<()> {
+fn write_start(fields: &Fields<'_>, row: &EventRow, start: &mut Start, out: &mut Vec<u8>) -> io::Result<()> {
     if start.time != Some(row.time) {
         start.time = Some(row.time);
         start.text.clear();
@@ -161,7 +161,12 @@ fn write_start(fields: &Fields<'_>, row: &Row, start: &mut Start, out: &mut Vec<
     Ok(())
 }
 
-fn write_exposure(fields: &Fields<'_>, requests: &Field<'_>, row: &Row, out: &mut Vec<u8>) -> io::Result<()> {
+fn write_exposure(
+    fields: &Fields<'_>,
+    requests: &Field<'_>,
+    row: &EventRow,
+    out: &mut Vec<u8>,
+) -> io::Result<()> {
     if row.segment > 0 {
         fields.segments.write(b",\"segment\":\"", row.segment - 1, out);
     }
@@ -181,7 +186,12 @@ fn write_exposure(fields: &Fields<'_>, requests: &Field<'_>, row: &Row, out: &mu
     Ok(())
 }
 
-fn write_outcome(fields: &Fields<'_>, requests: &Field<'_>, row: &Row, out: &mut Vec<u8>) -> io::Result<()> {
+fn write_outcome(
+    fields: &Fields<'_>,
+    requests: &Field<'_>,
+    row: &EventRow,
+    out: &mut Vec<u8>,
+) -> io::Result<()> {
     if row.user > 0 {
         fields.users.write(b",\"user_id\":\"", row.user - 1, out);
     }

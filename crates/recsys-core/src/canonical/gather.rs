@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::row::Row;
-use super::rows::{DayRows, Names, Rows};
+use super::row::EventRow;
+use super::rows::{DayRows, Names, StoredRows};
 use super::runs::{DiskRun, merge};
 use super::sort::sort;
 use crate::columnar::dictionary::{BatchInterner, Dictionary, Strings, union};
@@ -20,16 +20,16 @@ use crate::columnar::spill::Budget;
 use crate::domain::id::Scope;
 use crate::domain::stream::Stream;
 use crate::domain::window::Day;
-use crate::input::event::{Exposure, LastLine, RawExposure, RawOutcome, Rules, Unchecked};
+use crate::input::event::{Exposure, LastLine, RawExposure, RawOutcome, Rules, UncheckedExposure};
 use crate::input::lines::{LineFile, LinesError, for_each_line};
 use crate::input::quarantine::BadLineWriter;
-use crate::input::source::{Source, for_each_event};
+use crate::input::source::{EventSource, for_each_event};
 use crate::input::stop::Stop;
 use crate::storage::StoreError;
 
 /// What a set of files held besides the events that were taken.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct ReadCounts {
     /// Number of non-blank lines.
     pub lines: u64,
     /// Number of events of another tenant or surface.
@@ -38,7 +38,7 @@ pub struct Counts {
     pub outside: BTreeMap<Day, u64>,
 }
 
-impl Counts {
+impl ReadCounts {
     /// Total number of events outside the requested days.
     pub fn outside(&self) -> u64 {
         self.outside.values().sum()
@@ -57,13 +57,13 @@ impl Outside {
     fn take(&mut self, time: i64) {
         let day = time.div_euclid(Day::NS);
         if day != self.last.0 {
-            self.settle();
+            self.flush();
             self.last.0 = day;
         }
         self.last.1 += 1;
     }
 
-    fn settle(&mut self) {
+    fn flush(&mut self) {
         let (day, events) = self.last;
         if events > 0 {
             *self.before.entry(day).or_default() += events;
@@ -72,7 +72,7 @@ impl Outside {
     }
 
     fn by_day(mut self) -> impl Iterator<Item = (Day, u64)> {
-        self.settle();
+        self.flush();
         // Never out of range: every possible event time lies in a valid day.
         self.before.into_iter().filter_map(|(day, events)| Some((Day::since_1970(day)?, events)))
     }
@@ -81,9 +81,9 @@ impl Outside {
 /// Events of one day in the order in which one thread has read them.
 #[derive(Debug, Default)]
 struct Shard {
-    rows: Vec<Row>,
+    rows: Vec<EventRow>,
     /// Number of rows with final ids. The rows after it hold positions in the interners' waiting lists.
-    settled: usize,
+    flushed: usize,
     /// Of sessions, requests, items, users and segments.
     strings: [BatchInterner; 5],
 }
@@ -94,29 +94,29 @@ const ROWS_AT_A_TIME: usize = 1 << 7;
 impl Shard {
     fn push(&mut self, time: i64, event: &Exposure<'_>) {
         fn place(interner: &mut BatchInterner, text: Option<&str>) -> u32 {
-            text.map_or(0, |text| interner.wait(text) + 1)
+            text.map_or(0, |text| interner.push(text) + 1)
         }
         let [sessions, requests, items, users, segments] = &mut self.strings;
-        self.rows.push(Row {
+        self.rows.push(EventRow {
             time,
-            session: sessions.wait(event.session_id),
+            session: sessions.push(event.session_id),
             request: place(requests, event.request_id),
             rank: event.rank.unwrap_or(-1),
-            item: items.wait(event.item_id),
+            item: items.push(event.item_id),
             user: place(users, event.user_id),
             segment: place(segments, event.segment),
         });
-        if self.rows.len() - self.settled == ROWS_AT_A_TIME {
-            self.settle();
+        if self.rows.len() - self.flushed == ROWS_AT_A_TIME {
+            self.flush();
         }
     }
 
-    fn settle(&mut self) {
-        let ids = self.strings.each_mut().map(BatchInterner::settle);
-        for row in &mut self.rows[self.settled..] {
+    fn flush(&mut self) {
+        let ids = self.strings.each_mut().map(BatchInterner::flush);
+        for row in &mut self.rows[self.flushed..] {
             *row = row.renumbered(&ids);
         }
-        self.settled = self.rows.len();
+        self.flushed = self.rows.len();
     }
 
     /// Approximate memory use in bytes.
@@ -126,25 +126,25 @@ impl Shard {
 }
 
 /// Merges the dictionaries of the shards and sorts their rows in the order of `stream`.
-fn sorted(stream: Stream, shards: Vec<Shard>) -> (Names, Vec<Row>, Strings) {
+fn sorted(stream: Stream, shards: Vec<Shard>) -> (Names, Vec<EventRow>, Strings) {
     let mut shard_rows = Vec::new();
     let mut strings: [Vec<Strings>; 5] = Default::default();
     for mut shard in shards {
-        shard.settle();
+        shard.flush();
         shard_rows.push(shard.rows);
         strings.iter_mut().zip(shard.strings).for_each(|(all, own)| all.push(own.into_strings()));
     }
     let [sessions, requests, items, users, segments] = strings;
     let ((sessions, session_ids), (requests, request_ids)) =
-        rayon::join(|| one_dictionary(sessions), || one_dictionary(requests));
+        rayon::join(|| merged_dictionary(sessions), || merged_dictionary(requests));
     let ((items, item_ids), (users, user_ids)) =
-        rayon::join(|| one_dictionary(items), || one_dictionary(users));
-    let (segments, segment_ids) = one_dictionary(segments);
+        rayon::join(|| merged_dictionary(items), || merged_dictionary(users));
+    let (segments, segment_ids) = merged_dictionary(segments);
 
     let mut rows = Vec::new();
     for (shard, mut shard_rows) in shard_rows.into_iter().enumerate() {
         let ids = [&session_ids, &request_ids, &item_ids, &user_ids, &segment_ids].map(|ids| &ids[shard][..]);
-        let renumbered = |row: &Row| row.renumbered(&ids);
+        let renumbered = |row: &EventRow| row.renumbered(&ids);
         if rows.is_empty() {
             shard_rows.par_iter_mut().for_each(|row| *row = renumbered(row));
             rows = shard_rows;
@@ -163,7 +163,7 @@ fn sorted(stream: Stream, shards: Vec<Shard>) -> (Names, Vec<Row>, Strings) {
     (names, rows, requests.into_strings())
 }
 
-fn one_dictionary(parts: Vec<Strings>) -> (Dictionary, Vec<Vec<u32>>) {
+fn merged_dictionary(parts: Vec<Strings>) -> (Dictionary, Vec<Vec<u32>>) {
     let united = union(&parts.iter().collect::<Vec<_>>());
     drop(parts);
     united
@@ -171,7 +171,7 @@ fn one_dictionary(parts: Vec<Strings>) -> (Dictionary, Vec<Vec<u32>>) {
 
 /// How to read events.
 #[derive(Clone, Copy)]
-pub struct Reader<'a> {
+pub struct EventReader<'a> {
     /// The kind of events in the lines.
     pub stream: Stream,
     /// The rules that events are checked against.
@@ -179,18 +179,18 @@ pub struct Reader<'a> {
     /// The memory budget for events.
     pub budget: &'a Budget,
     /// Collects lines that break a rule; without it, the first one is an error.
-    pub aside: Option<&'a BadLineWriter>,
+    pub bad_lines: Option<&'a BadLineWriter>,
 }
 
 /// The state of one reading thread.
 struct Worker<'a> {
-    reader: &'a Reader<'a>,
+    reader: &'a EventReader<'a>,
     share: usize,
     last: LastLine,
     /// Indexed by day, counted from the first.
     days: Vec<Shard>,
     runs: Vec<(usize, DiskRun)>,
-    counts: Counts,
+    counts: ReadCounts,
     outside: Outside,
     /// Bytes that events may still take before memory use is measured again.
     unlooked: usize,
@@ -209,7 +209,7 @@ fn bytes_of(event: &Exposure<'_>) -> usize {
 
 impl Worker<'_> {
     fn line(&mut self, line: &str, times: &Range<i64>) -> Result<(), Stop> {
-        let Reader { stream, rules, .. } = self.reader;
+        let EventReader { stream, rules, .. } = self.reader;
         match stream {
             Stream::Exposures => {
                 if let Some(event) = self.last.read(line, rules) {
@@ -224,7 +224,7 @@ impl Worker<'_> {
         }
     }
 
-    fn event(&mut self, event: &Unchecked<'_>, times: &Range<i64>) -> Result<(), Stop> {
+    fn event(&mut self, event: &UncheckedExposure<'_>, times: &Range<i64>) -> Result<(), Stop> {
         self.take(self.reader.rules.check(event)?, times)
     }
 
@@ -243,7 +243,7 @@ impl Worker<'_> {
                 self.days[day].push(time % Day::NS, &event);
                 match self.unlooked.checked_sub(bytes_of(&event)) {
                     Some(unlooked) => self.unlooked = unlooked,
-                    None => self.keep_to_the_budget()?,
+                    None => self.enforce_budget()?,
                 }
             }
         }
@@ -252,7 +252,7 @@ impl Worker<'_> {
 
     /// Once the share is used up, writes the largest days to the temporary file until half of the share is free. So
     /// runs are few and large, however many days there are.
-    fn keep_to_the_budget(&mut self) -> Result<(), StoreError> {
+    fn enforce_budget(&mut self) -> Result<(), StoreError> {
         let mut used: usize = self.days.iter().map(Shard::bytes).sum();
         if used >= self.share {
             let mut largest: Vec<usize> = (0..self.days.len()).collect();
@@ -294,10 +294,10 @@ struct Parts {
     runs: Vec<DiskRun>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> EventReader<'a> {
     /// Reads the exposures of `scope` with default rules; the first bad line is an error.
     pub fn new(scope: &'a Scope, budget: &'a Budget) -> Self {
-        Self { stream: Stream::Exposures, rules: Rules::new(scope), budget, aside: None }
+        Self { stream: Stream::Exposures, rules: Rules::new(scope), budget, bad_lines: None }
     }
 
     /// Reads the events of the days `first` to `last` from `files`, which may hold them in any order.
@@ -309,11 +309,11 @@ impl<'a> Reader<'a> {
         files: Vec<LineFile>,
         first: Day,
         last: Day,
-    ) -> Result<(Gathered, Counts), LinesError> {
+    ) -> Result<(Gathered, ReadCounts), LinesError> {
         let times = first.start_ns()..last.end_ns();
         let threads = self.budget.reading_threads();
         let work = |worker: &mut Worker<'_>, line: &str| worker.line(line, &times);
-        let workers = for_each_line(files, threads, self.aside, || self.worker(threads), work)?;
+        let workers = for_each_line(files, threads, self.bad_lines, || self.worker(threads), work)?;
         self.gathered(workers, first, last)
     }
 
@@ -321,14 +321,14 @@ impl<'a> Reader<'a> {
     /// case.
     pub fn gather_from(
         &self,
-        source: &mut dyn Source,
+        source: &mut dyn EventSource,
         first: Day,
         last: Day,
-    ) -> Result<(Gathered, Counts), LinesError> {
-        let reader = Self { stream: Stream::Exposures, aside: None, ..*self };
+    ) -> Result<(Gathered, ReadCounts), LinesError> {
+        let reader = Self { stream: Stream::Exposures, bad_lines: None, ..*self };
         let times = first.start_ns()..last.end_ns();
         let threads = reader.budget.reading_threads();
-        let work = |worker: &mut Worker<'_>, event: &Unchecked<'_>| worker.event(event, &times);
+        let work = |worker: &mut Worker<'_>, event: &UncheckedExposure<'_>| worker.event(event, &times);
         let workers = for_each_event(source, threads, || reader.worker(threads), work)?;
         reader.gathered(workers, first, last)
     }
@@ -340,7 +340,7 @@ impl<'a> Reader<'a> {
             last: LastLine::default(),
             days: Vec::new(),
             runs: Vec::new(),
-            counts: Counts::default(),
+            counts: ReadCounts::default(),
             outside: Outside::default(),
             unlooked: 0,
         }
@@ -352,8 +352,8 @@ impl<'a> Reader<'a> {
         mut workers: Vec<Worker<'_>>,
         first: Day,
         last: Day,
-    ) -> Result<(Gathered, Counts), LinesError> {
-        let Reader { stream, budget, aside, .. } = *self;
+    ) -> Result<(Gathered, ReadCounts), LinesError> {
+        let EventReader { stream, budget, bad_lines, .. } = *self;
         // From here on, the budget is for the days as they are taken. Workers spill one after the other, so that at
         // most one shard at a time is sorted in memory.
         if workers.iter().any(|worker| !worker.runs.is_empty()) {
@@ -364,7 +364,8 @@ impl<'a> Reader<'a> {
 
         let count = usize::try_from((last.end_ns() - first.start_ns()) / Day::NS).unwrap_or_default();
         let mut days: Vec<_> = (0..count).map(|_| Some(Parts::default())).collect();
-        let mut counts = Counts { lines: aside.map_or(0, BadLineWriter::lines), ..Counts::default() };
+        let mut counts =
+            ReadCounts { lines: bad_lines.map_or(0, BadLineWriter::lines), ..ReadCounts::default() };
         for worker in workers {
             counts.lines += worker.counts.lines;
             counts.foreign += worker.counts.foreign;
@@ -387,7 +388,7 @@ impl<'a> Reader<'a> {
         files: Vec<LineFile>,
         first: Day,
         last: Day,
-    ) -> Result<(Vec<DayRows>, Counts), LinesError> {
+    ) -> Result<(Vec<DayRows>, ReadCounts), LinesError> {
         let (mut gathered, counts) = self.gather(files, first, last)?;
         let days = std::iter::successors(Some(first), |day| day.next().ok()).take_while(|day| *day <= last);
         let days: Result<Vec<_>, _> = days.map(|day| gathered.take(day)).collect();
@@ -408,16 +409,16 @@ impl Gathered {
             let (names, mut rows, requests) = sorted(self.stream, shards);
             let before = rows.len();
             // Usually there are no repeats, and all threads check that in parallel.
-            let is_repeated = |row: &Row, kept: &Row| row.request != 0 && row == kept;
+            let is_repeated = |row: &EventRow, kept: &EventRow| row.request != 0 && row == kept;
             if rows.par_windows(2).any(|rows| is_repeated(&rows[1], &rows[0])) {
                 rows.dedup_by(|row, kept| is_repeated(row, kept));
             }
             let duplicates = (before - rows.len()) as u64;
-            let rows = Rows::Memory { rows, requests };
+            let rows = StoredRows::Memory { rows, requests };
             return Ok(Some(DayRows::new(self.stream, day, duplicates, names, rows)));
         }
         let (rows, names, duplicates) =
             merge(self.stream, &self.budget, &format!("the distinct strings of {day}"), runs)?;
-        Ok(Some(DayRows::new(self.stream, day, duplicates, names, Rows::File(rows))))
+        Ok(Some(DayRows::new(self.stream, day, duplicates, names, StoredRows::File(rows))))
     }
 }

@@ -1,6 +1,6 @@
 //! Canonical data: one file per day, with the same bytes for the same events.
 //!
-//! [`Reader`] reads, filters, sorts and drops repeated deliveries; this module writes the result and reads it back
+//! [`EventReader`] reads, filters, sorts and drops repeated deliveries; this module writes the result and reads it back
 //! for jobs that start from canonical data. A day's file is replaced as a whole: after a crash it is either the old
 //! or the new one. This module neither judges days nor counts anything.
 
@@ -20,12 +20,12 @@ use std::io::{self, BufReader, Write};
 use std::sync::Arc;
 
 pub use changes::Changes;
-pub use gather::{Counts, Gathered, Reader};
-pub(crate) use row::Columns;
+pub use gather::{EventReader, Gathered, ReadCounts};
+pub(crate) use row::EventColumns;
 pub use rows::DayRows;
 pub(crate) use rows::Names;
 
-use changes::Comparison;
+use changes::LineDiff;
 use parking_lot::Mutex;
 
 use crate::columnar::spill::Budget;
@@ -204,10 +204,10 @@ impl<'a> Canonical<'a> {
         let key = self.key(day.day);
         let Some(reader) = self.store.open(&key)? else { return Ok(None) };
         let failed = |source| StoreError { action: "read", target: self.store.name(&key), source };
-        let mut comparison = Comparison::new(BufReader::new(reader)).map_err(failed)?;
+        let mut diff = LineDiff::new(BufReader::new(reader)).map_err(failed)?;
         let mut hash = HashWriter::default();
-        encode::write_lines(self.scope, day, &mut hash, |lines| comparison.push(lines).map_err(failed))?;
-        comparison.finish().map(Some).map_err(failed)
+        encode::write_lines(self.scope, day, &mut hash, |lines| diff.push(lines).map_err(failed))?;
+        diff.finish().map(Some).map_err(failed)
     }
 
     /// Reads a day's file. Returns its events and the SHA-256 of the file; `None` if there is no file.
@@ -220,7 +220,7 @@ impl<'a> Canonical<'a> {
         let copy = move |bytes: &[u8]| of_reader.lock().update(bytes);
         let file = LineFile::new(&name, TeeReader { reader, copy });
         let rules = Rules { scope: self.scope, max_id_bytes: self.max_id_bytes };
-        let lines = Reader { stream: self.stream, rules, budget, aside: None };
+        let lines = EventReader { stream: self.stream, rules, budget, bad_lines: None };
         let (mut days, counts) = lines.days(vec![file], day, day)?;
         let count = counts.foreign + counts.outside();
         if count > 0 {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Canonical, CanonicalError};
 use crate::domain::id::{Scope, Surface, Tenant};
 use crate::encoding::json;
-use crate::storage::{Commit, Condition, create_after_look, layout};
+use crate::storage::{Commit, Condition, create_if_missing, layout};
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -45,7 +45,7 @@ impl Canonical<'_> {
         let (key, owner) = (layout::owner(self.scope), json::readable(&Owner { v: 1, tenant, surface }));
         let commit = match self.store.put(&key, &owner, Condition::Absent) {
             // Stores without conditional writes do not treat different names as equal, either.
-            Err(error) if error.is_unsupported() => create_after_look(self.store, &key, &owner)?,
+            Err(error) if error.is_unsupported() => create_if_missing(self.store, &key, &owner)?,
             commit => commit?,
         };
         if commit == Commit::Refused {

@@ -7,12 +7,12 @@
 /// order of exposures.
 ///
 /// In an outcome, `segment` is the type, and `rank` encodes the value for [`value_of`](crate::input::event::value_of).
-/// Outcomes are sorted by [`Row::in_order`].
+/// Outcomes are sorted by [`EventRow::in_order`].
 ///
 /// Packed, without four bytes of padding: there is a row per event, and most work on rows is bound by memory bandwidth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(C, packed(4))]
-pub(super) struct Row {
+pub(super) struct EventRow {
     /// Nanoseconds since the beginning of the day.
     pub(super) time: i64,
     pub(super) session: u32,
@@ -25,7 +25,7 @@ pub(super) struct Row {
 
 /// The columns that builders read, for some rows of a day.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Columns<'a> {
+pub(crate) struct EventColumns<'a> {
     pub(crate) session: &'a [u32],
     pub(crate) item: &'a [u32],
     /// `id + 1`, or 0 if unknown.

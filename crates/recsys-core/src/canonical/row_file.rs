@@ -3,9 +3,9 @@
 //! There are two parallel lists of blocks: the columns that every builder reads, and the rest, which only the
 //! canonical file needs. The rest holds requests as text.
 
-use super::row::{Columns, Row};
+use super::row::{EventColumns, EventRow};
 use crate::columnar::dictionary::{Strings, number};
-use crate::columnar::spill::{BlockWriter, Blocks, Budget, Bytes, Damaged, put_varint};
+use crate::columnar::spill::{BlockWriter, Blocks, Budget, ByteReader, Damaged, put_varint};
 use crate::storage::StoreError;
 
 const BLOCK_ROWS: usize = 1 << 13;
@@ -35,7 +35,7 @@ pub(super) struct RowWriter {
 
 impl RowWriter {
     /// Adds a row. Its request is given as text; `row.request` is ignored.
-    pub(super) fn push(&mut self, row: Row, request: Option<&str>) -> Result<(), StoreError> {
+    pub(super) fn push(&mut self, row: EventRow, request: Option<&str>) -> Result<(), StoreError> {
         let fields = [row.session, row.item, row.user, row.segment];
         self.block.iter_mut().zip(fields).for_each(|(column, field)| column.push(field));
         let rest = &mut self.block_rest;
@@ -107,7 +107,7 @@ impl RowFile {
         number: usize,
         bytes: &mut Vec<u8>,
         ids: &'a mut Vec<u32>,
-    ) -> Result<Columns<'a>, StoreError> {
+    ) -> Result<EventColumns<'a>, StoreError> {
         self.columns.read(number, bytes)?;
         ids.clear();
         let (words, _) = bytes.as_chunks();
@@ -115,7 +115,7 @@ impl RowFile {
         let (session, rest) = ids.split_at(ids.len() / 4);
         let (item, rest) = rest.split_at(session.len());
         let (user, segment) = rest.split_at(session.len());
-        Ok(Columns { session, item, user, segment })
+        Ok(EventColumns { session, item, user, segment })
     }
 
     /// An empty block buffer.
@@ -128,7 +128,7 @@ impl RowFile {
 /// The rows of one block; their request ids index `requests`.
 #[derive(Debug, Default)]
 pub(super) struct RowBlock {
-    pub(super) rows: Vec<Row>,
+    pub(super) rows: Vec<EventRow>,
     pub(super) requests: Strings,
     bytes: Vec<u8>,
     ids: Vec<u32>,
@@ -137,12 +137,13 @@ pub(super) struct RowBlock {
 impl RowBlock {
     /// Reads a block of `file`, replacing the current content.
     pub(super) fn read(&mut self, file: &RowFile, block: usize) -> Result<(), StoreError> {
-        let Columns { session, item, user, segment } = file.columns(block, &mut self.bytes, &mut self.ids)?;
+        let EventColumns { session, item, user, segment } =
+            file.columns(block, &mut self.bytes, &mut self.ids)?;
         file.rest.read(block, &mut self.bytes)?;
         self.rows.clear();
         self.requests.clear();
         let ids = session.iter().zip(item).zip(user).zip(segment);
-        let mut rest = Bytes(&self.bytes);
+        let mut rest = ByteReader(&self.bytes);
         let mut time = 0i64;
         let read = || {
             for (((session, item), user), segment) in ids {
@@ -158,7 +159,7 @@ impl RowBlock {
                     }
                 };
                 let (session, item, user, segment) = (*session, *item, *user, *segment);
-                self.rows.push(Row { time, session, request, rank, item, user, segment });
+                self.rows.push(EventRow { time, session, request, rank, item, user, segment });
             }
             Ok(())
         };

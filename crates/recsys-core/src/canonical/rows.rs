@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use super::row::{Columns, Row};
+use super::row::{EventColumns, EventRow};
 use super::row_file::RowFile;
 use crate::columnar::dictionary::{Dictionary, Strings};
 use crate::columnar::spill::Budget;
@@ -32,18 +32,18 @@ pub struct DayRows {
     /// Number of repeated deliveries that were dropped.
     pub duplicates: u64,
     pub(crate) names: Arc<Names>,
-    rows: Arc<Rows>,
+    rows: Arc<StoredRows>,
 }
 
 #[derive(Debug)]
-pub(super) enum Rows {
-    Memory { rows: Vec<Row>, requests: Strings },
+pub(super) enum StoredRows {
+    Memory { rows: Vec<EventRow>, requests: Strings },
     File(RowFile),
 }
 
 /// Some rows of a day; their request ids index `requests`.
 pub(super) struct Batch<'a> {
-    pub(super) rows: &'a [Row],
+    pub(super) rows: &'a [EventRow],
     pub(super) requests: &'a Strings,
 }
 
@@ -51,15 +51,15 @@ pub(super) struct Batch<'a> {
 const COLUMN_ROWS: usize = 1 << 12;
 
 impl DayRows {
-    pub(super) fn new(stream: Stream, day: Day, duplicates: u64, names: Names, rows: Rows) -> Self {
+    pub(super) fn new(stream: Stream, day: Day, duplicates: u64, names: Names, rows: StoredRows) -> Self {
         Self { stream, day, duplicates, names: Arc::new(names), rows: Arc::new(rows) }
     }
 
     /// Number of events.
     pub fn len(&self) -> usize {
         match &*self.rows {
-            Rows::Memory { rows, .. } => rows.len(),
-            Rows::File(file) => file.len(),
+            StoredRows::Memory { rows, .. } => rows.len(),
+            StoredRows::File(file) => file.len(),
         }
     }
 
@@ -76,8 +76,8 @@ impl DayRows {
     /// Memory use of the events in bytes; 0 if they are in temporary files.
     pub fn bytes_in_memory(&self) -> usize {
         match &*self.rows {
-            Rows::Memory { rows, requests } => size_of_val(&rows[..]) + requests.bytes(),
-            Rows::File(_) => 0,
+            StoredRows::Memory { rows, requests } => size_of_val(&rows[..]) + requests.bytes(),
+            StoredRows::File(_) => 0,
         }
     }
 
@@ -93,7 +93,7 @@ impl DayRows {
         self.for_each_batch(|Batch { rows, requests }| {
             rows.iter().try_for_each(|row| file.push(*row, row.request_in(requests)))
         })?;
-        let rows = Arc::new(Rows::File(file.finish()?));
+        let rows = Arc::new(StoredRows::File(file.finish()?));
         Ok(Self { rows, ..self.clone() })
     }
 
@@ -103,8 +103,8 @@ impl DayRows {
         mut take: impl FnMut(Batch<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         match &*self.rows {
-            Rows::Memory { rows, requests } => take(Batch { rows, requests }),
-            Rows::File(file) => {
+            StoredRows::Memory { rows, requests } => take(Batch { rows, requests }),
+            StoredRows::File(file) => {
                 let mut block = file.block();
                 for number in 0..file.blocks() {
                     block.read(file, number)?;
@@ -118,15 +118,15 @@ impl DayRows {
     /// Calls `take` with the columns of all rows in order.
     pub(crate) fn for_each<E: From<StoreError>>(
         &self,
-        mut take: impl FnMut(Columns<'_>) -> Result<(), E>,
+        mut take: impl FnMut(EventColumns<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         match &*self.rows {
-            Rows::Memory { rows, .. } => {
+            StoredRows::Memory { rows, .. } => {
                 let (mut session, mut item, mut user, mut segment) =
                     (Vec::new(), Vec::new(), Vec::new(), Vec::new());
                 rows.chunks(COLUMN_ROWS).try_for_each(|rows| {
                     interrupt::check().map_err(StoreError::from)?;
-                    let fill = |column: &mut Vec<u32>, field: fn(&Row) -> u32| {
+                    let fill = |column: &mut Vec<u32>, field: fn(&EventRow) -> u32| {
                         column.clear();
                         column.extend(rows.iter().map(field));
                     };
@@ -134,10 +134,10 @@ impl DayRows {
                     fill(&mut item, |row| row.item);
                     fill(&mut user, |row| row.user);
                     fill(&mut segment, |row| row.segment);
-                    take(Columns { session: &session, item: &item, user: &user, segment: &segment })
+                    take(EventColumns { session: &session, item: &item, user: &user, segment: &segment })
                 })
             }
-            Rows::File(file) => {
+            StoredRows::File(file) => {
                 let (mut bytes, mut ids) = (Vec::new(), Vec::new());
                 (0..file.blocks()).try_for_each(|number| take(file.columns(number, &mut bytes, &mut ids)?))
             }
@@ -145,7 +145,7 @@ impl DayRows {
     }
 }
 
-impl Row {
+impl EventRow {
     /// Replaces each id by the entry of its table: of sessions, requests, items, users and segments.
     pub(super) fn renumbered(&self, [sessions, requests, items, users, segments]: &[&[u32]; 5]) -> Self {
         let optional = |ids: &[u32], id: u32| if id == 0 { 0 } else { ids[id as usize - 1] + 1 };
@@ -170,7 +170,7 @@ impl Row {
         first(self).cmp(&first(other)).then_with(|| self.in_order_after_request(other, stream))
     }
 
-    /// Like [`Row::in_order`], for events with the same time, session and request.
+    /// Like [`EventRow::in_order`], for events with the same time, session and request.
     pub(super) fn in_order_after_request(&self, other: &Self, stream: Stream) -> Ordering {
         let rest = |row: &Self| (row.item, row.user, row.segment);
         stream.order({ self.rank }.cmp(&{ other.rank }), rest(self).cmp(&rest(other)))

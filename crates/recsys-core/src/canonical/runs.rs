@@ -7,11 +7,13 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use super::row::Row;
+use super::row::EventRow;
 use super::row_file::{RowBlock, RowFile};
 use super::rows::Names;
 use crate::columnar::dictionary::{Dictionary, Strings, number};
-use crate::columnar::spill::{BlockWriter, Blocks, Budget, Entries, Held, Merge, Run, put_varint};
+use crate::columnar::spill::{
+    BlockWriter, Blocks, Budget, EntryReader, Merge, Reservation, SortedRun, put_varint,
+};
 use crate::domain::stream::Stream;
 use crate::input::lines::LinesError;
 use crate::storage::StoreError;
@@ -35,7 +37,7 @@ impl DiskRun {
     pub(super) fn write(
         budget: &Budget,
         names: &Names,
-        rows: &[Row],
+        rows: &[EventRow],
         requests: &Strings,
     ) -> Result<Self, StoreError> {
         let mut file = RowFile::create(budget);
@@ -78,7 +80,7 @@ pub(super) fn merge(
 fn merge_once(
     stream: Stream,
     budget: &Budget,
-    mut held: Held<'_>,
+    mut reservation: Reservation<'_>,
     runs: Vec<DiskRun>,
 ) -> Result<(RowFile, Names, u64), LinesError> {
     let mut files = Vec::new();
@@ -88,10 +90,10 @@ fn merge_once(
         strings.iter_mut().zip(run.strings).for_each(|(all, own)| all.push(own));
     }
     let [sessions, items, users, segments] = strings;
-    let (sessions, session_ids) = merge_strings(sessions, &mut held)?;
-    let (items, item_ids) = merge_strings(items, &mut held)?;
-    let (users, user_ids) = merge_strings(users, &mut held)?;
-    let (segments, segment_ids) = merge_strings(segments, &mut held)?;
+    let (sessions, session_ids) = merge_strings(sessions, &mut reservation)?;
+    let (items, item_ids) = merge_strings(items, &mut reservation)?;
+    let (users, user_ids) = merge_strings(users, &mut reservation)?;
+    let (segments, segment_ids) = merge_strings(segments, &mut reservation)?;
     let names = Names { sessions, items, users, segments };
     let ids = session_ids.into_iter().zip(item_ids).zip(user_ids).zip(segment_ids);
     let runs = files.into_iter().zip(ids).map(|(file, (((sessions, items), users), segments))| {
@@ -100,7 +102,7 @@ fn merge_once(
     });
     let mut merge = Merge::new(runs.collect())?;
     let mut merged = RowFile::create(budget);
-    let mut last: Option<Row> = None;
+    let mut last: Option<EventRow> = None;
     let mut last_request = String::new();
     let mut duplicates = 0;
     while let Some((_, run)) = merge.front() {
@@ -108,7 +110,9 @@ fn merge_once(
         let request = row.request_in(&run.block.requests);
         // Request ids are only valid within a block, so compare the texts.
         let repeated = request.is_some_and(|request| {
-            last.is_some_and(|last| Row { request: row.request, ..last } == row && request == last_request)
+            last.is_some_and(|last| {
+                EventRow { request: row.request, ..last } == row && request == last_request
+            })
         });
         if repeated {
             duplicates += 1;
@@ -138,7 +142,7 @@ struct RowRun {
 }
 
 impl RowRun {
-    fn row(&self) -> Row {
+    fn row(&self) -> EventRow {
         self.block.rows[self.at - 1]
     }
 
@@ -147,7 +151,7 @@ impl RowRun {
     }
 }
 
-impl Run for RowRun {
+impl SortedRun for RowRun {
     fn order(&self, other: &Self) -> Ordering {
         let (a, b) = (self.row(), other.row());
         let order = (a.time, a.session).cmp(&(b.time, b.session));
@@ -202,16 +206,17 @@ fn write_strings(budget: &Budget, strings: &Strings) -> Result<Blocks, StoreErro
 /// Merges all strings into one dictionary. Returns it with the new ids of each part's strings.
 fn merge_strings(
     parts: Vec<Blocks>,
-    held: &mut Held<'_>,
+    reservation: &mut Reservation<'_>,
 ) -> Result<(Arc<Dictionary>, Vec<Vec<u32>>), LinesError> {
     let mut renumbered = vec![Vec::new(); parts.len()];
-    let runs = parts.into_iter().map(|blocks| StringRun { entries: Entries::new(blocks), text: Vec::new() });
+    let runs =
+        parts.into_iter().map(|blocks| StringRun { entries: EntryReader::new(blocks), text: Vec::new() });
     let mut merge = Merge::new(runs.collect())?;
     let mut dictionary = Dictionary::default();
     while let Some((part, run)) = merge.front() {
         let text = std::str::from_utf8(&run.text).map_err(|_| run.entries.damaged())?;
         if dictionary.is_empty() || dictionary.get(number(dictionary.len() - 1)) != text {
-            held.add(Strings::bytes_of(text))?;
+            reservation.add(Strings::bytes_of(text))?;
             dictionary.push_last(text);
         }
         renumbered[part].push(number(dictionary.len() - 1));
@@ -221,11 +226,11 @@ fn merge_strings(
 }
 
 struct StringRun {
-    entries: Entries,
+    entries: EntryReader,
     text: Vec<u8>,
 }
 
-impl Run for StringRun {
+impl SortedRun for StringRun {
     fn order(&self, other: &Self) -> Ordering {
         self.text.cmp(&other.text)
     }

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use rayon::prelude::*;
 use rdst::{RadixKey, RadixSort};
 
-use super::row::Row;
+use super::row::EventRow;
 use crate::domain::stream::Stream;
 use crate::domain::window::Day;
 
@@ -13,7 +13,7 @@ use crate::domain::window::Day;
 const _: () = assert!(Day::NS <= 1 << 48);
 
 /// Sorts by time and session, least significant byte first: few rows agree in both.
-impl RadixKey for Row {
+impl RadixKey for EventRow {
     const LEVELS: usize = 10;
 
     fn get_level(&self, level: usize) -> u8 {
@@ -25,7 +25,7 @@ impl RadixKey for Row {
 }
 
 /// Sorts rows in place in the canonical order of `stream`.
-pub(super) fn sort(rows: &mut [Row], stream: Stream) {
+pub(super) fn sort(rows: &mut [EventRow], stream: Stream) {
     rows.radix_sort_builder().with_low_mem_tuner().sort();
     rows.par_chunk_by_mut(|a, b| (a.time, a.session) == (b.time, b.session))
         .filter(|rows| rows.len() > 1)
@@ -39,10 +39,10 @@ mod tests {
     use proptest::prelude::*;
     use recsys_testkit::seed::cases;
 
-    fn rows(time: impl Strategy<Value = i64>) -> impl Strategy<Value = Vec<Row>> {
+    fn rows(time: impl Strategy<Value = i64>) -> impl Strategy<Value = Vec<EventRow>> {
         let row =
             (time, any::<u32>(), 0..3u32, 0..3u32, -1..2i64).prop_map(|(time, session, few, item, rank)| {
-                Row {
+                EventRow {
                     time,
                     session: if few == 0 { session } else { few },
                     request: few,

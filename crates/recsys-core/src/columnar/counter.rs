@@ -5,14 +5,14 @@ pub(crate) struct Counter {
     /// All zero between counts.
     counts: Vec<u32>,
     /// The ids that were met, of which the first `distinct` count, and a place to write to when all were.
-    met: Vec<u32>,
+    seen: Vec<u32>,
     distinct: usize,
 }
 
 impl Counter {
     /// A counter of ids below `bound`.
     pub(crate) fn new(bound: usize) -> Self {
-        Self { counts: vec![0; bound], met: vec![0; bound + 1], distinct: 0 }
+        Self { counts: vec![0; bound], seen: vec![0; bound + 1], distinct: 0 }
     }
 
     /// Counts each of `ids`.
@@ -20,7 +20,7 @@ impl Counter {
         for id in ids {
             let count = &mut self.counts[*id as usize];
             // Always written, and kept if it is new: which ids are new is hard to guess for a processor.
-            self.met[self.distinct] = *id;
+            self.seen[self.distinct] = *id;
             self.distinct += usize::from(*count == 0);
             *count += 1;
         }
@@ -28,8 +28,8 @@ impl Counter {
 
     /// Takes the ids that were counted and their counts, in no particular order; the next count begins anew.
     pub(crate) fn take<C: From<u32>>(&mut self) -> Vec<(u32, C)> {
-        let met = &self.met[..std::mem::take(&mut self.distinct)];
-        met.iter().map(|id| (*id, std::mem::take(&mut self.counts[*id as usize]).into())).collect()
+        let seen = &self.seen[..std::mem::take(&mut self.distinct)];
+        seen.iter().map(|id| (*id, std::mem::take(&mut self.counts[*id as usize]).into())).collect()
     }
 }
 

@@ -14,7 +14,7 @@ use hashbrown::hash_table::Entry;
 use rayon::prelude::*;
 
 use crate::encoding::json;
-pub(crate) use seed::Hash;
+pub(crate) use seed::StringHasher;
 
 /// A list of strings, concatenated in one allocation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -112,7 +112,7 @@ impl Strings {
 pub struct Interner {
     strings: Strings,
     table: HashTable<Slot>,
-    hasher: Hash,
+    hasher: StringHasher,
 }
 
 /// A table entry. It keeps the hash, so that growing the table does not touch the cache-cold strings.
@@ -177,7 +177,7 @@ pub(crate) struct BatchInterner {
     interner: Interner,
     waiting: Strings,
     /// For each waiting string its hash, and the id of a known string with that hash.
-    looks: Vec<(u32, Option<u32>)>,
+    lookups: Vec<(u32, Option<u32>)>,
     places: Vec<Range<usize>>,
     ids: Vec<u32>,
 }
@@ -186,7 +186,7 @@ impl BatchInterner {
     /// Queues `value` for the next batch; returns its position in the queue.
     ///
     /// Neighbouring events share most strings, so a repeat of the last one is not queued again.
-    pub(crate) fn wait(&mut self, value: &str) -> u32 {
+    pub(crate) fn push(&mut self, value: &str) -> u32 {
         let waiting = &mut self.waiting;
         if waiting.is_empty() || !waiting.is(number(waiting.len() - 1), value) {
             waiting.push(value);
@@ -195,18 +195,18 @@ impl BatchInterner {
     }
 
     /// Looks up the queued strings; returns their ids by position, and empties the queue.
-    pub(crate) fn settle(&mut self) -> &[u32] {
-        let Self { interner, waiting, looks, places, ids } = self;
-        looks.clear();
-        looks.extend(waiting.iter().map(|value| {
+    pub(crate) fn flush(&mut self) -> &[u32] {
+        let Self { interner, waiting, lookups, places, ids } = self;
+        lookups.clear();
+        lookups.extend(waiting.iter().map(|value| {
             let hash = interner.hasher.of(value);
             let slot = interner.table.find(Slot::spread(hash), |slot| slot.hash == hash);
             (hash, slot.map(|slot| slot.id))
         }));
         places.clear();
-        places.extend(looks.iter().map(|(_, id)| id.map_or(0..0, |id| interner.strings.range(id))));
+        places.extend(lookups.iter().map(|(_, id)| id.map_or(0..0, |id| interner.strings.range(id))));
         ids.clear();
-        ids.extend(waiting.iter().zip(looks).zip(places).map(|((value, (hash, id)), place)| match id {
+        ids.extend(waiting.iter().zip(lookups).zip(places).map(|((value, (hash, id)), place)| match id {
             Some(id) if interner.strings.text.as_bytes()[place.clone()] == *value.as_bytes() => *id,
             _ => interner.intern_hashed(*hash, value),
         }));
@@ -216,16 +216,16 @@ impl BatchInterner {
 
     /// Approximate memory use in bytes, with spare capacity.
     pub(crate) fn bytes(&self) -> usize {
-        let Self { interner, waiting, looks, places, ids } = self;
+        let Self { interner, waiting, lookups, places, ids } = self;
         interner.bytes()
             + waiting.text.capacity()
             + waiting.ends.capacity() * size_of::<usize>()
-            + looks.capacity() * size_of::<(u32, Option<u32>)>()
+            + lookups.capacity() * size_of::<(u32, Option<u32>)>()
             + places.capacity() * size_of::<Range<usize>>()
             + ids.capacity() * size_of::<u32>()
     }
 
-    /// All settled strings in order of their ids.
+    /// All strings that were flushed, in order of their ids.
     pub(crate) fn into_strings(self) -> Strings {
         self.interner.into_strings()
     }
@@ -357,8 +357,8 @@ mod tests {
             let (mut one, mut many) = (Interner::default(), BatchInterner::default());
             for values in values.chunks(at_a_time) {
                 let expected: Vec<u32> = values.iter().map(|value| one.intern(value)).collect();
-                let places: Vec<u32> = values.iter().map(|value| many.wait(value)).collect();
-                let ids = many.settle();
+                let places: Vec<u32> = values.iter().map(|value| many.push(value)).collect();
+                let ids = many.flush();
                 prop_assert_eq!(places.iter().map(|place| ids[*place as usize]).collect::<Vec<_>>(), expected);
             }
             prop_assert_eq!(many.into_strings(), one.into_strings());
@@ -368,18 +368,18 @@ mod tests {
     #[test]
     fn a_string_that_waits_is_not_taken_for_one_with_the_same_hash() {
         let mut interner = BatchInterner::default();
-        interner.wait("a");
-        interner.settle();
+        interner.push("a");
+        interner.flush();
         let hash = interner.interner.hasher.of("b");
         // The table finds "a" in the place where it looks for "b".
         interner
             .interner
             .table
             .insert_unique(Slot::spread(hash), Slot { hash, id: 0 }, |slot| Slot::spread(slot.hash));
-        interner.wait("b");
-        assert_eq!(interner.settle(), [1]);
-        interner.wait("b");
-        assert_eq!(interner.settle(), [1]);
+        interner.push("b");
+        assert_eq!(interner.flush(), [1]);
+        interner.push("b");
+        assert_eq!(interner.flush(), [1]);
     }
 
     #[test]

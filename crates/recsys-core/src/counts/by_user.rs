@@ -4,7 +4,7 @@ use crate::columnar::counter::Counter;
 use crate::columnar::csr::Csr;
 use crate::columnar::dictionary::number;
 use crate::columnar::pair::{high, low};
-use crate::columnar::spill::{Counted, Entry};
+use crate::columnar::spill::{Counted, KeyedCount};
 use crate::storage::StoreError;
 use crate::table::events::EventTable;
 use crate::threads::interrupt;
@@ -36,7 +36,7 @@ pub(super) fn grouped<R>(
 const COUNTS_AT_A_TIME: usize = 1 << 16;
 
 /// Makes the rows of counted pairs of user and item.
-pub(super) fn tallied<R, E: Entry>(
+pub(super) fn tallied<R, E: KeyedCount>(
     events: &EventTable,
     counted: Counted<E>,
     make: impl MakeRow<R>,
@@ -46,7 +46,7 @@ pub(super) fn tallied<R, E: Entry>(
     let take = |rows: &[(u32, &[(u32, u64)])]| {
         ordered::map(rows, |(user, counts)| make(*user, counts.to_vec()), sink);
     };
-    let mut rows = Rows { take, first: 0, counts: Vec::new(), ends: Vec::new() };
+    let mut rows = PendingRows { take, first: 0, counts: Vec::new(), ends: Vec::new() };
     counted.for_each(|pair, count| {
         rows.end_before(high(pair));
         rows.counts.push((low(pair), count.min(most)));
@@ -58,7 +58,7 @@ pub(super) fn tallied<R, E: Entry>(
 }
 
 /// Users whose rows are still to be made.
-struct Rows<T> {
+struct PendingRows<T> {
     /// Makes the rows of users with these counts.
     take: T,
     /// The first of them.
@@ -69,7 +69,7 @@ struct Rows<T> {
     ends: Vec<usize>,
 }
 
-impl<T: FnMut(&[(u32, &[(u32, u64)])])> Rows<T> {
+impl<T: FnMut(&[(u32, &[(u32, u64)])])> PendingRows<T> {
     /// Ends the rows of all users before `user`.
     fn end_before(&mut self, user: u32) {
         while self.first + number(self.ends.len()) < user {

@@ -30,12 +30,12 @@ use crate::threads::interrupt::{self, Interrupted};
 pub(crate) struct Pairs {
     /// The sessions of each item, and of all.
     pub(crate) marginals: Marginals,
-    rows: Rows,
+    rows: PairRows,
     min_support: u32,
 }
 
 #[derive(Debug)]
-enum Rows {
+enum PairRows {
     Relation(Relation),
     Counted(Counted),
 }
@@ -56,11 +56,11 @@ impl Pairs {
         })?;
         let relation = Relation::new(last, items);
         let rows = if runs.is_empty() {
-            Rows::Relation(relation)
+            PairRows::Relation(relation)
         } else {
             runs.push(write_run(&relation, budget)?);
             drop(relation);
-            Rows::Counted(Counted::merged(budget, budget.session_pairs(), runs)?)
+            PairRows::Counted(Counted::merged(budget, budget.session_pairs(), runs)?)
         };
         Ok(Self { marginals, rows, min_support: limits.min_cooc_support })
     }
@@ -78,8 +78,8 @@ impl Pairs {
             add(all, item, others);
         };
         match self.rows {
-            Rows::Relation(relation) => Ok(relation.fold(new, add)?),
-            Rows::Counted(counted) => {
+            PairRows::Relation(relation) => Ok(relation.fold(new, add)?),
+            PairRows::Counted(counted) => {
                 let mut all = new();
                 for_each_row(counted, |item, others| add(&mut all, item, others))?;
                 Ok(vec![all])

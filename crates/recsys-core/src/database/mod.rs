@@ -20,7 +20,7 @@ use crate::domain::class::Class;
 use crate::domain::id::{Scope, Tenant};
 use crate::domain::window::{Day, Window};
 use crate::input::catalog::{CatalogError, Columns};
-use crate::input::source::Source;
+use crate::input::source::EventSource;
 use crate::storage::Secret;
 
 /// Connects to one make of database server.
@@ -33,7 +33,7 @@ pub trait Driver: fmt::Debug + Sync {
         &self,
         dsn: &Secret,
         application: &str,
-        patience: Timeouts,
+        timeouts: DatabaseTimeouts,
         row_security: RowSecurity,
     ) -> Result<Box<dyn Database>, DatabaseError>;
 }
@@ -102,7 +102,7 @@ impl DatabaseError {
 
 /// How long to wait for a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeouts {
+pub struct DatabaseTimeouts {
     /// How long to retry a connection. Only a server that is down, starting or full is tried again, never a wrong
     /// password.
     pub connect: Duration,
@@ -175,13 +175,13 @@ pub struct ExposureCounts {
 /// Exposures that are being read from a database.
 pub struct Exposures {
     /// The events, in the order of time and request id. If reading fails, [`DatabaseError::of`] finds the error.
-    pub source: Box<dyn Source>,
+    pub source: Box<dyn EventSource>,
     /// The counts, available after the last event.
-    pub tally: Tally,
+    pub tally: SharedCounts,
 }
 
 /// The shared counts of an [`Exposures`] reader, set once the last event has been read.
-pub type Tally = Arc<OnceLock<ExposureCounts>>;
+pub type SharedCounts = Arc<OnceLock<ExposureCounts>>;
 
 /// Where signals are written.
 #[derive(Debug, Clone, Copy)]
@@ -207,7 +207,7 @@ pub enum Emptying {
 
 /// The popularity of an item.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ItemScore<'a> {
+pub struct ItemSignal<'a> {
     /// Id of the item.
     pub item_id: &'a str,
     /// Its popularity; below 10^12, rounded to six decimals.
@@ -216,7 +216,7 @@ pub struct ItemScore<'a> {
 
 /// The association of two items.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct PairScore<'a> {
+pub struct PairSignal<'a> {
     /// Id of the item.
     pub item_id: &'a str,
     /// Id of an item that occurs with it.
@@ -228,9 +228,9 @@ pub struct PairScore<'a> {
 /// The signals of a day. A part that is `None` is left unchanged.
 pub struct Signals<'a> {
     /// Popularity; each item once.
-    pub popularity: Option<Box<dyn Iterator<Item = ItemScore<'a>> + 'a>>,
+    pub popularity: Option<Box<dyn Iterator<Item = ItemSignal<'a>> + 'a>>,
     /// Co-visits; each pair once.
-    pub covisit: Option<Box<dyn Iterator<Item = PairScore<'a>> + 'a>>,
+    pub covisit: Option<Box<dyn Iterator<Item = PairSignal<'a>> + 'a>>,
 }
 
 /// How many rows of a table a write changed.

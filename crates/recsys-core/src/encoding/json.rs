@@ -121,10 +121,10 @@ macro_rules! object {
     ($name:ident $(<$lifetime:lifetime>)?) => {
         impl<'de $(: $lifetime, $lifetime)?> serde::Deserialize<'de> for $name $(<$lifetime>)? {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                struct Fields<T>(std::marker::PhantomData<T>);
+                struct ObjectVisitor<T>(std::marker::PhantomData<T>);
 
                 impl<'de $(: $lifetime, $lifetime)?> serde::de::Visitor<'de>
-                    for Fields<$name $(<$lifetime>)?>
+                    for ObjectVisitor<$name $(<$lifetime>)?>
                 {
                     type Value = $name $(<$lifetime>)?;
 
@@ -137,7 +137,7 @@ macro_rules! object {
                     }
                 }
 
-                deserializer.deserialize_map(Fields(std::marker::PhantomData))
+                deserializer.deserialize_map(ObjectVisitor(std::marker::PhantomData))
             }
         }
     };
@@ -214,8 +214,11 @@ pub fn to_vec(value: &(impl Serialize + ?Sized)) -> Vec<u8> {
 }
 
 /// A document for human readers: indented, with a final line end.
+///
+/// # Panics
+/// When `document` has a map whose keys are no text.
 pub fn readable(document: &impl Serialize) -> Vec<u8> {
-    let mut bytes = serde_json::to_vec_pretty(document).expect("documents of this crate always serialize");
+    let mut bytes = serde_json::to_vec_pretty(document).expect("keys are text");
     bytes.push(b'\n');
     bytes
 }

@@ -4,7 +4,7 @@
 //! gets the same verdict. Gates move and remove no data: the caller decides what happens to a refused day.
 
 pub mod day_report;
-mod of_one;
+mod largest_share;
 mod volume;
 
 use std::fmt;
@@ -12,7 +12,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-pub use of_one::OfOne;
+pub use largest_share::LargestShare;
 pub use volume::{DayCounts, Medians, Past};
 
 use crate::canonical::DayRows;
@@ -324,32 +324,32 @@ pub struct Delivered<'a> {
 
 /// The figures of a day that gates look at.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Found {
+pub struct Figures {
     /// Counts of its canonical data.
     pub counts: DayCounts,
     /// Events that were dropped from it.
     pub dropped: Dropped,
     /// The largest share of one user, and of one session, in a top item; empty if no gate needs them.
-    pub of_one: Vec<OfOne>,
+    pub top_shares: Vec<LargestShare>,
 }
 
 impl Validation {
     /// Takes the figures of a day's events, from which `dropped` were left out. Outcomes count if they have weights.
-    pub fn look(&self, day: Delivered<'_>, budget: &Budget) -> Result<Found, TableError> {
+    pub fn figures(&self, day: Delivered<'_>, budget: &Budget) -> Result<Figures, TableError> {
         let Delivered { exposures, outcomes, dropped, weights, limits } = day;
-        let of_one = match self.max_share_of_one {
+        let top_shares = match self.max_share_of_one {
             Some(_) => {
                 let table = EventTable::of_day(weights, exposures, outcomes, limits)?;
-                OfOne::in_top_items(&table, self.top_items.get(), budget)?
+                LargestShare::in_top_items(&table, self.top_items.get(), budget)?
             }
             None => Vec::new(),
         };
-        Ok(Found { counts: DayCounts::of(exposures)?, dropped, of_one })
+        Ok(Figures { counts: DayCounts::of(exposures)?, dropped, top_shares })
     }
 
     /// Compares the figures of a day with the settings and with its past.
-    pub fn judge(&self, found: &Found, past: &Past) -> Vec<Check> {
-        let Found { counts, dropped: Dropped { duplicates, outside }, of_one } = found;
+    pub fn judge(&self, found: &Figures, past: &Past) -> Vec<Check> {
+        let Figures { counts, dropped: Dropped { duplicates, outside }, top_shares } = found;
         let mut checks = vec![Check::new(
             Gate::MinEvents,
             Subject::Events,
@@ -376,7 +376,7 @@ impl Validation {
             let (value, allowed) = (Number::Count(largest), Number::Count(most));
             Check::new(Gate::MaxSessionEvents, Subject::LargestSession, value, allowed, largest <= most)
         }));
-        checks.extend(of_one.iter().zip(self.max_share_of_one.into_iter().cycle()).map(|(one, most)| {
+        checks.extend(top_shares.iter().zip(self.max_share_of_one.into_iter().cycle()).map(|(one, most)| {
             let (value, passed) = (Number::Share(one.share), one.share <= f64::from(most));
             let found = Check::new(Gate::MaxShareOfOne, one.of, value, most.into(), passed);
             Check { item: Some(one.item.clone()), ..found }
@@ -421,8 +421,8 @@ mod tests {
     const DAY: DayCounts =
         DayCounts { events: 100, sessions: 50, items: 20, users: 9, guest_events: 30, largest_session: 12 };
 
-    fn found(counts: DayCounts, duplicates: Option<u64>) -> Found {
-        Found { counts, dropped: Dropped { duplicates, outside: None }, of_one: Vec::new() }
+    fn found(counts: DayCounts, duplicates: Option<u64>) -> Figures {
+        Figures { counts, dropped: Dropped { duplicates, outside: None }, top_shares: Vec::new() }
     }
 
     fn failed(validation: &Validation, duplicates: Option<u64>, past: &Past) -> Vec<(Gate, Subject)> {
@@ -496,7 +496,7 @@ mod tests {
              the largest session 12, max_session_events allows 3 (what was read); if the day is right, accept it by \
              `job_validate --accept REASON` or change these settings under validation"
         );
-        let empty = validation.judge(&Found::default(), &past(1000));
+        let empty = validation.judge(&Figures::default(), &past(1000));
         let refused = validation.verdict(day, &empty, None).unwrap_err();
         assert!(refused.to_string().starts_with("gate min_events refused 2026-01-08: 0 events"), "{refused}");
     }

@@ -17,9 +17,9 @@ use parking_lot::Mutex;
 
 use crate::columnar::spill::BudgetExceeded;
 use crate::domain::class::Class;
-use crate::input::event::Fault;
+use crate::input::event::LineFault;
 use crate::input::magic::not_text;
-use crate::input::quarantine::{BadLineWriter, Chunk, Hopeless, Place, Seen};
+use crate::input::quarantine::{BadLineWriter, Chunk, ExceededBound, Position, Seen};
 use crate::input::stop::Stop;
 use crate::storage::StoreError;
 use crate::threads::interrupt;
@@ -65,13 +65,13 @@ pub enum LinesError {
     Store(#[from] StoreError),
     /// So many lines break a rule that reading on is pointless.
     #[error("reading was stopped at {name}:{line}, because {why}")]
-    Hopeless {
+    ExceededBound {
         /// The file that was read.
         name: String,
         /// The next line to be read.
         line: u64,
         /// The limit that was exceeded.
-        why: Hopeless,
+        why: ExceededBound,
     },
     /// The data does not fit in memory and cannot be spilled to disk.
     #[error(transparent)]
@@ -83,7 +83,7 @@ impl LinesError {
     pub fn class(&self) -> Option<Class> {
         match self {
             Self::Store(_) => None,
-            Self::Line(_) | Self::Hopeless { .. } => Some(Class::Refused),
+            Self::Line(_) | Self::ExceededBound { .. } => Some(Class::Refused),
             Self::Memory(_) => Some(Class::Limit),
         }
     }
@@ -98,16 +98,16 @@ pub struct LineError {
     /// The line, counted from 1.
     pub line: u64,
     /// The broken rule, and its column if known.
-    pub fault: Fault,
+    pub fault: LineFault,
 }
 
 /// What ends the work: the earliest bad line so far, or an error that is not a line's fault.
 #[derive(Default)]
 struct Earliest {
     failed: AtomicBool,
-    fault: Mutex<Option<(usize, u64, Fault)>>,
+    fault: Mutex<Option<(usize, u64, LineFault)>>,
     temporary: Mutex<Option<StoreError>>,
-    hopeless: Mutex<Option<Hopeless>>,
+    exceeded_bound: Mutex<Option<ExceededBound>>,
 }
 
 impl Earliest {
@@ -120,41 +120,41 @@ impl Earliest {
                 }
             }
             Stop::Temporary(error) => *self.temporary.lock() = Some(error),
-            Stop::Hopeless(why) => *self.hopeless.lock() = Some(why),
+            Stop::ExceededBound(why) => *self.exceeded_bound.lock() = Some(why),
         }
         self.failed.store(true, Ordering::Relaxed);
     }
 }
 
 /// Calls `work` on up to `threads` threads with every non-blank line, without its line end; returns the workers' states.
-/// With `aside`, lines that break a rule are set aside and skipped; only a line longer than [`MAX_KEPT_LINE_BYTES`] is
+/// With `bad_lines`, lines that break a rule are set aside and skipped; only a line longer than [`MAX_KEPT_LINE_BYTES`] is
 /// still an error.
 pub fn for_each_line<S: Send, E: Into<Stop>>(
     files: Vec<LineFile>,
     threads: usize,
-    aside: Option<&BadLineWriter>,
+    bad_lines: Option<&BadLineWriter>,
     init: impl Fn() -> S + Sync,
     work: impl Fn(&mut S, &str) -> Result<(), E> + Sync,
 ) -> Result<Vec<S>, LinesError> {
     let names: Vec<String> = files.iter().map(|file| file.name.clone()).collect();
     let earliest = Earliest::default();
-    if let Some(aside) = aside {
-        aside.expect(files.iter().map(|file| file.bytes).sum());
+    if let Some(bad_lines) = bad_lines {
+        bad_lines.expect(files.iter().map(|file| file.bytes).sum());
     }
-    let (files, reached) = (files.into_iter().enumerate(), Place { file: 0, line: 1, byte_offset: 0 });
-    let blocks = Mutex::new(Blocks { files, open: None, reached, earliest: &earliest, aside });
+    let (files, reached) = (files.into_iter().enumerate(), Position { file: 0, line: 1, byte_offset: 0 });
+    let blocks = Mutex::new(BlockReader { files, open: None, reached, earliest: &earliest, bad_lines });
     let worker = || -> Result<S, LinesError> {
         let (mut state, mut bytes) = (init(), Vec::with_capacity(2 * BLOCK_BYTES));
         loop {
             let next = blocks.lock().next(&mut bytes)?;
             let Some(start) = next else { return Ok(state) };
-            if let Err((line, stop)) = work_through(start, &bytes, &mut state, aside, &work) {
+            if let Err((line, stop)) = work_through(start, &bytes, &mut state, bad_lines, &work) {
                 earliest.report(start.file, line, stop);
             }
         }
     };
     let states = on_threads(threads, worker);
-    let Blocks { reached, .. } = blocks.into_inner();
+    let BlockReader { reached, .. } = blocks.into_inner();
     let fault = earliest.fault.into_inner();
     if let Some((file, line, fault)) = fault {
         return Err(LinesError::Line(LineError { name: names[file].clone(), line, fault }));
@@ -162,48 +162,48 @@ pub fn for_each_line<S: Send, E: Into<Stop>>(
     if let Some(error) = earliest.temporary.into_inner() {
         return Err(error.into());
     }
-    let hopeless = earliest.hopeless.into_inner();
+    let exceeded_bound = earliest.exceeded_bound.into_inner();
     // If all input has been read, all bad lines are set aside, and the gate judges their share.
-    let is_final = |why: &Hopeless| {
-        matches!(why, Hopeless::Bytes { .. }) || !aside.is_some_and(BadLineWriter::has_seen_all)
+    let is_final = |why: &ExceededBound| {
+        matches!(why, ExceededBound::Bytes { .. }) || !bad_lines.is_some_and(BadLineWriter::has_seen_all)
     };
-    if let Some(why) = hopeless.filter(is_final) {
-        let Place { file, line, .. } = reached;
-        return Err(LinesError::Hopeless { name: names[file].clone(), line, why });
+    if let Some(why) = exceeded_bound.filter(is_final) {
+        let Position { file, line, .. } = reached;
+        return Err(LinesError::ExceededBound { name: names[file].clone(), line, why });
     }
     states.into_iter().collect()
 }
 
 /// The blocks of all files, in file order.
-struct Blocks<'a> {
+struct BlockReader<'a> {
     files: Enumerate<vec::IntoIter<LineFile>>,
     open: Option<OpenFile>,
     /// Start of the next block.
-    reached: Place,
+    reached: Position,
     earliest: &'a Earliest,
-    aside: Option<&'a BadLineWriter>,
+    bad_lines: Option<&'a BadLineWriter>,
 }
 
 /// The file being read.
 struct OpenFile {
     file: LineFile,
     /// Start of the next block.
-    start: Place,
+    start: Position,
     /// Bytes already read beyond the last block.
     rest: Vec<u8>,
 }
 
-impl Blocks<'_> {
+impl BlockReader<'_> {
     /// Reads the next block into `bytes`, replacing its content; returns where the block starts.
-    fn next(&mut self, bytes: &mut Vec<u8>) -> Result<Option<Place>, LinesError> {
+    fn next(&mut self, bytes: &mut Vec<u8>) -> Result<Option<Position>, LinesError> {
         while !self.earliest.failed.load(Ordering::Relaxed) {
             if self.open.is_none() {
                 let Some((number, file)) = self.files.next() else { return Ok(None) };
-                let start = Place { file: number, line: 1, byte_offset: 0 };
+                let start = Position { file: number, line: 1, byte_offset: 0 };
                 self.open = Some(OpenFile { file, start, rest: Vec::new() });
             }
             let Some(open) = &mut self.open else { continue };
-            let read = open.next(bytes, self.earliest, self.aside);
+            let read = open.next(bytes, self.earliest, self.bad_lines);
             match read.map_err(|source| StoreError { action: "read", target: open.file.name.clone(), source })
             {
                 Ok(Some(start)) => {
@@ -227,8 +227,8 @@ impl OpenFile {
         &mut self,
         bytes: &mut Vec<u8>,
         earliest: &Earliest,
-        aside: Option<&BadLineWriter>,
-    ) -> io::Result<Option<Place>> {
+        bad_lines: Option<&BadLineWriter>,
+    ) -> io::Result<Option<Position>> {
         /// With this many bytes and no line end, the line is too long even without a byte order mark and a `\r`.
         const TOO_LONG: usize = MAX_LINE_BYTES + MARK.len() + 1;
         let Self { file: LineFile { reader, .. }, start, rest } = self;
@@ -243,15 +243,18 @@ impl OpenFile {
                 rest.extend_from_slice(&bytes[end..]);
                 bytes.truncate(end);
                 let lines = memchr::memchr_iter(b'\n', bytes).count() as u64;
-                let next =
-                    Place { line: start.line + lines, byte_offset: start.byte_offset + end as u64, ..*start };
+                let next = Position {
+                    line: start.line + lines,
+                    byte_offset: start.byte_offset + end as u64,
+                    ..*start
+                };
                 return Ok(Some(std::mem::replace(start, next)));
             }
             if read == 0 {
                 return Ok(None);
             }
             if bytes.len() > TOO_LONG {
-                let Some(aside) = aside else {
+                let Some(bad_lines) = bad_lines else {
                     earliest.report(start.file, start.line, too_long_at(start, bytes).into());
                     continue;
                 };
@@ -260,11 +263,11 @@ impl OpenFile {
                     earliest.report(start.file, start.line, too_long_to_keep().into());
                     continue;
                 };
-                if let Err(stop) = set_long_line_aside(aside, *start, &bytes[..end]) {
+                if let Err(stop) = keep_long_line(bad_lines, *start, &bytes[..end]) {
                     earliest.report(start.file, start.line, stop);
                 }
                 *start =
-                    Place { line: start.line + 1, byte_offset: start.byte_offset + end as u64, ..*start };
+                    Position { line: start.line + 1, byte_offset: start.byte_offset + end as u64, ..*start };
                 *bytes = bytes.split_off(end);
             }
         }
@@ -287,55 +290,55 @@ fn read_long_line(reader: &mut impl Read, bytes: &mut Vec<u8>) -> io::Result<Opt
     Ok(None)
 }
 
-fn set_long_line_aside(aside: &BadLineWriter, mut place: Place, bytes: &[u8]) -> Result<(), Stop> {
+fn keep_long_line(bad_lines: &BadLineWriter, mut position: Position, bytes: &[u8]) -> Result<(), Stop> {
     let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-    let line = without_mark(&mut place, line);
-    let mut stretch = aside.stretch(place.file, place.line);
-    stretch.keep(place, line, &too_long_at(&place, line))?;
-    stretch.finish(Seen { bytes: bytes.len() as u64, good: 0 })
+    let line = without_bom(&mut position, line);
+    let mut chunk = bad_lines.begin_chunk(position.file, position.line);
+    chunk.keep(position, line, &too_long_at(&position, line))?;
+    chunk.finish(Seen { bytes: bytes.len() as u64, good: 0 })
 }
 
 /// Strips the byte order mark from the first line of a file.
-fn without_mark<'a>(place: &mut Place, bytes: &'a [u8]) -> &'a [u8] {
+fn without_bom<'a>(position: &mut Position, bytes: &'a [u8]) -> &'a [u8] {
     match bytes.strip_prefix(MARK) {
-        Some(rest) if place.line == 1 => {
-            place.byte_offset += MARK.len() as u64;
+        Some(rest) if position.line == 1 => {
+            position.byte_offset += MARK.len() as u64;
             rest
         }
         _ => bytes,
     }
 }
 
-pub(crate) fn too_long() -> Fault {
-    Fault::new(format!("the line is longer than {MAX_LINE_BYTES} bytes; is a line end missing?"))
+pub(crate) fn too_long() -> LineFault {
+    LineFault::new(format!("the line is longer than {MAX_LINE_BYTES} bytes; is a line end missing?"))
 }
 
-fn too_long_at(place: &Place, line: &[u8]) -> Fault {
-    if place.byte_offset == 0 { of_file(line, too_long()) } else { too_long() }
+fn too_long_at(position: &Position, line: &[u8]) -> LineFault {
+    if position.byte_offset == 0 { of_file(line, too_long()) } else { too_long() }
 }
 
 /// Blames the whole file for a bad first line if its magic bytes show that it is not text.
-fn of_file(line: &[u8], fault: Fault) -> Fault {
-    not_text(line).map_or(fault, Fault::of_file)
+fn of_file(line: &[u8], fault: LineFault) -> LineFault {
+    not_text(line).map_or(fault, LineFault::of_file)
 }
 
-fn too_long_to_keep() -> Fault {
-    Fault::new(format!(
+fn too_long_to_keep() -> LineFault {
+    LineFault::new(format!(
         "the line is longer than {MAX_KEPT_LINE_BYTES} bytes, too long even to be set aside; is a line end missing?"
     ))
 }
 
-/// Processes a block; without `aside` only up to its first bad line. An error comes with its line number.
+/// Processes a block; without `bad_lines` only up to its first bad line. An error comes with its line number.
 fn work_through<S, E: Into<Stop>>(
-    start: Place,
+    start: Position,
     bytes: &[u8],
     state: &mut S,
-    aside: Option<&BadLineWriter>,
+    bad_lines: Option<&BadLineWriter>,
     work: &impl Fn(&mut S, &str) -> Result<(), E>,
 ) -> Result<(), (u64, Stop)> {
-    let mut place = start;
-    let mut rest = without_mark(&mut place, bytes);
-    let mut bad = BadLines { aside, start, stretch: None };
+    let mut position = start;
+    let mut rest = without_bom(&mut position, bytes);
+    let mut bad = BlockBadLines { bad_lines, start, chunk: None };
     let mut good = 0;
     while !rest.is_empty() {
         // Validate the whole block at once; the code behind the last valid byte only runs for a bad line.
@@ -346,7 +349,7 @@ fn work_through<S, E: Into<Stop>>(
                 let start = memchr::memrchr(b'\n', good).map_or(0, |at| at + 1);
                 let end = memchr::memchr(b'\n', other).map_or(rest.len(), |at| good.len() + at + 1);
                 let column = Some(good.len() - start + 1);
-                let fault = Fault { column, ..Fault::new("the line is not UTF-8") };
+                let fault = LineFault { column, ..LineFault::new("the line is not UTF-8") };
                 let text = std::str::from_utf8(&good[..start]).unwrap_or_default();
                 (text, Some((&rest[start..end], fault)))
             }
@@ -358,16 +361,18 @@ fn work_through<S, E: Into<Stop>>(
             (line, lines) = lines.split_at(end);
             match work_on_line(line, state, work) {
                 Ok(is_blank) => good += u64::from(!is_blank),
-                Err(stop) => bad.take(place, line.as_bytes(), stop).map_err(|stop| (place.line, stop))?,
+                Err(stop) => {
+                    bad.take(position, line.as_bytes(), stop).map_err(|stop| (position.line, stop))?;
+                }
             }
-            place.line += 1;
-            place.byte_offset += line.len() as u64;
+            position.line += 1;
+            position.byte_offset += line.len() as u64;
         }
         rest = &rest[text.len()..];
         if let Some((line, fault)) = broken {
-            bad.take(place, line, fault.into()).map_err(|stop| (place.line, stop))?;
-            place.line += 1;
-            place.byte_offset += line.len() as u64;
+            bad.take(position, line, fault.into()).map_err(|stop| (position.line, stop))?;
+            position.line += 1;
+            position.byte_offset += line.len() as u64;
             rest = &rest[line.len()..];
         }
     }
@@ -393,33 +398,33 @@ fn work_on_line<S, E: Into<Stop>>(
 }
 
 /// Handles the bad lines of a block.
-struct BadLines<'a> {
+struct BlockBadLines<'a> {
     /// `None` if the first bad line stops the work.
-    aside: Option<&'a BadLineWriter>,
-    start: Place,
-    stretch: Option<Chunk<'a>>,
+    bad_lines: Option<&'a BadLineWriter>,
+    start: Position,
+    chunk: Option<Chunk<'a>>,
 }
 
-impl BadLines<'_> {
+impl BlockBadLines<'_> {
     /// Sets the line aside if there is an [`BadLineWriter`] and the line is at fault; otherwise returns `stop`.
-    fn take(&mut self, place: Place, line: &[u8], stop: Stop) -> Result<(), Stop> {
+    fn take(&mut self, position: Position, line: &[u8], stop: Stop) -> Result<(), Stop> {
         let stop = match stop {
-            Stop::Fault(fault) if place.byte_offset == 0 => Stop::Fault(of_file(line, fault)),
+            Stop::Fault(fault) if position.byte_offset == 0 => Stop::Fault(of_file(line, fault)),
             stop => stop,
         };
-        let (Some(aside), Stop::Fault(fault)) = (self.aside, &stop) else { return Err(stop) };
-        let Place { file, line: first_line, .. } = self.start;
-        let stretch = self.stretch.get_or_insert_with(|| aside.stretch(file, first_line));
-        stretch.keep(place, line.strip_suffix(b"\n").unwrap_or(line), fault)
+        let (Some(bad_lines), Stop::Fault(fault)) = (self.bad_lines, &stop) else { return Err(stop) };
+        let Position { file, line: first_line, .. } = self.start;
+        let chunk = self.chunk.get_or_insert_with(|| bad_lines.begin_chunk(file, first_line));
+        chunk.keep(position, line.strip_suffix(b"\n").unwrap_or(line), fault)
     }
 
     /// Reports `seen`, the bytes and good lines of the block.
     fn finish(self, seen: Seen) -> Result<(), Stop> {
-        if let Some(stretch) = self.stretch {
-            return stretch.finish(seen);
+        if let Some(chunk) = self.chunk {
+            return chunk.finish(seen);
         }
-        if let Some(aside) = self.aside {
-            aside.note(seen);
+        if let Some(bad_lines) = self.bad_lines {
+            bad_lines.note(seen);
         }
         Ok(())
     }
@@ -437,7 +442,7 @@ mod tests {
     fn lines(files: Vec<LineFile>) -> Result<Vec<String>, String> {
         let work = |seen: &mut Vec<String>, line: &str| {
             if line.starts_with('!') {
-                return Err(Fault::new("bad"));
+                return Err(LineFault::new("bad"));
             }
             seen.push(line.to_owned());
             Ok(())

@@ -19,7 +19,7 @@ use crate::domain::window::Day;
 use crate::input::lines::LineFile;
 use crate::storage::{Store, StoreError, layout};
 
-pub use compressed::{Broken, open_decompressed};
+pub use compressed::{CorruptFile, open_decompressed};
 pub use zstd_window::{MaxWindow, WindowTooLarge};
 
 /// Why raw events could not be opened.
@@ -62,7 +62,9 @@ impl RawError {
 /// The class of a failed read of a compressed file; `None` may heal.
 pub fn class_of(error: &io::Error) -> Option<Class> {
     let of_window = |window: &WindowTooLarge| if window.is_final() { Class::Refused } else { Class::Limit };
-    Broken::is_cause(error).then_some(Class::Refused).or_else(|| WindowTooLarge::of(error).map(of_window))
+    CorruptFile::is_cause(error)
+        .then_some(Class::Refused)
+        .or_else(|| WindowTooLarge::of(error).map(of_window))
 }
 
 /// The raw events of one stream of a tenant and surface.

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use parking_lot::Mutex;
 
-use crate::input::event::{Texts, Unchecked};
+use crate::input::event::{Texts, UncheckedExposure};
 use crate::input::lines::{LineError, LinesError};
 use crate::input::stop::Stop;
 use crate::storage::StoreError;
@@ -17,7 +17,7 @@ use crate::threads::interrupt;
 use crate::threads::parallel::on_threads;
 
 /// An input of exposures.
-pub trait Source: Send {
+pub trait EventSource: Send {
     /// The name used in messages.
     fn name(&self) -> &str;
 
@@ -30,12 +30,12 @@ pub trait Source: Send {
 #[derive(Debug, Default)]
 pub struct EventBatch {
     text: String,
-    rows: Vec<Row>,
+    rows: Vec<BatchRow>,
 }
 
 /// An event; its texts are places in that of the batch.
 #[derive(Debug)]
-struct Row {
+struct BatchRow {
     ts: i64,
     rank: Option<i64>,
     texts: Texts<Range<usize>>,
@@ -43,7 +43,7 @@ struct Row {
 
 impl EventBatch {
     /// Adds an event. Text that it shares with the event before takes no room.
-    pub fn push(&mut self, event: &Unchecked<'_>) {
+    pub fn push(&mut self, event: &UncheckedExposure<'_>) {
         let Self { text, rows } = self;
         let mut texts = Texts::default();
         for (number, (place, new)) in texts.iter_mut().zip(event.texts()).enumerate() {
@@ -54,14 +54,14 @@ impl EventBatch {
                 Some(text.len() - new.len()..text.len())
             });
         }
-        rows.push(Row { ts: event.ts, rank: event.rank, texts });
+        rows.push(BatchRow { ts: event.ts, rank: event.rank, texts });
     }
 
     /// The events, in their order.
-    pub fn events(&self) -> impl ExactSizeIterator<Item = Unchecked<'_>> {
-        self.rows.iter().map(|Row { ts, rank, texts }| {
+    pub fn events(&self) -> impl ExactSizeIterator<Item = UncheckedExposure<'_>> {
+        self.rows.iter().map(|BatchRow { ts, rank, texts }| {
             let texts = texts.each_ref().map(|place| place.clone().map(|place| &self.text[place]));
-            Unchecked::new(*ts, *rank, texts)
+            UncheckedExposure::new(*ts, *rank, texts)
         })
     }
 
@@ -81,10 +81,10 @@ impl EventBatch {
 ///
 /// The error is always the first one in the order of the source, whichever thread finds one first.
 pub(crate) fn for_each_event<S: Send>(
-    source: &mut dyn Source,
+    source: &mut dyn EventSource,
     threads: usize,
     init: impl Fn() -> S + Sync,
-    work: impl Fn(&mut S, &Unchecked<'_>) -> Result<(), Stop> + Sync,
+    work: impl Fn(&mut S, &UncheckedExposure<'_>) -> Result<(), Stop> + Sync,
 ) -> Result<Vec<S>, LinesError> {
     let name = source.name().to_owned();
     // With the number of the next event; `None` if no more are to be read.
@@ -121,6 +121,6 @@ fn error(name: &str, line: u64, stop: Stop) -> LinesError {
     match stop {
         Stop::Fault(fault) => LinesError::Line(LineError { name, line, fault }),
         Stop::Temporary(error) => error.into(),
-        Stop::Hopeless(why) => LinesError::Hopeless { name, line, why },
+        Stop::ExceededBound(why) => LinesError::ExceededBound { name, line, why },
     }
 }

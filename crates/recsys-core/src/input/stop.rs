@@ -1,22 +1,22 @@
 //! Errors in the work on one line that stop the work on all lines.
 
-use crate::input::event::Fault;
-use crate::input::quarantine::Hopeless;
+use crate::input::event::LineFault;
+use crate::input::quarantine::ExceededBound;
 use crate::storage::StoreError;
 
 /// Why processing one line stops the whole read.
 #[derive(Debug)]
 pub enum Stop {
     /// The line breaks a rule.
-    Fault(Fault),
+    Fault(LineFault),
     /// A temporary file could not be written; the line is not at fault.
     Temporary(StoreError),
     /// Too many lines have broken a rule already.
-    Hopeless(Hopeless),
+    ExceededBound(ExceededBound),
 }
 
-impl From<Fault> for Stop {
-    fn from(fault: Fault) -> Self {
+impl From<LineFault> for Stop {
+    fn from(fault: LineFault) -> Self {
         Self::Fault(fault)
     }
 }

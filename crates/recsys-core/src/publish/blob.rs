@@ -28,7 +28,7 @@ pub enum BlobError {
         /// URI of the blob.
         uri: String,
         /// The expected kind and scope.
-        of: Box<Of>,
+        of: Box<ScopedKind>,
     },
     /// The document is damaged, or of another kind.
     #[error("{of}: {uri} is damaged: {problem}; move it away, and {}", remedy(.of))]
@@ -36,7 +36,7 @@ pub enum BlobError {
         /// URI of the blob.
         uri: String,
         /// The expected kind and scope.
-        of: Box<Of>,
+        of: Box<ScopedKind>,
         /// What is wrong with it.
         problem: DocumentError,
     },
@@ -46,7 +46,7 @@ pub enum BlobError {
         /// URI of the blob.
         uri: String,
         /// The expected kind and scope.
-        of: Box<Of>,
+        of: Box<ScopedKind>,
         /// The version and scope that it holds.
         actual: String,
     },
@@ -65,21 +65,21 @@ impl BlobError {
 
 /// The kind and scope that a blob should have.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Of {
+pub struct ScopedKind {
     /// Tenant and surface.
     pub scope: Scope,
     /// Kind of the artifact.
     pub kind: Kind,
 }
 
-impl fmt::Display for Of {
+impl fmt::Display for ScopedKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} of {}", self.kind, self.scope)
     }
 }
 
 /// What an operator can do about a missing or wrong blob.
-fn remedy(Of { scope, kind }: &Of) -> String {
+fn remedy(ScopedKind { scope, kind }: &ScopedKind) -> String {
     let Scope { tenant, surface } = scope;
     format!(
         "run its day again, or go to another one with `recsys-pipelines rollback --tenant {tenant} --surface {surface} \
@@ -90,7 +90,7 @@ fn remedy(Of { scope, kind }: &Of) -> String {
 /// The unchecked bytes of a blob. An artifact borrows from them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlobBytes {
-    of: Of,
+    of: ScopedKind,
     uri: String,
     bytes: Vec<u8>,
 }
@@ -109,7 +109,7 @@ impl BlobBytes {
         let key = key(objects, scope, kind, uri)?;
         let most = recorded.map_or(MAX_ARTIFACT_BYTES, |bytes| bytes.saturating_add(MAX_DOCUMENT_BYTES));
         let bytes = objects.read_at_most(&key, most)?.ok_or_else(|| missing(scope, kind, uri))?;
-        Ok(Self { of: Of { scope: scope.clone(), kind }, uri: uri.to_owned(), bytes })
+        Ok(Self { of: ScopedKind { scope: scope.clone(), kind }, uri: uri.to_owned(), bytes })
     }
 
     /// The artifact, if it is the one that the URI names. Recomputes its version.
@@ -131,7 +131,7 @@ impl BlobBytes {
 }
 
 fn missing(scope: &Scope, kind: Kind, uri: &str) -> BlobError {
-    let of = Box::new(Of { scope: scope.clone(), kind });
+    let of = Box::new(ScopedKind { scope: scope.clone(), kind });
     BlobError::Missing { uri: uri.to_owned(), of }
 }
 

@@ -159,7 +159,7 @@ type Versions = BTreeMap<Kind, BTreeSet<String>>;
 
 /// The claims document of a tenant and surface. Unknown fields are ignored: earlier versions wrote them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Document {
+struct ClaimsDocument {
     v: V1,
     /// The collection that is running, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -201,7 +201,7 @@ pub struct Abandoned {
     pub versions: usize,
 }
 
-impl Document {
+impl ClaimsDocument {
     fn is_running(&self, id: &str) -> bool {
         self.running.as_ref().is_some_and(|running| running.id == id)
     }
@@ -263,7 +263,7 @@ impl<'a> Claims<'a> {
         self.store.name(&layout::claims(self.scope))
     }
 
-    fn read(&self) -> Result<(Document, Condition), ClaimsError> {
+    fn read(&self) -> Result<(ClaimsDocument, Condition), ClaimsError> {
         let key = layout::claims(self.scope);
         match self.store.read_tagged(&key)? {
             Some((bytes, tag)) => {
@@ -271,14 +271,14 @@ impl<'a> Claims<'a> {
                     .map_err(|problem| ClaimsError::Document { name: self.name(), problem })?;
                 Ok((document, Condition::Still(Some(tag))))
             }
-            None => Ok((Document::default(), Condition::Still(None))),
+            None => Ok((ClaimsDocument::default(), Condition::Still(None))),
         }
     }
 
     /// Applies `change` to the document, again whenever another process was faster.
     fn update<T>(
         &self,
-        change: impl FnMut(&mut Document) -> Result<T, ClaimsError>,
+        change: impl FnMut(&mut ClaimsDocument) -> Result<T, ClaimsError>,
     ) -> Result<T, ClaimsError> {
         let contended = || ClaimsError::Contended(self.name());
         let (key, most) = (layout::claims(self.scope), self.timeouts.wait);
@@ -342,7 +342,7 @@ impl<'a> Claims<'a> {
 
     /// Whether no collection is running and no claims are left.
     pub(super) fn is_empty(&self) -> Result<bool, ClaimsError> {
-        Ok(self.read()?.0 == Document::default())
+        Ok(self.read()?.0 == ClaimsDocument::default())
     }
 
     /// Claims of collections that are no longer running.
@@ -453,7 +453,7 @@ impl Collector<'_> {
     fn renew(
         &self,
         renewed: &mut Duration,
-        change: impl Fn(&mut Document) -> Result<(), ClaimsError>,
+        change: impl Fn(&mut ClaimsDocument) -> Result<(), ClaimsError>,
     ) -> Result<(), ClaimsError> {
         let begun = (self.caller.uptime)();
         self.claims.update(|document| {

@@ -16,7 +16,7 @@ use crate::artifact::Kind;
 use crate::domain::class::Class;
 use crate::domain::id::Scope;
 use crate::storage::layout::{self, version_in};
-use crate::storage::{Listed, Store, StoreError};
+use crate::storage::{DocumentMeta, Store, StoreError};
 
 /// Blobs of a kind without a record that pass for the rest of an interrupted publish.
 const MOST_UNRECORDED: usize = 1;
@@ -152,7 +152,7 @@ fn documents(of: GarbageType, store: &dyn Store, scope: &Scope) -> Result<Vec<Ga
         GarbageType::Blob => layout::blobs(scope),
         GarbageType::Record => layout::records(scope),
     };
-    let document = |listed: Listed| {
+    let document = |listed: DocumentMeta| {
         let (kind, version) = layout::kind_and_version(&folder, &listed.key)?;
         let (kind, version) = (kind.parse().ok()?, version.to_owned());
         Some(Garbage { r#type: of, kind, version, bytes: listed.bytes, modified: listed.modified })

@@ -91,12 +91,12 @@ impl Held {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(remote = "Self", deny_unknown_fields)]
-struct Document {
+struct HoldsDocument {
     v: V1,
     holds: Holds,
 }
 
-json::object!(Document and Serialize);
+json::object!(HoldsDocument and Serialize);
 
 impl Registry<'_> {
     /// The holds on kinds of `scope`.
@@ -116,11 +116,11 @@ impl Registry<'_> {
         self.update_holds(scope, |holds| holds.extract_if(.., |kind, _| kinds.contains(kind)).collect())
     }
 
-    fn read_holds(&self, scope: &Scope) -> Result<(Document, Condition), RegistryError> {
+    fn read_holds(&self, scope: &Scope) -> Result<(HoldsDocument, Condition), RegistryError> {
         let key = layout::holds(scope);
         match self.store().read_tagged(&key)? {
             Some((bytes, tag)) => Ok((self.parse(&key, HOLDS, &bytes)?, Condition::Still(Some(tag)))),
-            None => Ok((Document::default(), Condition::Still(None))),
+            None => Ok((HoldsDocument::default(), Condition::Still(None))),
         }
     }
 

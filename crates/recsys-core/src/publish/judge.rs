@@ -71,11 +71,11 @@ impl Judge<'_> {
     ) -> Result<(BTreeMap<Kind, String>, Vec<PublishOutcome>), PublishError> {
         let old = current.map(|manifest| &manifest.current);
         let mut pointers = old.cloned().unwrap_or_default();
-        let mut fates = Vec::new();
+        let mut outcomes = Vec::new();
         // The newest artifact of each kind, with its index.
         let mut newest: BTreeMap<Kind, (usize, &Descriptor)> = BTreeMap::new();
         for (number, new) in artifacts.into_iter().enumerate() {
-            fates.push(PublishOutcome::Superseded);
+            outcomes.push(PublishOutcome::Superseded);
             let entry = newest.entry(new.key.kind).or_insert((number, new));
             if new.key.window.end() >= entry.1.key.window.end() {
                 *entry = (number, new);
@@ -83,7 +83,7 @@ impl Judge<'_> {
         }
         for (kind, (number, new)) in newest {
             let uri = self.objects.uri(&new.blob_key());
-            fates[number] = match old.and_then(|old| old.get(&kind)) {
+            outcomes[number] = match old.and_then(|old| old.get(&kind)) {
                 Some(old) if *old == uri => PublishOutcome::AlreadyCurrent,
                 _ if holds.contains_key(&kind) => PublishOutcome::Held,
                 Some(old) => self.judge_move(new, old)?,
@@ -93,11 +93,11 @@ impl Judge<'_> {
                 }
                 None => PublishOutcome::Published,
             };
-            if fates[number] == PublishOutcome::Published {
+            if outcomes[number] == PublishOutcome::Published {
                 pointers.insert(kind, uri);
             }
         }
-        Ok((pointers, fates))
+        Ok((pointers, outcomes))
     }
 
     /// Whether a kind may move from the artifact at `old` to `new`.

@@ -8,7 +8,7 @@ use super::manifest::Manifest;
 use super::registry::{Registry, RegistryError};
 use crate::domain::id::Scope;
 use crate::encoding::json::readable;
-use crate::storage::{Condition, Listed, StoreError, layout};
+use crate::storage::{Condition, DocumentMeta, StoreError, layout};
 use crate::threads::parallel;
 
 /// The note that a first manifest was swapped in. A manifest that is missing later was lost.
@@ -45,7 +45,7 @@ impl Registry<'_> {
     pub(super) fn entries_among(
         &self,
         scope: &Scope,
-        mut listed: Vec<Listed>,
+        mut listed: Vec<DocumentMeta>,
     ) -> Result<Vec<HistoryEntry>, RegistryError> {
         listed.retain(|listed| layout::hash_of_entry(&listed.key).is_some());
         let entries = parallel::try_map(listed, |listed| self.entry(scope, &listed.key))?;

@@ -48,7 +48,7 @@ mod registry;
 mod rollback;
 mod sweep;
 
-pub use blob::{BlobBytes, BlobError, Of, read_blob};
+pub use blob::{BlobBytes, BlobError, ScopedKind, read_blob};
 pub use checked::{Checked, Stored, Unfit};
 pub use claims::{Abandoned, ClaimsError, LeaseTimeouts, Remover, release, uptime};
 pub use error::PublishError;
@@ -69,14 +69,14 @@ use crate::artifact::Descriptor;
 use crate::domain::id::Scope;
 use crate::domain::limit::Limits;
 use crate::encoding::json::readable;
-use crate::storage::{Commit, Condition, MAX_ARTIFACT_BYTES, Pending, Store, StoreError, create_after_look};
+use crate::storage::{Commit, Condition, MAX_ARTIFACT_BYTES, Pending, Store, StoreError, create_if_missing};
 use crate::threads::parallel;
 
 /// Outcome of a publish.
 #[derive(Debug, Clone)]
 pub struct Published {
     /// The fate of each artifact, in the order given.
-    pub fates: Vec<PublishOutcome>,
+    pub outcomes: Vec<PublishOutcome>,
     /// Name of the manifest in messages.
     pub manifest: String,
     /// Whether the manifest was swapped.
@@ -124,8 +124,8 @@ impl Publisher<'_> {
         let holds = registry.holds(scope)?;
         // Large changes are refused at the swap: the blobs are stored by then, and people can look at them.
         let options = Options { max_change: None, max_top_change: None, ..self.options.clone() };
-        let (_, fates) = self.judge(scope, options).judge(current.as_ref(), &holds, artifacts)?;
-        if fates.contains(&PublishOutcome::Published) {
+        let (_, outcomes) = self.judge(scope, options).judge(current.as_ref(), &holds, artifacts)?;
+        if outcomes.contains(&PublishOutcome::Published) {
             registry.check_store()?;
         }
         Ok(())
@@ -159,7 +159,7 @@ impl Publisher<'_> {
             && std::ptr::eq(bytes, checked.bytes.as_ref());
         let commit = match pending.commit(Condition::Absent) {
             // The server does not support conditions; a blob of the same name has the same content.
-            Err(error) if error.is_unsupported() => create_after_look(self.objects, &key, bytes)?,
+            Err(error) if error.is_unsupported() => create_if_missing(self.objects, &key, bytes)?,
             commit => commit?,
         };
         if commit == Commit::Written
@@ -210,17 +210,17 @@ impl Publisher<'_> {
 
     fn swap(&self, scope: &Scope, artifacts: &[&Descriptor]) -> Result<Published, PublishError> {
         let registry = Registry::new(self.registry).at(self.change.horizon);
-        let (mut fates, mut seen, mut held) = (Vec::new(), None, Holds::new());
+        let (mut outcomes, mut seen, mut held) = (Vec::new(), None, Holds::new());
         let judge = self.judge(scope, self.options.clone());
         let decide = |current: Option<&Manifest>| {
             // Read after the manifest and before it is replaced: see `hold`.
             held = registry.holds(scope)?;
             let pointers;
-            (pointers, fates) = judge.judge(current, &held, artifacts.iter().copied())?;
-            let of_kind = |kind| artifacts.iter().zip(&fates).filter(move |(it, _)| it.key.kind == kind);
-            held.retain(|kind, _| of_kind(*kind).any(|(_, fate)| *fate == PublishOutcome::Held));
+            (pointers, outcomes) = judge.judge(current, &held, artifacts.iter().copied())?;
+            let of_kind = |kind| artifacts.iter().zip(&outcomes).filter(move |(it, _)| it.key.kind == kind);
+            held.retain(|kind, _| of_kind(*kind).any(|(_, outcome)| *outcome == PublishOutcome::Held));
             seen = current.cloned();
-            Ok::<_, PublishError>(fates.contains(&PublishOutcome::Published).then_some(pointers))
+            Ok::<_, PublishError>(outcomes.contains(&PublishOutcome::Published).then_some(pointers))
         };
         let confirm = |manifest: &Manifest| {
             let is_named = |artifact: &&&Descriptor| {
@@ -238,7 +238,7 @@ impl Publisher<'_> {
         };
         let manifest = registry.swap(scope, Reason::Publish, &self.change, decide, confirm)?;
         let swapped = manifest.is_some();
-        Ok(Published { fates, manifest: registry.name(scope), swapped, current: manifest.or(seen), held })
+        Ok(Published { outcomes, manifest: registry.name(scope), swapped, current: manifest.or(seen), held })
     }
 }
 

@@ -19,7 +19,7 @@ use crate::domain::class::Class;
 use crate::domain::id::Scope;
 use crate::encoding::json::{error_in_words, readable};
 use crate::storage::layout::{self, version_in};
-use crate::storage::{Commit, Condition, Conditions, Listed, Store, StoreError, Tag};
+use crate::storage::{Commit, Condition, Conditions, DocumentMeta, Store, StoreError, Tag};
 use crate::threads::interrupt;
 use crate::threads::parallel;
 
@@ -517,7 +517,7 @@ fn moved(before: Option<&Manifest>, after: &Manifest) -> Vec<(Kind, String)> {
 }
 
 /// The entry for a manifest that has none. It follows the newest other entry that is not later.
-fn adoption(scope: &Scope, manifest: Manifest, history: &[Listed]) -> HistoryEntry {
+fn adoption(scope: &Scope, manifest: Manifest, history: &[DocumentMeta]) -> HistoryEntry {
     let hash = manifest.hash();
     let mut entry = HistoryEntry {
         v: V1,

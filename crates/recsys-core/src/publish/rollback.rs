@@ -166,7 +166,7 @@ impl RollbackPlan {
         Kind::ALL.iter().map(both).filter(|(_, before, after)| before != after).collect()
     }
 
-    /// Whether [`Self::carry_out`] would swap the manifest.
+    /// Whether [`Self::execute`] would swap the manifest.
     pub fn is_due(&self, horizon: Timestamp) -> bool {
         self.is_touching
             || self
@@ -179,7 +179,7 @@ impl RollbackPlan {
     /// future is always replaced.
     ///
     /// When a single kind is rolled back, others may have moved meanwhile; they stay where they are.
-    pub fn carry_out(
+    pub fn execute(
         &self,
         registry: &Registry<'_>,
         objects: &dyn Store,

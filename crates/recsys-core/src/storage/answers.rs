@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use object_store::client::{HttpError, HttpRequest, HttpResponse, HttpService};
 use reqwest::{Client, StatusCode};
 
-use super::fault::{PASSING, STATUS, UNDONE, element};
+use super::bucket_error::{PASSING, STATUS, UNDONE, element};
 
 /// Sends requests and corrects the status of their answers.
 #[derive(Debug)]

@@ -19,12 +19,12 @@ use object_store::{
 };
 use tempfile::SpooledTempFile;
 
+use super::bucket_error::MIN_BYTES_PER_SECOND;
 use super::document::{check_size, read_at_most, read_exactly};
-use super::fault::MIN_BYTES_PER_SECOND;
 use super::waiter::Waiter;
 use super::{
-    BucketFault, Commit, Condition, Conditions, Listed, MAX_DOCUMENT_BYTES, Pending, PendingWrite, Problem,
-    Store, StoreError, Tag, probe, same_content,
+    BucketError, BucketProblem, Commit, Condition, Conditions, DocumentMeta, MAX_DOCUMENT_BYTES, Pending,
+    PendingWrite, Store, StoreError, Tag, probe, same_content,
 };
 use crate::threads::interrupt;
 
@@ -65,7 +65,7 @@ impl BucketStore {
 
     /// Waits for the answer to one request.
     fn wait<T>(&self, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        self.waiter.wait(self.waiter.patience.of_request(), answer)
+        self.waiter.wait(self.waiter.timeouts.longest_request(), answer)
     }
 
     fn failed<'a>(&'a self, action: &'static str, key: &'a str) -> impl Fn(Error) -> StoreError + 'a {
@@ -94,9 +94,9 @@ impl BucketStore {
         match self.wait(self.store.get_opts(&path, part)) {
             Ok(result) => Ok(Some(result)),
             Err(error @ Error::NotFound { .. }) => {
-                let fault = BucketFault::new(&self.waiter.service, &error);
+                let fault = BucketError::new(&self.waiter.service, &error);
                 // Neither a missing bucket nor another server's 404 is a missing document.
-                if matches!(fault.problem, Problem::NoBucket | Problem::NotABucket(_)) {
+                if matches!(fault.problem, BucketProblem::NoBucket | BucketProblem::NotABucket(_)) {
                     return Err(self.error("read", key, io::Error::other(fault)));
                 }
                 Ok(None)
@@ -115,7 +115,7 @@ impl BucketStore {
 
     fn reader(&self, result: GetResult) -> ObjectReader {
         let (stream, chunk) = (result.into_stream(), Bytes::new());
-        let pace = Pace::new(self.waiter.patience.of_answer());
+        let pace = Pace::new(self.waiter.timeouts.speed_period());
         ObjectReader { stream, chunk, pace, waiter: self.waiter.clone() }
     }
 
@@ -165,23 +165,23 @@ impl BucketStore {
         &self,
         path: &Path,
         after: Option<&Path>,
-    ) -> Result<Result<Vec<Listed>, Problem>, Error> {
+    ) -> Result<Result<Vec<DocumentMeta>, BucketProblem>, Error> {
         let root = self.folder.as_ref();
-        let mut found: Vec<Listed> = Vec::new();
+        let mut found: Vec<DocumentMeta> = Vec::new();
         let mut objects = match after {
             Some(after) => self.store.list_with_offset(Some(path), after),
             None => self.store.list(Some(path)),
         };
-        let longest = self.waiter.patience.of_request();
+        let longest = self.waiter.timeouts.longest_request();
         // Each step takes at most one request.
         while let Some(object) = self.waiter.within(longest, objects.try_next()).await? {
             let Some(key) = object.location.as_ref().strip_prefix(root) else { continue };
             let key = key.trim_start_matches('/');
             if found.first().is_some_and(|first| first.key == key) {
-                return Ok(Err(Problem::Endless(format!("it comes to {key:?} again"))));
+                return Ok(Err(BucketProblem::Endless(format!("it comes to {key:?} again"))));
             }
             if found.len() == self.max_keys {
-                return Ok(Err(Problem::Endless(format!("it has more than {} keys", self.max_keys))));
+                return Ok(Err(BucketProblem::Endless(format!("it has more than {} keys", self.max_keys))));
             }
             found.push(listed(key.to_owned(), &object));
         }
@@ -214,7 +214,7 @@ impl BucketStore {
             return Err(error);
         }
         // Sends the last parts, then the request that joins all of them.
-        self.waiter.wait(2 * self.waiter.patience.of_request(), upload.finish()).map_err(&failed)?;
+        self.waiter.wait(2 * self.waiter.timeouts.longest_request(), upload.finish()).map_err(&failed)?;
         Ok(Commit::Written)
     }
 }
@@ -245,8 +245,8 @@ impl Store for BucketStore {
         let Some(result) = self.get(key)? else { return Ok(None) };
         let version = result.meta.version.clone();
         let Some(etag) = result.meta.e_tag.clone() else {
-            let problem = Problem::Answer("without an ETag, which conditional writes need".to_owned());
-            return Err(self.error("read", key, self.waiter.fault(problem)));
+            let problem = BucketProblem::Answer("without an ETag, which conditional writes need".to_owned());
+            return Err(self.error("read", key, self.waiter.bucket_error(problem)));
         };
         let bytes = self.read_whole(key, result, MAX_DOCUMENT_BYTES)?;
         Ok(Some((bytes, Tag { etag, version })))
@@ -282,7 +282,7 @@ impl Store for BucketStore {
         let delete = || self.wait(self.once.delete(&path));
         // A request without an answer is not repeated: both could arrive much later, when the object has been written
         // again.
-        let is_undone = |error: &Error| BucketFault::new(&self.waiter.service, error).problem.is_undone();
+        let is_undone = |error: &Error| BucketError::new(&self.waiter.service, error).problem.is_undone();
         let delays = ExponentialBuilder::default().with_jitter().with_min_delay(Duration::from_millis(100));
         match delete.retry(delays.with_max_times(6)).when(is_undone).call() {
             Err(Error::NotFound { .. }) => Ok(false),
@@ -290,7 +290,7 @@ impl Store for BucketStore {
         }
     }
 
-    fn stat(&self, key: &str) -> Result<Option<Listed>, StoreError> {
+    fn stat(&self, key: &str) -> Result<Option<DocumentMeta>, StoreError> {
         match self.wait(self.store.head(&self.path(key)?)) {
             Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(self.failed("look at", key)(error)),
@@ -298,16 +298,17 @@ impl Store for BucketStore {
         }
     }
 
-    fn list(&self, folder: &str) -> Result<Vec<Listed>, StoreError> {
+    fn list(&self, folder: &str) -> Result<Vec<DocumentMeta>, StoreError> {
         self.list_after(folder, "")
     }
 
-    fn list_after(&self, folder: &str, after: &str) -> Result<Vec<Listed>, StoreError> {
+    fn list_after(&self, folder: &str, after: &str) -> Result<Vec<DocumentMeta>, StoreError> {
         let path = self.path(folder)?;
         let after = (!after.is_empty()).then(|| self.path(after)).transpose()?;
         let found = self.waiter.wait_for_all(self.list_all(&path, after.as_ref()));
         let found = found.map_err(self.failed("list", folder))?;
-        let mut found = found.map_err(|problem| self.error("list", folder, self.waiter.fault(problem)))?;
+        let mut found =
+            found.map_err(|problem| self.error("list", folder, self.waiter.bucket_error(problem)))?;
         found.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(found)
     }
@@ -340,10 +341,10 @@ impl Store for BucketStore {
     }
 }
 
-fn listed(key: String, object: &ObjectMeta) -> Listed {
+fn listed(key: String, object: &ObjectMeta) -> DocumentMeta {
     // An invalid time counts as the latest, so that the object never looks old.
     let modified = Timestamp::from_second(object.last_modified.timestamp()).unwrap_or(Timestamp::MAX);
-    Listed { key, bytes: object.size, modified }
+    DocumentMeta { key, bytes: object.size, modified }
 }
 
 /// Measures how fast an answer comes. Only the time spent waiting counts, not the time between reads.
@@ -383,10 +384,10 @@ impl Read for ObjectReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.chunk.is_empty() {
             let asked = Instant::now();
-            match self.waiter.wait(self.waiter.patience.of_request(), self.stream.try_next()) {
+            match self.waiter.wait(self.waiter.timeouts.longest_request(), self.stream.try_next()) {
                 Ok(Some(chunk)) => {
                     if !self.pace.keeps_up(asked.elapsed(), chunk.len()) {
-                        return Err(self.waiter.fault(Problem::Slow));
+                        return Err(self.waiter.bucket_error(BucketProblem::Slow));
                     }
                     self.chunk = chunk;
                 }
@@ -473,12 +474,12 @@ mod tests {
     use object_store::memory::InMemory;
 
     use super::*;
-    use crate::storage::Timeouts;
+    use crate::storage::StoreTimeouts;
 
     fn store(max_keys: usize) -> BucketStore {
         let folder = Path::from("root");
         let store = Arc::new(InMemory::new());
-        let waiter = Waiter::new("memory".into(), Timeouts::default()).unwrap();
+        let waiter = Waiter::new("memory".into(), StoreTimeouts::default()).unwrap();
         let store = BucketStore::new(store.clone(), store, waiter, "memory://b".into(), folder);
         BucketStore { max_keys, ..store }
     }

@@ -24,8 +24,8 @@ use super::hard_links::{NoHardLinks, has_links};
 use super::large_file::{self, LargeFile};
 use super::watched_file::WatchedFile;
 use super::{
-    Commit, Condition, Conditions, Listed, MAX_DOCUMENT_BYTES, NotADocument, Pending, PendingWrite, Store,
-    StoreError, Tag, same_content,
+    Commit, Condition, Conditions, DocumentMeta, MAX_DOCUMENT_BYTES, NotADocument, Pending, PendingWrite,
+    Store, StoreError, Tag, same_content,
 };
 use crate::domain::id::SCRATCH;
 use crate::encoding::hash::sha256;
@@ -216,15 +216,15 @@ impl Store for LocalStore {
         Ok(Box::new(LocalWrite { target, file: LargeFile::new(self.scratch_file()?) }))
     }
 
-    fn stat(&self, key: &str) -> Result<Option<Listed>, StoreError> {
-        look(&self.path(key), key)
+    fn stat(&self, key: &str) -> Result<Option<DocumentMeta>, StoreError> {
+        stat_path(&self.path(key), key)
     }
 
-    fn list(&self, folder: &str) -> Result<Vec<Listed>, StoreError> {
+    fn list(&self, folder: &str) -> Result<Vec<DocumentMeta>, StoreError> {
         self.list_after(folder, "")
     }
 
-    fn list_after(&self, folder: &str, after: &str) -> Result<Vec<Listed>, StoreError> {
+    fn list_after(&self, folder: &str, after: &str) -> Result<Vec<DocumentMeta>, StoreError> {
         let mut listed = Vec::new();
         list_into(&self.path(folder), folder, after, &mut Vec::new(), &mut listed)?;
         listed.sort_by(|a, b| a.key.cmp(&b.key));
@@ -310,7 +310,7 @@ fn list_into(
     key: &str,
     after: &str,
     above: &mut Vec<(u64, u64)>,
-    listed: &mut Vec<Listed>,
+    listed: &mut Vec<DocumentMeta>,
 ) -> Result<(), StoreError> {
     let Some(entries) = found(fs::read_dir(folder)).map_err(failed("list", folder))? else {
         return check_missing(folder, "folder");
@@ -340,7 +340,7 @@ fn list_into(
         let is_document = if is_folder { listed.len() == before && key.ends_with(".json") } else { true };
         // Not earlier: the look at each file is the slow part.
         if is_document && key.as_str() > after {
-            listed.extend(look(&path, &key)?);
+            listed.extend(stat_path(&path, &key)?);
         }
     }
     above.pop();
@@ -348,14 +348,14 @@ fn list_into(
 }
 
 /// The document at `path`, whose key is `key`.
-fn look(path: &Path, key: &str) -> Result<Option<Listed>, StoreError> {
+fn stat_path(path: &Path, key: &str) -> Result<Option<DocumentMeta>, StoreError> {
     let Some(metadata) = found(fs::metadata(path)).map_err(failed("look at", path))? else {
         return check_missing(path, "file").map(|()| None);
     };
     // A missing or invalid time counts as the latest, so that the document never looks old.
     let modified = metadata.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
     let modified = modified.unwrap_or(Timestamp::MAX);
-    Ok(Some(Listed { key: key.to_owned(), bytes: metadata.len(), modified }))
+    Ok(Some(DocumentMeta { key: key.to_owned(), bytes: metadata.len(), modified }))
 }
 
 struct LocalWrite {

@@ -8,10 +8,10 @@
 mod answers;
 #[cfg(feature = "http")]
 mod bucket;
+mod bucket_error;
 #[cfg(feature = "http")]
 mod connector;
 mod document;
-mod fault;
 mod hard_links;
 mod large_file;
 pub mod layout;
@@ -39,15 +39,15 @@ use crate::threads::parallel::NotStarted;
 
 use hard_links::NoHardLinks;
 
+pub use bucket_error::{BucketError, BucketProblem};
 pub use document::{MAX_ARTIFACT_BYTES, MAX_DOCUMENT_BYTES, NotADocument};
-pub use fault::{BucketFault, Problem};
 pub use local::LocalStore;
 pub use probe::probe;
 pub use root::{RootError, Roots};
 pub use s3::S3Settings;
 pub use secret::{HIDDEN, Secret};
-pub use timeouts::Timeouts;
-pub use unconditional::{Unconditional, create_after_look};
+pub use timeouts::StoreTimeouts;
+pub use unconditional::{Unconditional, create_if_missing};
 
 /// A failed store operation: action, target and cause.
 #[derive(Debug, thiserror::Error)]
@@ -83,12 +83,12 @@ impl StoreError {
     /// Whether the service does not support the request; nothing was done.
     pub fn is_unsupported(&self) -> bool {
         cause(&self.source)
-            .is_some_and(|fault: &BucketFault| matches!(fault.problem, Problem::Unsupported(_)))
+            .is_some_and(|fault: &BucketError| matches!(fault.problem, BucketProblem::Unsupported(_)))
     }
 
     /// Whether a request without an answer may still take effect.
     pub fn may_still_happen(&self) -> bool {
-        let is_open = |fault: &BucketFault| !fault.problem.is_refusal() && !fault.problem.is_undone();
+        let is_open = |fault: &BucketError| !fault.problem.is_refusal() && !fault.problem.is_undone();
         interrupt::is_cause(&self.source) || cause(&self.source).is_some_and(is_open)
     }
 
@@ -100,7 +100,7 @@ impl StoreError {
 
 /// The class of a failed read or write, as far as a store knows it: `None` may heal, or is for others to tell.
 pub fn class_of(error: &io::Error) -> Option<Class> {
-    let is_refusal = |fault: &BucketFault| fault.problem.is_refusal();
+    let is_refusal = |fault: &BucketError| fault.problem.is_refusal();
     if cause::<NoHardLinks>(error).is_some() || cause(error).is_some_and(is_refusal) {
         return Some(Class::Usage);
     }
@@ -124,7 +124,7 @@ pub struct Tag {
 
 /// A document found by a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
+pub struct DocumentMeta {
     /// The key below the root.
     pub key: String,
     /// Size in bytes.
@@ -238,13 +238,13 @@ pub trait Store: Debug + Send + Sync {
     fn remove(&self, key: &str) -> Result<bool, StoreError>;
 
     /// Size and age of a document, without reading it.
-    fn stat(&self, key: &str) -> Result<Option<Listed>, StoreError>;
+    fn stat(&self, key: &str) -> Result<Option<DocumentMeta>, StoreError>;
 
     /// All documents below `folder`, in the byte order of their keys.
-    fn list(&self, folder: &str) -> Result<Vec<Listed>, StoreError>;
+    fn list(&self, folder: &str) -> Result<Vec<DocumentMeta>, StoreError>;
 
     /// The documents of [`list`](Self::list) whose keys come after `after`.
-    fn list_after(&self, folder: &str, after: &str) -> Result<Vec<Listed>, StoreError> {
+    fn list_after(&self, folder: &str, after: &str) -> Result<Vec<DocumentMeta>, StoreError> {
         let mut listed = self.list(folder)?;
         listed.retain(|listed| listed.key.as_str() > after);
         Ok(listed)
@@ -252,7 +252,7 @@ pub trait Store: Debug + Send + Sync {
 
     /// Names of the folders directly in `folder`, in byte order. Stores override it to avoid listing what lies deeper.
     fn folders(&self, folder: &str) -> Result<Vec<String>, StoreError> {
-        let name = |listed: Listed| {
+        let name = |listed: DocumentMeta| {
             let below = listed.key.strip_prefix(folder)?.trim_start_matches('/');
             Some(below.split_once('/')?.0.to_owned())
         };

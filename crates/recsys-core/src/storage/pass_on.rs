@@ -25,10 +25,10 @@ macro_rules! pass_on {
         $crate::pass_on!(@ $to remove(key: &str) -> Result<bool, $crate::storage::StoreError>);
     };
     (@ stat $to:tt) => {
-        $crate::pass_on!(@ $to stat(key: &str) -> Result<Option<$crate::storage::Listed>, $crate::storage::StoreError>);
+        $crate::pass_on!(@ $to stat(key: &str) -> Result<Option<$crate::storage::DocumentMeta>, $crate::storage::StoreError>);
     };
     (@ list $to:tt) => {
-        $crate::pass_on!(@ $to list(folder: &str) -> Result<Vec<$crate::storage::Listed>, $crate::storage::StoreError>);
+        $crate::pass_on!(@ $to list(folder: &str) -> Result<Vec<$crate::storage::DocumentMeta>, $crate::storage::StoreError>);
     };
     (@ conditions $to:tt) => {
         $crate::pass_on!(@ $to conditions() -> Result<$crate::storage::Conditions, $crate::storage::StoreError>);

@@ -20,7 +20,7 @@ use url::Url;
 
 #[cfg(feature = "http")]
 use super::timeouts::MAX_PAUSE;
-use super::{LocalStore, S3Settings, Store, StoreError, Timeouts};
+use super::{LocalStore, S3Settings, Store, StoreError, StoreTimeouts};
 #[cfg(feature = "http")]
 use super::{bucket::BucketStore, connector::SameHost, waiter::Waiter};
 use crate::domain::class::Class;
@@ -96,16 +96,16 @@ pub struct Roots {
     #[cfg(feature = "http")]
     sections: Vec<S3Settings>,
     #[cfg(feature = "http")]
-    patience: Timeouts,
+    timeouts: StoreTimeouts,
     #[cfg(feature = "http")]
-    clients: Mutex<Vec<Client>>,
+    clients: Mutex<Vec<Bucket>>,
 }
 
-#[cfg(feature = "http")]
 /// A client of one bucket with one section of settings.
+#[cfg(feature = "http")]
 #[derive(Debug)]
-struct Client {
-    bucket: String,
+struct Bucket {
+    url: String,
     section: S3Settings,
     store: Arc<dyn ObjectStore>,
     /// The same client without retries.
@@ -117,13 +117,13 @@ impl Roots {
     /// Opens roots with the `s3` sections of the configuration. A bucket uses the section that names it, or else the
     /// last one; what the section leaves open comes from the `AWS_*` variables.
     #[cfg(feature = "http")]
-    pub fn new(sections: Vec<S3Settings>, patience: Timeouts) -> Self {
-        Self { sections, patience, clients: Mutex::default() }
+    pub fn new(sections: Vec<S3Settings>, timeouts: StoreTimeouts) -> Self {
+        Self { sections, timeouts, clients: Mutex::default() }
     }
 
     /// Opens local folders only: a binary without bucket support does not need the sections.
     #[cfg(not(feature = "http"))]
-    pub fn new(_sections: Vec<S3Settings>, _patience: Timeouts) -> Self {
+    pub fn new(_sections: Vec<S3Settings>, _timeouts: StoreTimeouts) -> Self {
         Self {}
     }
 
@@ -176,7 +176,7 @@ impl Roots {
             _ => S3Settings::default(),
         };
         let mut clients = self.clients.lock();
-        let is_known = |client: &Client| client.bucket == bucket && client.section == section;
+        let is_known = |client: &Bucket| client.url == bucket && client.section == section;
         let at = if let Some(at) = clients.iter().position(is_known) {
             at
         } else {
@@ -184,11 +184,11 @@ impl Roots {
             let (store, service) = self.connect(scheme, &name, &bucket, &section, retries.clone())?;
             let once = RetryConfig { max_retries: 0, ..retries };
             let (once, _) = self.connect(scheme, &name, &bucket, &section, once)?;
-            let waiter = Waiter::new(service, self.patience).map_err(RootError::Runtime)?;
-            clients.push(Client { bucket: bucket.clone(), section: section.clone(), store, once, waiter });
+            let waiter = Waiter::new(service, self.timeouts).map_err(RootError::Runtime)?;
+            clients.push(Bucket { url: bucket.clone(), section: section.clone(), store, once, waiter });
             clients.len() - 1
         };
-        let Client { store, once, waiter, .. } = &clients[at];
+        let Bucket { store, once, waiter, .. } = &clients[at];
         let (store, once, waiter) = (Arc::clone(store), Arc::clone(once), waiter.clone());
         Ok(BucketStore::new(store, once, waiter, bucket, folder))
     }
@@ -240,7 +240,7 @@ impl Roots {
     }
 
     fn client_options(&self) -> ClientOptions {
-        let timeout = self.patience.timeout();
+        let timeout = self.timeouts.timeout();
         // A large document may take long as a whole, as long as data keeps arriving.
         ClientOptions::new().with_timeout_disabled().with_read_timeout(timeout).with_connect_timeout(timeout)
     }
@@ -254,7 +254,7 @@ impl Roots {
             },
             // Retries are bounded by time.
             max_retries: usize::MAX,
-            retry_timeout: Duration::from_secs(self.patience.retry_timeout_s.into()),
+            retry_timeout: Duration::from_secs(self.timeouts.retry_timeout_s.into()),
         }
     }
 }

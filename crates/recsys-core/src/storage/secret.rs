@@ -39,7 +39,7 @@ impl Serialize for Secret {
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
+        struct SecretVisitor;
 
         /// The library's own method would quote the value in its message.
         macro_rules! hidden {
@@ -50,7 +50,7 @@ impl<'de> Deserialize<'de> for Secret {
             };
         }
 
-        impl Visitor<'_> for Text {
+        impl Visitor<'_> for SecretVisitor {
             type Value = Secret;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -70,7 +70,7 @@ impl<'de> Deserialize<'de> for Secret {
         }
 
         // Not `deserialize_str`: its own message about a number would repeat the number.
-        deserializer.deserialize_any(Text)
+        deserializer.deserialize_any(SecretVisitor)
     }
 }
 

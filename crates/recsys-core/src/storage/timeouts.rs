@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// How long to wait for services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Timeouts {
+pub struct StoreTimeouts {
     /// Seconds after which a request without an answer fails.
     pub timeout_s: u32,
     /// Seconds during which a failed request is retried.
@@ -22,10 +22,10 @@ pub struct Timeouts {
 /// The longest pause before a request is tried again.
 pub(super) const MAX_PAUSE: Duration = Duration::from_secs(5);
 
-impl Timeouts {
+impl StoreTimeouts {
     /// Shortens the waits for an operator at a terminal: the last retry begins before the first answer is overdue.
     #[must_use]
-    pub fn of_operator(self) -> Self {
+    pub fn for_operator(self) -> Self {
         let most = self.operator_timeout_s.saturating_sub(u32::try_from(MAX_PAUSE.as_secs()).unwrap_or(0));
         let first_answer = Some(Duration::from_secs(self.operator_timeout_s.into()));
         Self { retry_timeout_s: self.retry_timeout_s.min(most), first_answer, ..self }
@@ -33,24 +33,24 @@ impl Timeouts {
 }
 
 #[cfg(feature = "http")]
-impl Timeouts {
+impl StoreTimeouts {
     pub(super) fn timeout(self) -> Duration {
         Duration::from_secs(self.timeout_s.into())
     }
 
     /// The longest time that a request with an answer takes: the time for retries, plus a last try that may wait once
     /// for its connection and once for its answer.
-    pub(super) fn of_request(self) -> Duration {
+    pub(super) fn longest_request(self) -> Duration {
         2 * self.timeout() + Duration::from_secs(self.retry_timeout_s.into())
     }
 
     /// The period over which the speed of an answer is measured.
-    pub(super) fn of_answer(self) -> Duration {
+    pub(super) fn speed_period(self) -> Duration {
         2 * self.timeout()
     }
 }
 
-impl Default for Timeouts {
+impl Default for StoreTimeouts {
     fn default() -> Self {
         Self { timeout_s: 30, retry_timeout_s: 60, operator_timeout_s: 15, first_answer: None }
     }

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use super::{Commit, Condition, Conditions, Listed, Pending, PendingWrite, Store, StoreError};
+use super::{Commit, Condition, Conditions, DocumentMeta, Pending, PendingWrite, Store, StoreError};
 
 /// Checks a condition, then writes without one. If another writer comes in between, the last one wins. It is for
 /// servers without conditional writes, when the operator knows that there is only one publisher at a time.
@@ -25,14 +25,14 @@ impl Store for Unconditional {
     }
 
     fn begin(&self, key: &str) -> Result<Box<dyn PendingWrite + '_>, StoreError> {
-        Ok(Box::new(Unchecked { store: self, key: key.to_owned(), pending: self.0.begin(key)? }))
+        Ok(Box::new(CheckedWrite { store: self, key: key.to_owned(), pending: self.0.begin(key)? }))
     }
 
     fn prepare<'a>(&'a self, key: &str, bytes: &'a [u8]) -> Result<Box<dyn Pending + 'a>, StoreError> {
-        Ok(Box::new(Unchecked { store: self, key: key.to_owned(), pending: self.0.prepare(key, bytes)? }))
+        Ok(Box::new(CheckedWrite { store: self, key: key.to_owned(), pending: self.0.prepare(key, bytes)? }))
     }
 
-    fn list_after(&self, folder: &str, after: &str) -> Result<Vec<Listed>, StoreError> {
+    fn list_after(&self, folder: &str, after: &str) -> Result<Vec<DocumentMeta>, StoreError> {
         self.0.list_after(folder, after)
     }
 
@@ -48,20 +48,20 @@ impl Store for Unconditional {
 
 /// Writes a document that does not exist yet, on a server without conditional writes. Another writer may come in
 /// between, so it is only for documents that every writer writes alike.
-pub fn create_after_look(store: &dyn Store, key: &str, bytes: &[u8]) -> Result<Commit, StoreError> {
+pub fn create_if_missing(store: &dyn Store, key: &str, bytes: &[u8]) -> Result<Commit, StoreError> {
     if store.stat(key)?.is_some() {
         return Ok(Commit::Refused);
     }
     store.put(key, bytes, Condition::Always)
 }
 
-struct Unchecked<'a, P: ?Sized> {
+struct CheckedWrite<'a, P: ?Sized> {
     store: &'a Unconditional,
     key: String,
     pending: Box<P>,
 }
 
-impl<P: PendingWrite + ?Sized> Write for Unchecked<'_, P> {
+impl<P: PendingWrite + ?Sized> Write for CheckedWrite<'_, P> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.pending.write(bytes)
     }
@@ -71,7 +71,7 @@ impl<P: PendingWrite + ?Sized> Write for Unchecked<'_, P> {
     }
 }
 
-impl<P: Pending + ?Sized> Pending for Unchecked<'_, P> {
+impl<P: Pending + ?Sized> Pending for CheckedWrite<'_, P> {
     fn has_arrived(&mut self, bytes: &[u8]) -> Result<bool, StoreError> {
         self.pending.has_arrived(bytes)
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use object_store::Error;
 use tokio::runtime::Runtime;
 
-use super::{BucketFault, Problem, Timeouts};
+use super::{BucketError, BucketProblem, StoreTimeouts};
 use crate::threads::interrupt::{self, Interrupted};
 use crate::threads::parallel::{self, NotStarted};
 use crate::threads::silence::Silence;
@@ -48,25 +48,25 @@ pub(super) struct Waiter {
     /// Name of the service in messages, such as its endpoint.
     pub(super) service: String,
     pub(super) runtime: &'static Runtime,
-    pub(super) patience: Timeouts,
-    state: Arc<State>,
+    pub(super) timeouts: StoreTimeouts,
+    state: Arc<ServiceState>,
 }
 
 /// State of a service, shared by all its waiters.
 #[derive(Debug, Default)]
-struct State {
+struct ServiceState {
     silence: Silence,
     has_answered: AtomicBool,
 }
 
 impl Waiter {
-    pub(super) fn new(service: String, patience: Timeouts) -> io::Result<Self> {
-        Ok(Self { service, runtime: runtime()?, patience, state: Arc::default() })
+    pub(super) fn new(service: String, timeouts: StoreTimeouts) -> io::Result<Self> {
+        Ok(Self { service, runtime: runtime()?, timeouts, state: Arc::default() })
     }
 
     /// A fault of the service as an I/O error.
-    pub(super) fn fault(&self, problem: Problem) -> io::Error {
-        io::Error::other(BucketFault { service: self.service.clone(), problem })
+    pub(super) fn bucket_error(&self, problem: BucketProblem) -> io::Error {
+        io::Error::other(BucketError { service: self.service.clone(), problem })
     }
 
     /// The library's error as an I/O error.
@@ -74,7 +74,7 @@ impl Waiter {
         if interrupt::is_cause(error) {
             return Interrupted.into();
         }
-        io::Error::other(BucketFault::new(&self.service, error))
+        io::Error::other(BucketError::new(&self.service, error))
     }
 
     /// Waits for an answer, at most `longest`, unless the process is asked to stop meanwhile.
@@ -100,7 +100,7 @@ impl Waiter {
         &self,
         answer: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        self.runtime.block_on(self.within(self.patience.of_request(), answer))
+        self.runtime.block_on(self.within(self.timeouts.longest_request(), answer))
     }
 
     /// The answer, if it comes within `longest`. Reports a long silence and notes the first answer.
@@ -109,10 +109,10 @@ impl Waiter {
         longest: Duration,
         answer: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        let State { silence, has_answered } = &*self.state;
-        let first = self.patience.first_answer.filter(|_| !has_answered.load(Ordering::Relaxed));
+        let ServiceState { silence, has_answered } = &*self.state;
+        let first = self.timeouts.first_answer.filter(|_| !has_answered.load(Ordering::Relaxed));
         let longest = first.map_or(longest, |first| first.min(longest));
-        let answer = silence.told(&self.service, longest, within(longest, answer)).await;
+        let answer = silence.watch(&self.service, longest, within(longest, answer)).await;
         // Other errors, such as that something does not exist, are answers of the service.
         if !matches!(answer, Err(Error::Generic { .. })) {
             silence.end();

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::canonical::{Columns, DayRows, Names};
+use crate::canonical::{DayRows, EventColumns, Names};
 use crate::columnar::csr::Csr;
 use crate::columnar::dictionary::{Dictionary, Strings, union};
 use crate::columnar::spill::BudgetExceeded;
@@ -27,7 +27,7 @@ use crate::storage::StoreError;
 /// The events of a window as columns.
 #[derive(Debug, Default)]
 pub struct EventTable {
-    days: Vec<Part>,
+    days: Vec<DayPart>,
     len: usize,
     pub(crate) sessions: Arc<Dictionary>,
     pub(crate) items: Arc<Dictionary>,
@@ -41,7 +41,7 @@ pub struct EventTable {
 
 /// The events of one day with one weight.
 #[derive(Debug)]
-struct Part {
+struct DayPart {
     rows: DayRows,
     wanted: Wanted,
     weight: u64,
@@ -110,7 +110,7 @@ impl EventTable {
     /// The window exceeds one of `limits`, or a temporary file cannot be read.
     pub fn new(days: &[&DayRows], segment: Option<&Segment>, limits: &Limits) -> Result<Self, TableError> {
         let chosen = days.iter().map(|day| Chosen { day, wanted: Wanted::new(day, segment), weight: 1 });
-        Self::of(chosen.collect(), Sessions::Count, limits)
+        Self::of(chosen.collect(), SessionColumn::Count, limits)
     }
 
     /// Sets weights for the kinds of artifact that use them, and the events to be weighted.
@@ -131,7 +131,7 @@ impl EventTable {
             return Ok(());
         }
         let cap = weights.cap_per_user_item;
-        let sessions = if cap.is_some() { Sessions::Count } else { Sessions::Ignore };
+        let sessions = if cap.is_some() { SessionColumn::Count } else { SessionColumn::Ignore };
         let chosen = weighted(weights, exposures, outcomes, segment);
         self.weighed = Some(Box::new(Self { cap, ..Self::of(chosen, sessions, limits)? }));
         Ok(())
@@ -145,7 +145,7 @@ impl EventTable {
         limits: &Limits,
     ) -> Result<Self, TableError> {
         let chosen = weighted(weights, &[exposures], outcomes.as_slice(), None);
-        Self::of(chosen, Sessions::Count, limits)
+        Self::of(chosen, SessionColumn::Count, limits)
     }
 
     /// The table for kinds that use weights: the one made by [`weigh`](Self::weigh), or this one if there is none.
@@ -158,7 +158,7 @@ impl EventTable {
         self.cap.is_none() && self.days.iter().all(|part| part.weight == 1)
     }
 
-    fn of(chosen: Vec<Chosen<'_>>, of_sessions: Sessions, limits: &Limits) -> Result<Self, TableError> {
+    fn of(chosen: Vec<Chosen<'_>>, of_sessions: SessionColumn, limits: &Limits) -> Result<Self, TableError> {
         let used: Vec<Used> = chosen.iter().map(Used::new).collect::<Result<_, _>>()?;
         let len = used.iter().map(|used| used.events).sum();
         limits.check(Limit::EventsPerRun, len)?;
@@ -166,14 +166,14 @@ impl EventTable {
 
         let column = |dictionary: fn(&Names) -> &Arc<Dictionary>, ids: fn(&Used) -> Option<&[u32]>| {
             let parts = chosen.iter().zip(&used).map(|(part, used)| (dictionary(&part.day.names), ids(used)));
-            one_dictionary(&parts.collect::<Vec<_>>())
+            merged_dictionary(&parts.collect::<Vec<_>>())
         };
         let (sessions, session_maps) = match of_sessions {
-            Sessions::Count => {
+            SessionColumn::Count => {
                 let (sessions, maps) = column(|names| &names.sessions, |used| used.sessions.as_deref());
                 (sessions, maps.into_iter().map(Some).collect())
             }
-            Sessions::Ignore => (Arc::default(), chosen.iter().map(|_| None).collect::<Vec<_>>()),
+            SessionColumn::Ignore => (Arc::default(), chosen.iter().map(|_| None).collect::<Vec<_>>()),
         };
         limits.check(Limit::SessionsPerRun, sessions.len())?;
         let (items, item_maps) = column(|names| &names.items, |used| used.items.as_deref());
@@ -184,7 +184,7 @@ impl EventTable {
         let maps = session_maps.into_iter().zip(item_maps).zip(user_maps);
         let parts = chosen.into_iter().zip(maps).map(|(part, ((sessions, items), users))| {
             let Chosen { day, wanted, weight } = part;
-            Part { rows: day.clone(), wanted, weight, sessions, items, users }
+            DayPart { rows: day.clone(), wanted, weight, sessions, items, users }
         });
         Ok(Self {
             days: parts.collect(),
@@ -229,8 +229,8 @@ impl EventTable {
         self.days.iter().try_for_each(|day| {
             day.rows.for_each(|columns| {
                 let weight = day.weight;
-                if day.is_as_it_is() {
-                    let Columns { session, item, user, .. } = columns;
+                if day.is_unchanged() {
+                    let EventColumns { session, item, user, .. } = columns;
                     return take(Events { weight, session, item, user });
                 }
                 session.clear();
@@ -249,8 +249,8 @@ impl EventTable {
     }
 }
 
-impl Part {
-    fn is_as_it_is(&self) -> bool {
+impl DayPart {
+    fn is_unchanged(&self) -> bool {
         let maps = self.sessions.iter().chain([&self.items, &self.users]);
         matches!(self.wanted, Wanted::All) && maps.into_iter().all(|map| matches!(map, IdMap::Same))
     }
@@ -258,7 +258,7 @@ impl Part {
 
 /// Whether a table has a column of sessions.
 #[derive(Clone, Copy)]
-enum Sessions {
+enum SessionColumn {
     Count,
     Ignore,
 }
@@ -379,7 +379,7 @@ impl IdMap {
 }
 
 /// Merges the used strings of all parts into one dictionary. Returns it with the id map of each part.
-fn one_dictionary(parts: &[(&Arc<Dictionary>, Option<&[u32]>)]) -> (Arc<Dictionary>, Vec<IdMap>) {
+fn merged_dictionary(parts: &[(&Arc<Dictionary>, Option<&[u32]>)]) -> (Arc<Dictionary>, Vec<IdMap>) {
     if let [(dictionary, None)] = parts {
         return (Arc::clone(dictionary), vec![IdMap::Same]);
     }

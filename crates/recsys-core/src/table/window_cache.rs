@@ -73,6 +73,7 @@ impl WindowCache {
     }
 
     /// Takes out the days before `day`. To drop them takes a while, so the caller chooses the thread.
+    #[must_use]
     pub fn take_before(&mut self, day: Day) -> Self {
         let days = self.days.split_off(&(day, Stream::Exposures));
         std::mem::replace(self, Self { days })

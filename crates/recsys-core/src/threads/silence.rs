@@ -16,7 +16,7 @@ pub struct Silence(AtomicBool);
 impl Silence {
     /// Waits for an answer of `service`; logs if that takes long and may take at least another second. The caller
     /// guarantees that the wait ends after about `longest`. Needs a runtime with a timer.
-    pub async fn told<T>(&self, service: &str, longest: Duration, answer: impl Future<Output = T>) -> T {
+    pub async fn watch<T>(&self, service: &str, longest: Duration, answer: impl Future<Output = T>) -> T {
         match select(pin!(answer), pin!(tokio::time::sleep(SILENT_WAIT))).await {
             Either::Left((answer, _)) => answer,
             Either::Right(((), answer)) => {

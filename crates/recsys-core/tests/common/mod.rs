@@ -30,7 +30,7 @@ const NAMES: [&str; 8] = ["a", "aa", "b", "A", "é", "文<\u{2028}&>", "q\"\n\u{
 
 /// What an event is, apart from how it is written.
 #[derive(Debug, Clone)]
-struct Event {
+struct EventSpec {
     /// Day (0 is 2025-12-31), second, nanosecond.
     moment: (usize, i64, u32),
     owner: (&'static str, &'static str),
@@ -53,7 +53,7 @@ struct Spelling {
     absent: Option<&'static str>,
 }
 
-fn event(names: usize) -> impl Strategy<Value = Event> {
+fn event(names: usize) -> impl Strategy<Value = EventSpec> {
     let moment = (
         prop_oneof![1 => Just(0usize), 8 => 1..=3usize, 1 => Just(4usize)],
         select(&[0i64, 0, 1, 43_200, 86_399][..]),
@@ -64,7 +64,7 @@ fn event(names: usize) -> impl Strategy<Value = Event> {
     let segment = select(&[None, None, Some("new"), Some("new"), Some("old"), Some("ne")][..]);
     let ids = (0..names, 0..names, weighted(0.7, 0..names), weighted(0.5, 0..names));
     (moment, owner, ids, segment, weighted(0.7, 0..3u32)).prop_map(
-        |(moment, owner, (session, item, user, request), segment, rank)| Event {
+        |(moment, owner, (session, item, user, request), segment, rank)| EventSpec {
             moment,
             owner,
             session,
@@ -94,7 +94,7 @@ fn spelling() -> impl Strategy<Value = Spelling> {
         })
 }
 
-impl Event {
+impl EventSpec {
     /// The same event, or one that differs in a single field.
     fn twin(&self, field: usize) -> Self {
         let mut twin = self.clone();
@@ -142,7 +142,7 @@ impl Spelling {
         format!("{date}T{hour:02}:{minute:02}:{second:02}{fraction}{offset}")
     }
 
-    fn line(&self, event: &Event) -> String {
+    fn line(&self, event: &EventSpec) -> String {
         let padded = |text: &str| format!("{0}{text}{0}", self.padding);
         let optional = |text: Option<&str>| text.map(padded).or_else(|| self.absent.map(ToOwned::to_owned));
         let name = |name: Option<usize>| name.map(|name| NAMES[name]);

@@ -18,8 +18,8 @@ use recsys_core::publish::{
 };
 use recsys_core::storage::{Store, layout};
 use recsys_core::table::events::EventTable;
+use recsys_testkit::backend::Backend;
 use recsys_testkit::days::read_days;
-use recsys_testkit::place::Place;
 use recsys_testkit::reader::read_published_at;
 use recsys_testkit::scope::scope;
 
@@ -117,11 +117,11 @@ pub(crate) fn roll_back_within(
     let registry = Registry::new(registry);
     let target = Target::Hash(hash.to_owned());
     let plan = RollbackPlan::new(&registry, objects, &scope(), &target, None)?;
-    plan.carry_out(&registry, objects, &scope(), &change(timeouts))
+    plan.execute(&registry, objects, &scope(), &change(timeouts))
 }
 
 /// A place with an object store and a registry.
-pub(crate) struct Shelf(pub(crate) Place);
+pub(crate) struct Shelf(pub(crate) Backend);
 
 impl Shelf {
     pub(crate) fn store(&self, name: &str) -> Box<dyn Store> {

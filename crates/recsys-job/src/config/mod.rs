@@ -26,7 +26,7 @@ use recsys_core::domain::weights::Weights;
 use recsys_core::gate::Validation;
 use recsys_core::input::catalog::CatalogFormat;
 use recsys_core::publish::LeaseTimeouts;
-use recsys_core::storage::{Roots, S3Settings, Secret, Timeouts};
+use recsys_core::storage::{Roots, S3Settings, Secret, StoreTimeouts};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -65,7 +65,7 @@ pub struct Config {
     /// How manifests are swapped, and how long to wait for `gc`.
     pub registry: RegistrySettings,
     /// Timeouts for requests to services.
-    pub storage: Timeouts,
+    pub storage: StoreTimeouts,
     /// The kinds that `run` builds; at least one, and none twice.
     pub artifact_kinds: Vec<Kind>,
     /// Window length in days, per kind; 1 unless set.
@@ -271,7 +271,7 @@ impl Default for Config {
             raw_source: RawSource::default(),
             object_store: ObjectStore::default(),
             registry: RegistrySettings::default(),
-            storage: Timeouts::default(),
+            storage: StoreTimeouts::default(),
             artifact_kinds: vec![Kind::Popularity, Kind::Cooc],
             window_days: BTreeMap::new(),
             weights: Weights::default(),
@@ -314,9 +314,9 @@ impl Config {
     }
 
     /// Timeouts for connections and statements of `db`.
-    pub(crate) fn database_patience(&self) -> database::Timeouts {
+    pub(crate) fn database_timeouts(&self) -> database::DatabaseTimeouts {
         let seconds = |seconds: u32| Duration::from_secs(seconds.into());
-        database::Timeouts {
+        database::DatabaseTimeouts {
             connect: seconds(self.storage.retry_timeout_s),
             statement: Some(seconds(self.db.statement_timeout_s)),
         }
@@ -404,7 +404,7 @@ impl Config {
 
     /// Like [`Self::roots`], with the shorter timeout for operators' commands.
     pub(crate) fn operator_roots(&self) -> Roots {
-        let patience = self.storage.of_operator();
+        let patience = self.storage.for_operator();
         Roots::new(vec![self.raw_source.s3.clone(), self.object_store.s3.clone()], patience)
     }
 

@@ -50,7 +50,7 @@ struct TableReport {
 pub(crate) fn db(DbCommand::Init { dry_run, common }: &DbCommand, driver: &dyn Driver) -> anyhow::Result<()> {
     let dry_run = *dry_run;
     let mut config = Config::load(common.config.as_deref())?;
-    config.storage = config.storage.of_operator();
+    config.storage = config.storage.for_operator();
     let dsn = config.db.dsn.as_ref().ok_or(ConfigError::DsnMissing)?;
     let source = &config.raw_source.postgres;
     let is_here = source.dsn.as_ref().is_none_or(|own| own == dsn);

@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use recsys_core::artifact::compare::{ItemChanges, Listed, Mover, Overlap, RowChanges, compare, overlaps};
+use recsys_core::artifact::compare::{
+    ItemChanges, ItemExcerpt, Mover, Overlap, RowChanges, compare, overlaps,
+};
 use recsys_core::artifact::outline::RowsOf;
 use recsys_core::artifact::{Artifact, Kind};
 use recsys_core::domain::id::{NO_SEGMENT, Scope, Segment};
@@ -298,8 +300,8 @@ fn print_changes(output: &Output, items: &ItemChanges, rows: Option<RowChanges>)
     }
 }
 
-fn list(listed: &Listed) -> String {
-    let Listed { count, first } = listed;
+fn list(listed: &ItemExcerpt) -> String {
+    let ItemExcerpt { count, first } = listed;
     let names = first.iter().map(|item| id(item)).collect::<Vec<_>>().join(", ");
     match count - first.len() {
         _ if first.is_empty() => count.to_string(),

@@ -41,7 +41,7 @@ use crate::config::Config;
 use crate::pipeline::context::PublishedStores;
 use crate::shell::cli::{CommonArgs, ScopeFilter, flags};
 use crate::shell::clock::Clock;
-use crate::shell::error::{Exit, JobError, Known, exit, one_line};
+use crate::shell::error::{Exit, JobError, KnownScopes, exit, one_line};
 use crate::shell::output::Output;
 
 flags!(scope: DiffJob, HistoryJob, ReleaseJob, RollbackJob, ShowJob);
@@ -92,9 +92,9 @@ impl Operator {
         JobError::Usage(format!("{name} does not exist; nothing was published there{known}")).into()
     }
 
-    fn known(&self) -> Known {
+    fn known(&self) -> KnownScopes {
         let scopes = self.registry().scopes().unwrap_or_default();
-        Known(scopes.iter().map(Scope::to_string).collect())
+        KnownScopes(scopes.iter().map(Scope::to_string).collect())
     }
 
     /// Reads the blob at a URI, and fails if it is larger than its record says.

@@ -24,7 +24,7 @@ pub(crate) struct ReleaseJob {
 }
 
 #[derive(Debug, Serialize)]
-struct Released<'a> {
+struct Release<'a> {
     #[serde(flatten)]
     scope: &'a Scope,
     released: Holds,
@@ -48,5 +48,5 @@ pub(crate) fn release(flags: &ReleaseJob) -> anyhow::Result<()> {
         output.line(format_args!("{scope}: released: {}", describe(&released)));
         output.line("the next publish goes forward again");
     }
-    output.end(&Released { scope: &scope, released, holds }, Ok(()))
+    output.end(&Release { scope: &scope, released, holds }, Ok(()))
 }

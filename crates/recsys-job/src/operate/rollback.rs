@@ -114,7 +114,7 @@ pub(crate) fn rollback(flags: &RollbackJob, run: &Run) -> anyhow::Result<()> {
             holds.extend(kinds.iter().map(|kind| (*kind, hold.clone())));
         }
         let change = Change { by, run_id, note, now, horizon, timeouts };
-        plan.carry_out(&registry, &*operator.published.objects, &scope, &change).inspect_err(|_| {
+        plan.execute(&registry, &*operator.published.objects, &scope, &change).inspect_err(|_| {
             if flags.hold {
                 tracing::warn!("the hold is set, and stays until it is released");
             }

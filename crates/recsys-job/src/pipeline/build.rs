@@ -5,7 +5,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 
 use rayon::prelude::*;
-use recsys_core::artifact::{ArtifactKey, Draft, Encoded, Inputs, Kind, Source};
+use recsys_core::artifact::{ArtifactKey, BuiltFrom, Draft, Encoded, Inputs, Kind};
 use recsys_core::canonical::DayRows;
 use recsys_core::domain::id::Segment;
 use recsys_core::domain::stream::Stream;
@@ -20,9 +20,9 @@ use crate::pipeline::context::Context;
 use crate::pipeline::refused;
 use crate::shell::cli::ArtifactArgs;
 use crate::shell::error::JobError;
-use crate::watch::metrics::{Artifact, Record};
+use crate::watch::metrics::{ArtifactMetrics, ScopeMetrics};
 use crate::watch::progress::{Building, Progress};
-use crate::watch::step::{Counts, Report, Step};
+use crate::watch::step::{Report, Step, StepCounts};
 
 /// What became of an artifact until it was staged. It accompanies the artifact, and each step adds what it knows.
 #[derive(Debug, Clone, Serialize)]
@@ -65,11 +65,11 @@ impl ArtifactReport {
 }
 
 impl Report for ArtifactReport {
-    fn measure(&self, record: &mut Record) {
+    fn measure(&self, metrics: &mut ScopeMetrics) {
         let Self { kind, rows: items, bytes, skipped_sessions, .. } = *self;
         // The other kinds skip none.
         let skipped_sessions = (kind == Kind::Cooc).then_some(skipped_sessions);
-        record.set_artifact(kind, Artifact { items, bytes, skipped_sessions });
+        metrics.set_artifact(kind, ArtifactMetrics { items, bytes, skipped_sessions });
     }
 }
 
@@ -118,9 +118,9 @@ pub(crate) fn artifact_key(
 }
 
 impl Report for [(Draft, ArtifactReport)] {
-    fn counts(&self) -> Counts {
+    fn counts(&self) -> StepCounts {
         let rows = self.iter().map(|(_, report)| report.rows).sum();
-        Counts { artifacts: Some(self.len() as u64), rows: Some(rows), ..Counts::default() }
+        StepCounts { artifacts: Some(self.len() as u64), rows: Some(rows), ..StepCounts::default() }
     }
 }
 
@@ -222,7 +222,7 @@ fn build_window(
     window: Window,
     keys: &[ArtifactKey],
 ) -> anyhow::Result<Vec<(Draft, ArtifactReport)>> {
-    let events = if keys.iter().any(|key| key.kind.source() == Source::Events) {
+    let events = if keys.iter().any(|key| key.kind.built_from() == BuiltFrom::Events) {
         Events::load(ctx, plan, cache, window, keys)?
     } else {
         Events { fit_in_memory: true, ..Events::default() }
@@ -236,7 +236,8 @@ fn build_window(
         if skipped_sessions > 0 {
             tracing::warn!(%kind, skipped_sessions, "oversized sessions left out");
         }
-        let days = |days: &Vec<Day>| if kind.source() == Source::Events { days.clone() } else { Vec::new() };
+        let days =
+            |days: &Vec<Day>| if kind.built_from() == BuiltFrom::Events { days.clone() } else { Vec::new() };
         let report = ArtifactReport {
             kind,
             segment: key.segment.clone(),
@@ -269,9 +270,9 @@ pub(crate) fn complete(
     let mut hashes = ctx.source_hashes();
     let one = |(draft, mut report): (Draft, ArtifactReport)| {
         let kind = report.kind;
-        let source_hash = match kind.source() {
-            Source::Catalog => plan.catalog.source_hash.clone(),
-            Source::Events => cache.source_hash(&mut hashes, ctx.streams(kind), report.window)?,
+        let source_hash = match kind.built_from() {
+            BuiltFrom::Catalog => plan.catalog.source_hash.clone(),
+            BuiltFrom::Events => cache.source_hash(&mut hashes, ctx.streams(kind), report.window)?,
         };
         let encoded = draft.finish(&ctx.clock.now().to_string(), &source_hash);
         let limits = &ctx.config.limits;

@@ -9,7 +9,7 @@ use recsys_core::input::catalog::{AbsentColumn, CatalogError, CatalogRows, Colum
 use serde::Serialize;
 
 use crate::pipeline::context::{CatalogFile, Context};
-use crate::pipeline::database::Target;
+use crate::pipeline::database::DatabaseTarget;
 use crate::watch::step::Report;
 
 /// What became of a catalogue.
@@ -65,7 +65,7 @@ fn listed(absent: &[AbsentColumn]) -> String {
 /// Writes a catalogue's rows, in one transaction, while they are read.
 pub(crate) fn write_catalog(
     ctx: &Context,
-    target: &Target<'_>,
+    target: &DatabaseTarget<'_>,
     file: CatalogFile<'_>,
     obsolete: Obsolete,
     mode: Mode,

@@ -110,7 +110,7 @@ impl Context {
         let scope = run.scope.clone().ok_or_else(no_scope)?;
         let config = Config::load(common.config.as_deref())?;
         let meter = Meter::new(run, scope.clone());
-        meter.update(|record| record.limits = Some(config.limits.clone()));
+        meter.update(|metrics| metrics.limits = Some(config.limits.clone()));
         let roots = config.roots();
         Ok(Self {
             scope,

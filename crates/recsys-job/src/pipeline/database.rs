@@ -29,18 +29,18 @@ pub(crate) fn connect(
     row_security: RowSecurity,
 ) -> anyhow::Result<Box<dyn Database>> {
     driver.check(dsn).map_err(|source| ConfigError::Dsn { key, source })?;
-    Ok(driver.connect(dsn, APPLICATION, config.database_patience(), row_security)?)
+    Ok(driver.connect(dsn, APPLICATION, config.database_timeouts(), row_security)?)
 }
 
 /// The database that signals and the catalogue are written to, and whose rows they are.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Target<'a> {
+pub(crate) struct DatabaseTarget<'a> {
     ctx: &'a Context,
     driver: &'a dyn Driver,
     dsn: &'a Secret,
 }
 
-impl<'a> Target<'a> {
+impl<'a> DatabaseTarget<'a> {
     /// The database of `db.dsn`, if that is set.
     pub(crate) fn configured(ctx: &'a Context, driver: &'a dyn Driver) -> Option<Self> {
         Some(Self { ctx, driver, dsn: ctx.config.db.dsn.as_ref()? })

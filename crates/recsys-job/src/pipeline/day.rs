@@ -21,7 +21,7 @@ use recsys_core::canonical::{DayRows, PendingDay};
 use recsys_core::domain::stream::Stream;
 use recsys_core::domain::window::{Day, Window};
 use recsys_core::encoding::hash::sha256;
-use recsys_core::gate::Found;
+use recsys_core::gate::Figures;
 use recsys_core::gate::day_report::DayReport;
 use recsys_core::publish::Stored;
 use recsys_core::staging::Staged;
@@ -32,11 +32,11 @@ use serde::Serialize;
 use crate::pipeline::build::{ArtifactReport, Plan, build, complete, stage};
 use crate::pipeline::context::Context;
 use crate::pipeline::day_hashes::DayHashes;
-use crate::pipeline::ingest::{Delivered, Read, Sources, StreamReport};
+use crate::pipeline::ingest::{Delivered, ReadDay, Sources, StreamReport};
 use crate::pipeline::publish::{PublishReport, Publishing, check};
-use crate::pipeline::refused::{keep_apart, put_back, remove_apart, remove_in_place};
+use crate::pipeline::refused::{keep_refused, remove_in_place, remove_refused, restore};
 use crate::pipeline::signals::SignalReport;
-use crate::pipeline::validate::{Given, Judged, judge, look};
+use crate::pipeline::validate::{Given, Judged, figures, judge};
 use crate::shell::cli::PublishFlags;
 use crate::shell::error::{JobError, one_line};
 use crate::watch::step::Step;
@@ -56,12 +56,12 @@ impl Delivered {
         Ok(Aside { exposures, outcomes, hashes })
     }
 
-    fn look(&self, ctx: &Context) -> anyhow::Result<Found> {
-        look(ctx, &self.exposures.rows, self.outcome_rows(), self.exposures.dropped())
+    fn figures(&self, ctx: &Context) -> anyhow::Result<Figures> {
+        figures(ctx, &self.exposures.rows, self.outcome_rows(), self.exposures.dropped())
     }
 
     fn outcome_rows(&self) -> Option<&DayRows> {
-        self.outcomes.as_ref().map(|Read { rows, .. }| rows)
+        self.outcomes.as_ref().map(|ReadDay { rows, .. }| rows)
     }
 }
 
@@ -87,9 +87,9 @@ fn settle(
 ) -> anyhow::Result<(Settled, Judged)> {
     let (Delivered { exposures, outcomes }, day) = (delivered, delivered.exposures.rows.day);
     if !judged.goes_on() && (verdict == Given::Now || !exposures.rows.is_empty()) {
-        keep_apart(ctx, &exposures.rows, delivered.outcome_rows(), &aside.hashes)?;
-        let outcomes = outcomes.as_ref().map(|outcomes| outcomes.kept_apart(ctx));
-        let settled = Settled { exposures: exposures.kept_apart(ctx), outcomes };
+        keep_refused(ctx, &exposures.rows, delivered.outcome_rows(), &aside.hashes)?;
+        let outcomes = outcomes.as_ref().map(|outcomes| outcomes.refused(ctx));
+        let settled = Settled { exposures: exposures.refused(ctx), outcomes };
         judged.write(ctx, aside.hashes, Given::Now)?;
         return Ok((settled, judged));
     }
@@ -97,7 +97,7 @@ fn settle(
     let outcomes = outcomes.as_ref().zip(aside.outcomes);
     let outcomes = outcomes.map(|(outcomes, pending)| outcomes.commit(ctx, pending)).transpose()?;
     if judged.goes_on() {
-        remove_apart(ctx, day)?;
+        remove_refused(ctx, day)?;
     } else {
         ctx.canonical().refused().unmark(day)?;
     }
@@ -109,9 +109,9 @@ fn settle(
 pub(crate) fn ingest(ctx: &Context, sources: &mut Sources<'_>, day: Day) -> anyhow::Result<Settled> {
     let step = Step::begin(&ctx.meter, "ingest", Window::ending_with(day, 1)?)?;
     let delivered = sources.read(day)?;
-    let Read { rows, source } = &delivered.exposures;
+    let ReadDay { rows, source } = &delivered.exposures;
     let aside = delivered.write(ctx)?;
-    let judged = Judged::new(ctx, day, delivered.look(ctx)?)?.of(ctx, &aside.hashes)?;
+    let judged = Judged::new(ctx, day, &delivered.figures(ctx)?)?.of(ctx, &aside.hashes)?;
     if let Err(refused) = judged.verdict(ctx, source.as_ref()) {
         if rows.is_empty() && ctx.canonical().exists(day)? {
             // What is there would be removed.
@@ -145,11 +145,11 @@ pub(crate) fn validate(ctx: &Context, day: Day, accept: Option<&str>) -> anyhow:
                 Some(_) => canonical.of(Stream::Outcomes).load(day, &ctx.budget)?,
                 None => None,
             };
-            look(ctx, rows, outcomes.as_ref().map(|(outcomes, _)| outcomes), dropped)?
+            figures(ctx, rows, outcomes.as_ref().map(|(outcomes, _)| outcomes), dropped)?
         }
-        None => Found { dropped, ..Found::default() },
+        None => Figures { dropped, ..Figures::default() },
     };
-    let mut judged = judge(ctx, day, found)?.of(ctx, &hashes)?;
+    let mut judged = judge(ctx, day, &found)?.of(ctx, &hashes)?;
     if let Some(reason) = accept.filter(|_| !judged.passed()) {
         // A day without data has a report from whoever has judged it, too.
         let was_ingested =
@@ -163,10 +163,10 @@ pub(crate) fn validate(ctx: &Context, day: Day, accept: Option<&str>) -> anyhow:
     // Before the data: what is in place is then never without the word that let it in.
     judged.write(ctx, hashes.clone(), Given::Now)?;
     match (&loaded, is_apart, verdict.is_ok()) {
-        (Some((rows, _)), true, true) => put_back(ctx, rows)?,
+        (Some((rows, _)), true, true) => restore(ctx, rows)?,
         (Some((rows, _)), false, false) => {
             let outcomes = canonical.of(Stream::Outcomes).load(day, &ctx.budget)?;
-            keep_apart(ctx, rows, outcomes.as_ref().map(|(outcomes, _)| outcomes), &hashes)?;
+            keep_refused(ctx, rows, outcomes.as_ref().map(|(outcomes, _)| outcomes), &hashes)?;
         }
         (Some(_), true, false) => remove_in_place(ctx, day, &hashes)?,
         _ => {}
@@ -221,7 +221,7 @@ pub(crate) fn run(
     thread::scope(|scope| {
         let to_write = delivered.clone();
         let writing = start(scope, move || to_write.write(ctx))?;
-        let judged = judge(ctx, day, delivered.look(ctx)?)?;
+        let judged = judge(ctx, day, &delivered.figures(ctx)?)?;
         let built = judged.passed().then(|| build(ctx, plan, cache, day));
         let aside = joined(writing)?;
         let judged = judged.of(ctx, &aside.hashes)?;
@@ -253,7 +253,7 @@ pub(crate) fn run(
         };
         let (Settled { exposures, outcomes }, validated) = settled;
         let (artifacts, publishing, stored) = stored?;
-        let published = publishing.finish(stored)?;
+        let published = publishing.finish(&stored)?;
         Ok(Ran { day, exposures, validated, outcomes, artifacts, published, signals: Vec::new() })
     })
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use recsys_core::canonical::{Changes, Counts, DayRows, Gathered, PendingDay, Reader};
+use recsys_core::canonical::{Changes, DayRows, EventReader, Gathered, PendingDay, ReadCounts};
 use recsys_core::database::{DatabaseError, Driver, ExposureCounts, ExposureQuery, Exposures, MissingTenant};
 use recsys_core::domain::limit::Limit;
 use recsys_core::domain::stream::Stream;
@@ -18,12 +18,12 @@ use serde::Serialize;
 
 use crate::config::{Config, PostgresSource, RawType};
 use crate::pipeline::context::Context;
-use crate::pipeline::quarantine::{self, QuarantineReport, aside, is_strict, quarantine};
+use crate::pipeline::quarantine::{self, QuarantineReport, bad_line_writer, is_strict, quarantine};
 use crate::pipeline::{database, refused};
 use crate::shell::error::JobError;
-use crate::watch::metrics::{Events, Record};
+use crate::watch::metrics::{EventMetrics, ScopeMetrics};
 use crate::watch::progress::Progress;
-use crate::watch::step::{Counts as StepCounts, Report, Step};
+use crate::watch::step::{Report, Step, StepCounts};
 
 /// What was found in a set of raw files.
 #[derive(Debug, Clone, Serialize)]
@@ -51,15 +51,15 @@ pub(crate) struct SourceReport {
 }
 
 impl SourceReport {
-    fn new(files: Vec<String>, counts: Counts) -> Self {
+    fn new(files: Vec<String>, counts: ReadCounts) -> Self {
         let outside = counts.outside();
-        let Counts { lines, foreign, outside: outside_days } = counts;
+        let ReadCounts { lines, foreign, outside: outside_days } = counts;
         let (invalid, is_of_a_day) = (QuarantineReport::default(), false);
         Self { files, lines, foreign, outside, outside_days, is_of_a_day, invalid, table: None }
     }
 
     /// The same of the files of one day, which should hold no other.
-    fn of_a_day(self, day: Day) -> Self {
+    fn for_day(self, day: Day) -> Self {
         if self.outside > 0 {
             let (files, events, of) = (self.files.join(", "), self.outside, self.days_outside());
             tracing::warn!(%day, files, events, of, "events of other days lie in the files of this one; they are left out");
@@ -110,8 +110,8 @@ impl Report for SourceReport {
         StepCounts { invalid, foreign, ..StepCounts::default() }
     }
 
-    fn measure(&self, record: &mut Record) {
-        record.add_events(Events { foreign: self.foreign, ..Events::default() });
+    fn measure(&self, metrics: &mut ScopeMetrics) {
+        metrics.add_events(EventMetrics { foreign: self.foreign, ..EventMetrics::default() });
     }
 }
 
@@ -132,9 +132,9 @@ pub(crate) struct IngestReport {
 }
 
 impl Report for IngestReport {
-    fn measure(&self, record: &mut Record) {
+    fn measure(&self, metrics: &mut ScopeMetrics) {
         let Self { events: kept, duplicates: duplicate, .. } = *self;
-        record.add_events(Events { kept, duplicate, ..Events::default() });
+        metrics.add_events(EventMetrics { kept, duplicate, ..EventMetrics::default() });
     }
 }
 
@@ -189,12 +189,12 @@ impl fmt::Display for StreamReport {
 
 /// The events of a day and stream, not written yet.
 #[derive(Debug, Clone)]
-pub(crate) struct Read {
+pub(crate) struct ReadDay {
     pub(crate) rows: DayRows,
     pub(crate) source: Option<SourceReport>,
 }
 
-impl Read {
+impl ReadDay {
     /// What was delivered and is not in the canonical data.
     pub(crate) fn dropped(&self) -> Dropped {
         // A flat file holds other days by right.
@@ -236,7 +236,7 @@ impl Read {
     }
 
     /// What became of the events where a gate has refused the day.
-    pub(crate) fn kept_apart(&self, ctx: &Context) -> StreamReport {
+    pub(crate) fn refused(&self, ctx: &Context) -> StreamReport {
         let Self { rows, source } = self;
         let (day, events, duplicates) = (rows.day, rows.len() as u64, rows.duplicates);
         let canonical = ctx.canonical().of(rows.stream);
@@ -251,7 +251,7 @@ impl Read {
 }
 
 /// Its parts are measured as they come: what was read counts even if the day fails.
-impl Report for Read {
+impl Report for ReadDay {
     fn counts(&self) -> StepCounts {
         let read = self.source.as_ref().map(Report::counts).unwrap_or_default();
         let (events, duplicates) = (Some(self.rows.len() as u64), Some(self.rows.duplicates));
@@ -262,9 +262,9 @@ impl Report for Read {
 /// What was delivered for a day, not written yet.
 #[derive(Debug, Clone)]
 pub(crate) struct Delivered {
-    pub(crate) exposures: Read,
+    pub(crate) exposures: ReadDay,
     /// None where they do not come from here.
-    pub(crate) outcomes: Option<Read>,
+    pub(crate) outcomes: Option<ReadDay>,
 }
 
 /// The raw events of the days of a range.
@@ -279,7 +279,7 @@ impl<'a> Sources<'a> {
     /// Opens the raw events of `days`.
     pub(crate) fn open(ctx: &'a Context, driver: &'a dyn Driver, days: &[Day]) -> anyhow::Result<Self> {
         if ctx.config.raw_source.r#type == RawType::Postgres {
-            let exposures = Ingest { ctx, stream: Stream::Exposures, source: Source::Table(driver) };
+            let exposures = Ingest { ctx, stream: Stream::Exposures, source: IngestSource::Table(driver) };
             return Ok(Self { exposures, outcomes: None });
         }
         let exposures = Ingest::open(ctx, Stream::Exposures, days)?;
@@ -299,11 +299,11 @@ impl<'a> Sources<'a> {
 struct Ingest<'a> {
     ctx: &'a Context,
     stream: Stream,
-    source: Source<'a>,
+    source: IngestSource<'a>,
 }
 
 #[derive(Debug)]
-enum Source<'a> {
+enum IngestSource<'a> {
     /// A flat file holds all days, so it is read once, when it is opened.
     Flat(Box<Flat>),
     /// Files by day are read as their day comes.
@@ -335,7 +335,7 @@ impl<'a> Ingest<'a> {
         let watched = progress.watch(&*store);
         let files = raw_files(ctx, &watched, stream)?.flat()?;
         let (false, &[first, ..], &[.., last]) = (files.is_empty(), days, days) else {
-            return Ok(Self { ctx, stream, source: Source::Days(store) });
+            return Ok(Self { ctx, stream, source: IngestSource::Days(store) });
         };
         for day in days {
             // Only worth a warning, so a file that cannot be opened is no failure.
@@ -343,39 +343,39 @@ impl<'a> Ingest<'a> {
                 tracing::warn!(%day, flat = %files[0].name, "the day's own raw file is not read: the flat file wins");
             }
         }
-        let aside = aside(ctx, &raw, &files);
+        let bad_lines = bad_line_writer(ctx, &raw, &files);
         let step = Step::begin(&ctx.meter, "ingest", format_args!("{first}_{}", last.next()?))?;
-        let (days, source, bad) = read(ctx, stream, &progress, files, (first, last), aside)?;
+        let (days, source, bad) = read(ctx, stream, &progress, files, (first, last), bad_lines)?;
         let flat = Flat { days, source: Some(source), bad };
         step.end(&flat);
-        Ok(Self { ctx, stream, source: Source::Flat(Box::new(flat)) })
+        Ok(Self { ctx, stream, source: IngestSource::Flat(Box::new(flat)) })
     }
 
     /// Reads one of the days, puts its bad lines into quarantine and checks that it may replace what is there. A day that
     /// cannot be taken is marked as refused.
-    fn read(&mut self, day: Day) -> anyhow::Result<Read> {
+    fn read(&mut self, day: Day) -> anyhow::Result<ReadDay> {
         self.read_day(day).inspect_err(|error| {
             // Of which day a flat file is bad nobody can tell.
-            if !matches!(self.source, Source::Flat(_)) {
+            if !matches!(self.source, IngestSource::Flat(_)) {
                 refused::mark_not_taken(self.ctx, day, error);
             }
         })
     }
 
-    fn read_day(&mut self, day: Day) -> anyhow::Result<Read> {
+    fn read_day(&mut self, day: Day) -> anyhow::Result<ReadDay> {
         let (rows, mut source, bad) = match &mut self.source {
-            Source::Flat(flat) => (flat.days.take(day)?, flat.source.take(), flat.bad.take()),
-            Source::Days(store) => {
+            IngestSource::Flat(flat) => (flat.days.take(day)?, flat.source.take(), flat.bad.take()),
+            IngestSource::Days(store) => {
                 let progress = Progress::begin();
                 let watched = progress.watch(&**store);
                 let raw = raw_files(self.ctx, &watched, self.stream)?;
                 let files = raw.day(day)?;
-                let aside = aside(self.ctx, &raw, &files);
+                let bad_lines = bad_line_writer(self.ctx, &raw, &files);
                 let (mut days, source, bad) =
-                    read(self.ctx, self.stream, &progress, files, (day, day), aside)?;
-                (days.take(day)?, Some(source.of_a_day(day)), bad)
+                    read(self.ctx, self.stream, &progress, files, (day, day), bad_lines)?;
+                (days.take(day)?, Some(source.for_day(day)), bad)
             }
-            Source::Table(driver) => {
+            IngestSource::Table(driver) => {
                 // A row is not a line that a producer wrote: one that is malformed is an error in any case.
                 let (mut days, source) = read_table(self.ctx, *driver, day)?;
                 (days.take(day)?, Some(source), None)
@@ -399,7 +399,7 @@ impl<'a> Ingest<'a> {
         if rows.is_empty() && validation.min_events > 0 && canonical.exists(day)? {
             return Err(Refused::Erasure { day, canonical: canonical.name(day) }.into());
         }
-        Ok(Read { rows, source })
+        Ok(ReadDay { rows, source })
     }
 }
 
@@ -425,7 +425,7 @@ fn read(
     progress: &Progress,
     files: Vec<LineFile>,
     (first, last): (Day, Day),
-    aside: Option<BadLineWriter>,
+    bad_lines: Option<BadLineWriter>,
 ) -> anyhow::Result<(Gathered, SourceReport, Option<BadLines>)> {
     let names: Vec<String> = files.iter().map(|file| file.name.clone()).collect();
     if names.len() > 1 {
@@ -436,14 +436,15 @@ fn read(
         );
     }
     let files = files.into_iter().map(|file| progress.count_lines(file)).collect();
-    let reader = Reader { stream, rules: rules(ctx), budget: &ctx.budget, aside: aside.as_ref() };
-    match (reader.gather(files, first, last), aside) {
-        (Ok((days, counts)), aside) => {
-            Ok((days, SourceReport::new(names, counts), aside.map(BadLineWriter::finish)))
+    let reader =
+        EventReader { stream, rules: rules(ctx), budget: &ctx.budget, bad_lines: bad_lines.as_ref() };
+    match (reader.gather(files, first, last), bad_lines) {
+        (Ok((days, counts)), bad_lines) => {
+            Ok((days, SourceReport::new(names, counts), bad_lines.map(BadLineWriter::finish)))
         }
-        (Err(LinesError::Hopeless { name, line, why }), Some(aside)) => {
+        (Err(LinesError::ExceededBound { name, line, why }), Some(bad_lines)) => {
             let at = quarantine::Stop { name, line, why };
-            Err(quarantine::stopped(ctx, stream, first, at, &aside.finish()))
+            Err(quarantine::stopped(ctx, stream, first, at, &bad_lines.finish()))
         }
         (Err(error), _) => Err(error.into()),
     }
@@ -456,7 +457,7 @@ fn rules(ctx: &Context) -> Rules<'_> {
 fn read_table(ctx: &Context, driver: &dyn Driver, day: Day) -> anyhow::Result<(Gathered, SourceReport)> {
     let Exposures { source, tally } = exposures(ctx, driver, day)?;
     let (name, progress) = (source.name().to_owned(), Progress::begin());
-    let reader = Reader { rules: rules(ctx), ..Reader::new(&ctx.scope, &ctx.budget) };
+    let reader = EventReader { rules: rules(ctx), ..EventReader::new(&ctx.scope, &ctx.budget) };
     let gathered = reader.gather_from(&mut progress.count_events(source), day, day);
     let (days, counts) = gathered.map_err(|error| match error {
         // A database says by itself what it was asked for.

@@ -11,7 +11,7 @@ pub(crate) mod database;
 pub(crate) mod day;
 pub(crate) mod day_hashes;
 pub(crate) mod ingest;
-pub(crate) mod met;
+pub(crate) mod known_scopes;
 pub(crate) mod publish;
 pub(crate) mod quarantine;
 pub(crate) mod refused;

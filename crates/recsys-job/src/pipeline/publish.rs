@@ -19,8 +19,8 @@ use crate::pipeline::context::{Context, by};
 use crate::shell::cli::PublishFlags;
 use crate::shell::error::JobError;
 use crate::shell::run_id;
-use crate::watch::metrics::{Artifact, Record};
-use crate::watch::step::{Counts, Meter, Report, Step};
+use crate::watch::metrics::{ArtifactMetrics, ScopeMetrics};
+use crate::watch::step::{Meter, Report, Step, StepCounts};
 
 /// What became of an artifact.
 #[derive(Debug, Clone, Serialize)]
@@ -73,19 +73,19 @@ impl PublishReport {
 }
 
 impl Report for PublishReport {
-    fn counts(&self) -> Counts {
-        Counts {
+    fn counts(&self) -> StepCounts {
+        StepCounts {
             artifacts: Some(self.current().count() as u64),
             rows: Some(self.current().map(|artifact| artifact.rows).sum()),
             bytes: Some(self.current().map(|artifact| artifact.bytes).sum()),
-            ..Counts::default()
+            ..StepCounts::default()
         }
     }
 
-    fn measure(&self, record: &mut Record) {
+    fn measure(&self, metrics: &mut ScopeMetrics) {
         for &OutcomeOfKind { kind, window, rows: items, bytes, .. } in self.current() {
-            record.set_artifact(kind, Artifact { items, bytes, skipped_sessions: None });
-            record.windows.insert(kind, window);
+            metrics.set_artifact(kind, ArtifactMetrics { items, bytes, skipped_sessions: None });
+            metrics.windows.insert(kind, window);
         }
     }
 }
@@ -168,15 +168,15 @@ impl<'a> Publishing<'a> {
     }
 
     /// Makes what was stored current.
-    pub(crate) fn finish(mut self, stored: Vec<Stored>) -> anyhow::Result<PublishReport> {
+    pub(crate) fn finish(mut self, stored: &[Stored]) -> anyhow::Result<PublishReport> {
         self.ctx.published.warn_of_collisions();
         self.publisher.change.now = self.ctx.clock.now();
         self.publisher.change.horizon = self.ctx.clock.horizon();
         let ctx = self.ctx;
         interrupt::check()?;
-        let Published { fates, manifest, swapped, current, held } =
-            self.publisher.finish(&ctx.scope, &stored)?;
-        let artifacts = stored.iter().zip(fates).map(|(stored, fate)| {
+        let Published { outcomes, manifest, swapped, current, held } =
+            self.publisher.finish(&ctx.scope, stored)?;
+        let artifacts = stored.iter().zip(outcomes).map(|(stored, fate)| {
             let Descriptor { key: ArtifactKey { kind, window, .. }, build, rows, bytes } =
                 stored.descriptor();
             let (kind, window, version) = (*kind, *window, build.version.clone());

@@ -6,7 +6,7 @@ use recsys_core::domain::stream::Stream;
 use recsys_core::domain::window::Day;
 use recsys_core::input::lines::LineFile;
 use recsys_core::input::quarantine::{
-    BadLineWriter, BadLines, Bounds, Hopeless, Quarantine, Stopped, TooManyInvalid, ratio,
+    BadLineWriter, BadLines, Bounds, ExceededBound, Quarantine, Stopped, TooManyInvalid, ratio,
 };
 use recsys_core::input::raw::Raw;
 use recsys_core::storage::Replaced;
@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::pipeline::context::Context;
 use crate::shell::error::one_line;
-use crate::watch::metrics::{Events, Record};
+use crate::watch::metrics::{EventMetrics, ScopeMetrics};
 use crate::watch::step::Report;
 
 /// The bad lines among those that were read.
@@ -52,13 +52,13 @@ impl fmt::Display for QuarantineReport {
 }
 
 impl Report for QuarantineReport {
-    fn measure(&self, record: &mut Record) {
-        record.add_events(Events { invalid: self.invalid, ..Events::default() });
+    fn measure(&self, metrics: &mut ScopeMetrics) {
+        metrics.add_events(EventMetrics { invalid: self.invalid, ..EventMetrics::default() });
     }
 }
 
 /// Where the bad lines of `files` go while they are read; none when the first of them is to stop the job.
-pub(crate) fn aside(ctx: &Context, raw: &Raw<'_>, files: &[LineFile]) -> Option<BadLineWriter> {
+pub(crate) fn bad_line_writer(ctx: &Context, raw: &Raw<'_>, files: &[LineFile]) -> Option<BadLineWriter> {
     if is_strict(ctx) {
         return None;
     }
@@ -78,7 +78,7 @@ pub(crate) fn is_strict(ctx: &Context) -> bool {
 pub(crate) struct Stop {
     pub(crate) name: String,
     pub(crate) line: u64,
-    pub(crate) why: Hopeless,
+    pub(crate) why: ExceededBound,
 }
 
 /// Puts the bad lines that were read until reading was stopped in place of those that the quarantine file of `day` held

@@ -16,7 +16,7 @@ use crate::shell::error::{Exit, JobError, exit, one_line};
 /// Keeps a day apart that a gate has refused, with the outcomes that came with it. What was good before stays where it is,
 /// unless it is the very data that was refused: a gate may be stricter than the one that let it in. A day without events has
 /// nothing to keep.
-pub(crate) fn keep_apart(
+pub(crate) fn keep_refused(
     ctx: &Context,
     rows: &DayRows,
     outcomes: Option<&DayRows>,
@@ -65,7 +65,7 @@ pub(crate) fn mark_not_taken(ctx: &Context, day: Day, error: &anyhow::Error) {
 
 /// Puts a day in place that was kept apart, with its outcomes: it has none where none were kept apart with it. A table says
 /// nothing of outcomes, so those that are in place stay.
-pub(crate) fn put_back(ctx: &Context, rows: &DayRows) -> anyhow::Result<()> {
+pub(crate) fn restore(ctx: &Context, rows: &DayRows) -> anyhow::Result<()> {
     let (day, canonical) = (rows.day, ctx.canonical());
     match canonical.refused().of(Stream::Outcomes).load(day, &ctx.budget)? {
         Some((outcomes, _)) => drop(canonical.write(&outcomes)?.commit()?),
@@ -73,11 +73,11 @@ pub(crate) fn put_back(ctx: &Context, rows: &DayRows) -> anyhow::Result<()> {
         None => drop(canonical.of(Stream::Outcomes).remove(day)?),
     }
     canonical.write(rows)?.commit()?;
-    remove_apart(ctx, day)
+    remove_refused(ctx, day)
 }
 
 /// Removes what was kept apart of a day, which is in its place now.
-pub(crate) fn remove_apart(ctx: &Context, day: Day) -> anyhow::Result<()> {
+pub(crate) fn remove_refused(ctx: &Context, day: Day) -> anyhow::Result<()> {
     let refused = ctx.canonical().refused();
     if refused.exists(day)? {
         // The exposures last: by them this is found out again where it breaks off.

@@ -1,6 +1,6 @@
 //! `recsys-pipelines run`: every stage, day by day, each day published before the next one begins.
 
-use recsys_core::artifact::{Kind, Source};
+use recsys_core::artifact::{BuiltFrom, Kind};
 use recsys_core::database::Driver;
 use recsys_core::domain::limit::Limit;
 use recsys_core::domain::stream::Stream;
@@ -14,7 +14,7 @@ use crate::config::{Config, RawType};
 use crate::pipeline::build::{ArtifactReport, Plan};
 use crate::pipeline::checkpoint;
 use crate::pipeline::context::Context;
-use crate::pipeline::database::Target;
+use crate::pipeline::database::DatabaseTarget;
 use crate::pipeline::day;
 use crate::pipeline::ingest::{Sources, StreamReport};
 use crate::pipeline::publish::check_held;
@@ -39,11 +39,11 @@ pub(crate) fn run(flags: &RunJob, run: &Run, driver: &dyn Driver) -> anyhow::Res
         return summary.end(Ok(()));
     }
     let kinds = &ctx.config.artifact_kinds;
-    let from_catalog = kinds.iter().any(|kind| kind.source() == Source::Catalog);
+    let from_catalog = kinds.iter().any(|kind| kind.built_from() == BuiltFrom::Catalog);
     let catalog = if from_catalog { ctx.catalog(None, None)? } else { Catalog::default() };
     let plan = Plan { kinds, args: &flags.artifacts, catalog: &catalog };
     let signal_kinds: Vec<Kind> = signals::KINDS.into_iter().filter(|kind| kinds.contains(kind)).collect();
-    let target = Target::configured(&ctx, driver).filter(|_| !signal_kinds.is_empty());
+    let target = DatabaseTarget::configured(&ctx, driver).filter(|_| !signal_kinds.is_empty());
     if let Some(target) = &target {
         // Before any work: a wrong password is found out at once.
         target.check()?;

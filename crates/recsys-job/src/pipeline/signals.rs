@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use recsys_core::artifact::{Artifact, ArtifactKey, Encoded, Kind, Payload};
-use recsys_core::database::{Emptying, ItemScore, Mode, PairScore, SignalTarget, Signals, Written};
+use recsys_core::database::{Emptying, ItemSignal, Mode, PairSignal, SignalTarget, Signals, Written};
 use recsys_core::domain::window::{Day, Window};
 use recsys_core::input::catalog::Catalog;
 use recsys_core::publish::Checked;
@@ -15,10 +15,10 @@ use serde::Serialize;
 
 use crate::pipeline::build::{Plan, artifact_key, build_complete};
 use crate::pipeline::context::Context;
-use crate::pipeline::database::Target;
+use crate::pipeline::database::DatabaseTarget;
 use crate::shell::cli::ArtifactArgs;
 use crate::shell::error::JobError;
-use crate::watch::step::{Counts, Report, Step};
+use crate::watch::step::{Report, Step, StepCounts};
 
 /// The kinds that become rows.
 pub(crate) const KINDS: [Kind; 2] = [Kind::Popularity, Kind::Cooc];
@@ -36,8 +36,8 @@ pub(crate) struct SignalReport {
 }
 
 impl Report for [SignalReport] {
-    fn counts(&self) -> Counts {
-        Counts { artifacts: Some(self.len() as u64), ..Counts::default() }
+    fn counts(&self) -> StepCounts {
+        StepCounts { artifacts: Some(self.len() as u64), ..StepCounts::default() }
     }
 }
 
@@ -78,7 +78,7 @@ struct Found {
 /// Makes the rows of a day exactly those of the day's artifacts of `kinds`, in one transaction.
 pub(crate) fn write_signals(
     ctx: &Context,
-    target: &Target<'_>,
+    target: &DatabaseTarget<'_>,
     args: &ArtifactArgs,
     kinds: &[Kind],
     day: Day,
@@ -95,12 +95,12 @@ pub(crate) fn write_signals(
         match &artifact.payload {
             Payload::Popularity(items) => {
                 let rows =
-                    items.iter().map(|item| ItemScore { item_id: &item.item_id, score: score(item.count) });
+                    items.iter().map(|item| ItemSignal { item_id: &item.item_id, score: score(item.count) });
                 signals.popularity = Some(Box::new(rows));
             }
             Payload::Cooc(rows) => {
                 let pairs = rows.iter().flat_map(|row| {
-                    row.items.iter().map(|item| PairScore {
+                    row.items.iter().map(|item| PairSignal {
                         item_id: &row.item_id,
                         neighbor_id: &item.item_id,
                         score: score(item.count),

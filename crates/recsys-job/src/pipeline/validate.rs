@@ -5,7 +5,7 @@ use std::fmt;
 use recsys_core::canonical::DayRows;
 use recsys_core::domain::window::{Day, Window};
 use recsys_core::gate::day_report::{Accepted, DayReport, Verdict};
-use recsys_core::gate::{Check, DayCounts, Delivered, Dropped, Found, Past, Validation};
+use recsys_core::gate::{Check, DayCounts, Delivered, Dropped, Figures, Past, Validation};
 use recsys_core::threads::interrupt;
 use serde::Serialize;
 
@@ -14,10 +14,10 @@ use crate::pipeline::build::no_table;
 use crate::pipeline::context::{Context, by};
 use crate::pipeline::day_hashes::DayHashes;
 use crate::pipeline::ingest::SourceReport;
-use crate::pipeline::met;
-use crate::shell::error::{JobError, Known};
-use crate::watch::metrics::Record;
-use crate::watch::step::{Counts, Report, Step};
+use crate::pipeline::known_scopes;
+use crate::shell::error::{JobError, KnownScopes};
+use crate::watch::metrics::ScopeMetrics;
+use crate::watch::step::{Report, Step, StepCounts};
 
 /// What was found in a day, and what the gates make of it.
 #[derive(Debug, Serialize)]
@@ -57,20 +57,20 @@ impl fmt::Display for Judged {
 }
 
 /// Looks at a day as gates do.
-pub(crate) fn look(
+pub(crate) fn figures(
     ctx: &Context,
     exposures: &DayRows,
     outcomes: Option<&DayRows>,
     dropped: Dropped,
-) -> anyhow::Result<Found> {
+) -> anyhow::Result<Figures> {
     let Config { weights, limits, validation, .. } = &ctx.config;
     let window = Window::ending_with(exposures.day, 1)?;
     let delivered = Delivered { exposures, outcomes, dropped, weights: *weights, limits };
-    validation.look(delivered, &ctx.budget).map_err(|error| no_table(window, error))
+    validation.figures(delivered, &ctx.budget).map_err(|error| no_table(window, error))
 }
 
 /// Judges a day as a step of its own.
-pub(crate) fn judge(ctx: &Context, day: Day, found: Found) -> anyhow::Result<Judged> {
+pub(crate) fn judge(ctx: &Context, day: Day, found: &Figures) -> anyhow::Result<Judged> {
     let step = Step::begin(&ctx.meter, "validate", Window::ending_with(day, 1)?)?;
     let judged = Judged::new(ctx, day, found)?;
     step.end(&judged);
@@ -78,21 +78,21 @@ pub(crate) fn judge(ctx: &Context, day: Day, found: Found) -> anyhow::Result<Jud
 }
 
 impl Report for Judged {
-    fn counts(&self) -> Counts {
-        Counts { events: Some(self.counts.events), duplicates: self.duplicates, ..Counts::default() }
+    fn counts(&self) -> StepCounts {
+        StepCounts { events: Some(self.counts.events), duplicates: self.duplicates, ..StepCounts::default() }
     }
 
-    fn measure(&self, record: &mut Record) {
-        record.set_volume(&self.counts, &self.past);
+    fn measure(&self, metrics: &mut ScopeMetrics) {
+        metrics.set_volume(&self.counts, &self.past);
     }
 }
 
 impl Judged {
     /// Judges a day.
-    pub(crate) fn new(ctx: &Context, day: Day, found: Found) -> anyhow::Result<Self> {
+    pub(crate) fn new(ctx: &Context, day: Day, found: &Figures) -> anyhow::Result<Self> {
         let past = past(ctx, day)?;
-        let checks = ctx.config.validation.judge(&found, &past);
-        let Found { counts, dropped: Dropped { duplicates, outside }, .. } = found;
+        let checks = ctx.config.validation.judge(found, &past);
+        let Figures { counts, dropped: Dropped { duplicates, outside }, .. } = found.clone();
         let report = ctx.reports().name(day);
         Ok(Self { day, counts, duplicates, outside, past, checks, accepted: None, report })
     }
@@ -144,11 +144,12 @@ impl Judged {
         let is_met = source.is_some_and(SourceReport::has_outside);
         let source = source.map(SourceReport::found);
         let has_events = self.counts.events > 0;
-        let apart = || format!("kept apart as {}", ctx.canonical().refused().name(self.day));
-        let found: Vec<String> = source.into_iter().chain(has_events.then(apart)).collect();
+        let refused_file = || format!("kept apart as {}", ctx.canonical().refused().name(self.day));
+        let found: Vec<String> = source.into_iter().chain(has_events.then(refused_file)).collect();
         let found = (!found.is_empty()).then(|| found.join("; "));
         ctx.config.validation.verdict(self.day, &self.checks, found).map_err(|refused| {
-            let others = if has_events || is_met { Known::default() } else { met::others(ctx) };
+            let others =
+                if has_events || is_met { KnownScopes::default() } else { known_scopes::others(ctx) };
             if others.is_empty() { refused.into() } else { JobError::NotMet { refused, others }.into() }
         })
     }

@@ -38,7 +38,7 @@ pub(crate) enum JobError {
     Usage(String),
     /// The same of a day without one event, where the raw events are of others.
     #[error("{refused}; the raw events have none of that tenant and surface{others}")]
-    NotMet { refused: Refused, others: Known },
+    NotMet { refused: Refused, others: KnownScopes },
     /// The weights of a window's events add up to more than can be counted.
     #[error("window {window}")]
     Heavy { window: Window, source: TooHeavy },
@@ -103,9 +103,9 @@ pub(crate) enum JobError {
 
 /// Tenants and surfaces that there are, for whoever has asked for another one.
 #[derive(Debug, Default)]
-pub(crate) struct Known(pub(crate) Vec<String>);
+pub(crate) struct KnownScopes(pub(crate) Vec<String>);
 
-impl Known {
+impl KnownScopes {
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -114,7 +114,7 @@ impl Known {
 /// Names that a message lists.
 const MOST_NAMES: usize = 10;
 
-impl fmt::Display for Known {
+impl fmt::Display for KnownScopes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
             return Ok(());
@@ -243,7 +243,7 @@ mod tests {
 
     /// Errors that never end a job by themselves: another error holds them, they lie in an I/O error, or they are of flags.
     const PARTS: &[&str] = &[
-        "Broken",
+        "CorruptFile",
         "DocumentError",
         "Defect",
         "IdError",
@@ -251,7 +251,7 @@ mod tests {
         "InitError",
         "Interrupted",
         "DsnError",
-        "Hopeless",
+        "ExceededBound",
         "LineError",
         "NoFraction",
         "NoShare",

@@ -10,7 +10,7 @@ use std::io;
 use jiff::Timestamp;
 use recsys_core::domain::id::Scope;
 use recsys_core::encoding::json;
-use recsys_core::storage::{BucketFault, Condition, Store, StoreError, layout};
+use recsys_core::storage::{BucketError, Condition, Store, StoreError, layout};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, ConfigError};
@@ -81,7 +81,7 @@ fn is_worth_noting(error: &anyhow::Error) -> bool {
     let is_usage = error.is::<ConfigError>()
         || matches!(error.downcast_ref(), Some(JobError::Usage(_) | JobError::NotIngested(_)));
     let is_fault =
-        |error: &io::Error| error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<BucketFault>);
+        |error: &io::Error| error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<BucketError>);
     let is_of_a_service = || error.chain().any(|cause| cause.downcast_ref().is_some_and(is_fault));
     !is_usage && !is_interruption(error) && (exit(error) != Exit::Failure || !is_of_a_service())
 }

@@ -91,7 +91,7 @@ impl Post {
         let attempts = attempt.retry(delays.with_max_times(RETRIES)).sleep(tokio::time::sleep).when(worth_it);
         let tries = u32::try_from(RETRIES + 1).unwrap_or(u32::MAX);
         let longest = self.timeout.saturating_mul(tries);
-        runtime.block_on(Silence::default().told(self.to, longest, attempts))
+        runtime.block_on(Silence::default().watch(self.to, longest, attempts))
     }
 }
 

@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use recsys_core::artifact::Kind;
 use recsys_core::input::lines::LineFile;
-use recsys_core::input::source::{EventBatch, Source};
+use recsys_core::input::source::{EventBatch, EventSource};
 use recsys_core::storage::{Pending, PendingWrite, Store, StoreError};
 
 /// Delay before the bar appears.
-const PATIENCE: Duration = Duration::from_secs(2);
+const SHOW_AFTER: Duration = Duration::from_secs(2);
 const REDRAW: Duration = Duration::from_millis(200);
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
@@ -31,20 +31,20 @@ struct Seen {
 
 /// Background thread that shows progress until it is dropped.
 #[derive(Debug)]
-struct Shower {
+struct ProgressThread {
     /// Dropped to end the thread.
     end: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Shower {
+impl ProgressThread {
     /// `draw` runs on a terminal, `log` otherwise.
     fn begin(draw: impl FnMut() + Send + 'static, log: impl FnMut() + Send + 'static) -> Self {
         let (end, ended) = channel::<()>();
         // If no thread can be started, nothing is shown.
         let thread = thread::Builder::new().spawn(move || {
             let (mut show, mut wait, then): (Box<dyn FnMut()>, _, _) = if io::stderr().is_terminal() {
-                (Box::new(draw), PATIENCE, REDRAW)
+                (Box::new(draw), SHOW_AFTER, REDRAW)
             } else {
                 (Box::new(log), LOG_EVERY, LOG_EVERY)
             };
@@ -57,7 +57,7 @@ impl Shower {
     }
 }
 
-impl Drop for Shower {
+impl Drop for ProgressThread {
     fn drop(&mut self) {
         self.end = None;
         if let Some(thread) = self.thread.take() {
@@ -71,7 +71,7 @@ impl Drop for Shower {
 #[derive(Debug)]
 pub(crate) struct Progress {
     seen: Arc<Seen>,
-    _shower: Shower,
+    _thread: ProgressThread,
 }
 
 impl Progress {
@@ -81,8 +81,8 @@ impl Progress {
         let (drawn, logged, begun) = (Arc::clone(&seen), Arc::clone(&seen), Instant::now());
         let mut shown = None;
         let draw = move || draw(shown.get_or_insert_with(bar), &drawn, begun);
-        let shower = Shower::begin(draw, move || log(&logged, begun));
-        Self { seen, _shower: shower }
+        let thread = ProgressThread::begin(draw, move || log(&logged, begun));
+        Self { seen, _thread: thread }
     }
 
     /// Wraps a store of compressed or plain files; counts the bytes read.
@@ -107,18 +107,18 @@ impl Progress {
     }
 
     /// Wraps a source; counts its events.
-    pub(crate) fn count_events(&self, source: Box<dyn Source>) -> CountingSource {
+    pub(crate) fn count_events(&self, source: Box<dyn EventSource>) -> CountingSource {
         CountingSource { source, seen: Arc::clone(&self.seen) }
     }
 }
 
 /// A source that counts its events.
 pub(crate) struct CountingSource {
-    source: Box<dyn Source>,
+    source: Box<dyn EventSource>,
     seen: Arc<Seen>,
 }
 
-impl Source for CountingSource {
+impl EventSource for CountingSource {
     fn name(&self) -> &str {
         self.source.name()
     }
@@ -135,7 +135,7 @@ impl Source for CountingSource {
 /// Progress of building, without a total; shown until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Building {
-    _shower: Shower,
+    _thread: ProgressThread,
 }
 
 impl Building {
@@ -155,7 +155,7 @@ impl Building {
             spinner.tick();
         };
         let log = move || tracing::info!(%kinds, seconds = begun.elapsed().as_secs(), "building");
-        Self { _shower: Shower::begin(draw, log) }
+        Self { _thread: ProgressThread::begin(draw, log) }
     }
 }
 

@@ -10,7 +10,7 @@ use recsys_core::domain::id::Scope;
 use recsys_core::publish::{self, Manifest};
 use recsys_core::threads::interrupt::{self, Interrupted};
 
-use crate::watch::metrics::{Record, Records, Run};
+use crate::watch::metrics::{MetricsByScope, Run, ScopeMetrics};
 
 /// Names of steps in logs and metrics.
 pub(crate) const STEPS: [&str; 7] =
@@ -18,7 +18,7 @@ pub(crate) const STEPS: [&str; 7] =
 
 /// Amounts that a step processed, as far as known.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Counts {
+pub(crate) struct StepCounts {
     pub(crate) events: Option<u64>,
     pub(crate) duplicates: Option<u64>,
     pub(crate) invalid: Option<u64>,
@@ -31,25 +31,25 @@ pub(crate) struct Counts {
 /// What a step did, or a part of it. People see its `Display`, and `--json` its `Serialize`.
 pub(crate) trait Report {
     /// Amounts for the log line at the end of the step.
-    fn counts(&self) -> Counts {
-        Counts::default()
+    fn counts(&self) -> StepCounts {
+        StepCounts::default()
     }
 
     /// Puts what it says into the metrics of its scope.
-    fn measure(&self, _record: &mut Record) {}
+    fn measure(&self, _metrics: &mut ScopeMetrics) {}
 }
 
 /// A manifest that is current.
 impl Report for Manifest {
-    fn measure(&self, record: &mut Record) {
-        record.manifest_updated = Some(self.updated_at);
+    fn measure(&self, metrics: &mut ScopeMetrics) {
+        metrics.manifest_updated = Some(self.updated_at);
     }
 }
 
 /// The record of an artifact that is current.
 impl Report for publish::Record {
-    fn measure(&self, record: &mut Record) {
-        record.windows.insert(self.kind, self.window);
+    fn measure(&self, metrics: &mut ScopeMetrics) {
+        metrics.windows.insert(self.kind, self.window);
     }
 }
 
@@ -57,21 +57,21 @@ impl Report for publish::Record {
 #[derive(Debug, Clone)]
 pub(crate) struct Meter {
     pub(crate) scope: Scope,
-    records: Arc<Mutex<Records>>,
+    metrics: Arc<Mutex<MetricsByScope>>,
 }
 
 impl Meter {
     pub(crate) fn new(run: &Run, scope: Scope) -> Self {
-        Self { scope, records: Arc::clone(&run.records) }
+        Self { scope, metrics: Arc::clone(&run.metrics) }
     }
 
     /// Takes in a report that ends no step of its own.
     pub(crate) fn add(&self, report: &(impl Report + ?Sized)) {
-        self.update(|record| report.measure(record));
+        self.update(|metrics| report.measure(metrics));
     }
 
-    pub(crate) fn update(&self, note: impl FnOnce(&mut Record)) {
-        note(self.records.lock().entry(self.scope.clone()).or_default());
+    pub(crate) fn update(&self, note: impl FnOnce(&mut ScopeMetrics)) {
+        note(self.metrics.lock().entry(self.scope.clone()).or_default());
     }
 }
 
@@ -82,7 +82,7 @@ pub(crate) struct Step {
     meter: Meter,
     window: String,
     begun: Instant,
-    done: Option<Counts>,
+    done: Option<StepCounts>,
 }
 
 impl Step {
@@ -118,12 +118,12 @@ impl Drop for Step {
         let Scope { tenant, surface } = &meter.scope;
         let took = begun.elapsed();
         let outcome = if done.is_some() { "done" } else { "failed" };
-        let Counts { events, duplicates, invalid, foreign, artifacts, rows, bytes } =
+        let StepCounts { events, duplicates, invalid, foreign, artifacts, rows, bytes } =
             done.unwrap_or_default();
         tracing::info!(
             step = *name, %tenant, %surface, window, outcome, seconds = took.as_secs_f64(),
             events, duplicates, invalid, foreign, artifacts, rows, bytes, "step ends"
         );
-        meter.update(|record| record.add_step(name, took));
+        meter.update(|metrics| metrics.add_step(name, took));
     }
 }

@@ -4,13 +4,13 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use recsys_core::database::{MissingTenant, TableNames, Timeouts};
+use recsys_core::database::{DatabaseTimeouts, MissingTenant, TableNames};
 use recsys_core::domain::class::Class;
-use recsys_testkit::patience::LIMIT;
 use recsys_testkit::postgres::Database;
+use recsys_testkit::process::LIMIT;
 use recsys_testkit::scope::scope;
 
-use crate::{PATIENCE, assert_fails, cut_off, open, prepared, try_open};
+use crate::{TIMEOUTS, assert_fails, cut_off, open, prepared, try_open};
 
 fn with_password(url: &str, password: &str) -> String {
     let (start, rest) = url.split_once('@').unwrap();
@@ -22,9 +22,9 @@ fn with_password(url: &str, password: &str) -> String {
 fn a_wrong_password_is_refused_at_once() {
     let database = Database::new();
     let begun = Instant::now();
-    let patience = Timeouts { connect: Duration::from_mins(1), statement: None };
-    let error = try_open(&with_password(&database.url(), "hunter2"), patience).unwrap_err();
-    assert!(begun.elapsed() < patience.connect, "it was tried again");
+    let timeouts = DatabaseTimeouts { connect: Duration::from_mins(1), statement: None };
+    let error = try_open(&with_password(&database.url(), "hunter2"), timeouts).unwrap_err();
+    assert!(begun.elapsed() < timeouts.connect, "it was tried again");
     let server = format!("cannot connect to database {:?} at 127.0.0.1:", database.name());
     assert_fails(&database, &error, Class::Usage, &[&server, "password authentication failed", "check user"]);
 }
@@ -33,7 +33,7 @@ fn a_wrong_password_is_refused_at_once() {
 fn a_missing_database_is_refused() {
     let database = Database::new();
     let url = database.url().replace(database.name(), "nowhere");
-    let error = try_open(&url, PATIENCE).unwrap_err();
+    let error = try_open(&url, TIMEOUTS).unwrap_err();
     assert_fails(
         &database,
         &error,
@@ -49,9 +49,9 @@ fn a_server_that_is_down_is_tried_again_as_long_as_is_said() {
     let url = format!("postgres://u:hunter2@{free}/shop");
     for seconds in [0, 1] {
         let begun = Instant::now();
-        let patience = Timeouts { connect: Duration::from_secs(seconds), statement: None };
-        let error = try_open(&url, patience).unwrap_err();
-        assert!((patience.connect..LIMIT).contains(&begun.elapsed()));
+        let timeouts = DatabaseTimeouts { connect: Duration::from_secs(seconds), statement: None };
+        let error = try_open(&url, timeouts).unwrap_err();
+        assert!((timeouts.connect..LIMIT).contains(&begun.elapsed()));
         let server = format!("database \"shop\" at {free}: nobody answers");
         assert_fails(&database, &error, Class::Transient, &[&server, "refused"]);
     }
@@ -73,8 +73,8 @@ fn a_server_that_comes_up_is_found() {
         std::thread::spawn(move || std::io::copy(&mut one, &mut other));
         let _ = std::io::copy(&mut &server, &mut &client);
     });
-    let patience = Timeouts { connect: LIMIT, statement: None };
-    assert!(try_open(&url, patience).is_ok());
+    let timeouts = DatabaseTimeouts { connect: LIMIT, statement: None };
+    assert!(try_open(&url, timeouts).is_ok());
 }
 
 #[test]
@@ -82,8 +82,8 @@ fn a_server_that_says_nothing_is_given_up() {
     let database = Database::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("postgres://u:hunter2@{}/d?connect_timeout=1", listener.local_addr().unwrap());
-    let patience = Timeouts { connect: Duration::ZERO, statement: None };
-    let error = try_open(&url, patience).unwrap_err();
+    let timeouts = DatabaseTimeouts { connect: Duration::ZERO, statement: None };
+    let error = try_open(&url, timeouts).unwrap_err();
     assert_fails(&database, &error, Class::Transient, &["no answer within 1 s"]);
 }
 
@@ -97,19 +97,19 @@ fn something_else_than_postgres_is_one_line() {
             let _ = client.unwrap().write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
         }
     });
-    let patience = Timeouts { connect: Duration::ZERO, statement: None };
-    assert_fails(&database, &try_open(&url, patience).unwrap_err(), Class::Transient, &["database \"d\""]);
+    let timeouts = DatabaseTimeouts { connect: Duration::ZERO, statement: None };
+    assert_fails(&database, &try_open(&url, timeouts).unwrap_err(), Class::Transient, &["database \"d\""]);
 }
 
 #[test]
 fn tls_that_the_server_lacks_is_refused_and_not_done_without() {
     let database = Database::new();
     for mode in ["require", "verify-ca", "verify-full"] {
-        let error = try_open(&format!("{}?sslmode={mode}", database.url()), PATIENCE).unwrap_err();
+        let error = try_open(&format!("{}?sslmode={mode}", database.url()), TIMEOUTS).unwrap_err();
         assert_fails(&database, &error, Class::Usage, &["no secure connection", "sslmode"]);
     }
     for mode in ["disable", "prefer"] {
-        assert!(try_open(&format!("{}?sslmode={mode}", database.url()), PATIENCE).is_ok(), "{mode}");
+        assert!(try_open(&format!("{}?sslmode={mode}", database.url()), TIMEOUTS).is_ok(), "{mode}");
     }
 }
 
@@ -123,22 +123,22 @@ fn the_server_knows_who_is_there() {
     assert_eq!(format!("{connection:?}").matches(database.name()).count(), 1);
     assert!(!format!("{connection:?}").contains("recsys:"));
     drop(connection);
-    let _named = try_open(&format!("{}?application_name=mine", database.url()), PATIENCE).unwrap();
+    let _named = try_open(&format!("{}?application_name=mine", database.url()), TIMEOUTS).unwrap();
     assert!(database.lines(of_this).contains(&"mine".to_owned()));
 }
 
 #[test]
 fn a_statement_ends_with_its_time() {
     let (database, _) = prepared();
-    let patience = Timeouts { statement: Some(Duration::from_millis(300)), ..PATIENCE };
-    let mut connection = try_open(&database.url(), patience).unwrap();
+    let timeouts = DatabaseTimeouts { statement: Some(Duration::from_millis(300)), ..TIMEOUTS };
+    let mut connection = try_open(&database.url(), timeouts).unwrap();
     let tenants = TableNames::default().tenants;
     // Somebody else holds the table.
     let _held = database.hold("lock table tenants");
     let error = connection.tenant(&tenants, &scope().tenant, MissingTenant::Refuse).unwrap_err();
     let parts = ["statement timeout", "statement_timeout_s", "tenants"];
     assert_fails(&database, &error, Class::Transient, &parts);
-    assert!(try_open(&database.url(), patience).is_ok());
+    assert!(try_open(&database.url(), timeouts).is_ok());
 }
 
 #[test]

@@ -4,17 +4,19 @@ use std::io;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use recsys_core::database::{ExposureCounts, ExposureQuery, TableName, Tally, TenantId, Timeouts};
+use recsys_core::database::{
+    DatabaseTimeouts, ExposureCounts, ExposureQuery, SharedCounts, TableName, TenantId,
+};
 use recsys_core::domain::class::Class;
 use recsys_core::domain::window::Window;
-use recsys_core::input::event::Unchecked;
-use recsys_core::input::source::{EventBatch, Source};
+use recsys_core::input::event::UncheckedExposure;
+use recsys_core::input::source::{EventBatch, EventSource};
 use recsys_postgres::PostgresError;
-use recsys_testkit::patience::wait_until;
 use recsys_testkit::postgres::Database;
+use recsys_testkit::process::wait_until;
 use recsys_testkit::scope::scope;
 
-use crate::{DEMO, OTHER, PATIENCE, assert_fails, cut_off, day, open, prepared, try_open};
+use crate::{DEMO, OTHER, TIMEOUTS, assert_fails, cut_off, day, open, prepared, try_open};
 
 fn window(last: &str, days: u32) -> Window {
     Window::ending_with(day(last), days).unwrap()
@@ -23,25 +25,25 @@ fn window(last: &str, days: u32) -> Window {
 fn begin(
     database: &Database,
     tenant: &TenantId,
-    patience: Timeouts,
+    timeouts: DatabaseTimeouts,
     window: Window,
-) -> Result<(Box<dyn Source>, Tally), PostgresError> {
+) -> Result<(Box<dyn EventSource>, SharedCounts), PostgresError> {
     let table = TableName::known("exposure_events");
     let query = ExposureQuery { table: &table, tenant, scope: &scope(), window };
-    let exposures = try_open(&database.url(), patience)?.exposures(query)?;
+    let exposures = try_open(&database.url(), timeouts)?.exposures(query)?;
     assert_eq!(exposures.source.name(), "exposure_events");
     Ok((exposures.source, exposures.tally))
 }
 
 /// The events that are left, each as text.
-fn rest(source: &mut dyn Source) -> io::Result<Vec<String>> {
+fn rest(source: &mut dyn EventSource) -> io::Result<Vec<String>> {
     let (mut events, mut batch) = (Vec::new(), EventBatch::default());
     while source.next_batch(&mut batch)? {
         events.extend(batch.events().map(|event| {
-            let Unchecked { ts, tenant, surface, segment, user_id, session_id, .. } = event;
+            let UncheckedExposure { ts, tenant, surface, segment, user_id, session_id, .. } = event;
             let time = Timestamp::from_nanosecond(ts.into()).unwrap();
             assert_eq!((tenant, surface), (Some("demo"), Some("home")));
-            let Unchecked { request_id, item_id, rank, .. } = event;
+            let UncheckedExposure { request_id, item_id, rank, .. } = event;
             let texts = [segment, user_id, session_id, request_id, item_id];
             format!("{time} {} {rank:?}", texts.map(|text| format!("{text:?}")).join(" "))
         }));
@@ -50,7 +52,7 @@ fn rest(source: &mut dyn Source) -> io::Result<Vec<String>> {
 }
 
 fn read(database: &Database, tenant: &TenantId, window: Window) -> io::Result<(Vec<String>, ExposureCounts)> {
-    let (mut source, tally) = begin(database, tenant, PATIENCE, window).unwrap();
+    let (mut source, tally) = begin(database, tenant, TIMEOUTS, window).unwrap();
     assert_eq!(tally.get(), None);
     let events = rest(&mut *source)?;
     Ok((events, *tally.get().unwrap()))
@@ -157,8 +159,12 @@ fn many(database: &Database, rows: u32) {
 }
 
 /// A source of the day of which one batch was read.
-fn begun(database: &Database, demo: &TenantId, patience: Timeouts) -> (Box<dyn Source>, Tally, EventBatch) {
-    let (mut source, tally) = begin(database, demo, patience, window("2026-01-01", 1)).unwrap();
+fn begun(
+    database: &Database,
+    demo: &TenantId,
+    timeouts: DatabaseTimeouts,
+) -> (Box<dyn EventSource>, SharedCounts, EventBatch) {
+    let (mut source, tally) = begin(database, demo, timeouts, window("2026-01-01", 1)).unwrap();
     let mut batch = EventBatch::default();
     assert!(source.next_batch(&mut batch).unwrap());
     (source, tally, batch)
@@ -175,7 +181,7 @@ fn memory(what: &str) -> u64 {
 fn what_is_inserted_meanwhile_is_not_seen_and_little_is_in_memory() {
     let (database, demo) = prepared();
     many(&database, 200_000);
-    let (mut source, tally, mut batch) = begun(&database, &demo, PATIENCE);
+    let (mut source, tally, mut batch) = begun(&database, &demo, TIMEOUTS);
     let before = memory("VmRSS");
     // It is far from its end: the queue is short.
     database.execute(&format!(
@@ -205,7 +211,7 @@ fn what_is_inserted_meanwhile_is_not_seen_and_little_is_in_memory() {
 fn a_source_that_stops_early_lets_the_server_go() {
     let (database, demo) = prepared();
     many(&database, 50_000);
-    let (source, tally, _) = begun(&database, &demo, PATIENCE);
+    let (source, tally, _) = begun(&database, &demo, TIMEOUTS);
     drop(source);
     let sessions = "select count(*) from pg_stat_activity where application_name = 'recsys-test'
         and datname = current_database()";
@@ -217,14 +223,14 @@ fn a_source_that_stops_early_lets_the_server_go() {
 fn a_source_that_is_cut_off_or_too_slow_fails() {
     let (database, demo) = prepared();
     many(&database, 50_000);
-    let (mut source, tally, _) = begun(&database, &demo, PATIENCE);
+    let (mut source, tally, _) = begun(&database, &demo, TIMEOUTS);
     cut_off(&database);
     let error = rest(&mut *source).unwrap_err();
     assert_fails(&database, PostgresError::of(&error).unwrap(), Class::Transient, &["connection was cut"]);
     assert_eq!(tally.get(), None);
 
-    let patience = Timeouts { statement: Some(Duration::from_secs(1)), ..PATIENCE };
-    let (mut source, ..) = begun(&database, &demo, patience);
+    let timeouts = DatabaseTimeouts { statement: Some(Duration::from_secs(1)), ..TIMEOUTS };
+    let (mut source, ..) = begun(&database, &demo, timeouts);
     std::thread::sleep(Duration::from_millis(1500));
     let error = rest(&mut *source).unwrap_err();
     let parts = ["cannot read exposure_events in", "statement timeout", "statement_timeout_s"];

@@ -12,7 +12,7 @@ mod tls;
 
 use std::time::Duration;
 
-use recsys_core::database::{MissingTenant, Mode, RowSecurity, TableNames, TenantId, Timeouts};
+use recsys_core::database::{DatabaseTimeouts, MissingTenant, Mode, RowSecurity, TableNames, TenantId};
 use recsys_core::domain::class::Class;
 use recsys_core::domain::window::Day;
 use recsys_core::storage::Secret;
@@ -25,15 +25,15 @@ const DEMO: &str = "00000000-0000-0000-0000-00000000000a";
 /// Of another one.
 const OTHER: &str = "00000000-0000-0000-0000-00000000000b";
 
-const PATIENCE: Timeouts = Timeouts { connect: Duration::from_secs(5), statement: None };
+const TIMEOUTS: DatabaseTimeouts = DatabaseTimeouts { connect: Duration::from_secs(5), statement: None };
 
-fn try_open(url: &str, patience: Timeouts) -> Result<Connection, PostgresError> {
+fn try_open(url: &str, timeouts: DatabaseTimeouts) -> Result<Connection, PostgresError> {
     let dsn = Dsn::parse(&Secret::from(url.to_owned())).unwrap();
-    Connection::open(&dsn, "recsys-test", patience, RowSecurity::Refuse)
+    Connection::open(&dsn, "recsys-test", timeouts, RowSecurity::Refuse)
 }
 
 fn open(database: &Database) -> Connection {
-    try_open(&database.url(), PATIENCE).unwrap()
+    try_open(&database.url(), TIMEOUTS).unwrap()
 }
 
 fn day(text: &str) -> Day {

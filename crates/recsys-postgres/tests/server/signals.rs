@@ -6,25 +6,26 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use recsys_core::database::{
-    Emptying, ItemScore, PairScore, SignalTarget, Signals, SignalsWritten, TenantId, Timeouts, Written,
+    DatabaseTimeouts, Emptying, ItemSignal, PairSignal, SignalTarget, Signals, SignalsWritten, TenantId,
+    Written,
 };
 use recsys_core::domain::class::Class;
 use recsys_postgres::{Connection, PostgresError};
 use recsys_testkit::postgres::Database;
 
-use crate::{DEMO, OTHER, PATIENCE, assert_fails, cut_off, day, open, prepared, try_open};
+use crate::{DEMO, OTHER, TIMEOUTS, assert_fails, cut_off, day, open, prepared, try_open};
 
 const DAY: &str = "2026-01-01";
 
 type Popularity<'a> = &'a [(&'a str, f64)];
 type Covisit<'a> = &'a [(&'a str, &'a str, f64)];
 
-fn items<'a>(rows: Popularity<'a>) -> Box<dyn Iterator<Item = ItemScore<'a>> + 'a> {
-    Box::new(rows.iter().map(|&(item_id, score)| ItemScore { item_id, score }))
+fn items<'a>(rows: Popularity<'a>) -> Box<dyn Iterator<Item = ItemSignal<'a>> + 'a> {
+    Box::new(rows.iter().map(|&(item_id, score)| ItemSignal { item_id, score }))
 }
 
-fn pairs<'a>(rows: Covisit<'a>) -> Box<dyn Iterator<Item = PairScore<'a>> + 'a> {
-    Box::new(rows.iter().map(|&(item_id, neighbor_id, score)| PairScore { item_id, neighbor_id, score }))
+fn pairs<'a>(rows: Covisit<'a>) -> Box<dyn Iterator<Item = PairSignal<'a>> + 'a> {
+    Box::new(rows.iter().map(|&(item_id, neighbor_id, score)| PairSignal { item_id, neighbor_id, score }))
 }
 
 fn replace(
@@ -303,8 +304,8 @@ fn missing_tables_and_permissions_are_refused() {
 #[test]
 fn who_waits_too_long_for_another_writer_says_so() {
     let (database, demo) = prepared();
-    let patience = Timeouts { statement: Some(Duration::from_millis(300)), ..PATIENCE };
-    let mut patient = try_open(&database.url(), patience).unwrap();
+    let timeouts = DatabaseTimeouts { statement: Some(Duration::from_millis(300)), ..TIMEOUTS };
+    let mut patient = try_open(&database.url(), timeouts).unwrap();
     let (started, starts) = mpsc::channel();
     let (release, released) = mpsc::channel::<()>();
     let slow = (0..2).map(move |n| {
@@ -312,7 +313,7 @@ fn who_waits_too_long_for_another_writer_says_so() {
             started.send(()).unwrap();
             let _ = released.recv();
         }
-        ItemScore { item_id: ["a", "b"][n], score: 1.0 }
+        ItemSignal { item_id: ["a", "b"][n], score: 1.0 }
     });
     let target =
         SignalTarget { tenant: &demo, namespace: "home", day: day(DAY), emptying: Emptying::Allowed };

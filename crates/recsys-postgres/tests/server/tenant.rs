@@ -99,7 +99,7 @@ fn what_the_user_may_not_do_is_refused() {
     let url = database.url();
     let (_, server) = url.split_once('@').unwrap();
     let url = format!("postgres://{}:hunter2@{server}", database.name());
-    let mut connection = crate::try_open(&url, crate::PATIENCE).unwrap();
+    let mut connection = crate::try_open(&url, crate::TIMEOUTS).unwrap();
     let table = TableNames::default().tenants;
     let error = connection.tenant(&table, &tenant("demo"), MissingTenant::Refuse).unwrap_err();
     drop(connection);

@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use crate::{PATIENCE, assert_fails, try_open};
+use crate::{TIMEOUTS, assert_fails, try_open};
 
 fn certificate(name: &str) -> String {
     repository().join("testdata/tls").join(name).display().to_string()
@@ -78,7 +78,7 @@ fn open(
     let (login, place) = url.split_once('@').unwrap();
     let (upstream, name) = place.split_once('/').unwrap();
     let port = proxy(upstream.to_owned(), speaks_tls).port();
-    try_open(&format!("{login}@{host}:{port}/{name}?{query}"), PATIENCE)
+    try_open(&format!("{login}@{host}:{port}/{name}?{query}"), TIMEOUTS)
 }
 
 #[test]

@@ -6,13 +6,13 @@ use recsys_core::storage::{Commit, Condition, Conditions, Pending, PendingWrite,
 
 /// A store that writes whatever the condition says.
 #[derive(Debug)]
-pub struct CarelessStore(pub Box<dyn Store>);
+pub struct IgnoresConditions(pub Box<dyn Store>);
 
-impl Store for CarelessStore {
+impl Store for IgnoresConditions {
     recsys_core::pass_on!(0: uri name root_exists open read_tagged remove stat list);
 
     fn begin(&self, key: &str) -> Result<Box<dyn PendingWrite + '_>, StoreError> {
-        Ok(Box::new(CarelessWrite(self.0.begin(key)?)))
+        Ok(Box::new(IgnoresConditionsWrite(self.0.begin(key)?)))
     }
 
     fn conditions(&self) -> Result<Conditions, StoreError> {
@@ -20,9 +20,9 @@ impl Store for CarelessStore {
     }
 }
 
-struct CarelessWrite<'a>(Box<dyn PendingWrite + 'a>);
+struct IgnoresConditionsWrite<'a>(Box<dyn PendingWrite + 'a>);
 
-impl Write for CarelessWrite<'_> {
+impl Write for IgnoresConditionsWrite<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.write(bytes)
     }
@@ -32,7 +32,7 @@ impl Write for CarelessWrite<'_> {
     }
 }
 
-impl Pending for CarelessWrite<'_> {
+impl Pending for IgnoresConditionsWrite<'_> {
     fn has_arrived(&mut self, bytes: &[u8]) -> Result<bool, StoreError> {
         self.0.has_arrived(bytes)
     }

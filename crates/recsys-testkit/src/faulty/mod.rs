@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use recsys_core::storage::{
-    Commit, Condition, Conditions, Listed, Pending, PendingWrite, Store, StoreError, Tag,
+    Commit, Condition, Conditions, DocumentMeta, Pending, PendingWrite, Store, StoreError, Tag,
 };
 
-pub use ignores_conditions::CarelessStore;
+pub use ignores_conditions::IgnoresConditions;
 pub use stale::StaleStore;
 
 /// Moment at which an operation fails.
@@ -143,11 +143,11 @@ impl Store for FaultyStore {
         Ok(Box::new(FaultyWrite { inner, key: key.to_owned(), plan: Arc::clone(&self.plan) }))
     }
 
-    fn stat(&self, key: &str) -> Result<Option<Listed>, StoreError> {
+    fn stat(&self, key: &str) -> Result<Option<DocumentMeta>, StoreError> {
         self.plan.run(key, || self.inner.stat(key))
     }
 
-    fn list(&self, folder: &str) -> Result<Vec<Listed>, StoreError> {
+    fn list(&self, folder: &str) -> Result<Vec<DocumentMeta>, StoreError> {
         self.plan.run(folder, || self.inner.list(folder))
     }
 

@@ -1,7 +1,7 @@
 use std::time::Instant;
 
 use super::*;
-use crate::patience::wait_until;
+use crate::process::wait_until;
 
 /// Head and body of a request.
 type Request = (String, Vec<u8>);
@@ -85,7 +85,7 @@ fn large_bodies_pass_both_ways() {
 
 #[test]
 fn a_client_that_waits_to_continue_is_told_to() {
-    for fault in [None, Some(Fault::AnswerLost)] {
+    for fault in [None, Some(NetworkFault::AnswerLost)] {
         let (address, server) = upstream(vec![Vec::new()]);
         let proxy = Proxy::start(&address);
         let lost = fault.is_some();
@@ -116,7 +116,7 @@ fn a_client_that_dies_is_dead_for_the_server() {
 fn an_answer_is_made_up() {
     // No server listens there.
     let proxy = Proxy::start("127.0.0.1:1");
-    let fault = Fault::Answer { status: 503, body: "<Error><Code>SlowDown</Code></Error>".into() };
+    let fault = NetworkFault::Answer { status: 503, body: "<Error><Code>SlowDown</Code></Error>".into() };
     proxy.rule("PUT", "/k", None, fault.clone());
     proxy.rule("HEAD", "/k", None, fault);
     let head = "HTTP/1.1 503 Injected\r\nConnection: close\r\nContent-Type: application/xml\r\nContent-Length: 36\r\n\r\n";
@@ -137,9 +137,9 @@ fn an_answer_is_made_up() {
 fn an_answer_is_truncated() {
     let (address, server) = upstream(vec![b"hello".to_vec(), b"hello".to_vec(), large()]);
     let proxy = Proxy::start(&address);
-    proxy.rule("GET", "/k", Some(1), Fault::Truncate(2));
-    proxy.rule("GET", "/k", Some(1), Fault::Truncate(0));
-    proxy.rule("GET", "/k", Some(1), Fault::Truncate(3_000_000));
+    proxy.rule("GET", "/k", Some(1), NetworkFault::Truncate(2));
+    proxy.rule("GET", "/k", Some(1), NetworkFault::Truncate(0));
+    proxy.rule("GET", "/k", Some(1), NetworkFault::Truncate(3_000_000));
     let get = "GET /k HTTP/1.1\r\n\r\n";
     assert_eq!(request(&proxy, get), "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe");
     assert_eq!(request(&proxy, get), "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
@@ -153,7 +153,7 @@ fn an_answer_is_truncated() {
 #[test]
 fn a_connection_stalls_until_the_proxy_is_dropped() {
     let proxy = Proxy::start("127.0.0.1:1");
-    proxy.rule("PUT", "/k", None, Fault::Stall);
+    proxy.rule("PUT", "/k", None, NetworkFault::Stall);
     let mut stream = connect(&proxy);
     stream.write_all(b"PUT /k HTTP/1.1\r\nContent-Length: 5000000\r\n\r\n").unwrap();
     stream.write_all(&large()).unwrap();
@@ -169,7 +169,7 @@ fn a_connection_stalls_until_the_proxy_is_dropped() {
 #[test]
 fn a_connection_is_dropped() {
     let proxy = Proxy::start("127.0.0.1:1");
-    proxy.rule("GET", "", None, Fault::Drop);
+    proxy.rule("GET", "", None, NetworkFault::Drop);
     assert_eq!(request(&proxy, "GET /k HTTP/1.1\r\n\r\n"), "");
     assert_eq!(proxy.requests(), ["GET /k"]);
 }
@@ -178,7 +178,7 @@ fn a_connection_is_dropped() {
 fn an_answer_is_lost_and_the_work_done() {
     let (address, server) = upstream(vec![large()]);
     let proxy = Proxy::start(&address);
-    proxy.rule("PUT", "/k", None, Fault::AnswerLost);
+    proxy.rule("PUT", "/k", None, NetworkFault::AnswerLost);
     assert_eq!(request(&proxy, "PUT /k HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello"), "");
     assert_eq!(server.join().unwrap()[0].1, b"hello");
 }
@@ -187,7 +187,7 @@ fn an_answer_is_lost_and_the_work_done() {
 fn rules_count_and_the_first_one_wins() {
     let (address, server) = upstream(vec![Vec::new(); 3]);
     let proxy = Proxy::start(&address);
-    let answer = |status| Fault::Answer { status, body: String::new() };
+    let answer = |status| NetworkFault::Answer { status, body: String::new() };
     proxy.rule("GET", "/a", Some(2), answer(500));
     proxy.rule("GET", "?list", None, answer(501));
     let status = |text: &str| request(&proxy, &format!("{text} HTTP/1.1\r\n\r\n"))[9..12].to_owned();
@@ -212,7 +212,7 @@ fn a_missing_server_is_named() {
 fn requests_run_side_by_side() {
     let (address, server) = upstream(vec![b"hello".to_vec(); 40]);
     let proxy = Proxy::start(&address);
-    proxy.rule("GET", "/slow", None, Fault::Stall);
+    proxy.rule("GET", "/slow", None, NetworkFault::Stall);
     let mut slow = connect(&proxy);
     slow.write_all(b"GET /slow HTTP/1.1\r\n\r\n").unwrap();
     thread::scope(|scope| {

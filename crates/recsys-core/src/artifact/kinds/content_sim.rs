@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::artifact::content::{Build, Inputs, Source};
+use crate::artifact::content::{Build, BuiltFrom, Inputs};
 use crate::artifact::tagged_items::TaggedItem;
 use crate::counts::CountError;
 use crate::domain::limit::Limits;
@@ -14,7 +14,7 @@ pub(crate) struct ContentSim;
 impl Build for ContentSim {
     type Row<'a> = TaggedItem<'a>;
 
-    const SOURCE: Source = Source::Catalog;
+    const BUILT_FROM: BuiltFrom = BuiltFrom::Catalog;
 
     /// Takes the catalogue items that have at least one tag.
     fn build<'a>(

@@ -19,16 +19,16 @@ static SEEDS: LazyLock<(u64, SharedSeed)> = LazyLock::new(|| {
 
 /// The hash of this process.
 #[derive(Debug, Clone)]
-pub(crate) struct Hash(SeedableRandomState);
+pub(crate) struct StringHasher(SeedableRandomState);
 
-impl Default for Hash {
+impl Default for StringHasher {
     fn default() -> Self {
         let (own, shared) = &*SEEDS;
         Self(SeedableRandomState::with_seed(*own, shared))
     }
 }
 
-impl Hash {
+impl StringHasher {
     #[allow(clippy::cast_possible_truncation, reason = "every bit of it is as good as any other")]
     pub(super) fn of(&self, value: &str) -> u32 {
         self.0.hash_one(value) as u32
@@ -56,14 +56,14 @@ mod tests {
         ids.sort_unstable();
         let crafted: Vec<_> = ids.array_windows().filter(|[a, b]| a.0 == b.0).collect();
         assert!(crafted.len() > 4, "{} pairs", crafted.len());
-        let hash = Hash::default();
+        let hash = StringHasher::default();
         let collisions = crafted.iter().filter(|[a, b]| hash.of(&a.1) == hash.of(&b.1)).count();
         assert_eq!(collisions, 0, "of {} pairs", crafted.len());
     }
 
     #[test]
     fn all_tables_of_a_process_agree() {
-        assert_eq!(Hash::default().of("a"), Hash::default().of("a"));
-        assert_ne!(Hash::default().of("a"), Hash::default().of("b"));
+        assert_eq!(StringHasher::default().of("a"), StringHasher::default().of("a"));
+        assert_ne!(StringHasher::default().of("a"), StringHasher::default().of("b"));
     }
 }

@@ -7,7 +7,7 @@ use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe::CParameter;
 
 use super::temp_file::{Extent, TempFile};
-use super::{Budget, Bytes, Damaged};
+use super::{Budget, ByteReader, Damaged};
 use crate::storage::StoreError;
 use crate::threads::interrupt;
 
@@ -113,14 +113,14 @@ impl Drop for Blocks {
 
 /// Blocks that are read from the first to the last, an entry at a time. No entry spans two blocks.
 #[derive(Debug)]
-pub(crate) struct Entries {
+pub(crate) struct EntryReader {
     blocks: Blocks,
     next_block: usize,
     bytes: Vec<u8>,
     at: usize,
 }
 
-impl Entries {
+impl EntryReader {
     pub(crate) fn new(blocks: Blocks) -> Self {
         Self { blocks, next_block: 0, bytes: Vec::new(), at: 0 }
     }
@@ -128,7 +128,7 @@ impl Entries {
     /// Reads the next entry with `read`; `false` at the end.
     pub(crate) fn next(
         &mut self,
-        read: impl FnOnce(&mut Bytes<'_>) -> Result<(), Damaged>,
+        read: impl FnOnce(&mut ByteReader<'_>) -> Result<(), Damaged>,
     ) -> Result<bool, StoreError> {
         if self.at == self.bytes.len() {
             if self.next_block == self.blocks.len() {
@@ -138,7 +138,7 @@ impl Entries {
             self.next_block += 1;
             self.at = 0;
         }
-        let mut rest = Bytes(&self.bytes[self.at..]);
+        let mut rest = ByteReader(&self.bytes[self.at..]);
         read(&mut rest).map_err(|Damaged| self.damaged())?;
         self.at = self.bytes.len() - rest.0.len();
         Ok(true)
@@ -157,7 +157,7 @@ mod tests {
 
     /// Writes two blocks and reads them back as entries.
     fn numbers(blocks: Blocks) -> Result<Vec<u64>, StoreError> {
-        let mut entries = Entries::new(blocks);
+        let mut entries = EntryReader::new(blocks);
         let mut numbers = Vec::new();
         while entries.next(|entry| entry.varint().map(|number| numbers.push(number)))? {}
         Ok(numbers)

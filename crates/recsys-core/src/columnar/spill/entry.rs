@@ -16,9 +16,9 @@ pub(crate) struct Damaged;
 
 /// The bytes of a block, read from the front.
 #[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Bytes<'a>(pub(crate) &'a [u8]);
+pub(crate) struct ByteReader<'a>(pub(crate) &'a [u8]);
 
-impl<'a> Bytes<'a> {
+impl<'a> ByteReader<'a> {
     /// The next number.
     #[inline]
     pub(crate) fn varint(&mut self) -> Result<u64, Damaged> {
@@ -50,13 +50,13 @@ mod tests {
         for number in numbers {
             let mut out = Vec::new();
             put_varint(&mut out, number);
-            let mut bytes = Bytes(&out);
+            let mut bytes = ByteReader(&out);
             assert_eq!(bytes.varint().unwrap(), number);
             assert!(bytes.0.is_empty());
             for length in 0..out.len() {
-                assert!(Bytes(&out[..length]).varint().is_err(), "{number} in {length} bytes");
+                assert!(ByteReader(&out[..length]).varint().is_err(), "{number} in {length} bytes");
             }
         }
-        assert!(Bytes(b"ab").take(3).is_err());
+        assert!(ByteReader(b"ab").take(3).is_err());
     }
 }

@@ -24,14 +24,14 @@ class!(BudgetExceeded => Limit);
 
 /// Something that grows, and the share of the budget that it may take.
 #[derive(Debug)]
-pub struct Held<'a> {
+pub struct Reservation<'a> {
     budget: &'a Budget,
     share: usize,
     what: &'a str,
     bytes: usize,
 }
 
-impl<'a> Held<'a> {
+impl<'a> Reservation<'a> {
     pub(super) fn new(budget: &'a Budget, share: usize, what: &'a str) -> Self {
         Self { budget, share, what, bytes: 0 }
     }

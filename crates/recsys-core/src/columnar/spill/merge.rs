@@ -7,7 +7,7 @@ use std::collections::binary_heap::PeekMut;
 use crate::storage::StoreError;
 
 /// A sorted run with an entry in front.
-pub(crate) trait Run {
+pub(crate) trait SortedRun {
     /// The order of the entries in front.
     fn order(&self, other: &Self) -> Ordering;
 
@@ -16,12 +16,12 @@ pub(crate) trait Run {
 }
 
 /// Runs of which the one with the first entry is in front. Of equal entries any may come first.
-pub(crate) struct Merge<R: Run>(BinaryHeap<Front<R>>);
+pub(crate) struct Merge<R: SortedRun>(BinaryHeap<Front<R>>);
 
 /// A run and its number. In a box, because a heap moves its entries.
 struct Front<R>(Box<(usize, R)>);
 
-impl<R: Run> Merge<R> {
+impl<R: SortedRun> Merge<R> {
     /// The merge of `runs` that stand before their first entry.
     pub(crate) fn new(runs: Vec<R>) -> Result<Self, StoreError> {
         let mut heap = BinaryHeap::new();
@@ -49,25 +49,25 @@ impl<R: Run> Merge<R> {
 }
 
 /// The heap has its greatest in front, so the order is turned round.
-impl<R: Run> Ord for Front<R> {
+impl<R: SortedRun> Ord for Front<R> {
     fn cmp(&self, other: &Self) -> Ordering {
         other.0.1.order(&self.0.1)
     }
 }
 
-impl<R: Run> PartialOrd for Front<R> {
+impl<R: SortedRun> PartialOrd for Front<R> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl<R: Run> PartialEq for Front<R> {
+impl<R: SortedRun> PartialEq for Front<R> {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other).is_eq()
     }
 }
 
-impl<R: Run> Eq for Front<R> {}
+impl<R: SortedRun> Eq for Front<R> {}
 
 #[cfg(test)]
 mod tests {
@@ -77,7 +77,7 @@ mod tests {
 
     struct Numbers(std::vec::IntoIter<u8>, u8);
 
-    impl Run for Numbers {
+    impl SortedRun for Numbers {
         fn order(&self, other: &Self) -> Ordering {
             self.1.cmp(&other.1)
         }

@@ -20,11 +20,11 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub(crate) use blocks::{BlockWriter, Blocks, Entries};
-pub(crate) use entry::{Bytes, Damaged, put_varint};
-pub use exceeded::{BudgetExceeded, Held};
-pub(crate) use merge::{Merge, Run};
-pub(crate) use tally::{Counted, Entry, RunWriter, Tally, Weighed};
+pub(crate) use blocks::{BlockWriter, Blocks, EntryReader};
+pub(crate) use entry::{ByteReader, Damaged, put_varint};
+pub use exceeded::{BudgetExceeded, Reservation};
+pub(crate) use merge::{Merge, SortedRun};
+pub(crate) use tally::{Counted, KeyedCount, RunWriter, Tally, Weighed};
 
 use crate::domain::stream::Stream;
 use crate::storage::StoreError;
@@ -88,13 +88,13 @@ impl Budget {
     }
 
     /// The distinct strings of days, which messages call `what`. They are in memory as long as the days are.
-    pub fn strings<'a>(&'a self, what: &'a str) -> Held<'a> {
-        Held::new(self, self.whole() / 4, what)
+    pub fn strings<'a>(&'a self, what: &'a str) -> Reservation<'a> {
+        Reservation::new(self, self.whole() / 4, what)
     }
 
     /// The rows of a catalogue that are kept, which messages call `what`.
-    pub(crate) fn catalogue<'a>(&'a self, what: &'a str) -> Held<'a> {
-        Held::new(self, self.whole() / 2, what)
+    pub(crate) fn catalogue<'a>(&'a self, what: &'a str) -> Reservation<'a> {
+        Reservation::new(self, self.whole() / 2, what)
     }
 
     /// The budget that bounds what cannot be put into a temporary file: that is not made smaller than the least one.

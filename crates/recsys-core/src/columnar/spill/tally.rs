@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use rayon::prelude::*;
 
-use super::{BlockWriter, Blocks, Budget, Entries, Merge, Run, put_varint};
+use super::{BlockWriter, Blocks, Budget, EntryReader, Merge, SortedRun, put_varint};
 use crate::storage::StoreError;
 
 const BLOCK_BYTES: usize = 1 << 16;
@@ -13,13 +13,13 @@ const BLOCK_BYTES: usize = 1 << 16;
 const RUN_BYTES: usize = 1 << 20;
 
 /// What is counted: a key, and how much it counts.
-pub(crate) trait Entry: Copy + Ord + Send + Sync {
+pub(crate) trait KeyedCount: Copy + Ord + Send + Sync {
     fn key(&self) -> u64;
     fn count(&self) -> u64;
 }
 
 /// A key by itself counts one.
-impl Entry for u64 {
+impl KeyedCount for u64 {
     fn key(&self) -> u64 {
         *self
     }
@@ -36,7 +36,7 @@ pub(crate) struct Weighed {
     pub(crate) weight: u64,
 }
 
-impl Entry for Weighed {
+impl KeyedCount for Weighed {
     fn key(&self) -> u64 {
         self.key
     }
@@ -47,10 +47,10 @@ impl Entry for Weighed {
 }
 
 /// Each key of sorted entries with the sum of its counts.
-fn sums<E: Entry>(entries: &[E]) -> impl Iterator<Item = (u64, u64)> {
+fn sums<E: KeyedCount>(entries: &[E]) -> impl Iterator<Item = (u64, u64)> {
     entries
         .chunk_by(|a, b| a.key() == b.key())
-        .map(|same| (same[0].key(), same.iter().map(Entry::count).sum()))
+        .map(|same| (same[0].key(), same.iter().map(KeyedCount::count).sum()))
 }
 
 /// Entries that are counted by their keys.
@@ -62,7 +62,7 @@ pub(crate) struct Tally<'a, E = u64> {
     runs: Vec<Blocks>,
 }
 
-impl<'a, E: Entry> Tally<'a, E> {
+impl<'a, E: KeyedCount> Tally<'a, E> {
     /// A tally that takes `share` bytes of memory.
     pub(crate) fn new(budget: &'a Budget, share: usize) -> Self {
         Self { budget, share, entries: Vec::new(), runs: Vec::new() }
@@ -110,7 +110,7 @@ pub(crate) enum Counted<E = u64> {
     Runs(Vec<Blocks>),
 }
 
-impl<E: Entry> Counted<E> {
+impl<E: KeyedCount> Counted<E> {
     /// The sum of runs, of which at most so many are left as can be merged at a time.
     pub(crate) fn merged(budget: &Budget, share: usize, mut runs: Vec<Blocks>) -> Result<Self, StoreError> {
         let fan_in = Budget::fan_in(share, RUN_BYTES);
@@ -133,7 +133,7 @@ impl<E: Entry> Counted<E> {
             Self::Memory(entries) => return sums(&entries).try_for_each(|(key, count)| take(key, count)),
             Self::Runs(runs) => runs,
         };
-        let run = |blocks| KeyRun { entries: Entries::new(blocks), key: 0, count: 0 };
+        let run = |blocks| KeyRun { entries: EntryReader::new(blocks), key: 0, count: 0 };
         let mut merge = Merge::new(runs.into_iter().map(run).collect())?;
         let Some((_, run)) = merge.front() else { return Ok(()) };
         let (mut key, mut count) = (run.key, 0);
@@ -181,12 +181,12 @@ impl RunWriter {
 }
 
 struct KeyRun {
-    entries: Entries,
+    entries: EntryReader,
     key: u64,
     count: u64,
 }
 
-impl Run for KeyRun {
+impl SortedRun for KeyRun {
     fn order(&self, other: &Self) -> Ordering {
         self.key.cmp(&other.key)
     }

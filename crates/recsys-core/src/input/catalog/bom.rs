@@ -6,13 +6,13 @@ use super::CatalogError;
 use crate::input::magic::not_text;
 
 /// A file without its byte order mark.
-pub(super) type Unmarked<R> = Chain<Cursor<Vec<u8>>, R>;
+pub(super) type WithoutBom<R> = Chain<Cursor<Vec<u8>>, R>;
 
 /// Skips the byte order mark, also several in a row, as left by a chain of tools.
 ///
 /// # Errors
 /// The file `name` cannot be read, or is not text.
-pub(super) fn unmarked<R: Read>(name: &str, mut reader: R) -> Result<Unmarked<R>, CatalogError> {
+pub(super) fn without_bom<R: Read>(name: &str, mut reader: R) -> Result<WithoutBom<R>, CatalogError> {
     const MARK: &[u8] = "\u{feff}".as_bytes();
     const LONGEST: u64 = 8;
     let mut beginning = Vec::new();

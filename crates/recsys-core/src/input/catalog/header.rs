@@ -2,8 +2,8 @@
 
 use super::CatalogError;
 use super::columns::is_similar;
+use super::csv_records::CsvRecord;
 use super::error::Shown;
-use super::records::Record;
 
 /// The columns of a catalogue, as indexes from 0.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl Header {
     ///
     /// # Errors
     /// The item column is missing, or the column of items, tags or namespaces occurs twice.
-    pub(super) fn new(name: &str, first: Record<'_>) -> Result<Self, CatalogError> {
+    pub(super) fn new(name: &str, first: CsvRecord<'_>) -> Result<Self, CatalogError> {
         let names: Vec<String> = first.fields().map(|column| column.trim().to_owned()).collect();
         let columns: Vec<String> = names.iter().map(|column| column.to_lowercase()).collect();
         let twice = |reason| CatalogError::row(name, first.line, reason);

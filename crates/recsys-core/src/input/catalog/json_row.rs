@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::encoding::json::{self, Text};
-use crate::input::event::{Fault, Type, fault};
+use crate::input::event::{LineFault, Type, fault};
 
 /// The fields that every reader of a catalogue needs, unprocessed.
 #[derive(Deserialize)]
@@ -80,7 +80,7 @@ pub(super) fn fields(line: &str) -> Result<Vec<String>, String> {
 /// A message with the fault and its column.
 pub(super) fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, String> {
     serde_json::from_str(json).map_err(|error| {
-        let Fault { reason, .. } = fault(json, &error, &FIELDS);
+        let LineFault { reason, .. } = fault(json, &error, &FIELDS);
         format!("{reason} (column {})", error.column())
     })
 }

@@ -5,6 +5,7 @@
 
 mod bom;
 mod columns;
+mod csv_records;
 mod error;
 mod first_lines;
 mod format;
@@ -12,7 +13,6 @@ mod header;
 mod json_lines;
 mod json_row;
 mod quotes;
-mod records;
 mod rows;
 
 use std::io::Read;

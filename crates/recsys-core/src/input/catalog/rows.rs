@@ -5,13 +5,13 @@ use std::io::Read;
 
 use jiff::Timestamp;
 
-use super::bom::{Unmarked, unmarked};
+use super::bom::{WithoutBom, without_bom};
 use super::columns::is_similar;
+use super::csv_records::{CsvRecord, CsvRecords};
 use super::error::Shown;
 use super::header::{Header, similar_to_namespace};
 use super::json_lines::JsonLines;
 use super::json_row::{self, JsonRow};
-use super::records::{Record, Records};
 use super::{AbsentColumn, CatalogError, CatalogFormat, Columns};
 use crate::columnar::dictionary::Interner;
 use crate::domain::limit::{Limit, LimitExceeded, Limits};
@@ -26,7 +26,7 @@ use crate::input::event::id_of_length;
 /// memory does not grow with the file. Do not read on after an error.
 pub struct CatalogRows<R> {
     name: String,
-    source: Source<R>,
+    source: FormatReader<R>,
     /// The columns of the CSV header, or the fields of the first JSON row.
     names: Vec<String>,
     has_tags: bool,
@@ -34,9 +34,9 @@ pub struct CatalogRows<R> {
     has_long_field: bool,
 }
 
-enum Source<R> {
-    Csv { records: Records<Unmarked<R>>, header: Header },
-    Jsonl(JsonLines<Unmarked<R>>),
+enum FormatReader<R> {
+    Csv { records: CsvRecords<WithoutBom<R>>, header: Header },
+    Jsonl(JsonLines<WithoutBom<R>>),
 }
 
 /// A row of a catalogue.
@@ -58,7 +58,7 @@ pub struct CatalogRow<'a> {
 /// The rest of the row, for fields that are only parsed on demand.
 #[derive(Debug)]
 enum Rest<'a> {
-    Csv(&'a Header, Record<'a>),
+    Csv(&'a Header, CsvRecord<'a>),
     Json(&'a str),
 }
 
@@ -89,10 +89,10 @@ impl<R: Read> CatalogRows<R> {
     /// [`CatalogError::Store`] when `reader` fails, [`CatalogError::NoItemColumn`], and [`CatalogError::Row`] when the header
     /// cannot be parsed or has a column twice.
     pub fn open(name: &str, format: CatalogFormat, reader: R) -> Result<Self, CatalogError> {
-        let reader = unmarked(name, reader)?;
+        let reader = without_bom(name, reader)?;
         let (source, names) = match format {
             CatalogFormat::Csv => {
-                let mut records = Records::new(reader);
+                let mut records = CsvRecords::new(reader);
                 let no_item = || CatalogError::NoItemColumn {
                     name: name.to_owned(),
                     instead: "it is empty".to_owned(),
@@ -106,11 +106,11 @@ impl<R: Read> CatalogRows<R> {
                         "not taken for namespace or surface: the rows of the catalogue are for every surface"
                     );
                 }
-                (Source::Csv { records, header }, names)
+                (FormatReader::Csv { records, header }, names)
             }
-            CatalogFormat::Jsonl => (Source::Jsonl(JsonLines::new(reader)), Vec::new()),
+            CatalogFormat::Jsonl => (FormatReader::Jsonl(JsonLines::new(reader)), Vec::new()),
         };
-        let has_tags = matches!(&source, Source::Csv { header, .. } if header.tags.is_some());
+        let has_tags = matches!(&source, FormatReader::Csv { header, .. } if header.tags.is_some());
         Ok(Self { name: name.to_owned(), source, names, has_tags, has_long_field: false })
     }
 
@@ -133,7 +133,7 @@ impl<R: Read> CatalogRows<R> {
     pub fn next_row(&mut self) -> Result<Option<CatalogRow<'_>>, CatalogError> {
         let name = &self.name;
         match &mut self.source {
-            Source::Csv { records, header } => {
+            FormatReader::Csv { records, header } => {
                 let Some(record) = records.next(name)? else { return Ok(None) };
                 let field = |column: Option<usize>| column.map_or("", |at| record.field(at));
                 if !self.has_long_field
@@ -160,7 +160,7 @@ impl<R: Read> CatalogRows<R> {
                     rest: Rest::Csv(header, record),
                 }))
             }
-            Source::Jsonl(lines) => {
+            FormatReader::Jsonl(lines) => {
                 let Some((line, text)) = lines.next(name)? else { return Ok(None) };
                 let bad = |reason: String| CatalogError::row(name, line, reason);
                 let row: JsonRow<'_> = json_row::parse(text).map_err(bad)?;

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::Fault;
+use super::LineFault;
 use crate::encoding::json::{Text, type_in_words};
 
 /// The type required of a field, unless it is `null`.
@@ -46,7 +46,7 @@ impl Type {
 }
 
 /// Explains `error`, which the JSON library returned for `line`; `fields` are the expected fields and their types.
-pub(crate) fn fault(line: &str, error: &serde_json::Error, fields: &[(&str, Type)]) -> Fault {
+pub(crate) fn fault(line: &str, error: &serde_json::Error, fields: &[(&str, Type)]) -> LineFault {
     let reason = unseen(line, error.column()).or_else(|| wrong_type(line, fields)).unwrap_or_else(|| {
         let reason = error.to_string();
         if reason.starts_with("control character") {
@@ -56,7 +56,7 @@ pub(crate) fn fault(line: &str, error: &serde_json::Error, fields: &[(&str, Type
         type_in_words(reason.rsplit_once(" at line ").map_or(reason.as_str(), |(reason, _)| reason))
     });
     // The library reports column 0 for an error about the line as a whole.
-    Fault { column: Some(error.column().max(1)), ..Fault::new(reason) }
+    LineFault { column: Some(error.column().max(1)), ..LineFault::new(reason) }
 }
 
 /// Names an invisible character at which the library stopped.
@@ -87,7 +87,7 @@ fn wrong_type(line: &str, fields: &[(&str, Type)]) -> Option<String> {
         serde_json::from_str::<&RawValue>(line).ok()?;
         return Some(format!("the line is {}; it must be an object", shown(whole)));
     }
-    let Entries(entries) = serde_json::from_str(line).ok()?;
+    let ObjectFields(entries) = serde_json::from_str(line).ok()?;
     entries.into_iter().find_map(|(name, value)| {
         let (_, expected) = fields.iter().find(|(field, _)| *field == name)?;
         let value = value.get();
@@ -107,13 +107,13 @@ fn shown(value: &str) -> Cow<'_, str> {
 }
 
 /// The fields of an object in their order, with unparsed values.
-struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+struct ObjectFields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for ObjectFields<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields;
+        struct FieldsVisitor;
 
-        impl<'de> Visitor<'de> for Fields {
+        impl<'de> Visitor<'de> for FieldsVisitor {
             type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -129,6 +129,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
             }
         }
 
-        deserializer.deserialize_map(Fields).map(Self)
+        deserializer.deserialize_map(FieldsVisitor).map(Self)
     }
 }

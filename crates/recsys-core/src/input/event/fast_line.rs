@@ -17,7 +17,7 @@ pub(super) fn parse(line: &str) -> Option<RawExposure<'_>> {
         return None;
     }
 
-    let mut rest = Cursor::new(line, 0);
+    let mut rest = LineScanner::new(line, 0);
     let mut raw = RawExposure::default();
     let mut expected = 0;
     rest.blanks();
@@ -67,13 +67,13 @@ pub(super) fn is_plain(text: &str) -> bool {
 }
 
 #[derive(Clone)]
-pub(super) struct Cursor<'a> {
+pub(super) struct LineScanner<'a> {
     line: &'a str,
     bytes: &'a [u8],
     at: usize,
 }
 
-impl<'a> Cursor<'a> {
+impl<'a> LineScanner<'a> {
     pub(super) fn new(line: &'a str, at: usize) -> Self {
         Self { line, bytes: line.as_bytes(), at }
     }

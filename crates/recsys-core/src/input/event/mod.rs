@@ -1,7 +1,7 @@
 //! Events: the exposure, a line of JSON that says which item was shown to whom, and the outcome.
 //!
 //! A line is parsed once, borrowing from its buffer. The result is trimmed, checked and in the types that the tables use;
-//! a line that breaks a rule becomes a [`Fault`] that names the rule.
+//! a line that breaks a rule becomes a [`LineFault`] that names the rule.
 
 mod diagnosis;
 mod fast_line;
@@ -41,7 +41,7 @@ pub struct Exposure<'a> {
 
 /// An exposure as an input holds it: text is neither trimmed nor checked. Blank text means the same as absent text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unchecked<'a> {
+pub struct UncheckedExposure<'a> {
     /// Nanoseconds since 1970-01-01T00:00:00Z.
     pub ts: i64,
     /// The tenant.
@@ -62,10 +62,10 @@ pub struct Unchecked<'a> {
     pub rank: Option<i64>,
 }
 
-/// Something of each text of an [`Unchecked`].
+/// Something of each text of an [`UncheckedExposure`].
 pub(crate) type Texts<T> = [Option<T>; 7];
 
-impl<'a> Unchecked<'a> {
+impl<'a> UncheckedExposure<'a> {
     /// All texts, in the order that [`new`](Self::new) takes them in.
     pub(crate) fn texts(&self) -> Texts<&'a str> {
         let Self { tenant, surface, segment, user_id, session_id, request_id, item_id, .. } = *self;
@@ -85,7 +85,7 @@ impl<'a> Unchecked<'a> {
 
 /// A fault of a line, with its position if the JSON is broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub struct LineFault {
     /// The byte within the line, counted from 1.
     pub column: Option<usize>,
     /// The broken rule.
@@ -97,7 +97,7 @@ pub struct Fault {
 /// Maximum length of a reason in bytes. A reason may quote the line, and a line may be a megabyte long.
 const MAX_REASON_BYTES: usize = 400;
 
-impl Fault {
+impl LineFault {
     pub(crate) fn new(reason: impl Into<String>) -> Self {
         Self { column: None, reason: shortened(reason.into()), is_of_file: false }
     }
@@ -134,7 +134,7 @@ impl<'a> Rules<'a> {
     }
 
     /// Checks an exposure. `None` for one of another tenant or surface.
-    pub fn check<'t>(&self, event: &Unchecked<'t>) -> Result<Option<Exposure<'t>>, Fault> {
+    pub fn check<'t>(&self, event: &UncheckedExposure<'t>) -> Result<Option<Exposure<'t>>, LineFault> {
         let is_own = self.is_own(event.tenant, event.surface)?;
         is_own.then(|| self.exposure(event)).transpose()
     }
@@ -143,16 +143,16 @@ impl<'a> Rules<'a> {
     ///
     /// Foreign events are only checked for version, tenant and surface: other mistakes of another tenant's producer are
     /// not this tenant's failure, as long as the event can be parsed.
-    fn is_own(&self, tenant: Option<&str>, surface: Option<&str>) -> Result<bool, Fault> {
+    fn is_own(&self, tenant: Option<&str>, surface: Option<&str>) -> Result<bool, LineFault> {
         let (tenant, surface) = (required("tenant", tenant)?, required("surface", surface)?);
         Ok(tenant == self.scope.tenant.as_str() && surface == self.scope.surface.as_str())
     }
 
     /// Checks an exposure of this tenant and surface.
-    fn exposure<'t>(&self, event: &Unchecked<'t>) -> Result<Exposure<'t>, Fault> {
-        let Unchecked { ts, rank, .. } = *event;
+    fn exposure<'t>(&self, event: &UncheckedExposure<'t>) -> Result<Exposure<'t>, LineFault> {
+        let UncheckedExposure { ts, rank, .. } = *event;
         if let Some(rank @ ..0) = rank {
-            return Err(Fault::new(format!("field `rank` is {rank}; it must be 0 or more")));
+            return Err(LineFault::new(format!("field `rank` is {rank}; it must be 0 or more")));
         }
         Ok(Exposure {
             ts,
@@ -165,16 +165,16 @@ impl<'a> Rules<'a> {
         })
     }
 
-    fn required_id<'t>(&self, field: &str, text: Option<&'t str>) -> Result<&'t str, Fault> {
+    fn required_id<'t>(&self, field: &str, text: Option<&'t str>) -> Result<&'t str, LineFault> {
         self.id(field, required(field, text)?)
     }
 
-    fn optional_id<'t>(&self, field: &str, text: Option<&'t str>) -> Result<Option<&'t str>, Fault> {
+    fn optional_id<'t>(&self, field: &str, text: Option<&'t str>) -> Result<Option<&'t str>, LineFault> {
         optional(text).map(|text| self.id(field, text)).transpose()
     }
 
-    fn id<'t>(&self, field: &str, text: &'t str) -> Result<&'t str, Fault> {
-        id_of_length(field, text, self.max_id_bytes).map_err(Fault::new)
+    fn id<'t>(&self, field: &str, text: &'t str) -> Result<&'t str, LineFault> {
+        id_of_length(field, text, self.max_id_bytes).map_err(LineFault::new)
     }
 }
 
@@ -214,9 +214,9 @@ raw_event! {
     { v: i64 = Whole, rank: i64 = Whole, }
 }
 
-fn required<'a>(field: &str, text: Option<&'a str>) -> Result<&'a str, Fault> {
-    let text = trim(text.ok_or_else(|| Fault::new(format!("field `{field}` is missing")))?);
-    if text.is_empty() { Err(Fault::new(format!("field `{field}` is empty"))) } else { Ok(text) }
+fn required<'a>(field: &str, text: Option<&'a str>) -> Result<&'a str, LineFault> {
+    let text = trim(text.ok_or_else(|| LineFault::new(format!("field `{field}` is missing")))?);
+    if text.is_empty() { Err(LineFault::new(format!("field `{field}` is empty"))) } else { Ok(text) }
 }
 
 fn text<'a>(field: Option<&'a Text<'_>>) -> Option<&'a str> {
@@ -235,18 +235,18 @@ fn optional(text: Option<&str>) -> Option<&str> {
     text.map(trim).filter(|text| !text.is_empty())
 }
 
-fn time(ts: Option<&str>) -> Result<i64, Fault> {
+fn time(ts: Option<&str>) -> Result<i64, LineFault> {
     let ts = required("ts", ts)?;
-    timestamp::parse(ts).map_err(|reason| Fault::new(format!("field `ts`: {ts:?} {reason}")))
+    timestamp::parse(ts).map_err(|reason| LineFault::new(format!("field `ts`: {ts:?} {reason}")))
 }
 
-fn unknown_version(v: i64) -> Fault {
-    Fault::new(format!("field `v` is {v}; only version 1 is known"))
+fn unknown_version(v: i64) -> LineFault {
+    LineFault::new(format!("field `v` is {v}; only version 1 is known"))
 }
 
 impl<'a> RawExposure<'a> {
     /// Parses the JSON of one line.
-    pub fn parse(line: &'a str) -> Result<Self, Fault> {
+    pub fn parse(line: &'a str) -> Result<Self, LineFault> {
         match fast_line::parse(line) {
             Some(raw) => Ok(raw),
             None => serde_json::from_str(line).map_err(|error| fault(line, &error, FIELDS)),
@@ -254,17 +254,17 @@ impl<'a> RawExposure<'a> {
     }
 
     /// Checks the event against the rules. `None` for an event of another tenant or surface.
-    pub fn check(&self, rules: &Rules<'_>) -> Result<Option<Exposure<'_>>, Fault> {
+    pub fn check(&self, rules: &Rules<'_>) -> Result<Option<Exposure<'_>>, LineFault> {
         match self.v {
             Some(1) => {}
             Some(v) => return Err(unknown_version(v)),
-            None => return Err(Fault::new("field `v` is missing")),
+            None => return Err(LineFault::new("field `v` is missing")),
         }
         let (tenant, surface) = (text(self.tenant.as_ref()), text(self.surface.as_ref()));
         if !rules.is_own(tenant, surface)? {
             return Ok(None);
         }
-        let event = Unchecked {
+        let event = UncheckedExposure {
             ts: time(text(self.ts.as_ref()))?,
             tenant,
             surface,

@@ -6,7 +6,7 @@
 
 use serde::Deserialize;
 
-use super::{Exposure, Fault, Rules, Type, fault, raw_event, required, text, time, unknown_version};
+use super::{Exposure, LineFault, Rules, Type, fault, raw_event, required, text, time, unknown_version};
 use crate::encoding::json::{self, Text};
 
 /// The type of an outcome.
@@ -37,12 +37,12 @@ raw_event! {
 
 impl<'a> RawOutcome<'a> {
     /// Parses the JSON of one line.
-    pub fn parse(line: &'a str) -> Result<Self, Fault> {
+    pub fn parse(line: &'a str) -> Result<Self, LineFault> {
         serde_json::from_str(line).map_err(|error| fault(line, &error, FIELDS))
     }
 
     /// Checks the event against the rules. `None` for an event of another tenant or surface.
-    pub(crate) fn check(&self, rules: &Rules<'_>) -> Result<Option<Exposure<'_>>, Fault> {
+    pub(crate) fn check(&self, rules: &Rules<'_>) -> Result<Option<Exposure<'_>>, LineFault> {
         if let Some(v) = self.v.filter(|v| *v != 1) {
             return Err(unknown_version(v));
         }
@@ -56,7 +56,7 @@ impl<'a> RawOutcome<'a> {
             "conversion" => OutcomeType::Conversion,
             other => {
                 let reason = format!("field `event_type` is {other:?}; it must be click or conversion");
-                return Err(Fault::new(reason));
+                return Err(LineFault::new(reason));
             }
         };
         Ok(Some(Exposure {

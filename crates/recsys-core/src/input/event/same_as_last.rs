@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::fast_line::{Cursor, is_plain};
+use super::fast_line::{LineScanner, is_plain};
 use super::{Exposure, RawExposure, Rules, text, trim};
 use crate::encoding::timestamp;
 
@@ -13,12 +13,12 @@ use crate::encoding::timestamp;
 #[derive(Debug, Default)]
 pub struct LastLine {
     start: String,
-    fields: Option<Fields>,
+    fields: Option<FieldRanges>,
 }
 
 /// Positions of the event's fields in the line.
 #[derive(Debug)]
-struct Fields {
+struct FieldRanges {
     ts: Range<usize>,
     session_id: Range<usize>,
     user_id: Option<Range<usize>>,
@@ -39,7 +39,7 @@ impl LastLine {
     pub fn remember(&mut self, line: &str, raw: &RawExposure<'_>, event: Option<&Exposure<'_>>) {
         self.fields = event.and_then(|event| {
             let item = range_in(line, event.item_id)?;
-            let mut rest = Cursor::new(line, item.start);
+            let mut rest = LineScanner::new(line, item.start);
             rest.text()?;
             let rank = if rest.clone().ends_line() {
                 Rank::Same(event.rank)
@@ -47,7 +47,7 @@ impl LastLine {
                 // Only a rank may follow the item: nothing else behind it is compared.
                 rest.last_rank().map(|_| Rank::AfterItem)?
             };
-            let fields = Fields {
+            let fields = FieldRanges {
                 ts: range_in(line, trim(text(raw.ts.as_ref())?))?,
                 session_id: range_in(line, event.session_id)?,
                 user_id: optional_range_in(line, event.user_id)?,
@@ -63,13 +63,13 @@ impl LastLine {
 
     /// Reads a line that repeats the last one; `None` if it does not.
     pub fn read<'a>(&self, line: &'a str, rules: &Rules<'_>) -> Option<Exposure<'a>> {
-        let Fields { ts, session_id, user_id, request_id, segment, rank } = self.fields.as_ref()?;
+        let FieldRanges { ts, session_id, user_id, request_id, segment, rank } = self.fields.as_ref()?;
         let (last, bytes) = (self.start.as_bytes(), line.as_bytes().get(..self.start.len())?);
         if bytes[ts.end..] != last[ts.end..] || bytes[..ts.start] != last[..ts.start] {
             return None;
         }
         let ts = timestamp::plain_utc(&bytes[ts.clone()])?;
-        let mut rest = Cursor::new(line, last.len());
+        let mut rest = LineScanner::new(line, last.len());
         let item_id = rest.text().filter(|text| is_plain(text)).map(trim)?;
         if item_id.is_empty() || item_id.len() > rules.max_id_bytes {
             return None;

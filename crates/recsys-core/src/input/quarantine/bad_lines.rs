@@ -1,23 +1,23 @@
 //! Collects bad lines while files are read.
 //!
-//! Threads find bad lines in any order, and every line may be bad. So each thread writes those of its stretch of a
-//! file to a temporary file, already in the form of the quarantine file; at the end the stretches are read back in
+//! Threads find bad lines in any order, and every line may be bad. So each thread writes those of its chunk of a
+//! file to a temporary file, already in the form of the quarantine file; at the end the chunks are read back in
 //! file order.
 
 use std::io::{self, Write};
 
 use parking_lot::Mutex;
 
-use super::hopeless::{Bounds, Hopeless, Progress, Seen};
+use super::bounds::{Bounds, ExceededBound, Progress, Seen};
 use super::line::BadLine;
-use super::{Place, ratio};
+use super::{Position, ratio};
 use crate::columnar::spill::{BlockWriter, Blocks, Budget};
 use crate::encoding::json;
-use crate::input::event::Fault;
+use crate::input::event::LineFault;
 use crate::input::stop::Stop;
 use crate::storage::StoreError;
 
-/// Buffer size of a stretch.
+/// Buffer size of a chunk.
 const BLOCK_BYTES: usize = 1 << 18;
 
 /// Collects bad lines while files are read.
@@ -26,23 +26,23 @@ pub struct BadLineWriter {
     /// The names of the files as used in the quarantine file.
     files: Vec<String>,
     bounds: Bounds,
-    state: Mutex<State>,
+    state: Mutex<WriterState>,
 }
 
 #[derive(Default)]
-struct State {
+struct WriterState {
     /// `None` until the first block is written.
     blocks: Option<BlockWriter>,
-    /// Which piece of which stretch each block holds.
+    /// Which piece of which chunk each block holds.
     pieces: Vec<Piece>,
     bytes: u64,
     /// How much of the input has been read.
     progress: Progress,
     lines: u64,
-    first: Option<(Place, String)>,
+    first: Option<(Position, String)>,
 }
 
-/// A part of a stretch, which begins at a line of a file. The derived order is that of the quarantine file.
+/// A part of a chunk, which begins at a line of a file. The derived order is that of the quarantine file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Piece {
     file: usize,
@@ -68,7 +68,7 @@ impl BadLineWriter {
         *total_bytes == Some(seen.bytes)
     }
 
-    /// Counts a stretch without bad lines.
+    /// Counts a chunk without bad lines.
     pub(crate) fn note(&self, seen: Seen) {
         self.state.lock().progress.add(seen);
     }
@@ -78,28 +78,28 @@ impl BadLineWriter {
         self.state.lock().lines
     }
 
-    /// Begins a stretch of a file. Each must begin at a different line.
-    pub(crate) fn stretch(&self, file: usize, line: u64) -> Chunk<'_> {
+    /// Begins a chunk of a file. Each must begin at a different line.
+    pub(crate) fn begin_chunk(&self, file: usize, line: u64) -> Chunk<'_> {
         let bytes_before = self.state.lock().bytes;
         let piece = Piece { file, line, part: 0 };
-        Chunk { aside: self, piece, bytes: Vec::new(), bytes_before, lines: 0 }
+        Chunk { writer: self, piece, bytes: Vec::new(), bytes_before, lines: 0 }
     }
 
     /// The bad lines in the order of files and lines.
     pub fn finish(self) -> BadLines {
-        let State { blocks, pieces, lines, first, .. } = self.state.into_inner();
+        let WriterState { blocks, pieces, lines, first, .. } = self.state.into_inner();
         let mut order: Vec<usize> = (0..pieces.len()).collect();
         order.sort_unstable_by_key(|number| pieces[*number]);
         BadLines { blocks: blocks.map(BlockWriter::finish), order, lines, first: first.map(|(_, text)| text) }
     }
 }
 
-/// The bad lines of a stretch of a file, written in order by one thread.
+/// The bad lines of a chunk of a file, written in order by one thread.
 pub(crate) struct Chunk<'a> {
-    aside: &'a BadLineWriter,
+    writer: &'a BadLineWriter,
     piece: Piece,
     bytes: Vec<u8>,
-    /// Bytes written to blocks by all threads, as of this stretch's start or last block.
+    /// Bytes written to blocks by all threads, as of this chunk's start or last block.
     bytes_before: u64,
     lines: u64,
 }
@@ -108,19 +108,19 @@ impl Chunk<'_> {
     /// Sets a line aside, without its line feed.
     ///
     /// # Errors
-    /// [`Stop::Hopeless`] when this exceeds the byte limit.
-    pub(crate) fn keep(&mut self, place: Place, bytes: &[u8], fault: &Fault) -> Result<(), Stop> {
-        let aside = self.aside;
-        let file = aside.files.get(place.file).map_or("", String::as_str);
+    /// [`Stop::ExceededBound`] when this exceeds the byte limit.
+    pub(crate) fn keep(&mut self, position: Position, bytes: &[u8], fault: &LineFault) -> Result<(), Stop> {
+        let writer = self.writer;
+        let file = writer.files.get(position.file).map_or("", String::as_str);
         if self.lines == 0 {
-            let mut state = aside.state.lock();
-            if state.first.as_ref().is_none_or(|(first, _)| place < *first) {
+            let mut state = writer.state.lock();
+            if state.first.as_ref().is_none_or(|(first, _)| position < *first) {
                 let column = fault.column.map(|column| format!(":{column}")).unwrap_or_default();
-                state.first = Some((place, format!("{file}:{}{column}: {}", place.line, fault.reason)));
+                state.first = Some((position, format!("{file}:{}{column}: {}", position.line, fault.reason)));
             }
         }
         self.lines += 1;
-        let written = json::write(&BadLine::new(file, place, bytes, fault), &mut *self);
+        let written = json::write(&BadLine::new(file, position, bytes, fault), &mut *self);
         written.and_then(|()| self.write_all(b"\n")).map_err(|error| {
             let failed = |source| StoreError { action: "write", target: "a temporary file".into(), source };
             Stop::Temporary(error.downcast::<StoreError>().unwrap_or_else(failed))
@@ -130,21 +130,21 @@ impl Chunk<'_> {
 
     /// Fails when the blocks and the current buffer exceed the byte limit.
     fn check(&mut self) -> Result<(), Stop> {
-        let BadLineWriter { bounds: Bounds { max_bytes, .. }, .. } = *self.aside;
+        let BadLineWriter { bounds: Bounds { max_bytes, .. }, .. } = *self.writer;
         if self.bytes_before + self.bytes.len() as u64 <= max_bytes {
             return Ok(());
         }
         self.write_block()?;
-        let mut state = self.aside.state.lock();
+        let mut state = self.writer.state.lock();
         state.lines += std::mem::take(&mut self.lines);
-        Err(Stop::Hopeless(Hopeless::Bytes { max_bytes }))
+        Err(Stop::ExceededBound(ExceededBound::Bytes { max_bytes }))
     }
 
     fn write_block(&mut self) -> Result<(), StoreError> {
-        let mut state = self.aside.state.lock();
+        let mut state = self.writer.state.lock();
         let blocks = match &mut state.blocks {
             Some(blocks) => blocks,
-            none => none.insert(BlockWriter::new(&self.aside.budget)),
+            none => none.insert(BlockWriter::new(&self.writer.budget)),
         };
         blocks.write(&self.bytes)?;
         state.bytes += self.bytes.len() as u64;
@@ -155,27 +155,27 @@ impl Chunk<'_> {
         Ok(())
     }
 
-    /// Ends the stretch; `seen` counts what it held.
+    /// Ends the chunk; `seen` counts what it held.
     ///
     /// # Errors
-    /// [`Stop::Hopeless`] when too many lines are bad, whatever follows, or when all threads together exceed the byte limit.
+    /// [`Stop::ExceededBound`] when too many lines are bad, whatever follows, or when all threads together exceed the byte limit.
     pub(crate) fn finish(mut self, seen: Seen) -> Result<(), Stop> {
         if !self.bytes.is_empty() {
             self.write_block()?;
         }
-        let mut state = self.aside.state.lock();
+        let mut state = self.writer.state.lock();
         state.lines += self.lines;
         state.progress.add(seen);
-        // Other threads may have written blocks since this stretch began.
-        let max_bytes = self.aside.bounds.max_bytes;
+        // Other threads may have written blocks since this chunk began.
+        let max_bytes = self.writer.bounds.max_bytes;
         if state.bytes > max_bytes {
-            return Err(Stop::Hopeless(Hopeless::Bytes { max_bytes }));
+            return Err(Stop::ExceededBound(ExceededBound::Bytes { max_bytes }));
         }
-        let (max, invalid) = (self.aside.bounds.max_ratio, state.lines);
+        let (max, invalid) = (self.writer.bounds.max_ratio, state.lines);
         match state.progress.most_good_lines() {
             Some(most) if ratio(invalid, invalid.saturating_add(most)) > max.into() => {
                 let lines = invalid + state.progress.seen.good;
-                Err(Stop::Hopeless(Hopeless::Ratio { invalid, lines, max }))
+                Err(Stop::ExceededBound(ExceededBound::Ratio { invalid, lines, max }))
             }
             _ => Ok(()),
         }

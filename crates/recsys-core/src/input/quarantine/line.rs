@@ -4,8 +4,8 @@ use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Serialize, Serializer};
 
-use super::Place;
-use crate::input::event::Fault;
+use super::Position;
+use crate::input::event::LineFault;
 
 /// One object of the quarantine file; its fields are written in this order.
 #[derive(Serialize)]
@@ -25,10 +25,10 @@ pub(super) struct BadLine<'a> {
 }
 
 impl<'a> BadLine<'a> {
-    pub(super) fn new(file: &'a str, place: Place, bytes: &'a [u8], fault: &'a Fault) -> Self {
+    pub(super) fn new(file: &'a str, position: Position, bytes: &'a [u8], fault: &'a LineFault) -> Self {
         let text = std::str::from_utf8(bytes).ok();
         let base64 = text.is_none().then_some(Base64(bytes));
-        let Place { line, byte_offset, .. } = place;
+        let Position { line, byte_offset, .. } = position;
         Self { file, line, column: fault.column, byte_offset, reason: &fault.reason, text, base64 }
     }
 }

@@ -4,13 +4,13 @@
 //! The same input gives the same bytes, and a day without bad lines has no such file.
 
 mod bad_lines;
-mod hopeless;
+mod bounds;
 mod line;
 
 pub(crate) use bad_lines::Chunk;
 pub use bad_lines::{BadLineWriter, BadLines};
-pub(crate) use hopeless::Seen;
-pub use hopeless::{Bounds, Hopeless};
+pub(crate) use bounds::Seen;
+pub use bounds::{Bounds, ExceededBound};
 
 use crate::domain::class::class;
 use crate::domain::id::Scope;
@@ -21,7 +21,7 @@ use crate::storage::{Condition, Replaced, Store, StoreError, layout};
 
 /// The position of a line. The derived order is that of the files and their lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
+pub(crate) struct Position {
     /// The index of the file.
     pub(crate) file: usize,
     /// The line, counted from 1.
@@ -71,7 +71,7 @@ pub struct Stopped {
     /// The next line to be read in that file.
     pub line: u64,
     /// The limit that was exceeded.
-    pub why: Hopeless,
+    pub why: ExceededBound,
     /// Number of bad lines read so far.
     pub invalid: u64,
     /// The name of the quarantine file, which holds those lines.

@@ -13,7 +13,7 @@ use crate::storage::{Store, StoreError, cause};
 
 /// A permanent defect of a compressed file: reading it again would fail again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Broken {
+pub enum CorruptFile {
     /// The content is not in the format that the file name promises.
     #[error("it is not {format}: {found}")]
     Other {
@@ -32,7 +32,7 @@ pub enum Broken {
     },
 }
 
-impl Broken {
+impl CorruptFile {
     /// Whether `error` was caused by a broken file.
     pub fn is_cause(error: &io::Error) -> bool {
         cause::<Self>(error).is_some()
@@ -54,7 +54,7 @@ pub fn open_decompressed(
     let failed = |source| StoreError { action: "read", target: store.name(key), source };
     let mut beginning = Vec::new();
     source.by_ref().take(BEGINNING_BYTES).read_to_end(&mut beginning).map_err(failed)?;
-    let source = Source(Cursor::new(beginning.clone()).chain(source));
+    let source = SourceReader(Cursor::new(beginning.clone()).chain(source));
     let decoder: Box<dyn Read + Send> = match format {
         "gzip" => Box::new(Members::new(source)),
         _ => window.decoder(source, &beginning).map_err(failed)?,
@@ -66,19 +66,19 @@ pub fn open_decompressed(
 const BEGINNING_BYTES: u64 = 18;
 
 /// The compressed bytes. Wraps I/O errors so that they are not mistaken for decoder errors.
-struct Source<R>(R);
+struct SourceReader<R>(R);
 
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
-struct OfSource(io::Error);
+struct SourceError(io::Error);
 
-impl<R: Read> Read for Source<R> {
+impl<R: Read> Read for SourceReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer).map_err(|error| io::Error::new(error.kind(), OfSource(error)))
+        self.0.read(buffer).map_err(|error| io::Error::new(error.kind(), SourceError(error)))
     }
 }
 
-/// A decoder that turns permanent errors into [`Broken`].
+/// A decoder that turns permanent errors into [`CorruptFile`].
 struct Decompressed {
     decoder: Box<dyn Read + Send>,
     format: &'static str,
@@ -93,8 +93,8 @@ impl Read for Decompressed {
 
 impl Decompressed {
     fn explained(&self, error: io::Error) -> io::Error {
-        let error = match error.downcast::<OfSource>() {
-            Ok(OfSource(error)) => return error,
+        let error = match error.downcast::<SourceError>() {
+            Ok(SourceError(error)) => return error,
             Err(error) => error,
         };
         if error.kind() == ErrorKind::UnexpectedEof || WindowTooLarge::of(&error).is_some() {
@@ -102,8 +102,8 @@ impl Decompressed {
         }
         let format = self.format;
         let broken = match self.found() {
-            Some(found) => Broken::Other { format, found },
-            None => Broken::Damaged { format, problem: error.to_string() },
+            Some(found) => CorruptFile::Other { format, found },
+            None => CorruptFile::Damaged { format, problem: error.to_string() },
         };
         io::Error::new(ErrorKind::InvalidData, broken)
     }

@@ -1,6 +1,6 @@
 //! `status`: the current artifacts of each surface, their age, the last day of their data, and any problems.
 
-mod around;
+mod job_state;
 mod print;
 mod surface;
 
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use recsys_core::threads::parallel;
 use serde::Serialize;
 
-use self::around::Around;
+use self::job_state::JobState;
 use self::surface::{AgeLimits, SurfaceState, SurfaceStatus, surface};
 use super::{Failure, Failures, Operator};
 use crate::shell::cli::{CommonArgs, ScopeFilter};
@@ -57,11 +57,11 @@ pub(crate) fn status(flags: &StatusJob, run: &Run) -> anyhow::Result<()> {
     let operator = Operator::new(&flags.common)?;
     let limits = flags.limits;
     let is_named = flags.filter.scope().is_some();
-    let around = Around::open(&operator);
+    let job_state = JobState::open(&operator);
     // The registry does not know a surface whose first run failed.
-    let scopes = operator.scopes(&flags.filter, around.failed())?;
+    let scopes = operator.scopes(&flags.filter, job_state.failed())?;
     let looked = parallel::try_map(&scopes, |scope| {
-        match surface(&operator, &around, &Meter::new(run, scope.clone()), limits) {
+        match surface(&operator, &job_state, &Meter::new(run, scope.clone()), limits) {
             Err(error) if is_interruption(&error) => Err(error),
             found => Ok((scope, found)),
         }

@@ -12,10 +12,10 @@ use recsys_core::storage::layout::version_in;
 use serde::Serialize;
 
 use super::super::{Operator, age};
-use super::around::Around;
+use super::job_state::JobState;
 use crate::shell::cli::parse_age;
 use crate::watch::failure_note::FailureNote;
-use crate::watch::metrics::Record;
+use crate::watch::metrics::ScopeMetrics;
 use crate::watch::step::{Meter, Report};
 
 /// Maximum ages of an artifact.
@@ -38,7 +38,7 @@ impl AgeLimits {
     }
 }
 
-/// SurfaceState of a surface, worst first.
+/// The states of a surface, worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum SurfaceState {
@@ -127,15 +127,15 @@ impl SurfaceStatus {
 }
 
 impl Report for KindStatus {
-    fn measure(&self, record: &mut Record) {
-        record.windows.insert(self.kind, self.window);
+    fn measure(&self, metrics: &mut ScopeMetrics) {
+        metrics.windows.insert(self.kind, self.window);
     }
 }
 
 /// Reads the status of the scope of `meter`.
 pub(super) fn surface(
     operator: &Operator,
-    around: &Around,
+    job_state: &JobState,
     meter: &Meter,
     limits: AgeLimits,
 ) -> anyhow::Result<SurfaceStatus> {
@@ -153,7 +153,7 @@ pub(super) fn surface(
     let wanted = operator.config.artifact_kinds.iter();
     let missing = wanted.filter(|kind| kinds.iter().all(|current| current.kind != **kind)).copied().collect();
     let oldest = kinds.iter().min_by_key(|kind| kind.window.end());
-    let (checkpoint, checkpoint_problem) = match around.checkpoint(scope) {
+    let (checkpoint, checkpoint_problem) = match job_state.checkpoint(scope) {
         Ok(day) => (day, None),
         Err(problem) => (None, Some(problem)),
     };
@@ -165,8 +165,8 @@ pub(super) fn surface(
         lag_seconds: oldest.map(|kind| kind.lag_seconds),
         checkpoint,
         checkpoint_problem,
-        refused_days: around.refused_days(scope),
-        last_failure: around.last_failure(scope).cloned(),
+        refused_days: job_state.refused_days(scope),
+        last_failure: job_state.last_failure(scope).cloned(),
         holds: operator.registry().holds(scope)?,
         kinds,
         missing,

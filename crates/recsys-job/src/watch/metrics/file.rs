@@ -11,7 +11,7 @@ use std::path::Path;
 use recsys_core::artifact::Kind;
 use recsys_core::storage::MAX_DOCUMENT_BYTES;
 
-use super::record::{Ended, Run};
+use super::run_metrics::{Ended, Run};
 use super::samples::{LAST_SUCCESS, MANIFEST_UPDATED, Sample, plain, text, window_end};
 
 /// Why the file could not be written.

@@ -7,15 +7,15 @@
 mod failure;
 mod file;
 mod push;
-mod record;
+mod run_metrics;
 mod samples;
 
 use recsys_core::domain::id::Scope;
 
-pub use record::Run;
+pub use run_metrics::Run;
 pub use samples::METRICS;
 
-pub(crate) use record::{Artifact, Events, Record, Records};
+pub(crate) use run_metrics::{ArtifactMetrics, EventMetrics, MetricsByScope, ScopeMetrics};
 
 use crate::config::{Config, MetricsSettings};
 use crate::shell::cli::CommonArgs;

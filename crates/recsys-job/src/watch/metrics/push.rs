@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use url::Url;
 
-use super::record::Run;
+use super::run_metrics::Run;
 use super::samples::{Sample, text};
 use crate::config::parse_gateway;
 use crate::watch::post::{Post, PostError};

@@ -10,7 +10,7 @@ use recsys_core::domain::id::Scope;
 use recsys_core::domain::limit::Limit;
 
 use super::failure::GATES;
-use super::record::{Ended, Label, Record, Run, number};
+use super::run_metrics::{Ended, Label, Run, ScopeMetrics, number};
 
 pub(super) const LAST_SUCCESS: &str = "recsys_run_last_success_timestamp_seconds";
 pub(super) const MANIFEST_UPDATED: &str = "recsys_manifest_updated_timestamp_seconds";
@@ -72,15 +72,15 @@ impl Sample {
 
 /// All samples of a finished run.
 pub(super) fn of(run: &Run, ended: &Ended) -> Vec<Sample> {
-    let mut samples = of_process(run, ended);
-    for (scope, record) in &*run.records.lock() {
-        of_scope(scope, record, &mut samples);
+    let mut samples = process_samples(run, ended);
+    for (scope, metrics) in &*run.metrics.lock() {
+        scope_samples(scope, metrics, &mut samples);
     }
     samples
 }
 
 /// How the process ended.
-fn of_process(run: &Run, ended: &Ended) -> Vec<Sample> {
+fn process_samples(run: &Run, ended: &Ended) -> Vec<Sample> {
     let mut samples = Vec::new();
     let mut add = |name, label, value| {
         samples.push(Sample { name, scope: run.scope.clone(), label, value });
@@ -110,14 +110,14 @@ fn of_process(run: &Run, ended: &Ended) -> Vec<Sample> {
 }
 
 /// What was done for one scope.
-fn of_scope(scope: &Scope, record: &Record, samples: &mut Vec<Sample>) {
+fn scope_samples(scope: &Scope, metrics: &ScopeMetrics, samples: &mut Vec<Sample>) {
     let mut add = |name, label, value| {
         samples.push(Sample { name, scope: Some(scope.clone()), label, value });
     };
-    for ((name, label), value) in &record.values {
+    for ((name, label), value) in &metrics.values {
         add(*name, *label, *value);
     }
-    if let Some(limits) = &record.limits {
+    if let Some(limits) = &metrics.limits {
         for limit in Limit::ALL {
             if let (Some(seen), Some(max)) = (limits.usage.greatest(*limit), limits.max_of(*limit)) {
                 let ratio = number(seen) / number(max);
@@ -125,10 +125,10 @@ fn of_scope(scope: &Scope, record: &Record, samples: &mut Vec<Sample>) {
             }
         }
     }
-    if let Some(updated_at) = record.manifest_updated {
+    if let Some(updated_at) = metrics.manifest_updated {
         add(MANIFEST_UPDATED, None, seconds(updated_at));
     }
-    for (kind, window) in &record.windows {
+    for (kind, window) in &metrics.windows {
         add(WINDOW_END, Some(("kind", kind.as_str())), nanoseconds(window.end().start_ns()));
     }
 }
@@ -148,7 +148,7 @@ pub(super) fn text<'a>(
     run: &Run,
     samples: impl IntoIterator<Item = &'a Sample>,
 ) -> prometheus::Result<String> {
-    let mut by_name: BTreeMap<&str, Vec<(Vec<(&str, String)>, f64)>> = BTreeMap::new();
+    let mut by_name: BTreeMap<&str, Vec<_>> = BTreeMap::new();
     for sample in samples {
         by_name.entry(sample.name).or_default().push((sample.labels(run), sample.value));
     }

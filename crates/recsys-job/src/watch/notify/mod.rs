@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{ConfigError, NotifyRequest, NotifySettings};
 use crate::shell::error::one_line;
-use crate::watch::metrics::Record;
+use crate::watch::metrics::ScopeMetrics;
 use crate::watch::post::Post;
 use crate::watch::step::{Meter, Report, Step};
 
@@ -35,8 +35,8 @@ struct Sent {
 }
 
 impl Report for Sent {
-    fn measure(&self, record: &mut Record) {
-        record.add_notification(self.failed);
+    fn measure(&self, metrics: &mut ScopeMetrics) {
+        metrics.add_notification(self.failed);
     }
 }
 

@@ -10,7 +10,7 @@ use object_store::client::{HttpError, HttpErrorKind};
 #[cfg(feature = "http")]
 use tokio::time::error::Elapsed;
 
-/// The slowest acceptable answer, averaged over [`Timeouts::of_answer`](super::Timeouts).
+/// The slowest acceptable answer, averaged over [`StoreTimeouts::speed_period`](super::StoreTimeouts).
 pub(super) const MIN_BYTES_PER_SECOND: u64 = 1 << 10;
 
 /// Codes of requests that were not carried out and may succeed later, whatever the status.
@@ -37,16 +37,16 @@ pub(super) const STATUS: &str = "RecsysStatus";
 
 /// A failed or refused request to a bucket service.
 #[derive(Debug)]
-pub struct BucketFault {
+pub struct BucketError {
     /// The endpoint, or the name of the service.
     pub service: String,
     /// What went wrong.
-    pub problem: Problem,
+    pub problem: BucketProblem,
 }
 
 /// What went wrong. The text is the service's answer (status, code and message) unless stated otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Problem {
+pub enum BucketProblem {
     /// The bucket does not exist.
     NoBucket,
     /// The credentials are not accepted.
@@ -97,7 +97,7 @@ pub enum Problem {
     Answer(String),
 }
 
-impl Problem {
+impl BucketProblem {
     /// Whether it will be the same next time, until a setting or policy changes.
     pub fn is_refusal(&self) -> bool {
         let may_pass = matches!(
@@ -127,102 +127,108 @@ impl Problem {
     }
 }
 
-impl fmt::Display for BucketFault {
+impl fmt::Display for BucketError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let service = &self.service;
         match &self.problem {
-            Problem::NoBucket => {
+            BucketProblem::NoBucket => {
                 write!(f, "{service} has no such bucket; create it or correct its name")
             }
-            Problem::Credentials(code) => {
+            BucketProblem::Credentials(code) => {
                 write!(
                     f,
                     "{service} does not accept the credentials ({code}); check the access key, its secret and token"
                 )
             }
-            Problem::NoCredentials => write!(
+            BucketProblem::NoCredentials => write!(
                 f,
                 "there are no credentials for {service}: neither in the settings, nor in the environment, nor from \
                  an instance role"
             ),
-            Problem::Denied(code) => {
+            BucketProblem::Denied(code) => {
                 write!(f, "{service} denies it ({code}); check what these credentials may do")
             }
-            Problem::Forbidden(answer) => write!(f, "{service} forbids it ({answer})"),
-            Problem::Closed(answer) => write!(
+            BucketProblem::Forbidden(answer) => write!(f, "{service} forbids it ({answer})"),
+            BucketProblem::Closed(answer) => write!(
                 f,
                 "{service} has closed the account or bucket to these credentials ({answer}); its owner must settle that with \
                  the provider"
             ),
-            Problem::Archived(answer) => {
+            BucketProblem::Archived(answer) => {
                 write!(f, "{service} keeps it in an archive ({answer}); restore the object, then try again")
             }
-            Problem::Full(answer) => {
+            BucketProblem::Full(answer) => {
                 write!(f, "{service} has no room for it ({answer}); make room or raise the quota")
             }
-            Problem::NoChecksum(answer) => write!(
+            BucketProblem::NoChecksum(answer) => write!(
                 f,
                 "{service} takes no write without a checksum ({answer}), as buckets with Object Lock do; set \
                  AWS_CHECKSUM_ALGORITHM to SHA256"
             ),
-            Problem::Unsupported(answer) => write!(f, "{service} does not know such a request ({answer})"),
-            Problem::Stripped(what) => write!(
+            BucketProblem::Unsupported(answer) => {
+                write!(f, "{service} does not know such a request ({answer})")
+            }
+            BucketProblem::Stripped(what) => write!(
                 f,
                 "the answer of {service} lacks what every answer has ({what}); a proxy that encodes answers anew takes it out: \
                  let it pass them as they are, or go around it"
             ),
-            Problem::Region(text) => write!(f, "{service} wants another region ({text}); set the region"),
-            Problem::Clock(text) => write!(f, "{service} says that the clock here is wrong ({text}); set it"),
-            Problem::Tls(cause) if cause.contains("certificate") => {
+            BucketProblem::Region(text) => {
+                write!(f, "{service} wants another region ({text}); set the region")
+            }
+            BucketProblem::Clock(text) => {
+                write!(f, "{service} says that the clock here is wrong ({text}); set it")
+            }
+            BucketProblem::Tls(cause) if cause.contains("certificate") => {
                 write!(
                     f,
                     "no secure connection to {service}: {cause}; is SSL_CERT_FILE to name its authority?"
                 )
             }
-            Problem::Tls(cause) => {
+            BucketProblem::Tls(cause) => {
                 write!(f, "no secure connection to {service}: {cause}; is it plain HTTP (use_ssl: false)?")
             }
-            Problem::Unreachable(cause) => write!(f, "{service} cannot be reached: {cause}"),
-            Problem::Timeout => write!(f, "{service} did not answer in time"),
-            Problem::Slow => {
+            BucketProblem::Unreachable(cause) => write!(f, "{service} cannot be reached: {cause}"),
+            BucketProblem::Timeout => write!(f, "{service} did not answer in time"),
+            BucketProblem::Slow => {
                 write!(
                     f,
                     "the answer of {service} comes with less than {MIN_BYTES_PER_SECOND} bytes a second"
                 )
             }
-            Problem::Redirect(answer) => write!(
+            BucketProblem::Redirect(answer) => write!(
                 f,
                 "{service} answered {answer} and another address, to which no request is sent: it carries credentials; \
                  correct the endpoint or the region"
             ),
-            Problem::Endless(text) => {
+            BucketProblem::Endless(text) => {
                 write!(
                     f,
                     "{service} gives a listing without end ({text}); use another folder, or another server"
                 )
             }
-            Problem::NotHttp(cause) => write!(
+            BucketProblem::NotHttp(cause) => write!(
                 f,
                 "what answers at {service} does not speak HTTP as it should ({cause}); is it the right endpoint, and does a \
                  proxy between encode answers anew?"
             ),
-            Problem::BrokenOff(cause) => write!(f, "the answer of {service} broke off: {cause}"),
-            Problem::NotABucket(answer) => write!(
+            BucketProblem::BrokenOff(cause) => write!(f, "the answer of {service} broke off: {cause}"),
+            BucketProblem::NotABucket(answer) => write!(
                 f,
                 "{service} answered {answer}, and not that the object does not exist; is it the right endpoint?"
             ),
-            Problem::StrangeKey(text) => {
+            BucketProblem::StrangeKey(text) => {
                 write!(f, "{service} has an object with a key that cannot be listed ({text}); remove it")
             }
-            Problem::Answer(answer) => write!(f, "{service} answered {answer}"),
+            BucketProblem::Answer(answer) => write!(f, "{service} answered {answer}"),
         }
     }
 }
 
-impl Error for BucketFault {}
+impl Error for BucketError {}
 
 #[cfg(feature = "http")]
-impl BucketFault {
+impl BucketError {
     /// The fault that an error of the library reports.
     pub(super) fn new(service: &str, error: &object_store::Error) -> Self {
         Self { service: service.to_owned(), problem: problem(error) }
@@ -236,75 +242,77 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
 }
 
 #[cfg(feature = "http")]
-fn problem(error: &object_store::Error) -> Problem {
+fn problem(error: &object_store::Error) -> BucketProblem {
     let text = error.to_string();
     let innermost = chain(error).last().map(ToString::to_string).unwrap_or_default();
     let code = element(&text, "Code").unwrap_or_default();
     let answer = answer(&text, code);
     match code {
-        "NoSuchBucket" | "ContainerNotFound" => return Problem::NoBucket,
+        "NoSuchBucket" | "ContainerNotFound" => return BucketProblem::NoBucket,
         // One service reports a used-up limit this way.
-        "AccessDenied" if answer.contains("cap exceeded") => return Problem::Full(answer),
+        "AccessDenied" if answer.contains("cap exceeded") => return BucketProblem::Full(answer),
         "AccessDenied" | "AuthorizationFailure" | "AuthorizationPermissionMismatch" => {
-            return Problem::Denied(answer);
+            return BucketProblem::Denied(answer);
         }
-        code if CREDENTIALS.contains(&code) => return Problem::Credentials(answer),
-        code if CLOSED.contains(&code) => return Problem::Closed(answer),
-        code if FULL.contains(&code) => return Problem::Full(answer),
-        code if UNDONE.contains(&code) || PASSING.contains(&code) => return Problem::Answer(answer),
-        "InvalidObjectState" | "BlobArchived" | "BlobBeingRehydrated" => return Problem::Archived(answer),
-        "NotImplemented" | "MethodNotAllowed" => return Problem::Unsupported(answer),
+        code if CREDENTIALS.contains(&code) => return BucketProblem::Credentials(answer),
+        code if CLOSED.contains(&code) => return BucketProblem::Closed(answer),
+        code if FULL.contains(&code) => return BucketProblem::Full(answer),
+        code if UNDONE.contains(&code) || PASSING.contains(&code) => return BucketProblem::Answer(answer),
+        "InvalidObjectState" | "BlobArchived" | "BlobBeingRehydrated" => {
+            return BucketProblem::Archived(answer);
+        }
+        "NotImplemented" | "MethodNotAllowed" => return BucketProblem::Unsupported(answer),
         "InvalidRequest" if answer.contains("Content-MD5") || answer.contains("x-amz-checksum") => {
-            return Problem::NoChecksum(answer);
+            return BucketProblem::NoChecksum(answer);
         }
-        "RequestTimeTooSkewed" => return Problem::Clock(answer),
+        "RequestTimeTooSkewed" => return BucketProblem::Clock(answer),
         "AuthorizationHeaderMalformed" | "PermanentRedirect" | "IllegalLocationConstraintException" => {
-            return Problem::Region(answer);
+            return BucketProblem::Region(answer);
         }
         _ => {}
     }
     // Google says so only in the message.
     if text.contains("bucket does not exist") {
-        return Problem::NoBucket;
+        return BucketProblem::NoBucket;
     }
     if text.contains("incorrectly configured region") {
-        return Problem::Region("it redirects elsewhere".to_owned());
+        return BucketProblem::Region("it redirects elsewhere".to_owned());
     }
     // The metadata address of a cloud machine, which provides the credentials of its role.
     if text.contains("//169.254.") {
-        return Problem::NoCredentials;
+        return BucketProblem::NoCredentials;
     }
     if text.contains("empty path segment") || text.contains("whilst parsing path segment") {
-        return Problem::StrangeKey(innermost);
+        return BucketProblem::StrangeKey(innermost);
     }
     if text.contains("Header missing from response") {
-        return Problem::Stripped(innermost);
+        return BucketProblem::Stripped(innermost);
     }
     let status = status(&text).and_then(|status| status.get(..3));
     if chain(error).any(<dyn Error>::is::<Elapsed>) {
-        return Problem::Timeout;
+        return BucketProblem::Timeout;
     }
     if status.is_some_and(|status| status.starts_with('3')) {
-        return Problem::Redirect(answer);
+        return BucketProblem::Redirect(answer);
     }
     let is_tls = ["certificate", "corrupt message", "handshake"].iter().any(|part| innermost.contains(part));
     // Hyper could not parse the answer.
     let is_not_http = innermost.starts_with("invalid HTTP") && innermost.ends_with("parsed");
     let http = chain(error).find_map(|error| error.downcast_ref::<HttpError>());
     match (status, http.map(HttpError::kind)) {
-        (Some("401"), _) => Problem::Credentials(answer),
-        (Some("403"), _) if code.is_empty() => Problem::Denied(answer),
-        (Some("403"), _) => Problem::Forbidden(answer),
-        (Some("501"), _) => Problem::Unsupported(answer),
-        (Some("507"), _) => Problem::Full(answer),
-        (Some("404"), _) if !MISSING.contains(&code) => Problem::NotABucket(answer),
-        (_, Some(HttpErrorKind::Timeout)) => Problem::Timeout,
-        (_, Some(HttpErrorKind::Connect)) if is_tls => Problem::Tls(innermost),
-        (_, Some(HttpErrorKind::Connect)) => Problem::Unreachable(innermost),
-        (_, Some(_)) if is_not_http => Problem::NotHttp(innermost),
-        (_, Some(_)) => Problem::BrokenOff(innermost),
-        _ if answer.is_empty() => Problem::Answer(innermost),
-        _ => Problem::Answer(answer),
+        (Some("401"), _) => BucketProblem::Credentials(answer),
+        (Some("403"), _) if code.is_empty() => BucketProblem::Denied(answer),
+        (Some("403"), _) => BucketProblem::Forbidden(answer),
+        (Some("501"), _) => BucketProblem::Unsupported(answer),
+        (Some("507"), _) => BucketProblem::Full(answer),
+        (Some("404"), _) if !MISSING.contains(&code) => BucketProblem::NotABucket(answer),
+        (_, Some(HttpErrorKind::Timeout)) => BucketProblem::Timeout,
+        (_, Some(HttpErrorKind::Connect)) if is_tls => BucketProblem::Tls(innermost),
+        (_, Some(HttpErrorKind::Connect)) => BucketProblem::Unreachable(innermost),
+        (_, Some(_)) if is_not_http => BucketProblem::NotHttp(innermost),
+        (_, Some(_)) => BucketProblem::BrokenOff(innermost),
+        _ if answer.is_empty() => BucketProblem::Answer(innermost),
+        _ => BucketProblem::Answer(answer),
     }
 }
 

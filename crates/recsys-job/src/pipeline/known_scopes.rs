@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::config::RawType;
 use crate::pipeline::context::Context;
-use crate::shell::error::Known;
+use crate::shell::error::KnownScopes;
 
 /// Lines of a flat file that are looked at.
 const MOST_LINES: usize = 10_000;
@@ -21,13 +21,17 @@ const MOST_LINES: usize = 10_000;
 const MOST_BYTES: u64 = 16 << 20;
 
 /// What the raw events are of, if that is known and the scope of the job is not among it.
-pub(crate) fn others(ctx: &Context) -> Known {
-    let names = met(ctx).unwrap_or_default();
-    if names.contains(&ctx.scope.to_string()) { Known::default() } else { Known(names.into_iter().collect()) }
+pub(crate) fn others(ctx: &Context) -> KnownScopes {
+    let names = find(ctx).unwrap_or_default();
+    if names.contains(&ctx.scope.to_string()) {
+        KnownScopes::default()
+    } else {
+        KnownScopes(names.into_iter().collect())
+    }
 }
 
 /// None where nobody can look.
-fn met(ctx: &Context) -> Option<BTreeSet<String>> {
+fn find(ctx: &Context) -> Option<BTreeSet<String>> {
     if ctx.config.raw_source.r#type == RawType::Postgres {
         return None;
     }
@@ -42,13 +46,13 @@ fn met(ctx: &Context) -> Option<BTreeSet<String>> {
 
 fn in_lines(reader: impl Read) -> BTreeSet<String> {
     #[derive(Deserialize)]
-    struct Line {
+    struct EventScope {
         tenant: String,
         surface: String,
     }
     let lines = BufReader::new(reader.take(MOST_BYTES)).lines().take(MOST_LINES).map_while(Result::ok);
     let name = |line: String| {
-        let Line { tenant, surface } = serde_json::from_str(&line).ok()?;
+        let EventScope { tenant, surface } = serde_json::from_str(&line).ok()?;
         Some(Scope { tenant: tenant.trim().parse().ok()?, surface: surface.trim().parse().ok()? }.to_string())
     };
     lines.filter_map(name).collect()

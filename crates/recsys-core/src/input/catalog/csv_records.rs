@@ -14,7 +14,7 @@ use super::quotes::Quotes;
 use crate::input::lines::MAX_LINE_BYTES;
 
 /// The records of a CSV file, including the header.
-pub(super) struct Records<R> {
+pub(super) struct CsvRecords<R> {
     reader: BufReader<R>,
     parser: Box<Reader>,
     /// The current line, counted from 1.
@@ -29,14 +29,14 @@ pub(super) struct Records<R> {
 
 /// One record.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Record<'a> {
+pub(super) struct CsvRecord<'a> {
     /// The line on which it begins, counted from 1.
     pub(super) line: u64,
     text: &'a str,
     ends: &'a [usize],
 }
 
-impl<'a> Record<'a> {
+impl<'a> CsvRecord<'a> {
     /// The fields, in column order.
     pub(super) fn fields(self) -> impl Iterator<Item = &'a str> {
         (0..self.ends.len()).map(move |at| self.field(at))
@@ -49,7 +49,7 @@ impl<'a> Record<'a> {
     }
 }
 
-impl<R: Read> Records<R> {
+impl<R: Read> CsvRecords<R> {
     pub(super) fn new(reader: R) -> Self {
         let (mut text, mut ends) = (vec![0; 1 << 10], vec![0; 1 << 4]);
         let mut parser = Box::new(Reader::new());
@@ -64,7 +64,7 @@ impl<R: Read> Records<R> {
     /// # Errors
     /// The file cannot be read; or the record is too long, is not UTF-8, has a different number of fields than the first, has
     /// a quoted field that is never closed, or has text behind a closing quote.
-    pub(super) fn next(&mut self, name: &str) -> Result<Option<Record<'_>>, CatalogError> {
+    pub(super) fn next(&mut self, name: &str) -> Result<Option<CsvRecord<'_>>, CatalogError> {
         let Some(line) = self.skip_line_ends(name)? else { return Ok(None) };
         let bad = |reason: String| CatalogError::row(name, line, reason);
         let (bytes, fields) = self.parse(name, line)?;
@@ -77,7 +77,7 @@ impl<R: Read> Records<R> {
         // Fields that are invalid on their own may be valid UTF-8 when concatenated.
         let text = text.filter(|text| ends.iter().all(|end| text.is_char_boundary(*end)));
         let text = text.ok_or_else(|| bad("the row is not UTF-8".to_owned()))?;
-        Ok(Some(Record { line, text, ends }))
+        Ok(Some(CsvRecord { line, text, ends }))
     }
 
     /// Skips to the first byte of the next record and returns its line.

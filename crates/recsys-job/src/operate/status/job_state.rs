@@ -18,7 +18,7 @@ use crate::watch::failure_note::{self, FailureNote};
 
 /// The stores besides the registry.
 #[derive(Debug)]
-pub(super) struct Around {
+pub(super) struct JobState {
     checkpoints: Option<Box<dyn Store>>,
     canonical: Option<Box<dyn Store>>,
     /// All failure notes, read on first use.
@@ -27,7 +27,7 @@ pub(super) struct Around {
     warned: [Once; 2],
 }
 
-impl Around {
+impl JobState {
     /// Only opens the stores. They are read later, so that nothing else is asked if the registry does not answer.
     pub(super) fn open(operator: &Operator) -> Self {
         let (config, roots) = (&operator.config, operator.config.operator_roots());

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use recsys_core::storage::{Roots, S3Settings, Store, Timeouts};
+use recsys_core::storage::{Roots, S3Settings, Store, StoreTimeouts};
 use tempfile::TempDir;
 
 use crate::s3::S3;
@@ -11,7 +11,7 @@ use crate::sandbox::Sandbox;
 
 /// A place used by a single test.
 #[derive(Debug)]
-pub enum Place {
+pub enum Backend {
     /// A folder on disk.
     Disk(TempDir),
     /// URL of a bucket in memory.
@@ -20,7 +20,7 @@ pub enum Place {
     Bucket(S3, String),
 }
 
-impl Place {
+impl Backend {
     /// A new folder on disk.
     pub fn disk() -> Self {
         Self::Disk(tempfile::tempdir().unwrap())
@@ -51,7 +51,7 @@ impl Place {
             Self::Bucket(s3, _) => vec![section(s3)],
             _ => Vec::new(),
         };
-        Roots::new(sections, Timeouts::default()).open(&self.root(name)).unwrap()
+        Roots::new(sections, StoreTimeouts::default()).open(&self.root(name)).unwrap()
     }
 
     /// A command for a binary in `sandbox` that uses this place.

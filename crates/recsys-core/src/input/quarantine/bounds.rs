@@ -13,7 +13,7 @@ pub struct Bounds {
 
 /// The limit that bad lines have exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
-pub enum Hopeless {
+pub enum ExceededBound {
     /// The bad lines take more bytes than allowed.
     #[error("the invalid lines take more than {max_bytes} bytes")]
     Bytes {
@@ -32,7 +32,7 @@ pub enum Hopeless {
     },
 }
 
-impl Hopeless {
+impl ExceededBound {
     /// The name of the gate, which is also that of the setting.
     pub fn gate(self) -> &'static str {
         match self {
@@ -42,7 +42,7 @@ impl Hopeless {
     }
 }
 
-/// Size of a stretch of a file.
+/// Size of a chunk of a file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) bytes: u64,
@@ -55,7 +55,7 @@ pub(crate) struct Seen {
 pub(super) struct Progress {
     /// The length of all files together, if known.
     pub(super) total_bytes: Option<u64>,
-    /// The total of all finished stretches.
+    /// The total of all finished chunks.
     pub(super) seen: Seen,
 }
 

@@ -12,7 +12,7 @@ use crate::table::events::EventTable;
 
 /// The item in whose events a single user or session has the largest share.
 #[derive(Debug, Clone, PartialEq)]
-pub struct OfOne {
+pub struct LargestShare {
     /// Whether the share is that of a user or of a session.
     pub of: Subject,
     /// Id of the item.
@@ -21,7 +21,7 @@ pub struct OfOne {
     pub share: f64,
 }
 
-impl OfOne {
+impl LargestShare {
     /// Looks at the `top` items with the largest counts; ties go by item id. Events without a user count for no user.
     pub(crate) fn in_top_items(
         table: &EventTable,

@@ -29,7 +29,7 @@ pub struct Run {
     pub(crate) is_job: bool,
     pub(crate) start: Timestamp,
     begun: Instant,
-    pub(crate) records: Arc<Mutex<Records>>,
+    pub(crate) metrics: Arc<Mutex<MetricsByScope>>,
 }
 
 /// Outcome of a process.
@@ -51,7 +51,7 @@ impl Run {
             is_job: command.is_none(),
             start: clock::wall(),
             begun: Instant::now(),
-            records: Arc::default(),
+            metrics: Arc::default(),
         }
     }
 
@@ -69,7 +69,7 @@ impl Run {
 
 /// Numbers of raw events by outcome.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Events {
+pub(crate) struct EventMetrics {
     pub(crate) kept: u64,
     pub(crate) invalid: u64,
     pub(crate) duplicate: u64,
@@ -78,7 +78,7 @@ pub(crate) struct Events {
 
 /// An artifact that was built or published.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Artifact {
+pub(crate) struct ArtifactMetrics {
     pub(crate) items: u64,
     pub(crate) bytes: u64,
     /// None if another process built it.
@@ -86,14 +86,14 @@ pub(crate) struct Artifact {
 }
 
 /// Work of a process so far, by scope.
-pub(crate) type Records = BTreeMap<Scope, Record>;
+pub(crate) type MetricsByScope = BTreeMap<Scope, ScopeMetrics>;
 
 /// The name of a label, and its value.
 pub(super) type Label = (&'static str, &'static str);
 
 /// Work on one scope so far.
 #[derive(Debug, Default)]
-pub(crate) struct Record {
+pub(crate) struct ScopeMetrics {
     /// By the name of the metric, and the label that it has besides the common ones.
     pub(super) values: BTreeMap<(&'static str, Option<Label>), f64>,
     /// When the current manifest was updated.
@@ -104,7 +104,7 @@ pub(crate) struct Record {
     pub(crate) limits: Option<Limits>,
 }
 
-impl Record {
+impl ScopeMetrics {
     fn value(&mut self, name: &'static str, label: Option<Label>) -> &mut f64 {
         self.values.entry((name, label)).or_default()
     }
@@ -115,8 +115,8 @@ impl Record {
     }
 
     /// Adds the events of a day.
-    pub(crate) fn add_events(&mut self, more: Events) {
-        let Events { kept, invalid, duplicate, foreign } = more;
+    pub(crate) fn add_events(&mut self, more: EventMetrics) {
+        let EventMetrics { kept, invalid, duplicate, foreign } = more;
         let states = [("kept", kept), ("invalid", invalid), ("duplicate", duplicate), ("foreign", foreign)];
         for (state, count) in states {
             *self.value("recsys_run_events", Some(("state", state))) += number(count);
@@ -124,8 +124,8 @@ impl Record {
     }
 
     /// Replaces the artifact of a kind. Keeps the known number of skipped sessions if `artifact` has none.
-    pub(crate) fn set_artifact(&mut self, kind: Kind, artifact: Artifact) {
-        let Artifact { items, bytes, skipped_sessions } = artifact;
+    pub(crate) fn set_artifact(&mut self, kind: Kind, artifact: ArtifactMetrics) {
+        let ArtifactMetrics { items, bytes, skipped_sessions } = artifact;
         let label = Some(("kind", kind.as_str()));
         *self.value("recsys_artifact_items", label) = number(items);
         *self.value("recsys_artifact_size_bytes", label) = number(bytes);
@@ -166,30 +166,30 @@ mod tests {
     use super::*;
 
     /// The values of a metric, by label.
-    fn values(record: &Record, name: &str) -> Vec<(&'static str, f64)> {
-        let of_name = record.values.iter().filter(|((of, _), _)| *of == name);
+    fn values(metrics: &ScopeMetrics, name: &str) -> Vec<(&'static str, f64)> {
+        let of_name = metrics.values.iter().filter(|((of, _), _)| *of == name);
         of_name.map(|((_, label), value)| (label.map_or("", |(_, label)| label), *value)).collect()
     }
 
     #[test]
     fn numbers_of_days_add_up_and_those_of_artifacts_do_not() {
-        let mut record = Record::default();
-        record.add_step("build", Duration::from_secs(1));
-        record.add_step("build", Duration::from_secs(2));
-        assert_eq!(values(&record, "recsys_step_duration_seconds"), [("build", 3.0)]);
+        let mut metrics = ScopeMetrics::default();
+        metrics.add_step("build", Duration::from_secs(1));
+        metrics.add_step("build", Duration::from_secs(2));
+        assert_eq!(values(&metrics, "recsys_step_duration_seconds"), [("build", 3.0)]);
         for _ in 0..2 {
-            record.add_events(Events { kept: 1, invalid: 2, duplicate: 3, foreign: 4 });
+            metrics.add_events(EventMetrics { kept: 1, invalid: 2, duplicate: 3, foreign: 4 });
         }
         let events = [("duplicate", 6.0), ("foreign", 8.0), ("invalid", 4.0), ("kept", 2.0)];
-        assert_eq!(values(&record, "recsys_run_events"), events);
-        record.set_artifact(Kind::Cooc, Artifact { items: 5, bytes: 50, skipped_sessions: Some(7) });
-        record.set_artifact(Kind::Cooc, Artifact { items: 6, bytes: 60, skipped_sessions: None });
-        assert_eq!(values(&record, "recsys_artifact_items"), [("cooc", 6.0)]);
-        assert_eq!(values(&record, "recsys_artifact_size_bytes"), [("cooc", 60.0)]);
-        assert_eq!(values(&record, "recsys_artifact_skipped_sessions"), [("cooc", 7.0)]);
-        record.add_notification(true);
-        record.add_notification(false);
-        assert_eq!(values(&record, "recsys_notify_failed"), [("", 1.0)]);
+        assert_eq!(values(&metrics, "recsys_run_events"), events);
+        metrics.set_artifact(Kind::Cooc, ArtifactMetrics { items: 5, bytes: 50, skipped_sessions: Some(7) });
+        metrics.set_artifact(Kind::Cooc, ArtifactMetrics { items: 6, bytes: 60, skipped_sessions: None });
+        assert_eq!(values(&metrics, "recsys_artifact_items"), [("cooc", 6.0)]);
+        assert_eq!(values(&metrics, "recsys_artifact_size_bytes"), [("cooc", 60.0)]);
+        assert_eq!(values(&metrics, "recsys_artifact_skipped_sessions"), [("cooc", 7.0)]);
+        metrics.add_notification(true);
+        metrics.add_notification(false);
+        assert_eq!(values(&metrics, "recsys_notify_failed"), [("", 1.0)]);
     }
 
     #[test]
@@ -198,11 +198,11 @@ mod tests {
         let day = |number: i64| {
             "2026-01-01".parse::<recsys_core::domain::window::Day>().unwrap().plus(number).unwrap()
         };
-        let mut record = Record::default();
-        record.set_volume(&counts(30), &Past::new(&[(day(0), counts(20)), (day(1), counts(20))], 2));
+        let mut metrics = ScopeMetrics::default();
+        metrics.set_volume(&counts(30), &Past::new(&[(day(0), counts(20)), (day(1), counts(20))], 2));
         // A median of 0 has no ratio.
-        assert_eq!(values(&record, VOLUME_RATIO), [("events", 1.5), ("sessions", 1.0)]);
-        record.set_volume(&counts(30), &Past::new(&[(day(0), counts(20))], 7));
-        assert!(values(&record, VOLUME_RATIO).is_empty());
+        assert_eq!(values(&metrics, VOLUME_RATIO), [("events", 1.5), ("sessions", 1.0)]);
+        metrics.set_volume(&counts(30), &Past::new(&[(day(0), counts(20))], 7));
+        assert!(values(&metrics, VOLUME_RATIO).is_empty());
     }
 }
