@@ -504,7 +504,7 @@ fn a_bucket_that_wants_checksums() {
             "",
             None,
             NetworkFault::AnswerWithout("x-amz-checksum-", 400, wanted.to_owned()),
-        )
+        );
     };
     rule();
     shop.fails(&shop.run(), 2, &["takes no write without a checksum", "AWS_CHECKSUM_ALGORITHM"]);
