@@ -139,7 +139,7 @@ fn beside_a_rollback_to_what_is_garbage() {
         match roll_back(objects, registry, hash) {
             Ok(manifest) => manifest.is_some(),
             Err(
-                RollbackError::Blob(BlobError::Missing { .. })
+                RollbackError::Blob(BlobError::Missing(..))
                 | RollbackError::Registry(RegistryError::Claims(ClaimsError::Claimed { .. })),
             ) => {
                 assert_eq!(shelf.chain().len(), 3);

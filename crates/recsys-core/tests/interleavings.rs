@@ -108,7 +108,7 @@ fn roll_back_to_first(stores: &Stores) -> bool {
     match roll_back_within(&stores.open("objects"), &stores.open("registry"), &FIRST, NO_TIME) {
         Ok(manifest) => manifest.is_some(),
         Err(
-            RollbackError::Blob(BlobError::Missing { .. })
+            RollbackError::Blob(BlobError::Missing(..))
             | RollbackError::Registry(RegistryError::Claims(ClaimsError::Claimed { .. }))
             | RollbackError::Overtaken(_)
             | RollbackError::Vanished(_),

@@ -39,7 +39,7 @@ pub fn documents(data: &[u8]) {
                 let restated = restate(data, &actual);
                 artifact(&kind.parse(&restated).unwrap());
             }
-            Err(DocumentError::Schema { .. } | DocumentError::OtherKind(_)) => {}
+            Err(DocumentError::Schema(..) | DocumentError::OtherKind(_)) => {}
         }
     }
 }

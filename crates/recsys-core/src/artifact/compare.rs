@@ -97,15 +97,8 @@ pub struct ItemExcerpt {
 }
 
 impl ItemExcerpt {
-    fn new<'a>(items: impl Iterator<Item = &'a str>, top: usize) -> Self {
-        let mut listed = Self { count: 0, first: Vec::new() };
-        for item in items {
-            if listed.count < top {
-                listed.first.push(item.to_owned());
-            }
-            listed.count += 1;
-        }
-        listed
+    fn new(items: &[&str], top: usize) -> Self {
+        Self { count: items.len(), first: items.iter().copied().take(top).map(str::to_owned).collect() }
     }
 }
 
@@ -145,9 +138,9 @@ fn item_changes(before: Option<&Outline<'_>>, after: Option<&Outline<'_>>, top: 
     let new = after.map_or_else(Vec::new, |outline| outline.items.in_order());
     let old_ranks: HashMap<&str, usize> = old.iter().copied().zip(1..).collect();
     let new_ranks: HashMap<&str, usize> = new.iter().copied().zip(1..).collect();
-    let entered = new.iter().copied().filter(|item| !old_ranks.contains_key(item));
-    let left = old.iter().copied().filter(|item| !new_ranks.contains_key(item));
-    let kept: Vec<&str> = new.iter().copied().filter(|item| old_ranks.contains_key(item)).collect();
+    let (kept, entered): (Vec<&str>, Vec<&str>) =
+        new.iter().copied().partition(|item| old_ranks.contains_key(item));
+    let left: Vec<&str> = old.iter().copied().filter(|item| !new_ranks.contains_key(item)).collect();
 
     let mut outlines = [before, after].into_iter().flatten();
     let tagged = outlines.any(|outline| matches!(outline.items, Items::Tagged(_)));
@@ -167,8 +160,8 @@ fn item_changes(before: Option<&Outline<'_>>, after: Option<&Outline<'_>>, top: 
         Mover { item_id: item.to_owned(), rank_before, rank_after, change }
     };
     ItemChanges {
-        entered: ItemExcerpt::new(entered, top),
-        left: ItemExcerpt::new(left, top),
+        entered: ItemExcerpt::new(&entered, top),
+        left: ItemExcerpt::new(&left, top),
         kept: kept.len(),
         moved: (!tagged).then_some(moves.len()),
         movers: moves.iter().take(top).map(described).collect(),
@@ -205,8 +198,8 @@ mod tests {
     use proptest::prelude::*;
     use recsys_testkit::seed::cases;
 
-    fn weighed<'a>(weights: &[(&'a str, u64)]) -> Outline<'a> {
-        let weights = weights.iter().map(|(item, count)| (*item, Weight::from(*count)));
+    fn weighed<'a>(weights: impl IntoIterator<Item = (&'a str, u64)>) -> Outline<'a> {
+        let weights = weights.into_iter().map(|(item, count)| (item, Weight::from(count)));
         Outline { items: Items::weighed(weights), rows: None }
     }
 
@@ -239,8 +232,8 @@ mod tests {
     #[test]
     fn items_come_go_and_move_and_ties_are_ranked_by_id() {
         // Before: b 1, a 2, c 3, x 4, d 5. After: d 1, a 2, y 3, z 4, b 5, c 6.
-        let before = weighed(&[("a", 5), ("b", 9), ("c", 5), ("d", 1), ("x", 4)]);
-        let after = weighed(&[("a", 7), ("b", 2), ("c", 2), ("d", 8), ("y", 7), ("z", 7)]);
+        let before = weighed([("a", 5), ("b", 9), ("c", 5), ("d", 1), ("x", 4)]);
+        let after = weighed([("a", 7), ("b", 2), ("c", 2), ("d", 8), ("y", 7), ("z", 7)]);
         let Comparison { items, rows } = compare(Some(&before), Some(&after), 10);
         assert_eq!(items.entered, ItemExcerpt { count: 2, first: vec!["y".into(), "z".into()] });
         assert_eq!(items.left, ItemExcerpt { count: 1, first: vec!["x".into()] });
@@ -261,7 +254,7 @@ mod tests {
 
     #[test]
     fn other_weights_in_the_same_order_are_no_move() {
-        let (before, after) = (weighed(&[("a", 5), ("b", 4)]), weighed(&[("a", 100), ("b", 100)]));
+        let (before, after) = (weighed([("a", 5), ("b", 4)]), weighed([("a", 100), ("b", 100)]));
         let items = compare(Some(&before), Some(&after), 10).items;
         assert_eq!((items.kept, items.moved), (2, Some(0)));
         assert!(items.is_empty());
@@ -269,7 +262,7 @@ mod tests {
 
     #[test]
     fn an_artifact_without_items_and_none_at_all_are_compared_like_any_other() {
-        let (some, empty) = (weighed(&[("a", 1), ("b", 2)]), weighed(&[]));
+        let (some, empty) = (weighed([("a", 1), ("b", 2)]), weighed([]));
         let in_order = ItemExcerpt { count: 2, first: vec!["b".into(), "a".into()] };
         let nothing = ItemExcerpt { count: 0, first: vec![] };
         for before in [None, Some(&empty)] {
@@ -347,8 +340,7 @@ mod tests {
     fn a_million_items_are_compared() {
         let ids: Vec<String> = (0..1_000_000).map(|number| format!("item-{number:07}")).collect();
         let side = |weight: fn(u64) -> u64| {
-            let weights = ids.iter().zip(0..).map(|(id, number)| (id.as_str(), Weight::from(weight(number))));
-            Outline { items: Items::weighed(weights), rows: None }
+            weighed(ids.iter().zip(0..).map(|(id, number)| (id.as_str(), weight(number))))
         };
         let (rising, falling) = (side(|number| number), side(|number| 1_000_000 - number));
         let items = compare(Some(&falling), Some(&rising), 2).items;
@@ -366,8 +358,7 @@ mod tests {
     }
 
     fn outline(weights: &HashMap<String, u64>) -> Outline<'_> {
-        let weights = weights.iter().map(|(item, count)| (item.as_str(), Weight::from(*count)));
-        Outline { items: Items::weighed(weights), rows: None }
+        weighed(weights.iter().map(|(item, count)| (item.as_str(), *count)))
     }
 
     proptest! {

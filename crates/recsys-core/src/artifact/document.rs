@@ -1,4 +1,4 @@
-//! The artifact as a document: field order, version, writing and reading.
+//! The artifact as a document: key, field order, version, writing and reading.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -7,19 +7,35 @@ use bytes::Bytes;
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::content::{Build, Inputs};
 use super::document_reader;
 use super::encode::Encoder;
-use super::key::ArtifactKey;
 use super::kind::Kind;
 use super::row::Row;
-use crate::counts::CountError;
-use crate::domain::id::{Scope, Segment, Surface, Tenant};
-use crate::domain::limit::Limits;
+use crate::domain::id::{NO_SEGMENT, Scope, Segment, Surface, Tenant};
 use crate::domain::window::Window;
 use crate::encoding::hash::{HashWriter, is_sha256};
 use crate::encoding::json::{self, error_in_words};
 use crate::storage::layout;
+
+/// What an artifact was built for: kind, tenant and surface, segment and window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArtifactKey {
+    /// The kind of content.
+    pub kind: Kind,
+    /// The tenant and surface.
+    pub scope: Scope,
+    /// The segment of the surface; `None` for all events.
+    pub segment: Option<Segment>,
+    /// The days that it was built from.
+    pub window: Window,
+}
+
+impl ArtifactKey {
+    /// The folder name of the segment, which is [`NO_SEGMENT`] without one.
+    pub fn segment_folder(&self) -> &str {
+        self.segment.as_ref().map_or(NO_SEGMENT, Segment::as_str)
+    }
+}
 
 /// How and when an artifact was built. The version does not depend on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,13 +80,8 @@ impl Descriptor {
 #[derive(Debug, thiserror::Error)]
 pub enum DocumentError {
     /// The document is not JSON, or does not follow the schema of the kind.
-    #[error("not a {kind} artifact: {}", error_in_words(problem))]
-    Schema {
-        /// The expected kind.
-        kind: Kind,
-        /// The parse error.
-        problem: serde_json::Error,
-    },
+    #[error("not a {0} artifact: {problem}", problem = error_in_words(.1))]
+    Schema(Kind, serde_json::Error),
     /// The document states another kind.
     #[error("it says artifact_type {0:?}")]
     OtherKind(String),
@@ -117,20 +128,10 @@ pub(super) fn encode_open<T>(
     };
     push(&head[..head.len() - 1]);
     push(format!(",\"{field}\":[").as_bytes());
-    let filled = fill(&mut Encoder::new(&mut push));
+    let filled = fill(&mut Encoder { out: &mut push, rows: 0 });
     push(b"],\"build\":");
     hash.update(BLANK);
     (hash.finish(), filled)
-}
-
-/// Builds the document of an artifact of kind `K`.
-pub(super) fn draft<K: Build>(
-    key: &ArtifactKey,
-    inputs: &Inputs<'_>,
-    limits: &Limits,
-) -> Result<(Draft, u64), CountError> {
-    let (draft, skipped) = Draft::fill(key, K::Row::FIELD, |encoder| K::build(inputs, limits, encoder));
-    Ok((draft, skipped?))
 }
 
 /// An artifact whose rows are encoded and whose version is known. Only the `build` block is missing, because the hash of
@@ -180,23 +181,32 @@ impl Draft {
     }
 }
 
+/// Parses a document with the content field `content`.
+fn parse<'de, R: Deserialize<'de>>(
+    content: &'static str,
+    mut document: serde_json::Deserializer<impl serde_json::de::Read<'de>>,
+) -> serde_json::Result<Wire<R>> {
+    let wire = document.deserialize_map(DocumentVisitor { content, row: PhantomData })?;
+    document.end()?;
+    Ok(wire)
+}
+
 /// Parses a document whose content are rows `R`.
 pub(super) fn read<'a, R: Row<'a>>(bytes: &'a [u8]) -> serde_json::Result<Wire<R>> {
     // Validating UTF-8 once for the whole document is faster than for each string.
     let Ok(text) = std::str::from_utf8(bytes) else {
-        return DocumentVisitor::new(R::FIELD).read(serde_json::Deserializer::from_slice(bytes));
+        return parse(R::FIELD, serde_json::Deserializer::from_slice(bytes));
     };
     // `split` cuts out the first list of that name. It is the content if the rest has an empty list in the content field.
     // Otherwise the list was nested deeper, and the library parses the document or explains the error.
     if let Some((rows, rest)) = document_reader::split(text, R::FIELD)
-        && let Ok(rest) =
-            DocumentVisitor::<IgnoredAny>::new(R::FIELD).read(serde_json::Deserializer::from_str(&rest))
+        && let Ok(rest) = parse::<IgnoredAny>(R::FIELD, serde_json::Deserializer::from_str(&rest))
         && rest.rows.is_empty()
     {
         let Wire { artifact_type, scope, segment, window, rows: _, build } = rest;
         return Ok(Wire { artifact_type, scope, segment, window, rows, build });
     }
-    DocumentVisitor::new(R::FIELD).read(serde_json::Deserializer::from_str(text))
+    parse(R::FIELD, serde_json::Deserializer::from_str(text))
 }
 
 /// The fields of a parsed document.
@@ -214,21 +224,6 @@ pub(super) struct Wire<R> {
 struct DocumentVisitor<R> {
     content: &'static str,
     row: PhantomData<R>,
-}
-
-impl<'de, R: Deserialize<'de>> DocumentVisitor<R> {
-    fn new(content: &'static str) -> Self {
-        Self { content, row: PhantomData }
-    }
-
-    fn read(
-        self,
-        mut document: serde_json::Deserializer<impl serde_json::de::Read<'de>>,
-    ) -> serde_json::Result<Wire<R>> {
-        let wire = document.deserialize_map(self)?;
-        document.end()?;
-        Ok(wire)
-    }
 }
 
 impl<'de, R: Deserialize<'de>> Visitor<'de> for DocumentVisitor<R> {

@@ -11,9 +11,44 @@ pub(crate) trait FastRead<'a>: Sized {
     fn read(text: &mut DocumentScanner<'a>) -> Option<Self>;
 }
 
+/// A string without escapes.
 impl<'a> FastRead<'a> for Cow<'a, str> {
     fn read(text: &mut DocumentScanner<'a>) -> Option<Self> {
-        text.string().map(Cow::Borrowed)
+        text.take(b"\"")?;
+        let length = text.rest().iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..b' '))?;
+        let string = &text.text[text.at..text.at + length];
+        text.at += length;
+        text.take(b"\"")?;
+        Some(Cow::Borrowed(string))
+    }
+}
+
+impl FastRead<'_> for u64 {
+    fn read(text: &mut DocumentScanner<'_>) -> Option<Self> {
+        text.integer().map(Self::from)
+    }
+}
+
+impl FastRead<'_> for f64 {
+    fn read(text: &mut DocumentScanner<'_>) -> Option<Self> {
+        text.integer().map(Self::from)
+    }
+}
+
+impl<'a, T: FastRead<'a>> FastRead<'a> for Vec<T> {
+    fn read(text: &mut DocumentScanner<'a>) -> Option<Self> {
+        text.take(b"[")?;
+        let mut list = Self::new();
+        if text.take(b"]").is_some() {
+            return Some(list);
+        }
+        loop {
+            list.push(T::read(text)?);
+            if text.take(b",").is_none() {
+                text.take(b"]")?;
+                return Some(list);
+            }
+        }
     }
 }
 
@@ -23,7 +58,7 @@ pub(super) fn split<'a, T: FastRead<'a>>(text: &'a str, name: &str) -> Option<(V
     let field = format!(",\"{name}\":[");
     let start = text.find(&field)? + field.len();
     let mut scanner = DocumentScanner { text, at: start - 1 };
-    let rows = scanner.list()?;
+    let rows = Vec::read(&mut scanner)?;
     Some((rows, [&text[..start], &text[scanner.at - 1..]].concat()))
 }
 
@@ -43,18 +78,8 @@ impl<'a> DocumentScanner<'a> {
         self.rest().starts_with(expected).then(|| self.at += expected.len())
     }
 
-    /// A string without escapes.
-    pub(super) fn string(&mut self) -> Option<&'a str> {
-        self.take(b"\"")?;
-        let length = self.rest().iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..b' '))?;
-        let string = &self.text[self.at..self.at + length];
-        self.at += length;
-        self.take(b"\"")?;
-        Some(string)
-    }
-
     /// An integer of at most 9 digits, so that a float also holds it exactly.
-    pub(super) fn integer(&mut self) -> Option<u32> {
+    fn integer(&mut self) -> Option<u32> {
         let mut number: u32 = 0;
         let rest = self.rest();
         let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -66,22 +91,6 @@ impl<'a> DocumentScanner<'a> {
         }
         self.at += digits;
         Some(number)
-    }
-
-    /// A list in brackets.
-    pub(super) fn list<T: FastRead<'a>>(&mut self) -> Option<Vec<T>> {
-        self.take(b"[")?;
-        let mut list = Vec::new();
-        if self.take(b"]").is_some() {
-            return Some(list);
-        }
-        loop {
-            list.push(T::read(self)?);
-            if self.take(b",").is_none() {
-                self.take(b"]")?;
-                return Some(list);
-            }
-        }
     }
 }
 

@@ -56,16 +56,10 @@ fn push_rows(out: &mut Vec<u8>, rows: &[impl Encode]) {
 
 /// Encodes rows as a list of compact JSON without brackets.
 pub(crate) struct Encoder<'a> {
-    out: &'a mut (dyn FnMut(&[u8]) + Send),
+    /// Takes the text, piece by piece.
+    pub(super) out: &'a mut (dyn FnMut(&[u8]) + Send),
     /// Number of rows encoded so far.
     pub(super) rows: u64,
-}
-
-impl<'a> Encoder<'a> {
-    /// An encoder that writes to `out`, piece by piece.
-    pub(super) fn new(out: &'a mut (dyn FnMut(&[u8]) + Send)) -> Self {
-        Self { out, rows: 0 }
-    }
 }
 
 impl<R: Encode> Sink<R> for Encoder<'_> {
@@ -105,7 +99,7 @@ mod tests {
             let numbers: Vec<u32> = (0..count).collect();
             let mut text = Vec::new();
             let mut out = |part: &[u8]| text.extend_from_slice(part);
-            let mut encoder = Encoder::new(&mut out);
+            let mut encoder = Encoder { out: &mut out, rows: 0 };
             ordered::map(&numbers, |number| Digits(*number), &mut encoder);
             assert_eq!(encoder.rows, u64::from(count));
             let expected: Vec<String> = numbers.iter().map(u32::to_string).collect();

@@ -16,7 +16,6 @@ mod content;
 mod document;
 mod document_reader;
 mod encode;
-mod key;
 mod kind;
 mod kinds;
 mod payload;
@@ -24,9 +23,8 @@ mod ranking;
 mod row;
 
 pub use content::{BuiltFrom, Inputs};
-pub use document::{BuildInfo, Descriptor, DocumentError, Draft, Encoded};
+pub use document::{ArtifactKey, BuildInfo, Descriptor, DocumentError, Draft, Encoded};
 pub use item_list::ItemCount;
-pub use key::ArtifactKey;
 pub use kind::{Kind, UnknownKind};
 pub use payload::{Artifact, Payload, version};
 pub use row::Defect;

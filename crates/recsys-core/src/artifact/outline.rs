@@ -70,19 +70,14 @@ impl<'a> Items<'a> {
 
     /// Ranked items by weight descending, ties by item id; tagged items by item id.
     pub(super) fn in_order(&self) -> Vec<&'a str> {
-        match self {
+        let mut items: Vec<(Reverse<Weight>, &str)> = match self {
             Self::Weighed(weights) => {
-                let mut items: Vec<(Reverse<Weight>, &str)> =
-                    weights.iter().map(|(item, weight)| (Reverse(*weight), *item)).collect();
-                items.sort_unstable();
-                items.into_iter().map(|(_, item)| item).collect()
+                weights.iter().map(|(item, weight)| (Reverse(*weight), *item)).collect()
             }
-            Self::Tagged(tags) => {
-                let mut items: Vec<&str> = tags.keys().copied().collect();
-                items.sort_unstable();
-                items
-            }
-        }
+            Self::Tagged(tags) => tags.keys().map(|item| (Reverse(Weight::default()), *item)).collect(),
+        };
+        items.sort_unstable();
+        items.into_iter().map(|(_, item)| item).collect()
     }
 }
 

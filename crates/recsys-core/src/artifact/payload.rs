@@ -1,9 +1,8 @@
 //! The content of any kind, and parsed artifacts.
 
 use super::content::{Build, BuiltFrom, Inputs};
-use super::document::{self, BuildInfo, Descriptor, DocumentError, Draft};
+use super::document::{self, ArtifactKey, BuildInfo, Descriptor, DocumentError, Draft};
 use super::encode::Encoder;
-use super::key::ArtifactKey;
 use super::kind::{Kind, each_kind};
 use super::outline::{Outline, RowsOf};
 use super::row::{Defect, Row};
@@ -110,7 +109,12 @@ macro_rules! payloads {
                 limits: &Limits,
             ) -> Result<(Self, u64), CountError> {
                 match key.kind {
-                    $(Kind::$variant => document::draft::<super::kinds::$module::$variant>(key, inputs, limits),)*
+                    $(Kind::$variant => {
+                        let (draft, skipped) = Self::fill(key, <super::$shape::$row as Row>::FIELD, |encoder| {
+                            super::kinds::$module::$variant::build(inputs, limits, encoder)
+                        });
+                        Ok((draft, skipped?))
+                    })*
                 }
             }
         }
@@ -156,7 +160,7 @@ fn parse<'a, R: Row<'a>>(
     bytes: &'a [u8],
     payload: fn(Vec<R>) -> Payload<'a>,
 ) -> Result<Artifact<'a>, DocumentError> {
-    let wire = document::read::<R>(bytes).map_err(|problem| DocumentError::Schema { kind, problem })?;
+    let wire = document::read::<R>(bytes).map_err(|problem| DocumentError::Schema(kind, problem))?;
     if wire.artifact_type != kind.as_str() {
         return Err(DocumentError::OtherKind(wire.artifact_type));
     }

@@ -4,7 +4,7 @@
 
 use serde::Deserialize;
 
-use super::document_reader::{DocumentScanner, FastRead};
+use super::document_reader::FastRead;
 use super::encode::Encode;
 use super::outline::{Outline, RowsOf};
 use crate::domain::limit::{LimitExceeded, Limits};
@@ -67,21 +67,3 @@ macro_rules! object_of_two {
     };
 }
 pub(super) use object_of_two;
-
-impl FastRead<'_> for u64 {
-    fn read(text: &mut DocumentScanner<'_>) -> Option<Self> {
-        text.integer().map(Self::from)
-    }
-}
-
-impl FastRead<'_> for f64 {
-    fn read(text: &mut DocumentScanner<'_>) -> Option<Self> {
-        text.integer().map(Self::from)
-    }
-}
-
-impl<'a, T: FastRead<'a>> FastRead<'a> for Vec<T> {
-    fn read(text: &mut DocumentScanner<'a>) -> Option<Self> {
-        text.list()
-    }
-}

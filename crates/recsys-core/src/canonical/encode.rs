@@ -6,13 +6,14 @@
 //! One thread makes the lines, one hashes them and one writes them. They do not belong to the pool, so that builders
 //! which keep the pool busy do not hold them up.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use super::field::Field;
 use super::row::EventRow;
 use super::rows::{Batch, DayRows};
+use crate::columnar::dictionary::Strings;
 use crate::domain::id::Scope;
 use crate::domain::stream::Stream;
 use crate::encoding::hash::HashWriter;
@@ -29,6 +30,46 @@ const TEXT_BYTES: usize = 3 << 16;
 /// Buffers queued between two threads. There are many because a thread gets its turn only every few milliseconds while
 /// builders keep all cores busy.
 const TEXTS: usize = 32;
+
+/// The strings of one field, encoded as JSON.
+struct Field<'a> {
+    /// Unquoted if no string needs an escape, otherwise quoted and escaped.
+    strings: Cow<'a, Strings>,
+    quote: bool,
+}
+
+impl<'a> Field<'a> {
+    fn new(strings: &'a Strings) -> Self {
+        if strings.are_plain() {
+            Self { strings: Cow::Borrowed(strings), quote: true }
+        } else {
+            Self { strings: Cow::Owned(strings.quoted()), quote: false }
+        }
+    }
+
+    fn text(&self, id: u32) -> &[u8] {
+        &self.strings.text().as_bytes()[self.strings.range(id)]
+    }
+
+    /// Whether the string with the number `id` is empty.
+    fn is_empty(&self, id: u32) -> bool {
+        self.text(id).len() == if self.quote { 0 } else { 2 }
+    }
+
+    /// Writes `name` and the string with the number `id`. `name` ends with an opening quote, which is left out if the
+    /// string has its own.
+    fn write<const N: usize>(&self, name: &[u8; N], id: u32, out: &mut Vec<u8>) {
+        let text = self.text(id);
+        if self.quote {
+            out.extend_from_slice(name);
+            out.extend_from_slice(text);
+            out.push(b'"');
+        } else {
+            out.extend_from_slice(&name[..N - 1]);
+            out.extend_from_slice(text);
+        }
+    }
+}
 
 /// The encoded strings that the lines of a day consist of.
 struct Fields<'a> {
@@ -128,12 +169,8 @@ fn make_lines(
     day.for_each_batch(|Batch { rows, requests }| {
         let requests = Field::new(requests);
         rows.iter().try_for_each(|row| {
-            let written =
-                write_start(&fields, row, &mut start, &mut out).and_then(|()| match fields.stream {
-                    Stream::Exposures => write_exposure(&fields, &requests, row, &mut out),
-                    Stream::Outcomes => write_outcome(&fields, &requests, row, &mut out),
-                });
-            written.map_err(|source| {
+            let written = write_start(&fields, row, &mut start, &mut out);
+            written.and_then(|()| write_rest(&fields, &requests, row, &mut out)).map_err(|source| {
                 let target = format!("an event of {}", day.day);
                 StoreError { action: "write", target, source }
             })?;
@@ -161,24 +198,34 @@ fn write_start(fields: &Fields<'_>, row: &EventRow, start: &mut Start, out: &mut
     Ok(())
 }
 
-fn write_exposure(
+/// Writes the fields of an event behind its surface.
+fn write_rest(
     fields: &Fields<'_>,
     requests: &Field<'_>,
     row: &EventRow,
     out: &mut Vec<u8>,
 ) -> io::Result<()> {
-    if row.segment > 0 {
+    let is_exposure = fields.stream == Stream::Exposures;
+    if is_exposure && row.segment > 0 {
         fields.segments.write(b",\"segment\":\"", row.segment - 1, out);
     }
     if row.user > 0 {
         fields.users.write(b",\"user_id\":\"", row.user - 1, out);
     }
-    fields.sessions.write(b",\"session_id\":\"", row.session, out);
+    if is_exposure || !fields.sessions.is_empty(row.session) {
+        fields.sessions.write(b",\"session_id\":\"", row.session, out);
+    }
     if row.request > 0 {
         requests.write(b",\"request_id\":\"", row.request - 1, out);
     }
     fields.items.write(b",\"item_id\":\"", row.item, out);
-    if row.rank >= 0 {
+    if !is_exposure {
+        fields.segments.write(b",\"event_type\":\"", row.segment - 1, out);
+        if let Some(value) = value_of(row.rank) {
+            out.extend_from_slice(b",\"value\":");
+            json::write(&value, &mut *out)?;
+        }
+    } else if row.rank >= 0 {
         out.extend_from_slice(b",\"rank\":");
         json::write(&{ row.rank }, &mut *out)?;
     }
@@ -186,27 +233,32 @@ fn write_exposure(
     Ok(())
 }
 
-fn write_outcome(
-    fields: &Fields<'_>,
-    requests: &Field<'_>,
-    row: &EventRow,
-    out: &mut Vec<u8>,
-) -> io::Result<()> {
-    if row.user > 0 {
-        fields.users.write(b",\"user_id\":\"", row.user - 1, out);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strings(values: &[&str]) -> Strings {
+        let mut strings = Strings::default();
+        for value in values {
+            strings.push(value);
+        }
+        strings
     }
-    if !fields.sessions.is_empty(row.session) {
-        fields.sessions.write(b",\"session_id\":\"", row.session, out);
+
+    #[test]
+    fn a_string_is_found_whatever_its_length() {
+        let values: Vec<String> =
+            (0..40).flat_map(|length| ["a".repeat(length), "é".repeat(length)]).collect();
+        for more in [&[][..], &["\"", "<é>", "\u{1}"]] {
+            let values: Vec<&str> = values.iter().map(String::as_str).chain(more.iter().copied()).collect();
+            let strings = strings(&values);
+            let field = Field::new(&strings);
+            for (id, value) in (0..).zip(&values) {
+                let mut line = Vec::new();
+                field.write(b",\"x\":\"", id, &mut line);
+                assert_eq!(line, [b",\"x\":", &json::to_vec(value)[..]].concat());
+                assert_eq!(field.is_empty(id), value.is_empty());
+            }
+        }
     }
-    if row.request > 0 {
-        requests.write(b",\"request_id\":\"", row.request - 1, out);
-    }
-    fields.items.write(b",\"item_id\":\"", row.item, out);
-    fields.segments.write(b",\"event_type\":\"", row.segment - 1, out);
-    if let Some(value) = value_of(row.rank) {
-        out.extend_from_slice(b",\"value\":");
-        json::write(&value, &mut *out)?;
-    }
-    out.extend_from_slice(b"}\n");
-    Ok(())
 }

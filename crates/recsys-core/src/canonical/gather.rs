@@ -154,19 +154,14 @@ fn sorted(stream: Stream, shards: Vec<Shard>) -> (Names, Vec<EventRow>, Strings)
     }
     sort(&mut rows, stream);
 
-    let names = Names {
-        sessions: Arc::new(sessions),
-        items: Arc::new(items),
-        users: Arc::new(users),
-        segments: Arc::new(segments),
-    };
-    (names, rows, requests.into_strings())
+    let names = Names { sessions, items, users, segments };
+    (names, rows, Arc::unwrap_or_clone(requests).into_strings())
 }
 
-fn merged_dictionary(parts: Vec<Strings>) -> (Dictionary, Vec<Vec<u32>>) {
-    let united = union(&parts.iter().collect::<Vec<_>>());
+fn merged_dictionary(parts: Vec<Strings>) -> (Arc<Dictionary>, Vec<Vec<u32>>) {
+    let (dictionary, ids) = union(&parts.iter().collect::<Vec<_>>());
     drop(parts);
-    united
+    (Arc::new(dictionary), ids)
 }
 
 /// How to read events.
@@ -222,10 +217,6 @@ impl Worker<'_> {
             }
             Stream::Outcomes => self.take(RawOutcome::parse(line)?.check(rules)?, times),
         }
-    }
-
-    fn event(&mut self, event: &UncheckedExposure<'_>, times: &Range<i64>) -> Result<(), Stop> {
-        self.take(self.reader.rules.check(event)?, times)
     }
 
     /// Takes the event of a good line; bad lines are counted where they are set aside.
@@ -328,7 +319,9 @@ impl<'a> EventReader<'a> {
         let reader = Self { stream: Stream::Exposures, bad_lines: None, ..*self };
         let times = first.start_ns()..last.end_ns();
         let threads = reader.budget.reading_threads();
-        let work = |worker: &mut Worker<'_>, event: &UncheckedExposure<'_>| worker.event(event, &times);
+        let work = |worker: &mut Worker<'_>, event: &UncheckedExposure<'_>| {
+            worker.take(reader.rules.check(event)?, &times)
+        };
         let workers = for_each_event(source, threads, || reader.worker(threads), work)?;
         reader.gathered(workers, first, last)
     }

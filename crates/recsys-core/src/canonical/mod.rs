@@ -6,7 +6,6 @@
 
 mod changes;
 mod encode;
-mod field;
 mod gather;
 mod owner;
 mod row;
@@ -53,13 +52,8 @@ pub enum CanonicalError {
     #[error("{0}; ingest the day again")]
     Line(LineError),
     /// The file holds events of another tenant, surface or day.
-    #[error("{name} holds {count} events of another tenant, surface or day; ingest the day again")]
-    Strangers {
-        /// The name of the file.
-        name: String,
-        /// Number of such events.
-        count: u64,
-    },
+    #[error("{0} holds {1} events of another tenant, surface or day; ingest the day again")]
+    Strangers(String, u64),
     /// The folder belongs to another tenant or surface.
     #[error(
         "{name} says that its folder holds the data of {actual}, and it would be used for {expected}: the file system \
@@ -75,15 +69,10 @@ pub enum CanonicalError {
     },
     /// The `scope.json` of a folder cannot be parsed.
     #[error(
-        "{name} does not say whose data its folder holds: {}; move it away, the next ingest writes it anew",
-        error_in_words(problem)
+        "{0} does not say whose data its folder holds: {problem}; move it away, the next ingest writes it anew",
+        problem = error_in_words(.1)
     )]
-    NoOwner {
-        /// The `scope.json` of the folder.
-        name: String,
-        /// The parse error.
-        problem: serde_json::Error,
-    },
+    NoOwner(String, serde_json::Error),
 }
 
 impl CanonicalError {
@@ -92,7 +81,7 @@ impl CanonicalError {
         match self {
             Self::Store(_) => None,
             Self::Lines(error) => error.class(),
-            Self::Line(_) | Self::Strangers { .. } | Self::NoOwner { .. } => Some(Class::Refused),
+            Self::Line(_) | Self::Strangers(..) | Self::NoOwner(..) => Some(Class::Refused),
             Self::Owner { .. } => Some(Class::Usage),
         }
     }
@@ -224,7 +213,7 @@ impl<'a> Canonical<'a> {
         let (mut days, counts) = lines.days(vec![file], day, day)?;
         let count = counts.foreign + counts.outside();
         if count > 0 {
-            return Err(CanonicalError::Strangers { name, count });
+            return Err(CanonicalError::Strangers(name, count));
         }
         let hash = hash.lock().clone().finish();
         Ok(days.pop().map(|rows| (rows, hash)))
@@ -232,12 +221,17 @@ impl<'a> Canonical<'a> {
 
     /// The SHA-256 of a day's file; `None` if there is no file.
     pub fn hash(&self, day: Day) -> Result<Option<String>, StoreError> {
+        self.hash_into(day, &mut io::sink())
+    }
+
+    /// Hands a day's file on to `all`, and returns its SHA-256; `None` if there is no file.
+    fn hash_into(&self, day: Day, all: &mut impl Write) -> Result<Option<String>, StoreError> {
         let key = self.key(day);
-        let Some(mut reader) = self.store.open(&key)? else { return Ok(None) };
-        let mut hash = HashWriter::default();
-        let failed = |source| StoreError { action: "read", target: self.store.name(&key), source };
-        io::copy(&mut reader, &mut hash).map_err(failed)?;
-        Ok(Some(hash.finish()))
+        let Some(reader) = self.store.open(&key)? else { return Ok(None) };
+        let mut own = HashWriter::default();
+        let copied = io::copy(&mut TeeReader { reader, copy: |bytes: &[u8]| own.update(bytes) }, all);
+        copied.map_err(|source| StoreError { action: "read", target: self.store.name(&key), source })?;
+        Ok(Some(own.finish()))
     }
 
     /// Adds the files of all days in a window to `hash`, in order; returns the SHA-256 of each day's file, if it has one.
@@ -248,14 +242,7 @@ impl<'a> Canonical<'a> {
     ) -> Result<BTreeMap<Day, String>, StoreError> {
         let mut days = BTreeMap::new();
         for day in window.days() {
-            let key = self.key(day);
-            if let Some(reader) = self.store.open(&key)? {
-                let mut own = HashWriter::default();
-                let failed = |source| StoreError { action: "read", target: self.store.name(&key), source };
-                io::copy(&mut TeeReader { reader, copy: |bytes: &[u8]| own.update(bytes) }, hash)
-                    .map_err(failed)?;
-                days.insert(day, own.finish());
-            }
+            days.extend(self.hash_into(day, hash)?.map(|own| (day, own)));
         }
         Ok(days)
     }

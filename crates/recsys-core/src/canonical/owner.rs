@@ -27,7 +27,7 @@ impl Canonical<'_> {
         let key = layout::owner(self.scope);
         let Some(bytes) = self.store.read(&key)? else { return Ok(false) };
         let owner: Owner = serde_json::from_slice(&bytes)
-            .map_err(|problem| CanonicalError::NoOwner { name: self.store.name(&key), problem })?;
+            .map_err(|problem| CanonicalError::NoOwner(self.store.name(&key), problem))?;
         let actual = Scope { tenant: owner.tenant, surface: owner.surface };
         if actual != *self.scope {
             let (name, expected) = (self.store.name(&key), Box::new(self.scope.clone()));

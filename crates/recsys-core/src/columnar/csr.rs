@@ -59,13 +59,13 @@ mod tests {
     use super::*;
 
     fn groups(count: usize, batches: &[(&[u32], &[u32])]) -> Csr {
-        let made = Csr::new(count, |take| {
+        let Ok(made) = Csr::new(count, |take| {
             for (groups, ids) in batches {
                 take(groups, ids);
             }
             Ok::<_, Infallible>(())
         });
-        made.unwrap_or_else(|never| match never {})
+        made
     }
 
     #[test]

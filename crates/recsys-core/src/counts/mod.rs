@@ -5,7 +5,6 @@
 //! they are made, on the threads that make them, so that no table need be in memory as a whole; neither the memory budget nor
 //! the number of threads shows in them. Nothing here knows what a count is good for.
 
-mod by_user;
 mod items;
 mod pairs;
 mod sessions;

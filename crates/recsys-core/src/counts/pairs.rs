@@ -107,7 +107,7 @@ const BATCH_ROWS: usize = 16;
 
 impl Relation {
     fn new(sessions: Sessions, items: usize) -> Self {
-        let sessions_of = Csr::new(items, |take| {
+        let Ok(sessions_of) = Csr::new(items, |take| {
             let mut same = Vec::new();
             for (session, items) in sessions.iter() {
                 same.clear();
@@ -116,7 +116,6 @@ impl Relation {
             }
             Ok::<_, Infallible>(())
         });
-        let Ok(sessions_of) = sessions_of;
         Self { sessions, sessions_of, items }
     }
 

@@ -77,8 +77,7 @@ pub trait Database: fmt::Debug {
 #[derive(Debug, thiserror::Error)]
 #[error("{cause}")]
 pub struct DatabaseError {
-    /// What can be done about it.
-    pub class: Class,
+    class: Class,
     /// The driver's error. The message repeats it, so it is not the `source` of this error.
     pub cause: Box<dyn Error + Send + Sync>,
 }

@@ -23,33 +23,14 @@ pub enum BlobError {
         root: String,
     },
     /// There is nothing at the URI.
-    #[error("{of}: {uri} does not exist; {}", remedy(.of))]
-    Missing {
-        /// URI of the blob.
-        uri: String,
-        /// The expected kind and scope.
-        of: Box<ScopedKind>,
-    },
+    #[error("{0} does not exist; {remedy}", remedy = .0.remedy())]
+    Missing(Box<NamedBlob>),
     /// The document is damaged, or of another kind.
-    #[error("{of}: {uri} is damaged: {problem}; move it away, and {}", remedy(.of))]
-    Damaged {
-        /// URI of the blob.
-        uri: String,
-        /// The expected kind and scope.
-        of: Box<ScopedKind>,
-        /// What is wrong with it.
-        problem: DocumentError,
-    },
-    /// The document is intact, but another one.
-    #[error("{of}: {uri} holds {actual}; move it away, and {}", remedy(.of))]
-    Other {
-        /// URI of the blob.
-        uri: String,
-        /// The expected kind and scope.
-        of: Box<ScopedKind>,
-        /// The version and scope that it holds.
-        actual: String,
-    },
+    #[error("{0} is damaged: {1}; move it away, and {remedy}", remedy = .0.remedy())]
+    Damaged(Box<NamedBlob>, DocumentError),
+    /// The document is intact, but of another version or scope.
+    #[error("{0} holds {1}; move it away, and {remedy}", remedy = .0.remedy())]
+    Other(Box<NamedBlob>, String),
 }
 
 impl BlobError {
@@ -58,40 +39,44 @@ impl BlobError {
         match self {
             Self::Store(_) => None,
             Self::Elsewhere { .. } => Some(Class::Usage),
-            Self::Missing { .. } | Self::Damaged { .. } | Self::Other { .. } => Some(Class::Refused),
+            Self::Missing(..) | Self::Damaged(..) | Self::Other(..) => Some(Class::Refused),
         }
     }
 }
 
-/// The kind and scope that a blob should have.
+/// The blob of a kind that a manifest of a tenant and surface names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScopedKind {
-    /// Tenant and surface.
-    pub scope: Scope,
-    /// Kind of the artifact.
-    pub kind: Kind,
+pub struct NamedBlob {
+    scope: Scope,
+    kind: Kind,
+    uri: String,
 }
 
-impl fmt::Display for ScopedKind {
+impl fmt::Display for NamedBlob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {}", self.kind, self.scope)
+        write!(f, "{} of {}: {}", self.kind, self.scope, self.uri)
     }
 }
 
-/// What an operator can do about a missing or wrong blob.
-fn remedy(ScopedKind { scope, kind }: &ScopedKind) -> String {
-    let Scope { tenant, surface } = scope;
-    format!(
-        "run its day again, or go to another one with `recsys-pipelines rollback --tenant {tenant} --surface {surface} \
-         --kind {kind}`"
-    )
+impl NamedBlob {
+    fn new(scope: &Scope, kind: Kind, uri: &str) -> Self {
+        Self { scope: scope.clone(), kind, uri: uri.to_owned() }
+    }
+
+    /// What an operator can do about a missing or wrong blob.
+    fn remedy(&self) -> String {
+        let Self { scope: Scope { tenant, surface }, kind, .. } = self;
+        format!(
+            "run its day again, or go to another one with `recsys-pipelines rollback --tenant {tenant} --surface {surface} \
+             --kind {kind}`"
+        )
+    }
 }
 
 /// The unchecked bytes of a blob. An artifact borrows from them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlobBytes {
-    of: ScopedKind,
-    uri: String,
+    of: NamedBlob,
     bytes: Vec<u8>,
 }
 
@@ -108,18 +93,21 @@ impl BlobBytes {
     ) -> Result<Self, BlobError> {
         let key = key(objects, scope, kind, uri)?;
         let most = recorded.map_or(MAX_ARTIFACT_BYTES, |bytes| bytes.saturating_add(MAX_DOCUMENT_BYTES));
-        let bytes = objects.read_at_most(&key, most)?.ok_or_else(|| missing(scope, kind, uri))?;
-        Ok(Self { of: ScopedKind { scope: scope.clone(), kind }, uri: uri.to_owned(), bytes })
+        let of = NamedBlob::new(scope, kind, uri);
+        match objects.read_at_most(&key, most)? {
+            Some(bytes) => Ok(Self { of, bytes }),
+            None => Err(BlobError::Missing(Box::new(of))),
+        }
     }
 
     /// The artifact, if it is the one that the URI names. Recomputes its version.
     pub fn artifact(&self) -> Result<Artifact<'_>, BlobError> {
         let of = || Box::new(self.of.clone());
-        let damaged = |problem| BlobError::Damaged { uri: self.uri.clone(), of: of(), problem };
+        let damaged = |problem| BlobError::Damaged(of(), problem);
         let artifact = self.of.kind.parse(&self.bytes).map_err(damaged)?;
-        if artifact.build.version != version_in(&self.uri) || artifact.key.scope != self.of.scope {
+        if artifact.build.version != version_in(&self.of.uri) || artifact.key.scope != self.of.scope {
             let actual = format!("version {} of {}", artifact.build.version, artifact.key.scope);
-            return Err(BlobError::Other { uri: self.uri.clone(), of: of(), actual });
+            return Err(BlobError::Other(of(), actual));
         }
         Ok(artifact)
     }
@@ -128,11 +116,6 @@ impl BlobBytes {
     pub fn check(&self) -> Result<Descriptor, BlobError> {
         Ok(self.artifact()?.descriptor(self.bytes.len()))
     }
-}
-
-fn missing(scope: &Scope, kind: Kind, uri: &str) -> BlobError {
-    let of = Box::new(ScopedKind { scope: scope.clone(), kind });
-    BlobError::Missing { uri: uri.to_owned(), of }
 }
 
 /// The key of the blob at a URI.
@@ -148,7 +131,7 @@ fn key(objects: &dyn Store, scope: &Scope, kind: Kind, uri: &str) -> Result<Stri
 pub(super) fn is_there(objects: &dyn Store, scope: &Scope, kind: Kind, uri: &str) -> Result<(), BlobError> {
     match objects.stat(&key(objects, scope, kind, uri)?)? {
         Some(_) => Ok(()),
-        None => Err(missing(scope, kind, uri)),
+        None => Err(BlobError::Missing(Box::new(NamedBlob::new(scope, kind, uri)))),
     }
 }
 

@@ -70,15 +70,10 @@ pub enum ClaimsError {
     Store(#[from] StoreError),
     /// The claims document does not match its schema.
     #[error(
-        "{name} is not a claims document: {}; move it away when no `gc --delete` is running",
-        error_in_words(problem)
+        "{0} is not a claims document: {problem}; move it away when no `gc --delete` is running",
+        problem = error_in_words(.1)
     )]
-    Document {
-        /// Name of the document in messages.
-        name: String,
-        /// Where it departs from its schema.
-        problem: serde_json::Error,
-    },
+    Document(String, serde_json::Error),
     /// Another collection of garbage is running.
     #[error(
         "another collection of garbage is running: {name} is held by {by} since {since}; try again when it has ended"
@@ -96,15 +91,10 @@ pub enum ClaimsError {
     Replaced(String),
     /// Dead collections have left too many claims.
     #[error(
-        "{name} holds claims on {versions} versions of collections that have died; when none of them can be running any \
-         more, give them up with `gc --release-claims 24h`"
+        "{0} holds claims on {1} versions of collections that have died; when none of them can be running any more, give \
+         them up with `gc --release-claims 24h`"
     )]
-    ManyClaims {
-        /// Name of the claims document in messages.
-        name: String,
-        /// How many versions they claim.
-        versions: usize,
-    },
+    ManyClaims(String, usize),
     /// A collection is about to delete a version that should become current.
     #[error(
         "{kind} {version:.12} of {scope} cannot become current: a collection of garbage by {by}, begun at {since}, has \
@@ -136,7 +126,7 @@ impl ClaimsError {
             Self::Leased { .. } | Self::Claimed { .. } | Self::Replaced(_) | Self::Contended(_) => {
                 Some(Class::Transient)
             }
-            Self::Document { .. } | Self::ManyClaims { .. } => Some(Class::Refused),
+            Self::Document(..) | Self::ManyClaims(..) => Some(Class::Refused),
         }
     }
 }
@@ -264,15 +254,10 @@ impl<'a> Claims<'a> {
     }
 
     fn read(&self) -> Result<(ClaimsDocument, Condition), ClaimsError> {
-        let key = layout::claims(self.scope);
-        match self.store.read_tagged(&key)? {
-            Some((bytes, tag)) => {
-                let document = serde_json::from_slice(&bytes)
-                    .map_err(|problem| ClaimsError::Document { name: self.name(), problem })?;
-                Ok((document, Condition::Still(Some(tag))))
-            }
-            None => Ok((ClaimsDocument::default(), Condition::Still(None))),
-        }
+        let (bytes, tag) = self.store.read_tagged(&layout::claims(self.scope))?.unzip();
+        let document = bytes.map(|bytes| serde_json::from_slice(&bytes)).transpose();
+        let document = document.map_err(|problem| ClaimsError::Document(self.name(), problem))?;
+        Ok((document.unwrap_or_default(), Condition::Still(tag)))
     }
 
     /// Applies `change` to the document, again whenever another process was faster.
@@ -414,7 +399,7 @@ impl Collector<'_> {
             document.claims.retain(|claim| claim.id != self.id);
             let others = document.claims.iter().map(|claim| claim.abandoned().versions).sum();
             if others > MOST_ABANDONED {
-                return Err(ClaimsError::ManyClaims { name: self.claims.name(), versions: others });
+                return Err(ClaimsError::ManyClaims(self.claims.name(), others));
             }
             let (id, by) = (self.id.clone(), by.clone());
             document.claims.push(Claim { id, by, since, versions: claimed.clone() });
@@ -438,12 +423,10 @@ impl Collector<'_> {
         self.claims.update(|document| {
             document.running.take_if(|running| running.id == *id);
             for claim in document.claims.iter_mut().filter(|claim| claim.id == *id) {
-                let stays =
-                    |kind, version: &str| unsettled.iter().any(|(k, v)| (*k, &**v) == (kind, version));
-                claim.versions.iter_mut().for_each(|(kind, versions)| {
-                    versions.retain(|version| stays(*kind, version));
+                claim.versions.retain(|kind, versions| {
+                    versions.retain(|version| unsettled.iter().any(|(k, v)| (k, v) == (kind, version)));
+                    !versions.is_empty()
                 });
-                claim.versions.retain(|_, versions| !versions.is_empty());
             }
             document.claims.retain(|claim| !claim.versions.is_empty());
             Ok(())

@@ -31,49 +31,29 @@ pub enum PublishError {
     Registry(#[from] RegistryError),
     /// The artifact has no rows, but the current one has.
     #[error(
-        "the new {kind} is empty and the current one is not; \
-         if that is right, set validation.min_events to 0"
+        "the new {0} is empty and the current one is not; if that is right, set validation.min_events to 0"
     )]
-    Empty {
-        /// Kind of the artifact.
-        kind: Kind,
-    },
+    Empty(Kind),
     /// The first popularity has no rows: there was no event.
     #[error(
-        "the new {kind} is empty, and nothing is current for {scope} yet; are tenant and surface right? if they are, and this \
-         is right, too, set validation.min_events to 0"
+        "the new {popularity} is empty, and nothing is current for {0} yet; are tenant and surface right? if they are, and \
+         this is right, too, set validation.min_events to 0",
+        popularity = Kind::Popularity
     )]
-    EmptyFirst {
-        /// Kind of the artifact: popularity.
-        kind: Kind,
-        /// Its tenant and surface.
-        scope: Box<Scope>,
-    },
-    /// Neither the record nor the blob of the current artifact can be read.
+    EmptyFirst(Box<Scope>),
+    /// Neither the record nor the blob of the current artifact, at this URI, can be read.
     #[error(
-        "cannot tell the window of the current {kind} ({uri}): it has neither a record nor a blob; \
+        "cannot tell the window of the current {0} ({1}): it has neither a record nor a blob; \
              pass --allow-older-window to replace it all the same"
     )]
-    UnknownCurrent {
-        /// Kind of the artifact.
-        kind: Kind,
-        /// URI of the current blob.
-        uri: String,
-    },
-    /// The size of the artifact differs too much from that of the current one.
+    UnknownCurrent(Kind, String),
+    /// The figures of the artifact differ by more than this share from those of the current one.
     #[error(
-        "gate max_artifact_change refused {kind}: {}, more than {most} of what is current; blob and record are \
+        "gate max_artifact_change refused {0}: {moves}, more than {2} of what is current; blob and record are \
          stored and what is current stays; if this is right, pass --allow-large-change",
-        .moves.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        moves = .1.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     )]
-    Changed {
-        /// Kind of the artifact.
-        kind: Kind,
-        /// The figures that changed too much.
-        moves: Vec<Move>,
-        /// The largest share by which they may change.
-        most: Share,
-    },
+    Changed(Kind, Vec<Move>, Share),
     /// Too many of the artifact's first items differ from those of the current one.
     #[error(
         "gate max_top_change refused {kind}: {changed} of the first {of} items are others than those of the current one{}, more \
@@ -95,14 +75,9 @@ pub enum PublishError {
     },
     /// The current artifact is not in this publisher's object store, so nothing can be compared.
     #[error(
-        "cannot compare the new {kind} with the current one; pass --allow-large-change to publish all the same"
+        "cannot compare the new {0} with the current one; pass --allow-large-change to publish all the same"
     )]
-    Incomparable {
-        /// Kind of the artifact.
-        kind: Kind,
-        /// Why the current artifact cannot be read.
-        source: BlobError,
-    },
+    Incomparable(Kind, #[source] BlobError),
     /// The current artifact is of another segment.
     #[error(
         "the current {kind} is of segment {current}, this one is of {new}; \
@@ -126,10 +101,10 @@ impl PublishError {
             Self::Vanished(_) => Some(Class::Transient),
             Self::Blob { problem, .. } => Some(problem.class()),
             Self::Registry(error) => error.class(),
-            Self::Empty { .. } | Self::EmptyFirst { .. } | Self::Changed { .. } | Self::TopChanged { .. } => {
+            Self::Empty(..) | Self::EmptyFirst(..) | Self::Changed(..) | Self::TopChanged { .. } => {
                 Some(Class::Refused)
             }
-            Self::UnknownCurrent { .. } | Self::Incomparable { .. } | Self::SegmentSwitch { .. } => {
+            Self::UnknownCurrent(..) | Self::Incomparable(..) | Self::SegmentSwitch { .. } => {
                 Some(Class::Usage)
             }
         }

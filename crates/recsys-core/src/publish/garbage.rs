@@ -36,17 +36,12 @@ pub enum GarbageError {
     /// There is no manifest.
     #[error("{0} does not exist; without it nobody can tell what is garbage")]
     NoManifest(String),
-    /// The history breaks off before the end of what is to be kept.
+    /// The history breaks off at the manifest of this hash, before the end of what is to be kept.
     #[error(
-        "the history of {scope} breaks off: there is no entry of the manifest {hash:.12}, so what it names \
+        "the history of {0} breaks off: there is no entry of the manifest {1:.12}, so what it names \
          cannot be kept"
     )]
-    Gap {
-        /// Tenant and surface.
-        scope: Scope,
-        /// The hash of the manifest whose entry is missing.
-        hash: String,
-    },
+    Gap(Scope, String),
     /// The registry names blobs of another object store.
     #[error(
         "the history of {scope} names {uri}, which is not in the object store {root}; registry_dir and \
@@ -85,7 +80,7 @@ impl GarbageError {
             Self::Claims(error) => error.class(),
             Self::Store(_) => None,
             Self::NoManifest(_) | Self::OtherStore { .. } => Some(Class::Usage),
-            Self::Gap { .. } | Self::Unrecorded { .. } => Some(Class::Refused),
+            Self::Gap(..) | Self::Unrecorded { .. } => Some(Class::Refused),
         }
     }
 }
@@ -168,18 +163,18 @@ impl Collection {
         scope: &Scope,
         keep: Keep,
     ) -> Result<Self, GarbageError> {
-        let registry = Registry::new(registry_store);
         // Listed first, so that documents written from here on are not in the lists.
         let mut blobs = documents(GarbageType::Blob, objects, scope)?;
         let mut records = documents(GarbageType::Record, registry_store, scope)?;
-        let kept = Kept::find(registry_store, &registry, scope, keep)?;
+        let kept = Kept::find(&Registry::new(registry_store), scope, keep)?;
         let is_elsewhere =
             |(kind, uri): &&(Kind, String)| objects.uri(&layout::blob(scope, kind, version_in(uri))) != *uri;
         if let Some(uri) = kept.uris.iter().find(is_elsewhere) {
             let (uri, root) = (uri.1.clone(), objects.uri(""));
             return Err(GarbageError::OtherStore { scope: Box::new(scope.clone()), uri, root });
         }
-        let kept_versions: BTreeSet<(Kind, &str)> = kept.versions().collect();
+        let kept_versions: BTreeSet<(Kind, &str)> =
+            kept.uris.iter().map(|(kind, uri)| (*kind, version_in(uri))).collect();
         let is_garbage = |document: &Garbage| {
             document.modified <= keep.since
                 && !kept_versions.contains(&(document.kind, document.version.as_str()))
@@ -203,7 +198,7 @@ impl Collection {
         blobs.append(&mut records);
         // A gap only matters if something would be deleted.
         if let Some(hash) = kept.gap.as_ref().filter(|_| !blobs.is_empty()) {
-            return Err(GarbageError::Gap { scope: scope.clone(), hash: hash.clone() });
+            return Err(GarbageError::Gap(scope.clone(), hash.clone()));
         }
         Ok(Self { kept_manifests: kept.manifests, garbage: blobs, kept })
     }
@@ -221,12 +216,7 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    fn find(
-        store: &dyn Store,
-        registry: &Registry<'_>,
-        scope: &Scope,
-        keep: Keep,
-    ) -> Result<Self, GarbageError> {
+    fn find(registry: &Registry<'_>, scope: &Scope, keep: Keep) -> Result<Self, GarbageError> {
         let mut uris = BTreeSet::new();
         let mut kept = 0;
         let mut current = None;
@@ -250,15 +240,11 @@ impl Kept {
         let gap = successor
             .filter(|oldest| kept < keep.manifests || oldest.manifest.updated_at > keep.since)
             .and_then(|oldest| oldest.previous);
-        let mut young = store.list(&layout::history(scope))?;
+        let mut young = registry.store().list(&layout::history(scope))?;
         // Announced after the current one: a swap that is about to happen, whatever the clocks say.
         young.retain(|listed| listed.modified > keep.since || listed.key > current);
         let young = registry.entries_among(scope, young)?.into_iter();
         uris.extend(young.flat_map(|entry| entry.manifest.current));
         Ok(Self { manifests: kept, uris, gap, current })
-    }
-
-    fn versions(&self) -> impl Iterator<Item = (Kind, &str)> {
-        self.uris.iter().map(|(kind, uri)| (*kind, version_in(uri)))
     }
 }

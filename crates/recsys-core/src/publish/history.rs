@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::format::V1;
 use super::manifest::Manifest;
-use crate::domain::class::Class;
+use crate::domain::class::class;
 use crate::domain::id::Scope;
 use crate::encoding::json;
 use crate::storage::layout;
@@ -18,30 +18,15 @@ const MIN_HASH_CHARS: usize = 6;
 /// Why a hash prefix does not name exactly one entry.
 #[derive(Debug, thiserror::Error)]
 pub enum LookupError {
-    /// No manifest in the history has such a hash, or several have.
-    #[error(
-        "{count} manifests in the history of {scope} have a hash that begins with {hash:?}; \
-             `history` lists them"
-    )]
-    Count {
-        /// Tenant and surface.
-        scope: Scope,
-        /// The hash prefix.
-        hash: String,
-        /// How many manifests match.
-        count: usize,
-    },
+    /// No manifest in the history has a hash with this prefix, or several have.
+    #[error("{2} manifests in the history of {0} have a hash that begins with {1:?}; `history` lists them")]
+    Count(Scope, String, usize),
     /// The prefix is too short.
     #[error("{0:?} is too short for a hash; give at least {MIN_HASH_CHARS} characters")]
     Short(String),
 }
 
-impl LookupError {
-    /// What can be done about it.
-    pub fn class(&self) -> Class {
-        Class::Usage
-    }
-}
+class!(LookupError => Usage);
 
 /// The index of the only entry in `history` whose hash begins with `hash`.
 pub fn by_hash(scope: &Scope, history: &[HistoryEntry], hash: &str) -> Result<usize, LookupError> {
@@ -51,10 +36,7 @@ pub fn by_hash(scope: &Scope, history: &[HistoryEntry], hash: &str) -> Result<us
     let found = history.iter().enumerate().filter(|(_, entry)| entry.hash.starts_with(hash));
     match found.map(|(at, _)| at).collect::<Vec<_>>()[..] {
         [at] => Ok(at),
-        ref several => {
-            let count = several.len();
-            Err(LookupError::Count { scope: scope.clone(), hash: hash.to_owned(), count })
-        }
+        ref several => Err(LookupError::Count(scope.clone(), hash.to_owned(), several.len())),
     }
 }
 
@@ -122,6 +104,7 @@ mod tests {
     #[test]
     fn the_beginning_of_a_hash_names_one_entry_or_none() {
         let scope = Scope { tenant: Tenant::new("demo").unwrap(), surface: Surface::new("home").unwrap() };
+        let epoch = jiff::Timestamp::UNIX_EPOCH;
         let entry = |hash: &str| HistoryEntry {
             v: V1,
             hash: hash.to_owned(),
@@ -130,13 +113,7 @@ mod tests {
             by: "etl@worker-3".to_owned(),
             run_id: None,
             note: None,
-            manifest: Manifest::following(
-                None,
-                &scope,
-                [].into(),
-                jiff::Timestamp::UNIX_EPOCH,
-                jiff::Timestamp::UNIX_EPOCH,
-            ),
+            manifest: Manifest::following(None, &scope, [].into(), epoch, epoch),
         };
         let history = ["abcdef01", "abcdef02", "12345678"].map(entry);
         assert_eq!(by_hash(&scope, &history, "123456").unwrap(), 2);

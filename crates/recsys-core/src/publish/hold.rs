@@ -15,7 +15,7 @@ use super::compare_and_swap;
 use super::format::V1;
 use super::registry::{HOLDS, Registry, RegistryError};
 use crate::artifact::Kind;
-use crate::domain::class::Class;
+use crate::domain::class::class;
 use crate::domain::id::Scope;
 use crate::encoding::json;
 use crate::storage::{Condition, layout};
@@ -47,7 +47,11 @@ impl fmt::Display for Hold {
 pub type Holds = BTreeMap<Kind, Hold>;
 
 /// The kinds that a publish left as they were, because they are held.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{scope}: {}; what is current stays until `recsys-pipelines release --tenant {} --surface {}`",
+    describe(holds), scope.tenant, scope.surface
+)]
 pub struct Held {
     /// Tenant and surface.
     pub scope: Scope,
@@ -68,26 +72,7 @@ pub fn describe(holds: &Holds) -> String {
     words.collect::<Vec<_>>().join("; ")
 }
 
-impl fmt::Display for Held {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { scope: Scope { tenant, surface }, holds } = self;
-        write!(
-            f,
-            "{tenant}/{surface}: {}; what is current stays until `recsys-pipelines release --tenant {tenant} --surface \
-             {surface}`",
-            describe(holds)
-        )
-    }
-}
-
-impl std::error::Error for Held {}
-
-impl Held {
-    /// What can be done about it.
-    pub fn class(&self) -> Class {
-        Class::Refused
-    }
-}
+class!(Held => Refused);
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(remote = "Self", deny_unknown_fields)]
@@ -118,10 +103,9 @@ impl Registry<'_> {
 
     fn read_holds(&self, scope: &Scope) -> Result<(HoldsDocument, Condition), RegistryError> {
         let key = layout::holds(scope);
-        match self.store().read_tagged(&key)? {
-            Some((bytes, tag)) => Ok((self.parse(&key, HOLDS, &bytes)?, Condition::Still(Some(tag)))),
-            None => Ok((HoldsDocument::default(), Condition::Still(None))),
-        }
+        let (bytes, tag) = self.store().read_tagged(&key)?.unzip();
+        let document = bytes.map(|bytes| self.parse(&key, HOLDS, &bytes)).transpose()?;
+        Ok((document.unwrap_or_default(), Condition::Still(tag)))
     }
 
     fn update_holds<T>(

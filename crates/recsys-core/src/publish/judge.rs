@@ -89,7 +89,7 @@ impl Judge<'_> {
                 Some(old) => self.judge_move(new, old)?,
                 // Any event gives popularity a row; the other kinds may be empty.
                 None if new.rows == 0 && kind == Kind::Popularity && !self.options.allow_empty => {
-                    return Err(PublishError::EmptyFirst { kind, scope: Box::new(self.scope.clone()) });
+                    return Err(PublishError::EmptyFirst(Box::new(self.scope.clone())));
                 }
                 None => PublishOutcome::Published,
             };
@@ -107,7 +107,7 @@ impl Judge<'_> {
             if self.options.allow_older_window {
                 return Ok(PublishOutcome::Published);
             }
-            return Err(PublishError::UnknownCurrent { kind, uri: old.to_owned() });
+            return Err(PublishError::UnknownCurrent(kind, old.to_owned()));
         };
         let is_same_segment = current.segment == new.key.segment;
         if !is_same_segment && !self.options.switch_segment {
@@ -121,7 +121,7 @@ impl Judge<'_> {
             return Ok(PublishOutcome::OlderWindow);
         }
         if new.rows == 0 && !self.options.allow_empty && self.has_rows(kind, old)? {
-            return Err(PublishError::Empty { kind });
+            return Err(PublishError::Empty(kind));
         }
         // Artifacts of different segments cannot be compared.
         if is_same_segment {
@@ -147,7 +147,7 @@ impl Judge<'_> {
     /// gone or damaged does not.
     fn has_rows(&self, kind: Kind, uri: &str) -> Result<bool, PublishError> {
         match intact(kind, read_blob(self.objects, self.scope, kind, uri)) {
-            Err(PublishError::Incomparable { .. }) => Ok(true),
+            Err(PublishError::Incomparable(..)) => Ok(true),
             blob => Ok(blob?.is_some_and(|blob| blob.rows > 0)),
         }
     }
@@ -162,7 +162,7 @@ impl Judge<'_> {
         let rows = Move { what: kind.rows_of().as_str(), before: current.rows, after: new.rows };
         let bytes = Move { what: "bytes", before: current.bytes, after: new.bytes };
         let moves: Vec<Move> = [rows, bytes].into_iter().filter(|number| number.exceeds(most)).collect();
-        if moves.is_empty() { Ok(()) } else { Err(PublishError::Changed { kind, moves, most }) }
+        if moves.is_empty() { Ok(()) } else { Err(PublishError::Changed(kind, moves, most)) }
     }
 
     /// Refuses an artifact if too many of its first items differ from those of the current one.
@@ -199,7 +199,7 @@ fn intact<T>(kind: Kind, read: Result<T, BlobError>) -> Result<Option<T>, Publis
     match read {
         Ok(found) => Ok(Some(found)),
         Err(BlobError::Store(error)) => Err(error.into()),
-        Err(source @ BlobError::Elsewhere { .. }) => Err(PublishError::Incomparable { kind, source }),
-        Err(BlobError::Missing { .. } | BlobError::Damaged { .. } | BlobError::Other { .. }) => Ok(None),
+        Err(source @ BlobError::Elsewhere { .. }) => Err(PublishError::Incomparable(kind, source)),
+        Err(BlobError::Missing(..) | BlobError::Damaged(..) | BlobError::Other(..)) => Ok(None),
     }
 }

@@ -69,7 +69,7 @@ impl Registry<'_> {
         }
         if has_begun {
             let note = self.store().name(&layout::begun(scope));
-            return Err(RegistryError::Begun { name: self.name(scope), note });
+            return Err(RegistryError::Begun(self.name(scope), note));
         }
         Ok(())
     }

@@ -48,7 +48,7 @@ mod registry;
 mod rollback;
 mod sweep;
 
-pub use blob::{BlobBytes, BlobError, ScopedKind, read_blob};
+pub use blob::{BlobBytes, BlobError, NamedBlob, read_blob};
 pub use checked::{Checked, Stored, Unfit};
 pub use claims::{Abandoned, ClaimsError, LeaseTimeouts, Remover, release, uptime};
 pub use error::PublishError;

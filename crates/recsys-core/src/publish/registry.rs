@@ -46,13 +46,8 @@ pub enum RegistryError {
         problem: serde_json::Error,
     },
     /// The manifest names another tenant or surface.
-    #[error("{name} is the manifest of {actual}; was it copied from there?")]
-    Stranger {
-        /// Name of the manifest in messages.
-        name: String,
-        /// The scope that it names.
-        actual: Scope,
-    },
+    #[error("{0} is the manifest of {1}; was it copied from there?")]
+    Stranger(String, Scope),
     /// The content of a record does not match its file name.
     #[error("{0} is the record of another artifact; move it away")]
     OtherRecord(String),
@@ -99,16 +94,9 @@ pub enum RegistryError {
         /// Tenant and surface.
         scope: Box<Scope>,
     },
-    /// The manifest is missing, and only the note of the first swap is left.
-    #[error(
-        "{name} is missing, and {note} says that there was one; restore it, or remove that note to begin anew"
-    )]
-    Begun {
-        /// Name of the manifest in messages.
-        name: String,
-        /// Name of the note of the first swap.
-        note: String,
-    },
+    /// The manifest is missing, and only the note of the first swap, named second, is left.
+    #[error("{0} is missing, and {1} says that there was one; restore it, or remove that note to begin anew")]
+    Begun(String, String),
     /// A garbage collection is in the way.
     #[error(transparent)]
     Claims(#[from] ClaimsError),
@@ -146,12 +134,12 @@ impl RegistryError {
             }
             Self::Unconditional(_) | Self::Broken(_) => Some(Class::Usage),
             Self::Document { .. }
-            | Self::Stranger { .. }
+            | Self::Stranger(..)
             | Self::OtherRecord(_)
             | Self::ChangedEntry(_)
             | Self::Future { .. }
             | Self::Lost { .. }
-            | Self::Begun { .. } => Some(Class::Refused),
+            | Self::Begun(..) => Some(Class::Refused),
         }
     }
 }
@@ -221,7 +209,7 @@ impl<'a> Registry<'a> {
         let manifest: Manifest = self.parse(&key, "manifest", &bytes)?;
         let actual = Scope { tenant: manifest.tenant.clone(), surface: manifest.surface.clone() };
         if actual != *scope {
-            return Err(RegistryError::Stranger { name: self.store.name(&key), actual });
+            return Err(RegistryError::Stranger(self.store.name(&key), actual));
         }
         if let Some(now) = self.horizon.filter(|horizon| manifest.is_from_the_future(*horizon)) {
             let (name, updated_at) = (self.store.name(&key), manifest.updated_at);

@@ -59,13 +59,8 @@ pub enum RollbackError {
     #[error(transparent)]
     Lookup(#[from] LookupError),
     /// The target manifest does not name the kind.
-    #[error("the manifest {hash:.12} names no {kind}")]
-    NoKind {
-        /// Hash of the target manifest.
-        hash: String,
-        /// The kind to roll back.
-        kind: Kind,
-    },
+    #[error("the manifest {0:.12} names no {1}")]
+    NoKind(String, Kind),
     /// A blob that would become current is missing or damaged.
     #[error("cannot roll back: {0}")]
     Blob(#[from] BlobError),
@@ -86,7 +81,7 @@ impl RollbackError {
             Self::Registry(error) => error.class(),
             Self::Blob(error) => error.class(),
             Self::Overtaken(_) | Self::Vanished(_) => Some(Class::Transient),
-            Self::NoManifest(_) | Self::TooFar { .. } | Self::Lookup(_) | Self::NoKind { .. } => {
+            Self::NoManifest(_) | Self::TooFar { .. } | Self::Lookup(_) | Self::NoKind(..) => {
                 Some(Class::Usage)
             }
         }
@@ -137,9 +132,8 @@ impl RollbackPlan {
         let pointers = match kind {
             None => to.manifest.current.clone(),
             Some(kind) => {
-                let hash = || to.hash.clone();
                 let uri = to.manifest.current.get(&kind);
-                let uri = uri.ok_or_else(|| RollbackError::NoKind { hash: hash(), kind })?;
+                let uri = uri.ok_or_else(|| RollbackError::NoKind(to.hash.clone(), kind))?;
                 let mut pointers = from.as_ref().map(|from| from.current.clone()).unwrap_or_default();
                 pointers.insert(kind, uri.clone());
                 pointers
@@ -246,11 +240,10 @@ fn gone(
 
 fn steps_back(
     scope: &Scope,
-    history: Vec<HistoryEntry>,
+    mut states: Vec<HistoryEntry>,
     wanted: usize,
     kind: Option<Kind>,
 ) -> Result<HistoryEntry, RollbackError> {
-    let mut states = history;
     if let Some(kind) = kind {
         states
             .dedup_by(|older, newer| older.manifest.current.get(&kind) == newer.manifest.current.get(&kind));

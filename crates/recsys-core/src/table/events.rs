@@ -110,7 +110,7 @@ impl EventTable {
     /// The window exceeds one of `limits`, or a temporary file cannot be read.
     pub fn new(days: &[&DayRows], segment: Option<&Segment>, limits: &Limits) -> Result<Self, TableError> {
         let chosen = days.iter().map(|day| Chosen { day, wanted: Wanted::new(day, segment), weight: 1 });
-        Self::of(chosen.collect(), SessionColumn::Count, limits)
+        Self::of(chosen.collect(), true, limits)
     }
 
     /// Sets weights for the kinds of artifact that use them, and the events to be weighted.
@@ -131,9 +131,8 @@ impl EventTable {
             return Ok(());
         }
         let cap = weights.cap_per_user_item;
-        let sessions = if cap.is_some() { SessionColumn::Count } else { SessionColumn::Ignore };
         let chosen = weighted(weights, exposures, outcomes, segment);
-        self.weighed = Some(Box::new(Self { cap, ..Self::of(chosen, sessions, limits)? }));
+        self.weighed = Some(Box::new(Self { cap, ..Self::of(chosen, cap.is_some(), limits)? }));
         Ok(())
     }
 
@@ -145,7 +144,7 @@ impl EventTable {
         limits: &Limits,
     ) -> Result<Self, TableError> {
         let chosen = weighted(weights, &[exposures], outcomes.as_slice(), None);
-        Self::of(chosen, SessionColumn::Count, limits)
+        Self::of(chosen, true, limits)
     }
 
     /// The table for kinds that use weights: the one made by [`weigh`](Self::weigh), or this one if there is none.
@@ -158,27 +157,27 @@ impl EventTable {
         self.cap.is_none() && self.days.iter().all(|part| part.weight == 1)
     }
 
-    fn of(chosen: Vec<Chosen<'_>>, of_sessions: SessionColumn, limits: &Limits) -> Result<Self, TableError> {
+    fn of(chosen: Vec<Chosen<'_>>, has_sessions: bool, limits: &Limits) -> Result<Self, TableError> {
         let used: Vec<Used> = chosen.iter().map(Used::new).collect::<Result<_, _>>()?;
         let len = used.iter().map(|used| used.events).sum();
         limits.check(Limit::EventsPerRun, len)?;
         check_sum(used.iter().zip(&chosen).map(|(used, chosen)| (used.events, chosen.weight)))?;
 
-        let column = |dictionary: fn(&Names) -> &Arc<Dictionary>, ids: fn(&Used) -> Option<&[u32]>| {
-            let parts = chosen.iter().zip(&used).map(|(part, used)| (dictionary(&part.day.names), ids(used)));
-            merged_dictionary(&parts.collect::<Vec<_>>())
+        let column = |number: usize, dictionary: fn(&Names) -> &Arc<Dictionary>| {
+            let ids = used.iter().map(|used| used.ids.as_ref().map(|ids| &ids[number][..]));
+            let dictionaries = chosen.iter().map(|part| dictionary(&part.day.names));
+            merged_dictionary(&dictionaries.zip(ids).collect::<Vec<_>>())
         };
-        let (sessions, session_maps) = match of_sessions {
-            SessionColumn::Count => {
-                let (sessions, maps) = column(|names| &names.sessions, |used| used.sessions.as_deref());
-                (sessions, maps.into_iter().map(Some).collect())
-            }
-            SessionColumn::Ignore => (Arc::default(), chosen.iter().map(|_| None).collect::<Vec<_>>()),
+        let (sessions, session_maps) = if has_sessions {
+            let (sessions, maps) = column(0, |names| &names.sessions);
+            (sessions, maps.into_iter().map(Some).collect())
+        } else {
+            (Arc::default(), chosen.iter().map(|_| None).collect::<Vec<_>>())
         };
         limits.check(Limit::SessionsPerRun, sessions.len())?;
-        let (items, item_maps) = column(|names| &names.items, |used| used.items.as_deref());
+        let (items, item_maps) = column(1, |names| &names.items);
         limits.check(Limit::DistinctItemsPerRun, items.len())?;
-        let (users, user_maps) = column(|names| &names.users, |used| used.users.as_deref());
+        let (users, user_maps) = column(2, |names| &names.users);
         limits.check(Limit::UsersPerRun, users.len())?;
 
         let maps = session_maps.into_iter().zip(item_maps).zip(user_maps);
@@ -186,16 +185,7 @@ impl EventTable {
             let Chosen { day, wanted, weight } = part;
             DayPart { rows: day.clone(), wanted, weight, sessions, items, users }
         });
-        Ok(Self {
-            days: parts.collect(),
-            len,
-            sessions,
-            items,
-            users,
-            weighed: None,
-            cap: None,
-            items_of_users: Mutex::default(),
-        })
+        Ok(Self { days: parts.collect(), len, sessions, items, users, ..Self::default() })
     }
 
     /// The items of each user's events, in order; group 0 holds the events without a user, group `id + 1` those of
@@ -254,13 +244,6 @@ impl DayPart {
         let maps = self.sessions.iter().chain([&self.items, &self.users]);
         matches!(self.wanted, Wanted::All) && maps.into_iter().all(|map| matches!(map, IdMap::Same))
     }
-}
-
-/// Whether a table has a column of sessions.
-#[derive(Clone, Copy)]
-enum SessionColumn {
-    Count,
-    Ignore,
 }
 
 /// The rows with a weight above 0.
@@ -326,18 +309,16 @@ impl Wanted {
     }
 }
 
-/// The ids that the wanted rows use; `None` means all ids of the day.
+/// The wanted rows, and the ids of sessions, items and users that they use; `None` means all ids of the day.
 struct Used {
     events: usize,
-    sessions: Option<Vec<u32>>,
-    items: Option<Vec<u32>>,
-    users: Option<Vec<u32>>,
+    ids: Option<[Vec<u32>; 3]>,
 }
 
 impl Used {
     fn new(&Chosen { day, ref wanted, .. }: &Chosen<'_>) -> Result<Self, StoreError> {
         if matches!(wanted, Wanted::All) {
-            return Ok(Self { events: day.len(), sessions: None, items: None, users: None });
+            return Ok(Self { events: day.len(), ids: None });
         }
         let names = &day.names;
         let mut sessions = vec![false; names.sessions.len()];
@@ -355,9 +336,8 @@ impl Used {
             }
             Ok::<_, StoreError>(())
         })?;
-        let ids =
-            |used: Vec<bool>| Some((0..).zip(used).filter(|(_, used)| *used).map(|(id, _)| id).collect());
-        Ok(Self { events, sessions: ids(sessions), items: ids(items), users: ids(users) })
+        let ids = |used: Vec<bool>| (0..).zip(used).filter(|(_, used)| *used).map(|(id, _)| id).collect();
+        Ok(Self { events, ids: Some([sessions, items, users].map(ids)) })
     }
 }
 

@@ -10,8 +10,6 @@
 //! leftover.
 
 mod blocks;
-mod entry;
-mod exceeded;
 mod merge;
 mod tally;
 mod temp_file;
@@ -20,12 +18,11 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub(crate) use blocks::{BlockWriter, Blocks, EntryReader};
-pub(crate) use entry::{ByteReader, Damaged, put_varint};
-pub use exceeded::{BudgetExceeded, Reservation};
+pub(crate) use blocks::{BlockWriter, Blocks, ByteReader, Damaged, EntryReader, put_varint};
 pub(crate) use merge::{Merge, SortedRun};
 pub(crate) use tally::{Counted, KeyedCount, RunWriter, Tally, Weighed};
 
+use crate::domain::class::class;
 use crate::domain::stream::Stream;
 use crate::storage::StoreError;
 use parking_lot::Mutex;
@@ -89,12 +86,12 @@ impl Budget {
 
     /// The distinct strings of days, which messages call `what`. They are in memory as long as the days are.
     pub fn strings<'a>(&'a self, what: &'a str) -> Reservation<'a> {
-        Reservation::new(self, self.whole() / 4, what)
+        Reservation { budget: self, share: self.whole() / 4, what, bytes: 0 }
     }
 
     /// The rows of a catalogue that are kept, which messages call `what`.
     pub(crate) fn catalogue<'a>(&'a self, what: &'a str) -> Reservation<'a> {
-        Reservation::new(self, self.whole() / 2, what)
+        Reservation { budget: self, share: self.whole() / 2, what, bytes: 0 }
     }
 
     /// The budget that bounds what cannot be put into a temporary file: that is not made smaller than the least one.
@@ -139,5 +136,49 @@ impl Budget {
 impl Default for Budget {
     fn default() -> Self {
         Self::new(Self::DEFAULT_BYTES, std::env::temp_dir())
+    }
+}
+
+/// Something that cannot be put into a temporary file takes more memory than the budget leaves for it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{what} take {bytes} bytes of memory, {max} are for them with resources.memory_bytes at {memory_bytes}; raise \
+     resources.memory_bytes if this is expected"
+)]
+pub struct BudgetExceeded {
+    /// What it is, in the plural.
+    pub what: String,
+    /// What it takes, at least.
+    pub bytes: u64,
+    /// What it may take.
+    pub max: u64,
+    /// The whole budget.
+    pub memory_bytes: u64,
+}
+
+class!(BudgetExceeded => Limit);
+
+/// Something that grows, and the share of the budget that it may take.
+#[derive(Debug)]
+pub struct Reservation<'a> {
+    budget: &'a Budget,
+    share: usize,
+    what: &'a str,
+    bytes: usize,
+}
+
+impl Reservation<'_> {
+    /// Adds what was taken.
+    pub fn add(&mut self, bytes: usize) -> Result<(), BudgetExceeded> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes <= self.share {
+            return Ok(());
+        }
+        Err(BudgetExceeded {
+            what: self.what.to_owned(),
+            bytes: self.bytes as u64,
+            max: self.share as u64,
+            memory_bytes: self.budget.0.memory_bytes as u64,
+        })
     }
 }

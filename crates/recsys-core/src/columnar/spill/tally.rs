@@ -15,17 +15,16 @@ const RUN_BYTES: usize = 1 << 20;
 /// What is counted: a key, and how much it counts.
 pub(crate) trait KeyedCount: Copy + Ord + Send + Sync {
     fn key(&self) -> u64;
-    fn count(&self) -> u64;
+
+    /// A key by itself counts one.
+    fn count(&self) -> u64 {
+        1
+    }
 }
 
-/// A key by itself counts one.
 impl KeyedCount for u64 {
     fn key(&self) -> u64 {
         *self
-    }
-
-    fn count(&self) -> u64 {
-        1
     }
 }
 
@@ -81,9 +80,7 @@ impl<'a, E: KeyedCount> Tally<'a, E> {
     fn spill(&mut self) -> Result<(), StoreError> {
         self.entries.par_sort_unstable();
         let mut run = RunWriter::new(self.budget);
-        for (key, count) in sums(&self.entries) {
-            run.push(key, count)?;
-        }
+        sums(&self.entries).try_for_each(|(key, count)| run.push(key, count))?;
         self.runs.push(run.finish()?);
         self.entries.clear();
         Ok(())
