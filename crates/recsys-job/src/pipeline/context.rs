@@ -158,10 +158,15 @@ impl Context {
             .map_err(|exceeded| exceeded.in_place(format_args!("the days {start} to {end}")))?;
         if let Some(day) = days.clone().find(|day| !self.clock.is_past(*day)) {
             if !allow_open_day {
-                return Err(JobError::OpenDay(day).into());
+                return Err(JobError::Refused(format!(
+                    "{day} has not ended in UTC: what comes later would be missing; begin when it is over, or give \
+                     --allow-open-day for a try"
+                ))
+                .into());
             }
             if let Some(day) = days.clone().find(|day| !self.clock.has_begun(*day)) {
-                return Err(JobError::FutureDay(day).into());
+                let line = format!("{day} has not begun in UTC; there is nothing of it to work on");
+                return Err(JobError::Refused(line).into());
             }
             tracing::warn!(%day, "the day has not ended in UTC: what comes later is missing");
         }

@@ -15,7 +15,7 @@ use crate::pipeline::context::{Context, by};
 use crate::pipeline::day_hashes::DayHashes;
 use crate::pipeline::ingest::SourceReport;
 use crate::pipeline::known_scopes;
-use crate::shell::error::{JobError, KnownScopes};
+use crate::shell::error::JobError;
 use crate::watch::metrics::ScopeMetrics;
 use crate::watch::step::{Report, Step, StepCounts};
 
@@ -148,8 +148,7 @@ impl Judged {
         let found: Vec<String> = source.into_iter().chain(has_events.then(refused_file)).collect();
         let found = (!found.is_empty()).then(|| found.join("; "));
         ctx.config.validation.verdict(self.day, &self.checks, found).map_err(|refused| {
-            let others =
-                if has_events || is_met { KnownScopes::default() } else { known_scopes::others(ctx) };
+            let others = if has_events || is_met { String::new() } else { known_scopes::others(ctx) };
             if others.is_empty() { refused.into() } else { JobError::NotMet { refused, others }.into() }
         })
     }

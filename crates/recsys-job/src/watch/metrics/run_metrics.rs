@@ -14,7 +14,7 @@ use recsys_core::gate::{DayCounts, Past};
 
 use super::failure::{exceeded_limit, failed_gates};
 use crate::shell::clock;
-use crate::shell::error::exit;
+use crate::shell::error::{class, exit_code};
 
 const VOLUME_RATIO: &str = "recsys_volume_ratio";
 
@@ -58,7 +58,7 @@ impl Run {
     pub(super) fn ended(&self, outcome: &anyhow::Result<()>) -> Ended {
         let error = outcome.as_ref().err();
         Ended {
-            exit_code: error.map_or(0, |error| exit(error) as u8),
+            exit_code: error.map_or(0, |error| exit_code(class(error))),
             end: clock::wall(),
             took: self.begun.elapsed(),
             failed_gates: error.map(failed_gates).unwrap_or_default(),
