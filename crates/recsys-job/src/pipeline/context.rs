@@ -68,7 +68,7 @@ impl PublishedStores {
                 _ => store,
             })
         };
-        let objects = open(config.object_store_dir()?, config.object_section())?;
+        let objects = open(config.object_store_dir()?, config.object_bucket().own_section())?;
         let registry = open(config.registry_dir(), None)?;
         Ok(Self { objects, registry, concurrency })
     }
@@ -174,7 +174,7 @@ impl Context {
     }
 
     pub(crate) fn raw_store(&self) -> anyhow::Result<Box<dyn Store>> {
-        Ok(self.roots.open_with(&self.config.raw_dir()?, self.config.raw_section())?)
+        Ok(self.roots.open_with(&self.config.raw_dir()?, self.config.raw_bucket().own_section())?)
     }
 
     /// Refuses canonical data of another tenant or surface in the folder of this one: before any of it is read.

@@ -15,31 +15,19 @@ use serde::Serialize;
 
 use crate::pipeline::context::Context;
 use crate::shell::error::one_line;
-use crate::watch::metrics::{EventMetrics, ScopeMetrics};
+use crate::watch::metrics::ScopeMetrics;
 use crate::watch::step::Report;
 
 /// The bad lines among those that were read.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct QuarantineReport {
     /// How many there are.
-    invalid: u64,
+    pub(crate) invalid: u64,
     /// What part of all lines that is.
     invalid_ratio: f64,
     /// The file they are in.
     #[serde(skip_serializing_if = "Option::is_none")]
     quarantine: Option<String>,
-}
-
-impl QuarantineReport {
-    /// How many lines break a rule.
-    pub(crate) fn lines(&self) -> u64 {
-        self.invalid
-    }
-
-    /// The end of a phrase that says what was found.
-    pub(crate) fn found(&self) -> String {
-        if self.invalid == 0 { String::new() } else { format!(", {} invalid", self.invalid) }
-    }
 }
 
 /// A line of its own after what was read, or nothing.
@@ -53,7 +41,7 @@ impl fmt::Display for QuarantineReport {
 
 impl Report for QuarantineReport {
     fn measure(&self, metrics: &mut ScopeMetrics) {
-        metrics.add_events(EventMetrics { invalid: self.invalid, ..EventMetrics::default() });
+        metrics.add_events("invalid", self.invalid);
     }
 }
 
@@ -74,21 +62,20 @@ pub(crate) fn is_strict(ctx: &Context) -> bool {
     f64::from(ctx.config.validation.max_invalid_ratio) <= 0.0
 }
 
-/// Where reading was stopped, and why.
-pub(crate) struct Stop {
-    pub(crate) name: String,
-    pub(crate) line: u64,
-    pub(crate) why: ExceededBound,
-}
-
-/// Puts the bad lines that were read until reading was stopped in place of those that the quarantine file of `day` held
+/// Puts the bad lines that were read until reading was stopped, at a line and for a reason, in place of those that the quarantine file of `day` held
 /// before: they are what has to be looked at now.
-pub(crate) fn stopped(ctx: &Context, stream: Stream, day: Day, at: Stop, bad: &BadLines) -> anyhow::Error {
+pub(crate) fn stopped(
+    ctx: &Context,
+    stream: Stream,
+    day: Day,
+    (name, line, why): (String, u64, ExceededBound),
+    bad: &BadLines,
+) -> anyhow::Error {
     let files = Quarantine::new(&*ctx.canonical, &ctx.scope, stream);
     if let Err(error) = files.replace(day, Some(bad)) {
         return error.into();
     }
-    let (Stop { name, line, why }, invalid) = (at, bad.lines());
+    let invalid = bad.lines();
     ctx.measure(stream, &QuarantineReport { invalid, ..QuarantineReport::default() });
     let (quarantine, first) = (files.name(day), bad.first().unwrap_or_default().to_owned());
     Stopped { day, name, line, why, invalid, quarantine, first }.into()

@@ -5,7 +5,7 @@ use std::fmt;
 use recsys_core::canonical::DayRows;
 use recsys_core::domain::window::{Day, Window};
 use recsys_core::gate::day_report::{Accepted, DayReport, Verdict};
-use recsys_core::gate::{Check, DayCounts, Delivered, Dropped, Figures, Past, Validation};
+use recsys_core::gate::{Check, DayCounts, Dropped, Figures, Past, Validation};
 use recsys_core::threads::interrupt;
 use serde::Serialize;
 
@@ -65,8 +65,8 @@ pub(crate) fn figures(
 ) -> anyhow::Result<Figures> {
     let Config { weights, limits, validation, .. } = &ctx.config;
     let window = Window::ending_with(exposures.day, 1)?;
-    let delivered = Delivered { exposures, outcomes, dropped, weights: *weights, limits };
-    validation.figures(delivered, &ctx.budget).map_err(|error| no_table(window, error))
+    let found = validation.figures((exposures, outcomes), dropped, *weights, limits, &ctx.budget);
+    found.map_err(|error| no_table(window, error))
 }
 
 /// Judges a day as a step of its own.
@@ -141,7 +141,7 @@ impl Judged {
             return Ok(());
         }
         // Events of other days are of that tenant and surface, too.
-        let is_met = source.is_some_and(SourceReport::has_outside);
+        let is_met = source.is_some_and(|source| source.outside > 0);
         let source = source.map(SourceReport::found);
         let has_events = self.counts.events > 0;
         let refused_file = || format!("kept apart as {}", ctx.canonical().refused().name(self.day));

@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 use recsys_core::domain::id::Scope;
-use recsys_core::publish::{self, Manifest};
 use recsys_core::threads::interrupt::{self, Interrupted};
 
 use crate::watch::metrics::{MetricsByScope, Run, ScopeMetrics};
@@ -39,17 +38,10 @@ pub(crate) trait Report {
     fn measure(&self, _metrics: &mut ScopeMetrics) {}
 }
 
-/// A manifest that is current.
-impl Report for Manifest {
-    fn measure(&self, metrics: &mut ScopeMetrics) {
-        metrics.manifest_updated = Some(self.updated_at);
-    }
-}
-
-/// The record of an artifact that is current.
-impl Report for publish::Record {
-    fn measure(&self, metrics: &mut ScopeMetrics) {
-        metrics.windows.insert(self.kind, self.window);
+/// Of a step that is no more than its amounts.
+impl Report for StepCounts {
+    fn counts(&self) -> StepCounts {
+        *self
     }
 }
 
@@ -70,7 +62,7 @@ impl Meter {
         self.update(|metrics| report.measure(metrics));
     }
 
-    pub(crate) fn update(&self, note: impl FnOnce(&mut ScopeMetrics)) {
+    pub(crate) fn update<T>(&self, note: impl FnOnce(&mut ScopeMetrics) -> T) {
         note(self.metrics.lock().entry(self.scope.clone()).or_default());
     }
 }
