@@ -115,7 +115,7 @@ impl BucketStore {
 
     fn reader(&self, result: GetResult) -> ObjectReader {
         let (stream, chunk) = (result.into_stream(), Bytes::new());
-        let pace = Pace::new(self.waiter.timeouts.speed_period());
+        let pace = Pace::new(2 * self.waiter.timeouts.timeout());
         ObjectReader { stream, chunk, pace, waiter: self.waiter.clone() }
     }
 

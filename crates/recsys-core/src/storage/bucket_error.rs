@@ -10,7 +10,7 @@ use object_store::client::{HttpError, HttpErrorKind};
 #[cfg(feature = "http")]
 use tokio::time::error::Elapsed;
 
-/// The slowest acceptable answer, averaged over [`StoreTimeouts::speed_period`](super::StoreTimeouts).
+/// The slowest acceptable answer, averaged over twice [`StoreTimeouts::timeout_s`](super::StoreTimeouts).
 pub(super) const MIN_BYTES_PER_SECOND: u64 = 1 << 10;
 
 /// Codes of requests that were not carried out and may succeed later, whatever the status.
