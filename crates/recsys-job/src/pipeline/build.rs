@@ -20,9 +20,8 @@ use crate::pipeline::context::Context;
 use crate::pipeline::refused;
 use crate::shell::cli::ArtifactArgs;
 use crate::shell::error::JobError;
-use crate::watch::metrics::ScopeMetrics;
 use crate::watch::progress::{Progress, building};
-use crate::watch::step::{Report, Step, StepCounts};
+use crate::watch::step::{Step, StepCounts};
 
 /// What became of an artifact until it was staged. It accompanies the artifact, and each step adds what it knows.
 #[derive(Debug, Clone, Serialize)]
@@ -61,15 +60,6 @@ impl ArtifactReport {
             notes.push(format!("built without what a gate refused of {}", ranges(&self.refused_days)));
         }
         (!notes.is_empty()).then(|| format!("  {:<12} {}", self.kind, notes.join(", ")))
-    }
-}
-
-impl Report for ArtifactReport {
-    fn measure(&self, metrics: &mut ScopeMetrics) {
-        let Self { kind, rows: items, bytes, skipped_sessions, .. } = *self;
-        // The other kinds skip none.
-        let skipped_sessions = (kind == Kind::Cooc).then_some(skipped_sessions);
-        metrics.set_artifact(kind, items, bytes, skipped_sessions);
     }
 }
 
@@ -273,7 +263,9 @@ pub(crate) fn complete(
         let limits = &ctx.config.limits;
         limits.check_artifact_bytes(encoded.bytes.len()).map_err(|exceeded| exceeded.in_place(kind))?;
         report.bytes = encoded.descriptor.bytes;
-        ctx.meter.add(&report);
+        // The other kinds skip none.
+        let skipped = (kind == Kind::Cooc).then_some(report.skipped_sessions);
+        ctx.meter.update(|metrics| metrics.set_artifact(kind, report.rows, report.bytes, skipped));
         Ok((encoded, report))
     };
     built.into_iter().map(one).collect()

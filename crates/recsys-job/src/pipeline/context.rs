@@ -21,9 +21,9 @@ use crate::config::{Concurrency, Config, ConfigError};
 use crate::shell::cli::{CommonArgs, DayArgs};
 use crate::shell::clock::Clock;
 use crate::shell::error::JobError;
-use crate::watch::metrics::Run;
+use crate::watch::metrics::{Run, ScopeMetrics};
 use crate::watch::notify::Notifier;
-use crate::watch::step::{Meter, Report};
+use crate::watch::step::Meter;
 
 /// Everything a job works with.
 #[derive(Debug)]
@@ -135,10 +135,10 @@ impl Context {
         Ok(ctx)
     }
 
-    /// Takes in a part of what a step reports of a stream. The metrics are of exposures only.
-    pub(crate) fn measure(&self, stream: Stream, report: &impl Report) {
+    /// Measures a part of a step as it comes: it counts even if the day fails. The metrics are of exposures only.
+    pub(crate) fn measure(&self, stream: Stream, note: impl FnOnce(&mut ScopeMetrics)) {
         if stream == Stream::Exposures {
-            self.meter.add(report);
+            self.meter.update(note);
         }
     }
 

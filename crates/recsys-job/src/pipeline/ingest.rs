@@ -21,7 +21,6 @@ use crate::pipeline::context::Context;
 use crate::pipeline::quarantine::{self, QuarantineReport, bad_line_writer, is_strict, quarantine};
 use crate::pipeline::{database, refused};
 use crate::shell::error::JobError;
-use crate::watch::metrics::ScopeMetrics;
 use crate::watch::progress::Progress;
 use crate::watch::step::{Report, Step, StepCounts};
 
@@ -76,6 +75,12 @@ impl SourceReport {
         days.chain(more).collect::<Vec<_>>().join(", ")
     }
 
+    /// What the files hold besides the events that are taken.
+    fn counts(&self) -> StepCounts {
+        let (foreign, invalid) = (Some(self.foreign), Some(self.invalid.invalid));
+        StepCounts { invalid, foreign, ..StepCounts::default() }
+    }
+
     /// What was found, in a phrase.
     pub(crate) fn found(&self) -> String {
         let files = if self.files.is_empty() { "no raw file".to_owned() } else { self.files.join(", ") };
@@ -97,18 +102,6 @@ impl SourceReport {
     }
 }
 
-/// What the files hold besides the events that are taken. The bad lines are measured on their own.
-impl Report for SourceReport {
-    fn counts(&self) -> StepCounts {
-        let (foreign, invalid) = (Some(self.foreign), Some(self.invalid.invalid));
-        StepCounts { invalid, foreign, ..StepCounts::default() }
-    }
-
-    fn measure(&self, metrics: &mut ScopeMetrics) {
-        metrics.add_events("foreign", self.foreign);
-    }
-}
-
 /// What became of a day's canonical file.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct IngestReport {
@@ -123,13 +116,6 @@ pub(crate) struct IngestReport {
     /// How the events differ from those that were there before; absent for a day that was not there.
     #[serde(skip_serializing_if = "Option::is_none")]
     changes: Option<Changes>,
-}
-
-impl Report for IngestReport {
-    fn measure(&self, metrics: &mut ScopeMetrics) {
-        metrics.add_events("kept", self.events);
-        metrics.add_events("duplicate", self.duplicates);
-    }
 }
 
 impl IngestReport {
@@ -225,7 +211,10 @@ impl ReadDay {
         tracing::info!(%day, stream = rows.stream.as_str(), events, duplicates, entered, left, "ingested");
         let report =
             IngestReport { day, events, duplicates, canonical: canonical.name(day), replaced, changes };
-        ctx.measure(rows.stream, &report);
+        ctx.measure(rows.stream, |metrics| {
+            metrics.add_events("kept", events);
+            metrics.add_events("duplicate", duplicates);
+        });
         Ok(StreamReport { stream: rows.stream, source: source.clone(), canonical: report })
     }
 
@@ -244,10 +233,10 @@ impl ReadDay {
     }
 }
 
-/// Its parts are measured as they come: what was read counts even if the day fails.
+/// Its parts are measured as they come.
 impl Report for ReadDay {
     fn counts(&self) -> StepCounts {
-        let read = self.source.as_ref().map(Report::counts).unwrap_or_default();
+        let read = self.source.as_ref().map(SourceReport::counts).unwrap_or_default();
         let (events, duplicates) = (Some(self.rows.len() as u64), Some(self.rows.duplicates));
         StepCounts { events, duplicates, ..read }
     }
@@ -376,7 +365,7 @@ impl<'a> Ingest<'a> {
         }
         let rows = rows.ok_or_else(|| JobError::Usage(format!("day {day} is not one of those opened")))?;
         if let Some(source) = &source {
-            self.ctx.measure(self.stream, source);
+            self.ctx.measure(self.stream, |metrics| metrics.add_events("foreign", source.foreign));
         }
         let Config { limits, validation, .. } = &self.ctx.config;
         limits.check(Limit::EventsPerRun, rows.len()).map_err(|exceeded| match self.stream {

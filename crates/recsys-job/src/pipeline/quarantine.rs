@@ -15,8 +15,6 @@ use serde::Serialize;
 
 use crate::pipeline::context::Context;
 use crate::shell::error::one_line;
-use crate::watch::metrics::ScopeMetrics;
-use crate::watch::step::Report;
 
 /// The bad lines among those that were read.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -36,12 +34,6 @@ impl fmt::Display for QuarantineReport {
         let Self { invalid, invalid_ratio, quarantine } = self;
         let Some(file) = quarantine else { return Ok(()) };
         write!(f, "\n  quarantine   {file}: {invalid} lines, {:.2} % of those read", invalid_ratio * 100.0)
-    }
-}
-
-impl Report for QuarantineReport {
-    fn measure(&self, metrics: &mut ScopeMetrics) {
-        metrics.add_events("invalid", self.invalid);
     }
 }
 
@@ -76,7 +68,7 @@ pub(crate) fn stopped(
         return error.into();
     }
     let invalid = bad.lines();
-    ctx.measure(stream, &QuarantineReport { invalid, ..QuarantineReport::default() });
+    ctx.measure(stream, |metrics| metrics.add_events("invalid", invalid));
     let (quarantine, first) = (files.name(day), bad.first().unwrap_or_default().to_owned());
     Stopped { day, name, line, why, invalid, quarantine, first }.into()
 }
@@ -117,7 +109,7 @@ pub(crate) fn quarantine(
     files.replace(day, Some(&bad))?;
     let (invalid, invalid_ratio, quarantine) = (bad.lines(), ratio(bad.lines(), lines), files.name(day));
     let report = QuarantineReport { invalid, invalid_ratio, quarantine: Some(quarantine.clone()) };
-    ctx.measure(stream, &report);
+    ctx.measure(stream, |metrics| metrics.add_events("invalid", invalid));
     let max = ctx.config.validation.max_invalid_ratio;
     if invalid_ratio > max.into() {
         let first = bad.first().unwrap_or_default().to_owned();

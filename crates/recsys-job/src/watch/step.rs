@@ -27,7 +27,7 @@ pub(crate) struct StepCounts {
     pub(crate) bytes: Option<u64>,
 }
 
-/// What a step did, or a part of it. People see its `Display`, and `--json` its `Serialize`.
+/// What a step did. People see its `Display`, and `--json` its `Serialize`.
 pub(crate) trait Report {
     /// Amounts for the log line at the end of the step.
     fn counts(&self) -> StepCounts {
@@ -55,11 +55,6 @@ pub(crate) struct Meter {
 impl Meter {
     pub(crate) fn new(run: &Run, scope: Scope) -> Self {
         Self { scope, metrics: Arc::clone(&run.metrics) }
-    }
-
-    /// Takes in a report that ends no step of its own.
-    pub(crate) fn add(&self, report: &(impl Report + ?Sized)) {
-        self.update(|metrics| report.measure(metrics));
     }
 
     pub(crate) fn update<T>(&self, note: impl FnOnce(&mut ScopeMetrics) -> T) {
@@ -100,7 +95,7 @@ impl Step {
     /// Ends the step successfully.
     pub(crate) fn end(mut self, report: &(impl Report + ?Sized)) {
         self.done = Some(report.counts());
-        self.meter.add(report);
+        self.meter.update(|metrics| report.measure(metrics));
     }
 }
 
