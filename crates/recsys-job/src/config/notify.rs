@@ -35,11 +35,6 @@ impl Default for NotifySettings {
 }
 
 impl NotifySettings {
-    /// Checks that every environment variable named in the settings has a usable value.
-    pub(crate) fn check_environment(&self) -> Result<(), ConfigError> {
-        self.request(("tenant", "surface")).map(drop)
-    }
-
     /// The request for a tenant and surface, with all secrets filled in; none if `url` is not set.
     pub(crate) fn request(&self, of: (&str, &str)) -> Result<Option<Request>, ConfigError> {
         let Some(url) = &self.url else { return Ok(None) };

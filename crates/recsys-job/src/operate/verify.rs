@@ -105,9 +105,6 @@ pub(crate) fn verify(flags: &VerifyJob) -> anyhow::Result<()> {
 fn is_about_blob(error: &BlobError) -> bool {
     match error {
         BlobError::Store(error) => error.is_defect(),
-        BlobError::Elsewhere { .. }
-        | BlobError::Missing { .. }
-        | BlobError::Damaged { .. }
-        | BlobError::Other { .. } => true,
+        _ => true,
     }
 }

@@ -3,18 +3,14 @@
 //! URL and headers may hold secrets, so errors contain neither; callers name the setting instead.
 
 #[cfg(feature = "http")]
-use std::io;
-#[cfg(feature = "http")]
-use std::time::Duration;
+use std::{io, time::Duration};
 
 #[cfg(feature = "http")]
 use backon::{ExponentialBuilder, Retryable};
 #[cfg(feature = "http")]
 use http::StatusCode;
 #[cfg(feature = "http")]
-use recsys_core::threads::interrupt;
-#[cfg(feature = "http")]
-use recsys_core::threads::silence::Silence;
+use recsys_core::threads::{interrupt, silence::Silence};
 #[cfg(feature = "http")]
 use reqwest::{Client, redirect::Policy};
 
