@@ -151,6 +151,7 @@ mod tests {
 
     /// Errors that never end a job by themselves: another error holds them, they lie in an I/O error, or they are of flags.
     const PARTS: &[&str] = &[
+        "BucketError",
         "CorruptFile",
         "DocumentError",
         "Defect",
