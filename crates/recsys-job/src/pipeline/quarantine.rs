@@ -54,8 +54,8 @@ pub(crate) fn is_strict(ctx: &Context) -> bool {
     f64::from(ctx.config.validation.max_invalid_ratio) <= 0.0
 }
 
-/// Puts the bad lines that were read until reading was stopped, at a line and for a reason, in place of those that the quarantine file of `day` held
-/// before: they are what has to be looked at now.
+/// Puts the bad lines that were read until reading was stopped, at a line and for a reason, in place of those that the
+/// quarantine file of `day` held before: they are what has to be looked at now.
 pub(crate) fn stopped(
     ctx: &Context,
     stream: Stream,
