@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use clap::error::ErrorKind;
 use clap::{Command, Parser};
+use recsys_core::domain::class::Class;
 use recsys_core::threads::parallel::NotStarted;
 use serde_json::json;
 use signal_hook::consts::SIGXFSZ;
 
 use crate::shell::cli::{EXIT_CODES, Flags, LogFormat};
-use crate::shell::error::{Exit, JobError, exit, is_interruption, one_line};
+use crate::shell::error::{JobError, class, exit_code, is_interruption, one_line};
 use crate::shell::{clock, interrupt, logging, run_id, visible};
 use crate::watch::failure_note;
 use crate::watch::metrics::{self, Run};
@@ -49,7 +50,7 @@ pub fn main<F: Flags + Parser>(
     }
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&last_line(&error), exit(&error), common.log_format, run_id.as_deref()),
+        Err(error) => fail(&last_line(&error), class(&error), common.log_format, run_id.as_deref()),
     }
 }
 
@@ -65,7 +66,7 @@ fn last_line(error: &anyhow::Error) -> String {
     let signal = interrupt::signal();
     if is_interruption(error) {
         format!("stopped by {signal} at a safe point: nothing is half done, and the same command carries on")
-    } else if exit(error) == Exit::Failure && recsys_core::threads::interrupt::check().is_err() {
+    } else if class(error) == Class::Transient && recsys_core::threads::interrupt::check().is_err() {
         format!("stopped by {signal}: {}", one_line(error.as_ref()))
     } else {
         one_line(error.as_ref())
@@ -80,7 +81,7 @@ fn with_example(name: &str) -> String {
 fn usage(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         let _ = error.print();
-        return if error.use_stderr() { ExitCode::from(Exit::Usage as u8) } else { ExitCode::SUCCESS };
+        return if error.use_stderr() { ExitCode::from(exit_code(Class::Usage)) } else { ExitCode::SUCCESS };
     }
     let text = error.render().to_string();
     let paragraphs = text.split("\n\n").take_while(|paragraph| !paragraph.starts_with("Usage:"));
@@ -90,7 +91,7 @@ fn usage(error: &clap::Error) -> ExitCode {
         .collect();
     let line = words.join(" ");
     let line = line.strip_prefix("error: ").unwrap_or(&line);
-    fail(&format!("{line} (see --help)"), Exit::Usage, None, None)
+    fail(&format!("{line} (see --help)"), Class::Usage, None, None)
 }
 
 /// A message without what stands before the host of an address: it may repeat a flag with a user and password.
@@ -114,12 +115,12 @@ fn without_credentials(message: &str) -> String {
 }
 
 /// The last line of a failed job. It is not a log line, so no log level hides it.
-fn fail(line: &str, exit: Exit, format: Option<LogFormat>, run_id: Option<&str>) -> ExitCode {
-    let line = without_credentials(line);
+fn fail(line: &str, class: Class, format: Option<LogFormat>, run_id: Option<&str>) -> ExitCode {
+    let (line, exit_code) = (without_credentials(line), exit_code(class));
     let line = if format == Some(LogFormat::Json) {
         let timestamp = clock::wall().to_string();
         let line = json!({
-            "run_id": run_id, "timestamp": timestamp, "level": "ERROR", "message": line, "exit_code": exit as u8
+            "run_id": run_id, "timestamp": timestamp, "level": "ERROR", "message": line, "exit_code": exit_code
         });
         visible::json(&line.to_string()).into_owned()
     } else {
@@ -127,7 +128,7 @@ fn fail(line: &str, exit: Exit, format: Option<LogFormat>, run_id: Option<&str>)
     };
     // When standard error is gone there is nobody left to tell.
     let _ = writeln!(io::stderr(), "{line}");
-    ExitCode::from(exit as u8)
+    ExitCode::from(exit_code)
 }
 
 #[cfg(test)]

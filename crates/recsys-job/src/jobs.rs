@@ -24,7 +24,7 @@ use crate::shell::cli::{
 use crate::shell::error::JobError;
 use crate::shell::output::Output;
 use crate::watch::metrics::Run;
-use crate::watch::step::Step;
+use crate::watch::step::{Step, StepCounts};
 
 /// What a job works with that reads canonical data, and the days it was asked for.
 fn begin(run: &Run, common: &CommonArgs, days: &DayArgs) -> anyhow::Result<(Context, Vec<Day>)> {
@@ -176,7 +176,7 @@ pub fn catalog(flags: &CatalogTableJob, run: &Run, driver: &dyn Driver) -> anyho
     let mode = if flags.dry_run { Mode::DryRun } else { Mode::Write };
     let step = Step::begin(&ctx.meter, "catalog", "")?;
     let report = write_catalog(&ctx, &target, file, obsolete, mode)?;
-    step.end(&report);
+    step.end(&StepCounts::default());
     let output = Output::new(flags.common.json);
     output.line(&report);
     output.end(&report, Ok(()))

@@ -307,21 +307,6 @@ pub struct Dropped {
     pub outside: Option<u64>,
 }
 
-/// A day to be judged.
-#[derive(Debug, Clone, Copy)]
-pub struct Delivered<'a> {
-    /// Its canonical exposures.
-    pub exposures: &'a DayRows,
-    /// Its canonical outcomes, if there are any.
-    pub outcomes: Option<&'a DayRows>,
-    /// Events that were left out of it.
-    pub dropped: Dropped,
-    /// The weights of exposures, clicks and conversions.
-    pub weights: Weights,
-    /// Limits on the size of a day.
-    pub limits: &'a Limits,
-}
-
 /// The figures of a day that gates look at.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Figures {
@@ -334,9 +319,15 @@ pub struct Figures {
 }
 
 impl Validation {
-    /// Takes the figures of a day's events, from which `dropped` were left out. Outcomes count if they have weights.
-    pub fn figures(&self, day: Delivered<'_>, budget: &Budget) -> Result<Figures, TableError> {
-        let Delivered { exposures, outcomes, dropped, weights, limits } = day;
+    /// Takes the figures of a day's events. Outcomes count if they have weights.
+    pub fn figures(
+        &self,
+        (exposures, outcomes): (&DayRows, Option<&DayRows>),
+        dropped: Dropped,
+        weights: Weights,
+        limits: &Limits,
+        budget: &Budget,
+    ) -> Result<Figures, TableError> {
         let top_shares = match self.max_share_of_one {
             Some(_) => {
                 let table = EventTable::of_day(weights, exposures, outcomes, limits)?;

@@ -260,7 +260,11 @@ impl OpenFile {
                 };
                 // Read here, under the lock, so that at most one such line is in memory.
                 let Some(end) = read_long_line(reader, bytes)? else {
-                    earliest.report(start.file, start.line, too_long_to_keep().into());
+                    let fault = LineFault::new(format!(
+                        "the line is longer than {MAX_KEPT_LINE_BYTES} bytes, too long even to be set aside; is a line end \
+                         missing?"
+                    ));
+                    earliest.report(start.file, start.line, fault.into());
                     continue;
                 };
                 if let Err(stop) = keep_long_line(bad_lines, *start, &bytes[..end]) {
@@ -320,12 +324,6 @@ fn too_long_at(position: &Position, line: &[u8]) -> LineFault {
 /// Blames the whole file for a bad first line if its magic bytes show that it is not text.
 fn of_file(line: &[u8], fault: LineFault) -> LineFault {
     not_text(line).map_or(fault, LineFault::of_file)
-}
-
-fn too_long_to_keep() -> LineFault {
-    LineFault::new(format!(
-        "the line is longer than {MAX_KEPT_LINE_BYTES} bytes, too long even to be set aside; is a line end missing?"
-    ))
 }
 
 /// Processes a block; without `bad_lines` only up to its first bad line. An error comes with its line number.

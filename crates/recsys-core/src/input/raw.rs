@@ -17,7 +17,7 @@ use crate::domain::id::Scope;
 use crate::domain::stream::Stream;
 use crate::domain::window::Day;
 use crate::input::lines::LineFile;
-use crate::storage::{Store, StoreError, layout};
+use crate::storage::{Store, StoreError, cause, layout};
 
 pub use compressed::{CorruptFile, open_decompressed};
 pub use zstd_window::{MaxWindow, WindowTooLarge};
@@ -62,9 +62,7 @@ impl RawError {
 /// The class of a failed read of a compressed file; `None` may heal.
 pub fn class_of(error: &io::Error) -> Option<Class> {
     let of_window = |window: &WindowTooLarge| if window.is_final() { Class::Refused } else { Class::Limit };
-    CorruptFile::is_cause(error)
-        .then_some(Class::Refused)
-        .or_else(|| WindowTooLarge::of(error).map(of_window))
+    CorruptFile::is_cause(error).then_some(Class::Refused).or_else(|| cause(error).map(of_window))
 }
 
 /// The raw events of one stream of a tenant and surface.

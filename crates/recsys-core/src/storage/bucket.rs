@@ -84,12 +84,8 @@ impl BucketStore {
         })
     }
 
-    /// Starts reading a document.
-    fn get(&self, key: &str) -> Result<Option<GetResult>, StoreError> {
-        self.get_part(key, GetOptions::default())
-    }
-
-    fn get_part(&self, key: &str, part: GetOptions) -> Result<Option<GetResult>, StoreError> {
+    /// Starts reading a document, or a part of it.
+    fn get(&self, key: &str, part: GetOptions) -> Result<Option<GetResult>, StoreError> {
         let path = self.path(key)?;
         match self.wait(self.store.get_opts(&path, part)) {
             Ok(result) => Ok(Some(result)),
@@ -115,7 +111,7 @@ impl BucketStore {
 
     fn reader(&self, result: GetResult) -> ObjectReader {
         let (stream, chunk) = (result.into_stream(), Bytes::new());
-        let pace = Pace::new(self.waiter.timeouts.speed_period());
+        let pace = Pace::new(2 * self.waiter.timeouts.timeout());
         ObjectReader { stream, chunk, pace, waiter: self.waiter.clone() }
     }
 
@@ -127,7 +123,7 @@ impl BucketStore {
         length: u64,
         expected: impl Read,
     ) -> Result<bool, StoreError> {
-        let result = self.get(key)?.filter(|result| result.meta.size == length);
+        let result = self.get(key, GetOptions::default())?.filter(|result| result.meta.size == length);
         let Some(result) = result else { return Ok(false) };
         same_content(expected, self.reader(result)).map_err(|source| self.error(action, key, source))
     }
@@ -238,11 +234,13 @@ impl Store for BucketStore {
     }
 
     fn open(&self, key: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
-        Ok(self.get(key)?.map(|result| Box::new(self.reader(result)) as Box<dyn Read + Send>))
+        Ok(self
+            .get(key, GetOptions::default())?
+            .map(|result| Box::new(self.reader(result)) as Box<dyn Read + Send>))
     }
 
     fn read_tagged(&self, key: &str) -> Result<Option<(Vec<u8>, Tag)>, StoreError> {
-        let Some(result) = self.get(key)? else { return Ok(None) };
+        let Some(result) = self.get(key, GetOptions::default())? else { return Ok(None) };
         let version = result.meta.version.clone();
         let Some(etag) = result.meta.e_tag.clone() else {
             let problem = BucketProblem::Answer("without an ETag, which conditional writes need".to_owned());
@@ -253,7 +251,7 @@ impl Store for BucketStore {
     }
 
     fn read_at_most(&self, key: &str, most: u64) -> Result<Option<Vec<u8>>, StoreError> {
-        let Some(result) = self.get(key)? else { return Ok(None) };
+        let Some(result) = self.get(key, GetOptions::default())? else { return Ok(None) };
         self.read_whole(key, result, most).map(Some)
     }
 
@@ -263,7 +261,7 @@ impl Store for BucketStore {
             return Ok(self.stat(key)?.map(|_| Vec::new()));
         }
         let part = GetOptions::new().with_range(Some(offset..offset.saturating_add(length)));
-        let Some(result) = self.get_part(key, part)? else { return Ok(None) };
+        let Some(result) = self.get(key, part)? else { return Ok(None) };
         let bytes = read_exactly(self.reader(result), length);
         bytes.map(Some).map_err(|source| self.error("read", key, source))
     }

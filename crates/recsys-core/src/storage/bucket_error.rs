@@ -2,15 +2,15 @@
 
 #![cfg_attr(not(feature = "http"), allow(dead_code, reason = "there is no service that fails"))]
 
+#[cfg(feature = "http")]
 use std::error::Error;
-use std::fmt;
 
 #[cfg(feature = "http")]
 use object_store::client::{HttpError, HttpErrorKind};
 #[cfg(feature = "http")]
 use tokio::time::error::Elapsed;
 
-/// The slowest acceptable answer, averaged over [`StoreTimeouts::speed_period`](super::StoreTimeouts).
+/// The slowest acceptable answer, averaged over twice [`StoreTimeouts::timeout_s`](super::StoreTimeouts).
 pub(super) const MIN_BYTES_PER_SECOND: u64 = 1 << 10;
 
 /// Codes of requests that were not carried out and may succeed later, whatever the status.
@@ -36,7 +36,8 @@ pub(super) const PASSING: [&str; 3] = ["InternalError", "OperationTimedOut", "Se
 pub(super) const STATUS: &str = "RecsysStatus";
 
 /// A failed or refused request to a bucket service.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .problem.in_words(.service))]
 pub struct BucketError {
     /// The endpoint, or the name of the service.
     pub service: String,
@@ -125,107 +126,76 @@ impl BucketProblem {
             _ => false,
         }
     }
-}
 
-impl fmt::Display for BucketError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let service = &self.service;
-        match &self.problem {
-            BucketProblem::NoBucket => {
-                write!(f, "{service} has no such bucket; create it or correct its name")
-            }
-            BucketProblem::Credentials(code) => {
-                write!(
-                    f,
-                    "{service} does not accept the credentials ({code}); check the access key, its secret and token"
-                )
-            }
-            BucketProblem::NoCredentials => write!(
-                f,
+    /// What the service has done, as an operator may read it.
+    fn in_words(&self, service: &str) -> String {
+        match self {
+            Self::NoBucket => format!("{service} has no such bucket; create it or correct its name"),
+            Self::Credentials(code) => format!(
+                "{service} does not accept the credentials ({code}); check the access key, its secret and token"
+            ),
+            Self::NoCredentials => format!(
                 "there are no credentials for {service}: neither in the settings, nor in the environment, nor from \
                  an instance role"
             ),
-            BucketProblem::Denied(code) => {
-                write!(f, "{service} denies it ({code}); check what these credentials may do")
+            Self::Denied(code) => {
+                format!("{service} denies it ({code}); check what these credentials may do")
             }
-            BucketProblem::Forbidden(answer) => write!(f, "{service} forbids it ({answer})"),
-            BucketProblem::Closed(answer) => write!(
-                f,
+            Self::Forbidden(answer) => format!("{service} forbids it ({answer})"),
+            Self::Closed(answer) => format!(
                 "{service} has closed the account or bucket to these credentials ({answer}); its owner must settle that with \
                  the provider"
             ),
-            BucketProblem::Archived(answer) => {
-                write!(f, "{service} keeps it in an archive ({answer}); restore the object, then try again")
+            Self::Archived(answer) => {
+                format!("{service} keeps it in an archive ({answer}); restore the object, then try again")
             }
-            BucketProblem::Full(answer) => {
-                write!(f, "{service} has no room for it ({answer}); make room or raise the quota")
+            Self::Full(answer) => {
+                format!("{service} has no room for it ({answer}); make room or raise the quota")
             }
-            BucketProblem::NoChecksum(answer) => write!(
-                f,
+            Self::NoChecksum(answer) => format!(
                 "{service} takes no write without a checksum ({answer}), as buckets with Object Lock do; set \
                  AWS_CHECKSUM_ALGORITHM to SHA256"
             ),
-            BucketProblem::Unsupported(answer) => {
-                write!(f, "{service} does not know such a request ({answer})")
-            }
-            BucketProblem::Stripped(what) => write!(
-                f,
+            Self::Unsupported(answer) => format!("{service} does not know such a request ({answer})"),
+            Self::Stripped(what) => format!(
                 "the answer of {service} lacks what every answer has ({what}); a proxy that encodes answers anew takes it out: \
                  let it pass them as they are, or go around it"
             ),
-            BucketProblem::Region(text) => {
-                write!(f, "{service} wants another region ({text}); set the region")
+            Self::Region(text) => format!("{service} wants another region ({text}); set the region"),
+            Self::Clock(text) => format!("{service} says that the clock here is wrong ({text}); set it"),
+            Self::Tls(cause) if cause.contains("certificate") => {
+                format!("no secure connection to {service}: {cause}; is SSL_CERT_FILE to name its authority?")
             }
-            BucketProblem::Clock(text) => {
-                write!(f, "{service} says that the clock here is wrong ({text}); set it")
+            Self::Tls(cause) => {
+                format!("no secure connection to {service}: {cause}; is it plain HTTP (use_ssl: false)?")
             }
-            BucketProblem::Tls(cause) if cause.contains("certificate") => {
-                write!(
-                    f,
-                    "no secure connection to {service}: {cause}; is SSL_CERT_FILE to name its authority?"
-                )
+            Self::Unreachable(cause) => format!("{service} cannot be reached: {cause}"),
+            Self::Timeout => format!("{service} did not answer in time"),
+            Self::Slow => {
+                format!("the answer of {service} comes with less than {MIN_BYTES_PER_SECOND} bytes a second")
             }
-            BucketProblem::Tls(cause) => {
-                write!(f, "no secure connection to {service}: {cause}; is it plain HTTP (use_ssl: false)?")
-            }
-            BucketProblem::Unreachable(cause) => write!(f, "{service} cannot be reached: {cause}"),
-            BucketProblem::Timeout => write!(f, "{service} did not answer in time"),
-            BucketProblem::Slow => {
-                write!(
-                    f,
-                    "the answer of {service} comes with less than {MIN_BYTES_PER_SECOND} bytes a second"
-                )
-            }
-            BucketProblem::Redirect(answer) => write!(
-                f,
+            Self::Redirect(answer) => format!(
                 "{service} answered {answer} and another address, to which no request is sent: it carries credentials; \
                  correct the endpoint or the region"
             ),
-            BucketProblem::Endless(text) => {
-                write!(
-                    f,
-                    "{service} gives a listing without end ({text}); use another folder, or another server"
-                )
-            }
-            BucketProblem::NotHttp(cause) => write!(
-                f,
+            Self::Endless(text) => format!(
+                "{service} gives a listing without end ({text}); use another folder, or another server"
+            ),
+            Self::NotHttp(cause) => format!(
                 "what answers at {service} does not speak HTTP as it should ({cause}); is it the right endpoint, and does a \
                  proxy between encode answers anew?"
             ),
-            BucketProblem::BrokenOff(cause) => write!(f, "the answer of {service} broke off: {cause}"),
-            BucketProblem::NotABucket(answer) => write!(
-                f,
+            Self::BrokenOff(cause) => format!("the answer of {service} broke off: {cause}"),
+            Self::NotABucket(answer) => format!(
                 "{service} answered {answer}, and not that the object does not exist; is it the right endpoint?"
             ),
-            BucketProblem::StrangeKey(text) => {
-                write!(f, "{service} has an object with a key that cannot be listed ({text}); remove it")
+            Self::StrangeKey(text) => {
+                format!("{service} has an object with a key that cannot be listed ({text}); remove it")
             }
-            BucketProblem::Answer(answer) => write!(f, "{service} answered {answer}"),
+            Self::Answer(answer) => format!("{service} answered {answer}"),
         }
     }
 }
-
-impl Error for BucketError {}
 
 #[cfg(feature = "http")]
 impl BucketError {

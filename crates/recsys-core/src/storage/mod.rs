@@ -5,8 +5,6 @@
 //! documents hold.
 
 #[cfg(feature = "http")]
-mod answers;
-#[cfg(feature = "http")]
 mod bucket;
 mod bucket_error;
 #[cfg(feature = "http")]

@@ -43,11 +43,6 @@ impl StoreTimeouts {
     pub(super) fn longest_request(self) -> Duration {
         2 * self.timeout() + Duration::from_secs(self.retry_timeout_s.into())
     }
-
-    /// The period over which the speed of an answer is measured.
-    pub(super) fn speed_period(self) -> Duration {
-        2 * self.timeout()
-    }
 }
 
 impl Default for StoreTimeouts {

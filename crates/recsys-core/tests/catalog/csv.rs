@@ -34,7 +34,7 @@ fn a_header_without_an_item_column_is_refused() {
     for text in ["", "\n", "item,tags\nA,x\n", "item id\nA\n", "tags\n"] {
         let refused = read(Csv, text).unwrap_err();
         assert!(
-            matches!(&refused, CatalogError::NoItemColumn { name, .. } if name == "items.txt"),
+            matches!(&refused, CatalogError::Row { name, line: 1, .. } if name == "items.txt"),
             "{text:?}"
         );
     }

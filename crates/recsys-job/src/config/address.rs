@@ -1,6 +1,19 @@
-//! URLs of services that receive requests.
+//! Requests to services, and the URLs that they may go to.
 
+use std::time::Duration;
+
+use http::header::HeaderMap;
 use url::Url;
+
+/// A request. Never show it: it may hold secrets.
+#[cfg_attr(not(feature = "http"), expect(dead_code, reason = "nothing is sent"))]
+pub(crate) struct Request {
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+    /// Timeout per attempt.
+    pub(crate) timeout: Duration,
+}
 
 /// Parses a URL for requests. Errors do not repeat the text, which may hold a secret.
 pub(crate) fn parse_url(text: &str) -> Result<Url, &'static str> {

@@ -30,6 +30,15 @@ impl<'de> Deserialize<'de> for NoDuplicates {
     }
 }
 
+/// Accepts a value without keys.
+macro_rules! scalar {
+    ($visit:ident: $type:ty) => {
+        fn $visit<E: Error>(self, _: $type) -> Result<Self, E> {
+            Ok(self)
+        }
+    };
+}
+
 impl<'de> Visitor<'de> for NoDuplicates {
     type Value = Self;
 
@@ -54,25 +63,11 @@ impl<'de> Visitor<'de> for NoDuplicates {
         Ok(self)
     }
 
-    fn visit_bool<E: Error>(self, _: bool) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_i64<E: Error>(self, _: i64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_u64<E: Error>(self, _: u64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_f64<E: Error>(self, _: f64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_str<E: Error>(self, _: &str) -> Result<Self, E> {
-        Ok(self)
-    }
+    scalar!(visit_bool: bool);
+    scalar!(visit_i64: i64);
+    scalar!(visit_u64: u64);
+    scalar!(visit_f64: f64);
+    scalar!(visit_str: &str);
 
     fn visit_unit<E: Error>(self) -> Result<Self, E> {
         Ok(self)

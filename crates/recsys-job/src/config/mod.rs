@@ -8,7 +8,6 @@ mod error;
 mod json;
 mod load;
 mod look_alike;
-mod metrics;
 mod notify;
 mod template;
 mod yaml;
@@ -30,11 +29,9 @@ use recsys_core::storage::{Roots, S3Settings, Secret, StoreTimeouts};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub(crate) use address::parse_gateway;
+pub(crate) use address::{Request, parse_gateway};
 pub use error::ConfigError;
 use error::refuse;
-pub use metrics::MetricsSettings;
-pub(crate) use notify::NotifyRequest;
 pub use notify::{NotifySettings, SecretUrl};
 
 /// Largest growth that a gate setting may allow, as a share; anything above is taken for a percentage.
@@ -258,6 +255,28 @@ pub struct CatalogSettings {
     pub format: Option<CatalogFormat>,
 }
 
+/// Destinations of the metrics. Metrics never change what a job does.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricsSettings {
+    /// Path of the file; `{binary}`, `{tenant}` and `{surface}` are filled in.
+    pub file: Option<String>,
+    /// URL of a Pushgateway: scheme, host, port and path only.
+    pub push: Option<String>,
+}
+
+impl MetricsSettings {
+    fn check(&self) -> Result<(), ConfigError> {
+        let is_no_path = |file: &String| file.trim().is_empty() || file.contains("://");
+        let problem = "must be the path of a file; give one or leave it out";
+        refuse(self.file.as_ref().is_some_and(is_no_path), "metrics.file", problem)?;
+        match self.push.as_deref().map(parse_gateway) {
+            Some(Err(problem)) => Err(ConfigError::Value { key: "metrics.push", problem }),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -291,12 +310,14 @@ impl Config {
         set.cloned().unwrap_or_else(|| format!("{}/{name}", self.out_dir.trim_end_matches('/')))
     }
 
-    fn raw_bucket(&self) -> Bucket<'_> {
+    /// Where raw events are, if in a bucket.
+    pub(crate) fn raw_bucket(&self) -> Bucket<'_> {
         let RawSource { r#type, dir, s3, .. } = &self.raw_source;
         Bucket { is_named: matches!(r#type, RawType::S3 | RawType::Minio), dir: dir.as_deref(), s3 }
     }
 
-    fn object_bucket(&self) -> Bucket<'_> {
+    /// Where blobs are, if in a bucket.
+    pub(crate) fn object_bucket(&self) -> Bucket<'_> {
         let ObjectStore { r#type, dir, s3 } = &self.object_store;
         Bucket { is_named: matches!(r#type, StoreType::S3 | StoreType::Minio), dir: dir.as_deref(), s3 }
     }
@@ -320,16 +341,6 @@ impl Config {
             connect: seconds(self.storage.retry_timeout_s),
             statement: Some(seconds(self.db.statement_timeout_s)),
         }
-    }
-
-    /// The `s3` section used only for raw events, if `raw_source.type` is a bucket.
-    pub(crate) fn raw_section(&self) -> Option<&S3Settings> {
-        self.raw_bucket().own_section()
-    }
-
-    /// The `s3` section used only for blobs, if `object_store.type` is a bucket.
-    pub(crate) fn object_section(&self) -> Option<&S3Settings> {
-        self.object_bucket().own_section()
     }
 
     /// Effective folder of the raw events: the bucket, else `raw_source.dir`, else `raw_events_dir`.
@@ -479,13 +490,13 @@ impl Config {
             ("out_dir", Some(self.out_dir.clone()), None),
             ("raw_events_dir", self.raw_events_dir.clone(), None),
             ("raw_source.dir", self.raw_source.dir.clone(), None),
-            ("raw_source", raw_dir, self.raw_section()),
+            ("raw_source", raw_dir, self.raw_bucket().own_section()),
             ("canonical_dir", Some(self.canonical_dir()), None),
             ("checkpoint_dir", Some(self.checkpoint_dir()), None),
             ("artifacts_dir", Some(self.artifacts_dir()), None),
             ("object_store_dir", self.object_store_dir.clone(), None),
             ("object_store.dir", self.object_store.dir.clone(), None),
-            ("object_store", Some(self.object_store_dir()?), self.object_section()),
+            ("object_store", Some(self.object_store_dir()?), self.object_bucket().own_section()),
             ("registry_dir", Some(self.registry_dir()), None),
         ];
         let is_empty = "is empty; give a path or leave it out";
@@ -515,7 +526,7 @@ fn settings(path: &[String], value: Value) -> Vec<(Vec<String>, Value)> {
 }
 
 /// A place that may be a bucket.
-struct Bucket<'a> {
+pub(crate) struct Bucket<'a> {
     /// Whether the type selects the bucket in `s3`.
     is_named: bool,
     dir: Option<&'a str>,
@@ -523,7 +534,8 @@ struct Bucket<'a> {
 }
 
 impl<'a> Bucket<'a> {
-    fn own_section(&self) -> Option<&'a S3Settings> {
+    /// The section of this place alone, if the type selects the bucket.
+    pub(crate) fn own_section(&self) -> Option<&'a S3Settings> {
         self.is_named.then_some(self.s3)
     }
 

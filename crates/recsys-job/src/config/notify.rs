@@ -8,9 +8,8 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use recsys_core::storage::{HIDDEN, Secret};
 use serde::{Deserialize, Serialize, Serializer};
-use url::Url;
 
-use super::address::parse_url;
+use super::address::{Request, parse_url};
 use super::error::{ConfigError, refuse};
 use super::template::Template;
 
@@ -35,23 +34,9 @@ impl Default for NotifySettings {
     }
 }
 
-/// The request for one tenant and surface, with all secrets filled in. Never show it.
-pub(crate) struct NotifyRequest {
-    pub(crate) url: Url,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: String,
-    /// Timeout per attempt.
-    pub(crate) timeout: Duration,
-}
-
 impl NotifySettings {
-    /// Checks that every environment variable named in the settings has a usable value.
-    pub(crate) fn check_environment(&self) -> Result<(), ConfigError> {
-        self.request(("tenant", "surface")).map(drop)
-    }
-
-    /// The request for a tenant and surface; none if `url` is not set.
-    pub(crate) fn request(&self, of: (&str, &str)) -> Result<Option<NotifyRequest>, ConfigError> {
+    /// The request for a tenant and surface, with all secrets filled in; none if `url` is not set.
+    pub(crate) fn request(&self, of: (&str, &str)) -> Result<Option<Request>, ConfigError> {
         let Some(url) = &self.url else { return Ok(None) };
         let fill = |key: &str, text: &str, escape| {
             template(key, text)?.fill(of, escape, |name| {
@@ -75,7 +60,7 @@ impl NotifySettings {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         let timeout = Duration::from_secs(self.timeout_s.into());
-        Ok(Some(NotifyRequest { url, headers, body: body.unwrap_or_default(), timeout }))
+        Ok(Some(Request { url, headers, body: body.unwrap_or_default(), timeout }))
     }
 
     /// Checks everything that does not depend on environment variables.

@@ -20,6 +20,7 @@ use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 use recsys_core::artifact::Kind;
+use recsys_core::domain::class::Class;
 use recsys_core::domain::id::Scope;
 use recsys_core::publish::{BlobBytes, HistoryEntry, Manifest, Registry, RegistryError};
 use recsys_core::storage::layout::version_in;
@@ -39,9 +40,10 @@ pub(crate) use verify::{VerifyJob, verify};
 use self::table::{scope_table, table};
 use crate::config::Config;
 use crate::pipeline::context::PublishedStores;
+use crate::pipeline::known_scopes::there_is;
 use crate::shell::cli::{CommonArgs, ScopeFilter, flags};
 use crate::shell::clock::Clock;
-use crate::shell::error::{Exit, JobError, KnownScopes, exit, one_line};
+use crate::shell::error::{JobError, class, one_line};
 use crate::shell::output::Output;
 
 flags!(scope: DiffJob, HistoryJob, ReleaseJob, RollbackJob, ShowJob);
@@ -92,9 +94,9 @@ impl Operator {
         JobError::Usage(format!("{name} does not exist; nothing was published there{known}")).into()
     }
 
-    fn known(&self) -> KnownScopes {
+    fn known(&self) -> String {
         let scopes = self.registry().scopes().unwrap_or_default();
-        KnownScopes(scopes.iter().map(Scope::to_string).collect())
+        there_is(&scopes.iter().map(Scope::to_string).collect::<Vec<_>>())
     }
 
     /// Reads the blob at a URI, and fails if it is larger than its record says.
@@ -163,7 +165,7 @@ impl Failures {
         let lost =
             matches!(error.downcast_ref(), Some(RegistryError::Lost { .. } | RegistryError::Begun { .. }));
         self.all.push(Failure { scope: scope.clone(), problem: one_line(error.as_ref()), lost });
-        let heals = |error: &anyhow::Error| exit(error) == Exit::Failure;
+        let heals = |error: &anyhow::Error| class(error) == Class::Transient;
         if self.first.as_ref().is_none_or(|first| heals(first) && !heals(&error)) {
             self.first = Some(error);
         }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use recsys_core::artifact::Kind;
+use recsys_core::domain::class::Class;
 use recsys_core::domain::id::Scope;
 use recsys_core::publish::BlobError;
 use recsys_core::threads::parallel;
@@ -9,7 +10,7 @@ use serde::Serialize;
 
 use super::{Failure, Failures, Operator, scope_table};
 use crate::shell::cli::{CommonArgs, ScopeFilter};
-use crate::shell::error::{Exit, JobError, exit, is_interruption, one_line};
+use crate::shell::error::{JobError, class, is_interruption, one_line};
 use crate::shell::output::Output;
 
 #[derive(Debug, Clone, Args)]
@@ -92,7 +93,7 @@ pub(crate) fn verify(flags: &VerifyJob) -> anyhow::Result<()> {
     failures.print(&output);
     let damaged: Vec<String> = blobs.iter().filter_map(|blob| blob.problem.clone()).collect();
     let outcome = match failures.first {
-        Some(error) if damaged.is_empty() || exit(&error) != Exit::Failure => Err(error),
+        Some(error) if damaged.is_empty() || class(&error) != Class::Transient => Err(error),
         None if damaged.is_empty() => Ok(()),
         // Damage is permanent and outranks a store that is only unreachable.
         _ => Err(JobError::Refused(damaged.join("; ")).into()),
@@ -104,9 +105,6 @@ pub(crate) fn verify(flags: &VerifyJob) -> anyhow::Result<()> {
 fn is_about_blob(error: &BlobError) -> bool {
     match error {
         BlobError::Store(error) => error.is_defect(),
-        BlobError::Elsewhere { .. }
-        | BlobError::Missing { .. }
-        | BlobError::Damaged { .. }
-        | BlobError::Other { .. } => true,
+        _ => true,
     }
 }

@@ -20,9 +20,8 @@ use crate::pipeline::context::Context;
 use crate::pipeline::refused;
 use crate::shell::cli::ArtifactArgs;
 use crate::shell::error::JobError;
-use crate::watch::metrics::{ArtifactMetrics, ScopeMetrics};
-use crate::watch::progress::{Building, Progress};
-use crate::watch::step::{Report, Step, StepCounts};
+use crate::watch::progress::{Progress, building};
+use crate::watch::step::{Step, StepCounts};
 
 /// What became of an artifact until it was staged. It accompanies the artifact, and each step adds what it knows.
 #[derive(Debug, Clone, Serialize)]
@@ -61,15 +60,6 @@ impl ArtifactReport {
             notes.push(format!("built without what a gate refused of {}", ranges(&self.refused_days)));
         }
         (!notes.is_empty()).then(|| format!("  {:<12} {}", self.kind, notes.join(", ")))
-    }
-}
-
-impl Report for ArtifactReport {
-    fn measure(&self, metrics: &mut ScopeMetrics) {
-        let Self { kind, rows: items, bytes, skipped_sessions, .. } = *self;
-        // The other kinds skip none.
-        let skipped_sessions = (kind == Kind::Cooc).then_some(skipped_sessions);
-        metrics.set_artifact(kind, ArtifactMetrics { items, bytes, skipped_sessions });
     }
 }
 
@@ -117,13 +107,6 @@ pub(crate) fn artifact_key(
     Ok(ArtifactKey { kind, scope: ctx.scope.clone(), segment: args.segment.clone(), window })
 }
 
-impl Report for [(Draft, ArtifactReport)] {
-    fn counts(&self) -> StepCounts {
-        let rows = self.iter().map(|(_, report)| report.rows).sum();
-        StepCounts { artifacts: Some(self.len() as u64), rows: Some(rows), ..StepCounts::default() }
-    }
-}
-
 /// Builds the artifacts of a day. Kinds with the same window share one table.
 pub(crate) fn build(
     ctx: &Context,
@@ -143,7 +126,9 @@ pub(crate) fn build(
         artifacts.extend(build_window(ctx, plan, cache, window, &keys)?);
     }
     if let Some(step) = step {
-        step.end(&artifacts[..]);
+        let rows = artifacts.iter().map(|(_, report)| report.rows).sum();
+        let artifacts = Some(artifacts.len() as u64);
+        step.end(&StepCounts { artifacts, rows: Some(rows), ..StepCounts::default() });
     }
     artifacts.sort_by_key(|(_, report)| plan.kinds.iter().position(|kind| *kind == report.kind));
     Ok(artifacts)
@@ -228,7 +213,7 @@ fn build_window(
         Events { fit_in_memory: true, ..Events::default() }
     };
     let kinds: Vec<Kind> = keys.iter().map(|key| key.kind).collect();
-    let _building = Building::begin(&kinds);
+    let _building = building(&kinds);
     let one = |key: &ArtifactKey| {
         let kind = key.kind;
         let inputs = Inputs { events: &events.table, catalog: plan.catalog, budget: &ctx.budget };
@@ -278,7 +263,9 @@ pub(crate) fn complete(
         let limits = &ctx.config.limits;
         limits.check_artifact_bytes(encoded.bytes.len()).map_err(|exceeded| exceeded.in_place(kind))?;
         report.bytes = encoded.descriptor.bytes;
-        ctx.meter.add(&report);
+        // The other kinds skip none.
+        let skipped = (kind == Kind::Cooc).then_some(report.skipped_sessions);
+        ctx.meter.update(|metrics| metrics.set_artifact(kind, report.rows, report.bytes, skipped));
         Ok((encoded, report))
     };
     built.into_iter().map(one).collect()

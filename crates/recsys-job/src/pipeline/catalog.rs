@@ -10,7 +10,6 @@ use serde::Serialize;
 
 use crate::pipeline::context::{CatalogFile, Context};
 use crate::pipeline::database::DatabaseTarget;
-use crate::watch::step::Report;
 
 /// What became of a catalogue.
 #[derive(Debug, Clone, Serialize)]
@@ -38,8 +37,6 @@ struct RowCounts {
     /// Rows that name no item, which are left out.
     rows_without_id: u64,
 }
-
-impl Report for CatalogReport {}
 
 impl fmt::Display for CatalogReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

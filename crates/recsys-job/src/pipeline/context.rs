@@ -21,9 +21,9 @@ use crate::config::{Concurrency, Config, ConfigError};
 use crate::shell::cli::{CommonArgs, DayArgs};
 use crate::shell::clock::Clock;
 use crate::shell::error::JobError;
-use crate::watch::metrics::Run;
+use crate::watch::metrics::{Run, ScopeMetrics};
 use crate::watch::notify::Notifier;
-use crate::watch::step::{Meter, Report};
+use crate::watch::step::Meter;
 
 /// Everything a job works with.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl PublishedStores {
                 _ => store,
             })
         };
-        let objects = open(config.object_store_dir()?, config.object_section())?;
+        let objects = open(config.object_store_dir()?, config.object_bucket().own_section())?;
         let registry = open(config.registry_dir(), None)?;
         Ok(Self { objects, registry, concurrency })
     }
@@ -135,10 +135,10 @@ impl Context {
         Ok(ctx)
     }
 
-    /// Takes in a part of what a step reports of a stream. The metrics are of exposures only.
-    pub(crate) fn measure(&self, stream: Stream, report: &impl Report) {
+    /// Measures a part of a step as it comes: it counts even if the day fails. The metrics are of exposures only.
+    pub(crate) fn measure(&self, stream: Stream, note: impl FnOnce(&mut ScopeMetrics)) {
         if stream == Stream::Exposures {
-            self.meter.add(report);
+            self.meter.update(note);
         }
     }
 
@@ -158,10 +158,15 @@ impl Context {
             .map_err(|exceeded| exceeded.in_place(format_args!("the days {start} to {end}")))?;
         if let Some(day) = days.clone().find(|day| !self.clock.is_past(*day)) {
             if !allow_open_day {
-                return Err(JobError::OpenDay(day).into());
+                return Err(JobError::Refused(format!(
+                    "{day} has not ended in UTC: what comes later would be missing; begin when it is over, or give \
+                     --allow-open-day for a try"
+                ))
+                .into());
             }
             if let Some(day) = days.clone().find(|day| !self.clock.has_begun(*day)) {
-                return Err(JobError::FutureDay(day).into());
+                let line = format!("{day} has not begun in UTC; there is nothing of it to work on");
+                return Err(JobError::Refused(line).into());
             }
             tracing::warn!(%day, "the day has not ended in UTC: what comes later is missing");
         }
@@ -169,7 +174,7 @@ impl Context {
     }
 
     pub(crate) fn raw_store(&self) -> anyhow::Result<Box<dyn Store>> {
-        Ok(self.roots.open_with(&self.config.raw_dir()?, self.config.raw_section())?)
+        Ok(self.roots.open_with(&self.config.raw_dir()?, self.config.raw_bucket().own_section())?)
     }
 
     /// Refuses canonical data of another tenant or surface in the folder of this one: before any of it is read.

@@ -130,7 +130,11 @@ pub(crate) fn validate(ctx: &Context, day: Day, accept: Option<&str>) -> anyhow:
     let apart = ctx.canonical().refused().load(day, &ctx.budget)?;
     let is_apart = apart.is_some();
     if apart.as_ref().is_some_and(|(rows, _)| rows.is_empty()) {
-        return Err(JobError::NotTaken(day).into());
+        return Err(JobError::Refused(format!(
+            "{day} is marked as refused: its raw data could not be taken (`job_ingest` says why), so there is nothing to judge or \
+             to accept; put the data right, or raise the setting that refused it, and ingest the day again"
+        ))
+        .into());
     }
     let canonical = if is_apart { ctx.canonical().refused() } else { ctx.canonical() };
     let loaded = if is_apart { apart } else { canonical.load(day, &ctx.budget)? };
@@ -155,7 +159,10 @@ pub(crate) fn validate(ctx: &Context, day: Day, accept: Option<&str>) -> anyhow:
         let was_ingested =
             ingested.as_ref().is_some_and(|report| loaded.is_some() || report.duplicates.is_some());
         if !was_ingested {
-            return Err(JobError::NotIngested(day).into());
+            return Err(JobError::Usage(format!(
+                "there is nothing of {day} to accept: it was not ingested; ingest it first, or correct --start and --end"
+            ))
+            .into());
         }
         judged = judged.accept(ctx, &hashes, reason.to_owned());
     }

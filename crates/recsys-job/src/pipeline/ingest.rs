@@ -21,7 +21,6 @@ use crate::pipeline::context::Context;
 use crate::pipeline::quarantine::{self, QuarantineReport, bad_line_writer, is_strict, quarantine};
 use crate::pipeline::{database, refused};
 use crate::shell::error::JobError;
-use crate::watch::metrics::{EventMetrics, ScopeMetrics};
 use crate::watch::progress::Progress;
 use crate::watch::step::{Report, Step, StepCounts};
 
@@ -35,7 +34,7 @@ pub(crate) struct SourceReport {
     /// Events of another tenant or surface.
     foreign: u64,
     /// Events outside the days asked for.
-    outside: u64,
+    pub(crate) outside: u64,
     /// The same by their day.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     outside_days: BTreeMap<Day, u64>,
@@ -76,14 +75,10 @@ impl SourceReport {
         days.chain(more).collect::<Vec<_>>().join(", ")
     }
 
-    /// Whether there were events of other days.
-    pub(crate) fn has_outside(&self) -> bool {
-        self.outside > 0
-    }
-
-    /// What was found, and where the bad lines are.
-    fn described(&self) -> String {
-        format!("{}{}", self.found(), self.invalid)
+    /// What the files hold besides the events that are taken.
+    fn counts(&self) -> StepCounts {
+        let (foreign, invalid) = (Some(self.foreign), Some(self.invalid.invalid));
+        StepCounts { invalid, foreign, ..StepCounts::default() }
     }
 
     /// What was found, in a phrase.
@@ -99,19 +94,11 @@ impl SourceReport {
             (0, _) | (_, false) => format!("{outside} outside the days asked for"),
             (outside, true) => format!("{outside} of other days ({})", self.days_outside()),
         };
-        format!("{files}: {lines} lines, {foreign} foreign, {outside}{}", invalid.found())
-    }
-}
-
-/// What the files hold besides the events that are taken. The bad lines are measured on their own.
-impl Report for SourceReport {
-    fn counts(&self) -> StepCounts {
-        let (foreign, invalid) = (Some(self.foreign), Some(self.invalid.lines()));
-        StepCounts { invalid, foreign, ..StepCounts::default() }
-    }
-
-    fn measure(&self, metrics: &mut ScopeMetrics) {
-        metrics.add_events(EventMetrics { foreign: self.foreign, ..EventMetrics::default() });
+        let invalid = match invalid.invalid {
+            0 => String::new(),
+            invalid => format!(", {invalid} invalid"),
+        };
+        format!("{files}: {lines} lines, {foreign} foreign, {outside}{invalid}")
     }
 }
 
@@ -129,13 +116,6 @@ pub(crate) struct IngestReport {
     /// How the events differ from those that were there before; absent for a day that was not there.
     #[serde(skip_serializing_if = "Option::is_none")]
     changes: Option<Changes>,
-}
-
-impl Report for IngestReport {
-    fn measure(&self, metrics: &mut ScopeMetrics) {
-        let Self { events: kept, duplicates: duplicate, .. } = *self;
-        metrics.add_events(EventMetrics { kept, duplicate, ..EventMetrics::default() });
-    }
 }
 
 impl IngestReport {
@@ -181,7 +161,7 @@ impl fmt::Display for StreamReport {
             Stream::Outcomes => ("outcomes", "outcomes"),
         };
         if let Some(source) = &self.source {
-            writeln!(f, "  {read:<12} {}", source.described())?;
+            writeln!(f, "  {read:<12} {}{}", source.found(), source.invalid)?;
         }
         write!(f, "  {canonical:<12} {}", self.canonical.became())
     }
@@ -231,7 +211,10 @@ impl ReadDay {
         tracing::info!(%day, stream = rows.stream.as_str(), events, duplicates, entered, left, "ingested");
         let report =
             IngestReport { day, events, duplicates, canonical: canonical.name(day), replaced, changes };
-        ctx.measure(rows.stream, &report);
+        ctx.measure(rows.stream, |metrics| {
+            metrics.add_events("kept", events);
+            metrics.add_events("duplicate", duplicates);
+        });
         Ok(StreamReport { stream: rows.stream, source: source.clone(), canonical: report })
     }
 
@@ -250,10 +233,10 @@ impl ReadDay {
     }
 }
 
-/// Its parts are measured as they come: what was read counts even if the day fails.
+/// Its parts are measured as they come.
 impl Report for ReadDay {
     fn counts(&self) -> StepCounts {
-        let read = self.source.as_ref().map(Report::counts).unwrap_or_default();
+        let read = self.source.as_ref().map(SourceReport::counts).unwrap_or_default();
         let (events, duplicates) = (Some(self.rows.len() as u64), Some(self.rows.duplicates));
         StepCounts { events, duplicates, ..read }
     }
@@ -321,12 +304,6 @@ struct Flat {
     bad: Option<BadLines>,
 }
 
-impl Report for Flat {
-    fn counts(&self) -> StepCounts {
-        self.source.as_ref().map(Report::counts).unwrap_or_default()
-    }
-}
-
 impl<'a> Ingest<'a> {
     fn open(ctx: &'a Context, stream: Stream, days: &[Day]) -> anyhow::Result<Self> {
         let store = ctx.raw_store()?;
@@ -346,8 +323,8 @@ impl<'a> Ingest<'a> {
         let bad_lines = bad_line_writer(ctx, &raw, &files);
         let step = Step::begin(&ctx.meter, "ingest", format_args!("{first}_{}", last.next()?))?;
         let (days, source, bad) = read(ctx, stream, &progress, files, (first, last), bad_lines)?;
+        step.end(&source.counts());
         let flat = Flat { days, source: Some(source), bad };
-        step.end(&flat);
         Ok(Self { ctx, stream, source: IngestSource::Flat(Box::new(flat)) })
     }
 
@@ -388,7 +365,7 @@ impl<'a> Ingest<'a> {
         }
         let rows = rows.ok_or_else(|| JobError::Usage(format!("day {day} is not one of those opened")))?;
         if let Some(source) = &source {
-            self.ctx.measure(self.stream, source);
+            self.ctx.measure(self.stream, |metrics| metrics.add_events("foreign", source.foreign));
         }
         let Config { limits, validation, .. } = &self.ctx.config;
         limits.check(Limit::EventsPerRun, rows.len()).map_err(|exceeded| match self.stream {
@@ -407,16 +384,6 @@ impl<'a> Ingest<'a> {
 fn raw_files<'a>(ctx: &'a Context, store: &'a dyn Store, stream: Stream) -> anyhow::Result<Raw<'a>> {
     let raw = Raw::new(store, &ctx.scope)?.of(stream).within(&ctx.budget);
     Ok(if is_strict(ctx) { raw } else { raw.measured() })
-}
-
-/// Begins to read the exposures of a day from a table.
-fn exposures(ctx: &Context, driver: &dyn Driver, day: Day) -> anyhow::Result<Exposures> {
-    let PostgresSource { tenant_table, exposure_table, row_security, .. } = &ctx.config.raw_source.postgres;
-    let mut database = database::connect(&ctx.config, driver, ctx.config.raw_dsn()?, *row_security)?;
-    let tenant = database.tenant(tenant_table, &ctx.scope.tenant, MissingTenant::Refuse)?;
-    let window = Window::ending_with(day, 1)?;
-    let query = ExposureQuery { table: exposure_table, tenant: &tenant, scope: &ctx.scope, window };
-    Ok(database.exposures(query)?)
 }
 
 fn read(
@@ -443,8 +410,7 @@ fn read(
             Ok((days, SourceReport::new(names, counts), bad_lines.map(BadLineWriter::finish)))
         }
         (Err(LinesError::ExceededBound { name, line, why }), Some(bad_lines)) => {
-            let at = quarantine::Stop { name, line, why };
-            Err(quarantine::stopped(ctx, stream, first, at, &bad_lines.finish()))
+            Err(quarantine::stopped(ctx, stream, first, (name, line, why), &bad_lines.finish()))
         }
         (Err(error), _) => Err(error.into()),
     }
@@ -455,7 +421,12 @@ fn rules(ctx: &Context) -> Rules<'_> {
 }
 
 fn read_table(ctx: &Context, driver: &dyn Driver, day: Day) -> anyhow::Result<(Gathered, SourceReport)> {
-    let Exposures { source, tally } = exposures(ctx, driver, day)?;
+    let PostgresSource { tenant_table, exposure_table, row_security, .. } = &ctx.config.raw_source.postgres;
+    let mut database = database::connect(&ctx.config, driver, ctx.config.raw_dsn()?, *row_security)?;
+    let tenant = database.tenant(tenant_table, &ctx.scope.tenant, MissingTenant::Refuse)?;
+    let window = Window::ending_with(day, 1)?;
+    let query = ExposureQuery { table: exposure_table, tenant: &tenant, scope: &ctx.scope, window };
+    let Exposures { source, tally } = database.exposures(query)?;
     let (name, progress) = (source.name().to_owned(), Progress::begin());
     let reader = EventReader { rules: rules(ctx), ..EventReader::new(&ctx.scope, &ctx.budget) };
     let gathered = reader.gather_from(&mut progress.count_events(source), day, day);

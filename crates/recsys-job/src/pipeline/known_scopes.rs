@@ -1,5 +1,5 @@
-//! Tenants and surfaces that the raw events are of, for whoever has asked for another one: looked for only when a day has
-//! no event.
+//! Tenants and surfaces that there are, for whoever has asked for another one. Those that the raw events are of are looked
+//! for only when a day has no event.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
@@ -12,7 +12,6 @@ use serde::Deserialize;
 
 use crate::config::RawType;
 use crate::pipeline::context::Context;
-use crate::shell::error::KnownScopes;
 
 /// Lines of a flat file that are looked at.
 const MOST_LINES: usize = 10_000;
@@ -20,14 +19,26 @@ const MOST_LINES: usize = 10_000;
 /// Bytes of a flat file that are looked at.
 const MOST_BYTES: u64 = 16 << 20;
 
-/// What the raw events are of, if that is known and the scope of the job is not among it.
-pub(crate) fn others(ctx: &Context) -> KnownScopes {
-    let names = find(ctx).unwrap_or_default();
-    if names.contains(&ctx.scope.to_string()) {
-        KnownScopes::default()
-    } else {
-        KnownScopes(names.into_iter().collect())
+/// Names that a message lists.
+const MOST_NAMES: usize = 10;
+
+/// The end of a message that lists the tenants and surfaces that there are; empty if there are none.
+pub(crate) fn there_is(names: &[String]) -> String {
+    let shown = names[..names.len().min(MOST_NAMES)].join(", ");
+    match names.len() {
+        0 => String::new(),
+        1..=MOST_NAMES => format!("; there is {shown}"),
+        all => format!("; there is {shown} and {} more", all - MOST_NAMES),
     }
+}
+
+/// Lists what the raw events are of; empty where that is not known, and where the scope of the job is among it.
+pub(crate) fn others(ctx: &Context) -> String {
+    let mut names = find(ctx).unwrap_or_default();
+    if names.contains(&ctx.scope.to_string()) {
+        names.clear();
+    }
+    there_is(&Vec::from_iter(names))
 }
 
 /// None where nobody can look.

@@ -1,7 +1,8 @@
 //! The way from raw events to what is current: ingest, validate, build, stage, publish.
 //!
-//! `day.rs` names the stages of a day and holds their order: `run` is all of it; each job is a slice of it. Each step ends with one report, which makes its log line, its line for
-//! people, its JSON and its metrics. Nothing here reads a flag that is not handed to it, or ends the process.
+//! `day.rs` names the stages of a day and holds their order: `run` is all of it; each job is a slice of it. Each step ends
+//! with one report, which makes its log line, its line for people, its JSON and its metrics. Nothing here reads a flag that
+//! is not handed to it, or ends the process.
 
 pub(crate) mod build;
 pub(crate) mod catalog;

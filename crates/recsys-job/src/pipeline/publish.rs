@@ -19,7 +19,7 @@ use crate::pipeline::context::{Context, by};
 use crate::shell::cli::PublishFlags;
 use crate::shell::error::JobError;
 use crate::shell::run_id;
-use crate::watch::metrics::{ArtifactMetrics, ScopeMetrics};
+use crate::watch::metrics::ScopeMetrics;
 use crate::watch::step::{Meter, Report, Step, StepCounts};
 
 /// What became of an artifact.
@@ -84,7 +84,7 @@ impl Report for PublishReport {
 
     fn measure(&self, metrics: &mut ScopeMetrics) {
         for &OutcomeOfKind { kind, window, rows: items, bytes, .. } in self.current() {
-            metrics.set_artifact(kind, ArtifactMetrics { items, bytes, skipped_sessions: None });
+            metrics.set_artifact(kind, items, bytes, None);
             metrics.windows.insert(kind, window);
         }
     }
@@ -204,10 +204,10 @@ impl<'a> Publishing<'a> {
 /// Measures a manifest and the windows of all that it names, except those of kinds that are known already. What nobody
 /// can read is left out.
 pub(crate) fn measure_current(registry: &Registry<'_>, meter: &Meter, manifest: &Manifest, known: &[Kind]) {
-    meter.add(manifest);
+    meter.update(|metrics| metrics.manifest_updated = Some(manifest.updated_at));
     for (kind, uri) in manifest.current.iter().filter(|(kind, _)| !known.contains(kind)) {
         if let Ok(Some(found)) = registry.record(&meter.scope, *kind, version_in(uri)) {
-            meter.add(&found);
+            meter.update(|metrics| metrics.windows.insert(*kind, found.window));
         }
     }
 }

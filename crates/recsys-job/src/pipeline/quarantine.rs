@@ -15,31 +15,17 @@ use serde::Serialize;
 
 use crate::pipeline::context::Context;
 use crate::shell::error::one_line;
-use crate::watch::metrics::{EventMetrics, ScopeMetrics};
-use crate::watch::step::Report;
 
 /// The bad lines among those that were read.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct QuarantineReport {
     /// How many there are.
-    invalid: u64,
+    pub(crate) invalid: u64,
     /// What part of all lines that is.
     invalid_ratio: f64,
     /// The file they are in.
     #[serde(skip_serializing_if = "Option::is_none")]
     quarantine: Option<String>,
-}
-
-impl QuarantineReport {
-    /// How many lines break a rule.
-    pub(crate) fn lines(&self) -> u64 {
-        self.invalid
-    }
-
-    /// The end of a phrase that says what was found.
-    pub(crate) fn found(&self) -> String {
-        if self.invalid == 0 { String::new() } else { format!(", {} invalid", self.invalid) }
-    }
 }
 
 /// A line of its own after what was read, or nothing.
@@ -48,12 +34,6 @@ impl fmt::Display for QuarantineReport {
         let Self { invalid, invalid_ratio, quarantine } = self;
         let Some(file) = quarantine else { return Ok(()) };
         write!(f, "\n  quarantine   {file}: {invalid} lines, {:.2} % of those read", invalid_ratio * 100.0)
-    }
-}
-
-impl Report for QuarantineReport {
-    fn measure(&self, metrics: &mut ScopeMetrics) {
-        metrics.add_events(EventMetrics { invalid: self.invalid, ..EventMetrics::default() });
     }
 }
 
@@ -74,22 +54,21 @@ pub(crate) fn is_strict(ctx: &Context) -> bool {
     f64::from(ctx.config.validation.max_invalid_ratio) <= 0.0
 }
 
-/// Where reading was stopped, and why.
-pub(crate) struct Stop {
-    pub(crate) name: String,
-    pub(crate) line: u64,
-    pub(crate) why: ExceededBound,
-}
-
-/// Puts the bad lines that were read until reading was stopped in place of those that the quarantine file of `day` held
-/// before: they are what has to be looked at now.
-pub(crate) fn stopped(ctx: &Context, stream: Stream, day: Day, at: Stop, bad: &BadLines) -> anyhow::Error {
+/// Puts the bad lines that were read until reading was stopped, at a line and for a reason, in place of those that the
+/// quarantine file of `day` held before: they are what has to be looked at now.
+pub(crate) fn stopped(
+    ctx: &Context,
+    stream: Stream,
+    day: Day,
+    (name, line, why): (String, u64, ExceededBound),
+    bad: &BadLines,
+) -> anyhow::Error {
     let files = Quarantine::new(&*ctx.canonical, &ctx.scope, stream);
     if let Err(error) = files.replace(day, Some(bad)) {
         return error.into();
     }
-    let (Stop { name, line, why }, invalid) = (at, bad.lines());
-    ctx.measure(stream, &QuarantineReport { invalid, ..QuarantineReport::default() });
+    let invalid = bad.lines();
+    ctx.measure(stream, |metrics| metrics.add_events("invalid", invalid));
     let (quarantine, first) = (files.name(day), bad.first().unwrap_or_default().to_owned());
     Stopped { day, name, line, why, invalid, quarantine, first }.into()
 }
@@ -130,7 +109,7 @@ pub(crate) fn quarantine(
     files.replace(day, Some(&bad))?;
     let (invalid, invalid_ratio, quarantine) = (bad.lines(), ratio(bad.lines(), lines), files.name(day));
     let report = QuarantineReport { invalid, invalid_ratio, quarantine: Some(quarantine.clone()) };
-    ctx.measure(stream, &report);
+    ctx.measure(stream, |metrics| metrics.add_events("invalid", invalid));
     let max = ctx.config.validation.max_invalid_ratio;
     if invalid_ratio > max.into() {
         let first = bad.first().unwrap_or_default().to_owned();

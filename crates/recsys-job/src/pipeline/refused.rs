@@ -2,8 +2,9 @@
 
 use recsys_core::artifact::Descriptor;
 use recsys_core::canonical::DayRows;
+use recsys_core::domain::class::Class;
 use recsys_core::domain::stream::Stream;
-use recsys_core::domain::window::{Day, Window};
+use recsys_core::domain::window::{Day, Window, ranges};
 use recsys_core::gate::{OnRefusedDay, Refused};
 use recsys_core::storage::StoreError;
 use recsys_core::table::SourceHashes;
@@ -11,7 +12,7 @@ use recsys_core::table::SourceHashes;
 use crate::config::RawType;
 use crate::pipeline::context::Context;
 use crate::pipeline::day_hashes::DayHashes;
-use crate::shell::error::{Exit, JobError, exit, one_line};
+use crate::shell::error::{JobError, class, one_line};
 
 /// Keeps a day apart that a gate has refused, with the outcomes that came with it. What was good before stays where it is,
 /// unless it is the very data that was refused: a gate may be stricter than the one that let it in. A day without events has
@@ -52,7 +53,7 @@ pub(crate) fn remove_in_place(ctx: &Context, day: Day, hashes: &DayHashes) -> an
 /// without it, or over what it was before. An empty delivery is no such data; it erases nothing.
 pub(crate) fn mark_not_taken(ctx: &Context, day: Day, error: &anyhow::Error) {
     let is_empty = matches!(error.downcast_ref(), Some(Refused::Erasure { .. }));
-    if !is_empty && matches!(exit(error), Exit::Refused | Exit::Limit) {
+    if !is_empty && matches!(class(error), Class::Refused | Class::Limit) {
         let marked = ctx.claim_canonical().and_then(|()| Ok(ctx.canonical().refused().mark(day)?));
         match marked {
             Ok(()) => tracing::info!(%day, file = ctx.canonical().refused().name(day), "marked as refused"),
@@ -100,7 +101,7 @@ pub(crate) fn check_in_place(
     // Of a report that knows nothing of outcomes, the exposures say it.
     let outcomes = DayHashes::of(ctx, ctx.canonical(), day)?.and_then(|hashes| hashes.outcomes);
     if report.outcomes_hash.is_none() || report.outcomes_hash == outcomes {
-        return Err(refused_days(ctx, window, vec![day]));
+        return Err(refused_days(ctx, window, &[day]));
     }
     Ok(())
 }
@@ -121,7 +122,12 @@ pub(crate) fn check_staged(
         days => days?,
     };
     if !days.is_empty() && artifact.build.source_hash != hashes.get(ctx.streams(kind), window)?.hash {
-        return Err(JobError::BuiltBefore { kind, window, days }.into());
+        return Err(JobError::Refused(format!(
+            "{kind} of the window {window} was built before a gate refused {}; build it again: it is then built without what was \
+             refused",
+            ranges(&days)
+        ))
+        .into());
     }
     Ok(())
 }
@@ -140,11 +146,19 @@ pub(crate) fn excluded(
     match (&days[..], ctx.config.validation.on_refused_day) {
         ([], _) => Ok(days),
         ([.., last], OnRefusedDay::Exclude) if Some(*last) != newest => Ok(days),
-        _ => Err(refused_days(ctx, window, days)),
+        _ => Err(refused_days(ctx, window, &days)),
     }
 }
 
-fn refused_days(ctx: &Context, window: Window, days: Vec<Day>) -> anyhow::Error {
-    let excluding = ctx.config.validation.on_refused_day == OnRefusedDay::Exclude;
-    JobError::RefusedDays { window, days, excluding }.into()
+fn refused_days(ctx: &Context, window: Window, days: &[Day]) -> anyhow::Error {
+    let way_out = match ctx.config.validation.on_refused_day {
+        OnRefusedDay::Exclude => "name later days with --start: no window is built without its newest day",
+        OnRefusedDay::Refuse => "set validation.on_refused_day to exclude",
+    };
+    JobError::Refused(format!(
+        "window {window} holds {}, which a gate has refused: put the data right and ingest it again, accept it by `job_validate \
+         --accept REASON`, or {way_out}",
+        ranges(days)
+    ))
+    .into()
 }

@@ -89,7 +89,11 @@ fn check_registry(ctx: &Context, flags: &RunJob, last: Option<Day>) -> anyhow::R
     let current = registry.current(&ctx.scope)?;
     if let (true, Some(day), None) = (flags.incremental, last, current) {
         let (checkpoint, manifest) = (checkpoint::name(ctx), registry.name(&ctx.scope));
-        return Err(JobError::NotPublished { checkpoint, day, manifest }.into());
+        return Err(JobError::Refused(format!(
+            "{checkpoint} says that {day} was published, and {manifest} does not exist: is registry_dir the one it was \
+             published to? If so, name the days with --start; else correct registry_dir, or remove the checkpoint"
+        ))
+        .into());
     }
     let mut holds = registry.holds(&ctx.scope)?;
     let kinds = &ctx.config.artifact_kinds;

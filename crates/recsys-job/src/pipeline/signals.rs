@@ -18,7 +18,7 @@ use crate::pipeline::context::Context;
 use crate::pipeline::database::DatabaseTarget;
 use crate::shell::cli::ArtifactArgs;
 use crate::shell::error::JobError;
-use crate::watch::step::{Report, Step, StepCounts};
+use crate::watch::step::{Step, StepCounts};
 
 /// The kinds that become rows.
 pub(crate) const KINDS: [Kind; 2] = [Kind::Popularity, Kind::Cooc];
@@ -33,12 +33,6 @@ pub(crate) struct SignalReport {
     source: ArtifactSource,
     #[serde(flatten)]
     written: Written,
-}
-
-impl Report for [SignalReport] {
-    fn counts(&self) -> StepCounts {
-        StepCounts { artifacts: Some(self.len() as u64), ..StepCounts::default() }
-    }
 }
 
 impl fmt::Display for SignalReport {
@@ -131,7 +125,7 @@ pub(crate) fn write_signals(
     for SignalReport { kind, version, written, .. } in &reports {
         tracing::info!(%day, %kind, version, %written, "signals written");
     }
-    step.end(&reports[..]);
+    step.end(&StepCounts { artifacts: Some(reports.len() as u64), ..StepCounts::default() });
     Ok(reports)
 }
 

@@ -1,5 +1,6 @@
 //! What a job says of its days: lines for people as each is done, and the document that `--json` prints at the end.
 
+use recsys_core::domain::id::Scope;
 use recsys_core::domain::window::Day;
 use serde::Serialize;
 
@@ -9,14 +10,13 @@ use crate::shell::output::Output;
 /// The document that a job prints with `--json`.
 #[derive(Serialize)]
 struct Document<'a, D> {
-    tenant: &'a str,
-    surface: &'a str,
+    #[serde(flatten)]
+    scope: &'a Scope,
     days: Vec<D>,
 }
 
 /// What a job says of its days.
 pub(crate) struct Summary<'a, D> {
-    ctx: &'a Context,
     pub(crate) output: Output,
     document: Document<'a, D>,
     /// What the job ends with if no day fails.
@@ -25,9 +25,8 @@ pub(crate) struct Summary<'a, D> {
 
 impl<'a, D: Serialize> Summary<'a, D> {
     pub(crate) fn new(ctx: &'a Context, json: bool) -> Self {
-        let (tenant, surface) = (ctx.scope.tenant.as_str(), ctx.scope.surface.as_str());
-        let document = Document { tenant, surface, days: Vec::new() };
-        Self { ctx, output: Output::new(json), document, held: None }
+        let document = Document { scope: &ctx.scope, days: Vec::new() };
+        Self { output: Output::new(json), document, held: None }
     }
 
     /// Works on one day after the other. The output ends with the days that were done, whatever became of the others.
@@ -42,7 +41,7 @@ impl<'a, D: Serialize> Summary<'a, D> {
 
     /// Begins the lines about a day.
     pub(crate) fn about(&self, day: Day) -> &Output {
-        self.output.line(format_args!("{} {day}", self.ctx.scope));
+        self.output.line(format_args!("{} {day}", self.document.scope));
         &self.output
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use recsys_core::canonical::DayRows;
 use recsys_core::domain::window::{Day, Window};
 use recsys_core::gate::day_report::{Accepted, DayReport, Verdict};
-use recsys_core::gate::{Check, DayCounts, Delivered, Dropped, Figures, Past, Validation};
+use recsys_core::gate::{Check, DayCounts, Dropped, Figures, Past, Validation};
 use recsys_core::threads::interrupt;
 use serde::Serialize;
 
@@ -15,7 +15,7 @@ use crate::pipeline::context::{Context, by};
 use crate::pipeline::day_hashes::DayHashes;
 use crate::pipeline::ingest::SourceReport;
 use crate::pipeline::known_scopes;
-use crate::shell::error::{JobError, KnownScopes};
+use crate::shell::error::JobError;
 use crate::watch::metrics::ScopeMetrics;
 use crate::watch::step::{Report, Step, StepCounts};
 
@@ -65,8 +65,8 @@ pub(crate) fn figures(
 ) -> anyhow::Result<Figures> {
     let Config { weights, limits, validation, .. } = &ctx.config;
     let window = Window::ending_with(exposures.day, 1)?;
-    let delivered = Delivered { exposures, outcomes, dropped, weights: *weights, limits };
-    validation.figures(delivered, &ctx.budget).map_err(|error| no_table(window, error))
+    let found = validation.figures((exposures, outcomes), dropped, *weights, limits, &ctx.budget);
+    found.map_err(|error| no_table(window, error))
 }
 
 /// Judges a day as a step of its own.
@@ -141,15 +141,14 @@ impl Judged {
             return Ok(());
         }
         // Events of other days are of that tenant and surface, too.
-        let is_met = source.is_some_and(SourceReport::has_outside);
+        let is_met = source.is_some_and(|source| source.outside > 0);
         let source = source.map(SourceReport::found);
         let has_events = self.counts.events > 0;
         let refused_file = || format!("kept apart as {}", ctx.canonical().refused().name(self.day));
         let found: Vec<String> = source.into_iter().chain(has_events.then(refused_file)).collect();
         let found = (!found.is_empty()).then(|| found.join("; "));
         ctx.config.validation.verdict(self.day, &self.checks, found).map_err(|refused| {
-            let others =
-                if has_events || is_met { KnownScopes::default() } else { known_scopes::others(ctx) };
+            let others = if has_events || is_met { String::new() } else { known_scopes::others(ctx) };
             if others.is_empty() { refused.into() } else { JobError::NotMet { refused, others }.into() }
         })
     }

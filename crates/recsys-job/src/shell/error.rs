@@ -4,16 +4,15 @@
 //! error whose class is known.
 
 use std::error::Error;
-use std::{fmt, io};
+use std::io;
 
-use recsys_core::artifact::Kind;
 use recsys_core::canonical::CanonicalError;
 use recsys_core::columnar::spill::BudgetExceeded;
 use recsys_core::database::{CatalogWriteError, DatabaseError};
 use recsys_core::domain::class::Class;
 use recsys_core::domain::limit::LimitExceeded;
 use recsys_core::domain::weights::TooHeavy;
-use recsys_core::domain::window::{Day, DayError, Window, ranges};
+use recsys_core::domain::window::{DayError, Window};
 use recsys_core::gate::Refused;
 use recsys_core::input::catalog::CatalogError;
 use recsys_core::input::lines::LinesError;
@@ -38,94 +37,20 @@ pub(crate) enum JobError {
     Usage(String),
     /// The same of a day without one event, where the raw events are of others.
     #[error("{refused}; the raw events have none of that tenant and surface{others}")]
-    NotMet { refused: Refused, others: KnownScopes },
+    NotMet { refused: Refused, others: String },
     /// The weights of a window's events add up to more than can be counted.
     #[error("window {window}")]
     Heavy { window: Window, source: TooHeavy },
     /// Standard output cannot be written, or the like.
     #[error("cannot {0}")]
     Io(&'static str, #[source] io::Error),
-    #[error(
-        "{0} has not ended in UTC: what comes later would be missing; begin when it is over, or give --allow-open-day for a try"
-    )]
-    OpenDay(Day),
-    #[error("{0} has not begun in UTC; there is nothing of it to work on")]
-    FutureDay(Day),
-    /// A day is to be accepted of which there is no data that a gate has judged.
-    #[error(
-        "there is nothing of {0} to accept: it was not ingested; ingest it first, or correct --start and --end"
-    )]
-    NotIngested(Day),
-    /// The raw data of a day was refused as it was read.
-    #[error(
-        "{0} is marked as refused: its raw data could not be taken (`job_ingest` says why), so there is nothing to judge or \
-         to accept; put the data right, or raise the setting that refused it, and ingest the day again"
-    )]
-    NotTaken(Day),
-    /// A window holds days that a gate has refused.
-    #[error(
-        "window {window} holds {}, which a gate has refused: put the data right and ingest it again, accept it by `job_validate \
-         --accept REASON`, or {}",
-        ranges(.days),
-        if *.excluding {
-            "name later days with --start: no window is built without its newest day"
-        } else {
-            "set validation.on_refused_day to exclude"
-        }
-    )]
-    RefusedDays {
-        window: Window,
-        days: Vec<Day>,
-        /// Whether windows are built without refused days where they can be.
-        excluding: bool,
-    },
-    /// What is staged was built from data that a gate has refused since.
-    #[error(
-        "{kind} of the window {window} was built before a gate refused {}; build it again: it is then built without what was \
-         refused",
-        ranges(.days)
-    )]
-    BuiltBefore { kind: Kind, window: Window, days: Vec<Day> },
     #[error("nothing is staged in {0}; run the builder jobs first")]
     NothingStaged(String),
     #[error("staged artifact {name} cannot be published: {problem}; build it again")]
     Unfit { name: String, problem: Unfit },
-    /// The checkpoint knows of a publish, and the registry does not.
-    #[error(
-        "{checkpoint} says that {day} was published, and {manifest} does not exist: is registry_dir the one it was \
-         published to? If so, name the days with --start; else correct registry_dir, or remove the checkpoint"
-    )]
-    NotPublished { checkpoint: String, day: Day, manifest: String },
-    /// What is there is not good enough: stale, damaged or wrong.
+    /// What is there is not good enough: stale, damaged, refused before or wrong.
     #[error("{0}")]
     Refused(String),
-}
-
-/// Tenants and surfaces that there are, for whoever has asked for another one.
-#[derive(Debug, Default)]
-pub(crate) struct KnownScopes(pub(crate) Vec<String>);
-
-impl KnownScopes {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-/// Names that a message lists.
-const MOST_NAMES: usize = 10;
-
-impl fmt::Display for KnownScopes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return Ok(());
-        }
-        let shown = self.0.iter().take(MOST_NAMES).map(String::as_str).collect::<Vec<_>>().join(", ");
-        write!(f, "; there is {shown}")?;
-        match self.0.len().saturating_sub(MOST_NAMES) {
-            0 => Ok(()),
-            more => write!(f, " and {more} more"),
-        }
-    }
 }
 
 impl JobError {
@@ -133,44 +58,27 @@ impl JobError {
     fn class(&self) -> Class {
         match self {
             Self::NothingStaged(_) | Self::Io(..) => Class::Transient,
-            Self::Usage(_) | Self::NotIngested(_) => Class::Usage,
-            Self::OpenDay(_)
-            | Self::FutureDay(_)
-            | Self::RefusedDays { .. }
-            | Self::NotTaken(_)
-            | Self::BuiltBefore { .. }
-            | Self::NotMet { .. }
-            | Self::NotPublished { .. }
-            | Self::Refused(_) => Class::Refused,
+            Self::Usage(_) => Class::Usage,
+            Self::NotMet { .. } | Self::Refused(_) => Class::Refused,
             Self::Unfit { problem, .. } => problem.class(),
             Self::Heavy { .. } => Class::Limit,
         }
     }
 }
 
-/// What an orchestrator should do about a failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Exit {
-    /// 1: runtime failure; trying again is safe and may help.
-    Failure = 1,
-    /// 2: usage or configuration; somebody must change the call.
-    Usage = 2,
-    /// 3: the data was refused; somebody must look at it.
-    Refused = 3,
-    /// 4: a limit was exceeded; somebody must raise it or find out why.
-    Limit = 4,
+/// The class of a failure, which its exit code tells: the outermost error of the chain whose class is known decides.
+pub(crate) fn class(error: &anyhow::Error) -> Class {
+    let known = if is_interruption(error) { None } else { error.chain().find_map(class_of) };
+    known.unwrap_or(Class::Transient)
 }
 
-/// The exit code of a failure: the outermost error of the chain whose class is known decides.
-pub(crate) fn exit(error: &anyhow::Error) -> Exit {
-    if is_interruption(error) {
-        return Exit::Failure;
-    }
-    match error.chain().find_map(class_of) {
-        None | Some(Class::Transient) => Exit::Failure,
-        Some(Class::Usage) => Exit::Usage,
-        Some(Class::Refused) => Exit::Refused,
-        Some(Class::Limit) => Exit::Limit,
+/// The exit code of a failure of a class: the list is `EXIT_CODES`.
+pub(crate) fn exit_code(class: Class) -> u8 {
+    match class {
+        Class::Transient => 1,
+        Class::Usage => 2,
+        Class::Refused => 3,
+        Class::Limit => 4,
     }
 }
 
@@ -243,6 +151,7 @@ mod tests {
 
     /// Errors that never end a job by themselves: another error holds them, they lie in an I/O error, or they are of flags.
     const PARTS: &[&str] = &[
+        "BucketError",
         "CorruptFile",
         "DocumentError",
         "Defect",
@@ -304,47 +213,47 @@ mod tests {
             || Box::new(Scope { tenant: Tenant::new("a").unwrap(), surface: Surface::new("b").unwrap() });
         let limit = || LimitExceeded { limit: "x", value: 2, max: 1, place: String::new(), alternative: "" };
         let interrupted = || StoreError::from(Interrupted);
-        let cases: Vec<(anyhow::Error, Exit)> = vec![
-            (lost().into(), Exit::Failure),
-            (RegistryError::Store(lost()).into(), Exit::Failure),
-            (RegistryError::Contended("x".into()).into(), Exit::Failure),
-            (RegistryError::Broken("x".into()).into(), Exit::Usage),
-            (RegistryError::Lost { name: "x".into(), scope: scope() }.into(), Exit::Refused),
-            (RegistryError::Unknown { name: "x".into(), source: lost() }.into(), Exit::Failure),
+        let cases: Vec<(anyhow::Error, Class)> = vec![
+            (lost().into(), Class::Transient),
+            (RegistryError::Store(lost()).into(), Class::Transient),
+            (RegistryError::Contended("x".into()).into(), Class::Transient),
+            (RegistryError::Broken("x".into()).into(), Class::Usage),
+            (RegistryError::Lost { name: "x".into(), scope: scope() }.into(), Class::Refused),
+            (RegistryError::Unknown { name: "x".into(), source: lost() }.into(), Class::Transient),
             // The same command again would go back one step more.
             (
                 RollbackError::Registry(RegistryError::Unknown { name: "x".into(), source: lost() }).into(),
-                Exit::Refused,
+                Class::Refused,
             ),
-            (RollbackError::NoManifest("x".into()).into(), Exit::Usage),
-            (PublishError::Vanished("x".into()).into(), Exit::Failure),
-            (GarbageError::NoManifest("x".into()).into(), Exit::Usage),
-            (ClaimsError::Contended("x".into()).into(), Exit::Failure),
-            (BlobError::Elsewhere { uri: "x".into(), root: "y".into() }.into(), Exit::Usage),
-            (StagingError::Pointer("x".into()).into(), Exit::Refused),
-            (StagingError::Limit(limit()).into(), Exit::Limit),
-            (CatalogError::Missing("x".into()).into(), Exit::Usage),
-            (CatalogError::NothingLeft { name: "x".into(), namespace: "y".into() }.into(), Exit::Refused),
-            (TableError::Limit(limit()).into(), Exit::Limit),
-            (TableError::Store(lost()).into(), Exit::Failure),
-            (limit().into(), Exit::Limit),
-            (RawError::MissingRoot("x".into()).into(), Exit::Usage),
-            (RootError::NoBucket("x".into()).into(), Exit::Usage),
-            (RootError::Runtime(io::Error::other("no threads")).into(), Exit::Failure),
-            (ConfigError::DsnMissing.into(), Exit::Usage),
-            (JobError::Refused("x".into()).into(), Exit::Refused),
-            (JobError::Usage("x".into()).into(), Exit::Usage),
-            (JobError::NothingStaged("x".into()).into(), Exit::Failure),
+            (RollbackError::NoManifest("x".into()).into(), Class::Usage),
+            (PublishError::Vanished("x".into()).into(), Class::Transient),
+            (GarbageError::NoManifest("x".into()).into(), Class::Usage),
+            (ClaimsError::Contended("x".into()).into(), Class::Transient),
+            (BlobError::Elsewhere { uri: "x".into(), root: "y".into() }.into(), Class::Usage),
+            (StagingError::Pointer("x".into()).into(), Class::Refused),
+            (StagingError::Limit(limit()).into(), Class::Limit),
+            (CatalogError::Missing("x".into()).into(), Class::Usage),
+            (CatalogError::NothingLeft { name: "x".into(), namespace: "y".into() }.into(), Class::Refused),
+            (TableError::Limit(limit()).into(), Class::Limit),
+            (TableError::Store(lost()).into(), Class::Transient),
+            (limit().into(), Class::Limit),
+            (RawError::MissingRoot("x".into()).into(), Class::Usage),
+            (RootError::NoBucket("x".into()).into(), Class::Usage),
+            (RootError::Runtime(io::Error::other("no threads")).into(), Class::Transient),
+            (ConfigError::DsnMissing.into(), Class::Usage),
+            (JobError::Refused("x".into()).into(), Class::Refused),
+            (JobError::Usage("x".into()).into(), Class::Usage),
+            (JobError::NothingStaged("x".into()).into(), Class::Transient),
             // What a process leaves when it is told to stop is no refusal.
             (
                 RollbackError::Registry(RegistryError::Unknown { name: "x".into(), source: interrupted() })
                     .into(),
-                Exit::Failure,
+                Class::Transient,
             ),
-            (anyhow::Error::from(limit()).context("while it was built"), Exit::Limit),
+            (anyhow::Error::from(limit()).context("while it was built"), Class::Limit),
         ];
         for (error, expected) in cases {
-            assert_eq!(exit(&error), expected, "{error:#}");
+            assert_eq!(class(&error), expected, "{error:#}");
         }
     }
 

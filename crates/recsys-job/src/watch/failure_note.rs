@@ -8,6 +8,7 @@ use std::error::Error;
 use std::io;
 
 use jiff::Timestamp;
+use recsys_core::domain::class::Class;
 use recsys_core::domain::id::Scope;
 use recsys_core::encoding::json;
 use recsys_core::storage::{BucketError, Condition, Store, StoreError, layout};
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, ConfigError};
 use crate::shell::cli::CommonArgs;
-use crate::shell::error::{Exit, JobError, exit, is_interruption, one_line};
+use crate::shell::error::{JobError, class, exit_code, is_interruption, one_line};
 use crate::shell::{clock, run_id};
 use crate::watch::metrics::Run;
 
@@ -49,7 +50,7 @@ pub(crate) fn end(run: &Run, common: &CommonArgs, failure: Option<(&anyhow::Erro
         Some((error, line)) => {
             let (binary, run_id, at) = (run.binary.clone(), run_id::current(), clock::wall());
             let message = line[..line.floor_char_boundary(MAX_MESSAGE)].to_owned();
-            let note = FailureNote { v: 1, binary, run_id, at, exit_code: exit(error) as u8, message };
+            let note = FailureNote { v: 1, binary, run_id, at, exit_code: exit_code(class(error)), message };
             let key = layout::failure(scope, &run.binary);
             store.put(&key, &json::readable(&note), Condition::Always).map(drop)
         }
@@ -78,12 +79,11 @@ fn remove_healed(store: &dyn Store, scope: &Scope, binary: &str) -> Result<(), S
 /// Usage and configuration errors were seen by the caller before anything was done. Interruptions are not failures. And
 /// writing a note to a service that is down would only wait for it again.
 fn is_worth_noting(error: &anyhow::Error) -> bool {
-    let is_usage = error.is::<ConfigError>()
-        || matches!(error.downcast_ref(), Some(JobError::Usage(_) | JobError::NotIngested(_)));
+    let is_usage = error.is::<ConfigError>() || matches!(error.downcast_ref(), Some(JobError::Usage(_)));
     let is_fault =
         |error: &io::Error| error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<BucketError>);
     let is_of_a_service = || error.chain().any(|cause| cause.downcast_ref().is_some_and(is_fault));
-    !is_usage && !is_interruption(error) && (exit(error) != Exit::Failure || !is_of_a_service())
+    !is_usage && !is_interruption(error) && (class(error) != Class::Transient || !is_of_a_service())
 }
 
 /// Failures without a later success, newest last. Documents that are not notes are skipped.

@@ -3,37 +3,22 @@
 //! URL and headers may hold secrets, so errors contain neither; callers name the setting instead.
 
 #[cfg(feature = "http")]
-use std::io;
-use std::time::Duration;
+use std::{io, time::Duration};
 
 #[cfg(feature = "http")]
 use backon::{ExponentialBuilder, Retryable};
 #[cfg(feature = "http")]
 use http::StatusCode;
-use http::header::HeaderMap;
 #[cfg(feature = "http")]
-use recsys_core::threads::interrupt;
-#[cfg(feature = "http")]
-use recsys_core::threads::silence::Silence;
+use recsys_core::threads::{interrupt, silence::Silence};
 #[cfg(feature = "http")]
 use reqwest::{Client, redirect::Policy};
-use url::Url;
+
+use crate::config::Request;
 
 /// Retries after a transient error.
 #[cfg(feature = "http")]
 const RETRIES: usize = 2;
-
-/// A request. Never show it: it may hold secrets.
-#[cfg_attr(not(feature = "http"), expect(dead_code, reason = "nothing is sent"))]
-pub(crate) struct Post {
-    /// Name of the service in messages.
-    pub(crate) to: &'static str,
-    pub(crate) url: Url,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: String,
-    /// Timeout per attempt.
-    pub(crate) timeout: Duration,
-}
 
 /// Why a request failed.
 #[cfg(feature = "http")]
@@ -65,34 +50,34 @@ impl PostError {
     }
 }
 
+/// Sends a request to a service, which messages call `to`. Tries up to two times more, unless the process was asked to
+/// stop.
 #[cfg(feature = "http")]
-impl Post {
-    /// Sends the request, with up to two retries; no retries once the process was asked to stop.
-    pub(crate) fn send(&self) -> Result<(), PostError> {
-        // Fails after the first call in a process, which is fine.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        // Never follow redirects: the headers are for the configured host only.
-        let client = Client::builder().timeout(self.timeout).redirect(Policy::none()).build();
-        let client = client.map_err(|error| PostError::Connection(error.without_url()))?;
-        let attempt = async || {
-            let request = client.post(self.url.clone()).headers(self.headers.clone());
-            let answer = request.body(self.body.clone()).send().await.map_err(|error| {
-                if error.is_timeout() {
-                    PostError::Timeout(self.timeout)
-                } else {
-                    PostError::Connection(error.without_url())
-                }
-            })?;
-            if answer.status().is_success() { Ok(()) } else { Err(PostError::Status(answer.status())) }
-        };
-        let delays = ExponentialBuilder::default().with_jitter().with_min_delay(Duration::from_millis(200));
-        let worth_it = |error: &PostError| error.is_transient() && interrupt::check().is_ok();
-        let attempts = attempt.retry(delays.with_max_times(RETRIES)).sleep(tokio::time::sleep).when(worth_it);
-        let tries = u32::try_from(RETRIES + 1).unwrap_or(u32::MAX);
-        let longest = self.timeout.saturating_mul(tries);
-        runtime.block_on(Silence::default().watch(self.to, longest, attempts))
-    }
+pub(crate) fn send(to: &'static str, request: &Request) -> Result<(), PostError> {
+    let Request { url, headers, body, timeout } = request;
+    // Fails after the first call in a process, which is fine.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Never follow redirects: the headers are for the configured host only.
+    let client = Client::builder().timeout(*timeout).redirect(Policy::none()).build();
+    let client = client.map_err(|error| PostError::Connection(error.without_url()))?;
+    let attempt = async || {
+        let request = client.post(url.clone()).headers(headers.clone());
+        let answer = request.body(body.clone()).send().await.map_err(|error| {
+            if error.is_timeout() {
+                PostError::Timeout(*timeout)
+            } else {
+                PostError::Connection(error.without_url())
+            }
+        })?;
+        if answer.status().is_success() { Ok(()) } else { Err(PostError::Status(answer.status())) }
+    };
+    let delays = ExponentialBuilder::default().with_jitter().with_min_delay(Duration::from_millis(200));
+    let worth_it = |error: &PostError| error.is_transient() && interrupt::check().is_ok();
+    let attempts = attempt.retry(delays.with_max_times(RETRIES)).sleep(tokio::time::sleep).when(worth_it);
+    let tries = u32::try_from(RETRIES + 1).unwrap_or(u32::MAX);
+    let longest = timeout.saturating_mul(tries);
+    runtime.block_on(Silence::default().watch(to, longest, attempts))
 }
 
 /// Error of every request in a build without the `http` feature.
@@ -101,11 +86,8 @@ impl Post {
 #[error("this program was built without the feature `http`")]
 pub(crate) struct PostError;
 
+/// Always fails. Never called in practice: without the feature, the configuration rejects every URL.
 #[cfg(not(feature = "http"))]
-impl Post {
-    /// Always fails. Never called in practice: without the feature, the configuration rejects every URL.
-    #[expect(clippy::unused_self, reason = "called as the one that sends")]
-    pub(crate) fn send(&self) -> Result<(), PostError> {
-        Err(PostError)
-    }
+pub(crate) fn send(_to: &'static str, _request: &Request) -> Result<(), PostError> {
+    Err(PostError)
 }

@@ -31,7 +31,7 @@ struct Seen {
 
 /// Background thread that shows progress until it is dropped.
 #[derive(Debug)]
-struct ProgressThread {
+pub(crate) struct ProgressThread {
     /// Dropped to end the thread.
     end: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -132,31 +132,23 @@ impl EventSource for CountingSource {
     }
 }
 
-/// Progress of building, without a total; shown until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Building {
-    _thread: ProgressThread,
-}
-
-impl Building {
-    /// Starts showing that `kinds` are being built.
-    pub(crate) fn begin(kinds: &[Kind]) -> Self {
-        let names: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
-        let (kinds, begun) = (names.join(", "), Instant::now());
-        let mut spinner = None;
-        let message = format!("building {kinds}");
-        let draw = move || {
-            let spinner = spinner.get_or_insert_with(|| {
-                let style = ProgressStyle::with_template("{spinner} {msg}, {elapsed}");
-                let spinner =
-                    ProgressBar::new_spinner().with_elapsed(begun.elapsed()).with_message(message.clone());
-                style.map_or(spinner.clone(), |style| spinner.with_style(style))
-            });
-            spinner.tick();
-        };
-        let log = move || tracing::info!(%kinds, seconds = begun.elapsed().as_secs(), "building");
-        Self { _thread: ProgressThread::begin(draw, log) }
-    }
+/// Shows that `kinds` are being built, without a total, until it is dropped.
+pub(crate) fn building(kinds: &[Kind]) -> ProgressThread {
+    let names: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+    let (kinds, begun) = (names.join(", "), Instant::now());
+    let mut spinner = None;
+    let message = format!("building {kinds}");
+    let draw = move || {
+        let spinner = spinner.get_or_insert_with(|| {
+            let style = ProgressStyle::with_template("{spinner} {msg}, {elapsed}");
+            let spinner =
+                ProgressBar::new_spinner().with_elapsed(begun.elapsed()).with_message(message.clone());
+            style.map_or(spinner.clone(), |style| spinner.with_style(style))
+        });
+        spinner.tick();
+    };
+    let log = move || tracing::info!(%kinds, seconds = begun.elapsed().as_secs(), "building");
+    ProgressThread::begin(draw, log)
 }
 
 fn bar() -> ProgressBar {

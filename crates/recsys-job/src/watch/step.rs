@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 use recsys_core::domain::id::Scope;
-use recsys_core::publish::{self, Manifest};
 use recsys_core::threads::interrupt::{self, Interrupted};
 
 use crate::watch::metrics::{MetricsByScope, Run, ScopeMetrics};
@@ -28,7 +27,7 @@ pub(crate) struct StepCounts {
     pub(crate) bytes: Option<u64>,
 }
 
-/// What a step did, or a part of it. People see its `Display`, and `--json` its `Serialize`.
+/// What a step did. People see its `Display`, and `--json` its `Serialize`.
 pub(crate) trait Report {
     /// Amounts for the log line at the end of the step.
     fn counts(&self) -> StepCounts {
@@ -39,17 +38,10 @@ pub(crate) trait Report {
     fn measure(&self, _metrics: &mut ScopeMetrics) {}
 }
 
-/// A manifest that is current.
-impl Report for Manifest {
-    fn measure(&self, metrics: &mut ScopeMetrics) {
-        metrics.manifest_updated = Some(self.updated_at);
-    }
-}
-
-/// The record of an artifact that is current.
-impl Report for publish::Record {
-    fn measure(&self, metrics: &mut ScopeMetrics) {
-        metrics.windows.insert(self.kind, self.window);
+/// Of a step that is no more than its amounts.
+impl Report for StepCounts {
+    fn counts(&self) -> StepCounts {
+        *self
     }
 }
 
@@ -65,12 +57,7 @@ impl Meter {
         Self { scope, metrics: Arc::clone(&run.metrics) }
     }
 
-    /// Takes in a report that ends no step of its own.
-    pub(crate) fn add(&self, report: &(impl Report + ?Sized)) {
-        self.update(|metrics| report.measure(metrics));
-    }
-
-    pub(crate) fn update(&self, note: impl FnOnce(&mut ScopeMetrics)) {
+    pub(crate) fn update<T>(&self, note: impl FnOnce(&mut ScopeMetrics) -> T) {
         note(self.metrics.lock().entry(self.scope.clone()).or_default());
     }
 }
@@ -108,7 +95,7 @@ impl Step {
     /// Ends the step successfully.
     pub(crate) fn end(mut self, report: &(impl Report + ?Sized)) {
         self.done = Some(report.counts());
-        self.meter.add(report);
+        self.meter.update(|metrics| report.measure(metrics));
     }
 }
 

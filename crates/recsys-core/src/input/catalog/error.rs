@@ -20,14 +20,6 @@ pub enum CatalogError {
     /// The file extension is no catalogue format.
     #[error("cannot tell the format of catalogue {0} from its name; give it as csv or jsonl")]
     Format(String),
-    /// The header lacks the item column, the only required one.
-    #[error("{name}:1: the header has no column item_id (or itemid, or id): {instead}")]
-    NoItemColumn {
-        /// The name of the file.
-        name: String,
-        /// What was found instead of that column.
-        instead: String,
-    },
     /// The catalogue has no tags to build `content_sim` from.
     #[error(
         "{name} has no {absent}, of which content_sim is made; name the column so, or take content_sim out"
@@ -82,11 +74,9 @@ impl CatalogError {
         match self {
             Self::Store(_) => None,
             Self::Missing(_) | Self::Format(_) => Some(Class::Usage),
-            Self::NoItemColumn { .. }
-            | Self::NoTags { .. }
-            | Self::Row { .. }
-            | Self::Duplicate { .. }
-            | Self::NothingLeft { .. } => Some(Class::Refused),
+            Self::NoTags { .. } | Self::Row { .. } | Self::Duplicate { .. } | Self::NothingLeft { .. } => {
+                Some(Class::Refused)
+            }
             Self::Limit(_) | Self::Memory(_) => Some(Class::Limit),
         }
     }

@@ -38,8 +38,7 @@ impl Header {
         let names: Vec<String> = first.fields().map(|column| column.trim().to_owned()).collect();
         let columns: Vec<String> = names.iter().map(|column| column.to_lowercase()).collect();
         let twice = |reason| CatalogError::row(name, first.line, reason);
-        let no_item =
-            || CatalogError::NoItemColumn { name: name.to_owned(), instead: instead_of_items(&names) };
+        let no_item = || no_item_column(name, &instead_of_items(&names));
         Ok(Self {
             line: first.line,
             item_id: find(&columns, &ITEM_COLUMNS).map_err(twice)?.ok_or_else(no_item)?,
@@ -58,6 +57,11 @@ const ITEM_COLUMNS: [&str; 3] = ["item_id", "itemid", "id"];
 /// A column whose name resembles `namespace` or `surface`.
 pub(super) fn similar_to_namespace(names: &[String]) -> Option<&String> {
     names.iter().find(|name| ["namespace", "surface"].iter().any(|column| is_similar(name, column)))
+}
+
+/// The error for a header that lacks the item column, the only required one; `instead` says what was found.
+pub(super) fn no_item_column(name: &str, instead: &str) -> CatalogError {
+    CatalogError::row(name, 1, format!("the header has no column item_id (or itemid, or id): {instead}"))
 }
 
 /// Describes a header that lacks the item column, with a hint at the likely cause.

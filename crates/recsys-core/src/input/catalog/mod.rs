@@ -3,12 +3,9 @@
 //! [`CatalogRows`] reads row by row, in memory that does not grow with the file; [`Catalog`] holds what `content_sim`
 //! needs.
 
-mod bom;
 mod columns;
 mod csv_records;
 mod error;
-mod first_lines;
-mod format;
 mod header;
 mod json_lines;
 mod json_row;
@@ -16,17 +13,50 @@ mod quotes;
 mod rows;
 
 use std::io::Read;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
 
 pub use columns::{AbsentColumn, Columns};
 pub use error::CatalogError;
-pub use first_lines::FirstLines;
-pub use format::CatalogFormat;
 pub use rows::{CatalogRow, CatalogRows};
 
+use crate::columnar::dictionary::Interner;
 use crate::columnar::spill::Budget;
 use crate::domain::id::Surface;
 use crate::domain::limit::{Limit, Limits};
 use crate::encoding::hash::{HashWriter, TeeReader};
+
+/// The file format of a catalogue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CatalogFormat {
+    /// Comma-separated values with a header.
+    Csv,
+    /// One JSON object per line.
+    Jsonl,
+}
+
+impl CatalogFormat {
+    /// The format given by the extension of a file name, also below `.gz` or `.zst`.
+    pub fn of_name(name: &str) -> Option<Self> {
+        let name = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(name);
+        let (_, extension) = name.rsplit_once('.')?;
+        extension.parse().ok()
+    }
+}
+
+impl FromStr for CatalogFormat {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name.to_ascii_lowercase().as_str() {
+            "csv" => Ok(Self::Csv),
+            "jsonl" => Ok(Self::Jsonl),
+            _ => Err(format!("{name:?} is not a catalogue format; the formats are csv and jsonl")),
+        }
+    }
+}
 
 /// An item of a surface.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +74,33 @@ impl CatalogItem {
         const OVERHEAD: usize = 16;
         let text = |text: &String| size_of::<String>() + text.len() + OVERHEAD;
         2 * text(&self.item_id) + self.tags.iter().map(text).sum::<usize>() + OVERHEAD
+    }
+}
+
+/// The items of one namespace, and the line on which each first occurred.
+///
+/// It holds every item id; the caller must bound their number (`max_catalog_items`).
+#[derive(Debug, Default)]
+pub struct FirstLines {
+    items: Interner,
+    /// Indexed by item number.
+    lines: Vec<u64>,
+}
+
+impl FirstLines {
+    /// Records the item of `row`; [`CatalogError::Duplicate`] with both lines if an earlier row had it.
+    pub fn add(&mut self, row: &CatalogRow<'_>) -> Result<(), CatalogError> {
+        let item = self.items.intern(&row.item_id) as usize;
+        if let Some(first_line) = self.lines.get(item) {
+            return Err(CatalogError::Duplicate {
+                name: row.name().to_owned(),
+                item_id: row.item_id.to_string(),
+                first_line: *first_line,
+                line: row.line,
+            });
+        }
+        self.lines.push(row.line);
+        Ok(())
     }
 }
 

@@ -1,15 +1,14 @@
 //! Reads a catalogue row by row.
 
 use std::borrow::Cow;
-use std::io::Read;
+use std::io::{Chain, Cursor, Read};
 
 use jiff::Timestamp;
 
-use super::bom::{WithoutBom, without_bom};
 use super::columns::is_similar;
 use super::csv_records::{CsvRecord, CsvRecords};
 use super::error::Shown;
-use super::header::{Header, similar_to_namespace};
+use super::header::{Header, no_item_column, similar_to_namespace};
 use super::json_lines::JsonLines;
 use super::json_row::{self, JsonRow};
 use super::{AbsentColumn, CatalogError, CatalogFormat, Columns};
@@ -19,6 +18,7 @@ use crate::encoding::decimal;
 use crate::encoding::json::Text;
 use crate::encoding::timestamp;
 use crate::input::event::id_of_length;
+use crate::input::magic::not_text;
 
 /// An iterator-like reader of a catalogue.
 ///
@@ -37,6 +37,32 @@ pub struct CatalogRows<R> {
 enum FormatReader<R> {
     Csv { records: CsvRecords<WithoutBom<R>>, header: Header },
     Jsonl(JsonLines<WithoutBom<R>>),
+}
+
+/// A file without its byte order mark.
+type WithoutBom<R> = Chain<Cursor<Vec<u8>>, R>;
+
+/// Skips the byte order mark, also several in a row, as left by a chain of tools.
+///
+/// # Errors
+/// The file `name` cannot be read, or is not text.
+fn without_bom<R: Read>(name: &str, mut reader: R) -> Result<WithoutBom<R>, CatalogError> {
+    const MARK: &[u8] = "\u{feff}".as_bytes();
+    const LONGEST: u64 = 8;
+    let mut beginning = Vec::new();
+    loop {
+        let wanted = LONGEST - beginning.len() as u64;
+        let read = reader.by_ref().take(wanted).read_to_end(&mut beginning);
+        read.map_err(|source| CatalogError::read(name, source))?;
+        match beginning.strip_prefix(MARK) {
+            Some(rest) => beginning = rest.to_vec(),
+            None => break,
+        }
+    }
+    match not_text(&beginning) {
+        Some(problem) => Err(CatalogError::row(name, 1, problem)),
+        None => Ok(Cursor::new(beginning).chain(reader)),
+    }
 }
 
 /// A row of a catalogue.
@@ -86,18 +112,15 @@ impl<R: Read> CatalogRows<R> {
     /// Opens the catalogue that messages call `name`. For CSV, this reads the header.
     ///
     /// # Errors
-    /// [`CatalogError::Store`] when `reader` fails, [`CatalogError::NoItemColumn`], and [`CatalogError::Row`] when the header
-    /// cannot be parsed or has a column twice.
+    /// [`CatalogError::Store`] when `reader` fails, and [`CatalogError::Row`] when the header cannot be parsed, has no column
+    /// of items or has a column twice.
     pub fn open(name: &str, format: CatalogFormat, reader: R) -> Result<Self, CatalogError> {
         let reader = without_bom(name, reader)?;
         let (source, names) = match format {
             CatalogFormat::Csv => {
                 let mut records = CsvRecords::new(reader);
-                let no_item = || CatalogError::NoItemColumn {
-                    name: name.to_owned(),
-                    instead: "it is empty".to_owned(),
-                };
-                let header = Header::new(name, records.next(name)?.ok_or_else(no_item)?)?;
+                let empty = || no_item_column(name, "it is empty");
+                let header = Header::new(name, records.next(name)?.ok_or_else(empty)?)?;
                 let names = header.names.clone();
                 if let (None, Some(column)) = (header.namespace, similar_to_namespace(&names)) {
                     tracing::warn!(

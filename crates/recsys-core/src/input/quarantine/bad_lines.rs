@@ -6,10 +6,12 @@
 
 use std::io::{self, Write};
 
+use base64::display::Base64Display;
+use base64::engine::general_purpose::STANDARD;
 use parking_lot::Mutex;
+use serde::{Serialize, Serializer};
 
 use super::bounds::{Bounds, ExceededBound, Progress, Seen};
-use super::line::BadLine;
 use super::{Position, ratio};
 use crate::columnar::spill::{BlockWriter, Blocks, Budget};
 use crate::encoding::json;
@@ -94,6 +96,31 @@ impl BadLineWriter {
     }
 }
 
+/// A bad line, an object of the quarantine file; its fields are written in this order.
+#[derive(Serialize)]
+struct BadLine<'a> {
+    file: &'a str,
+    line: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<usize>,
+    byte_offset: u64,
+    reason: &'a str,
+    /// The line, if it is UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    /// The line, if it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base64: Option<Base64<'a>>,
+}
+
+struct Base64<'a>(&'a [u8]);
+
+impl Serialize for Base64<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&Base64Display::new(self.0, &STANDARD))
+    }
+}
+
 /// The bad lines of a chunk of a file, written in order by one thread.
 pub(crate) struct Chunk<'a> {
     writer: &'a BadLineWriter,
@@ -120,7 +147,11 @@ impl Chunk<'_> {
             }
         }
         self.lines += 1;
-        let written = json::write(&BadLine::new(file, position, bytes, fault), &mut *self);
+        let text = std::str::from_utf8(bytes).ok();
+        let base64 = text.is_none().then_some(Base64(bytes));
+        let (Position { line, byte_offset, .. }, LineFault { column, reason, .. }) = (position, fault);
+        let bad = BadLine { file, line, column: *column, byte_offset, reason, text, base64 };
+        let written = json::write(&bad, &mut *self);
         written.and_then(|()| self.write_all(b"\n")).map_err(|error| {
             let failed = |source| StoreError { action: "write", target: "a temporary file".into(), source };
             Stop::Temporary(error.downcast::<StoreError>().unwrap_or_else(failed))

@@ -5,7 +5,6 @@
 
 mod bad_lines;
 mod bounds;
-mod line;
 
 pub(crate) use bad_lines::Chunk;
 pub use bad_lines::{BadLineWriter, BadLines};

@@ -97,7 +97,7 @@ impl Decompressed {
             Ok(SourceError(error)) => return error,
             Err(error) => error,
         };
-        if error.kind() == ErrorKind::UnexpectedEof || WindowTooLarge::of(&error).is_some() {
+        if error.kind() == ErrorKind::UnexpectedEof || cause::<WindowTooLarge>(&error).is_some() {
             return error;
         }
         let format = self.format;

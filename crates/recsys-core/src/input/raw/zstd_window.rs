@@ -5,7 +5,6 @@
 use std::io::{self, BufReader, Read};
 
 use crate::columnar::spill::Budget;
-use crate::storage::cause;
 
 /// The largest window allowed, as a power of two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,11 +56,6 @@ pub struct WindowTooLarge {
 }
 
 impl WindowTooLarge {
-    /// The too large window that caused `error`, if any.
-    pub fn of(error: &io::Error) -> Option<&Self> {
-        cause(error)
-    }
-
     /// Whether raising the memory limit would not help.
     pub fn is_final(&self) -> bool {
         self.max == MaxWindow::default()
@@ -117,6 +111,7 @@ mod tests {
     use std::io::Cursor;
 
     use super::*;
+    use crate::storage::cause;
 
     /// The beginning of a frame with a window of 2^`log` bytes.
     fn frame(log: u32) -> Vec<u8> {
@@ -130,7 +125,7 @@ mod tests {
         let mut text = String::new();
         let read = max.decoder(Cursor::new(frame(log)), &frame(log)).unwrap().read_to_string(&mut text);
         read.map(|_| text).map_err(|error| {
-            let too_large = WindowTooLarge::of(&error).unwrap();
+            let too_large = cause::<WindowTooLarge>(&error).unwrap();
             assert_eq!(too_large.is_final(), log > MaxWindow::LOG, "{error}");
             error.to_string()
         })

@@ -15,8 +15,7 @@ use super::super::{Operator, age};
 use super::job_state::JobState;
 use crate::shell::cli::parse_age;
 use crate::watch::failure_note::FailureNote;
-use crate::watch::metrics::ScopeMetrics;
-use crate::watch::step::{Meter, Report};
+use crate::watch::step::Meter;
 
 /// Maximum ages of an artifact.
 #[derive(Debug, Clone, Copy, Args)]
@@ -126,12 +125,6 @@ impl SurfaceStatus {
     }
 }
 
-impl Report for KindStatus {
-    fn measure(&self, metrics: &mut ScopeMetrics) {
-        metrics.windows.insert(self.kind, self.window);
-    }
-}
-
 /// Reads the status of the scope of `meter`.
 pub(super) fn surface(
     operator: &Operator,
@@ -144,11 +137,11 @@ pub(super) fn surface(
     let mut kinds = Vec::new();
     for (kind, uri) in manifest.iter().flat_map(|manifest| &manifest.current) {
         let status = kind_status(operator, scope, *kind, uri, limits)?;
-        meter.add(&status);
+        meter.update(|metrics| metrics.windows.insert(*kind, status.window));
         kinds.push(status);
     }
     if let Some(manifest) = &manifest {
-        meter.add(manifest);
+        meter.update(|metrics| metrics.manifest_updated = Some(manifest.updated_at));
     }
     let wanted = operator.config.artifact_kinds.iter();
     let missing = wanted.filter(|kind| kinds.iter().all(|current| current.kind != **kind)).copied().collect();

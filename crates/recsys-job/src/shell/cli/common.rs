@@ -8,6 +8,7 @@ use std::str::FromStr;
 use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
 use clap::{Arg, Args, Command, ValueEnum};
+use jiff::{SignedDuration, Span, SpanRelativeTo};
 use recsys_core::domain::id::{Scope, Segment, Surface, Tenant};
 use recsys_core::domain::window::{Day, DayError};
 
@@ -82,6 +83,31 @@ impl ScopeArgs {
     }
 }
 
+/// Which tenants and surfaces an operator's command looks at.
+#[derive(Debug, Clone, Args)]
+pub struct ScopeFilter {
+    /// Only this tenant [default: all in the registry]
+    #[arg(long)]
+    pub tenant: Option<Tenant>,
+
+    /// Only this surface [default: all in the registry]
+    #[arg(long)]
+    pub surface: Option<Surface>,
+}
+
+impl ScopeFilter {
+    /// The scope, if both tenant and surface are given.
+    pub(crate) fn scope(&self) -> Option<Scope> {
+        Some(Scope { tenant: self.tenant.clone()?, surface: self.surface.clone()? })
+    }
+
+    /// Whether a scope passes the filter.
+    pub(crate) fn takes(&self, scope: &Scope) -> bool {
+        self.tenant.as_ref().is_none_or(|tenant| *tenant == scope.tenant)
+            && self.surface.as_ref().is_none_or(|surface| *surface == scope.surface)
+    }
+}
+
 /// Which days.
 #[derive(Debug, Clone, Args)]
 pub struct DayArgs {
@@ -111,6 +137,14 @@ pub(super) fn parse_day(text: &str) -> Result<Day, String> {
     };
     let today = Clock::from_env().map_err(|error| error.to_string())?.now();
     Day::of(today).and_then(|today| today.plus(-i64::from(before))).map_err(|error| error.to_string())
+}
+
+/// Parses an age, such as 26h.
+pub(crate) fn parse_age(text: &str) -> Result<SignedDuration, String> {
+    let expected = || format!("{text:?} is not a duration such as 26h, 90m or 1d 12h");
+    let span: Span = text.parse().map_err(|_| expected())?;
+    let age = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| expected())?;
+    if age.is_negative() { Err(expected()) } else { Ok(age) }
 }
 
 pub(crate) fn parse_count<N: FromStr>(text: &str) -> Result<N, String> {

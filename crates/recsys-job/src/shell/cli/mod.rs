@@ -6,17 +6,14 @@
 )]
 
 mod common;
-mod filter;
 mod jobs;
 
 use recsys_core::domain::id::Scope;
 
-pub use self::common::{ArtifactArgs, CommonArgs, DayArgs, LogFormat, PublishFlags, ScopeArgs};
-pub use self::filter::ScopeFilter;
+pub use self::common::{ArtifactArgs, CommonArgs, DayArgs, LogFormat, PublishFlags, ScopeArgs, ScopeFilter};
 pub use self::jobs::{BuildJob, CatalogJob, CatalogTableJob, DayJob, PublishJob, RunJob, ValidateJob};
 
-pub(crate) use self::common::{parse_count, parse_reason};
-pub(crate) use self::filter::parse_age;
+pub(crate) use self::common::{parse_age, parse_count, parse_reason};
 
 /// End of every binary's help text.
 pub(crate) const EXIT_CODES: &str = "Exit codes:

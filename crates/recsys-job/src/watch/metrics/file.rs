@@ -40,7 +40,8 @@ pub(super) fn write(path: &str, mut samples: Vec<Sample>, run: &Run, ended: &End
     }
     let mut may_be_kept = vec![plain(run, MANIFEST_UPDATED, 0.0)];
     may_be_kept.extend(Kind::ALL.iter().map(|kind| window_end(run.scope.clone(), *kind, 0.0)));
-    may_be_kept.retain(|sample| !samples.iter().any(|known| known.is_of_same_series(sample)));
+    let series = |sample: &Sample| (sample.name, sample.scope.clone(), sample.label);
+    may_be_kept.retain(|sample| samples.iter().all(|known| series(known) != series(sample)));
     if ended.exit_code != 0 {
         may_be_kept.push(plain(run, LAST_SUCCESS, 0.0));
     }

@@ -15,7 +15,7 @@ use recsys_core::domain::id::Scope;
 pub use run_metrics::Run;
 pub use samples::METRICS;
 
-pub(crate) use run_metrics::{ArtifactMetrics, EventMetrics, MetricsByScope, ScopeMetrics};
+pub(crate) use run_metrics::{MetricsByScope, ScopeMetrics};
 
 use crate::config::{Config, MetricsSettings};
 use crate::shell::cli::CommonArgs;

@@ -10,8 +10,8 @@ use url::Url;
 
 use super::run_metrics::Run;
 use super::samples::{Sample, text};
-use crate::config::parse_gateway;
-use crate::watch::post::{Post, PostError};
+use crate::config::{Request, parse_gateway};
+use crate::watch::post::{PostError, send};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -44,7 +44,7 @@ pub(super) fn push(base: &str, run: &Run, samples: &[Sample]) -> Result<(), Push
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(prometheus::TEXT_FORMAT));
         let (url, body) = (below(&base, &group), text(run, of_group)?);
-        Post { to: "the gateway of metrics.push", url, headers, body, timeout: TIMEOUT }.send()?;
+        send("the gateway of metrics.push", &Request { url, headers, body, timeout: TIMEOUT })?;
     }
     Ok(())
 }

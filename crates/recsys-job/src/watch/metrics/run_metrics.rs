@@ -14,7 +14,7 @@ use recsys_core::gate::{DayCounts, Past};
 
 use super::failure::{exceeded_limit, failed_gates};
 use crate::shell::clock;
-use crate::shell::error::exit;
+use crate::shell::error::{class, exit_code};
 
 const VOLUME_RATIO: &str = "recsys_volume_ratio";
 
@@ -58,31 +58,13 @@ impl Run {
     pub(super) fn ended(&self, outcome: &anyhow::Result<()>) -> Ended {
         let error = outcome.as_ref().err();
         Ended {
-            exit_code: error.map_or(0, |error| exit(error) as u8),
+            exit_code: error.map_or(0, |error| exit_code(class(error))),
             end: clock::wall(),
             took: self.begun.elapsed(),
             failed_gates: error.map(failed_gates).unwrap_or_default(),
             exceeded_limit: error.and_then(exceeded_limit),
         }
     }
-}
-
-/// Numbers of raw events by outcome.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct EventMetrics {
-    pub(crate) kept: u64,
-    pub(crate) invalid: u64,
-    pub(crate) duplicate: u64,
-    pub(crate) foreign: u64,
-}
-
-/// An artifact that was built or published.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ArtifactMetrics {
-    pub(crate) items: u64,
-    pub(crate) bytes: u64,
-    /// None if another process built it.
-    pub(crate) skipped_sessions: Option<u64>,
 }
 
 /// Work of a process so far, by scope.
@@ -114,18 +96,16 @@ impl ScopeMetrics {
         *self.value("recsys_step_duration_seconds", Some(("step", step))) += took.as_secs_f64();
     }
 
-    /// Adds the events of a day.
-    pub(crate) fn add_events(&mut self, more: EventMetrics) {
-        let EventMetrics { kept, invalid, duplicate, foreign } = more;
-        let states = [("kept", kept), ("invalid", invalid), ("duplicate", duplicate), ("foreign", foreign)];
-        for (state, count) in states {
-            *self.value("recsys_run_events", Some(("state", state))) += number(count);
+    /// Adds raw events of a day by what became of them. As soon as any is known, each state has a number.
+    pub(crate) fn add_events(&mut self, state: &'static str, count: u64) {
+        for each in ["kept", "invalid", "duplicate", "foreign"] {
+            let more = if each == state { number(count) } else { 0.0 };
+            *self.value("recsys_run_events", Some(("state", each))) += more;
         }
     }
 
-    /// Replaces the artifact of a kind. Keeps the known number of skipped sessions if `artifact` has none.
-    pub(crate) fn set_artifact(&mut self, kind: Kind, artifact: ArtifactMetrics) {
-        let ArtifactMetrics { items, bytes, skipped_sessions } = artifact;
+    /// Replaces the artifact of a kind. Keeps the known number of skipped sessions if another process built this one.
+    pub(crate) fn set_artifact(&mut self, kind: Kind, items: u64, bytes: u64, skipped_sessions: Option<u64>) {
         let label = Some(("kind", kind.as_str()));
         *self.value("recsys_artifact_items", label) = number(items);
         *self.value("recsys_artifact_size_bytes", label) = number(bytes);
@@ -178,12 +158,14 @@ mod tests {
         metrics.add_step("build", Duration::from_secs(2));
         assert_eq!(values(&metrics, "recsys_step_duration_seconds"), [("build", 3.0)]);
         for _ in 0..2 {
-            metrics.add_events(EventMetrics { kept: 1, invalid: 2, duplicate: 3, foreign: 4 });
+            for (state, count) in [("kept", 1), ("duplicate", 3), ("foreign", 4)] {
+                metrics.add_events(state, count);
+            }
         }
-        let events = [("duplicate", 6.0), ("foreign", 8.0), ("invalid", 4.0), ("kept", 2.0)];
+        let events = [("duplicate", 6.0), ("foreign", 8.0), ("invalid", 0.0), ("kept", 2.0)];
         assert_eq!(values(&metrics, "recsys_run_events"), events);
-        metrics.set_artifact(Kind::Cooc, ArtifactMetrics { items: 5, bytes: 50, skipped_sessions: Some(7) });
-        metrics.set_artifact(Kind::Cooc, ArtifactMetrics { items: 6, bytes: 60, skipped_sessions: None });
+        metrics.set_artifact(Kind::Cooc, 5, 50, Some(7));
+        metrics.set_artifact(Kind::Cooc, 6, 60, None);
         assert_eq!(values(&metrics, "recsys_artifact_items"), [("cooc", 6.0)]);
         assert_eq!(values(&metrics, "recsys_artifact_size_bytes"), [("cooc", 60.0)]);
         assert_eq!(values(&metrics, "recsys_artifact_skipped_sessions"), [("cooc", 7.0)]);

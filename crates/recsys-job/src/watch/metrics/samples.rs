@@ -55,11 +55,6 @@ pub(super) struct Sample {
 }
 
 impl Sample {
-    /// Whether another sample has the same name and labels.
-    pub(super) fn is_of_same_series(&self, other: &Self) -> bool {
-        (self.name, &self.scope, self.label) == (other.name, &other.scope, other.label)
-    }
-
     fn labels(&self, run: &Run) -> Vec<(&'static str, String)> {
         let mut labels = vec![("binary", run.binary.clone())];
         if let Some(Scope { tenant, surface }) = &self.scope {

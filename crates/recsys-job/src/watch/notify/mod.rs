@@ -14,11 +14,10 @@ use recsys_core::publish::Manifest;
 use recsys_core::storage::{Condition, Store, StoreError, layout};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{ConfigError, NotifyRequest, NotifySettings};
+use crate::config::{ConfigError, NotifySettings, Request};
 use crate::shell::error::one_line;
-use crate::watch::metrics::ScopeMetrics;
-use crate::watch::post::Post;
-use crate::watch::step::{Meter, Report, Step};
+use crate::watch::post::send;
+use crate::watch::step::{Meter, Step, StepCounts};
 
 /// The last notification that arrived.
 #[derive(Debug, Serialize, Deserialize)]
@@ -29,20 +28,9 @@ struct Notified {
     manifest: String,
 }
 
-/// A notification that was sent.
-struct Sent {
-    failed: bool,
-}
-
-impl Report for Sent {
-    fn measure(&self, metrics: &mut ScopeMetrics) {
-        metrics.add_notification(self.failed);
-    }
-}
-
 /// Sends the notifications of one scope, with all secrets resolved.
 pub(crate) struct Notifier {
-    post: Post,
+    request: Request,
     meter: Meter,
 }
 
@@ -58,10 +46,7 @@ impl Notifier {
     pub(crate) fn configured(settings: &NotifySettings, meter: &Meter) -> Result<Option<Self>, ConfigError> {
         let Scope { tenant, surface } = &meter.scope;
         let request = settings.request((tenant.as_str(), surface.as_str()))?;
-        Ok(request.map(|NotifyRequest { url, headers, body, timeout }| {
-            let post = Post { to: "the service of notify.url", url, headers, body, timeout };
-            Self { post, meter: meter.clone() }
-        }))
+        Ok(request.map(|request| Self { request, meter: meter.clone() }))
     }
 
     /// Announces `current`, unless it was announced before.
@@ -75,17 +60,16 @@ impl Notifier {
             Err(error) => tracing::warn!(error = one_line(&error), "cannot tell what was notified of before"),
         }
         let step = Step::go_on(&self.meter, "notify", &told.manifest[..12]);
-        let sent = self.post.send();
-        let report = Sent { failed: sent.is_err() };
+        let sent = send("the service of notify.url", &self.request);
+        self.meter.update(|metrics| metrics.add_notification(sent.is_err()));
         if let Err(error) = sent {
-            self.meter.add(&report);
             tracing::warn!(
                 error = one_line(&error),
                 "the service of notify.url was not notified; the next publish tries again"
             );
             return;
         }
-        step.end(&report);
+        step.end(&StepCounts::default());
         let mut bytes = json::to_vec(&told);
         bytes.push(b'\n');
         if let Err(error) = registry.put(&key, &bytes, Condition::Always) {
