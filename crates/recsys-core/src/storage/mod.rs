@@ -274,7 +274,7 @@ pub trait Store: Debug + Send + Sync {
         document::read_at_most(reader, most).map(Some).map_err(failed)
     }
 
-    /// Reads `length` bytes from `offset` on; [`look`](Self::look) gives the size of the document. A range that reaches
+    /// Reads `length` bytes from `offset` on; [`stat`](Self::stat) gives the size of the document. A range that reaches
     /// beyond the end is an error. Stores override it to avoid reading what comes before.
     fn get_range(&self, key: &str, offset: u64, length: u64) -> Result<Option<Vec<u8>>, StoreError> {
         let Some(mut reader) = self.open(key)? else { return Ok(None) };
