@@ -264,7 +264,7 @@ fn a_body_that_breaks_off() {
     for key in keys {
         shop.proxy.rule("GET", &shop.remote.key(key), Some(1), NetworkFault::Truncate(50));
     }
-    shop.run().ok();
+    shop.run_with("/storage/retry_timeout_s", json!(30)).ok();
     assert_ne!(shop.remote.objects("out/registry/current"), shop.before);
     shop.remote.published().unwrap();
 }
