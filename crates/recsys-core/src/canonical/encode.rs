@@ -6,14 +6,13 @@
 //! One thread makes the lines, one hashes them and one writes them. They do not belong to the pool, so that builders
 //! which keep the pool busy do not hold them up.
 
-use std::borrow::Cow;
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
+use super::field::{Field, StringRef};
 use super::row::EventRow;
 use super::rows::{Batch, DayRows};
-use crate::columnar::dictionary::Strings;
 use crate::domain::id::Scope;
 use crate::domain::stream::Stream;
 use crate::encoding::hash::HashWriter;
@@ -31,45 +30,9 @@ const TEXT_BYTES: usize = 3 << 16;
 /// builders keep all cores busy.
 const TEXTS: usize = 32;
 
-/// The strings of one field, encoded as JSON.
-struct Field<'a> {
-    /// Unquoted if no string needs an escape, otherwise quoted and escaped.
-    strings: Cow<'a, Strings>,
-    quote: bool,
-}
-
-impl<'a> Field<'a> {
-    fn new(strings: &'a Strings) -> Self {
-        if strings.are_plain() {
-            Self { strings: Cow::Borrowed(strings), quote: true }
-        } else {
-            Self { strings: Cow::Owned(strings.quoted()), quote: false }
-        }
-    }
-
-    fn text(&self, id: u32) -> &[u8] {
-        &self.strings.text().as_bytes()[self.strings.range(id)]
-    }
-
-    /// Whether the string with the number `id` is empty.
-    fn is_empty(&self, id: u32) -> bool {
-        self.text(id).len() == if self.quote { 0 } else { 2 }
-    }
-
-    /// Writes `name` and the string with the number `id`. `name` ends with an opening quote, which is left out if the
-    /// string has its own.
-    fn write<const N: usize>(&self, name: &[u8; N], id: u32, out: &mut Vec<u8>) {
-        let text = self.text(id);
-        if self.quote {
-            out.extend_from_slice(name);
-            out.extend_from_slice(text);
-            out.push(b'"');
-        } else {
-            out.extend_from_slice(&name[..N - 1]);
-            out.extend_from_slice(text);
-        }
-    }
-}
+/// Rows whose strings are prefetched together. Neighbours in time have nothing else in common, so most strings are cache
+/// misses; the processor overlaps many misses if they are requested together.
+const ROWS_AHEAD: usize = 64;
 
 /// The encoded strings that the lines of a day consist of.
 struct Fields<'a> {
@@ -94,11 +57,39 @@ impl<'a> Fields<'a> {
             stream: day.stream,
             day_start: day.day.start_ns(),
             scope: fields,
-            sessions: Field::new(names.sessions.strings()),
-            items: Field::new(names.items.strings()),
-            users: Field::new(names.users.strings()),
-            segments: Field::new(names.segments.strings()),
+            sessions: Field::new(&names.sessions),
+            items: Field::new(&names.items),
+            users: Field::new(&names.users),
+            segments: Field::new(&names.segments),
         }
+    }
+}
+
+/// Where the strings of a row are.
+struct RowStrings {
+    session: StringRef,
+    request: StringRef,
+    item: StringRef,
+    user: StringRef,
+}
+
+impl RowStrings {
+    fn new(fields: &Fields<'_>, requests: &Field<'_>, row: &EventRow) -> Self {
+        let optional =
+            |field: &Field<'_>, id: u32| id.checked_sub(1).map_or(StringRef::NONE, |id| field.get(id));
+        Self {
+            session: fields.sessions.get(row.session),
+            request: optional(requests, row.request),
+            item: fields.items.get(row.item),
+            user: optional(&fields.users, row.user),
+        }
+    }
+
+    fn fetch(&self, fields: &Fields<'_>, requests: &Field<'_>) {
+        fields.sessions.fetch(&self.session);
+        requests.fetch(&self.request);
+        fields.items.fetch(&self.item);
+        fields.users.fetch(&self.user);
     }
 }
 
@@ -168,9 +159,18 @@ fn make_lines(
     let mut out = Vec::new();
     day.for_each_batch(|Batch { rows, requests }| {
         let requests = Field::new(requests);
-        rows.iter().try_for_each(|row| {
-            let written = write_start(&fields, row, &mut start, &mut out);
-            written.and_then(|()| write_rest(&fields, &requests, row, &mut out)).map_err(|source| {
+        let mut strings: Vec<RowStrings> = Vec::with_capacity(ROWS_AHEAD);
+        rows.chunks(ROWS_AHEAD).try_for_each(|rows| {
+            strings.clear();
+            strings.extend(rows.iter().map(|row| RowStrings::new(&fields, &requests, row)));
+            for strings in &strings {
+                strings.fetch(&fields, &requests);
+            }
+            let written = rows.iter().zip(&strings).try_for_each(|(row, strings)| {
+                write_start(&fields, row, &mut start, &mut out)?;
+                write_rest(&fields, &requests, row, strings, &mut out)
+            });
+            written.map_err(|source| {
                 let target = format!("an event of {}", day.day);
                 StoreError { action: "write", target, source }
             })?;
@@ -203,24 +203,25 @@ fn write_rest(
     fields: &Fields<'_>,
     requests: &Field<'_>,
     row: &EventRow,
+    strings: &RowStrings,
     out: &mut Vec<u8>,
 ) -> io::Result<()> {
     let is_exposure = fields.stream == Stream::Exposures;
     if is_exposure && row.segment > 0 {
-        fields.segments.write(b",\"segment\":\"", row.segment - 1, out);
+        fields.segments.write(b",\"segment\":\"", &fields.segments.get(row.segment - 1), out);
     }
     if row.user > 0 {
-        fields.users.write(b",\"user_id\":\"", row.user - 1, out);
+        fields.users.write(b",\"user_id\":\"", &strings.user, out);
     }
-    if is_exposure || !fields.sessions.is_empty(row.session) {
-        fields.sessions.write(b",\"session_id\":\"", row.session, out);
+    if is_exposure || !fields.sessions.is_empty(fields.sessions.text(&strings.session)) {
+        fields.sessions.write(b",\"session_id\":\"", &strings.session, out);
     }
     if row.request > 0 {
-        requests.write(b",\"request_id\":\"", row.request - 1, out);
+        requests.write(b",\"request_id\":\"", &strings.request, out);
     }
-    fields.items.write(b",\"item_id\":\"", row.item, out);
+    fields.items.write(b",\"item_id\":\"", &strings.item, out);
     if !is_exposure {
-        fields.segments.write(b",\"event_type\":\"", row.segment - 1, out);
+        fields.segments.write(b",\"event_type\":\"", &fields.segments.get(row.segment - 1), out);
         if let Some(value) = value_of(row.rank) {
             out.extend_from_slice(b",\"value\":");
             json::write(&value, &mut *out)?;
@@ -231,34 +232,4 @@ fn write_rest(
     }
     out.extend_from_slice(b"}\n");
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn strings(values: &[&str]) -> Strings {
-        let mut strings = Strings::default();
-        for value in values {
-            strings.push(value);
-        }
-        strings
-    }
-
-    #[test]
-    fn a_string_is_found_whatever_its_length() {
-        let values: Vec<String> =
-            (0..40).flat_map(|length| ["a".repeat(length), "é".repeat(length)]).collect();
-        for more in [&[][..], &["\"", "<é>", "\u{1}"]] {
-            let values: Vec<&str> = values.iter().map(String::as_str).chain(more.iter().copied()).collect();
-            let strings = strings(&values);
-            let field = Field::new(&strings);
-            for (id, value) in (0..).zip(&values) {
-                let mut line = Vec::new();
-                field.write(b",\"x\":\"", id, &mut line);
-                assert_eq!(line, [b",\"x\":", &json::to_vec(value)[..]].concat());
-                assert_eq!(field.is_empty(id), value.is_empty());
-            }
-        }
-    }
 }

@@ -6,6 +6,7 @@
 
 mod changes;
 mod encode;
+mod field;
 mod gather;
 mod owner;
 mod row;

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use super::field::StringRef;
 use super::row::{EventColumns, EventRow};
 use super::row_file::RowFile;
 use crate::columnar::dictionary::{Dictionary, Strings};
@@ -76,7 +77,10 @@ impl DayRows {
     /// Memory use of the events in bytes; 0 if they are in temporary files.
     pub fn bytes_in_memory(&self) -> usize {
         match &*self.rows {
-            StoredRows::Memory { rows, requests } => size_of_val(&rows[..]) + requests.bytes(),
+            // Writing the day also takes a `StringRef` for each request.
+            StoredRows::Memory { rows, requests } => {
+                size_of_val(&rows[..]) + requests.bytes() + requests.len() * size_of::<StringRef>()
+            }
             StoredRows::File(_) => 0,
         }
     }
