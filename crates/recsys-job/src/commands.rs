@@ -4,10 +4,7 @@ use clap::Parser;
 use recsys_core::database::Driver;
 use recsys_core::domain::id::Scope;
 
-use crate::operate::{
-    ConfigCommand, DbCommand, DiffJob, GcJob, HistoryJob, ReleaseJob, RollbackJob, ShowJob, StatusJob,
-    VerifyJob, config, db, diff, gc, history, release, rollback, show, status, verify,
-};
+use crate::operate::{db, diff, gc, history, release, rollback, settings, show, status, verify};
 use crate::pipeline::run;
 use crate::shell::cli::{CommonArgs, Flags, RunJob};
 use crate::watch::metrics::Run;
@@ -66,28 +63,28 @@ commands! {
     ///
     /// A line for each tenant and surface, worst first. A manifest that was lost, and an artifact of the future, end it
     /// with code 3; an age that is given does, too, when something is older or missing.
-    Status(StatusJob) = "status" => status(flags, run);
+    Status(status::StatusJob) = "status" => status::status(flags, run);
 
     /// What is live: the artifact of a kind that the manifest names
     ///
     /// For example: recsys-pipelines show cooc --config configs/env/shop.json --tenant demo --surface home --item tent
-    Show(ShowJob) = "show" => show(flags);
+    Show(show::ShowJob) = "show" => show::show(flags);
 
     /// Every manifest that was current, newest first
-    History(HistoryJob) = "history" => history(flags);
+    History(history::HistoryJob) = "history" => history::history(flags);
 
     /// Make an earlier manifest current again
     ///
     /// Every blob that would become current is read and its hash recomputed first; if one is missing or
     /// damaged, nothing changes. A rollback is itself an entry of the history and can be rolled back. With --to it
     /// brings back a manifest that was lost.
-    Rollback(RollbackJob) = "rollback" => rollback(flags, run);
+    Rollback(rollback::RollbackJob) = "rollback" => rollback::rollback(flags, run);
 
     /// Let publishes move what `rollback --hold` holds
-    Release(ReleaseJob) = "release" => release(flags);
+    Release(release::ReleaseJob) = "release" => release::release(flags);
 
     /// Re-read and re-hash all that the manifest names; exit code 3 on a mismatch
-    Verify(VerifyJob) = "verify" => verify(flags);
+    Verify(verify::VerifyJob) = "verify" => verify::verify(flags);
 
     /// What changed between two manifests, per kind
     ///
@@ -98,7 +95,7 @@ commands! {
     ///
     /// For example: recsys-pipelines diff --config configs/env/shop.json --tenant demo --surface home --kind
     /// popularity
-    Diff(DiffJob) = "diff" => diff(flags);
+    Diff(diff::DiffJob) = "diff" => diff::diff(flags);
 
     /// List blobs and records that nothing in the kept history names, and delete them with --delete
     ///
@@ -106,13 +103,13 @@ commands! {
     /// beside a publish. History, canonical data and staged artifacts are never touched.
     ///
     /// For example: recsys-pipelines gc --config configs/env/shop.json --older-than 30d --keep 10
-    Gc(GcJob) = "gc" => gc(flags);
+    Gc(gc::GcJob) = "gc" => gc::gc(flags);
 
     /// The database that signals are written to
     #[command(subcommand)]
-    Db(DbCommand) = "db" => db(flags, driver);
+    Db(db::DbCommand) = "db" => db::db(flags, driver);
 
     /// The effective configuration
     #[command(subcommand)]
-    Config(ConfigCommand) = "config" => config(flags, driver);
+    Config(settings::ConfigCommand) = "config" => settings::config(flags, driver);
 }

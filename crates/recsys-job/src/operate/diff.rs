@@ -18,7 +18,7 @@ use recsys_core::threads::parallel;
 use serde::Serialize;
 
 use super::Operator;
-use crate::shell::cli::{CommonArgs, ScopeArgs};
+use crate::shell::cli::{CommonArgs, ScopeArgs, flags};
 use crate::shell::error::JobError;
 use crate::shell::output::Output;
 
@@ -51,6 +51,8 @@ pub(crate) struct DiffJob {
     #[command(flatten)]
     pub(super) common: CommonArgs,
 }
+
+flags!(scope: DiffJob);
 
 #[derive(Debug, Serialize)]
 struct Diff<'a> {

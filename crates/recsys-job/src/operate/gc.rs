@@ -14,7 +14,7 @@ use serde::{Serialize, Serializer};
 
 use super::{Failure, Failures, Operator, age, readable, scope_table};
 use crate::pipeline::context::by;
-use crate::shell::cli::{CommonArgs, ScopeFilter, parse_age, parse_count};
+use crate::shell::cli::{CommonArgs, ScopeFilter, flags, parse_age, parse_count};
 use crate::shell::clock;
 use crate::shell::error::JobError;
 use crate::shell::output::Output;
@@ -47,6 +47,8 @@ pub(crate) struct GcJob {
     #[command(flatten)]
     pub(super) common: CommonArgs,
 }
+
+flags!(filter: GcJob);
 
 /// Longer than any publish takes from its first blob to its swap.
 const LEAST_AGE: SignedDuration = SignedDuration::from_hours(1);

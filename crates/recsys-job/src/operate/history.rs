@@ -14,7 +14,7 @@ use recsys_core::threads::parallel;
 use serde::Serialize;
 
 use super::{Operator, table};
-use crate::shell::cli::{CommonArgs, ScopeArgs, parse_count};
+use crate::shell::cli::{CommonArgs, ScopeArgs, flags, parse_count};
 use crate::shell::output::Output;
 
 #[derive(Debug, Clone, Args)]
@@ -29,6 +29,8 @@ pub(crate) struct HistoryJob {
     #[command(flatten)]
     pub(super) common: CommonArgs,
 }
+
+flags!(scope: HistoryJob);
 
 #[derive(Debug, Serialize)]
 struct History {

@@ -4,17 +4,17 @@
 //! Each command prints a table, or one JSON document with `--json`, and changes nothing unless told to. Nothing here
 //! ingests or builds.
 
-mod db;
-mod diff;
-mod gc;
-mod history;
-mod release;
-mod rollback;
-mod settings;
-mod show;
-mod status;
+pub(crate) mod db;
+pub(crate) mod diff;
+pub(crate) mod gc;
+pub(crate) mod history;
+pub(crate) mod release;
+pub(crate) mod rollback;
+pub(crate) mod settings;
+pub(crate) mod show;
+pub(crate) mod status;
 mod table;
-mod verify;
+pub(crate) mod verify;
 
 use std::path::Path;
 
@@ -26,28 +26,14 @@ use recsys_core::publish::{BlobBytes, HistoryEntry, Manifest, Registry, Registry
 use recsys_core::storage::layout::version_in;
 use serde::Serialize;
 
-pub(crate) use db::{DbCommand, db};
-pub(crate) use diff::{DiffJob, diff};
-pub(crate) use gc::{GcJob, gc};
-pub(crate) use history::{HistoryJob, history};
-pub(crate) use release::{ReleaseJob, release};
-pub(crate) use rollback::{RollbackJob, rollback};
-pub(crate) use settings::{ConfigCommand, config};
-pub(crate) use show::{ShowJob, show};
-pub(crate) use status::{StatusJob, status};
-pub(crate) use verify::{VerifyJob, verify};
-
 use self::table::{scope_table, table};
 use crate::config::Config;
 use crate::pipeline::context::PublishedStores;
 use crate::pipeline::known_scopes::there_is;
-use crate::shell::cli::{CommonArgs, ScopeFilter, flags};
+use crate::shell::cli::{CommonArgs, ScopeFilter};
 use crate::shell::clock::Clock;
 use crate::shell::error::{JobError, class, one_line};
 use crate::shell::output::Output;
-
-flags!(scope: DiffJob, HistoryJob, ReleaseJob, RollbackJob, ShowJob);
-flags!(filter: GcJob, StatusJob, VerifyJob);
 
 /// Shared state of the operator's commands.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use recsys_core::publish::{Holds, describe};
 use serde::Serialize;
 
 use super::Operator;
-use crate::shell::cli::{CommonArgs, ScopeArgs};
+use crate::shell::cli::{CommonArgs, ScopeArgs, flags};
 use crate::shell::output::Output;
 
 #[derive(Debug, Clone, Args)]
@@ -22,6 +22,8 @@ pub(crate) struct ReleaseJob {
     #[command(flatten)]
     pub(super) common: CommonArgs,
 }
+
+flags!(scope: ReleaseJob);
 
 #[derive(Debug, Serialize)]
 struct Release<'a> {

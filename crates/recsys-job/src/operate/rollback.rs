@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::Operator;
 use crate::pipeline::context::by;
 use crate::pipeline::publish::measure_current;
-use crate::shell::cli::{CommonArgs, ScopeArgs, parse_reason};
+use crate::shell::cli::{CommonArgs, ScopeArgs, flags, parse_reason};
 use crate::shell::output::Output;
 use crate::shell::run_id;
 use crate::watch::metrics::Run;
@@ -55,6 +55,8 @@ pub(crate) struct RollbackJob {
     #[command(flatten)]
     pub(super) common: CommonArgs,
 }
+
+flags!(scope: RollbackJob);
 
 #[derive(Debug, Serialize)]
 struct RolledBack<'a> {

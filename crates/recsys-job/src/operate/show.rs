@@ -12,7 +12,7 @@ use std::fmt;
 use std::num::NonZeroUsize;
 
 use super::{Operator, table};
-use crate::shell::cli::{CommonArgs, ScopeArgs, parse_count};
+use crate::shell::cli::{CommonArgs, ScopeArgs, flags, parse_count};
 use crate::shell::error::JobError;
 use crate::shell::output::Output;
 
@@ -40,6 +40,8 @@ pub(crate) struct ShowJob {
     #[command(flatten)]
     pub(super) common: CommonArgs,
 }
+
+flags!(scope: ShowJob);
 
 #[derive(Debug, Serialize)]
 struct Shown<'a> {

@@ -9,7 +9,7 @@ use recsys_core::threads::parallel;
 use serde::Serialize;
 
 use super::{Failure, Failures, Operator, scope_table};
-use crate::shell::cli::{CommonArgs, ScopeFilter};
+use crate::shell::cli::{CommonArgs, ScopeFilter, flags};
 use crate::shell::error::{JobError, class, is_interruption, one_line};
 use crate::shell::output::Output;
 
@@ -21,6 +21,8 @@ pub(crate) struct VerifyJob {
     #[command(flatten)]
     pub(super) common: CommonArgs,
 }
+
+flags!(filter: VerifyJob);
 
 #[derive(Debug, Serialize)]
 struct Verified {

@@ -13,7 +13,7 @@ use serde::Serialize;
 use self::job_state::JobState;
 use self::surface::{AgeLimits, SurfaceState, SurfaceStatus, surface};
 use super::{Failure, Failures, Operator};
-use crate::shell::cli::{CommonArgs, ScopeFilter};
+use crate::shell::cli::{CommonArgs, ScopeFilter, flags};
 use crate::shell::error::{JobError, is_interruption};
 use crate::shell::output::Output;
 use crate::watch::metrics::Run;
@@ -38,6 +38,8 @@ pub(crate) struct StatusJob {
     #[command(flatten)]
     pub(super) common: CommonArgs,
 }
+
+flags!(filter: StatusJob);
 
 /// Maximum number of surfaces named in the last line.
 const MOST_NAMES: usize = 3;

@@ -44,11 +44,11 @@ pub trait Flags {
 macro_rules! flags {
     ($scope:ident: $($job:ty),*) => {
         $(impl $crate::shell::cli::Flags for $job {
-            fn common(&self) -> &CommonArgs {
+            fn common(&self) -> &$crate::shell::cli::CommonArgs {
                 &self.common
             }
 
-            fn scope(&self) -> Option<Scope> {
+            fn scope(&self) -> Option<recsys_core::domain::id::Scope> {
                 self.$scope.scope().into()
             }
         })*
