@@ -205,6 +205,7 @@ fn exit_code_4_is_told_with_the_limit() {
     fails(&json!({"limits": {"max_events_per_run": 10}}), 4, &limit("max_events_per_run"));
     fails(&json!({"limits": {"max_users_per_run": 2}}), 4, &limit("max_users_per_run"));
     fails(&json!({"limits": {"max_artifact_bytes": 100}}), 4, &limit("max_artifact_bytes"));
+    fails(&json!({"limits": {"max_items_per_session": 1}}), 4, &limit("max_items_per_session"));
 }
 
 #[test]

@@ -46,7 +46,7 @@ impl StagingError {
     }
 }
 
-/// A document that is handed on as the artifact of a key with a version; nobody has checked that it is.
+/// A document that is handed on as the artifact of a key with a version, not checked yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Staged {
     /// Kind, scope, segment and window.

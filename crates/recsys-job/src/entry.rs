@@ -126,7 +126,7 @@ fn fail(line: &str, class: Class, format: Option<LogFormat>, run_id: Option<&str
     } else {
         format!("error: {}", visible::line(&line))
     };
-    // When standard error is gone there is nobody left to tell.
+    // When standard error is gone, the message has no reader.
     let _ = writeln!(io::stderr(), "{line}");
     ExitCode::from(exit_code)
 }

@@ -101,7 +101,7 @@ fn range(ctx: &Context, args: &ArtifactArgs, days: &[Day]) -> anyhow::Result<Opt
 
 /// `job_publish`: staged artifacts → blobs, records and, with one swap at the end, the manifest.
 ///
-/// Every kind that is staged is published. A kind that the configuration lists and nobody has staged keeps
+/// Every kind that is staged is published. A kind that the configuration lists and that is not staged keeps
 /// what the manifest names, with a warning.
 pub fn publish_staged(flags: &PublishJob, run: &Run) -> anyhow::Result<()> {
     let ctx = Context::for_publishing(run, &flags.common)?;

@@ -71,7 +71,10 @@ pub(super) fn for_each_chunk(
     let mut marginals = Marginals { sessions_of: vec![0; events.items.len()], ..Marginals::default() };
     let mut chunk = Sessions::default();
     for_each_session(events, budget, |session, items| {
-        match limits.check(Limit::ItemsPerSession, items.len()) {
+        // A session of one item makes no pair, so no limit on pairs speaks of it.
+        let checked =
+            if items.len() > 1 { limits.check(Limit::ItemsPerSession, items.len()) } else { Ok(()) };
+        match checked {
             Ok(()) => {}
             Err(_) if limits.oversized_sessions == OversizedSessions::Skip => {
                 marginals.skipped += 1;

@@ -8,7 +8,7 @@ pub enum Class {
     Transient,
     /// The call, a setting, a permission or the service must change.
     Usage,
-    /// The data is refused: somebody must look at it.
+    /// The data is refused: people must look at it.
     Refused,
     /// A limit was exceeded: it must be raised, or the data looked into.
     Limit,

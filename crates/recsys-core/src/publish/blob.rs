@@ -82,7 +82,7 @@ pub struct BlobBytes {
 
 impl BlobBytes {
     /// Reads the blob of a kind that a manifest of `scope` names. `recorded` is the size in its record: a much larger
-    /// blob was put there by somebody else and is not read. A somewhat larger one may be the same document in another
+    /// blob is not of this project and is not read. A somewhat larger one may be the same document in another
     /// layout.
     pub fn read(
         objects: &dyn Store,

@@ -62,7 +62,7 @@ pub enum RollbackError {
     #[error("the manifest {0:.12} names no {1}")]
     NoKind(String, Kind),
     /// A blob that would become current is missing or damaged.
-    #[error("cannot roll back: {0}")]
+    #[error("cannot roll back")]
     Blob(#[from] BlobError),
     /// The record of a blob that would become current was deleted meanwhile.
     #[error("{0} has vanished while it was rolled back; try again")]

@@ -117,7 +117,7 @@ impl<F: AsFd + Write> Write for LargeFile<F> {
         Ok(taken)
     }
 
-    /// Does nothing: nobody reads the file before it is finished.
+    /// Does nothing: the file has no reader before it is finished.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }

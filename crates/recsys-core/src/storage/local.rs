@@ -70,7 +70,7 @@ impl LocalStore {
     /// A scratch file locked by this process.
     fn scratch_file(&self) -> Result<NamedTempFile, StoreError> {
         let scratch = self.shown.join(SCRATCH);
-        // A link may lead to somebody else's folder, which must not be swept.
+        // A link may lead to a folder of other data, which must not be swept.
         if let Ok(found) = fs::symlink_metadata(&scratch)
             && !found.is_dir()
         {

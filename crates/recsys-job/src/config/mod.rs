@@ -127,6 +127,13 @@ pub struct ObjectStore {
     pub s3: S3Settings,
 }
 
+impl RawSource {
+    /// Whether the raw events are the rows of a table: without outcomes, and without files to look at.
+    pub fn is_table(&self) -> bool {
+        self.r#type == RawType::Postgres
+    }
+}
+
 /// Kinds of sources for raw events.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -124,8 +124,8 @@ pub(crate) fn ingest(ctx: &Context, sources: &mut Sources<'_>, day: Day) -> anyh
     Ok(settled)
 }
 
-/// Judges and settles a day whose files are in place or kept apart. What passes, or is accepted for a reason that somebody
-/// gives, is in its place afterwards, and what does not is kept apart.
+/// Judges and settles a day whose files are in place or kept apart. What passes, or is accepted for the reason
+/// `accept`, is in its place afterwards, and what does not is kept apart.
 pub(crate) fn validate(ctx: &Context, day: Day, accept: Option<&str>) -> anyhow::Result<Judged> {
     let apart = ctx.canonical().refused().load(day, &ctx.budget)?;
     let is_apart = apart.is_some();
@@ -140,7 +140,7 @@ pub(crate) fn validate(ctx: &Context, day: Day, accept: Option<&str>) -> anyhow:
     let loaded = if is_apart { apart } else { canonical.load(day, &ctx.budget)? };
     let exposures = loaded.as_ref().map_or_else(|| sha256(b""), |(_, hash)| hash.clone());
     let hashes = DayHashes::with(ctx, canonical, day, exposures)?;
-    // What was dropped is known to whoever has ingested the day.
+    // The report of the ingest says what was dropped.
     let ingested = ctx.reports().read(day)?.filter(|report| report.canonical_hash == hashes.exposures);
     let dropped = ingested.as_ref().map(DayReport::dropped).unwrap_or_default();
     let found = match &loaded {
@@ -155,7 +155,7 @@ pub(crate) fn validate(ctx: &Context, day: Day, accept: Option<&str>) -> anyhow:
     };
     let mut judged = judge(ctx, day, &found)?.of(ctx, &hashes)?;
     if let Some(reason) = accept.filter(|_| !judged.passed()) {
-        // A day without data has a report from whoever has judged it, too.
+        // Judging a day without data writes a report, too.
         let was_ingested =
             ingested.as_ref().is_some_and(|report| loaded.is_some() || report.duplicates.is_some());
         if !was_ingested {

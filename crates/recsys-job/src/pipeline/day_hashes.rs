@@ -5,7 +5,6 @@ use recsys_core::domain::stream::Stream;
 use recsys_core::domain::window::Day;
 use recsys_core::encoding::hash::sha256;
 
-use crate::config::RawType;
 use crate::pipeline::context::Context;
 
 /// The SHA-256 of the canonical files of a day.
@@ -39,7 +38,7 @@ impl DayHashes {
         day: Day,
         exposures: String,
     ) -> anyhow::Result<Self> {
-        let is_table = ctx.config.raw_source.r#type == RawType::Postgres;
+        let is_table = ctx.config.raw_source.is_table();
         let outcomes = if is_table { None } else { canonical.of(Stream::Outcomes).hash(day)? };
         Ok(Self { exposures, outcomes })
     }

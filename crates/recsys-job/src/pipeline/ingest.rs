@@ -16,7 +16,7 @@ use recsys_core::input::raw::Raw;
 use recsys_core::storage::{Replaced, Store, StoreError};
 use serde::Serialize;
 
-use crate::config::{Config, PostgresSource, RawType};
+use crate::config::{Config, PostgresSource};
 use crate::pipeline::context::Context;
 use crate::pipeline::quarantine::{self, QuarantineReport, bad_line_writer, is_strict, quarantine};
 use crate::pipeline::{database, refused};
@@ -204,7 +204,7 @@ impl ReadDay {
             ctx.claim_canonical()?;
         }
         let replaced = pending.commit()?;
-        // A file that somebody else changed is not the one that the report is of: how it differed is not known.
+        // A file that was changed by other means is not the one that the report is of: how it differed is not known.
         let changes = changes.filter(|_| !(is_same && replaced == Replaced::Written));
 
         let Changes { entered, left } = changes.unwrap_or(Changes { entered: events, left: 0 });
@@ -261,7 +261,7 @@ pub(crate) struct Sources<'a> {
 impl<'a> Sources<'a> {
     /// Opens the raw events of `days`.
     pub(crate) fn open(ctx: &'a Context, driver: &'a dyn Driver, days: &[Day]) -> anyhow::Result<Self> {
-        if ctx.config.raw_source.r#type == RawType::Postgres {
+        if ctx.config.raw_source.is_table() {
             let exposures = Ingest { ctx, stream: Stream::Exposures, source: IngestSource::Table(driver) };
             return Ok(Self { exposures, outcomes: None });
         }
@@ -300,7 +300,7 @@ struct Flat {
     days: Gathered,
     /// Reported with the first day.
     source: Option<SourceReport>,
-    /// So are bad lines: of which day they are nobody can tell.
+    /// So are bad lines, whose day is unknown.
     bad: Option<BadLines>,
 }
 
@@ -332,7 +332,7 @@ impl<'a> Ingest<'a> {
     /// cannot be taken is marked as refused.
     fn read(&mut self, day: Day) -> anyhow::Result<ReadDay> {
         self.read_day(day).inspect_err(|error| {
-            // Of which day a flat file is bad nobody can tell.
+            // The day of a bad line in a flat file is unknown.
             if !matches!(self.source, IngestSource::Flat(_)) {
                 refused::mark_not_taken(self.ctx, day, error);
             }

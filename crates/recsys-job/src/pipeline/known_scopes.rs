@@ -1,4 +1,4 @@
-//! Tenants and surfaces that there are, for whoever has asked for another one. Those that the raw events are of are looked
+//! Tenants and surfaces that there are, for the error about another one. Those that the raw events are of are looked
 //! for only when a day has no event.
 
 use std::collections::BTreeSet;
@@ -10,7 +10,6 @@ use recsys_core::input::raw::{MaxWindow, open_decompressed};
 use recsys_core::storage::{Store, layout};
 use serde::Deserialize;
 
-use crate::config::RawType;
 use crate::pipeline::context::Context;
 
 /// Lines of a flat file that are looked at.
@@ -41,9 +40,9 @@ pub(crate) fn others(ctx: &Context) -> String {
     there_is(&Vec::from_iter(names))
 }
 
-/// None where nobody can look.
+/// None where they cannot be listed.
 fn find(ctx: &Context) -> Option<BTreeSet<String>> {
-    if ctx.config.raw_source.r#type == RawType::Postgres {
+    if ctx.config.raw_source.is_table() {
         return None;
     }
     let store = ctx.raw_store().ok()?;

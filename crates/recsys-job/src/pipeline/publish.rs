@@ -201,8 +201,7 @@ impl<'a> Publishing<'a> {
     }
 }
 
-/// Measures a manifest and the windows of all that it names, except those of kinds that are known already. What nobody
-/// can read is left out.
+/// Measures a manifest and the windows of all that it names, except those of kinds that are known already. What cannot be read is left out.
 pub(crate) fn measure_current(registry: &Registry<'_>, meter: &Meter, manifest: &Manifest, known: &[Kind]) {
     meter.update(|metrics| metrics.manifest_updated = Some(manifest.updated_at));
     for (kind, uri) in manifest.current.iter().filter(|(kind, _)| !known.contains(kind)) {

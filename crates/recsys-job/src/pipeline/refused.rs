@@ -9,7 +9,6 @@ use recsys_core::gate::{OnRefusedDay, Refused};
 use recsys_core::storage::StoreError;
 use recsys_core::table::SourceHashes;
 
-use crate::config::RawType;
 use crate::pipeline::context::Context;
 use crate::pipeline::day_hashes::DayHashes;
 use crate::shell::error::{JobError, class, one_line};
@@ -70,7 +69,7 @@ pub(crate) fn restore(ctx: &Context, rows: &DayRows) -> anyhow::Result<()> {
     let (day, canonical) = (rows.day, ctx.canonical());
     match canonical.refused().of(Stream::Outcomes).load(day, &ctx.budget)? {
         Some((outcomes, _)) => drop(canonical.write(&outcomes)?.commit()?),
-        None if ctx.config.raw_source.r#type == RawType::Postgres => {}
+        None if ctx.config.raw_source.is_table() => {}
         None => drop(canonical.of(Stream::Outcomes).remove(day)?),
     }
     canonical.write(rows)?.commit()?;
@@ -107,7 +106,7 @@ pub(crate) fn check_in_place(
 }
 
 /// Refuses to publish what was built from a window in which a gate has refused a day since, unless it was built without that.
-/// Whoever may not look at canonical data publishes with a warning.
+/// A process that may not read canonical data publishes with a warning.
 pub(crate) fn check_staged(
     ctx: &Context,
     artifact: &Descriptor,

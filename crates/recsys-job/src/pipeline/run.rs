@@ -10,7 +10,7 @@ use recsys_core::input::raw::Raw;
 use recsys_core::publish::Registry;
 use recsys_core::table::WindowCache;
 
-use crate::config::{Config, RawType};
+use crate::config::Config;
 use crate::pipeline::build::{ArtifactReport, Plan};
 use crate::pipeline::checkpoint;
 use crate::pipeline::context::Context;
@@ -135,12 +135,12 @@ fn run_days(ctx: &Context, flags: &RunJob, checkpoint: Option<Day>) -> anyhow::R
 }
 
 /// The days up to the checkpoint that are done again, because events may have arrived since: those that have
-/// canonical data, and those whose file has come since. Of a table nobody knows whether rows have come, so a day
+/// canonical data, and those whose file has come since. We cannot tell whether late rows arrived in a table, so a day
 /// without any is done again where it may stay empty.
 fn late_days(ctx: &Context, count: u32, last: Day, end: Day) -> anyhow::Result<Vec<Day>> {
     let Config { limits, validation, raw_source, .. } = &ctx.config;
     limits.check(Limit::DaysBackfill, count as usize)?;
-    let is_table = raw_source.r#type == RawType::Postgres;
+    let is_table = raw_source.is_table();
     let store = if is_table { None } else { Some(ctx.raw_store()?) };
     let has_raw = |day: Day| -> anyhow::Result<bool> {
         let Some(store) = &store else {

@@ -28,7 +28,7 @@ impl KeyedCount for u64 {
     }
 }
 
-/// A key that counts more than one. Whoever counts has seen to it that no sum overflows.
+/// A key that counts more than one. The caller has checked that no sum overflows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Weighed {
     pub(crate) key: u64,

@@ -81,7 +81,7 @@ impl TempFile {
         self.file.write_all_at(&[byte[0] ^ bits], offset).unwrap();
     }
 
-    /// Gives the space of blocks that nobody reads any more back to the disk. Where the file system does not know how to
+    /// Gives the space of blocks that were read back to the disk. Where the file system does not know how to
     /// make a hole, the space of all blocks is given back with the last of them.
     pub(super) fn give_back(&self, extents: impl IntoIterator<Item = Extent>) {
         let mut bytes = 0;

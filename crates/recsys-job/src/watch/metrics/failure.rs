@@ -1,5 +1,6 @@
 //! The gates and limits behind a failure, by the names of their settings.
 
+use recsys_core::database::CatalogWriteError;
 use recsys_core::domain::limit::LimitExceeded;
 use recsys_core::gate::{Gate, Refused};
 use recsys_core::input::catalog::CatalogError;
@@ -7,6 +8,7 @@ use recsys_core::input::lines::LinesError;
 use recsys_core::input::quarantine::{Stopped, TooManyInvalid};
 use recsys_core::publish::{PublishError, Unfit};
 use recsys_core::staging::StagingError;
+use recsys_core::table::events::TableError;
 
 use crate::shell::error::JobError;
 
@@ -52,21 +54,50 @@ pub(super) fn failed_gates(error: &anyhow::Error) -> Vec<&'static str> {
 }
 
 pub(super) fn exceeded_limit(error: &anyhow::Error) -> Option<&'static str> {
-    let holder = (error.downcast_ref(), error.downcast_ref(), error.downcast_ref(), error.downcast_ref());
-    let exceeded = match holder {
-        (Some(JobError::Unfit { problem: Unfit::Limit(exceeded), .. }), ..)
-        | (_, Some(PublishError::Blob { problem: Unfit::Limit(exceeded), .. }), ..)
-        | (_, _, Some(StagingError::Limit(exceeded)), _)
-        | (.., Some(CatalogError::Limit(exceeded))) => Some(exceeded),
-        _ => error.downcast_ref::<LimitExceeded>(),
+    let exceeded = if let Some(exceeded) = error.downcast_ref::<LimitExceeded>() {
+        exceeded
+    } else if let Some(TableError::Limit(exceeded)) = error.downcast_ref() {
+        exceeded
+    } else if let Some(StagingError::Limit(exceeded)) = error.downcast_ref() {
+        exceeded
+    } else if let Some(CatalogError::Limit(exceeded)) = error.downcast_ref() {
+        exceeded
+    } else if let Some(CatalogWriteError::Catalog(CatalogError::Limit(exceeded))) = error.downcast_ref() {
+        exceeded
+    } else if let Some(JobError::Unfit { problem: Unfit::Limit(exceeded), .. }) = error.downcast_ref() {
+        exceeded
+    } else if let Some(PublishError::Blob { problem: Unfit::Limit(exceeded), .. }) = error.downcast_ref() {
+        exceeded
+    } else {
+        return None;
     };
-    exceeded.map(|exceeded| exceeded.limit)
+    Some(exceeded.limit)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use recsys_core::domain::limit::{Limit, Limits};
     use recsys_core::gate::Validation;
+
+    /// Transparent errors hide what they hold from the chain of causes.
+    #[test]
+    fn a_limit_is_known_whatever_error_holds_it() {
+        let limits = Limits { max_items_per_session: 1, ..Limits::default() };
+        let exceeded = || limits.check(Limit::ItemsPerSession, 2).unwrap_err();
+        let errors: [anyhow::Error; 6] = [
+            exceeded().into(),
+            TableError::Limit(exceeded()).into(),
+            StagingError::Limit(exceeded()).into(),
+            CatalogError::Limit(exceeded()).into(),
+            CatalogWriteError::Catalog(CatalogError::Limit(exceeded())).into(),
+            JobError::Unfit { name: "x".to_owned(), problem: Unfit::Limit(exceeded()) }.into(),
+        ];
+        for error in errors {
+            assert_eq!(exceeded_limit(&error), Some("max_items_per_session"), "{error:#}");
+        }
+        assert_eq!(exceeded_limit(&JobError::Usage("x".to_owned()).into()), None);
+    }
 
     #[test]
     fn every_gate_is_known() {
