@@ -141,7 +141,9 @@ fn a_rollback_to_something_damaged_is_refused() {
     shop.run(&format!("rollback {SCOPE}"))
         .fails(3, &["cannot roll back", &damaged, "its content has version"]);
     fs::remove_file(path).unwrap();
-    shop.run(&format!("rollback {SCOPE}")).fails(3, &["cannot roll back", &damaged, "does not exist"]);
+    let missing = shop.run(&format!("rollback {SCOPE}"));
+    missing.fails(3, &["cannot roll back", &damaged, "does not exist"]);
+    assert_eq!(missing.stderr.matches(&damaged).count(), 1, "the cause is said once: {}", missing.stderr);
     shop.run(&format!("rollback {SCOPE} --dry-run")).fails(3, &["cannot roll back", &damaged]);
     assert_eq!(fs::read(shop.0.join(MANIFEST)).unwrap(), manifest);
     assert_ne!(manifest, third, "the time has moved on, the pointers have not");

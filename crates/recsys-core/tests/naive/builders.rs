@@ -44,7 +44,7 @@ fn sessions(events: &[Event]) -> BTreeMap<String, BTreeSet<String>> {
 pub(crate) fn naive_cooc(events: &[Event], limits: &Limits) -> Result<(Json, u64), BTreeMap<String, u64>> {
     let (oversized, sessions): (BTreeMap<_, _>, BTreeMap<_, _>) = sessions(events)
         .into_iter()
-        .partition(|(_, items)| items.len() as u64 > limits.max_items_per_session);
+        .partition(|(_, items)| items.len() > 1 && items.len() as u64 > limits.max_items_per_session);
     if limits.oversized_sessions == OversizedSessions::Fail && !oversized.is_empty() {
         return Err(oversized.into_iter().map(|(id, items)| (id, items.len() as u64)).collect());
     }

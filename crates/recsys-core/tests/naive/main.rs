@@ -99,7 +99,7 @@ fn refused(exceeded: &LimitExceeded, oversized: &BTreeMap<String, u64>, limits: 
 }
 
 fn limits() -> impl Strategy<Value = Limits> {
-    (0..6usize, 0..4usize, 0..4usize, 0..4u32, 1..9u64, any::<bool>()).prop_map(
+    (0..6usize, 0..4usize, 0..4usize, 0..4u32, 0..9u64, any::<bool>()).prop_map(
         |(artifact, neighbors, user, support, session, skip)| Limits {
             max_items_per_artifact: artifact,
             max_neighbors_per_item: neighbors,
