@@ -2,12 +2,13 @@
 
 use recsys_core::database::{
     CatalogTarget, CatalogWriteError, Database, DatabaseError, DatabaseTimeouts, Driver, ExposureQuery,
-    Exposures, ItemRow, MissingTenant, Mode, RowSecurity, SignalTarget, Signals, SignalsWritten, TableName,
-    TableNames, TableState, TenantId, Written,
+    ItemRow, MissingTenant, Mode, RowSecurity, SignalTarget, Signals, SignalsWritten, TableName, TableNames,
+    TableState, TenantId, Written,
 };
 use recsys_core::domain::class::Class;
 use recsys_core::domain::id::Tenant;
 use recsys_core::input::catalog::CatalogError;
+use recsys_core::input::source::EventSource;
 use recsys_core::storage::Secret;
 
 use crate::connection::Connection;
@@ -45,7 +46,7 @@ impl Database for Connection {
         Ok(Self::tenant(self, table, tenant, missing)?)
     }
 
-    fn exposures(self: Box<Self>, query: ExposureQuery<'_>) -> Result<Exposures, DatabaseError> {
+    fn exposures(self: Box<Self>, query: ExposureQuery<'_>) -> Result<Box<dyn EventSource>, DatabaseError> {
         Ok(Self::exposures(*self, query)?)
     }
 

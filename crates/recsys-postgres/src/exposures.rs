@@ -10,12 +10,12 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use futures_util::TryStreamExt;
-use recsys_core::database::{DatabaseError, ExposureCounts, ExposureQuery, Exposures, SharedCounts};
+use recsys_core::database::{DatabaseError, ExposureQuery};
 use recsys_core::domain::id::Scope;
 use recsys_core::encoding::timestamp;
 use recsys_core::input::event::UncheckedExposure;
 use recsys_core::input::lines::MAX_LINE_BYTES;
-use recsys_core::input::source::{EventBatch, EventSource};
+use recsys_core::input::source::{EventBatch, EventSource, ExposureCounts};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sqlx::postgres::PgRow;
@@ -33,7 +33,7 @@ const BATCHES_WAITING: usize = 8;
 impl Connection {
     /// Begins to read exposures. Fails at once if the table cannot be read; a malformed row is only reported when it
     /// is reached.
-    pub fn exposures(mut self, query: ExposureQuery<'_>) -> Result<Exposures, PostgresError> {
+    pub fn exposures(mut self, query: ExposureQuery<'_>) -> Result<Box<dyn EventSource>, PostgresError> {
         let sql = format!(
             "select (extract(epoch from occurred_at) * 1000000)::bigint, request_id::text, segment::text,
                  encode(user_key, 'hex'), session_id::text, response::text
@@ -60,9 +60,7 @@ impl Connection {
             let problem = Problem::Answer(format!("no thread can be started: {error}"));
             return Err(PostgresError { action: asked, server, problem });
         }
-        let tally = SharedCounts::default();
-        let source = ExposureSource { name: query.table.to_string(), pieces: receiver, tally: tally.clone() };
-        Ok(Exposures { source: Box::new(source), tally })
+        Ok(Box::new(ExposureSource { name: query.table.to_string(), pieces: receiver, counts: None }))
     }
 }
 
@@ -262,7 +260,7 @@ fn written(ts: i64) -> io::Result<String> {
 struct ExposureSource {
     name: String,
     pieces: Receiver<Piece>,
-    tally: SharedCounts,
+    counts: Option<ExposureCounts>,
 }
 
 impl EventSource for ExposureSource {
@@ -274,12 +272,16 @@ impl EventSource for ExposureSource {
         match self.pieces.recv() {
             Ok(Piece::Events(events)) => *batch = events,
             Ok(Piece::End(Ok(counts))) => {
-                let _ = self.tally.set(counts);
+                self.counts = Some(counts);
                 return Ok(false);
             }
             Ok(Piece::End(Err(error))) => return Err(io::Error::other(DatabaseError::from(error))),
             Err(_) => return Err(io::Error::other("the thread that reads exposures has ended early")),
         }
         Ok(true)
+    }
+
+    fn rows(&self) -> Option<ExposureCounts> {
+        self.counts
     }
 }

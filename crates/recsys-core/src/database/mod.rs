@@ -8,7 +8,6 @@ mod table_name;
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -48,8 +47,9 @@ pub trait Database: fmt::Debug {
         missing: MissingTenant,
     ) -> Result<TenantId, DatabaseError>;
 
-    /// Starts reading exposures. Fails here if the table cannot be read; a malformed row fails when it is reached.
-    fn exposures(self: Box<Self>, query: ExposureQuery<'_>) -> Result<Exposures, DatabaseError>;
+    /// Starts reading exposures, in the order of time and request id. Fails here if the table cannot be read; a malformed
+    /// row fails when it is reached. If reading fails, [`DatabaseError::of`] finds the error.
+    fn exposures(self: Box<Self>, query: ExposureQuery<'_>) -> Result<Box<dyn EventSource>, DatabaseError>;
 
     /// Replaces the rows of a day with the given ones.
     fn replace_signals(
@@ -157,30 +157,6 @@ pub struct ExposureQuery<'a> {
     /// The days to read.
     pub window: Window,
 }
-
-/// Counts of the exposures that were read.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct ExposureCounts {
-    /// All rows of the query.
-    pub rows: u64,
-    /// Events produced: one for each item of a row.
-    pub events: u64,
-    /// Rows that were skipped because they have no session.
-    pub without_session: u64,
-    /// Rows with a session in which no item was shown.
-    pub without_items: u64,
-}
-
-/// Exposures that are being read from a database.
-pub struct Exposures {
-    /// The events, in the order of time and request id. If reading fails, [`DatabaseError::of`] finds the error.
-    pub source: Box<dyn EventSource>,
-    /// The counts, available after the last event.
-    pub tally: SharedCounts,
-}
-
-/// The shared counts of an [`Exposures`] reader, set once the last event has been read.
-pub type SharedCounts = Arc<OnceLock<ExposureCounts>>;
 
 /// Where signals are written.
 #[derive(Debug, Clone, Copy)]

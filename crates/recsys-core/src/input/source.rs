@@ -8,6 +8,7 @@ use std::io;
 use std::ops::Range;
 
 use parking_lot::Mutex;
+use serde::Serialize;
 
 use crate::input::event::{Texts, UncheckedExposure};
 use crate::input::lines::{LineError, LinesError};
@@ -24,6 +25,24 @@ pub trait EventSource: Send {
     /// Replaces the events of `batch` with the next ones; `false` if none are left. Not called again after that or an
     /// error.
     fn next_batch(&mut self, batch: &mut EventBatch) -> io::Result<bool>;
+
+    /// The rows that the events come from, once all are read; none where a row is an event.
+    fn rows(&self) -> Option<ExposureCounts> {
+        None
+    }
+}
+
+/// The rows of a table of exposures.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct ExposureCounts {
+    /// All rows of the query.
+    pub rows: u64,
+    /// Events produced: one for each item of a row.
+    pub events: u64,
+    /// Rows that were skipped because they have no session.
+    pub without_session: u64,
+    /// Rows with a session in which no item was shown.
+    pub without_items: u64,
 }
 
 /// Events and their text, in two allocations.

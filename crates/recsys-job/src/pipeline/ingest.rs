@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use recsys_core::canonical::{Changes, DayRows, EventReader, Gathered, PendingDay, ReadCounts};
-use recsys_core::database::{DatabaseError, Driver, ExposureCounts, ExposureQuery, Exposures, MissingTenant};
+use recsys_core::database::{DatabaseError, Driver, ExposureQuery, MissingTenant};
 use recsys_core::domain::limit::Limit;
 use recsys_core::domain::stream::Stream;
 use recsys_core::domain::window::{Day, Window};
@@ -13,6 +13,7 @@ use recsys_core::input::event::Rules;
 use recsys_core::input::lines::{LineFile, LinesError};
 use recsys_core::input::quarantine::{BadLineWriter, BadLines};
 use recsys_core::input::raw::Raw;
+use recsys_core::input::source::{EventSource as _, ExposureCounts};
 use recsys_core::storage::{Replaced, Store, StoreError};
 use serde::Serialize;
 
@@ -426,10 +427,10 @@ fn read_table(ctx: &Context, driver: &dyn Driver, day: Day) -> anyhow::Result<(G
     let tenant = database.tenant(tenant_table, &ctx.scope.tenant, MissingTenant::Refuse)?;
     let window = Window::ending_with(day, 1)?;
     let query = ExposureQuery { table: exposure_table, tenant: &tenant, scope: &ctx.scope, window };
-    let Exposures { source, tally } = database.exposures(query)?;
-    let (name, progress) = (source.name().to_owned(), Progress::begin());
+    let progress = Progress::begin();
+    let mut source = progress.count_events(database.exposures(query)?);
     let reader = EventReader { rules: rules(ctx), ..EventReader::new(&ctx.scope, &ctx.budget) };
-    let gathered = reader.gather_from(&mut progress.count_events(source), day, day);
+    let gathered = reader.gather_from(&mut source, day, day);
     let (days, counts) = gathered.map_err(|error| match error {
         // A database says by itself what it was asked for.
         LinesError::Store(StoreError { action, target, source }) => source
@@ -437,5 +438,6 @@ fn read_table(ctx: &Context, driver: &dyn Driver, day: Day) -> anyhow::Result<(G
             .map_or_else(|source| StoreError { action, target, source }.into(), anyhow::Error::from),
         error => error.into(),
     })?;
-    Ok((days, SourceReport { table: tally.get().copied(), ..SourceReport::new(vec![name], counts) }))
+    let files = vec![source.name().to_owned()];
+    Ok((days, SourceReport { table: source.rows(), ..SourceReport::new(files, counts) }))
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use recsys_core::artifact::Kind;
 use recsys_core::input::lines::LineFile;
-use recsys_core::input::source::{EventBatch, EventSource};
+use recsys_core::input::source::{EventBatch, EventSource, ExposureCounts};
 use recsys_core::storage::{Pending, PendingWrite, Store, StoreError};
 
 /// Delay before the bar appears.
@@ -129,6 +129,10 @@ impl EventSource for CountingSource {
             self.seen.lines.fetch_add(batch.events().len() as u64, Ordering::Relaxed);
         }
         Ok(is_read)
+    }
+
+    fn rows(&self) -> Option<ExposureCounts> {
+        self.source.rows()
     }
 }
 

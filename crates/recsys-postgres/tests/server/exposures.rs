@@ -4,13 +4,11 @@ use std::io;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use recsys_core::database::{
-    DatabaseTimeouts, ExposureCounts, ExposureQuery, SharedCounts, TableName, TenantId,
-};
+use recsys_core::database::{DatabaseTimeouts, ExposureQuery, TableName, TenantId};
 use recsys_core::domain::class::Class;
 use recsys_core::domain::window::Window;
 use recsys_core::input::event::UncheckedExposure;
-use recsys_core::input::source::{EventBatch, EventSource};
+use recsys_core::input::source::{EventBatch, EventSource, ExposureCounts};
 use recsys_postgres::PostgresError;
 use recsys_testkit::postgres::Database;
 use recsys_testkit::process::wait_until;
@@ -27,12 +25,12 @@ fn begin(
     tenant: &TenantId,
     timeouts: DatabaseTimeouts,
     window: Window,
-) -> Result<(Box<dyn EventSource>, SharedCounts), PostgresError> {
+) -> Result<Box<dyn EventSource>, PostgresError> {
     let table = TableName::known("exposure_events");
     let query = ExposureQuery { table: &table, tenant, scope: &scope(), window };
-    let exposures = try_open(&database.url(), timeouts)?.exposures(query)?;
-    assert_eq!(exposures.source.name(), "exposure_events");
-    Ok((exposures.source, exposures.tally))
+    let source = try_open(&database.url(), timeouts)?.exposures(query)?;
+    assert_eq!(source.name(), "exposure_events");
+    Ok(source)
 }
 
 /// The events that are left, each as text.
@@ -52,10 +50,10 @@ fn rest(source: &mut dyn EventSource) -> io::Result<Vec<String>> {
 }
 
 fn read(database: &Database, tenant: &TenantId, window: Window) -> io::Result<(Vec<String>, ExposureCounts)> {
-    let (mut source, tally) = begin(database, tenant, TIMEOUTS, window).unwrap();
-    assert_eq!(tally.get(), None);
+    let mut source = begin(database, tenant, TIMEOUTS, window).unwrap();
+    assert_eq!(source.rows(), None);
     let events = rest(&mut *source)?;
-    Ok((events, *tally.get().unwrap()))
+    Ok((events, source.rows().unwrap()))
 }
 
 fn insert(database: &Database, rows: &str) {
@@ -163,11 +161,11 @@ fn begun(
     database: &Database,
     demo: &TenantId,
     timeouts: DatabaseTimeouts,
-) -> (Box<dyn EventSource>, SharedCounts, EventBatch) {
-    let (mut source, tally) = begin(database, demo, timeouts, window("2026-01-01", 1)).unwrap();
+) -> (Box<dyn EventSource>, EventBatch) {
+    let mut source = begin(database, demo, timeouts, window("2026-01-01", 1)).unwrap();
     let mut batch = EventBatch::default();
     assert!(source.next_batch(&mut batch).unwrap());
-    (source, tally, batch)
+    (source, batch)
 }
 
 /// A figure of this process, in KiB.
@@ -181,7 +179,7 @@ fn memory(what: &str) -> u64 {
 fn what_is_inserted_meanwhile_is_not_seen_and_little_is_in_memory() {
     let (database, demo) = prepared();
     many(&database, 200_000);
-    let (mut source, tally, mut batch) = begun(&database, &demo, TIMEOUTS);
+    let (mut source, mut batch) = begun(&database, &demo, TIMEOUTS);
     let before = memory("VmRSS");
     // It is far from its end: the queue is short.
     database.execute(&format!(
@@ -189,7 +187,7 @@ fn what_is_inserted_meanwhile_is_not_seen_and_little_is_in_memory() {
              'late', '{{\"items\": [{{\"item_id\": \"late\"}}]}}' from generate_series(1, 100)"
     ));
     std::thread::sleep(Duration::from_millis(500));
-    assert_eq!(tally.get(), None);
+    assert_eq!(source.rows(), None);
     let (mut events, mut late, mut most) = (0, 0, 0);
     loop {
         events += batch.events().len();
@@ -201,7 +199,7 @@ fn what_is_inserted_meanwhile_is_not_seen_and_little_is_in_memory() {
     }
     assert_eq!((events, late), (200_000, 0));
     let counts = ExposureCounts { rows: 200_000, events: 200_000, without_session: 0, without_items: 0 };
-    assert_eq!(tally.get(), Some(&counts));
+    assert_eq!(source.rows(), Some(counts));
     // All rows are 100 MB. Other tests are part of the same process.
     assert!(most < before + 50_000, "{before} KiB became {most} KiB");
     assert_eq!(read(&database, &demo, window("2026-01-01", 1)).unwrap().1.rows, 200_100);
@@ -211,23 +209,22 @@ fn what_is_inserted_meanwhile_is_not_seen_and_little_is_in_memory() {
 fn a_source_that_stops_early_lets_the_server_go() {
     let (database, demo) = prepared();
     many(&database, 50_000);
-    let (source, tally, _) = begun(&database, &demo, TIMEOUTS);
+    let (source, _) = begun(&database, &demo, TIMEOUTS);
     drop(source);
     let sessions = "select count(*) from pg_stat_activity where application_name = 'recsys-test'
         and datname = current_database()";
     wait_until("the session is still there", || database.lines(sessions) == ["0"]);
-    assert_eq!(tally.get(), None);
 }
 
 #[test]
 fn a_source_that_is_cut_off_or_too_slow_fails() {
     let (database, demo) = prepared();
     many(&database, 50_000);
-    let (mut source, tally, _) = begun(&database, &demo, TIMEOUTS);
+    let (mut source, _) = begun(&database, &demo, TIMEOUTS);
     cut_off(&database);
     let error = rest(&mut *source).unwrap_err();
     assert_fails(&database, PostgresError::of(&error).unwrap(), Class::Transient, &["connection was cut"]);
-    assert_eq!(tally.get(), None);
+    assert_eq!(source.rows(), None);
 
     let timeouts = DatabaseTimeouts { statement: Some(Duration::from_secs(1)), ..TIMEOUTS };
     let (mut source, ..) = begun(&database, &demo, timeouts);
