@@ -7,11 +7,21 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use recsys_core::artifact::Kind;
+use recsys_core::database::Driver;
+use recsys_job::config::Linked;
 use recsys_job::{commands, jobs, main as start};
 #[cfg(feature = "postgres")]
-use recsys_postgres::PostgresDriver;
+use recsys_postgres::{ExposureTable, PostgresDriver};
 #[cfg(not(feature = "postgres"))]
-use without_postgres::PostgresDriver;
+use without_postgres::ExposureTable;
+
+#[cfg(feature = "postgres")]
+const DATABASE: Option<&dyn Driver> = Some(&PostgresDriver);
+#[cfg(not(feature = "postgres"))]
+const DATABASE: Option<&dyn Driver> = None;
+
+/// What the program is linked with. Another input is an entry in the list.
+const LINKED: Linked = Linked { database: DATABASE, inputs: &[&ExposureTable] };
 
 /// Starts a job that counts events.
 macro_rules! counts {
@@ -19,6 +29,7 @@ macro_rules! counts {
         start(
             $name,
             concat!("Counts ", $what, " (from job_ingest's data) and stages the artifact for job_publish"),
+            LINKED,
             |flags, run| jobs::build_kind(Kind::$kind, flags, run),
         )
     };
@@ -31,11 +42,13 @@ fn main() -> ExitCode {
         "job_ingest" => start(
             "job_ingest",
             "Reads raw exposures and writes each day's canonical file, which every builder job reads",
-            |flags, run| jobs::ingest(flags, run, &PostgresDriver),
+            LINKED,
+            jobs::ingest,
         ),
         "job_validate" => start(
             "job_validate",
             "Judges each day's canonical data (job_ingest writes it); exit code 3 when a gate refuses",
+            LINKED,
             jobs::validate_days,
         ),
         "job_popularity" => counts!("job_popularity", Popularity, "how often each item was shown"),
@@ -47,27 +60,32 @@ fn main() -> ExitCode {
         "job_content_sim" => start(
             "job_content_sim",
             "Reads the catalogue's tags and stages the artifact for job_publish",
+            LINKED,
             jobs::content_sim,
         ),
         "job_publish" => start(
             "job_publish",
             "Publishes what the builder jobs have staged and swaps the manifest once, at the end",
+            LINKED,
             jobs::publish_staged,
         ),
         "job_db_signals" => start(
             "job_db_signals",
             "Makes each day's rows of popularity and co-visitation in Postgres exactly those of its artifacts",
-            |flags, run| jobs::db_signals(flags, run, &PostgresDriver),
+            LINKED,
+            jobs::db_signals,
         ),
         "job_catalog" => start(
             "job_catalog",
             "Writes a catalogue's tags, prices and dates into the table item_tags of Postgres, in one transaction",
-            |flags, run| jobs::catalog(flags, run, &PostgresDriver),
+            LINKED,
+            jobs::catalog,
         ),
         _ => start(
             "recsys-pipelines",
             "Runs the pipeline: raw events in, a published manifest out",
-            |flags, run| commands::pipelines(flags, run, &PostgresDriver),
+            LINKED,
+            commands::pipelines,
         ),
     }
 }

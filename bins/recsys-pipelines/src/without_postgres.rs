@@ -1,40 +1,25 @@
-//! Stands in for the Postgres driver in builds without it: it refuses every DSN.
+//! Stands in for the table of exposures in builds without Postgres: its settings are checked, and it cannot be read.
 
-use recsys_core::database::{Database, DatabaseError, DatabaseTimeouts, Driver, RowSecurity};
-use recsys_core::domain::class::Class;
-use recsys_core::storage::Secret;
+use recsys_core::domain::id::Scope;
+use recsys_core::domain::window::Day;
+use recsys_core::input::source::EventSource;
+use recsys_job::config::{Config, ConfigError, Input};
 
-/// Has the driver's name, so that callers need no `cfg`.
+/// Has the name of the input, so that the list of inputs needs no `cfg`.
 #[derive(Debug)]
-pub(crate) struct PostgresDriver;
+pub(crate) struct ExposureTable;
 
-/// Error of every connection attempt.
-#[derive(Debug)]
-struct NotBuilt;
-
-impl std::fmt::Display for NotBuilt {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(
-            "this program was built without the feature `postgres`, which a DSN needs; build it with \
-             `--features postgres`, or take the DSN out",
-        )
-    }
-}
-
-impl std::error::Error for NotBuilt {}
-
-impl Driver for PostgresDriver {
-    fn check(&self, _: &Secret) -> Result<(), DatabaseError> {
-        Err(DatabaseError::new(Class::Usage, NotBuilt))
+impl Input for ExposureTable {
+    fn name(&self) -> &'static str {
+        "postgres"
     }
 
-    fn connect(
-        &self,
-        _: &Secret,
-        _: &str,
-        _: DatabaseTimeouts,
-        _: RowSecurity,
-    ) -> Result<Box<dyn Database>, DatabaseError> {
-        Err(DatabaseError::new(Class::Usage, NotBuilt))
+    fn check(&self, config: &Config) -> Result<(), ConfigError> {
+        config.raw_dsn().map(drop)
+    }
+
+    fn open(&self, config: &Config, _: &Scope, _: Day) -> anyhow::Result<Box<dyn EventSource>> {
+        let (key, _) = config.raw_dsn()?;
+        Err(ConfigError::NoDriver(key).into())
     }
 }

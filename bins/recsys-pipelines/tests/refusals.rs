@@ -145,6 +145,18 @@ fn configuration() {
     shop.refuses(2, &["artifact_kinds", "twice"]);
     shop.configure("/window_days/cooc", json!(0));
     shop.refuses(2, &["window_days.cooc is 0; it must be a whole number of 1 or more"]);
+    // What a program is linked with decides which types and sections there are.
+    for (raw_source, says) in [
+        (json!({"type": "postgre"}), "raw_source.type: unknown value `postgre`; did you mean `postgres`?"),
+        (json!({"type": "parquet"}), "unknown value `parquet`; expected one of fs, s3, minio, postgres"),
+        (json!({"type": 1}), "raw_source.type is 1; it must be a string"),
+        (json!({"dri": "raw"}), "config.json: unknown key `raw_source.dri`; did you mean `dir`?"),
+        (json!({"parquet": {}}), "`raw_source.parquet`; expected one of type, dir, s3, postgres"),
+        (json!({"postgres": {"dns": "x"}}), "`raw_source.postgres.dns`; did you mean `dsn`?"),
+    ] {
+        shop.configure("/raw_source", raw_source);
+        shop.refuses(2, &[says]);
+    }
     shop.configure("/registry/concurrency", json!("none"));
     shop.refuses(2, &["registry.concurrency", "compare-and-swap", "last-write-wins"]);
     for gate in ["max_artifact_change", "max_volume_spike"] {

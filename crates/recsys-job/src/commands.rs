@@ -1,7 +1,6 @@
 //! The commands of `recsys-pipelines`. A new one is a file in `operate/` and an entry in the list here.
 
 use clap::Parser;
-use recsys_core::database::Driver;
 use recsys_core::domain::id::Scope;
 
 use crate::operate::{db, diff, gc, history, release, rollback, settings, show, status, verify};
@@ -19,7 +18,7 @@ pub struct Pipelines {
 
 /// Each command: its help, flags and name, and what it does.
 macro_rules! commands {
-    (|$flags:ident, $run:ident, $driver:ident|
+    (|$flags:ident, $run:ident|
      $($(#[$attribute:meta])* $variant:ident($job:ty) = $name:literal => $call:expr;)*) => {
         #[derive(Debug, Clone, clap::Subcommand)]
         enum Command {
@@ -41,14 +40,14 @@ macro_rules! commands {
         }
 
         /// Runs a command.
-        pub fn pipelines(flags: &Pipelines, $run: &Run, $driver: &dyn Driver) -> anyhow::Result<()> {
+        pub fn pipelines(flags: &Pipelines, $run: &Run) -> anyhow::Result<()> {
             match &flags.command { $(Command::$variant($flags) => $call,)* }
         }
     };
 }
 
 commands! {
-    |flags, run, driver|
+    |flags, run|
 
     /// Ingest, validate, build, stage and publish each day of a range
     ///
@@ -57,7 +56,7 @@ commands! {
     ///
     /// For example: recsys-pipelines run --config configs/env/local.json --tenant demo --surface home --start
     /// 2026-01-01
-    Run(RunJob) = "run" => run::run(flags, run, driver);
+    Run(RunJob) = "run" => run::run(flags, run);
 
     /// What is current, until which day its data goes, how old it is, and what is wrong with it
     ///
@@ -68,10 +67,10 @@ commands! {
     /// What is live: the artifact of a kind that the manifest names
     ///
     /// For example: recsys-pipelines show cooc --config configs/env/shop.json --tenant demo --surface home --item tent
-    Show(show::ShowJob) = "show" => show::show(flags);
+    Show(show::ShowJob) = "show" => show::show(flags, run);
 
     /// Every manifest that was current, newest first
-    History(history::HistoryJob) = "history" => history::history(flags);
+    History(history::HistoryJob) = "history" => history::history(flags, run);
 
     /// Make an earlier manifest current again
     ///
@@ -81,10 +80,10 @@ commands! {
     Rollback(rollback::RollbackJob) = "rollback" => rollback::rollback(flags, run);
 
     /// Let publishes move what `rollback --hold` holds
-    Release(release::ReleaseJob) = "release" => release::release(flags);
+    Release(release::ReleaseJob) = "release" => release::release(flags, run);
 
     /// Re-read and re-hash all that the manifest names; exit code 3 on a mismatch
-    Verify(verify::VerifyJob) = "verify" => verify::verify(flags);
+    Verify(verify::VerifyJob) = "verify" => verify::verify(flags, run);
 
     /// What changed between two manifests, per kind
     ///
@@ -95,7 +94,7 @@ commands! {
     ///
     /// For example: recsys-pipelines diff --config configs/env/shop.json --tenant demo --surface home --kind
     /// popularity
-    Diff(diff::DiffJob) = "diff" => diff::diff(flags);
+    Diff(diff::DiffJob) = "diff" => diff::diff(flags, run);
 
     /// List blobs and records that nothing in the kept history names, and delete them with --delete
     ///
@@ -103,13 +102,13 @@ commands! {
     /// beside a publish. History, canonical data and staged artifacts are never touched.
     ///
     /// For example: recsys-pipelines gc --config configs/env/shop.json --older-than 30d --keep 10
-    Gc(gc::GcJob) = "gc" => gc::gc(flags);
+    Gc(gc::GcJob) = "gc" => gc::gc(flags, run);
 
     /// The database that signals are written to
     #[command(subcommand)]
-    Db(db::DbCommand) = "db" => db::db(flags, driver);
+    Db(db::DbCommand) = "db" => db::db(flags, run);
 
     /// The effective configuration
     #[command(subcommand)]
-    Config(settings::ConfigCommand) = "config" => settings::config(flags, driver);
+    Config(settings::ConfigCommand) = "config" => settings::config(flags, run);
 }

@@ -11,6 +11,7 @@ use recsys_core::threads::parallel::NotStarted;
 use serde_json::json;
 use signal_hook::consts::SIGXFSZ;
 
+use crate::config::Linked;
 use crate::shell::cli::{EXIT_CODES, Flags, LogFormat};
 use crate::shell::error::{JobError, class, exit_code, is_interruption, one_line};
 use crate::shell::{clock, interrupt, logging, run_id, visible};
@@ -21,6 +22,7 @@ use crate::watch::metrics::{self, Run};
 pub fn main<F: Flags + Parser>(
     name: &'static str,
     about: &'static str,
+    linked: Linked,
     job: fn(&F, &Run) -> anyhow::Result<()>,
 ) -> ExitCode {
     let command = F::command().name(name).about(about).version(env!("CARGO_PKG_VERSION"));
@@ -34,7 +36,7 @@ pub fn main<F: Flags + Parser>(
     };
     // A file that grows over its size limit is then an error of the write, with a line that names the file.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
-    let run = Run::begin(name, flags.command_name(), flags.scope());
+    let run = Run::begin(linked, name, flags.command_name(), flags.scope());
     let common = flags.common();
     let mut run_id = None;
     let begun = run_id::begin()

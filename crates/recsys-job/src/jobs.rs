@@ -1,7 +1,7 @@
 //! The jobs, one function for each binary or command.
 
 use recsys_core::artifact::{BuiltFrom, Kind};
-use recsys_core::database::{Driver, Mode, Obsolete};
+use recsys_core::database::{Mode, Obsolete};
 use recsys_core::domain::window::{Day, Window};
 use recsys_core::input::catalog::Catalog;
 use recsys_core::publish::Checked;
@@ -35,9 +35,9 @@ fn begin(run: &Run, common: &CommonArgs, days: &DayArgs) -> anyhow::Result<(Cont
 }
 
 /// `job_ingest`: raw events → canonical data.
-pub fn ingest(flags: &DayJob, run: &Run, driver: &dyn Driver) -> anyhow::Result<()> {
+pub fn ingest(flags: &DayJob, run: &Run) -> anyhow::Result<()> {
     let (ctx, days) = begin(run, &flags.common, &flags.days)?;
-    let mut sources = Sources::open(&ctx, driver, &days)?;
+    let mut sources = Sources::open(&ctx, &days)?;
     Summary::new(&ctx, flags.common.json).each_day(days, |day, summary| {
         let ingested = day::ingest(&ctx, &mut sources, day)?;
         let output = summary.about(day);
@@ -151,9 +151,9 @@ pub fn publish_staged(flags: &PublishJob, run: &Run) -> anyhow::Result<()> {
 }
 
 /// `job_db_signals`: artifacts → the rows of each day in the database.
-pub fn db_signals(flags: &BuildJob, run: &Run, driver: &dyn Driver) -> anyhow::Result<()> {
+pub fn db_signals(flags: &BuildJob, run: &Run) -> anyhow::Result<()> {
     let (ctx, days) = begin(run, &flags.common, &flags.days)?;
-    let target = DatabaseTarget::required(&ctx, driver)?;
+    let target = DatabaseTarget::required(&ctx)?;
     // Before anything is built: a wrong password is found out at once.
     target.check()?;
     warn_of_segment(&flags.artifacts);
@@ -168,9 +168,9 @@ pub fn db_signals(flags: &BuildJob, run: &Run, driver: &dyn Driver) -> anyhow::R
 }
 
 /// `job_catalog`: a catalogue → its rows in the database.
-pub fn catalog(flags: &CatalogTableJob, run: &Run, driver: &dyn Driver) -> anyhow::Result<()> {
+pub fn catalog(flags: &CatalogTableJob, run: &Run) -> anyhow::Result<()> {
     let ctx = Context::new(run, &flags.common)?;
-    let target = DatabaseTarget::required(&ctx, driver)?;
+    let target = DatabaseTarget::required(&ctx)?;
     let file = ctx.open_catalog(flags.input.as_deref(), flags.format)?;
     let obsolete = if flags.prune { Obsolete::Remove } else { Obsolete::Keep };
     let mode = if flags.dry_run { Mode::DryRun } else { Mode::Write };

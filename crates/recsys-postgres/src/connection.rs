@@ -17,6 +17,9 @@ use recsys_core::threads::silence::Silence;
 use crate::dsn::Dsn;
 use crate::error::{PostgresError, Problem, unconnected};
 
+/// What a server's list of sessions shows of the jobs.
+pub(crate) const APPLICATION: &str = "recsys-pipelines";
+
 /// How much longer than the server the client waits for a statement; a later answer means a network fault.
 const GRACE: Duration = Duration::from_secs(30);
 

@@ -1,17 +1,16 @@
-//! The database driver for Postgres.
+//! The database driver for Postgres, through which signals and the catalogue are written.
 
 use recsys_core::database::{
-    CatalogTarget, CatalogWriteError, Database, DatabaseError, DatabaseTimeouts, Driver, ExposureQuery,
-    ItemRow, MissingTenant, Mode, RowSecurity, SignalTarget, Signals, SignalsWritten, TableName, TableNames,
+    CatalogTarget, CatalogWriteError, Database, DatabaseError, DatabaseTimeouts, Driver, ItemRow,
+    MissingTenant, Mode, RowSecurity, SignalTarget, Signals, SignalsWritten, TableName, TableNames,
     TableState, TenantId, Written,
 };
 use recsys_core::domain::class::Class;
 use recsys_core::domain::id::Tenant;
 use recsys_core::input::catalog::CatalogError;
-use recsys_core::input::source::EventSource;
 use recsys_core::storage::Secret;
 
-use crate::connection::Connection;
+use crate::connection::{APPLICATION, Connection};
 use crate::dsn::{Dsn, DsnError};
 use crate::tables::InitError;
 
@@ -28,11 +27,10 @@ impl Driver for PostgresDriver {
     fn connect(
         &self,
         dsn: &Secret,
-        application: &str,
         timeouts: DatabaseTimeouts,
         row_security: RowSecurity,
     ) -> Result<Box<dyn Database>, DatabaseError> {
-        Ok(Box::new(Connection::open(&Dsn::parse(dsn)?, application, timeouts, row_security)?))
+        Ok(Box::new(Connection::open(&Dsn::parse(dsn)?, APPLICATION, timeouts, row_security)?))
     }
 }
 
@@ -44,10 +42,6 @@ impl Database for Connection {
         missing: MissingTenant,
     ) -> Result<TenantId, DatabaseError> {
         Ok(Self::tenant(self, table, tenant, missing)?)
-    }
-
-    fn exposures(self: Box<Self>, query: ExposureQuery<'_>) -> Result<Box<dyn EventSource>, DatabaseError> {
-        Ok(Self::exposures(*self, query)?)
     }
 
     fn replace_signals(

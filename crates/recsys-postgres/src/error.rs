@@ -249,7 +249,7 @@ impl PostgresError {
 
     /// The server error that made a reader fail, if any.
     pub fn of(error: &io::Error) -> Option<&Self> {
-        DatabaseError::of(error)?.cause.downcast_ref()
+        error.get_ref()?.downcast_ref::<DatabaseError>()?.cause.downcast_ref()
     }
 }
 

@@ -10,8 +10,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use futures_util::TryStreamExt;
-use recsys_core::database::{DatabaseError, ExposureQuery};
+use recsys_core::database::{DatabaseError, TableName, TenantId};
 use recsys_core::domain::id::Scope;
+use recsys_core::domain::window::Window;
 use recsys_core::encoding::timestamp;
 use recsys_core::input::event::UncheckedExposure;
 use recsys_core::input::lines::MAX_LINE_BYTES;
@@ -30,8 +31,21 @@ const BATCH_BYTES: usize = 1 << 17;
 /// Capacity of the queue.
 const BATCHES_WAITING: usize = 8;
 
+/// Which exposures to read.
+#[derive(Debug, Clone, Copy)]
+pub struct ExposureQuery<'a> {
+    /// The table of exposures.
+    pub table: &'a TableName,
+    /// The id of the tenant.
+    pub tenant: &'a TenantId,
+    /// Tenant and surface. The events carry the tenant's name.
+    pub scope: &'a Scope,
+    /// The days to read.
+    pub window: Window,
+}
+
 impl Connection {
-    /// Begins to read exposures. Fails at once if the table cannot be read; a malformed row is only reported when it
+    /// Begins to read exposures, in the order of time and request id. Fails at once if the table cannot be read; a malformed row is only reported when it
     /// is reached.
     pub fn exposures(mut self, query: ExposureQuery<'_>) -> Result<Box<dyn EventSource>, PostgresError> {
         let sql = format!(

@@ -1,4 +1,4 @@
-//! Databases as the jobs see them: exposures are read from one, signals and the catalogue are written to one.
+//! Databases as the jobs see them: signals and the catalogue are written to one. A table of exposures is an input.
 //!
 //! A [`Driver`] speaks to a server. A binary that needs a database passes its driver in; other binaries are not even
 //! linked with one. This module contains no SQL.
@@ -7,7 +7,6 @@ mod table_name;
 
 use std::error::Error;
 use std::fmt;
-use std::io;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -16,10 +15,9 @@ use serde::{Deserialize, Serialize};
 pub use table_name::{IdentifierError, TableName};
 
 use crate::domain::class::Class;
-use crate::domain::id::{Scope, Tenant};
-use crate::domain::window::{Day, Window};
+use crate::domain::id::Tenant;
+use crate::domain::window::Day;
 use crate::input::catalog::{CatalogError, Columns};
-use crate::input::source::EventSource;
 use crate::storage::Secret;
 
 /// Connects to one make of database server.
@@ -27,11 +25,10 @@ pub trait Driver: fmt::Debug + Sync {
     /// Checks that a DSN can be parsed, without contacting a server.
     fn check(&self, dsn: &Secret) -> Result<(), DatabaseError>;
 
-    /// Connects. `application` is the name shown in the server's list of sessions.
+    /// Connects.
     fn connect(
         &self,
         dsn: &Secret,
-        application: &str,
         timeouts: DatabaseTimeouts,
         row_security: RowSecurity,
     ) -> Result<Box<dyn Database>, DatabaseError>;
@@ -46,10 +43,6 @@ pub trait Database: fmt::Debug {
         tenant: &Tenant,
         missing: MissingTenant,
     ) -> Result<TenantId, DatabaseError>;
-
-    /// Starts reading exposures, in the order of time and request id. Fails here if the table cannot be read; a malformed
-    /// row fails when it is reached. If reading fails, [`DatabaseError::of`] finds the error.
-    fn exposures(self: Box<Self>, query: ExposureQuery<'_>) -> Result<Box<dyn EventSource>, DatabaseError>;
 
     /// Replaces the rows of a day with the given ones.
     fn replace_signals(
@@ -91,11 +84,6 @@ impl DatabaseError {
     /// An error of class `class`; its message is that of `cause`.
     pub fn new(class: Class, cause: impl Error + Send + Sync + 'static) -> Self {
         Self { class, cause: Box::new(cause) }
-    }
-
-    /// The database error inside a reader's error, if there is one.
-    pub fn of(error: &io::Error) -> Option<&Self> {
-        error.get_ref()?.downcast_ref()
     }
 }
 
@@ -143,19 +131,6 @@ pub enum Mode {
     Write,
     /// Make the change, count it, and roll it back before anybody can see it.
     DryRun,
-}
-
-/// Which exposures to read.
-#[derive(Debug, Clone, Copy)]
-pub struct ExposureQuery<'a> {
-    /// The table of exposures.
-    pub table: &'a TableName,
-    /// The id of the tenant.
-    pub tenant: &'a TenantId,
-    /// Tenant and surface. The events carry the tenant's name.
-    pub scope: &'a Scope,
-    /// The days to read.
-    pub window: Window,
 }
 
 /// Where signals are written.

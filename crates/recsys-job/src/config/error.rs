@@ -57,6 +57,11 @@ pub enum ConfigError {
         /// Problem with the DSN.
         source: DatabaseError,
     },
+    /// A DSN is set, and no driver is linked.
+    #[error(
+        "setting {0}: this program was built without the feature `postgres`, which a DSN needs; build it with `--features postgres`, or take the DSN out"
+    )]
+    NoDriver(&'static str),
     /// `db.dsn` is required and not set.
     #[error("setting db.dsn is missing; set it in the config file or as {ENV_PREFIX}DB__DSN")]
     DsnMissing,

@@ -14,29 +14,29 @@ use recsys_core::storage::{LocalStore, Store};
 use super::error::{ConfigError, ENV_PREFIX};
 use super::json::Json;
 use super::yaml::Yaml;
-use super::{Config, look_alike};
+use super::{Config, Linked, RawSource, look_alike};
 
 impl Config {
     /// Reads the file, if one is given, and the environment.
-    pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
-        Ok(Self::load_with_layers(path)?.0)
+    pub fn load(path: Option<&Path>, linked: Linked) -> Result<Self, ConfigError> {
+        Ok(Self::layered(path, linked)?.0)
     }
 
     /// Like [`Self::load`]; also returns the layers. The metadata of every value that is not a default names its origin.
-    pub(crate) fn load_with_layers(path: Option<&Path>) -> Result<(Self, Figment), ConfigError> {
+    pub(crate) fn layered(path: Option<&Path>, linked: Linked) -> Result<(Self, Figment), ConfigError> {
         let mut layers = Figment::new();
         if let Some(path) = path {
             let text = read(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
             let origin = format!("config file {}", path.display());
             layers = match path.extension().and_then(OsStr::to_str) {
-                Some("json") => with(layers, &origin, Json::string(&text))?,
-                Some("yaml" | "yml") => with(layers, &origin, Yaml::string(&text))?,
-                Some("toml") => with(layers, &origin, Toml::string(&text))?,
+                Some("json") => with(layers, linked, Layer(origin, Json::string(&text)))?,
+                Some("yaml" | "yml") => with(layers, linked, Layer(origin, Yaml::string(&text)))?,
+                Some("toml") => with(layers, linked, Layer(origin, Toml::string(&text)))?,
                 _ => return Err(ConfigError::Format(path.to_owned())),
             };
         }
         look_alike::check()?;
-        layers = with_environment(layers)?;
+        layers = with_environment(layers, linked)?;
         let config: Self = layers.extract().map_err(|error| invalid(&error))?;
         config.check()?;
         Ok((config, layers))
@@ -74,7 +74,7 @@ fn read(path: &Path) -> io::Result<String> {
 ///
 /// If the setting takes text, the value stays text even if it looks like a number. Otherwise it is parsed as a number,
 /// boolean or list.
-fn with_environment(mut layers: Figment) -> Result<Figment, ConfigError> {
+fn with_environment(mut layers: Figment, linked: Linked) -> Result<Figment, ConfigError> {
     let defaults = defaults();
     for (name, text) in std::env::vars_os() {
         let (name, upper) = (name.to_string_lossy(), name.to_string_lossy().to_ascii_uppercase());
@@ -92,23 +92,38 @@ fn with_environment(mut layers: Figment) -> Result<Figment, ConfigError> {
             let Ok(parsed) = text.parse();
             value = parsed;
         }
-        layers = with(layers, &format!("environment variable {upper}"), Serialized::default(&key, value))?;
+        let layer = Layer(format!("environment variable {upper}"), Serialized::default(&key, value));
+        layers = with(layers, linked, layer)?;
     }
     Ok(layers)
 }
 
 /// Adds a layer. What it makes of the configuration must be valid: a later layer must not hide an error of this one.
-fn with(layers: Figment, origin: &str, layer: impl Provider) -> Result<Figment, ConfigError> {
-    let layers = layers.merge(Layer(origin.to_owned(), layer));
+fn with(layers: Figment, linked: Linked, layer: Layer<impl Provider>) -> Result<Figment, ConfigError> {
+    let origin = layer.0.clone();
+    let layers = layers.merge(layer);
     // The empty path is the whole of it.
     if let Ok(all) = layers.find_value("")
         && let Some(key) = not_a_section("", &all, &defaults())
     {
         let problem = format!("{key} must be a section with keys of its own");
-        return Err(ConfigError::Invalid { origin: origin.to_owned(), problem });
+        return Err(ConfigError::Invalid { origin, problem });
     }
-    layers.extract::<Config>().map_err(|error| invalid(&error))?;
+    let config: Config = layers.extract().map_err(|error| invalid(&error))?;
+    check_inputs(&config.raw_source, linked).map_err(|problem| ConfigError::Invalid { origin, problem })?;
     Ok(layers)
+}
+
+/// Refuses the name of an input, or a section of one, that is not linked.
+fn check_inputs(RawSource { r#type, sections, .. }: &RawSource, linked: Linked) -> Result<(), String> {
+    let inputs: Vec<&str> = linked.inputs.iter().map(|input| input.name()).collect();
+    let types = [&["fs", "s3", "minio"], &inputs[..]].concat();
+    if !types.contains(&r#type.as_str()) {
+        return Err(format!("raw_source.type: unknown value `{type}`{}", suggestion(r#type, &types)));
+    }
+    let keys = [&["type", "dir", "s3"], &inputs[..]].concat();
+    let unknown = sections.keys().find(|key| !keys.contains(&key.as_str()));
+    unknown.map_or(Ok(()), |key| Err(format!("unknown key `raw_source.{key}`{}", suggestion(key, &keys))))
 }
 
 /// Finds a key that should be a section but is not. Serde would read a list as the section's fields in order, and an

@@ -6,6 +6,7 @@
 mod address;
 mod error;
 mod json;
+mod linked;
 mod load;
 mod look_alike;
 mod notify;
@@ -32,6 +33,7 @@ use serde_json::Value;
 pub(crate) use address::{Request, parse_gateway};
 pub use error::ConfigError;
 use error::refuse;
+pub use linked::{Input, Linked};
 pub use notify::{NotifySettings, SecretUrl};
 
 /// Largest growth that a gate setting may allow, as a share; anything above is taken for a percentage.
@@ -102,17 +104,28 @@ impl Default for Resources {
 }
 
 /// Source of the raw events.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RawSource {
-    /// Which of the other settings names the place.
-    pub r#type: RawType,
+    /// Where the raw events are: `fs`, the folder in `dir`; `s3` or `minio`, the bucket in `s3`; or the name of an input that
+    /// the binary is linked with.
+    pub r#type: String,
     /// Folder: a path or a URL.
     pub dir: Option<String>,
     /// Bucket and how to reach it. With an `s3://` URL in `dir`, only how to reach it.
     pub s3: S3Settings,
     /// Table of exposures.
     pub postgres: PostgresSource,
+    /// Sections of other inputs, which these check themselves. They are shown, so none holds a secret.
+    #[serde(flatten)]
+    pub sections: BTreeMap<String, Value>,
+}
+
+impl Default for RawSource {
+    fn default() -> Self {
+        let (s3, postgres) = (S3Settings::default(), PostgresSource::default());
+        Self { r#type: "fs".to_owned(), dir: None, s3, postgres, sections: BTreeMap::new() }
+    }
 }
 
 /// Store for the blobs.
@@ -125,28 +138,6 @@ pub struct ObjectStore {
     pub dir: Option<String>,
     /// Bucket and how to reach it. With an `s3://` URL in `dir`, only how to reach it.
     pub s3: S3Settings,
-}
-
-impl RawSource {
-    /// Whether the raw events are the rows of a table: without outcomes, and without files to look at.
-    pub fn is_table(&self) -> bool {
-        self.r#type == RawType::Postgres
-    }
-}
-
-/// Kinds of sources for raw events.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RawType {
-    /// The folder in `dir`.
-    #[default]
-    Fs,
-    /// The bucket in `s3`.
-    S3,
-    /// Same as `S3`.
-    Minio,
-    /// The table in `postgres`.
-    Postgres,
 }
 
 /// Kinds of stores for blobs.
@@ -320,7 +311,7 @@ impl Config {
     /// Where raw events are, if in a bucket.
     pub(crate) fn raw_bucket(&self) -> Bucket<'_> {
         let RawSource { r#type, dir, s3, .. } = &self.raw_source;
-        Bucket { is_named: matches!(r#type, RawType::S3 | RawType::Minio), dir: dir.as_deref(), s3 }
+        Bucket { is_named: matches!(r#type.as_str(), "s3" | "minio"), dir: dir.as_deref(), s3 }
     }
 
     /// Where blobs are, if in a bucket.
@@ -330,7 +321,7 @@ impl Config {
     }
 
     /// DSN for reading exposures, and the setting it comes from.
-    pub(crate) fn raw_dsn(&self) -> Result<(&'static str, &Secret), ConfigError> {
+    pub fn raw_dsn(&self) -> Result<(&'static str, &Secret), ConfigError> {
         match (&self.raw_source.postgres.dsn, &self.db.dsn) {
             (Some(dsn), _) => Ok(("raw_source.postgres.dsn", dsn)),
             (None, Some(dsn)) => Ok(("db.dsn", dsn)),
@@ -342,7 +333,7 @@ impl Config {
     }
 
     /// Timeouts for connections and statements of `db`.
-    pub(crate) fn database_timeouts(&self) -> database::DatabaseTimeouts {
+    pub fn database_timeouts(&self) -> database::DatabaseTimeouts {
         let seconds = |seconds: u32| Duration::from_secs(seconds.into());
         database::DatabaseTimeouts {
             connect: seconds(self.storage.retry_timeout_s),
@@ -418,12 +409,6 @@ impl Config {
     /// Opener for folders and buckets, with the credentials and timeouts of this configuration.
     pub fn roots(&self) -> Roots {
         Roots::new(vec![self.raw_source.s3.clone(), self.object_store.s3.clone()], self.storage)
-    }
-
-    /// Like [`Self::roots`], with the shorter timeout for operators' commands.
-    pub(crate) fn operator_roots(&self) -> Roots {
-        let patience = self.storage.for_operator();
-        Roots::new(vec![self.raw_source.s3.clone(), self.object_store.s3.clone()], patience)
     }
 
     fn check(&self) -> Result<(), ConfigError> {

@@ -1,6 +1,6 @@
 //! `db init`: creates the tables for a pilot.
 
-use recsys_core::database::{Driver, Mode, TableName, TableNames, TableState};
+use recsys_core::database::{Mode, TableName, TableNames, TableState};
 use serde::Serialize;
 
 use super::table;
@@ -8,6 +8,7 @@ use crate::config::{Config, ConfigError};
 use crate::pipeline::database::connect;
 use crate::shell::cli::{CommonArgs, EXIT_CODES, Flags};
 use crate::shell::output::Output;
+use crate::watch::metrics::Run;
 
 /// The commands of `recsys-pipelines db`.
 #[derive(Debug, Clone, clap::Subcommand)]
@@ -47,9 +48,9 @@ struct TableReport {
     state: TableState,
 }
 
-pub(crate) fn db(DbCommand::Init { dry_run, common }: &DbCommand, driver: &dyn Driver) -> anyhow::Result<()> {
+pub(crate) fn db(DbCommand::Init { dry_run, common }: &DbCommand, run: &Run) -> anyhow::Result<()> {
     let dry_run = *dry_run;
-    let mut config = Config::load(common.config.as_deref())?;
+    let mut config = Config::load(common.config.as_deref(), run.linked)?;
     config.storage = config.storage.for_operator();
     let dsn = config.db.dsn.as_ref().ok_or(ConfigError::DsnMissing)?;
     let source = &config.raw_source.postgres;
@@ -57,8 +58,7 @@ pub(crate) fn db(DbCommand::Init { dry_run, common }: &DbCommand, driver: &dyn D
     let names =
         TableNames { exposures: is_here.then(|| source.exposure_table.clone()), ..TableNames::default() };
     let mode = if dry_run { Mode::DryRun } else { Mode::Write };
-    let states =
-        connect(&config, driver, ("db.dsn", dsn), config.db.row_security)?.init_tables(&names, mode)?;
+    let states = connect(&config, run.linked, dsn)?.init_tables(&names, mode)?;
     let tables = states.into_iter().map(|(table, state)| TableReport { table, state });
     let document = Initialised { dry_run, tables: tables.collect() };
     let output = Output::new(common.json);

@@ -21,6 +21,7 @@ use super::Operator;
 use crate::shell::cli::{CommonArgs, ScopeArgs, flags};
 use crate::shell::error::JobError;
 use crate::shell::output::Output;
+use crate::watch::metrics::Run;
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DiffJob {
@@ -108,11 +109,11 @@ impl NamedManifest<'_> {
     }
 }
 
-pub(crate) fn diff(flags: &DiffJob) -> anyhow::Result<()> {
-    let operator = Operator::new(&flags.common)?;
+pub(crate) fn diff(flags: &DiffJob, run: &Run) -> anyhow::Result<()> {
+    let operator = Operator::new(run, flags.common.config.as_deref())?;
     let scope = flags.scope.scope();
     if let Some(file) = &flags.against {
-        let other = Operator::of(Some(file))?;
+        let other = Operator::new(run, Some(file))?;
         let (own, others) = (operator.config.registry_dir(), other.config.registry_dir());
         if own == others {
             return Err(JobError::Usage(format!(

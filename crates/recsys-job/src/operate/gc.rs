@@ -18,6 +18,7 @@ use crate::shell::cli::{CommonArgs, ScopeFilter, flags, parse_age, parse_count};
 use crate::shell::clock;
 use crate::shell::error::JobError;
 use crate::shell::output::Output;
+use crate::watch::metrics::Run;
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct GcJob {
@@ -105,7 +106,7 @@ impl Serialize for GarbageList<'_> {
     }
 }
 
-pub(crate) fn gc(flags: &GcJob) -> anyhow::Result<()> {
+pub(crate) fn gc(flags: &GcJob, run: &Run) -> anyhow::Result<()> {
     let blobs =
         "--older-than must be at least 1h: a publish that is running has blobs that nothing names yet";
     let claims = "--release-claims must be at least 1h: a collection that is running has claims, too";
@@ -114,7 +115,7 @@ pub(crate) fn gc(flags: &GcJob) -> anyhow::Result<()> {
             return Err(JobError::Usage(line.to_owned()).into());
         }
     }
-    let operator = Operator::new(&flags.common)?;
+    let operator = Operator::new(run, flags.common.config.as_deref())?;
     let now = operator.clock.now();
     let since = now.checked_sub(flags.older_than).unwrap_or(Timestamp::MIN);
     let (registry, objects) = (&*operator.published.registry, &*operator.published.objects);

@@ -16,6 +16,7 @@ use serde::Serialize;
 use super::{Operator, table};
 use crate::shell::cli::{CommonArgs, ScopeArgs, flags, parse_count};
 use crate::shell::output::Output;
+use crate::watch::metrics::Run;
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct HistoryJob {
@@ -58,8 +59,8 @@ struct EntryReport {
     windows: BTreeMap<Kind, Window>,
 }
 
-pub(crate) fn history(flags: &HistoryJob) -> anyhow::Result<()> {
-    let operator = Operator::new(&flags.common)?;
+pub(crate) fn history(flags: &HistoryJob, run: &Run) -> anyhow::Result<()> {
+    let operator = Operator::new(run, flags.common.config.as_deref())?;
     let scope = flags.scope.scope();
     let (chain, lost) = match operator.history(&scope, flags.limit.get()) {
         Err(lost) if matches!(lost.downcast_ref(), Some(RegistryError::Lost { .. })) => {

@@ -30,10 +30,11 @@ use self::table::{scope_table, table};
 use crate::config::Config;
 use crate::pipeline::context::PublishedStores;
 use crate::pipeline::known_scopes::there_is;
-use crate::shell::cli::{CommonArgs, ScopeFilter};
+use crate::shell::cli::ScopeFilter;
 use crate::shell::clock::Clock;
 use crate::shell::error::{JobError, class, one_line};
 use crate::shell::output::Output;
+use crate::watch::metrics::Run;
 
 /// Shared state of the operator's commands.
 #[derive(Debug)]
@@ -44,14 +45,10 @@ struct Operator {
 }
 
 impl Operator {
-    fn new(common: &CommonArgs) -> anyhow::Result<Self> {
-        Self::of(common.config.as_deref())
-    }
-
-    /// Loads another config file.
-    fn of(config: Option<&Path>) -> anyhow::Result<Self> {
-        let config = Config::load(config)?;
-        let published = PublishedStores::open(&config, &config.operator_roots())?;
+    fn new(run: &Run, config: Option<&Path>) -> anyhow::Result<Self> {
+        let mut config = Config::load(config, run.linked)?;
+        config.storage = config.storage.for_operator();
+        let published = PublishedStores::open(&config, &config.roots())?;
         Ok(Self { config, clock: Clock::from_env()?, published })
     }
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::Operator;
 use crate::shell::cli::{CommonArgs, ScopeArgs, flags};
 use crate::shell::output::Output;
+use crate::watch::metrics::Run;
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ReleaseJob {
@@ -33,8 +34,8 @@ struct Release<'a> {
     holds: Holds,
 }
 
-pub(crate) fn release(flags: &ReleaseJob) -> anyhow::Result<()> {
-    let operator = Operator::new(&flags.common)?;
+pub(crate) fn release(flags: &ReleaseJob, run: &Run) -> anyhow::Result<()> {
+    let operator = Operator::new(run, flags.common.config.as_deref())?;
     let (registry, scope) = (operator.registry(), flags.scope.scope());
     let kinds = flags.kind.as_ref().map_or(Kind::ALL, std::slice::from_ref);
     let released = registry.release(&scope, kinds)?;

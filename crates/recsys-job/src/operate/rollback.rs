@@ -82,7 +82,7 @@ struct Move<'a> {
 }
 
 pub(crate) fn rollback(flags: &RollbackJob, run: &Run) -> anyhow::Result<()> {
-    let operator = Operator::new(&flags.common)?;
+    let operator = Operator::new(run, flags.common.config.as_deref())?;
     let (registry, scope) = (operator.registry(), flags.scope.scope());
     let registry = if flags.correct_time { Registry::new(&*operator.published.registry) } else { registry };
     let meter = Meter::new(run, scope.clone());

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use recsys_core::artifact::Kind;
-use recsys_core::database::Driver;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::table;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Linked};
 use crate::pipeline::database;
 use crate::shell::cli::{CommonArgs, Flags};
 use crate::shell::output::Output;
+use crate::watch::metrics::Run;
 
 /// The commands of `recsys-pipelines config`.
 #[derive(Debug, Clone, clap::Subcommand)]
@@ -29,10 +29,10 @@ impl Flags for ConfigCommand {
     }
 }
 
-pub(crate) fn config(command: &ConfigCommand, driver: &dyn Driver) -> anyhow::Result<()> {
+pub(crate) fn config(command: &ConfigCommand, run: &Run) -> anyhow::Result<()> {
     match command {
-        ConfigCommand::Show(flags) => show(flags),
-        ConfigCommand::Check(flags) => check(flags, driver),
+        ConfigCommand::Show(flags) => show(flags, run.linked),
+        ConfigCommand::Check(flags) => check(flags, run.linked),
     }
 }
 
@@ -44,8 +44,8 @@ struct Setting {
 }
 
 /// `recsys-pipelines config show`.
-fn show(flags: &CommonArgs) -> anyhow::Result<()> {
-    let (config, layers) = Config::load_with_layers(flags.config.as_deref())?;
+fn show(flags: &CommonArgs, linked: Linked) -> anyhow::Result<()> {
+    let (config, layers) = Config::layered(flags.config.as_deref(), linked)?;
     // The empty path is the whole of it. By name, not by path: the name of a header may hold a dot.
     let set = layers.find_value("")?;
     let mut settings = BTreeMap::new();
@@ -64,9 +64,9 @@ fn show(flags: &CommonArgs) -> anyhow::Result<()> {
     output.end(&settings, Ok(()))
 }
 
-fn check(flags: &CommonArgs, driver: &dyn Driver) -> anyhow::Result<()> {
-    let config = Config::load(flags.config.as_deref())?;
-    database::check(&config, driver)?;
+fn check(flags: &CommonArgs, linked: Linked) -> anyhow::Result<()> {
+    let config = Config::load(flags.config.as_deref(), linked)?;
+    database::check(&config, linked)?;
     // Every environment variable that the request names must have a usable value.
     config.notify.request(("tenant", "surface"))?;
     if config.artifact_kinds.contains(&Kind::ContentSim) && config.catalog.path.is_none() {

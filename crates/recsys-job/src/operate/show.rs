@@ -15,6 +15,7 @@ use super::{Operator, table};
 use crate::shell::cli::{CommonArgs, ScopeArgs, flags, parse_count};
 use crate::shell::error::JobError;
 use crate::shell::output::Output;
+use crate::watch::metrics::Run;
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ShowJob {
@@ -139,9 +140,9 @@ fn no_item(item: &str) -> String {
     format!("item {item:?}")
 }
 
-pub(crate) fn show(flags: &ShowJob) -> anyhow::Result<()> {
+pub(crate) fn show(flags: &ShowJob, run: &Run) -> anyhow::Result<()> {
     check(flags)?;
-    let operator = Operator::new(&flags.common)?;
+    let operator = Operator::new(run, flags.common.config.as_deref())?;
     let scope = flags.scope.scope();
     let manifest = operator.manifest(&scope)?;
     let uri = manifest.current.get(&flags.kind).ok_or_else(|| {

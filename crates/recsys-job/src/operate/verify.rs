@@ -12,6 +12,7 @@ use super::{Failure, Failures, Operator, scope_table};
 use crate::shell::cli::{CommonArgs, ScopeFilter, flags};
 use crate::shell::error::{JobError, class, is_interruption, one_line};
 use crate::shell::output::Output;
+use crate::watch::metrics::Run;
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct VerifyJob {
@@ -42,8 +43,8 @@ struct VerifiedBlob {
     problem: Option<String>,
 }
 
-pub(crate) fn verify(flags: &VerifyJob) -> anyhow::Result<()> {
-    let operator = Operator::new(&flags.common)?;
+pub(crate) fn verify(flags: &VerifyJob, run: &Run) -> anyhow::Result<()> {
+    let operator = Operator::new(run, flags.common.config.as_deref())?;
     let mut named: Vec<(Scope, Kind, String)> = Vec::new();
     let mut failures = Failures::default();
     let scopes = operator.scopes(&flags.filter, [])?;

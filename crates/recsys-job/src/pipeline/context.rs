@@ -17,7 +17,7 @@ use recsys_core::staging::Staging;
 use recsys_core::storage::{Roots, Store, Unconditional};
 use recsys_core::table::SourceHashes;
 
-use crate::config::{Concurrency, Config, ConfigError};
+use crate::config::{Concurrency, Config, ConfigError, Input, Linked};
 use crate::shell::cli::{CommonArgs, DayArgs};
 use crate::shell::clock::Clock;
 use crate::shell::error::JobError;
@@ -28,7 +28,10 @@ use crate::watch::step::Meter;
 /// Everything a job works with.
 #[derive(Debug)]
 pub struct Context {
+    pub(crate) linked: Linked,
     pub(crate) config: Config,
+    /// Where the exposures are, if not in raw files.
+    pub(crate) input: Option<&'static dyn Input>,
     pub(crate) scope: Scope,
     pub(crate) meter: Meter,
     /// The memory that events and counts may take.
@@ -108,11 +111,13 @@ impl Context {
         // Every other job has a flag that is required.
         let no_scope = || JobError::Usage("give --surface or --namespace".to_owned());
         let scope = run.scope.clone().ok_or_else(no_scope)?;
-        let config = Config::load(common.config.as_deref())?;
+        let config = Config::load(common.config.as_deref(), run.linked)?;
         let meter = Meter::new(run, scope.clone());
         meter.update(|metrics| metrics.limits = Some(config.limits.clone()));
         let roots = config.roots();
         Ok(Self {
+            linked: run.linked,
+            input: run.linked.input(&config),
             scope,
             meter,
             clock: Clock::from_env()?,
@@ -171,6 +176,11 @@ impl Context {
             tracing::warn!(%day, "the day has not ended in UTC: what comes later is missing");
         }
         Ok(days.collect())
+    }
+
+    /// Whether outcomes are delivered with the exposures. Where not, nothing is said of those that are there already.
+    pub(crate) fn delivers_outcomes(&self) -> bool {
+        self.input.is_none()
     }
 
     pub(crate) fn raw_store(&self) -> anyhow::Result<Box<dyn Store>> {

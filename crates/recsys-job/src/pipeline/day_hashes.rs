@@ -38,8 +38,7 @@ impl DayHashes {
         day: Day,
         exposures: String,
     ) -> anyhow::Result<Self> {
-        let is_table = ctx.config.raw_source.is_table();
-        let outcomes = if is_table { None } else { canonical.of(Stream::Outcomes).hash(day)? };
+        let outcomes = if ctx.delivers_outcomes() { canonical.of(Stream::Outcomes).hash(day)? } else { None };
         Ok(Self { exposures, outcomes })
     }
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use recsys_core::canonical::{Changes, DayRows, EventReader, Gathered, PendingDay, ReadCounts};
-use recsys_core::database::{DatabaseError, Driver, ExposureQuery, MissingTenant};
+use recsys_core::database::DatabaseError;
 use recsys_core::domain::limit::Limit;
 use recsys_core::domain::stream::Stream;
-use recsys_core::domain::window::{Day, Window};
+use recsys_core::domain::window::Day;
 use recsys_core::gate::{Dropped, Refused};
 use recsys_core::input::event::Rules;
 use recsys_core::input::lines::{LineFile, LinesError};
@@ -17,10 +17,10 @@ use recsys_core::input::source::{EventSource as _, ExposureCounts};
 use recsys_core::storage::{Replaced, Store, StoreError};
 use serde::Serialize;
 
-use crate::config::{Config, PostgresSource};
+use crate::config::{Config, Input};
 use crate::pipeline::context::Context;
 use crate::pipeline::quarantine::{self, QuarantineReport, bad_line_writer, is_strict, quarantine};
-use crate::pipeline::{database, refused};
+use crate::pipeline::refused;
 use crate::shell::error::JobError;
 use crate::watch::progress::Progress;
 use crate::watch::step::{Report, Step, StepCounts};
@@ -255,15 +255,15 @@ pub(crate) struct Delivered {
 #[derive(Debug)]
 pub(crate) struct Sources<'a> {
     exposures: Ingest<'a>,
-    /// None for a table of exposures, which says nothing of the outcomes that were ingested before.
+    /// None where they do not come with the exposures.
     outcomes: Option<Ingest<'a>>,
 }
 
 impl<'a> Sources<'a> {
     /// Opens the raw events of `days`.
-    pub(crate) fn open(ctx: &'a Context, driver: &'a dyn Driver, days: &[Day]) -> anyhow::Result<Self> {
-        if ctx.config.raw_source.is_table() {
-            let exposures = Ingest { ctx, stream: Stream::Exposures, source: IngestSource::Table(driver) };
+    pub(crate) fn open(ctx: &'a Context, days: &[Day]) -> anyhow::Result<Self> {
+        if let Some(input) = ctx.input {
+            let exposures = Ingest { ctx, stream: Stream::Exposures, source: IngestSource::Linked(input) };
             return Ok(Self { exposures, outcomes: None });
         }
         let exposures = Ingest::open(ctx, Stream::Exposures, days)?;
@@ -283,17 +283,17 @@ impl<'a> Sources<'a> {
 struct Ingest<'a> {
     ctx: &'a Context,
     stream: Stream,
-    source: IngestSource<'a>,
+    source: IngestSource,
 }
 
 #[derive(Debug)]
-enum IngestSource<'a> {
+enum IngestSource {
     /// A flat file holds all days, so it is read once, when it is opened.
     Flat(Box<Flat>),
     /// Files by day are read as their day comes.
     Days(Box<dyn Store>),
-    /// So are the rows of a table.
-    Table(&'a dyn Driver),
+    /// So is an input that the binary is linked with.
+    Linked(&'static dyn Input),
 }
 
 #[derive(Debug)]
@@ -353,9 +353,9 @@ impl<'a> Ingest<'a> {
                     read(self.ctx, self.stream, &progress, files, (day, day), bad_lines)?;
                 (days.take(day)?, Some(source.for_day(day)), bad)
             }
-            IngestSource::Table(driver) => {
+            IngestSource::Linked(input) => {
                 // A row is not a line that a producer wrote: one that is malformed is an error in any case.
-                let (mut days, source) = read_table(self.ctx, *driver, day)?;
+                let (mut days, source) = read_input(self.ctx, *input, day)?;
                 (days.take(day)?, Some(source), None)
             }
         };
@@ -421,14 +421,10 @@ fn rules(ctx: &Context) -> Rules<'_> {
     Rules { scope: &ctx.scope, max_id_bytes: ctx.config.limits.max_id_bytes }
 }
 
-fn read_table(ctx: &Context, driver: &dyn Driver, day: Day) -> anyhow::Result<(Gathered, SourceReport)> {
-    let PostgresSource { tenant_table, exposure_table, row_security, .. } = &ctx.config.raw_source.postgres;
-    let mut database = database::connect(&ctx.config, driver, ctx.config.raw_dsn()?, *row_security)?;
-    let tenant = database.tenant(tenant_table, &ctx.scope.tenant, MissingTenant::Refuse)?;
-    let window = Window::ending_with(day, 1)?;
-    let query = ExposureQuery { table: exposure_table, tenant: &tenant, scope: &ctx.scope, window };
+fn read_input(ctx: &Context, input: &dyn Input, day: Day) -> anyhow::Result<(Gathered, SourceReport)> {
+    let source = input.open(&ctx.config, &ctx.scope, day)?;
     let progress = Progress::begin();
-    let mut source = progress.count_events(database.exposures(query)?);
+    let mut source = progress.count_events(source);
     let reader = EventReader { rules: rules(ctx), ..EventReader::new(&ctx.scope, &ctx.budget) };
     let gathered = reader.gather_from(&mut source, day, day);
     let (days, counts) = gathered.map_err(|error| match error {
@@ -438,6 +434,6 @@ fn read_table(ctx: &Context, driver: &dyn Driver, day: Day) -> anyhow::Result<(G
             .map_or_else(|source| StoreError { action, target, source }.into(), anyhow::Error::from),
         error => error.into(),
     })?;
-    let files = vec![source.name().to_owned()];
-    Ok((days, SourceReport { table: source.rows(), ..SourceReport::new(files, counts) }))
+    let report = SourceReport::new(vec![source.name().to_owned()], counts).for_day(day);
+    Ok((days, SourceReport { table: source.rows(), ..report }))
 }

@@ -42,7 +42,7 @@ pub(crate) fn others(ctx: &Context) -> String {
 
 /// None where they cannot be listed.
 fn find(ctx: &Context) -> Option<BTreeSet<String>> {
-    if ctx.config.raw_source.is_table() {
+    if ctx.input.is_some() {
         return None;
     }
     let store = ctx.raw_store().ok()?;

@@ -63,13 +63,13 @@ pub(crate) fn mark_not_taken(ctx: &Context, day: Day, error: &anyhow::Error) {
     }
 }
 
-/// Puts a day in place that was kept apart, with its outcomes: it has none where none were kept apart with it. A table says
-/// nothing of outcomes, so those that are in place stay.
+/// Puts a day in place that was kept apart, with its outcomes: it has none where none were kept apart with it. Where they do
+/// not come with the exposures, those that are in place stay.
 pub(crate) fn restore(ctx: &Context, rows: &DayRows) -> anyhow::Result<()> {
     let (day, canonical) = (rows.day, ctx.canonical());
     match canonical.refused().of(Stream::Outcomes).load(day, &ctx.budget)? {
         Some((outcomes, _)) => drop(canonical.write(&outcomes)?.commit()?),
-        None if ctx.config.raw_source.is_table() => {}
+        None if !ctx.delivers_outcomes() => {}
         None => drop(canonical.of(Stream::Outcomes).remove(day)?),
     }
     canonical.write(rows)?.commit()?;

@@ -1,7 +1,6 @@
 //! `recsys-pipelines run`: every stage, day by day, each day published before the next one begins.
 
 use recsys_core::artifact::{BuiltFrom, Kind};
-use recsys_core::database::Driver;
 use recsys_core::domain::limit::Limit;
 use recsys_core::domain::stream::Stream;
 use recsys_core::domain::window::{Day, Window};
@@ -26,7 +25,7 @@ use crate::watch::metrics::Run;
 use crate::watch::step::Step;
 
 /// `recsys-pipelines run`.
-pub(crate) fn run(flags: &RunJob, run: &Run, driver: &dyn Driver) -> anyhow::Result<()> {
+pub(crate) fn run(flags: &RunJob, run: &Run) -> anyhow::Result<()> {
     let ctx = Context::for_publishing(run, &flags.common)?;
     let summary = Summary::new(&ctx, flags.common.json);
     // A checkpoint that cannot be read stops the run before it has done anything.
@@ -43,14 +42,14 @@ pub(crate) fn run(flags: &RunJob, run: &Run, driver: &dyn Driver) -> anyhow::Res
     let catalog = if from_catalog { ctx.catalog(None, None)? } else { Catalog::default() };
     let plan = Plan { kinds, args: &flags.artifacts, catalog: &catalog };
     let signal_kinds: Vec<Kind> = signals::KINDS.into_iter().filter(|kind| kinds.contains(kind)).collect();
-    let target = DatabaseTarget::configured(&ctx, driver).filter(|_| !signal_kinds.is_empty());
+    let target = DatabaseTarget::configured(&ctx).filter(|_| !signal_kinds.is_empty());
     if let Some(target) = &target {
         // Before any work: a wrong password is found out at once.
         target.check()?;
         warn_of_segment(&flags.artifacts);
     }
     ctx.published.check_disks()?;
-    let mut sources = Sources::open(&ctx, driver, &days)?;
+    let mut sources = Sources::open(&ctx, &days)?;
     let mut cache = WindowCache::default();
     // The days before one that fails are published, whatever becomes of it.
     summary.each_day(days, |day, summary| {
@@ -135,13 +134,12 @@ fn run_days(ctx: &Context, flags: &RunJob, checkpoint: Option<Day>) -> anyhow::R
 }
 
 /// The days up to the checkpoint that are done again, because events may have arrived since: those that have
-/// canonical data, and those whose file has come since. We cannot tell whether late rows arrived in a table, so a day
-/// without any is done again where it may stay empty.
+/// canonical data, and those whose file has come since. What is no raw file cannot be looked at, so a day without any
+/// is done again where it may stay empty.
 fn late_days(ctx: &Context, count: u32, last: Day, end: Day) -> anyhow::Result<Vec<Day>> {
-    let Config { limits, validation, raw_source, .. } = &ctx.config;
+    let Config { limits, validation, .. } = &ctx.config;
     limits.check(Limit::DaysBackfill, count as usize)?;
-    let is_table = raw_source.is_table();
-    let store = if is_table { None } else { Some(ctx.raw_store()?) };
+    let store = if ctx.input.is_some() { None } else { Some(ctx.raw_store()?) };
     let has_raw = |day: Day| -> anyhow::Result<bool> {
         let Some(store) = &store else {
             return Ok(validation.min_events == 0 && ctx.reports().read(day)?.is_some());

@@ -43,7 +43,7 @@ pub(crate) fn end(run: &Run, common: &CommonArgs, failure: Option<(&anyhow::Erro
     if failure.is_some_and(|(error, _)| !is_worth_noting(error)) {
         return;
     }
-    let Ok(config) = Config::load(common.config.as_deref()) else { return };
+    let Ok(config) = Config::load(common.config.as_deref(), run.linked) else { return };
     let Ok(store) = config.roots().open(&config.checkpoint_dir()) else { return };
     let noted = match failure {
         None => remove_healed(&*store, scope, &run.binary),

@@ -4,12 +4,12 @@ use std::io;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use recsys_core::database::{DatabaseTimeouts, ExposureQuery, TableName, TenantId};
+use recsys_core::database::{DatabaseTimeouts, TableName, TenantId};
 use recsys_core::domain::class::Class;
 use recsys_core::domain::window::Window;
 use recsys_core::input::event::UncheckedExposure;
 use recsys_core::input::source::{EventBatch, EventSource, ExposureCounts};
-use recsys_postgres::PostgresError;
+use recsys_postgres::{ExposureQuery, PostgresError};
 use recsys_testkit::postgres::Database;
 use recsys_testkit::process::wait_until;
 use recsys_testkit::scope::scope;

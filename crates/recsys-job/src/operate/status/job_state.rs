@@ -30,7 +30,7 @@ pub(super) struct JobState {
 impl JobState {
     /// Only opens the stores. They are read later, so that nothing else is asked if the registry does not answer.
     pub(super) fn open(operator: &Operator) -> Self {
-        let (config, roots) = (&operator.config, operator.config.operator_roots());
+        let (config, roots) = (&operator.config, operator.config.roots());
         let checkpoints = roots.open(&config.checkpoint_dir()).ok();
         let canonical = roots.open(&config.canonical_dir()).ok();
         let warned = [Once::new(), Once::new()];

@@ -56,7 +56,7 @@ struct Status {
 }
 
 pub(crate) fn status(flags: &StatusJob, run: &Run) -> anyhow::Result<()> {
-    let operator = Operator::new(&flags.common)?;
+    let operator = Operator::new(run, flags.common.config.as_deref())?;
     let limits = flags.limits;
     let is_named = flags.filter.scope().is_some();
     let job_state = JobState::open(&operator);

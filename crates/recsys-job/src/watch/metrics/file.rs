@@ -72,11 +72,12 @@ fn kept(run: &Run, before: &str, sample: Sample) -> prometheus::Result<Option<Sa
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Linked;
     use recsys_core::domain::id::Scope;
 
     fn run(tenant: &str) -> Run {
         let scope = Scope { tenant: tenant.parse().unwrap(), surface: "home".parse().unwrap() };
-        Run::begin("job_x", None, Some(scope))
+        Run::begin(Linked::default(), "job_x", None, Some(scope))
     }
 
     #[test]

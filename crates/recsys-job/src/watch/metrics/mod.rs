@@ -17,13 +17,13 @@ pub use samples::METRICS;
 
 pub(crate) use run_metrics::{MetricsByScope, ScopeMetrics};
 
-use crate::config::{Config, MetricsSettings};
+use crate::config::{Config, Linked, MetricsSettings};
 use crate::shell::cli::CommonArgs;
 use crate::shell::error::one_line;
 
 /// Writes and pushes the metrics of a process that is about to end. Failures are only warnings.
 pub(crate) fn end(run: &Run, common: &CommonArgs, outcome: &anyhow::Result<()>) {
-    let MetricsSettings { file, push } = destinations(common);
+    let MetricsSettings { file, push } = destinations(run.linked, common);
     if file.is_none() && push.is_none() {
         return;
     }
@@ -43,8 +43,8 @@ pub(crate) fn end(run: &Run, common: &CommonArgs, outcome: &anyhow::Result<()>) 
 }
 
 /// The destinations. If the configuration is invalid, flags and environment still count.
-fn destinations(common: &CommonArgs) -> MetricsSettings {
-    let config = Config::load(common.config.as_deref()).or_else(|_| Config::load(None));
+fn destinations(linked: Linked, common: &CommonArgs) -> MetricsSettings {
+    let config = Config::load(common.config.as_deref(), linked).or_else(|_| Config::load(None, linked));
     let settings = config.map(|config| config.metrics).unwrap_or_default();
     MetricsSettings {
         file: common.metrics_file.clone().or(settings.file),
@@ -79,11 +79,11 @@ mod tests {
     #[test]
     fn places_in_a_name_are_filled_once() {
         let scope = Scope { tenant: "{surface}".parse().unwrap(), surface: "home".parse().unwrap() };
-        let run = Run::begin("job_x", None, Some(scope));
+        let run = Run::begin(Linked::default(), "job_x", None, Some(scope));
         assert_eq!(
             file_name("{/{binary}.{tenant}.{surface}.{x}.prom", &run),
             "{/job_x.{surface}.home.{x}.prom"
         );
-        assert_eq!(file_name("{tenant}", &Run::begin("x", None, None)), "_all");
+        assert_eq!(file_name("{tenant}", &Run::begin(Linked::default(), "x", None, None)), "_all");
     }
 }

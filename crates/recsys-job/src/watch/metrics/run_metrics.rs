@@ -13,6 +13,7 @@ use recsys_core::domain::window::Window;
 use recsys_core::gate::{DayCounts, Past};
 
 use super::failure::{exceeded_limit, failed_gates};
+use crate::config::Linked;
 use crate::shell::clock;
 use crate::shell::error::{class, exit_code};
 
@@ -21,6 +22,7 @@ const VOLUME_RATIO: &str = "recsys_volume_ratio";
 /// Identity of a process, and the record of its work.
 #[derive(Debug)]
 pub struct Run {
+    pub(crate) linked: Linked,
     /// Name of the binary; for an operator's command, with the command.
     pub(crate) binary: String,
     /// The scope, if the process works on exactly one.
@@ -43,9 +45,10 @@ pub(crate) struct Ended {
 }
 
 impl Run {
-    pub(crate) fn begin(binary: &str, command: Option<&str>, scope: Option<Scope>) -> Self {
+    pub(crate) fn begin(linked: Linked, binary: &str, command: Option<&str>, scope: Option<Scope>) -> Self {
         let command = command.filter(|command| *command != "run");
         Self {
+            linked,
             binary: command.map_or_else(|| binary.to_owned(), |command| format!("{binary}-{command}")),
             scope,
             is_job: command.is_none(),
