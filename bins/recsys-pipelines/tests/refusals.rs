@@ -8,6 +8,10 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
+use recsys_core::domain::id::Scope;
+use recsys_core::domain::window::Day;
+use recsys_core::input::source::EventSource;
+use recsys_job::config::{Config, ConfigError, Input, Linked};
 use recsys_testkit::reader::read_published;
 use recsys_testkit::sandbox::{Finished, Sandbox};
 use recsys_testkit::scope::{MANIFEST, SCOPE};
@@ -205,6 +209,40 @@ fn configuration() {
     environment("RECSYS_PIPELINES__LIMITS____MAX", "1", &["RECSYS_PIPELINES__LIMITS____MAX", "missing"]);
     environment("SOURCE_DATE_EPOCH", "yesterday", &["SOURCE_DATE_EPOCH", "yesterday"]);
     environment("RUST_LOG", "=,=", &["RUST_LOG"]);
+}
+
+/// An input with a name, and nothing to read.
+#[derive(Debug)]
+struct Named(&'static str);
+
+impl Input for Named {
+    fn name(&self) -> &'static str {
+        self.0
+    }
+
+    fn check(&self, _: &Config) -> Result<(), ConfigError> {
+        Ok(())
+    }
+
+    fn open(&self, _: &Config, _: &Scope, _: Day) -> anyhow::Result<Box<dyn EventSource>> {
+        anyhow::bail!("there is nothing to read")
+    }
+}
+
+#[test]
+fn an_input_has_a_type_and_a_section_where_it_is_linked() {
+    let sandbox = Sandbox::new();
+    let source = json!({"type": "parquet", "parquet": {"item": "sku"}});
+    sandbox.write("config.json", json!({"raw_source": source}).to_string());
+    let load = |linked| Config::load(Some(&sandbox.join("config.json")), linked);
+    let config = load(Linked { database: None, inputs: &[&Named("csv"), &Named("parquet")] }).unwrap();
+    assert_eq!(config.raw_source.r#type, "parquet");
+    assert_eq!(config.raw_source.sections["parquet"]["item"], "sku");
+    let error = load(Linked { database: None, inputs: &[&Named("csv")] }).unwrap_err();
+    assert!(
+        error.to_string().contains("unknown value `parquet`; expected one of fs, s3, minio, csv"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub trait Input: fmt::Debug + Sync {
     /// Checks its settings, without asking a service.
     fn check(&self, config: &Config) -> Result<(), ConfigError>;
 
-    /// Begins to read a day. The reader leaves out what is of other days and scopes.
+    /// Begins to read a day. What is of other days, which is worth a warning, or of other scopes is left out by the caller.
     fn open(&self, config: &Config, scope: &Scope, day: Day) -> anyhow::Result<Box<dyn EventSource>>;
 }
 
