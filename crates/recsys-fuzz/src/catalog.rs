@@ -26,13 +26,17 @@ impl Read for Bytewise<'_> {
     }
 }
 
-/// All there is to a row. A price or date that cannot be read is the message that says so.
+/// All there is to a row. An availability, price or date that cannot be read is the message that says so.
 #[derive(Debug, PartialEq)]
 struct Row {
     line: u64,
     item_id: String,
     tags: Vec<String>,
     namespace: Option<String>,
+    title: Option<String>,
+    image_url: Option<String>,
+    category: Option<String>,
+    available: Result<bool, String>,
     price: Result<Option<String>, String>,
     created_at: Result<Option<String>, String>,
 }
@@ -44,6 +48,7 @@ fn rows_of(format: CatalogFormat, reader: impl Read) -> (Vec<Row>, Option<String
         while let Some(row) = rows.next_row()? {
             seen.push(Row {
                 line: row.line,
+                available: row.available().map_err(|error| error.to_string()),
                 price: row.price().map_err(|error| error.to_string()),
                 created_at: row
                     .created_at()
@@ -52,6 +57,9 @@ fn rows_of(format: CatalogFormat, reader: impl Read) -> (Vec<Row>, Option<String
                 item_id: row.item_id.into_owned(),
                 tags: row.tags,
                 namespace: row.namespace.map(Cow::into_owned),
+                title: row.title.map(Cow::into_owned),
+                image_url: row.image_url.map(Cow::into_owned),
+                category: row.category.map(Cow::into_owned),
             });
         }
         Ok(())
@@ -84,17 +92,22 @@ fn again(rows: Vec<Row>) {
     let mut text = Vec::new();
     let expected = (1..).zip(rows).map(|(line, row)| {
         // What could not be read is not there any more.
+        let available = row.available.unwrap_or(true);
         let (price, created_at) = (row.price.ok().flatten(), row.created_at.ok().flatten());
         let written = json!({
             "item_id": row.item_id,
             "tags": row.tags,
             "namespace": row.namespace,
+            "title": row.title,
+            "image_url": row.image_url,
+            "category": row.category,
+            "available": available,
             "price": price,
             "created_at": created_at,
         });
         text.extend_from_slice(written.to_string().as_bytes());
         text.push(b'\n');
-        Row { line, price: Ok(price), created_at: Ok(created_at), ..row }
+        Row { line, available: Ok(available), price: Ok(price), created_at: Ok(created_at), ..row }
     });
     let expected: Vec<Row> = expected.collect();
     assert_eq!(rows_of(CatalogFormat::Jsonl, text.as_slice()), (expected, None));

@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
+mod available;
 mod csv;
+mod filters;
 mod json;
 mod readers;
 mod rows;
+mod texts;
 
 use std::io::Read;
 

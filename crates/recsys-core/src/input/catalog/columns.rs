@@ -64,6 +64,7 @@ pub(super) fn is_similar(name: &str, column: &str) -> bool {
         // `contains` would also match words such as stage and percentage.
         "tags" => begins("tag"),
         "created_at" => name.contains("created"),
+        "available" => begins("avail"),
         other => name.contains(other),
     };
     shares_a_word || strsim::damerau_levenshtein(&name, column) <= 1
@@ -84,14 +85,22 @@ mod tests {
             ("tgas", "tags"),
             ("created", "created_at"),
             ("create_at", "created_at"),
+            ("is_available", "available"),
+            ("Availability", "available"),
+            ("availible", "available"),
             ("surface_id", "surface"),
             ("namespaces", "namespace"),
         ] {
             assert!(is_similar(name, column), "{name} for {column}");
         }
-        for (name, column) in
-            [("title", "tags"), ("cost", "price"), ("brand", "created_at"), ("stage", "tags")]
-        {
+        for (name, column) in [
+            ("title", "tags"),
+            ("cost", "price"),
+            ("brand", "created_at"),
+            ("stage", "tags"),
+            ("in_stock", "available"),
+            ("unavailable", "available"),
+        ] {
             assert!(!is_similar(name, column), "{name} for {column}");
         }
     }

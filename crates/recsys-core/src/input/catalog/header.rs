@@ -13,6 +13,10 @@ pub(super) struct Header {
     pub(super) item_id: usize,
     pub(super) tags: Option<usize>,
     pub(super) namespace: Option<usize>,
+    pub(super) available: Option<usize>,
+    pub(super) title: Option<usize>,
+    pub(super) image_url: Option<usize>,
+    pub(super) category: Option<usize>,
     /// An error if the column is ambiguous; only readers of prices see it.
     pub(super) price: Result<Option<usize>, String>,
     /// As `price`, for dates.
@@ -25,7 +29,16 @@ impl Header {
     /// The indexes of all columns with a meaning.
     pub(super) fn known(&self) -> impl Iterator<Item = usize> {
         let certain = |column: &Result<Option<usize>, String>| column.as_ref().ok().copied().flatten();
-        let others = [self.tags, self.namespace, certain(&self.price), certain(&self.created_at)];
+        let others = [
+            self.tags,
+            self.namespace,
+            self.available,
+            self.title,
+            self.image_url,
+            self.category,
+            certain(&self.price),
+            certain(&self.created_at),
+        ];
         [self.item_id].into_iter().chain(others.into_iter().flatten())
     }
 
@@ -33,7 +46,7 @@ impl Header {
     /// contract's order wins.
     ///
     /// # Errors
-    /// The item column is missing, or the column of items, tags or namespaces occurs twice.
+    /// The item column is missing, or a column other than price and date occurs twice.
     pub(super) fn new(name: &str, first: CsvRecord<'_>) -> Result<Self, CatalogError> {
         let names: Vec<String> = first.fields().map(|column| column.trim().to_owned()).collect();
         let columns: Vec<String> = names.iter().map(|column| column.to_lowercase()).collect();
@@ -44,6 +57,10 @@ impl Header {
             item_id: find(&columns, &ITEM_COLUMNS).map_err(twice)?.ok_or_else(no_item)?,
             tags: find(&columns, &["tags", "tag_list"]).map_err(twice)?,
             namespace: find(&columns, &["namespace", "surface"]).map_err(twice)?,
+            available: find(&columns, &["available"]).map_err(twice)?,
+            title: find(&columns, &["title"]).map_err(twice)?,
+            image_url: find(&columns, &["image_url"]).map_err(twice)?,
+            category: find(&columns, &["category"]).map_err(twice)?,
             price: find(&columns, &["price"]),
             created_at: find(&columns, &["created_at", "createdat"]),
             names,

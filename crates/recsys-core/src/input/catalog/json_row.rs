@@ -20,13 +20,40 @@ pub(super) struct JsonRow<'a> {
     pub(super) tags: Option<Vec<Text<'a>>>,
     #[serde(borrow)]
     pub(super) namespace: Option<Text<'a>>,
+    /// See [`available`].
+    #[serde(borrow)]
+    pub(super) available: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) title: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) image_url: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) category: Option<Text<'a>>,
 }
 
 json::object!(JsonRow<'a>);
 
-/// `price` is missing here: it may be a number or a string, and [`price`] checks it.
-const FIELDS: [(&str, Type); 4] =
-    [("item_id", Type::Text), ("tags", Type::Texts), ("namespace", Type::Text), ("created_at", Type::Text)];
+/// `price` and `available` are missing here: they may be of several types, and [`price`] and [`available`] check them.
+const FIELDS: [(&str, Type); 7] = [
+    ("item_id", Type::Text),
+    ("tags", Type::Texts),
+    ("namespace", Type::Text),
+    ("created_at", Type::Text),
+    ("title", Type::Text),
+    ("image_url", Type::Text),
+    ("category", Type::Text),
+];
+
+/// The availability as text: a boolean or a number as written, or the content of a string.
+pub(super) fn available(value: &RawValue) -> Result<Cow<'_, str>, String> {
+    match value.get().as_bytes().first() {
+        Some(b'"') => parse(value.get()).map(|Text(available)| available),
+        Some(b't' | b'f' | b'-' | b'0'..=b'9') => Ok(Cow::Borrowed(value.get())),
+        _ => {
+            Err("field `available` is neither true nor false, nor a string or number that says so".to_owned())
+        }
+    }
+}
 
 #[derive(Deserialize)]
 struct Price<'a> {

@@ -1,8 +1,9 @@
-//! The catalogue: items with tags, price and creation time, from CSV or JSON Lines.
+//! The catalogue: items with tags, availability, price, creation time and texts, from CSV or JSON Lines.
 //!
-//! [`CatalogRows`] reads row by row, in memory that does not grow with the file; [`Catalog`] holds what `content_sim`
-//! needs.
+//! [`CatalogRows`] reads row by row, in memory that does not grow with the file; [`Catalog`] holds what `content_sim` and
+//! the filters of models need.
 
+mod allowed;
 mod columns;
 mod csv_records;
 mod error;
@@ -10,6 +11,7 @@ mod header;
 mod json_lines;
 mod json_row;
 mod quotes;
+mod row;
 mod rows;
 
 use std::io::Read;
@@ -19,7 +21,8 @@ use serde::{Deserialize, Serialize};
 
 pub use columns::{AbsentColumn, Columns};
 pub use error::CatalogError;
-pub use rows::{CatalogRow, CatalogRows};
+pub use row::CatalogRow;
+pub use rows::CatalogRows;
 
 use crate::columnar::dictionary::Interner;
 use crate::columnar::spill::Budget;
@@ -65,6 +68,8 @@ pub struct CatalogItem {
     pub item_id: String,
     /// Trimmed, lower-cased, distinct, in order of first occurrence.
     pub tags: Vec<String>,
+    /// False only if the catalogue says so.
+    pub available: bool,
 }
 
 impl CatalogItem {
@@ -73,7 +78,9 @@ impl CatalogItem {
         // Allocator overhead of a short string.
         const OVERHEAD: usize = 16;
         let text = |text: &String| size_of::<String>() + text.len() + OVERHEAD;
-        2 * text(&self.item_id) + self.tags.iter().map(text).sum::<usize>() + OVERHEAD
+        // The availability, padded to the alignment of the others.
+        const AVAILABLE: usize = align_of::<CatalogItem>();
+        2 * text(&self.item_id) + self.tags.iter().map(text).sum::<usize>() + OVERHEAD + AVAILABLE
     }
 }
 
@@ -117,12 +124,15 @@ pub struct Catalog {
     pub foreign: u64,
     /// The missing tags column, if the file has none.
     pub without_tags: Option<AbsentColumn>,
+    /// The missing column of availability, if the file has none: every item counts as available.
+    pub without_available: Option<AbsentColumn>,
     /// SHA-256 of the file content.
     pub source_hash: String,
 }
 
 impl Catalog {
-    /// Reads the items of `surface`: rows whose namespace is empty or names the surface. Ignores prices and dates.
+    /// Reads the items of `surface`: rows whose namespace is empty or names the surface. Ignores prices and dates, and
+    /// does not keep the texts.
     pub fn read(
         name: &str,
         format: CatalogFormat,
@@ -147,7 +157,8 @@ impl Catalog {
             } else if row.is_for(surface.as_str()) {
                 row.check(limits)?;
                 first_lines.add(&row)?;
-                let item = CatalogItem { item_id: row.item_id.into_owned(), tags: row.tags };
+                let available = row.available()?;
+                let item = CatalogItem { item_id: row.item_id.into_owned(), tags: row.tags, available };
                 held.add(item.bytes())?;
                 catalog.items.push(item);
             } else {
@@ -157,6 +168,8 @@ impl Catalog {
         // An empty JSON Lines file does not show which columns it has.
         let says_nothing = format == CatalogFormat::Jsonl && catalog.rows == 0;
         catalog.without_tags = (!rows.has_tags() && !says_nothing).then(|| rows.absent("tags"));
+        catalog.without_available =
+            (!rows.has_available() && !says_nothing).then(|| rows.absent("available"));
         catalog.items.sort_unstable_by(|a, b| a.item_id.cmp(&b.item_id));
         catalog.source_hash = hash.finish();
         Ok(catalog)
