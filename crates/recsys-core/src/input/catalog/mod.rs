@@ -77,9 +77,9 @@ impl CatalogItem {
     fn bytes(&self) -> usize {
         // Allocator overhead of a short string.
         const OVERHEAD: usize = 16;
-        let text = |text: &String| size_of::<String>() + text.len() + OVERHEAD;
-        // The availability, padded to the alignment of the others.
+        // Padded to the alignment of the other fields.
         const AVAILABLE: usize = align_of::<CatalogItem>();
+        let text = |text: &String| size_of::<String>() + text.len() + OVERHEAD;
         2 * text(&self.item_id) + self.tags.iter().map(text).sum::<usize>() + OVERHEAD + AVAILABLE
     }
 }

@@ -27,7 +27,7 @@ pub struct CatalogRows<R> {
 }
 
 enum FormatReader<R> {
-    Csv { records: CsvRecords<WithoutBom<R>>, header: Header },
+    Csv { records: CsvRecords<WithoutBom<R>>, header: Box<Header> },
     Jsonl(JsonLines<WithoutBom<R>>),
 }
 
@@ -74,7 +74,7 @@ impl<R: Read> CatalogRows<R> {
             CatalogFormat::Csv => {
                 let mut records = CsvRecords::new(reader);
                 let empty = || no_item_column(name, "it is empty");
-                let header = Header::new(name, records.next(name)?.ok_or_else(empty)?)?;
+                let header = Box::new(Header::new(name, records.next(name)?.ok_or_else(empty)?)?);
                 let names = header.names.clone();
                 if let (None, Some(column)) = (header.namespace, similar_to_namespace(&names)) {
                     tracing::warn!(
