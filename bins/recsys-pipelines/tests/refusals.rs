@@ -246,6 +246,76 @@ fn an_input_has_a_type_and_a_section_where_it_is_linked() {
 }
 
 #[test]
+fn models() {
+    let shop = Shop::new();
+    shop.configure("/models", json!({"cooc": {"scorer": "bm25"}}));
+    shop.refuses(2, &["config.json", "models.cooc.scorer", "`bm25`", "count, cosine,", "session_ridge"]);
+    shop.configure("/models", json!({"implicit": {"scorer": "local_rigde"}}));
+    shop.refuses(2, &["models.implicit.scorer", "did you mean `local_ridge`?"]);
+    shop.configure("/models", json!({"cooc": {"scorer": "cosine", "delta": 2}}));
+    let rules = "models.cooc.delta is a setting of sequential_rules and session_ridge; the scorer is cosine";
+    shop.refuses(2, &["config.json", rules]);
+    shop.configure("/models", json!({"cooc": {"scorer": "cosine", "exclude_seen": false}}));
+    shop.refuses(2, &["models.cooc.exclude_seen is a setting of implicit"]);
+    shop.configure("/models", json!({"session_seq": {"max_neighbors": 20}}));
+    shop.refuses(2, &["models.session_seq.max_neighbors has no effect with the scorer count"]);
+    shop.configure("/models", json!({"implicit": {"scorer": "local_ridge", "dropout": 1}}));
+    shop.refuses(2, &["config.json", "models.implicit.dropout is 1", "below 1"]);
+    shop.configure("/models", json!({"implicit": {"scorer": "cosine", "basis": {"events": []}}}));
+    shop.refuses(2, &["models.implicit.basis.events is empty", "exposure, click and conversion"]);
+    shop.configure("/models", json!({"implicit": {"scorer": "cosine", "basis": {"events": ["view"]}}}));
+    shop.refuses(2, &["models.implicit.basis.events", "`view`"]);
+    shop.configure("/models", json!({"content_sim": {"scorer": "cosine"}}));
+    shop.refuses(2, &["unknown key `models.content_sim`"]);
+    let mut config = shop.config.clone();
+    config["models"] = json!({"implicit": {"scorer": "cosine", "filters": {"available_only": true}}});
+    config["catalog"] = json!({});
+    config["artifact_kinds"] = json!(["implicit"]);
+    shop.sandbox.write("config.json", config.to_string());
+    shop.refuses(2, &["config.json", "models.implicit.filters", "catalog.path is missing"]);
+}
+
+/// Settings of models from the environment: text, numbers and lists.
+#[test]
+fn models_from_the_environment() {
+    let shop = Shop::new();
+    let with = |variables: &[(&str, &str)], line: &str| -> Finished {
+        let mut command = shop.sandbox.command("recsys-pipelines");
+        for (name, value) in variables {
+            command.env(format!("RECSYS_PIPELINES__MODELS__IMPLICIT__{name}"), value);
+        }
+        command.args(line.split_whitespace()).output().unwrap().into()
+    };
+    let good = [
+        ("SCORER", "local_ridge"),
+        ("RIDGE", "50"),
+        ("BASIS__EVENTS", "[\"click\",\"conversion\"]"),
+        ("FILTERS__TAGS_NONE", "[\"18+\"]"),
+        ("EXCLUDE_SEEN", "false"),
+    ];
+    let shown = with(&good, "config show --json --config config.json");
+    let shown: Value = serde_json::from_str(&shown.stdout).unwrap();
+    let value = |setting: &str| &shown[format!("models.implicit.{setting}")]["value"];
+    assert_eq!(value("scorer"), "local_ridge");
+    assert_eq!(value("ridge"), 50.0);
+    assert_eq!(*value("basis.events"), json!(["click", "conversion"]));
+    assert_eq!(*value("filters.tags_none"), json!(["18+"]));
+    assert_eq!(*value("exclude_seen"), json!(false));
+    assert!(shown.get("models.implicit.shrink").is_none(), "a setting of another scorer");
+    let origin = &shown["models.implicit.ridge"]["origin"];
+    assert_eq!(origin, "environment variable RECSYS_PIPELINES__MODELS__IMPLICIT__RIDGE");
+    for (variable, value, part) in [
+        ("RIDGE", "0", "models.implicit.ridge is 0; it must be a number above 0"),
+        ("BASIS__EVENTS", "[]", "models.implicit.basis.events is empty"),
+        ("DELTA", "1", "models.implicit.delta is a setting of"),
+    ] {
+        let refused = with(&[("SCORER", "local_ridge"), (variable, value)], &format!("run {SCOPE} {DAY}"));
+        let origin = format!("environment variable RECSYS_PIPELINES__MODELS__IMPLICIT__{variable}: ");
+        shop.check(&refused, 2, &[&origin, part]);
+    }
+}
+
+#[test]
 fn configured_roots() {
     let shop = Shop::new();
     shop.configure("/registry_dir", json!(" "));

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::models::ModelKind;
+
 /// Passes the list of kinds to a macro: documentation, name, building module and shape of the rows.
 macro_rules! each_kind {
     ($with:ident) => {
@@ -45,6 +47,18 @@ macro_rules! kinds {
 }
 
 each_kind!(kinds);
+
+impl Kind {
+    /// The kind as a view of an item-to-item model; none for kinds that are not.
+    pub fn of_model(self) -> Option<ModelKind> {
+        match self {
+            Self::Cooc => Some(ModelKind::Cooc),
+            Self::Implicit => Some(ModelKind::Implicit),
+            Self::SessionSeq => Some(ModelKind::SessionSeq),
+            Self::Popularity | Self::ContentSim => None,
+        }
+    }
+}
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

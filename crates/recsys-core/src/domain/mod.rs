@@ -1,4 +1,4 @@
-//! Domain types: tenant, surface, segment, day, window, stream, share, limit, weight, filter.
+//! Domain types: tenant, surface, segment, day, window, stream, share, limit, weight, model, filter.
 //!
 //! A value that exists is valid: text is checked where it is parsed. Nothing here does I/O or knows how data is stored.
 
@@ -6,6 +6,7 @@ pub mod class;
 pub mod filters;
 pub mod id;
 pub mod limit;
+pub mod models;
 pub mod share;
 pub mod stream;
 pub mod weights;

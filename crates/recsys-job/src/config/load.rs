@@ -14,7 +14,7 @@ use recsys_core::storage::{LocalStore, Store};
 use super::error::{ConfigError, ENV_PREFIX};
 use super::json::Json;
 use super::yaml::Yaml;
-use super::{Config, Linked, RawSource, look_alike};
+use super::{Config, look_alike, models};
 
 impl Config {
     /// Reads the file, if one is given, and the environment.
@@ -39,6 +39,7 @@ impl Config {
         layers = with_environment(layers, linked)?;
         let config: Self = layers.extract().map_err(|error| invalid(&error))?;
         config.check()?;
+        models::check(&config, &layers)?;
         Ok((config, layers))
     }
 }

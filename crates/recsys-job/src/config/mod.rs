@@ -9,6 +9,7 @@ mod json;
 mod linked;
 mod load;
 mod look_alike;
+mod models;
 mod notify;
 mod template;
 mod yaml;
@@ -22,6 +23,7 @@ use recsys_core::artifact::Kind;
 use recsys_core::columnar::spill::Budget;
 use recsys_core::database::{self, RowSecurity, TableName};
 use recsys_core::domain::limit::Limits;
+use recsys_core::domain::models::Models;
 use recsys_core::domain::weights::Weights;
 use recsys_core::gate::Validation;
 use recsys_core::input::catalog::CatalogFormat;
@@ -40,7 +42,7 @@ pub use notify::{NotifySettings, SecretUrl};
 const MOST_GROWTH: f64 = 10.0;
 
 /// All settings. A `*_dir` is a URL, or a path relative to the working directory.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Parent of every folder below that is not set; `.out` by default.
@@ -71,7 +73,9 @@ pub struct Config {
     pub window_days: BTreeMap<Kind, NonZeroU32>,
     /// Weights of the event types in `popularity` and `implicit`.
     pub weights: Weights,
-    /// Catalogue that `content_sim` is built from.
+    /// What `cooc`, `implicit` and `session_seq` are made of; by default each is its baseline.
+    pub models: Models,
+    /// Catalogue that `content_sim` is built from, and that filters of models look at.
     pub catalog: CatalogSettings,
     /// Database that signals and the catalogue are written to.
     pub db: DbSettings,
@@ -292,6 +296,7 @@ impl Default for Config {
             artifact_kinds: vec![Kind::Popularity, Kind::Cooc],
             window_days: BTreeMap::new(),
             weights: Weights::default(),
+            models: Models::default(),
             catalog: CatalogSettings::default(),
             db: DbSettings::default(),
             validation: Validation::default(),

@@ -49,7 +49,7 @@ fn show(flags: &CommonArgs, linked: Linked) -> anyhow::Result<()> {
     // The empty path is the whole of it. By name, not by path: the name of a header may hold a dot.
     let set = layers.find_value("")?;
     let mut settings = BTreeMap::new();
-    for (path, value) in config.settings() {
+    for (path, value) in config.settings().into_iter().filter(|(path, _)| config.has_effect(path)) {
         let set = path.iter().try_fold(&set, |section, name| section.as_dict()?.get(name));
         let layer = set.and_then(|set| layers.get_metadata(set.tag()));
         let origin = layer.map_or("default", |layer| &layer.name).to_owned();

@@ -220,7 +220,7 @@ impl Context {
 
     /// The canonical data that a kind is built from.
     pub(crate) fn streams(&self, kind: Kind) -> &'static [Stream] {
-        if kind.weighs() && self.config.weights.count_outcomes() {
+        if self.config.counts_outcomes(kind) {
             &[Stream::Exposures, Stream::Outcomes]
         } else {
             &[Stream::Exposures]
