@@ -11,6 +11,7 @@ use recsys_core::columnar::spill::BudgetExceeded;
 use recsys_core::database::{CatalogWriteError, DatabaseError};
 use recsys_core::domain::class::Class;
 use recsys_core::domain::limit::LimitExceeded;
+use recsys_core::domain::models::ModelError;
 use recsys_core::domain::weights::TooHeavy;
 use recsys_core::domain::window::{DayError, Window};
 use recsys_core::gate::Refused;
@@ -93,8 +94,8 @@ macro_rules! each_error {
         $with! {
             [CanonicalError, CatalogError, CatalogWriteError, GarbageError, BlobError, ClaimsError,
              LinesError, PublishError, RawError, RegistryError, RollbackError, StagingError, TableError]
-            [BudgetExceeded, ConfigError, DatabaseError, DayError, Held, JobError, LimitExceeded, LookupError, Refused, RootError,
-             Stopped, TooHeavy, TooManyInvalid, Unfit]
+            [BudgetExceeded, ConfigError, DatabaseError, DayError, Held, JobError, LimitExceeded, LookupError, ModelError, Refused,
+             RootError, Stopped, TooHeavy, TooManyInvalid, Unfit]
         }
     };
 }
@@ -162,6 +163,7 @@ mod tests {
         "DsnError",
         "ExceededBound",
         "LineError",
+        "ModelProblem",
         "NoFraction",
         "NoShare",
         "NotADocument",
