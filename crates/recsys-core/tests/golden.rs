@@ -31,7 +31,7 @@ fn build_all(case: &Case) {
         Err(_) => Catalog::default(),
     };
     for (kind, expected) in &case.versions {
-        let inputs = Inputs { events: &events, catalog: &catalog, budget: &budget };
+        let inputs = Inputs { events: &events, catalog: &catalog, budget: &budget, model: None };
         let (payload, _) = kind.build(&inputs, &case.limits).unwrap();
         let key = ArtifactKey {
             kind: *kind,

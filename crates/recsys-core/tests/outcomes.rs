@@ -299,7 +299,8 @@ fn best(counts: &Counts, most: usize, field: &str) -> Value {
 /// The content of the artifact of a kind.
 fn content(kind: Kind, table: &EventTable, limits: &Limits, budget: &Budget) -> Value {
     let catalog = Catalog::default();
-    let (payload, _) = kind.build(&Inputs { events: table, catalog: &catalog, budget }, limits).unwrap();
+    let (payload, _) =
+        kind.build(&Inputs { events: table, catalog: &catalog, budget, model: None }, limits).unwrap();
     payload.check(limits).unwrap();
     let window = Window::ending_with(day(DAYS[2]), 3).unwrap();
     let key = ArtifactKey { kind, scope: scope(), segment: None, window };

@@ -53,7 +53,7 @@ fn versions_within(days: &[DayRows], segment: Option<&str>, limits: &Limits, bud
     let segment = segment.map(|segment| Segment::new(segment).unwrap());
     let events = EventTable::new(&days, segment.as_ref(), limits).unwrap();
     let catalog = Catalog::default();
-    let inputs = Inputs { events: &events, catalog: &catalog, budget };
+    let inputs = Inputs { events: &events, catalog: &catalog, budget, model: None };
     let window = Window::ending_with(day(DAYS[2]), 3).unwrap();
     let version = |kind: Kind| {
         let (payload, _) = kind.build(&inputs, limits).unwrap();
@@ -428,7 +428,7 @@ fn an_event_that_is_a_list_is_refused() {
 /// Consumers parse by the schema, so a blob that only this crate can read must not pass its check.
 #[test]
 fn a_document_with_lists_in_place_of_objects_is_refused() {
-    let payload = Payload::Popularity(vec![ItemCount { item_id: "A".into(), count: 3 }]);
+    let payload = Payload::Popularity(vec![ItemCount { item_id: "A".into(), count: 3, score: None }]);
     let window = Window::ending_with(day(DAYS[0]), 1).unwrap();
     let key = ArtifactKey { kind: Kind::Popularity, scope: scope(), segment: None, window };
     let encoded = Draft::new(&key, &payload).finish("2026-01-02T00:00:00Z", &sha256(b""));

@@ -29,7 +29,7 @@ fn key(segment: Option<&str>) -> ArtifactKey {
 
 /// An artifact with one item, built from `source` at `built_at`.
 fn artifact(item: &str, source: &str, built_at: &str) -> Encoded {
-    let items = vec![ItemCount { item_id: Cow::Borrowed(item), count: 1 }];
+    let items = vec![ItemCount { item_id: Cow::Borrowed(item), count: 1, score: None }];
     let payload = Payload::Popularity(items);
     Draft::new(&key(None), &payload).finish(built_at, &sha256(source.as_bytes()))
 }

@@ -3,7 +3,6 @@
 use recsys_core::artifact::{BuiltFrom, Kind};
 use recsys_core::database::{Mode, Obsolete};
 use recsys_core::domain::window::{Day, Window};
-use recsys_core::input::catalog::Catalog;
 use recsys_core::publish::Checked;
 use recsys_core::table::WindowCache;
 use recsys_core::threads::parallel::try_map;
@@ -62,7 +61,7 @@ pub fn validate_days(flags: &ValidateJob, run: &Run) -> anyhow::Result<()> {
 /// `job_popularity`, `job_cooc`, `job_implicit`, `job_session_seq`: canonical data → staged artifacts.
 pub fn build_kind(kind: Kind, flags: &BuildJob, run: &Run) -> anyhow::Result<()> {
     let (ctx, days) = begin(run, &flags.common, &flags.days)?;
-    let catalog = Catalog::default();
+    let catalog = ctx.catalog_of(&[kind])?;
     let plan = Plan { kinds: &[kind], args: &flags.artifacts, catalog: &catalog };
     build_and_stage(&ctx, &plan, days, flags.common.json)
 }

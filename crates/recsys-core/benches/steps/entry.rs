@@ -76,12 +76,14 @@ pub(crate) fn catalog(csv: &[u8]) -> Catalog {
 }
 
 pub(crate) fn build<'a>(kind: Kind, events: &'a EventTable, catalog: &'a Catalog) -> Payload<'a> {
-    kind.build(&Inputs { events, catalog, budget: &BUDGET }, &limits()).expect("within the limits").0
+    kind.build(&Inputs { events, catalog, budget: &BUDGET, model: None }, &limits())
+        .expect("within the limits")
+        .0
 }
 
 /// The document of a kind, as jobs make it.
 pub(crate) fn draft(kind: Kind, events: &EventTable, catalog: &Catalog) -> Draft {
-    let inputs = Inputs { events, catalog, budget: &BUDGET };
+    let inputs = Inputs { events, catalog, budget: &BUDGET, model: None };
     Draft::build(&key(kind), &inputs, &limits()).expect("within the limits").0
 }
 

@@ -204,7 +204,10 @@ mod tests {
     }
 
     fn counts<'a>(items: &[(&'a str, u64)]) -> Vec<ItemCount<'a>> {
-        items.iter().map(|(item, count)| ItemCount { item_id: (*item).into(), count: *count }).collect()
+        items
+            .iter()
+            .map(|(item, count)| ItemCount { item_id: (*item).into(), count: *count, score: None })
+            .collect()
     }
 
     fn users<'a>(users: &[(&'a str, &[(&'a str, f64)])]) -> Vec<UserItems<'a>> {

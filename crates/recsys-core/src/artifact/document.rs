@@ -307,7 +307,7 @@ mod tests {
     fn empty(kind: Kind) -> Encoded {
         let (events, catalog) = (EventTable::default(), Catalog::default());
         let budget = Budget::default();
-        let inputs = Inputs { events: &events, catalog: &catalog, budget: &budget };
+        let inputs = Inputs { events: &events, catalog: &catalog, budget: &budget, model: None };
         let (payload, _) = kind.build(&inputs, &Limits::default()).unwrap();
         Draft::new(&key(kind), &payload).finish("2026-01-02T00:00:00Z", &sha256(b""))
     }

@@ -31,7 +31,14 @@ impl FastRead<'_> for u64 {
 
 impl FastRead<'_> for f64 {
     fn read(text: &mut DocumentScanner<'_>) -> Option<Self> {
-        text.integer().map(Self::from)
+        let start = text.at;
+        let integer = text.integer()?;
+        if text.take(b".").is_none() {
+            return Some(Self::from(integer));
+        }
+        let digits = text.rest().iter().take_while(|byte| byte.is_ascii_digit()).count();
+        text.at += digits;
+        (digits > 0).then(|| text.text[start..text.at].parse().ok())?
     }
 }
 
@@ -115,7 +122,7 @@ mod tests {
         ];
         let number = prop_oneof![
             9 => (0..2_000_000_000u32).prop_map(|number| number.to_string()),
-            1 => select(&["01", "-1", "-0", "1.5", "1e2", "999999999", "1000000000", "\"1\"", "4294967296", ""][..])
+            1 => select(&["01", "-1", "-0", "1.5", "0.000123456789", "1e2", "999999999", "1000000000", "\"1\"", "4294967296", ""][..])
                 .prop_map(ToOwned::to_owned),
         ];
         let blank = || select(&["", "", "", "", "", "", "", "", " ", ","][..]);
@@ -175,6 +182,10 @@ mod tests {
         let wrapped =
             |name: &str, rows: &str| format!("{{\"v\":1,\"{name}\":{rows},\"build\":{{\"x\":\"]\"}}}}");
         assert!(is_read::<UserItems<'_>>(&wrapped("users", ROWS), ROWS));
+        let scores = ROWS.replace(":12", ":12.0625").replace(":1}", ":0.1}");
+        assert!(is_read::<UserItems<'_>>(&wrapped("users", &scores), &scores));
+        let items = r#"[{"item_id":"é","count":3,"score":2.5},{"item_id":"a","count":3,"score":1}]"#;
+        assert!(is_read::<ItemCount<'_>>(&wrapped("items", items), items));
         let items = r#"[{"item_id":"é","count":3},{"item_id":"b","count":999999999}]"#;
         assert!(is_read::<ItemCount<'_>>(&wrapped("items", items), items));
         let neighbors = r#"[{"item_id":"a","items":[{"item_id":"b","count":0}]}]"#;
@@ -187,7 +198,8 @@ mod tests {
     #[test]
     fn what_is_unusual_is_left_to_the_library() {
         for (from, to) in [
-            (":12", ":1.5"),
+            (":12", ":1."),
+            (":12", ":1.5e1"),
             (":12", ":-1"),
             (":12", ":012"),
             (":12", ":1000000000"),

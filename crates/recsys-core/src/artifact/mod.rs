@@ -16,14 +16,16 @@ mod content;
 mod document;
 mod document_reader;
 mod encode;
+mod fit;
 mod kind;
 mod kinds;
 mod payload;
 mod ranking;
 mod row;
 
-pub use content::{BuiltFrom, Inputs};
+pub use content::{BuildCounts, BuiltFrom, Inputs, ModelInputs};
 pub use document::{ArtifactKey, BuildInfo, Descriptor, DocumentError, Draft, Encoded};
+pub use fit::Fitting;
 pub use item_list::ItemCount;
 pub use kind::{Kind, UnknownKind};
 pub use payload::{Artifact, Payload, version};

@@ -12,7 +12,7 @@ use super::row::{Defect, Row, object_of_two};
 use crate::columnar::dictionary::Dictionary;
 use crate::counts::Pairs;
 use crate::domain::limit::{Cut, Limits};
-use crate::score::Scorer;
+use crate::score::{ItemRows, Neighbor, Scorer};
 use crate::storage::StoreError;
 use crate::threads::ordered::{self, Sink};
 
@@ -23,7 +23,7 @@ pub struct Neighbors<'a> {
     /// The item id.
     #[serde(borrow)]
     pub item_id: Cow<'a, str>,
-    /// The items that share sessions with it, by number of common sessions descending, ties by item id.
+    /// The items that occur with it, by score, or else by number of common sessions, descending, ties by item id.
     pub items: Vec<ItemCount<'a>>,
 }
 
@@ -34,13 +34,19 @@ impl<'a> Row<'a> for Neighbors<'a> {
 
     fn check(rows: &[Self], limits: &Limits) -> Result<(), Defect> {
         check_sorted("neighbors", rows.iter().map(|row| &*row.item_id))?;
-        limits.check_cut(Cut::ItemsPerArtifact, rows.len())?;
+        // Rows with scores have cuts of their own, which their model sets.
+        let is_cut = rows.iter().flat_map(|row| &row.items).all(|item| item.score.is_none());
+        if is_cut {
+            limits.check_cut(Cut::ItemsPerArtifact, rows.len())?;
+        }
         for row in rows {
             let list = || format!("neighbors of {:?}", row.item_id);
             check_ranked(list, row.items.iter().map(ItemCount::scored))?;
-            limits
-                .check_cut(Cut::NeighborsPerItem, row.items.len())
-                .map_err(|error| error.in_place(list()))?;
+            if is_cut {
+                limits
+                    .check_cut(Cut::NeighborsPerItem, row.items.len())
+                    .map_err(|error| error.in_place(list()))?;
+            }
         }
         Ok(())
     }
@@ -51,11 +57,11 @@ impl<'a> Row<'a> for Neighbors<'a> {
         lists.collect()
     }
 
-    /// The weight of an item is the sum of the counts in its row. An item without a row of its own, because that was
+    /// The weight of an item is the sum of the scores, or else the counts, in its row. An item without a row of its own, because that was
     /// cut, has no weight and is left out.
     fn outline(rows: &[Self]) -> Outline<'_> {
         let ids = || rows.iter().map(|row| &*row.item_id);
-        let sums = rows.iter().map(|row| row.items.iter().map(|item| Weight::from(item.count)).sum());
+        let sums = rows.iter().map(|row| row.items.iter().map(ItemCount::weight).sum::<Weight>());
         Outline { items: Items::weighed(ids().zip(sums)), rows: Some((RowsOf::Items, ids().collect())) }
     }
 }
@@ -86,6 +92,37 @@ pub(super) fn finish<'a, S: Scorer<u32, Score = u32>>(
     };
     ordered::map(&rows, neighbors, sink);
     Ok(())
+}
+
+/// Turns the rows of a model into rows of an artifact: of all items that have neighbours or, if there are more than
+/// `most_rows`, of those with the greatest totals of common units.
+pub(super) fn finish_model<'a>(
+    items: &'a Dictionary,
+    model: &ItemRows,
+    most_rows: Option<usize>,
+    sink: &mut impl Sink<Neighbors<'a>>,
+) {
+    let total = |row: &[Neighbor]| row.iter().map(|neighbor| u64::from(neighbor.units)).sum::<u64>();
+    let rows = (0..).zip(&model.rows).filter(|(_, row)| !row.is_empty());
+    let mut rows: Vec<(Reverse<u64>, u32)> = rows.map(|(item, row)| (Reverse(total(row)), item)).collect();
+    if let Some(most) = most_rows
+        && rows.len() > most
+    {
+        rows.select_nth_unstable(most);
+        rows.truncate(most);
+    }
+    rows.sort_unstable_by_key(|(_, item)| *item);
+    let neighbors = |(_, item): &(Reverse<u64>, u32)| Neighbors {
+        item_id: Cow::Borrowed(items.get(*item)),
+        items: model.rows[*item as usize]
+            .iter()
+            .map(|neighbor| ItemCount {
+                score: Some(neighbor.score),
+                ..item_count(items, neighbor.item, neighbor.units.into())
+            })
+            .collect(),
+    };
+    ordered::map(&rows, neighbors, sink);
 }
 
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! The content of any kind, and parsed artifacts.
 
-use super::content::{Build, BuiltFrom, Inputs};
+use super::content::{Build, BuildCounts, BuiltFrom, Inputs};
 use super::document::{self, ArtifactKey, BuildInfo, Descriptor, DocumentError, Draft};
 use super::encode::Encoder;
 use super::kind::{Kind, each_kind};
@@ -34,18 +34,17 @@ macro_rules! payloads {
                 match self { $(Self::$variant => <super::kinds::$module::$variant as Build>::WEIGHS),* }
             }
 
-            /// Builds the content in memory. Returns also the number of sessions skipped because they have more than
-            /// `max_items_per_session` items.
+            /// Builds the content in memory.
             pub fn build<'a>(
                 self,
                 inputs: &Inputs<'a>,
                 limits: &Limits,
-            ) -> Result<(Payload<'a>, u64), CountError> {
+            ) -> Result<(Payload<'a>, BuildCounts), CountError> {
                 match self {
                     $(Self::$variant => {
                         let mut rows = Vec::new();
-                        let skipped = super::kinds::$module::$variant::build(inputs, limits, &mut rows)?;
-                        Ok((Payload::$variant(rows), skipped))
+                        let counts = super::kinds::$module::$variant::build(inputs, limits, &mut rows)?;
+                        Ok((Payload::$variant(rows), counts))
                     })*
                 }
             }
@@ -101,19 +100,18 @@ macro_rules! payloads {
         }
 
         impl Draft {
-            /// Builds an artifact directly as a document, so that its content is only in memory as text. Returns also
-            /// the number of sessions skipped.
+            /// Builds an artifact directly as a document, so that its content is only in memory as text.
             pub fn build(
                 key: &ArtifactKey,
                 inputs: &Inputs<'_>,
                 limits: &Limits,
-            ) -> Result<(Self, u64), CountError> {
+            ) -> Result<(Self, BuildCounts), CountError> {
                 match key.kind {
                     $(Kind::$variant => {
-                        let (draft, skipped) = Self::fill(key, <super::$shape::$row as Row>::FIELD, |encoder| {
+                        let (draft, counts) = Self::fill(key, <super::$shape::$row as Row>::FIELD, |encoder| {
                             super::kinds::$module::$variant::build(inputs, limits, encoder)
                         });
-                        Ok((draft, skipped?))
+                        Ok((draft, counts?))
                     })*
                 }
             }

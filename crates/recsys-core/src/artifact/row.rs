@@ -39,9 +39,9 @@ pub(crate) trait Row<'a>: Encode + FastRead<'a> + Deserialize<'a> {
     fn outline(rows: &[Self]) -> Outline<'_>;
 }
 
-/// How an object of an id and one value is written and read.
+/// How an object of an id and one value is written and read, and one more value that may be absent.
 macro_rules! object_of_two {
-    ($row:ident, $id:ident, $value:ident) => {
+    ($row:ident, $id:ident, $value:ident $(, optional $extra:ident)?) => {
         $crate::encoding::json::object!($row<'a>);
 
         impl $crate::artifact::encode::Encode for $row<'_> {
@@ -50,6 +50,10 @@ macro_rules! object_of_two {
                 $crate::artifact::encode::Encode::push(&self.$id, out);
                 out.extend_from_slice(concat!(",\"", stringify!($value), "\":").as_bytes());
                 $crate::artifact::encode::Encode::push(&self.$value, out);
+                $(if let Some(extra) = &self.$extra {
+                    out.extend_from_slice(concat!(",\"", stringify!($extra), "\":").as_bytes());
+                    $crate::artifact::encode::Encode::push(extra, out);
+                })?
                 out.push(b'}');
             }
         }
@@ -60,8 +64,12 @@ macro_rules! object_of_two {
                 let $id = $crate::artifact::document_reader::FastRead::read(text)?;
                 text.take(concat!(",\"", stringify!($value), "\":").as_bytes())?;
                 let $value = $crate::artifact::document_reader::FastRead::read(text)?;
+                $(let $extra = match text.take(concat!(",\"", stringify!($extra), "\":").as_bytes()) {
+                    Some(()) => Some($crate::artifact::document_reader::FastRead::read(text)?),
+                    None => None,
+                };)?
                 text.take(b"}")?;
-                Some(Self { $id, $value })
+                Some(Self { $id, $value $(, $extra)? })
             }
         }
     };

@@ -4,11 +4,13 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
+use super::content::ModelInputs;
 use super::outline::{Items, Outline, RowsOf, Weight};
 use super::ranking::{best, check_ranked, check_sorted};
 use super::row::{Defect, Row, object_of_two};
+use crate::columnar::dictionary::Dictionary;
 use crate::domain::limit::{Cut, Limit, Limits};
-use crate::score::{Score, Scorer};
+use crate::score::{RowCut, Score, Scorer};
 use crate::table::events::EventTable;
 
 /// An item and its score.
@@ -51,6 +53,28 @@ pub(super) fn finish<'a>(
         score: score.value(),
     });
     UserItems { user_id: Cow::Borrowed(events.users.get(user)), items: items.collect() }
+}
+
+/// What cuts the rows of a model that lists are made from.
+pub(super) fn cut<'a>(inputs: &'a ModelInputs, limits: &Limits) -> RowCut<'a> {
+    RowCut {
+        most: inputs.model.max_neighbors.unwrap_or(limits.max_neighbors_per_item),
+        min_units: 1,
+        allowed: inputs.allowed.as_deref(),
+    }
+}
+
+/// The row of `user` with a list that a model made.
+pub(super) fn listed<'a>(
+    items: &'a Dictionary,
+    users: &'a Dictionary,
+    user: u32,
+    list: &[(u32, f64)],
+) -> UserItems<'a> {
+    let items = list
+        .iter()
+        .map(|(item, score)| ItemScore { item_id: Cow::Borrowed(items.get(*item)), score: *score });
+    UserItems { user_id: Cow::Borrowed(users.get(user)), items: items.collect() }
 }
 
 impl<'a> Row<'a> for UserItems<'a> {

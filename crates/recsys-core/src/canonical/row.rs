@@ -33,3 +33,17 @@ pub(crate) struct EventColumns<'a> {
     /// `id + 1`, or 0 if there is none; the type of an outcome.
     pub(crate) segment: &'a [u32],
 }
+
+/// An event, for what needs more of it than the columns. Ids are those of the day.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Event<'a> {
+    /// Nanoseconds since the beginning of the day.
+    pub(crate) time: i64,
+    pub(crate) session: u32,
+    pub(crate) item: u32,
+    /// `id + 1`, or 0 if unknown.
+    pub(crate) user: u32,
+    /// `id + 1`, or 0 if there is none; the type of an outcome.
+    pub(crate) segment: u32,
+    pub(crate) request: Option<&'a str>,
+}

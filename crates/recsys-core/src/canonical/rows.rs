@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::field::StringRef;
-use super::row::{EventColumns, EventRow};
+use super::row::{Event, EventColumns, EventRow};
 use super::row_file::RowFile;
 use crate::columnar::dictionary::{Dictionary, Strings};
 use crate::columnar::spill::Budget;
@@ -117,6 +117,22 @@ impl DayRows {
                 Ok(())
             }
         }
+    }
+
+    /// Calls `take` with all events in order.
+    pub(crate) fn for_each_event<E: From<StoreError>>(
+        &self,
+        mut take: impl FnMut(Event<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.for_each_batch(|Batch { rows, requests }| {
+            rows.chunks(COLUMN_ROWS).try_for_each(|rows| {
+                interrupt::check().map_err(StoreError::from)?;
+                rows.iter().try_for_each(|row| {
+                    let EventRow { time, session, item, user, segment, .. } = *row;
+                    take(Event { time, session, item, user, segment, request: row.request_in(requests) })
+                })
+            })
+        })
     }
 
     /// Calls `take` with the columns of all rows in order.

@@ -26,10 +26,24 @@ impl Counter {
         }
     }
 
+    /// The bound of the ids.
+    pub(crate) fn bound(&self) -> usize {
+        self.counts.len()
+    }
+
     /// Takes the ids that were counted and their counts, in no particular order; the next count begins anew.
     pub(crate) fn take<C: From<u32>>(&mut self) -> Vec<(u32, C)> {
+        let mut counted = Vec::with_capacity(self.distinct);
+        self.take_each(|id, count| counted.push((id, count.into())));
+        counted
+    }
+
+    /// Like [`take`](Self::take), one after the other.
+    pub(crate) fn take_each(&mut self, mut take: impl FnMut(u32, u32)) {
         let seen = &self.seen[..std::mem::take(&mut self.distinct)];
-        seen.iter().map(|id| (*id, std::mem::take(&mut self.counts[*id as usize]).into())).collect()
+        for id in seen {
+            take(*id, std::mem::take(&mut self.counts[*id as usize]));
+        }
     }
 }
 

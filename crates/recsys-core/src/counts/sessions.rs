@@ -1,5 +1,7 @@
 //! The distinct items of sessions, and in how many sessions each item is.
 
+use std::borrow::Cow;
+
 use super::CountError;
 use crate::columnar::csr::Csr;
 use crate::columnar::dictionary::number;
@@ -83,7 +85,7 @@ pub(super) fn for_each_chunk(
             Err(exceeded) => {
                 let id = events.sessions.get(session);
                 let mut exceeded = exceeded.in_place(format_args!("session {id:?}"));
-                exceeded.alternative = ", or set limits.oversized_sessions to skip";
+                exceeded.alternative = Cow::Borrowed(", or set limits.oversized_sessions to skip");
                 return Err(exceeded.into());
             }
         }

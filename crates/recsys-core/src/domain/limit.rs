@@ -3,6 +3,7 @@
 //! Input is never truncated to fit a hard limit. A run that exceeds one fails with the limit's name, the value seen
 //! and the setting to change.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -38,13 +39,13 @@ pub struct Limits {
     pub max_id_bytes: usize,
     /// How `cooc` handles a session with more than `max_items_per_session` items.
     pub oversized_sessions: OversizedSessions,
-    /// Cut: items of `popularity`, rows of `cooc`.
+    /// Cut: items of `popularity`, rows of `cooc` with the scorer `count`.
     pub max_items_per_artifact: usize,
     /// Cut: neighbours of an item in `cooc`.
     pub max_neighbors_per_item: usize,
     /// Cut: items of a user in `implicit` and `session_seq`.
     pub max_items_per_user: usize,
-    /// Cut: minimum number of sessions with a pair for it to count.
+    /// Cut: minimum number of sessions, or other units of a model, with a pair for it to count in `cooc`.
     pub min_cooc_support: u32,
     /// The greatest values seen so far, for each hard limit.
     #[serde(skip)]
@@ -99,7 +100,7 @@ pub struct LimitExceeded {
     /// Where the value was seen, as ` in …`, or empty.
     pub place: String,
     /// An alternative to raising the limit, as `, or …`, or empty.
-    pub alternative: &'static str,
+    pub alternative: Cow<'static, str>,
 }
 
 class!(LimitExceeded => Limit);
@@ -145,7 +146,13 @@ impl Limits {
 
 fn compare(limit: &'static str, max: u64, value: u64) -> Result<(), LimitExceeded> {
     if value > max {
-        return Err(LimitExceeded { limit, value, max, place: String::new(), alternative: "" });
+        return Err(LimitExceeded {
+            limit,
+            value,
+            max,
+            place: String::new(),
+            alternative: Cow::Borrowed(""),
+        });
     }
     Ok(())
 }

@@ -8,8 +8,8 @@
 //! Christoffel, Newell and Bernstein, "Updatable, accurate, diverse, and scalable recommendations for interactive
 //! applications", ACM Transactions on Interactive Intelligent Systems 7(1), 2017 (there RP3-beta, with b as beta).
 
-use super::fixed_point::fixed_point;
 use super::pair::fraction;
+use crate::counts::fixed_point;
 
 /// 1 / size^`c` in fixed point (2^32 is 1.0), so that sums over units are exact in any order. `size` is the number of distinct
 /// items of a unit.

@@ -14,12 +14,12 @@ use recsys_testkit::seed::cases;
 use super::conditional::conditional;
 use super::cosine::cosine;
 use super::degree_normalised::{degree_normalised, powers, unit_weight};
-use super::fixed_point::ONE;
 use super::jaccard::jaccard;
 use super::lift::lift;
 use super::llr::g_squared;
 use super::pair::PairCounts;
 use super::sequential_rules::{row_divisor, sequential_rule, step_weights};
+use crate::counts::FULL;
 
 /// The items of each unit, each once, in order.
 type Units = [Vec<usize>];
@@ -252,7 +252,7 @@ fn by_degree(units: &Units, a: f64, b: f64, c: f64) -> Rows {
     rows(units, |i, j| {
         let common = units.iter().filter(|unit| unit.contains(&i) && unit.contains(&j));
         let g: u64 = common.map(|unit| unit_weight(unit.len(), c)).sum();
-        degree_normalised(g as f64 / ONE, of[i], other[j])
+        degree_normalised(g as f64 / FULL as f64, of[i], other[j])
     })
 }
 
@@ -269,7 +269,7 @@ fn by_order(units: &Units) -> Rows {
     rows(units, |i, j| {
         let row: u64 = sums.range((i, 0)..(i + 1, 0)).map(|(_, sum)| sum).sum();
         let weight = sums.get(&(i, j)).copied().unwrap_or(0);
-        sequential_rule(weight as f64 / ONE, row_divisor(row as f64 / ONE, 1.0))
+        sequential_rule(weight as f64 / FULL as f64, row_divisor(row as f64 / FULL as f64, 1.0))
     })
 }
 

@@ -42,11 +42,12 @@ impl Significance {
 /// as by chance (c·N ≤ nᵢ·nⱼ).
 ///
 /// Symmetric. Twice as many units of each sort make twice as much.
+#[cfg(test)]
 pub(crate) fn g_squared(counts: &PairCounts) -> f64 {
     Divergence::of(counts).g_squared()
 }
 
-/// [`g_squared`] of a pair that is significant, else 0. Both items keep each other, or neither does.
+/// G² of a pair that is significant, else 0. Both items keep each other, or neither does.
 pub(crate) fn llr(counts: &PairCounts, significance: Significance) -> f64 {
     let table = Divergence::of(counts);
     if table.of_one_side() < significance.least_divergence { 0.0 } else { table.g_squared() }

@@ -3,32 +3,33 @@
 //! A scorer is pure. Whatever the scorer, the finisher of a kind ranks, cuts and encodes in the same way; so nothing here drops
 //! or orders anything, and nothing knows of a document. A new scorer is a file here and a line in this list.
 //!
-//! Weights of the files below are computed in one fixed order from `+ - * /`, square roots and `libm`, so that their bits depend
-//! on no processor. They are finite and never below zero; a weight of zero says that nothing is known, and is not published.
+//! Weights are computed in one fixed order from `+ - * /`, square roots and `libm`, so that their bits depend on no processor.
+//! They are finite and never below zero; a weight of zero says that nothing is known, and is not published.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "no kind takes it yet"))]
-pub(crate) mod conditional;
-#[cfg_attr(not(test), expect(dead_code, reason = "no kind takes it yet"))]
-pub(crate) mod cosine;
+mod conditional;
+mod cosine;
 mod count;
-#[cfg_attr(not(test), expect(dead_code, reason = "no kind takes it yet"))]
-pub(crate) mod degree_normalised;
+mod degree_normalised;
 #[cfg(test)]
 mod expectations;
-pub(crate) mod fixed_point;
-#[cfg_attr(not(test), expect(dead_code, reason = "no kind takes it yet"))]
-pub(crate) mod jaccard;
-#[cfg_attr(not(test), expect(dead_code, reason = "no kind takes it yet"))]
-pub(crate) mod lift;
-#[cfg_attr(not(test), expect(dead_code, reason = "no kind takes it yet"))]
-pub(crate) mod llr;
-pub(crate) mod pair;
-#[cfg_attr(not(test), expect(dead_code, reason = "no kind takes it yet"))]
-pub(crate) mod round;
-#[cfg_attr(not(test), expect(dead_code, reason = "no kind takes it yet"))]
-pub(crate) mod sequential_rules;
+mod item_rows;
+mod jaccard;
+mod lift;
+mod llr;
+mod local_ridge;
+mod neighbor;
+mod pair;
+mod pair_scores;
+mod ridge;
+mod round;
+mod sequential_rules;
+mod user_scores;
 
 pub(crate) use count::Count;
+pub(crate) use item_rows::ItemRows;
+pub(crate) use neighbor::{Neighbor, RowCut};
+pub(crate) use round::nine_digits;
+pub(crate) use user_scores::{Own, UserScores, by_age};
 
 /// Scores counts of the type `C`.
 pub(crate) trait Scorer<C>: Sync {

@@ -6,8 +6,8 @@
 //! recommendation", workshop on temporal reasoning in recommender systems, 2017; Ludewig and Jannach, "Evaluation of
 //! session-based recommendation algorithms", User Modeling and User-Adapted Interaction 28, 2018 (both with f(d) = 1/d).
 
-use super::fixed_point::{ONE, fixed_point};
 use super::pair::fraction;
+use crate::counts::fixed_point;
 
 /// f(d) for the distances d = 1..=`window` in fixed point (2^32 is 1.0): 1/d, or exp(−(d−1)/`delta`).
 ///
@@ -19,12 +19,6 @@ pub(crate) fn step_weights(window: usize, delta: Option<f64>) -> Vec<u64> {
         Some(delta) => libm::exp(-(before as f64) / delta),
     };
     (0..window).map(|before| fixed_point(weight(before))).collect()
-}
-
-/// `backward` × f(d) in fixed point: what the pair in the other direction gets.
-pub(crate) fn backward_weights(steps: &[u64], backward: f64) -> Vec<u64> {
-    #[allow(clippy::cast_precision_loss, reason = "no step weighs more than 2^32")]
-    steps.iter().map(|step| fixed_point(backward * (*step as f64 / ONE))).collect()
 }
 
 /// What the weights of a row are divided by: `sum`^`row_power`. `sum` is that of the whole row before any cut, in units (1.0,
@@ -55,14 +49,6 @@ mod tests {
         assert_eq!(step_weights(3, Some(2.0)), [4_294_967_296, 2_605_029_347, 1_580_030_169]);
         // e^-100 is less than half of 2^-32.
         assert_eq!(step_weights(2, Some(0.01)), [4_294_967_296, 0]);
-    }
-
-    #[test]
-    fn backward_is_a_part_of_forward() {
-        // A quarter of 1431655765 is 357913941.25.
-        assert_eq!(backward_weights(&step_weights(3, None), 0.25), [1_073_741_824, 536_870_912, 357_913_941]);
-        assert_eq!(backward_weights(&[4_294_967_296, 3], 0.0), [0, 0]);
-        assert_eq!(backward_weights(&[4_294_967_296, 3], 1.0), [4_294_967_296, 3]);
     }
 
     #[test]

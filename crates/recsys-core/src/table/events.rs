@@ -12,11 +12,13 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::window_days::WindowDays;
 use crate::canonical::{DayRows, EventColumns, Names};
 use crate::columnar::csr::Csr;
 use crate::columnar::dictionary::{Dictionary, Strings, union};
 use crate::columnar::spill::BudgetExceeded;
 use crate::domain::class::Class;
+use crate::domain::fading::{ONE, faded};
 use crate::domain::id::Segment;
 use crate::domain::limit::{Limit, LimitExceeded, Limits};
 use crate::domain::weights::{TooHeavy, Weights, check_sum};
@@ -24,10 +26,13 @@ use crate::domain::window::Day;
 use crate::input::event::OutcomeType;
 use crate::storage::StoreError;
 
+/// A whole event, where weights fade.
+const WHOLE: NonZeroU64 = NonZeroU64::new(ONE as u64).expect("above zero");
+
 /// The events of a window as columns.
 #[derive(Debug, Default)]
 pub struct EventTable {
-    days: Vec<DayPart>,
+    pub(super) days: Vec<DayPart>,
     len: usize,
     pub(crate) sessions: Arc<Dictionary>,
     pub(crate) items: Arc<Dictionary>,
@@ -36,19 +41,21 @@ pub struct EventTable {
     weighed: Option<Box<EventTable>>,
     /// The maximum that the events of one user count for one item.
     pub(crate) cap: Option<NonZeroU64>,
+    /// The table whose weights fade with the age of events, if they do.
+    faded: Option<Box<EventTable>>,
     items_of_users: Mutex<Option<Arc<Csr>>>,
 }
 
 /// The events of one day with one weight.
 #[derive(Debug)]
-struct DayPart {
-    rows: DayRows,
-    wanted: Wanted,
+pub(super) struct DayPart {
+    pub(super) rows: DayRows,
+    pub(super) wanted: Wanted,
     weight: u64,
     /// `None` if the table has no sessions.
-    sessions: Option<IdMap>,
-    items: IdMap,
-    users: IdMap,
+    pub(super) sessions: Option<IdMap>,
+    pub(super) items: IdMap,
+    pub(super) users: IdMap,
 }
 
 /// Why the table of a window cannot be built, or counted.
@@ -136,6 +143,32 @@ impl EventTable {
         Ok(())
     }
 
+    /// Lets weights fade with their age in `popularity`: half is left after `half_life_days`, counted from `last`.
+    ///
+    /// # Errors
+    /// As those of [`weigh`](Self::weigh), which must have been called with the same weights and events.
+    pub fn fade(
+        &mut self,
+        half_life_days: f64,
+        weights: Weights,
+        days: &WindowDays<'_>,
+        limits: &Limits,
+    ) -> Result<(), TableError> {
+        let mut chosen = weighted(weights, days.exposures, days.outcomes, days.segment);
+        for part in &mut chosen {
+            part.weight *= u64::from(faded(half_life_days, days.age(part.day)));
+        }
+        // In the parts of a whole event.
+        let cap = weights.cap_per_user_item.map(|cap| cap.saturating_mul(WHOLE));
+        self.faded = Some(Box::new(Self { cap, ..Self::of(chosen, cap.is_some(), limits)? }));
+        Ok(())
+    }
+
+    /// The table whose weights fade, if they do; its items are those of [`weighed`](Self::weighed).
+    pub(crate) fn faded(&self) -> Option<&Self> {
+        self.faded.as_deref()
+    }
+
     /// A table of one day with weights and sessions, for the gate.
     pub(crate) fn of_day(
         weights: Weights,
@@ -157,7 +190,11 @@ impl EventTable {
         self.cap.is_none() && self.days.iter().all(|part| part.weight == 1)
     }
 
-    fn of(chosen: Vec<Chosen<'_>>, has_sessions: bool, limits: &Limits) -> Result<Self, TableError> {
+    pub(super) fn of(
+        chosen: Vec<Chosen<'_>>,
+        has_sessions: bool,
+        limits: &Limits,
+    ) -> Result<Self, TableError> {
         let used: Vec<Used> = chosen.iter().map(Used::new).collect::<Result<_, _>>()?;
         let len = used.iter().map(|used| used.events).sum();
         limits.check(Limit::EventsPerRun, len)?;
@@ -267,15 +304,15 @@ fn weighted<'a>(
 }
 
 /// Some rows of a day and their common weight.
-struct Chosen<'a> {
-    day: &'a DayRows,
-    wanted: Wanted,
-    weight: u64,
+pub(super) struct Chosen<'a> {
+    pub(super) day: &'a DayRows,
+    pub(super) wanted: Wanted,
+    pub(super) weight: u64,
 }
 
 /// A filter on the rows of a day.
 #[derive(Debug)]
-enum Wanted {
+pub(super) enum Wanted {
     All,
     /// Rows without a segment, and those of this one if it occurs in the day.
     Segment(Option<u32>),
@@ -284,14 +321,14 @@ enum Wanted {
 }
 
 impl Wanted {
-    fn new(day: &DayRows, segment: Option<&Segment>) -> Self {
+    pub(super) fn new(day: &DayRows, segment: Option<&Segment>) -> Self {
         match segment {
             None => Self::All,
             Some(segment) => Self::Segment(day.names.segments.find(segment.as_str()).map(|id| id + 1)),
         }
     }
 
-    fn of_type(day: &DayRows, outcome: OutcomeType) -> Self {
+    pub(super) fn of_type(day: &DayRows, outcome: OutcomeType) -> Self {
         Self::Type(day.names.segments.find(outcome.as_str()).map(|id| id + 1))
     }
 
@@ -300,7 +337,7 @@ impl Wanted {
         segments.iter().enumerate().filter(|(_, segment)| self.takes(**segment)).map(|(row, _)| row)
     }
 
-    fn takes(&self, of_row: u32) -> bool {
+    pub(super) fn takes(&self, of_row: u32) -> bool {
         match self {
             Self::All => true,
             Self::Segment(segment) => of_row == 0 || Some(of_row) == *segment,
@@ -343,14 +380,14 @@ impl Used {
 
 /// Maps ids of a day to ids of the window.
 #[derive(Debug)]
-enum IdMap {
+pub(super) enum IdMap {
     Same,
     /// Indexed by old id. Entries of ids that no wanted row uses are meaningless.
     Other(Vec<u32>),
 }
 
 impl IdMap {
-    fn map(&self, id: u32) -> u32 {
+    pub(super) fn map(&self, id: u32) -> u32 {
         match self {
             Self::Same => id,
             Self::Other(ids) => ids[id as usize],

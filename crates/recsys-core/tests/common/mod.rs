@@ -283,7 +283,7 @@ fn score() -> impl Strategy<Value = f64> {
 
 fn counts() -> impl Strategy<Value = Vec<ItemCount<'static>>> {
     vec((text(), any::<u64>()), 0..6).prop_map(|items| {
-        let count = |(item_id, count)| ItemCount { item_id: Cow::Owned(item_id), count };
+        let count = |(item_id, count)| ItemCount { item_id: Cow::Owned(item_id), count, score: None };
         items.into_iter().map(count).collect()
     })
 }

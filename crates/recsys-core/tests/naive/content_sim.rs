@@ -138,7 +138,7 @@ proptest! {
             let expected = Json::List(tagged.collect());
             let events = EventTable::default();
             let budget = Budget::default();
-            let inputs = Inputs { events: &events, catalog: &catalog, budget: &budget };
+            let inputs = Inputs { events: &events, catalog: &catalog, budget: &budget, model: None };
             let (payload, _) = Kind::ContentSim.build(&inputs, &Limits::default()).unwrap();
             payload.check(&Limits::default()).unwrap();
             let key = key(Kind::ContentSim, None, Window::ending_with(day(DAYS[0]), 1).unwrap());

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::json::Json;
 
-const DAY_NS: i64 = 86_400 * 1_000_000_000;
+pub(crate) const DAY_NS: i64 = 86_400 * 1_000_000_000;
 
 fn year_days(year: i64) -> i64 {
     if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) { 366 } else { 365 }
@@ -17,7 +17,7 @@ fn month_days(year: i64, month: i64) -> i64 {
 }
 
 /// Nanoseconds since 1970 from RFC 3339.
-fn nanoseconds(text: &str) -> i64 {
+pub(crate) fn nanoseconds(text: &str) -> i64 {
     let number = |from: usize, to: usize| text[from..to].parse::<i64>().unwrap();
     let (year, month) = (number(0, 4), number(5, 7));
     let days = (1970..year).map(year_days).sum::<i64>()
@@ -38,7 +38,7 @@ fn nanoseconds(text: &str) -> i64 {
     (seconds - offset * 60) * 1_000_000_000 + fraction
 }
 
-fn date_of(ns: i64) -> String {
+pub(crate) fn date_of(ns: i64) -> String {
     let (mut days, mut year, mut month) = (ns.div_euclid(DAY_NS), 1970, 1);
     while days >= year_days(year) {
         days -= year_days(year);
@@ -60,13 +60,13 @@ fn utc(ns: i64) -> String {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Event {
-    ts: i64,
+    pub(crate) ts: i64,
     pub(crate) segment: Option<String>,
     pub(crate) user: Option<String>,
     pub(crate) session: String,
-    request: Option<String>,
+    pub(crate) request: Option<String>,
     pub(crate) item: String,
-    rank: Option<u64>,
+    pub(crate) rank: Option<u64>,
 }
 
 impl Event {

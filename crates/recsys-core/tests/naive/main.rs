@@ -9,13 +9,22 @@ mod content_sim;
 mod documents;
 mod events;
 mod json;
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    clippy::float_cmp,
+    clippy::similar_names,
+    reason = "small numbers, and the names of formulas"
+)]
+mod models;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use recsys_core::artifact::{ArtifactKey, Draft, Inputs, Kind};
+use recsys_core::artifact::{ArtifactKey, BuildCounts, Draft, Inputs, Kind};
 use recsys_core::canonical::{Canonical, DayRows};
 use recsys_core::columnar::spill::Budget;
 use recsys_core::counts::CountError;
@@ -54,7 +63,7 @@ fn compare(
 ) {
     assert_eq!(table.len(), events.len());
     let catalog = Catalog::default();
-    let inputs = Inputs { events: table, catalog: &catalog, budget };
+    let inputs = Inputs { events: table, catalog: &catalog, budget, model: None };
     for kind in [Kind::Popularity, Kind::Cooc, Kind::Implicit, Kind::SessionSeq] {
         let (expected, skipped) = match kind {
             Kind::Popularity => (naive_popularity(events, limits), 0),
@@ -68,14 +77,13 @@ fn compare(
                 }
             },
         };
-        let (payload, own_skipped) = kind.build(&inputs, limits).unwrap();
-        assert_eq!(own_skipped, skipped, "{kind}");
+        let (payload, counts) = kind.build(&inputs, limits).unwrap();
+        assert_eq!(counts, BuildCounts { skipped_sessions: skipped, ..BuildCounts::default() }, "{kind}");
         payload.check(limits).unwrap();
         let key = key(kind, segment, window);
         let source_hash = sha256(b"source");
         let draft = Draft::new(&key, &payload);
-        let (at_once, own_skipped) = Draft::build(&key, &inputs, limits).unwrap();
-        assert_eq!((&at_once, own_skipped), (&draft, skipped), "{kind}");
+        assert_eq!(Draft::build(&key, &inputs, limits).unwrap(), (draft.clone(), counts), "{kind}");
         assert_eq!(draft.rows, payload.len() as u64);
         let encoded = draft.finish(BUILT_AT, &source_hash);
         let (version, text) = finished(&key, &expected, BUILT_AT, &source_hash);

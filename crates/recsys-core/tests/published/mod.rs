@@ -48,8 +48,9 @@ pub(crate) fn candidates(day: u32) -> Vec<Checked> {
     let catalog = Catalog::default();
     let budget = Budget::default();
     let build = |kind: &Kind| {
-        let (payload, _) =
-            kind.build(&Inputs { events: &events, catalog: &catalog, budget: &budget }, &limits).unwrap();
+        let (payload, _) = kind
+            .build(&Inputs { events: &events, catalog: &catalog, budget: &budget, model: None }, &limits)
+            .unwrap();
         let key = ArtifactKey { kind: *kind, scope: scope(), segment: None, window };
         let encoded = Draft::new(&key, &payload).finish("2026-01-09T00:00:00Z", &sha256(b""));
         Checked::new(&key, &encoded.descriptor.build.version, encoded.bytes, &limits).unwrap()

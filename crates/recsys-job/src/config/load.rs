@@ -14,7 +14,7 @@ use recsys_core::storage::{LocalStore, Store};
 use super::error::{ConfigError, ENV_PREFIX};
 use super::json::Json;
 use super::yaml::Yaml;
-use super::{Config, look_alike, models};
+use super::{Config, Linked, RawSource, look_alike, models};
 
 impl Config {
     /// Reads the file, if one is given, and the environment.

@@ -2,7 +2,7 @@
 
 use figment::Figment;
 use recsys_core::artifact::Kind;
-use recsys_core::domain::models::{ModelError, ModelKind};
+use recsys_core::domain::models::{ModelError, ModelKind, ResolvedModel};
 
 use super::Config;
 use super::error::ConfigError;
@@ -25,6 +25,11 @@ pub(super) fn check(config: &Config, layers: &Figment) -> Result<(), ConfigError
 }
 
 impl Config {
+    /// The model of a kind; none for a baseline.
+    pub(crate) fn model(&self, kind: Kind) -> Result<Option<ResolvedModel>, ModelError> {
+        kind.of_model().map_or(Ok(None), |kind| self.models.of(kind).resolve(kind))
+    }
+
     /// Whether a setting has an effect: most of those of a model depend on its scorer.
     pub(crate) fn has_effect(&self, path: &[String]) -> bool {
         let [section, of, below @ ..] = path else { return true };
@@ -59,7 +64,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.json");
         std::fs::write(&path, content.to_string()).unwrap();
-        Config::load(Some(&path))
+        Config::load(Some(&path), crate::config::Linked::default())
             .map_err(|error| error.to_string().replace(&path.display().to_string(), "config.json"))
     }
 

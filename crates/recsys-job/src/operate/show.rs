@@ -101,6 +101,8 @@ enum Value<'a> {
 struct Neighbor<'a> {
     item_id: &'a str,
     count: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score: Option<f64>,
 }
 
 impl fmt::Display for Value<'_> {
@@ -110,7 +112,10 @@ impl fmt::Display for Value<'_> {
             Self::Score(score) => score.fmt(f),
             Self::Tags(tags) => f.write_str(&tags.join(", ")),
             Self::Neighbors(neighbors) => {
-                let each = neighbors.iter().map(|Neighbor { item_id, count }| format!("{item_id} {count}"));
+                let value =
+                    |neighbor: &Neighbor| neighbor.score.map_or(Self::Count(neighbor.count), Self::Score);
+                let each =
+                    neighbors.iter().map(|neighbor| format!("{} {}", neighbor.item_id, value(neighbor)));
                 f.write_str(&each.collect::<Vec<_>>().join(", "))
             }
         }
@@ -205,16 +210,23 @@ fn check(flags: &ShowJob) -> anyhow::Result<()> {
 fn selection<'a>(artifact: &'a Artifact<'a>, flags: &ShowJob) -> Result<Selection<'a>, String> {
     let (item, top) = (flags.item.as_deref(), flags.top.get());
     let counts = |items: &'a [ItemCount<'a>]| {
-        items.iter().map(|ItemCount { item_id, count }| (&**item_id, Value::Count(*count)))
+        let value = |item: &ItemCount| item.score.map_or(Value::Count(item.count), Value::Score);
+        items.iter().map(move |item| (&*item.item_id, value(item)))
     };
+    let title =
+        |items: &[ItemCount]| if items.iter().any(|item| item.score.is_some()) { "SCORE" } else { "COUNT" };
     match (&artifact.payload, item, &flags.user) {
-        (Payload::Popularity(items), ..) => Selection::new("COUNT", counts(items), item, top),
+        (Payload::Popularity(items), ..) => Selection::new(title(items), counts(items), item, top),
         (Payload::Cooc(rows), Some(item), _) => {
             let row = rows.iter().find(|row| row.item_id == item).ok_or_else(|| no_item(item))?;
-            Selection::new("COUNT", counts(&row.items), None, top)
+            Selection::new(title(&row.items), counts(&row.items), None, top)
         }
         (Payload::Cooc(rows), None, _) => {
-            let neighbor = |item: &'a ItemCount<'a>| Neighbor { item_id: &item.item_id, count: item.count };
+            let neighbor = |item: &'a ItemCount<'a>| Neighbor {
+                item_id: &item.item_id,
+                count: item.count,
+                score: item.score,
+            };
             let rows = rows.iter().map(|row| {
                 let neighbors = row.items.iter().take(top).map(neighbor);
                 (&*row.item_id, Value::Neighbors(neighbors.collect()))

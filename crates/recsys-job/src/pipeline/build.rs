@@ -1,18 +1,22 @@
 //! Canonical data → staged artifacts.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
 
 use rayon::prelude::*;
-use recsys_core::artifact::{ArtifactKey, BuiltFrom, Draft, Encoded, Inputs, Kind};
+use recsys_core::artifact::{
+    ArtifactKey, BuildCounts, BuiltFrom, Draft, Encoded, Fitting, Inputs, Kind, ModelInputs,
+};
 use recsys_core::canonical::DayRows;
 use recsys_core::domain::id::Segment;
+use recsys_core::domain::models::Side;
 use recsys_core::domain::stream::Stream;
 use recsys_core::domain::window::{Day, Window, ranges};
 use recsys_core::input::catalog::Catalog;
-use recsys_core::table::WindowCache;
 use recsys_core::table::events::{EventTable, TableError};
+use recsys_core::table::{BasisTable, WindowCache, WindowDays};
 use serde::Serialize;
 
 use crate::config::Config;
@@ -44,6 +48,17 @@ pub(crate) struct ArtifactReport {
     refused_days: Vec<Day>,
     /// Sessions left out because they hold more than `max_items_per_session` items.
     skipped_sessions: u64,
+    /// Units of the model that have more than `basis.max_items` items, of which the newest count.
+    #[serde(skip_serializing_if = "is_zero")]
+    trimmed_units: u64,
+    /// Lists that popular items fill.
+    #[serde(skip_serializing_if = "is_zero")]
+    filled_lists: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl ArtifactReport {
@@ -52,6 +67,12 @@ impl ArtifactReport {
         let mut notes = Vec::new();
         if self.skipped_sessions > 0 {
             notes.push(format!("{} oversized sessions skipped", self.skipped_sessions));
+        }
+        if self.trimmed_units > 0 {
+            notes.push(format!("{} oversized units trimmed to their newest items", self.trimmed_units));
+        }
+        if self.filled_lists > 0 {
+            notes.push(format!("{} short lists filled with popular items", self.filled_lists));
         }
         if !self.empty_days.is_empty() {
             notes.push(format!("no canonical data for {}", ranges(&self.empty_days)));
@@ -136,19 +157,21 @@ pub(crate) fn build(
 
 /// The events of a window, and what it is built without.
 #[derive(Default)]
-struct Events {
+struct Events<'c> {
     table: EventTable,
+    exposures: Vec<&'c DayRows>,
+    outcomes: Vec<&'c DayRows>,
     fit_in_memory: bool,
     empty_days: Vec<Day>,
     refused_days: Vec<Day>,
 }
 
-impl Events {
+impl<'c> Events<'c> {
     /// Reads what is not in memory of the window of `keys`.
     fn load(
         ctx: &Context,
         plan: &Plan<'_>,
-        cache: &mut WindowCache,
+        cache: &'c mut WindowCache,
         window: Window,
         keys: &[ArtifactKey],
     ) -> anyhow::Result<Self> {
@@ -170,6 +193,7 @@ impl Events {
                 Ok::<_, anyhow::Error>(read)
             })?;
         }
+        let cache = &*cache;
         let rows = |stream| {
             let days = streams.contains(&stream).then(|| cache.rows(stream, window));
             days.into_iter().flatten().filter_map(|(_, rows)| rows).collect()
@@ -188,6 +212,12 @@ impl Events {
         if keys.iter().any(|key| key.kind.weighs()) {
             table.weigh(*weights, &exposures, &outcomes, segment, limits).map_err(failed)?;
         }
+        if let Some(half_life_days) = ctx.config.models.popularity.half_life_days
+            && keys.iter().any(|key| key.kind == Kind::Popularity)
+        {
+            let days = WindowDays { window, exposures: &exposures, outcomes: &outcomes, segment };
+            table.fade(half_life_days, *weights, &days, limits).map_err(failed)?;
+        }
         let days = cache.rows(Stream::Exposures, window);
         let empty_days = days.filter(|(day, rows)| rows.is_none() && !refused_days.contains(day));
         let empty_days: Vec<Day> = empty_days.map(|(day, _)| day).collect();
@@ -196,7 +226,37 @@ impl Events {
             tracing::warn!(%window, days, "no canonical data for some days; they count as empty");
         }
         let fit_in_memory = exposures.iter().chain(&outcomes).all(|rows| rows.bytes_in_memory() > 0);
-        Ok(Self { table, fit_in_memory, empty_days, refused_days })
+        Ok(Self { table, exposures, outcomes, fit_in_memory, empty_days, refused_days })
+    }
+
+    /// What the model of an artifact is made from; none for a baseline.
+    fn model(
+        &self,
+        ctx: &Context,
+        plan: &Plan<'_>,
+        key: &ArtifactKey,
+    ) -> anyhow::Result<Option<ModelInputs>> {
+        let Some(kind) = key.kind.of_model() else { return Ok(None) };
+        let Some(model) = ctx.config.model(key.kind)? else { return Ok(None) };
+        let Config { limits, weights, .. } = &ctx.config;
+        let days = WindowDays {
+            window: key.window,
+            exposures: &self.exposures,
+            outcomes: &self.outcomes,
+            segment: key.segment.as_ref(),
+        };
+        let events = BasisTable::new(&model, kind, *weights, &days, limits);
+        let events = events.map_err(|error| no_table(key.window, error))?;
+        let inputs = ModelInputs::new(model, events, plan.catalog);
+        if let Some(items) = inputs.all_filtered() {
+            return Err(JobError::Refused(format!(
+                "models.{kind}.filters leave none of the {items} items of window {}; compare the ids and tags of the \
+                 catalogue with those of the events, or take the filters out",
+                key.window
+            ))
+            .into());
+        }
+        Ok(Some(inputs))
     }
 }
 
@@ -216,10 +276,20 @@ fn build_window(
     let _building = building(&kinds);
     let one = |key: &ArtifactKey| {
         let kind = key.kind;
-        let inputs = Inputs { events: &events.table, catalog: plan.catalog, budget: &ctx.budget };
-        let (draft, skipped_sessions) = Draft::build(key, &inputs, &ctx.config.limits)?;
+        let model = events.model(ctx, plan, key)?;
+        let inputs = Inputs {
+            events: &events.table,
+            catalog: plan.catalog,
+            budget: &ctx.budget,
+            model: model.as_ref(),
+        };
+        let (draft, counts) = Draft::build(key, &inputs, &ctx.config.limits)?;
+        let BuildCounts { skipped_sessions, trimmed_units, filled_lists } = counts;
         if skipped_sessions > 0 {
             tracing::warn!(%kind, skipped_sessions, "oversized sessions left out");
+        }
+        if trimmed_units > 0 {
+            tracing::warn!(%kind, trimmed_units, "oversized units trimmed to their newest items");
         }
         let days =
             |days: &Vec<Day>| if kind.built_from() == BuiltFrom::Events { days.clone() } else { Vec::new() };
@@ -234,6 +304,8 @@ fn build_window(
             empty_days: days(&events.empty_days),
             refused_days: days(&events.refused_days),
             skipped_sessions,
+            trimmed_units,
+            filled_lists,
         };
         Ok((draft, report))
     };
@@ -261,7 +333,10 @@ pub(crate) fn complete(
         };
         let encoded = draft.finish(&ctx.clock.now().to_string(), &source_hash);
         let limits = &ctx.config.limits;
-        limits.check_artifact_bytes(encoded.bytes.len()).map_err(|exceeded| exceeded.in_place(kind))?;
+        limits.check_artifact_bytes(encoded.bytes.len()).map_err(|mut exceeded| {
+            exceeded.alternative = cut_that_fits(ctx, kind, &encoded.bytes, exceeded.max);
+            exceeded.in_place(kind)
+        })?;
         report.bytes = encoded.descriptor.bytes;
         // The other kinds skip none.
         let skipped = (kind == Kind::Cooc).then_some(report.skipped_sessions);
@@ -269,6 +344,21 @@ pub(crate) fn complete(
         Ok((encoded, report))
     };
     built.into_iter().map(one).collect()
+}
+
+/// What makes a document fit that is too large, as `, or …`; empty if nothing does.
+fn cut_that_fits(ctx: &Context, kind: Kind, document: &[u8], most_bytes: u64) -> Cow<'static, str> {
+    let model = ctx.config.model(kind).ok().flatten();
+    // Cut by column, a row may have any length.
+    if kind == Kind::Cooc && model.is_some_and(|model| model.neighbors_of == Side::Column) {
+        return ", or set models.cooc.max_rows".into();
+    }
+    let artifact = kind.parse(document).ok();
+    let most_bytes = usize::try_from(most_bytes).unwrap_or(usize::MAX);
+    let fitting = artifact.and_then(|artifact| Fitting::new(&artifact.payload, document.len(), most_bytes));
+    fitting.map_or(Cow::Borrowed(""), |fitting| {
+        format!(", or lower limits.{} to {}, with which it fits", fitting.setting(), fitting.most).into()
+    })
 }
 
 /// Builds the artifacts of a day from canonical data that is in place.

@@ -3,9 +3,10 @@
 use std::io::Read;
 use std::sync::OnceLock;
 
-use recsys_core::artifact::Kind;
+use recsys_core::artifact::{BuiltFrom, Kind};
 use recsys_core::canonical::Canonical;
 use recsys_core::columnar::spill::Budget;
+use recsys_core::domain::filters::Filters;
 use recsys_core::domain::id::Scope;
 use recsys_core::domain::limit::Limit;
 use recsys_core::domain::stream::Stream;
@@ -252,18 +253,50 @@ impl Context {
         Ok(CatalogFile { path, format, reader })
     }
 
-    /// Reads the catalogue at `path`, or at the place that the configuration names.
+    /// The catalogue, if one of `kinds` is built from it or has a model with filters; else an empty one.
+    pub(crate) fn catalog_of(&self, kinds: &[Kind]) -> anyhow::Result<Catalog> {
+        let from_catalog = kinds.iter().any(|kind| kind.built_from() == BuiltFrom::Catalog);
+        let mut filters = Vec::new();
+        for kind in kinds {
+            let model = self.config.model(*kind)?;
+            filters.extend(model.map(|model| model.filters).filter(|filters| !filters.is_off()));
+        }
+        if !from_catalog && filters.is_empty() {
+            return Ok(Catalog::default());
+        }
+        let catalog = if from_catalog { self.catalog(None, None)? } else { self.read_catalog(None, None)? };
+        let name = || self.config.catalog.path.clone().unwrap_or_default();
+        match (&catalog.without_tags, &catalog.without_available) {
+            (Some(absent), _) if filters.iter().any(Filters::need_tags) => {
+                Err(CatalogError::NoFilterTags { name: name(), absent: absent.clone() }.into())
+            }
+            (_, Some(absent)) if filters.iter().any(|filters| filters.available_only) => {
+                Err(CatalogError::NoAvailable { name: name(), absent: absent.clone() }.into())
+            }
+            _ => Ok(catalog),
+        }
+    }
+
+    /// Reads the catalogue at `path`, or at the place that the configuration names, for `content_sim`.
     pub(crate) fn catalog(
         &self,
         path: Option<&str>,
         format: Option<CatalogFormat>,
     ) -> anyhow::Result<Catalog> {
+        let catalog = self.read_catalog(path, format)?;
+        match catalog.without_tags {
+            Some(absent) => {
+                let name = path.or(self.config.catalog.path.as_deref()).unwrap_or_default().to_owned();
+                Err(CatalogError::NoTags { name, absent }.into())
+            }
+            None => Ok(catalog),
+        }
+    }
+
+    fn read_catalog(&self, path: Option<&str>, format: Option<CatalogFormat>) -> anyhow::Result<Catalog> {
         let CatalogFile { path, format, reader } = self.open_catalog(path, format)?;
         let catalog =
             Catalog::read(path, format, reader, &self.scope.surface, &self.config.limits, &self.budget)?;
-        if let Some(absent) = catalog.without_tags {
-            return Err(CatalogError::NoTags { name: path.to_owned(), absent }.into());
-        }
         let Catalog { rows, foreign, rows_without_id, .. } = catalog;
         tracing::info!(path, rows, foreign, "read the catalogue");
         if rows_without_id > 0 {

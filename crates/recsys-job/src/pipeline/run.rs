@@ -1,10 +1,9 @@
 //! `recsys-pipelines run`: every stage, day by day, each day published before the next one begins.
 
-use recsys_core::artifact::{BuiltFrom, Kind};
+use recsys_core::artifact::Kind;
 use recsys_core::domain::limit::Limit;
 use recsys_core::domain::stream::Stream;
 use recsys_core::domain::window::{Day, Window};
-use recsys_core::input::catalog::Catalog;
 use recsys_core::input::raw::Raw;
 use recsys_core::publish::Registry;
 use recsys_core::table::WindowCache;
@@ -38,8 +37,7 @@ pub(crate) fn run(flags: &RunJob, run: &Run) -> anyhow::Result<()> {
         return summary.end(Ok(()));
     }
     let kinds = &ctx.config.artifact_kinds;
-    let from_catalog = kinds.iter().any(|kind| kind.built_from() == BuiltFrom::Catalog);
-    let catalog = if from_catalog { ctx.catalog(None, None)? } else { Catalog::default() };
+    let catalog = ctx.catalog_of(kinds)?;
     let plan = Plan { kinds, args: &flags.artifacts, catalog: &catalog };
     let signal_kinds: Vec<Kind> = signals::KINDS.into_iter().filter(|kind| kinds.contains(kind)).collect();
     let target = DatabaseTarget::configured(&ctx).filter(|_| !signal_kinds.is_empty());

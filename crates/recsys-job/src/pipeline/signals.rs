@@ -6,7 +6,6 @@ use bytes::Bytes;
 use recsys_core::artifact::{Artifact, ArtifactKey, Encoded, Kind, Payload};
 use recsys_core::database::{Emptying, ItemSignal, Mode, PairSignal, SignalTarget, Signals, Written};
 use recsys_core::domain::window::{Day, Window};
-use recsys_core::input::catalog::Catalog;
 use recsys_core::publish::Checked;
 use recsys_core::staging::{Staged, StagingError};
 use recsys_core::table::{SourceHashes, WindowCache};
@@ -142,7 +141,7 @@ fn artifacts(ctx: &Context, args: &ArtifactArgs, kinds: &[Kind], day: Day) -> an
             None => missing.push(*kind),
         }
     }
-    let catalog = Catalog::default();
+    let catalog = ctx.catalog_of(&missing)?;
     let plan = Plan { kinds: &missing, args, catalog: &catalog };
     for (Encoded { descriptor, bytes }, _) in build_complete(ctx, &plan, &mut WindowCache::default(), day)? {
         found.push(Found { key: descriptor.key, bytes, source: ArtifactSource::Built });

@@ -213,7 +213,8 @@ mod tests {
         let lost = || store(io::Error::other("gone"));
         let scope =
             || Box::new(Scope { tenant: Tenant::new("a").unwrap(), surface: Surface::new("b").unwrap() });
-        let limit = || LimitExceeded { limit: "x", value: 2, max: 1, place: String::new(), alternative: "" };
+        let limit =
+            || LimitExceeded { limit: "x", value: 2, max: 1, place: String::new(), alternative: "".into() };
         let interrupted = || StoreError::from(Interrupted);
         let cases: Vec<(anyhow::Error, Class)> = vec![
             (lost().into(), Class::Transient),

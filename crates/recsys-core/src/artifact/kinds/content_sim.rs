@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::artifact::content::{Build, BuiltFrom, Inputs};
+use crate::artifact::content::{Build, BuildCounts, BuiltFrom, Inputs};
 use crate::artifact::tagged_items::TaggedItem;
 use crate::counts::CountError;
 use crate::domain::limit::Limits;
@@ -21,13 +21,13 @@ impl Build for ContentSim {
         inputs: &Inputs<'a>,
         _: &Limits,
         sink: &mut impl Sink<TaggedItem<'a>>,
-    ) -> Result<u64, CountError> {
+    ) -> Result<BuildCounts, CountError> {
         let tagged: Vec<_> = inputs.catalog.items.iter().filter(|item| !item.tags.is_empty()).collect();
         let row = |item: &'a CatalogItem| TaggedItem {
             item_id: Cow::Borrowed(item.item_id.as_str()),
             tags: item.tags.iter().map(|tag| Cow::Borrowed(tag.as_str())).collect(),
         };
         ordered::map(&tagged, |item| row(item), sink);
-        Ok(0)
+        Ok(BuildCounts::default())
     }
 }

@@ -1,6 +1,6 @@
 //! `popularity`: how often each item was shown, or the total weight of its events.
 
-use crate::artifact::content::{Build, Inputs};
+use crate::artifact::content::{Build, BuildCounts, Inputs};
 use crate::artifact::item_list::{self, ItemCount};
 use crate::counts::{self, CountError};
 use crate::domain::limit::Limits;
@@ -17,9 +17,16 @@ impl Build for Popularity {
         inputs: &Inputs<'a>,
         limits: &Limits,
         sink: &mut impl Sink<ItemCount<'a>>,
-    ) -> Result<u64, CountError> {
+    ) -> Result<BuildCounts, CountError> {
         let events = inputs.events.weighed();
-        item_list::finish(&events.items, counts::items(events, inputs.budget)?, limits, sink);
-        Ok(0)
+        let counts = counts::items(events, inputs.budget)?;
+        match inputs.events.faded() {
+            None => item_list::finish(&events.items, counts, limits, sink),
+            Some(faded) => {
+                let scores = counts::items(faded, inputs.budget)?;
+                item_list::finish_faded(&events.items, &counts, &scores, limits, sink);
+            }
+        }
+        Ok(BuildCounts::default())
     }
 }

@@ -94,6 +94,11 @@ impl Budget {
         Reservation { budget: self, share: self.whole() / 2, what, bytes: 0 }
     }
 
+    /// What a model keeps in memory, which messages call `what`.
+    pub(crate) fn model<'a>(&'a self, what: &'a str) -> Reservation<'a> {
+        Reservation { budget: self, share: self.whole() / 2, what, bytes: 0 }
+    }
+
     /// The budget that bounds what cannot be put into a temporary file: that is not made smaller than the least one.
     fn whole(&self) -> usize {
         self.0.memory_bytes.max(usize::try_from(Self::LEAST_BYTES).unwrap_or(usize::MAX))

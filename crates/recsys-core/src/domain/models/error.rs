@@ -64,9 +64,6 @@ pub enum ModelProblem {
     /// No event counts.
     #[error("is empty; name at least one of exposure, click and conversion, or leave it out")]
     NoEvents,
-    /// A tag is blank: no item has it.
-    #[error("holds an empty tag; name a tag of the catalogue, or take it out")]
-    NoTag,
 }
 
 /// Names as a text lists them.

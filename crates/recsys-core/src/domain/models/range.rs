@@ -7,6 +7,8 @@ use std::fmt;
 pub(super) enum Numbers {
     AtLeast0,
     Above0,
+    /// Above 0, up to this.
+    Above0UpTo(u8),
     /// From 0 to this, both included.
     UpTo(u8),
     /// From 0, which is included, to 1, which is not.
@@ -19,6 +21,7 @@ impl Numbers {
             && match self {
                 Self::AtLeast0 => number >= 0.0,
                 Self::Above0 => number > 0.0,
+                Self::Above0UpTo(most) => number > 0.0 && number <= f64::from(most),
                 Self::UpTo(most) => (0.0..=f64::from(most)).contains(&number),
                 Self::Below1 => (0.0..1.0).contains(&number),
             }
@@ -30,6 +33,7 @@ impl fmt::Display for Numbers {
         match self {
             Self::AtLeast0 => f.write_str("a number of 0 or more"),
             Self::Above0 => f.write_str("a number above 0"),
+            Self::Above0UpTo(most) => write!(f, "a number above 0, up to {most}"),
             Self::UpTo(most) => write!(f, "a number from 0 to {most}"),
             Self::Below1 => f.write_str("a number of 0 or more, and below 1"),
         }
@@ -45,6 +49,8 @@ pub(super) struct Whole {
 
 /// Candidates of a regression, whose cost grows with their third power.
 pub(super) const CANDIDATES: Whole = Whole { least: 1, most: Some(1000) };
+/// Items of the last session.
+pub(super) const LAST_ITEMS: Whole = Whole { least: 1, most: Some(1000) };
 /// Distances in a session.
 pub(super) const WINDOW: Whole = Whole { least: 1, most: Some(1000) };
 /// Lengths to which lists are cut.

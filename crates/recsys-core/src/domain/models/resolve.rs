@@ -3,7 +3,7 @@
 use super::error::{ModelError, ModelProblem};
 use super::kind::ModelKind;
 use super::names::{EventType, ScorerName, Side, Unit};
-use super::range::{CANDIDATES, COUNT, Numbers, PAIRS, WINDOW, Whole};
+use super::range::{CANDIDATES, COUNT, LAST_ITEMS, Numbers, PAIRS, WINDOW, Whole};
 use super::resolved::{Basis, ResolvedModel, Scorer};
 use super::settings::{Model, Models, PopularityModel};
 use super::table::SETTINGS;
@@ -30,7 +30,6 @@ impl Model {
         let section = Section(kind.as_str());
         let Some(scorer) = self.resolve_scorer(&section)? else { return Ok(None) };
         let basis = self.resolve_basis(kind, &section)?;
-        self.check_tags(&section)?;
         let neighbors_of = match kind {
             ModelKind::Cooc | ModelKind::SessionSeq => Side::Row,
             ModelKind::Implicit => Side::Column,
@@ -46,7 +45,7 @@ impl Model {
             max_neighbors,
             max_rows: section.whole_if_set("max_rows", self.max_rows, COUNT)?,
             exclude_seen: self.exclude_seen.unwrap_or(true),
-            last_items: section.whole("last_items", self.last_items, 10, COUNT)?,
+            last_items: section.whole("last_items", self.last_items, 10, LAST_ITEMS)?,
             decay: section.number_if_set("decay", self.decay, Numbers::Above0)?,
             own_weight: section.number("own_weight", self.own_weight, 0.0, Numbers::UpTo(1))?,
             filters: self.filters.clone(),
@@ -104,7 +103,8 @@ impl Model {
                 candidates: candidates()?,
                 ridge: ridge()?,
                 dropout: dropout()?,
-                delta: section.number("delta", self.delta, 1.0, Numbers::Above0)?,
+                // With a greater one the sums of long sessions would be too large for integers.
+                delta: section.number("delta", self.delta, 1.0, Numbers::Above0UpTo(100))?,
             },
         }))
     }
@@ -125,19 +125,6 @@ impl Model {
             section.number_if_set("basis.half_life_days", basis.half_life_days, Numbers::Above0)?;
         let max_items = section.whole("basis.max_items", basis.max_items, 1000, PAIRS)?;
         Ok(Basis { unit: basis.unit.unwrap_or(unit), events, half_life_days, max_items })
-    }
-
-    /// Refuses blank tags: no item has one, so they are a slip.
-    fn check_tags(&self, section: &Section) -> Result<(), ModelError> {
-        let is_blank = |tags: &[String]| tags.iter().any(|tag| tag.trim().is_empty());
-        for (name, tags) in
-            [("filters.tags_any", &self.filters.tags_any), ("filters.tags_none", &self.filters.tags_none)]
-        {
-            if is_blank(tags) {
-                return Err(section.error(name, ModelProblem::NoTag));
-            }
-        }
-        Ok(())
     }
 }
 
@@ -391,11 +378,11 @@ mod tests {
             (SessionSeq, "sequential_rules", "window", json!([0, 1001]), to_1000),
             (SessionSeq, "sequential_rules", "backward", json!([-1, 2]), to_1),
             (SessionSeq, "sequential_rules", "delta", json!([0]), above_0),
-            (SessionSeq, "session_ridge", "delta", json!([0, -1e300]), above_0),
+            (SessionSeq, "session_ridge", "delta", json!([0, -1e300, 101]), "a number above 0, up to 100"),
             (SessionSeq, "sequential_rules", "row_power", json!([-1, 1.5]), to_1),
             (SessionSeq, "llr", "decay", json!([0, -1]), above_0),
             (SessionSeq, "llr", "own_weight", json!([-1, 1.5]), to_1),
-            (SessionSeq, "llr", "last_items", json!([0]), any),
+            (SessionSeq, "llr", "last_items", json!([0, 1001]), to_1000),
             (SessionSeq, "llr", "max_neighbors", json!([0]), any),
             (Cooc, "llr", "max_rows", json!([0]), any),
         ] {
@@ -439,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_lists_of_events_and_empty_tags_are_refused() {
+    fn an_empty_list_of_events_is_refused() {
         let settings = json!({"scorer": "cosine", "basis": {"events": []}});
         assert_eq!(
             resolved(ModelKind::Implicit, &settings),
@@ -447,14 +434,6 @@ mod tests {
                  it out"
                 .to_owned())
         );
-        for list in ["tags_any", "tags_none"] {
-            let settings = json!({"scorer": "cosine", "filters": {list: ["red", " "]}});
-            let error = resolved(ModelKind::Implicit, &settings).unwrap_err();
-            assert!(
-                error.starts_with(&format!("models.implicit.filters.{list} holds an empty tag")),
-                "{error}"
-            );
-        }
     }
 
     #[test]

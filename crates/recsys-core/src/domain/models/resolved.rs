@@ -14,15 +14,16 @@ pub struct ResolvedModel {
     pub neighbors_of: Side,
     /// Neighbours that are kept of each item; `limits.max_neighbors_per_item` if none.
     pub max_neighbors: Option<usize>,
-    /// Rows that `cooc` keeps; all if none.
+    /// Rows that `cooc` keeps, those with the most common units; all if none.
     pub max_rows: Option<usize>,
     /// Whether `implicit` leaves out the user's own items.
     pub exclude_seen: bool,
-    /// Items of the last session that count in `session_seq`.
+    /// Events of the last session whose items count in `session_seq`.
     pub last_items: usize,
-    /// In `session_seq` an item `age` items before the last weighs exp(-age/decay); 1 if none.
+    /// In `session_seq` an item `age` events before the last weighs exp(-age/decay); 1 if none.
     pub decay: Option<f64>,
-    /// Factor of the scores of the user's own items in `session_seq`.
+    /// What an item of the last session weighs for itself in `session_seq`: so much, times its weight by age, is added to its own
+    /// score. 0 leaves out all the user's own items.
     pub own_weight: f64,
     /// Which items may be recommended.
     pub filters: Filters,

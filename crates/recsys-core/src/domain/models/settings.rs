@@ -79,11 +79,11 @@ pub struct Model {
     pub max_rows: Option<usize>,
     /// Whether `implicit` leaves out the user's own items.
     pub exclude_seen: Option<bool>,
-    /// Items of the last session that count in `session_seq`.
+    /// Events of the last session whose items count in `session_seq`.
     pub last_items: Option<usize>,
     /// How fast older items of the last session count for less in `session_seq`.
     pub decay: Option<f64>,
-    /// Factor of the scores of the user's own items in `session_seq`.
+    /// What an item of the last session weighs for itself in `session_seq`; 0 leaves out all the user's own items.
     pub own_weight: Option<f64>,
     /// Which items may be recommended.
     pub filters: Filters,

@@ -30,6 +30,26 @@ pub enum CatalogError {
         /// The missing column, with a similar name if there is one.
         absent: AbsentColumn,
     },
+    /// The catalogue does not say what is available, and a filter asks for it.
+    #[error(
+        "{name} has no {absent}, which filters.available_only asks for; name the column so, or take the filter out"
+    )]
+    NoAvailable {
+        /// The name of the file.
+        name: String,
+        /// The missing column, with a similar name if there is one.
+        absent: AbsentColumn,
+    },
+    /// A filter asks for tags, and the catalogue has none.
+    #[error(
+        "{name} has no {absent}, which filters.tags_any and tags_none ask for; name the column so, or take the filter out"
+    )]
+    NoFilterTags {
+        /// The name of the file.
+        name: String,
+        /// The missing column, with a similar name if there is one.
+        absent: AbsentColumn,
+    },
     /// A row cannot be parsed, or one of its fields cannot.
     #[error("{name}:{line}: {reason}")]
     Row {
@@ -74,9 +94,12 @@ impl CatalogError {
         match self {
             Self::Store(_) => None,
             Self::Missing(_) | Self::Format(_) => Some(Class::Usage),
-            Self::NoTags { .. } | Self::Row { .. } | Self::Duplicate { .. } | Self::NothingLeft { .. } => {
-                Some(Class::Refused)
-            }
+            Self::NoTags { .. }
+            | Self::NoAvailable { .. }
+            | Self::NoFilterTags { .. }
+            | Self::Row { .. }
+            | Self::Duplicate { .. }
+            | Self::NothingLeft { .. } => Some(Class::Refused),
             Self::Limit(_) | Self::Memory(_) => Some(Class::Limit),
         }
     }
