@@ -73,6 +73,10 @@ bench *flags:
 bench-jobs *flags:
     ./scripts/bench.py jobs {{flags}}
 
+# Judge the models on public data beside published figures: just bench-quality ~/public-data
+bench-quality folder *flags:
+    ./scripts/bench-quality {{folder}} {{flags}}
+
 # Look for inputs that break a check: just fuzz event 600
 fuzz target seconds:
     ./scripts/fuzz {{target}} {{seconds}}
