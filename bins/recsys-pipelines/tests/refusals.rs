@@ -484,6 +484,26 @@ fn hard_limits() {
 }
 
 #[test]
+fn a_document_that_is_too_large_names_the_cut_with_which_it_fits() {
+    let shop = Shop::new();
+    for (kind, bytes) in [("popularity", 800), ("cooc", 2500), ("implicit", 2500)] {
+        let run = |limits: Value| {
+            let mut config = shop.config.clone();
+            config["artifact_kinds"] = json!([kind]);
+            config["limits"] = limits;
+            shop.sandbox.write("config.json", config.to_string());
+            shop.sandbox.run("recsys-pipelines", &format!("run {SCOPE} {DAY}"))
+        };
+        let refused = run(json!({"max_artifact_bytes": bytes}));
+        let (_, advice) = refused.stderr.split_once(", or lower limits.").expect("a cut");
+        let (cut, rest) = advice.split_once(" to ").expect("a value");
+        let most: u64 = rest.split_once(", with which it fits").expect("the end").0.parse().unwrap();
+        assert_eq!(run(json!({"max_artifact_bytes": bytes, cut: most + 1})).code, Some(4), "{kind}");
+        run(json!({"max_artifact_bytes": bytes, cut: most})).ok();
+    }
+}
+
+#[test]
 fn catalogues() {
     let shop = Shop::new();
     let job = |input: &str| shop.sandbox.run("job_content_sim", &format!("{SCOPE} {DAY} --input {input}"));
